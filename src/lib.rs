@@ -1,0 +1,6 @@
+//! ticktide: a stream of market ticks into a lake that is always right.
+
+pub mod error;
+pub mod lake;
+pub mod market;
+pub mod time;

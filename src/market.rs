@@ -1,0 +1,312 @@
+//! The values of the market: prices, quantities, instruments, ticks.
+//!
+//! Why integers: prices and quantities are exact decimals at scale 10⁻⁸, read from their digits, so sums do not depend on
+//! order and two runs agree to the last digit. Floats exist only inside indicators. What must always hold: |x| < 10¹⁰ for
+//! a price or a quantity (a DECIMAL(18,8) of the lake), checked where it is decoded.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Units of 10⁻⁸ in one.
+pub const SCALE: i64 = 100_000_000;
+/// The least magnitude that no price or quantity may reach, in units of 10⁻⁸ (10¹⁰ in plain units).
+pub const LIMIT: i64 = 1_000_000_000_000_000_000;
+
+/// A price at scale 10⁻⁸.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Price(pub i64);
+
+/// A quantity at scale 10⁻⁸.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Quantity(pub i64);
+
+impl Price {
+    /// The nearest double, for indicators only.
+    pub fn to_f64(self) -> f64 {
+        self.0 as f64 / SCALE as f64
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_decimal(f, i128::from(self.0))
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_decimal(f, i128::from(self.0))
+    }
+}
+
+fn write_decimal(f: &mut fmt::Formatter<'_>, value: i128) -> fmt::Result {
+    let (whole, part) = (value.unsigned_abs() / SCALE as u128, value.unsigned_abs() % SCALE as u128);
+    let sign = if value < 0 { "-" } else { "" };
+    if part == 0 {
+        return write!(f, "{sign}{whole}");
+    }
+    let digits = format!("{part:08}");
+    write!(f, "{sign}{whole}.{}", digits.trim_end_matches('0'))
+}
+
+/// Why digits did not become a price or a quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NumberError {
+    #[error("not a decimal number")]
+    NotANumber,
+    #[error("out of range: the magnitude must be below 10^10")]
+    OutOfRange,
+    #[error("too precise: more than eight digits after the point")]
+    TooPrecise,
+}
+
+/// Reads a decimal (`-12.5`, `1e3`) from its digits into units of 10⁻⁸, exactly. Errors: see [`NumberError`].
+///
+/// ```
+/// use ticktide::market::{decimal, NumberError};
+/// assert_eq!(decimal(b"1323.4"), Ok(132_340_000_000));
+/// assert_eq!(decimal(b"-0.00000001"), Ok(-1));
+/// assert_eq!(decimal(b"1.5e2"), Ok(15_000_000_000));
+/// assert_eq!(decimal(b"0.000000001"), Err(NumberError::TooPrecise));
+/// assert_eq!(decimal(b"10000000000"), Err(NumberError::OutOfRange));
+/// assert_eq!(decimal(b"1.2.3"), Err(NumberError::NotANumber));
+/// ```
+pub fn decimal(digits: &[u8]) -> Result<i64, NumberError> {
+    let wide = decimal_wide(digits)?;
+    if wide.unsigned_abs() >= LIMIT as u128 {
+        return Err(NumberError::OutOfRange);
+    }
+    Ok(wide as i64)
+}
+
+/// As [`decimal`], for cumulative volumes and sums: |x| < 10³⁰ in units of 10⁻⁸.
+pub fn decimal_wide(digits: &[u8]) -> Result<i128, NumberError> {
+    let (negative, rest) = match digits {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let mut value: i128 = 0;
+    let mut scale: i32 = 0; // digits after the point so far
+    let (mut point, mut seen) = (false, false);
+    let mut at = 0;
+    while at < rest.len() {
+        match rest[at] {
+            digit @ b'0'..=b'9' => {
+                seen = true;
+                if value >= 1_000_000_000_000_000_000_000_000_000_000 {
+                    return Err(NumberError::OutOfRange);
+                }
+                value = value * 10 + i128::from(digit - b'0');
+                scale += i32::from(point);
+            }
+            b'.' if !point => point = true,
+            b'e' | b'E' if seen => break,
+            _ => return Err(NumberError::NotANumber),
+        }
+        at += 1;
+    }
+    if !seen {
+        return Err(NumberError::NotANumber);
+    }
+    let exponent: i32 = if at < rest.len() {
+        std::str::from_utf8(&rest[at + 1..]).ok().and_then(|text| text.parse().ok()).ok_or(NumberError::NotANumber)?
+    } else {
+        0
+    };
+    let mut shift = 8i64 - i64::from(scale) + i64::from(exponent);
+    if value == 0 {
+        return Ok(0);
+    }
+    while shift < 0 {
+        if value % 10 != 0 {
+            return Err(NumberError::TooPrecise);
+        }
+        value /= 10;
+        shift += 1;
+    }
+    while shift > 0 {
+        value = value.checked_mul(10).ok_or(NumberError::OutOfRange)?;
+        if value >= 100_000_000_000_000_000_000_000_000_000_000_000_000 {
+            return Err(NumberError::OutOfRange);
+        }
+        shift -= 1;
+    }
+    Ok(if negative { -value } else { value })
+}
+
+/// What names an instrument: the venue segment and its token are the key, the symbol is what people call it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InstrumentName {
+    pub venue: Box<str>,
+    pub instrument: Box<str>,
+    pub symbol: Option<Box<str>>,
+}
+
+/// An instrument: the routing key of the whole dataflow. Equal iff venue and token are equal; cheap to clone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Instrument(Arc<InstrumentName>);
+
+impl Instrument {
+    pub fn new(venue: &str, instrument: &str, symbol: Option<&str>) -> Instrument {
+        Instrument(Arc::new(InstrumentName {
+            venue: venue.into(),
+            instrument: instrument.into(),
+            symbol: symbol.map(Into::into),
+        }))
+    }
+
+    pub fn venue(&self) -> &str {
+        &self.0.venue
+    }
+
+    pub fn instrument(&self) -> &str {
+        &self.0.instrument
+    }
+
+    pub fn symbol(&self) -> Option<&str> {
+        self.0.symbol.as_deref()
+    }
+
+    /// Where the instrument's records go: the same number in every process and every build (FNV-1a over the key).
+    pub fn route(&self) -> u64 {
+        let mut hash = 0xcbf2_9ce4_8422_2325u64;
+        for byte in self.0.venue.bytes().chain(std::iter::once(0)).chain(self.0.instrument.bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        hash ^ (hash >> 32)
+    }
+}
+
+impl PartialEq for Instrument {
+    fn eq(&self, other: &Instrument) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.instrument == other.0.instrument && self.0.venue == other.0.venue)
+    }
+}
+
+impl Eq for Instrument {}
+
+impl PartialOrd for Instrument {
+    fn partial_cmp(&self, other: &Instrument) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Instrument {
+    fn cmp(&self, other: &Instrument) -> std::cmp::Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return std::cmp::Ordering::Equal;
+        }
+        (&self.0.venue, &self.0.instrument).cmp(&(&other.0.venue, &other.0.instrument))
+    }
+}
+
+impl Hash for Instrument {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.instrument.hash(state);
+        self.0.venue.hash(state);
+    }
+}
+
+/// An instrument's index in the table of the reader that decoded it; means nothing outside that reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstrumentId(pub u32);
+
+/// What a record says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TickKind {
+    Trade,
+    Snapshot,
+    /// Takes back the trade of the same id.
+    Cancel,
+    /// Replaces price and quantity of the trade of the same id.
+    Correct,
+}
+
+impl TickKind {
+    pub fn name(self) -> &'static str {
+        match self {
+            TickKind::Trade => "trade",
+            TickKind::Snapshot => "snapshot",
+            TickKind::Cancel => "cancel",
+            TickKind::Correct => "correct",
+        }
+    }
+}
+
+/// One decoded record. Times are nanoseconds of UTC since 1970.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tick {
+    pub kind: TickKind,
+    /// The wire said so: sets no price.
+    pub suspicious: bool,
+    pub instrument: InstrumentId,
+    pub offset: i64,
+    /// The event time: of the trade, or of the snapshot's update.
+    pub exchange_at: i64,
+    /// When the broker or the receiver took it, if known.
+    pub received_at: Option<i64>,
+    pub sequence: Option<u64>,
+    pub price: Option<Price>,
+    pub quantity: Option<Quantity>,
+    pub id: Option<Arc<str>>,
+    pub conditions: Option<Arc<str>>,
+    pub snapshot: Option<Box<Snapshot>>,
+}
+
+/// What a snapshot says beyond its last price.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The time of the last trade, when the feed tells it.
+    pub trade_at: Option<i64>,
+    /// Since the start of the day, units of 10⁻⁸.
+    pub cumulative_volume: Option<i128>,
+    pub bid: Option<Price>,
+    pub bid_quantity: Option<Quantity>,
+    pub ask: Option<Price>,
+    pub ask_quantity: Option<Quantity>,
+    pub day_open: Option<Price>,
+    pub day_high: Option<Price>,
+    pub day_low: Option<Price>,
+    /// Units of 10⁻⁸.
+    pub open_interest: Option<i128>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn digits_written_and_read_again_are_the_same_number(value in -LIMIT + 1..LIMIT) {
+            prop_assert_eq!(decimal(Price(value).to_string().as_bytes()), Ok(value));
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = decimal(&bytes);
+        }
+    }
+
+    #[test]
+    fn an_exponent_moves_the_point_and_nothing_else() {
+        assert_eq!(decimal(b"12e-2"), decimal(b"0.12"));
+        assert_eq!(decimal(b"0e999999999"), Ok(0));
+        assert_eq!(decimal(b"1e999999999"), Err(NumberError::OutOfRange));
+        assert_eq!(decimal(b"1e-999999999"), Err(NumberError::TooPrecise));
+        assert_eq!(decimal(b""), Err(NumberError::NotANumber));
+        assert_eq!(decimal(b"."), Err(NumberError::NotANumber));
+        assert_eq!(decimal(b"1e"), Err(NumberError::NotANumber));
+    }
+
+    #[test]
+    fn an_instrument_is_its_venue_and_token() {
+        let (a, b) = (Instrument::new("NSE", "22", Some("ACC")), Instrument::new("NSE", "22", None));
+        assert_eq!(a, b);
+        assert_eq!(a.route(), b.route());
+        assert_ne!(a, Instrument::new("BSE", "22", Some("ACC")));
+    }
+}
