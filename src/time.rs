@@ -40,6 +40,22 @@ pub fn step_of(stamp: u64) -> u64 {
     stamp & LAST_STEP
 }
 
+/// The width of a bar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Interval(pub Nanos);
+
+impl Interval {
+    /// The name that tables carry: "1s", "5m", "1h", "1d".
+    pub fn name(self) -> String {
+        for (unit, name) in [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")] {
+            if self.0 % unit == 0 {
+                return format!("{}{name}", self.0 / unit);
+            }
+        }
+        format!("{}ms", self.0 / MILLI)
+    }
+}
+
 /// One partition's place at an epoch's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {

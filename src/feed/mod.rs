@@ -1,0 +1,196 @@
+//! Stage 1: bytes from outside → ticks.
+//!
+//! ```text
+//!   Source (opened once)        Reader (one per worker, on its own thread)                 worker
+//!   lists partitions ──assign──▶ poll ─▶ payloads ─▶ wire::Decoder ─▶ Batch ──bounded──▶ source operator
+//! ```
+//!
+//! Why partitions are assigned by us: an epoch is defined by offsets, so offsets live in the lake's log and never in a
+//! consumer group. What must always hold: every record becomes exactly one tick or one reject, and a batch says how far it
+//! got (`offset_next`), so that an epoch can end between any two batches.
+
+use crate::market::{Instrument, InstrumentId, Tick};
+use crate::time::Nanos;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Where a source starts when the lake has no offsets yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StartFrom {
+    Earliest,
+    Latest,
+    At(Nanos),
+}
+
+/// How fast recorded data is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Speed {
+    Max,
+    /// Recorded time × this.
+    Times(f64),
+}
+
+/// What the wire decoder needs to know of the dataflow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WireSpec {
+    /// A name of [`wire`]'s registry.
+    pub format: String,
+    /// Our field → the record's field, where they differ (`time = "ts"`).
+    pub fields: BTreeMap<String, String>,
+    /// The record's field that fills `Tick::conditions`, when the dataflow names one.
+    pub conditions: Option<String>,
+    /// The record's field that fills `Tick::suspicious`, when the dataflow names one.
+    pub suspicious: Option<String>,
+}
+
+/// A seeded market (see `synthetic`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyntheticSpec {
+    pub seed: u64,
+    pub instruments: u32,
+    pub partitions: u32,
+    /// Trades of one trading day, all instruments together.
+    pub trades_a_day: u64,
+    /// The first trading day, days since 1970.
+    pub first_day: i32,
+}
+
+/// A source as the dataflow file and the flags describe it; secrets are resolved, never printed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceSpec {
+    /// A name of the registry [`SOURCES`].
+    pub uses: String,
+    pub brokers: String,
+    pub topics: Vec<String>,
+    /// librdkafka settings.
+    pub kafka: BTreeMap<String, String>,
+    pub from: StartFrom,
+    /// Files, directories or globs.
+    pub paths: Vec<String>,
+    pub speed: Speed,
+    /// Stop each partition at the end seen when the source was opened.
+    pub until_end: bool,
+    pub wire: WireSpec,
+    pub synthetic: SyntheticSpec,
+    /// Memory that unread batches and the client's buffers may take together, per reader.
+    pub buffer_bytes: usize,
+}
+
+/// One ordered run of records: a Kafka partition, a file, a shard of the synthetic market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub topic: String,
+    pub partition: i32,
+    /// Kafka's topic id, a file's identity, the synthetic market's settings.
+    pub source_id: String,
+    /// The first offset to read when the lake has none.
+    pub offset_start: i64,
+    /// The end seen at opening (Kafka: last stable offset; files: number of records, `i64::MAX` if not known yet).
+    pub offset_end: i64,
+}
+
+impl Partition {
+    /// The name under which bindings hold its place.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.topic, self.partition)
+    }
+}
+
+/// What one reader reads of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Index into [`Source::partitions`].
+    pub partition: usize,
+    /// The first offset to read.
+    pub offset: i64,
+}
+
+/// A record that is no tick: kept as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    pub offset: i64,
+    pub received_at: Option<Nanos>,
+    /// A fixed word (`not_json`, `missing_field`, `out_of_range` …).
+    pub reason: &'static str,
+    pub detail: String,
+    pub payload: Vec<u8>,
+}
+
+/// Some consecutive records of one partition.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Index into [`Source::partitions`].
+    pub partition: usize,
+    /// The first offset after the batch.
+    pub offset_next: i64,
+    /// Ticks plus rejects.
+    pub records: u64,
+    /// Offsets passed over without a record.
+    pub gaps: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    pub ticks: Vec<Tick>,
+    pub rejects: Vec<Reject>,
+    /// Instruments met for the first time by this reader: they continue its table, in order of [`InstrumentId`].
+    pub instruments: Vec<Instrument>,
+    /// Nothing unread was left behind this batch when it was made.
+    pub caught_up: bool,
+    /// With `until_end`: the partition's end is reached, nothing more will come.
+    pub finished: bool,
+}
+
+/// A place that records come from, opened and looked at once.
+pub trait Source: Send + Sync {
+    fn partitions(&self) -> &[Partition];
+    /// A reader for some of the partitions, with its own decoder.
+    fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError>;
+}
+
+/// Reads assigned partitions; lives on a thread of its own.
+pub trait Reader: Send {
+    /// The next batch of one partition (a few thousand records at most), or `None` when nothing came within `wait`.
+    /// Partitions with `paused[index]` (by [`Source::partitions`] index) are left unread. A batch without records reports
+    /// a change of `caught_up` or `finished`, or gaps.
+    fn poll(&mut self, wait: Duration, paused: &dyn Fn(usize) -> bool) -> Result<Option<Batch>, FeedError>;
+}
+
+/// The instruments a reader has met, by the bytes that name them on the wire.
+#[derive(Default)]
+pub struct InstrumentTable {
+    ids: std::collections::HashMap<Box<[u8]>, InstrumentId, ahash::RandomState>,
+    fresh: Vec<Instrument>,
+    key: Vec<u8>,
+}
+
+impl InstrumentTable {
+    /// The id of an instrument; a new one is remembered for [`InstrumentTable::take_fresh`].
+    pub fn id(&mut self, venue: &str, instrument: &str, symbol: Option<&str>) -> InstrumentId {
+        self.key.clear();
+        self.key.extend_from_slice(venue.as_bytes());
+        self.key.push(0);
+        self.key.extend_from_slice(instrument.as_bytes());
+        if let Some(id) = self.ids.get(self.key.as_slice()) {
+            return *id;
+        }
+        let id = InstrumentId(self.ids.len() as u32);
+        self.ids.insert(self.key.as_slice().into(), id);
+        self.fresh.push(Instrument::new(venue, instrument, symbol));
+        id
+    }
+
+    /// The instruments met since the last call, in order of their ids.
+    pub fn take_fresh(&mut self) -> Vec<Instrument> {
+        std::mem::take(&mut self.fresh)
+    }
+}
+
+/// What can go wrong between the outside and a tick.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The user's file, flag, topic or broker; second field: the hint.
+    #[error("{0}")]
+    Fix(String, String),
+    /// The outside is not there just now.
+    #[error("{0}")]
+    Unavailable(String),
+}

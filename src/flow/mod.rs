@@ -1,0 +1,3 @@
+//! Stage 2: ticks → bars → indicators. Pure: no I/O, no clock.
+
+pub mod indicators;
