@@ -1,5 +1,6 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
+pub mod calendar;
 pub mod error;
 pub mod feed;
 pub mod flow;
