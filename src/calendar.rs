@@ -166,7 +166,7 @@ impl Session {
             return (phase.start, phase.end);
         }
         let into = t.saturating_sub(phase.start);
-        let open_at = phase.start.saturating_add(into - into.rem_euclid(interval.0));
+        let open_at = phase.start.saturating_add(into.saturating_sub(into.rem_euclid(interval.0)));
         (open_at, open_at.saturating_add(interval.0).min(phase.end))
     }
 
