@@ -1,3 +1,4 @@
 //! Stage 2: ticks → bars → indicators. Pure: no I/O, no clock.
 
+pub mod finished;
 pub mod indicators;
