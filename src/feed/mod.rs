@@ -9,6 +9,8 @@
 //! consumer group. What must always hold: every record becomes exactly one tick or one reject, and a batch says how far it
 //! got (`offset_next`), so that an epoch can end between any two batches.
 
+mod file;
+mod pace;
 pub mod wire;
 
 use crate::error::{Classified, Kind};
@@ -17,6 +19,11 @@ use crate::time::Nanos;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A batch is handed on when it holds this many records …
+const BATCH_RECORDS: u64 = 2000;
+/// … or this many bytes of payload.
+const BATCH_BYTES: u64 = 256 << 10;
 
 /// A kind of source: a row of [`SOURCES`].
 pub struct SourceKind {
@@ -29,7 +36,9 @@ pub struct SourceKind {
 }
 
 /// Every kind of source.
-pub static SOURCES: &[&SourceKind] = &[];
+pub static SOURCES: &[&SourceKind] = &[
+    &file::KIND, //
+];
 
 /// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
 pub fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError> {
