@@ -11,6 +11,7 @@
 
 mod file;
 mod pace;
+pub mod synthetic;
 pub mod wire;
 
 use crate::error::{Classified, Kind};
@@ -38,6 +39,7 @@ pub struct SourceKind {
 /// Every kind of source.
 pub static SOURCES: &[&SourceKind] = &[
     &file::KIND, //
+    &synthetic::KIND,
 ];
 
 /// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
