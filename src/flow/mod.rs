@@ -2,4 +2,6 @@
 
 pub mod finished;
 pub mod indicators;
+pub mod readings;
 pub mod scan;
+pub mod volume;

@@ -26,6 +26,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 
+use crate::time::{LAST_STEP, step_of};
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::cursor::cursor_list;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
@@ -94,6 +95,11 @@ where
     L: Logic<K, V>,
 {
     scan_spaced(arranged, name, logic, bases, retires, CHECKPOINT_EVERY)
+}
+
+/// Whether changes at a time are retirements: the last step of every epoch carries nothing else.
+pub fn retires_at_last_step(time: &u64) -> bool {
+    step_of(*time) == LAST_STEP
 }
 
 /// Values between two checkpoints: a change far back costs at most so many steps more.

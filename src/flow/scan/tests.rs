@@ -1,7 +1,7 @@
 //! Random histories against a naive recomputation at every time, and against differential's own `reduce`.
 
 use super::*;
-use crate::time::{LAST_STEP, stamp, step_of};
+use crate::time::stamp;
 use differential_dataflow::input::InputSession;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -236,8 +236,8 @@ fn run<const FORWARDS: bool>(
         let mut input = InputSession::<u64, (u32, Value), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
             let arranged = input.to_collection(scope).arrange_by_key();
-            let retires = |time: &u64| step_of(*time) == LAST_STEP;
-            let (outputs, changes) = scan_spaced(arranged, "Test", logic, bases.into_iter().collect(), retires, every);
+            let (outputs, changes) =
+                scan_spaced(arranged, "Test", logic, bases.into_iter().collect(), retires_at_last_step, every);
             let (left, right) = (seen.clone(), seen.clone());
             outputs.inspect(move |update| left.borrow_mut().outputs.push(*update)).probe_with(&probe);
             let changes = changes.inspect_core(move |event| {
