@@ -6,4 +6,6 @@ pub mod close;
 pub mod conditions;
 pub mod finished;
 pub mod indicators;
+pub mod readings;
+pub mod scan;
 pub mod volume;
