@@ -277,7 +277,7 @@ fn content_wide(tick: &Tick) -> u128 {
 }
 
 /// A tick that waits for its time to be confirmed, with the payload it came in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held<T> {
     pub tick: Tick,
     /// What the caller needs to go on with the tick later (payload, conditions of the record).
@@ -437,7 +437,7 @@ impl Judge {
             TickKind::Trade | TickKind::Snapshot => {}
         }
         let mask = self.mask(tick.exchange_at, horizons);
-        if mask == 0 && !(self.spec.corrections && tick.exchange_at >= horizons.retained_from) {
+        if mask == 0 {
             return reject("too_late", "its time is before every interval's horizon".into());
         }
         let Some(price) = tick.price else { return Verdict::AcceptSilently };
