@@ -1,9 +1,12 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
 pub mod calendar;
+pub mod conditions;
+pub mod document;
 pub mod error;
 pub mod feed;
 pub mod flow;
 pub mod lake;
 pub mod market;
+pub mod settings;
 pub mod time;
