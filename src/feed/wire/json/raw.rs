@@ -1,0 +1,352 @@
+//! A flat look at a JSON object: the raw text of the values whose keys we know, everything else skipped.
+//!
+//! Why raw text: the parser checks the grammar and finds the ends, and what a value means is decided only for the values a
+//! record needs. Keys are found by one hashed probe of their first eight bytes and their length.
+//!
+//! Why two ways: serde_json is the authority, but half of the cost of a record; [`quick`] reads what nearly every record is, an
+//! object of plain strings, numbers, `true`, `false` and `null`, in one pass, and gives up at anything else (an escape, a
+//! nested value, an exponent, any fault). What must always hold: where it does not give up, serde_json says the same.
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The slot of a field that no key fills.
+pub const NO_SLOT: u8 = u8::MAX;
+/// More slots than fields: at most one key a field.
+const SLOTS: usize = 24;
+const TABLE: usize = 128;
+
+/// The keys we look for, each with a slot.
+pub struct Keys {
+    names: Vec<Box<str>>,
+    prefixes: Vec<u64>,
+    /// Open addressing: slots by hash of the key.
+    table: [u8; TABLE],
+}
+
+impl Default for Keys {
+    fn default() -> Keys {
+        Keys { names: Vec::new(), prefixes: Vec::new(), table: [NO_SLOT; TABLE] }
+    }
+}
+
+impl Keys {
+    /// The slot of a key, made if new. Panics beyond 24 keys: there is at most one for each field.
+    pub fn slot(&mut self, key: &str) -> u8 {
+        let found = self.find(key.as_bytes());
+        if found != NO_SLOT {
+            return found;
+        }
+        assert!(self.names.len() < SLOTS, "one key a field, and fewer fields than slots");
+        let slot = self.names.len() as u8;
+        self.names.push(key.into());
+        self.prefixes.push(prefix(key.as_bytes()));
+        let mut at = hash(prefix(key.as_bytes()), key.len());
+        while self.table[at] != NO_SLOT {
+            at = (at + 1) % TABLE;
+        }
+        self.table[at] = slot;
+        slot
+    }
+
+    /// The key of a slot, for messages.
+    pub fn name(&self, slot: u8) -> &str {
+        self.names.get(usize::from(slot)).map_or("", |name| name)
+    }
+
+    #[inline]
+    fn find(&self, key: &[u8]) -> u8 {
+        let first = prefix(key);
+        let mut at = hash(first, key.len());
+        loop {
+            let slot = self.table[at];
+            if slot == NO_SLOT {
+                return NO_SLOT;
+            }
+            let index = usize::from(slot);
+            if self.prefixes[index] == first {
+                let name = self.names[index].as_bytes();
+                if name.len() == key.len() && (key.len() <= 8 || name[8..] == key[8..]) {
+                    return slot;
+                }
+            }
+            at = (at + 1) % TABLE;
+        }
+    }
+}
+
+/// The first eight bytes, zeros behind a shorter key.
+#[inline]
+fn prefix(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk::<8>() {
+        return u64::from_le_bytes(*first);
+    }
+    let mut value = 0u64;
+    for (index, byte) in key.iter().enumerate() {
+        value |= u64::from(*byte) << (8 * index);
+    }
+    value
+}
+
+#[inline]
+fn hash(prefix: u64, length: usize) -> usize {
+    ((prefix ^ ((length as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as usize
+}
+
+/// The raw values of one record, by slot; empty = absent or null.
+pub struct Values<'a> {
+    values: [&'a str; SLOTS],
+    seen: u32,
+    /// A slot whose key came twice.
+    pub duplicate: Option<u8>,
+}
+
+impl<'a> Values<'a> {
+    #[inline]
+    pub fn get(&self, slot: u8) -> Option<&'a str> {
+        self.values.get(usize::from(slot)).copied().filter(|raw| !raw.is_empty())
+    }
+
+    #[inline]
+    fn put(&mut self, slot: u8, raw: &'a str) {
+        if self.seen & (1 << slot) != 0 {
+            self.duplicate = Some(slot);
+        }
+        self.seen |= 1 << slot;
+        if raw != "null" {
+            self.values[usize::from(slot)] = raw;
+        }
+    }
+}
+
+/// The values of the known keys of a JSON object; errors: serde_json's, for anything that is no JSON object.
+pub fn parse<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
+    if let Some(values) = quick(text, keys) {
+        return Ok(values);
+    }
+    careful(text, keys)
+}
+
+/// As [`parse`], for every JSON object there is.
+fn careful<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
+    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.deserialize_map(Object { keys, values: &mut values })?;
+    deserializer.end()?;
+    Ok(values)
+}
+
+/// As [`parse`], for plain objects; `None`: look carefully.
+#[inline]
+fn quick<'a>(text: &'a str, keys: &Keys) -> Option<Values<'a>> {
+    let bytes = text.as_bytes();
+    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None };
+    let mut at = blank(bytes, 0);
+    if *bytes.get(at)? != b'{' {
+        return None;
+    }
+    loop {
+        at = blank(bytes, at + 1);
+        if *bytes.get(at)? != b'"' {
+            return None; // an empty object, too: nothing in it is worth being quick
+        }
+        let key = at + 1;
+        at = string_end(bytes, key)?;
+        let slot = keys.find(&bytes[key..at]);
+        at = blank(bytes, at + 1);
+        if *bytes.get(at)? != b':' {
+            return None;
+        }
+        let value = blank(bytes, at + 1);
+        at = match *bytes.get(value)? {
+            b'"' => string_end(bytes, value + 1)? + 1,
+            b'-' | b'0'..=b'9' => number_end(bytes, value)?,
+            b't' if bytes[value..].starts_with(b"true") => value + 4,
+            b'f' if bytes[value..].starts_with(b"false") => value + 5,
+            b'n' if bytes[value..].starts_with(b"null") => value + 4,
+            _ => return None,
+        };
+        if slot != NO_SLOT {
+            values.put(slot, text.get(value..at)?);
+        }
+        at = blank(bytes, at);
+        match *bytes.get(at)? {
+            b',' => {}
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    (blank(bytes, at + 1) == bytes.len()).then_some(values)
+}
+
+/// The first place that is no white space.
+#[inline]
+fn blank(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The place of the quote that ends a string without escapes.
+#[inline]
+fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' | 0..b' ' => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The place behind a number without an exponent.
+#[inline]
+fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let digits = |mut at: usize| {
+        while let Some(b'0'..=b'9') = bytes.get(at) {
+            at += 1;
+        }
+        at
+    };
+    let whole = start + usize::from(bytes[start] == b'-');
+    let mut at = digits(whole);
+    // JSON has no number that starts with a point or with a zero before another digit
+    if at == whole || (bytes[whole] == b'0' && at > whole + 1) {
+        return None;
+    }
+    if bytes.get(at) == Some(&b'.') {
+        let part = at + 1;
+        at = digits(part);
+        if at == part {
+            return None;
+        }
+    }
+    Some(at)
+}
+
+struct Object<'k, 'v, 'de> {
+    keys: &'k Keys,
+    values: &'v mut Values<'de>,
+}
+
+impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    #[inline]
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(slot) = map.next_key_seed(Key(self.keys))? {
+            if slot == NO_SLOT {
+                map.next_value::<IgnoredAny>()?;
+            } else {
+                self.values.put(slot, map.next_value::<&RawValue>()?.get());
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Key<'k>(&'k Keys);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = u8;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u8, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = u8;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    #[inline]
+    fn visit_str<E>(self, key: &str) -> Result<u8, E> {
+        Ok(self.0.find(key.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RECORD: &str = r#"{ "symbol":"RELIANCE", "ts" :1767584700123456,"price":-2445.35,"qty":"10","null":null,"on":true,"off":false,"zero":0,"x":"\u00fc"}"#;
+
+    fn keys() -> Keys {
+        let mut keys = Keys::default();
+        for key in ["symbol", "price", "qty", "null", "on", "zero", "off", "cumulative_volume", "cumulative_v0lume"] {
+            keys.slot(key);
+        }
+        keys
+    }
+
+    fn same(text: &str) -> Result<(), TestCaseError> {
+        let keys = keys();
+        if let Some(quick) = quick(text, &keys) {
+            let careful = careful(text, &keys);
+            prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
+            let careful = careful.expect("just asked");
+            prop_assert_eq!(quick.values, careful.values, "{:?}", text);
+            prop_assert_eq!((quick.seen, quick.duplicate), (careful.seen, careful.duplicate));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_plain_record_is_read_the_quick_way() {
+        let keys = keys();
+        let text = RECORD.replace("\\u00fc", "ü");
+        let values = quick(&text, &keys).expect("plain");
+        for (slot, raw) in [(0, "\"RELIANCE\""), (1, "-2445.35"), (2, "\"10\""), (4, "true"), (5, "0"), (6, "false")] {
+            assert_eq!(values.get(slot), Some(raw));
+        }
+        assert_eq!((values.get(3), values.get(7)), (None, None));
+        assert!(quick(RECORD, &keys).is_none(), "an escape is for serde_json");
+    }
+
+    #[test]
+    fn keys_with_one_beginning_and_one_length_are_told_apart() {
+        let keys = keys();
+        let values = parse(r#"{"cumulative_v0lume":1,"cumulative_volume":2,"cumulative":3}"#, &keys).expect("json");
+        assert_eq!((values.get(7), values.get(8)), (Some("2"), Some("1")));
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_way_says_what_serde_json_says(
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[ \t\"{}:,.0-9a-z+\\\\-]", 0..4u8), 0..5)
+        ) {
+            let mut bytes: Vec<char> = RECORD.replace("\\u00fc", "ü").chars().collect();
+            for (at, byte, how) in &cuts {
+                if bytes.is_empty() {
+                    break;
+                }
+                let at = at.index(bytes.len());
+                let byte = byte.chars().next().expect("one");
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes.truncate(at),
+                }
+            }
+            same(&bytes.into_iter().collect::<String>())?;
+        }
+
+        #[test]
+        fn both_ways_agree_on_small_texts(text in "[ {]{0,2}(\"(qty|on|a)\" ?: ?[-0-9.etrufalsn\"\u{1}]{0,6},? ?){0,3}[ }]{0,2}") {
+            same(&text)?;
+        }
+    }
+}
