@@ -109,7 +109,8 @@ mod tests {
     #[test]
     fn a_mask_and_an_exception_are_met_bit_by_bit() {
         let rule = Condition::parse("0x50002E0 & !0x2000").expect("a rule");
-        for (code, met) in [(0, false), (0x20, true), (0x200, true), (0x2020, false), (0x10, false), (u64::MAX, false)] {
+        for (code, met) in [(0, false), (0x20, true), (0x200, true), (0x2020, false), (0x10, false), (u64::MAX, false)]
+        {
             assert_eq!(rule.holds(code), met, "{code:x}");
         }
         assert!(Condition::Equals(0x20100000).holds(0x20100000) && !Condition::Equals(0x20100000).holds(0x20100001));
@@ -117,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_rule_that_can_never_be_met_or_read_is_refused() {
-        for text in ["", "0", "0x", "=", "= ", "0x20 & 0x2000", "0x20 & !", "&", "-1", "+1", "0x20 | 1", "1e3", "= -1"] {
+        for text in ["", "0", "0x", "=", "= ", "0x20 & 0x2000", "0x20 & !", "&", "-1", "+1", "0x20 | 1", "1e3", "= -1"]
+        {
             assert_eq!(Condition::parse(text), None, "{text:?}");
         }
     }

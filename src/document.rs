@@ -27,6 +27,8 @@ pub enum Place {
     Flag(&'static str),
     /// An environment variable.
     Environment(&'static str),
+    /// The name of the document itself.
+    Name(String),
 }
 
 impl fmt::Display for Place {
@@ -35,6 +37,7 @@ impl fmt::Display for Place {
             Place::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
             Place::Set(text) => write!(f, "--set {text}"),
             Place::Flag(name) | Place::Environment(name) => f.write_str(name),
+            Place::Name(name) => f.write_str(name),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod calendar;
 pub mod conditions;
+pub mod dataflow;
 pub mod document;
 pub mod error;
 pub mod feed;
