@@ -88,11 +88,11 @@ impl SqliteCatalog {
             "INSERT OR IGNORE INTO iceberg_namespace_properties \
              (catalog_name, namespace, property_key, property_value) VALUES (?, ?, 'exists', 'true')",
         )
-            .bind(CATALOG_NAME)
-            .bind(&self.namespace)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("prepare"))?;
+        .bind(CATALOG_NAME)
+        .bind(&self.namespace)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("prepare"))?;
         Ok(())
     }
 }
@@ -147,13 +147,13 @@ impl Catalog for SqliteCatalog {
             "INSERT OR IGNORE INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, \
              previous_metadata_location, iceberg_type) VALUES (?, ?, ?, ?, NULL, 'TABLE')",
         )
-            .bind(CATALOG_NAME)
-            .bind(&self.namespace)
-            .bind(table)
-            .bind(location)
-            .execute(&self.pool)
-            .await
-            .map_err(failed("create a table"))?;
+        .bind(CATALOG_NAME)
+        .bind(&self.namespace)
+        .bind(table)
+        .bind(location)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("create a table"))?;
         Ok(if done.rows_affected() == 1 { Created::Won } else { Created::Exists })
     }
 

@@ -37,7 +37,9 @@ pub enum LogStep {
     /// The slot is ours.
     Won(Epoch),
     /// A higher generation owns the log (L5).
-    Fenced { theirs: u64 },
+    Fenced {
+        theirs: u64,
+    },
     /// The log breaks its own rules.
     Stop(String),
     /// Too many answers were lost.
@@ -226,7 +228,9 @@ impl Apply {
             ));
         }
         let applied = match head.applied {
-            Applied::Missing => return TableStep::Stop(format!("table {table} lost its property of the applied epoch")),
+            Applied::Missing => {
+                return TableStep::Stop(format!("table {table} lost its property of the applied epoch"));
+            }
             Applied::Nothing => None,
             Applied::Epoch(applied) => Some(applied),
         };
@@ -242,7 +246,9 @@ impl Apply {
             ));
         }
         if head.has_snapshot {
-            return TableStep::Stop(format!("table {table} has the snapshot of epoch {epoch}, but says it lacks the epoch"));
+            return TableStep::Stop(format!(
+                "table {table} has the snapshot of epoch {epoch}, but says it lacks the epoch"
+            ));
         }
         TableStep::Swap
     }

@@ -199,8 +199,7 @@ impl Slot {
 
     /// Reads a slot and checks that it is where it belongs.
     pub fn from_bytes(epoch: Epoch, bytes: &[u8]) -> Result<Slot, LakeError> {
-        let slot: Slot =
-            serde_json::from_slice(bytes).map_err(|error| LakeError::format(slot_key(epoch), error))?;
+        let slot: Slot = serde_json::from_slice(bytes).map_err(|error| LakeError::format(slot_key(epoch), error))?;
         if slot.epoch != epoch {
             return Err(LakeError::format(slot_key(epoch), format!("is of epoch {}", slot.epoch)));
         }

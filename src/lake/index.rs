@@ -68,7 +68,12 @@ impl LiveFile {
 
 impl LiveFiles {
     /// Reads all manifests of the head.
-    pub async fn build(spec: &TableSpec, io: &FileIO, at: &str, metadata: &TableMetadata) -> Result<LiveFiles, LakeError> {
+    pub async fn build(
+        spec: &TableSpec,
+        io: &FileIO,
+        at: &str,
+        metadata: &TableMetadata,
+    ) -> Result<LiveFiles, LakeError> {
         let mut live = LiveFiles { at: at.to_owned(), ..LiveFiles::default() };
         for manifest in manifests(io, metadata).await? {
             if !manifest.has_added_files() && !manifest.has_existing_files() {

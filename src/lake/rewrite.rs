@@ -100,7 +100,10 @@ pub async fn rewrite(
             let Some(at) = hit else { continue };
             let hash = rows.hash(spec, row, &mut scratch);
             if hash != changes[at].old_hash {
-                return Err(corrupt(format!("the live row of the key {:?} is not the one to replace", changes[at].key)));
+                return Err(corrupt(format!(
+                    "the live row of the key {:?} is not the one to replace",
+                    changes[at].key
+                )));
             }
             found[at] += 1;
             hits.push(at);

@@ -45,7 +45,8 @@ pub async fn write_state(
         let plain = bincode::serialize(&state.entries).map_err(|error| LakeError::format(context.clone(), error))?;
         zstd::encode_all(plain.as_slice(), 1).map_err(|error| LakeError::format(context, error))
     });
-    let encoded = encoded.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("encoding state panicked: {error}"))))?;
+    let encoded =
+        encoded.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("encoding state panicked: {error}"))))?;
     let bytes = encoded.len() as u64;
     store.put(&path, Bytes::from(encoded)).await?;
     Ok(Some(StateFile { path, entries, bytes, full }))
