@@ -242,7 +242,8 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         if let Some((_, value, _)) = updates.iter().find(|(_, _, diff)| *diff > 0) {
             return Err(Fault::Gain(value.position()));
         }
-        history.seek(None);
+        // Below what was retired before there is nothing but what the trace has yet to compact.
+        history.seek(self.retired.map(after));
         while let Some(slot) = history.next()? {
             if slot.position > last {
                 break;
