@@ -27,7 +27,7 @@ pub const PRESETS: &[(&str, &str)] = &[
 const REACH_DAYS: i32 = 10;
 
 /// A phase that holds an instant: `[start, end)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PhaseAt {
     /// Index of the phase in the session.
     pub phase: u8,

@@ -246,7 +246,7 @@ impl Hash for Instrument {
 }
 
 /// An instrument's index in the table of the reader that decoded it; means nothing outside that reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstrumentId(pub u32);
 
 /// What a record says.
@@ -272,7 +272,7 @@ impl TickKind {
 }
 
 /// One decoded record. Times are nanoseconds of UTC since 1970.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tick {
     pub kind: TickKind,
     /// The wire said so: sets no price.

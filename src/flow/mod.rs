@@ -1,4 +1,11 @@
 //! Stage 2: ticks → bars → indicators. Pure: no I/O, no clock.
 
+pub mod bars;
+pub mod clean;
+pub mod close;
+pub mod conditions;
 pub mod finished;
 pub mod indicators;
+pub mod readings;
+pub mod scan;
+pub mod volume;
