@@ -9,5 +9,6 @@ pub mod feed;
 pub mod flow;
 pub mod lake;
 pub mod market;
+pub mod query;
 pub mod settings;
 pub mod time;
