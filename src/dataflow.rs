@@ -13,11 +13,10 @@
 mod reading;
 mod summary;
 
+pub use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{Place, Problem, Problems, Table, parse, parse_set};
 use crate::error::{Classified, Kind, nearest};
 use crate::feed::SourceSpec;
-pub use crate::flow::conditions::Condition;
-use crate::flow::conditions::Conditions;
 use crate::flow::indicators;
 use crate::time::{Interval, Nanos};
 use crate::{calendar, document};
@@ -86,26 +85,6 @@ pub struct Limits {
     /// Undecided epochs; K of the protocol.
     pub epochs: u64,
     pub bytes: u64,
-}
-
-/// Which trades set prices and which add volume, and where a record says so.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConditionsSpec {
-    /// The record's field that holds the code.
-    pub field: String,
-    /// The field's text is hexadecimal, with or without `0x`.
-    pub hex: bool,
-    pub no_price: Vec<Condition>,
-    pub no_volume: Vec<Condition>,
-    /// The record's field that says whether the vendor doubts the trade: such a trade sets no price.
-    pub suspicious: Option<String>,
-}
-
-impl ConditionsSpec {
-    /// The rules as the flow applies them.
-    pub fn rules(&self) -> Conditions {
-        Conditions { hex: self.hex, no_price: self.no_price.clone(), no_volume: self.no_volume.clone() }
-    }
 }
 
 /// An indicator on the bars of one interval.

@@ -1,14 +1,17 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
 pub mod calendar;
+pub mod conditions;
 pub mod control;
 pub mod dataflow;
 pub mod document;
 pub mod error;
 pub mod feed;
 pub mod flow;
+pub mod intake;
 pub mod lake;
 pub mod market;
 pub mod query;
 pub mod settings;
+pub mod tables;
 pub mod time;

@@ -3,12 +3,12 @@
 //! What must always hold: every key is read here or reported as unknown, a wrong one leaves its default and a problem, and
 //! what is checked across keys (multiples, horizons, retention) is only checked on values that were read.
 
-use super::{ConditionsSpec, Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume};
+use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume};
 use crate::calendar::{PRESETS, Session};
+use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
 use crate::error::{Classified, nearest};
 use crate::feed::{self, FeedError, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
-use crate::flow::conditions::Condition;
 use crate::flow::indicators;
 use crate::settings;
 use crate::time::{DAY, HOUR, Interval, MILLI, MINUTE, Nanos, SECOND};

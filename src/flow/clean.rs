@@ -7,7 +7,7 @@
 //! partition's records, the epoch's horizons and the dataflow, never of a clock.
 
 use crate::calendar::{PhaseAt, Session};
-use crate::flow::conditions::{Conditions, Parts};
+use crate::conditions::{ConditionsSpec, Effect};
 use crate::market::{Tick, TickKind};
 use crate::time::{MINUTE, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
@@ -18,13 +18,11 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct CleanSpec {
     pub session: Arc<Session>,
-    pub conditions: Option<Conditions>,
+    pub conditions: Option<ConditionsSpec>,
     /// Bars from cumulative volume of snapshots, not from trades.
     pub cumulative: bool,
     pub sequence_trusted: bool,
     pub corrections: bool,
-    /// Duplicates are found here, per (partition, instrument); otherwise behind the exchange.
-    pub dedupe_here: bool,
     pub prices_signed: bool,
     /// Event time may run ahead of the broker's by this much.
     pub ahead_max: Nanos,
@@ -66,7 +64,7 @@ pub enum Verdict {
     /// It counts, for the intervals of the mask (bit i = interval i).
     Accept {
         mask: u32,
-        parts: Parts,
+        parts: Effect,
         phase: PhaseAt,
         /// Event time that the bars use (a snapshot's is that of its last trade).
         at: Nanos,
@@ -75,13 +73,10 @@ pub enum Verdict {
     AcceptSilently,
     /// A cancel or a correction: decided behind the exchange.
     Correction,
-    Duplicate,
     Reject {
         reason: &'static str,
         detail: String,
     },
-    /// Held until later records confirm or refute its time.
-    Hold,
 }
 
 /// Ids already seen of one (partition, instrument, trading day), with a hash of what came under them.
@@ -292,14 +287,6 @@ struct Cluster<T> {
     held: Vec<Held<T>>,
 }
 
-/// What the jump filter says of a record.
-pub enum Jump<T> {
-    /// Its time is believed.
-    Believe,
-    /// It is held; earlier ones may be released by it, in offset order.
-    Held { released: Vec<Held<T>> },
-}
-
 /// One partition's belief about the time: without a broker's timestamp a jump needs witnesses.
 pub struct Jumps<T> {
     /// The greatest event time believed; `None` until a first record is.
@@ -323,18 +310,30 @@ impl<T> Jumps<T> {
         self.clusters.is_empty()
     }
 
-    /// Judges one record by its event time. `hold` makes the copy that waits.
-    pub fn judge(&mut self, at: Nanos, spec: &CleanSpec, hold: impl FnOnce() -> Held<T>) -> Jump<T> {
-        if self.anchor.is_some_and(|anchor| at <= anchor.saturating_add(spec.max_jump)) {
-            return Jump::Believe;
+    /// Whether a time needs no witness.
+    #[inline]
+    pub fn is_believed(&self, at: Nanos, spec: &CleanSpec) -> bool {
+        self.anchor.is_some_and(|anchor| at <= anchor.saturating_add(spec.max_jump))
+    }
+
+    /// Puts back what an earlier run held.
+    pub fn restore(&mut self, held: Vec<Held<T>>, spec: &CleanSpec) {
+        for held in held {
+            let at = held.tick.exchange_at;
+            let released = self.hold(at, spec, held);
+            debug_assert!(released.is_empty(), "what was held by an earlier run was not confirmed in it");
         }
+    }
+
+    /// Holds a record whose time is not believed; gives those that it confirms, itself among them, in offset order.
+    pub fn hold(&mut self, at: Nanos, spec: &CleanSpec, held: Held<T>) -> Vec<Held<T>> {
         let near = |cluster: &&mut Cluster<T>| at.saturating_sub(cluster.first_at).saturating_abs() <= spec.max_jump;
         match self.clusters.iter_mut().find(near) {
             Some(cluster) => {
                 cluster.confirmations += 1;
-                cluster.held.push(hold());
+                cluster.held.push(held);
             }
-            None => self.clusters.push(Cluster { first_at: at, confirmations: 0, age: 0, held: vec![hold()] }),
+            None => self.clusters.push(Cluster { first_at: at, confirmations: 0, age: 0, held: vec![held] }),
         }
         let mut released = Vec::new();
         if let Some(index) = self.clusters.iter().position(|cluster| cluster.confirmations >= spec.confirmations) {
@@ -342,7 +341,7 @@ impl<T> Jumps<T> {
             self.anchor = self.anchor.max(cluster.held.iter().map(|held| held.tick.exchange_at).max());
             released = cluster.held;
         }
-        Jump::Held { released }
+        released
     }
 
     /// Counts a record that passed; gives up what waited too long: (ticks to take, ticks to refuse).
@@ -447,15 +446,17 @@ impl Judge {
         if tick.kind == TickKind::Snapshot {
             return self.judge_snapshot(tick, phase, mask, horizons);
         }
-        let mut parts = match &self.spec.conditions {
-            Some(conditions) => conditions.parts(tick),
-            None => Parts { price: true, volume: true },
-        };
         if price.0 <= 0 && !self.spec.prices_signed {
             return Verdict::AcceptSilently;
         }
-        parts.price &= !tick.suspicious;
-        if parts.price || parts.volume {
+        let parts = match &self.spec.conditions {
+            Some(conditions) => {
+                let code = tick.conditions.as_deref().and_then(|text| conditions.code(text));
+                conditions.effect(code.unwrap_or(0), tick.suspicious)
+            }
+            None => Effect::FULL,
+        };
+        if parts.sets_price || parts.adds_volume {
             Verdict::Accept { mask, parts, phase, at: tick.exchange_at }
         } else {
             Verdict::AcceptSilently
@@ -478,7 +479,7 @@ impl Judge {
         if mask == 0 {
             return Verdict::AcceptSilently;
         }
-        Verdict::Accept { mask, parts: Parts { price: true, volume: true }, phase: trade_phase, at }
+        Verdict::Accept { mask, parts: Effect::FULL, phase: trade_phase, at }
     }
 
     fn mask(&self, at: Nanos, horizons: &Horizons) -> u32 {

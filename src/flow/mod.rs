@@ -3,7 +3,6 @@
 pub mod bars;
 pub mod clean;
 pub mod close;
-pub mod conditions;
 pub mod finished;
 pub mod indicators;
 pub mod readings;

@@ -14,6 +14,7 @@ mod predicate;
 mod table;
 
 use crate::error::{Classified, Kind, nearest};
+use crate::lake::{LakeError, LakeReader};
 use crate::time::Epoch;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
@@ -23,8 +24,6 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use std::sync::Arc;
 use table::PinnedTable;
 
-/// The namespace that tables are in, and the default one of queries.
-pub const NAMESPACE: &str = "market";
 /// Tables that announce epochs: read at their heads.
 pub const ANNOUNCING: [&str; 2] = ["epochs", "epoch_tables"];
 
@@ -49,7 +48,26 @@ pub enum At {
 /// Every table of a lake at one epoch.
 pub struct Pinned {
     pub epoch: Epoch,
+    /// The default schema of queries.
+    pub namespace: String,
     pub tables: Vec<Pin>,
+}
+
+impl Pinned {
+    /// Pins all tables to an epoch, the newest if none is given.
+    pub async fn load(reader: &LakeReader, epoch: Option<Epoch>) -> Result<Pinned, LakeError> {
+        let (epoch, pins) = reader.pins(epoch).await?;
+        let loads = reader.tables().await?.into_iter().map(|name| {
+            let at = match pins.get(&name) {
+                Some(id) => At::Snapshot(*id),
+                None if ANNOUNCING.contains(&name.as_str()) => At::Head,
+                None => At::Empty,
+            };
+            async move { Ok::<_, LakeError>(Pin { table: reader.load(&name).await?, at, name }) }
+        });
+        let tables = futures::future::try_join_all(loads).await?;
+        Ok(Pinned { epoch, namespace: reader.identity().namespace.clone(), tables })
+    }
 }
 
 /// What went wrong with a query.
@@ -112,7 +130,7 @@ pub async fn query(pinned: &Pinned, sql: &str) -> Result<Answer, QueryError> {
 
 fn context(pinned: &Pinned) -> Result<SessionContext, QueryError> {
     let config = SessionConfig::new()
-        .with_default_catalog_and_schema("ticktide", NAMESPACE)
+        .with_default_catalog_and_schema("ticktide", pinned.namespace.as_str())
         .with_create_default_catalog_and_schema(true)
         .with_information_schema(true);
     let context = SessionContext::new_with_config(config);
@@ -137,7 +155,9 @@ pub(crate) fn explain(error: &DataFusionError, tables: &[String]) -> QueryError 
         }
     }
     if let Some(name) = message.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
-        let name = name.strip_prefix("ticktide.market.").unwrap_or(name).to_owned();
+        let name =
+            name.strip_prefix("ticktide.").map_or(name, |name| name.split_once('.').map_or(name, |(_, name)| name));
+        let name = name.to_owned();
         return QueryError::UnknownTable { name, tables: tables.to_vec() };
     }
     match root {

@@ -1,14 +1,14 @@
-//! Which part of a trade counts: some prints set no price, some add no volume.
+//! Which trades set prices and which add volume, by the codes that a tape prints beside them.
 //!
-//! The rule belongs to the dataflow file, because it describes one vendor's codes. `MASK` = any bit of it is set,
-//! `MASK & !MASK2` = and none of MASK2, `= CODE` = the whole value; the entries of a list are OR-ed.
+//! Why two answers: a late report or an average-price trade belongs to the day's volume but must not move the last price;
+//! an official close sets a price whose volume was counted before. What must always hold: without a rule a trade does both.
 
-use crate::market::Tick;
-
-/// One entry of a list of conditions.
+/// One entry of `no_price` or `no_volume`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
+    /// Any bit of `mask` is set and none of `none_of`.
     Any { mask: u64, none_of: u64 },
+    /// The whole code is this value.
     Equals(u64),
 }
 
@@ -16,7 +16,7 @@ impl Condition {
     /// Reads `MASK`, `MASK & !MASK2` or `= CODE`; numbers are decimal or `0x…`.
     ///
     /// ```
-    /// use ticktide::flow::conditions::Condition;
+    /// use ticktide::conditions::Condition;
     /// assert_eq!(Condition::parse("0x20 & !0x2000"), Some(Condition::Any { mask: 0x20, none_of: 0x2000 }));
     /// assert_eq!(Condition::parse("= 0x20100000"), Some(Condition::Equals(0x2010_0000)));
     /// assert_eq!(Condition::parse("late"), None);
@@ -32,7 +32,8 @@ impl Condition {
         (mask != 0).then_some(Condition::Any { mask, none_of })
     }
 
-    fn holds(self, code: u64) -> bool {
+    /// Whether a trade's code meets it.
+    pub fn holds(self, code: u64) -> bool {
         match self {
             Condition::Any { mask, none_of } => code & mask != 0 && code & none_of == 0,
             Condition::Equals(value) => code == value,
@@ -58,44 +59,45 @@ fn number(text: &str) -> Option<u64> {
     if digits.starts_with(['+', '-']) { None } else { u64::from_str_radix(digits, radix).ok() }
 }
 
-/// Which trades set prices and which add volume.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conditions {
-    /// The code is written in hexadecimal.
+/// The rules of a dataflow's `conditions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConditionsSpec {
+    /// The record's field that holds the code.
+    pub field: String,
+    /// The field's text is hexadecimal, with or without `0x`.
     pub hex: bool,
     pub no_price: Vec<Condition>,
     pub no_volume: Vec<Condition>,
+    /// The record's field that says whether the vendor doubts the trade: such a trade sets no price.
+    pub suspicious: Option<String>,
 }
 
 /// What a trade does to its bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts {
-    pub price: bool,
-    pub volume: bool,
+pub struct Effect {
+    pub sets_price: bool,
+    pub adds_volume: bool,
 }
 
-impl Conditions {
-    /// The parts of a trade that count. A code that is absent or no number meets no condition.
-    ///
-    /// ```
-    /// use ticktide::flow::conditions::{Condition, Conditions};
-    /// let rule = Conditions { hex: true, no_price: vec![Condition::Any { mask: 0x20, none_of: 0x2000 }], no_volume: vec![] };
-    /// assert!(!rule.parts_of("20").price);
-    /// assert!(rule.parts_of("2020").price);
-    /// assert!(rule.parts_of("").price);
-    /// ```
-    pub fn parts_of(&self, text: &str) -> Parts {
-        let text = text.trim();
-        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
-        let code = u64::from_str_radix(digits, if self.hex || digits.len() != text.len() { 16 } else { 10 });
-        let Ok(code) = code else { return Parts { price: true, volume: true } };
-        let any = |list: &[Condition]| list.iter().any(|condition| condition.holds(code));
-        Parts { price: !any(&self.no_price), volume: !any(&self.no_volume) }
+impl Effect {
+    pub const FULL: Effect = Effect { sets_price: true, adds_volume: true };
+}
+
+impl ConditionsSpec {
+    /// The code that the field's text says; `None` when it is no number of the dataflow's base. Empty text is code 0.
+    pub fn code(&self, text: &str) -> Option<u64> {
+        match text.trim() {
+            "" => Some(0),
+            text if !self.hex || text.starts_with("0x") || text.starts_with("0X") => number(text),
+            text if text.starts_with(['+', '-']) => None,
+            text => u64::from_str_radix(text, 16).ok(),
+        }
     }
 
-    /// [`Conditions::parts_of`] the tick's code.
-    pub fn parts(&self, tick: &Tick) -> Parts {
-        self.parts_of(tick.conditions.as_deref().unwrap_or(""))
+    /// What a trade of this code does.
+    pub fn effect(&self, code: u64, suspicious: bool) -> Effect {
+        let met = |rules: &[Condition]| rules.iter().any(|rule| rule.holds(code));
+        Effect { sets_price: !suspicious && !met(&self.no_price), adds_volume: !met(&self.no_volume) }
     }
 }
 
@@ -120,6 +122,23 @@ mod tests {
         {
             assert_eq!(Condition::parse(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_code_is_read_in_the_base_of_the_dataflow() {
+        let spec = |hex| ConditionsSpec {
+            field: "c".into(),
+            hex,
+            no_price: vec![Condition::Equals(0x20)],
+            no_volume: vec![Condition::Any { mask: 0x40, none_of: 0 }],
+            suspicious: None,
+        };
+        assert_eq!((spec(true).code("20"), spec(false).code("20")), (Some(32), Some(20)));
+        assert_eq!((spec(true).code("0x20"), spec(false).code("0x20")), (Some(32), Some(32)));
+        assert_eq!((spec(true).code(""), spec(true).code("@ F"), spec(true).code("-1")), (Some(0), None, None));
+        assert_eq!(spec(true).effect(0x20, false), Effect { sets_price: false, adds_volume: true });
+        assert_eq!(spec(true).effect(0x40, true), Effect { sets_price: false, adds_volume: false });
+        assert_eq!(spec(true).effect(0, false), Effect::FULL);
     }
 
     proptest! {
