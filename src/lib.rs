@@ -13,6 +13,7 @@ pub mod graph;
 pub mod intake;
 pub mod lake;
 pub mod market;
+pub mod query;
 pub mod settings;
 pub mod sink;
 pub mod source;

@@ -1,0 +1,164 @@
+//! Rows for people and for programs: an aligned table, JSON lines, CSV, Parquet.
+//!
+//! What must always hold: a column that the format cannot hold is an error, never an empty cell; JSON lines show nulls.
+
+use super::{Answer, QueryError, explain};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::csv::WriterBuilder as CsvBuilder;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
+use futures::StreamExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What rows are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Aligned columns; all rows are held in memory first.
+    Table,
+    JsonLines,
+    Csv,
+    Parquet,
+}
+
+impl Format {
+    /// By the file's ending.
+    pub fn of(path: &Path) -> Result<Format, QueryError> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("json" | "jsonl" | "ndjson") => Ok(Format::JsonLines),
+            Some("csv") => Ok(Format::Csv),
+            Some("parquet") => Ok(Format::Parquet),
+            _ => Err(QueryError::Output {
+                path: path.display().to_string(),
+                message: "the ending names no format".to_owned(),
+                hint: "end the file in .csv, .json or .parquet".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Reads a zone's name for [`write`].
+pub fn zone(name: &str) -> Result<TimeZone, QueryError> {
+    TimeZone::get(name).map_err(|_| QueryError::Output {
+        path: format!("--zone {name}"),
+        message: "there is no such time zone".to_owned(),
+        hint: "use an IANA name, e.g. `--zone Asia/Kolkata`".to_owned(),
+    })
+}
+
+/// Writes all rows; answers their number. With a zone, times are text of that zone, except in Parquet.
+pub async fn write(
+    answer: Answer,
+    format: Format,
+    zone: Option<&TimeZone>,
+    into: impl Write + Send,
+) -> Result<u64, QueryError> {
+    let zone = zone.filter(|_| format != Format::Parquet);
+    let schema = zone.map_or_else(|| answer.schema.clone(), |_| zoned_schema(&answer.schema));
+    let mut sink = Sink::new(format, &schema, into).map_err(refused)?;
+    let (mut rows, mut count) = (answer.rows, 0);
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(|error| explain(&error, &[]))?;
+        let batch = zone.map_or_else(|| Ok(batch.clone()), |zone| zoned(&batch, &schema, zone)).map_err(refused)?;
+        count += batch.num_rows() as u64;
+        sink.write(batch).map_err(refused)?;
+    }
+    sink.finish().map_err(refused)?;
+    Ok(count)
+}
+
+fn refused(error: ArrowError) -> QueryError {
+    let hint = "select other columns, or another format".to_owned();
+    QueryError::Output { path: "output".to_owned(), message: error.to_string(), hint }
+}
+
+enum Sink<W: Write + Send> {
+    Table { schema: SchemaRef, batches: Vec<RecordBatch>, into: W },
+    Json(arrow::json::Writer<W, LineDelimited>),
+    Csv(arrow::csv::Writer<W>),
+    Parquet(Box<ArrowWriter<W>>),
+}
+
+impl<W: Write + Send> Sink<W> {
+    fn new(format: Format, schema: &SchemaRef, into: W) -> Result<Sink<W>, ArrowError> {
+        Ok(match format {
+            Format::Table => Sink::Table { schema: schema.clone(), batches: Vec::new(), into },
+            Format::JsonLines => Sink::Json(JsonBuilder::new().with_explicit_nulls(true).build(into)),
+            Format::Csv => {
+                let mut writer = CsvBuilder::new().with_header(true).build(into);
+                writer.write(&RecordBatch::new_empty(schema.clone()))?; // the header, also of no rows
+                Sink::Csv(writer)
+            }
+            Format::Parquet => {
+                let level = ZstdLevel::try_new(1).expect("level 1 exists");
+                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+                Sink::Parquet(Box::new(ArrowWriter::try_new(into, schema.clone(), Some(properties))?))
+            }
+        })
+    }
+
+    fn write(&mut self, batch: RecordBatch) -> Result<(), ArrowError> {
+        match self {
+            Sink::Table { batches, .. } => batches.push(batch),
+            Sink::Json(writer) => writer.write(&batch)?,
+            Sink::Csv(writer) => writer.write(&batch)?,
+            Sink::Parquet(writer) => writer.write(&batch)?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), ArrowError> {
+        match self {
+            Sink::Table { schema, batches, mut into } => {
+                let text = arrow::util::pretty::pretty_format_batches_with_schema(schema, &batches)?;
+                writeln!(into, "{text}")?;
+            }
+            Sink::Json(mut writer) => {
+                writer.finish()?;
+                writer.into_inner().flush()?;
+            }
+            Sink::Csv(writer) => writer.into_inner().flush()?,
+            Sink::Parquet(writer) => {
+                writer.close()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_instant(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, Some(_)))
+}
+
+fn zoned_schema(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match is_instant(field.data_type()) {
+        true => Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable())),
+        false => field.clone(),
+    });
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Instants as text of the zone: "2024-07-01T09:15:00+05:30".
+fn zoned(batch: &RecordBatch, schema: &SchemaRef, zone: &TimeZone) -> Result<RecordBatch, ArrowError> {
+    let text = |micros: i64| {
+        Timestamp::from_microsecond(micros).ok().map(|at| {
+            let offset = zone.to_offset(at);
+            at.display_with_offset(offset).to_string()
+        })
+    };
+    let column = |column: &ArrayRef| -> ArrayRef {
+        if !is_instant(column.data_type()) {
+            return column.clone();
+        }
+        let instants = column.as_primitive::<TimestampMicrosecondType>();
+        Arc::new(instants.iter().map(|micros| micros.and_then(text)).collect::<StringArray>())
+    };
+    RecordBatch::try_new(schema.clone(), batch.columns().iter().map(column).collect())
+}
