@@ -43,7 +43,7 @@ def draw(trades, seed):
     # prices in units of 0.05: a walk per symbol around its own level, never near zero
     steps = np.cumsum(random.integers(-1, 2, trades))
     level = random.integers(2_000, 60_000, SYMBOLS)
-    price[order] = level[grouped] + (steps - steps[np.minimum(first, trades - 1)][grouped]) % 1_000
+    price[order] = level[grouped] + np.abs((steps - steps[np.minimum(first, trades - 1)][grouped]) % 2_000 - 1_000)
     total = np.cumsum(quantity[order])
     before = np.where(first > 0, total[np.maximum(first, 1) - 1], 0)
     volume[order] = total - before[grouped]
