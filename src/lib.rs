@@ -1,5 +1,7 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
+pub mod calendar;
+pub mod control;
 pub mod error;
 pub mod feed;
 pub mod flow;

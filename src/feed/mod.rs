@@ -9,10 +9,51 @@
 //! consumer group. What must always hold: every record becomes exactly one tick or one reject, and a batch says how far it
 //! got (`offset_next`), so that an epoch can end between any two batches.
 
+mod file;
+mod pace;
+pub mod wire;
+
+use crate::error::{Classified, Kind};
 use crate::market::{Instrument, InstrumentId, Tick};
 use crate::time::Nanos;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// A batch is handed on when it holds this many records …
+const BATCH_RECORDS: u64 = 2000;
+/// … or this many bytes of payload.
+const BATCH_BYTES: u64 = 256 << 10;
+
+/// A kind of source: a row of [`SOURCES`].
+pub struct SourceKind {
+    /// What `source.use` says.
+    pub name: &'static str,
+    /// One line for `list sources`.
+    pub doc: &'static str,
+    /// Looks at the outside once; the places are those of the lake, by [`Partition::name`].
+    pub open: fn(&SourceSpec, &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError>,
+}
+
+/// Every kind of source.
+pub static SOURCES: &[&SourceKind] = &[
+    &file::KIND, //
+];
+
+/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
+pub fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError> {
+    match SOURCES.iter().find(|kind| kind.name == spec.uses) {
+        Some(kind) => (kind.open)(spec, resume),
+        None => {
+            let names: Vec<&str> = SOURCES.iter().map(|kind| kind.name).collect();
+            let hint = match nearest(&spec.uses, &names) {
+                Some(name) => format!("did you mean `{name}`? there are: {}", names.join(", ")),
+                None => format!("set `source.use` or `--source` to one of: {}", names.join(", ")),
+            };
+            Err(FeedError::Fix(format!("source \"{}\" does not exist", spec.uses), hint))
+        }
+    }
+}
 
 /// Where a source starts when the lake has no offsets yet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -193,4 +234,66 @@ pub enum FeedError {
     /// The outside is not there just now.
     #[error("{0}")]
     Unavailable(String),
+}
+
+impl Classified for FeedError {
+    fn kind(&self) -> Kind {
+        match self {
+            FeedError::Fix(..) => Kind::Fix,
+            FeedError::Unavailable(_) => Kind::Retry,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            FeedError::Fix(_, hint) => Some(hint.clone()),
+            FeedError::Unavailable(_) => None,
+        }
+    }
+}
+
+/// The candidate that a mistyped word most likely meant: at most a third of its letters away.
+fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let distance = |candidate: &str| {
+        let mut row: Vec<usize> = (0..=candidate.chars().count()).collect();
+        for (i, a) in word.chars().enumerate() {
+            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+            for (j, b) in candidate.chars().enumerate() {
+                let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+                diagonal = row[j + 1];
+                row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            }
+        }
+        row[row.len() - 1]
+    };
+    let limit = word.chars().count().div_ceil(3);
+    candidates
+        .iter()
+        .map(|candidate| (distance(candidate), *candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= limit)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_word_finds_its_neighbour_and_a_strange_one_none() {
+        let words = ["kafka", "file", "synthetic"];
+        assert_eq!(nearest("kafak", &words), Some("kafka"));
+        assert_eq!(nearest("File", &words), Some("file"));
+        assert_eq!(nearest("sintetic", &words), Some("synthetic"));
+        assert_eq!(nearest("postgres", &words), None);
+        assert_eq!(nearest("", &words), None);
+    }
+
+    #[test]
+    fn every_source_has_a_name_of_its_own_and_a_line_of_doc() {
+        for (index, kind) in SOURCES.iter().enumerate() {
+            assert!(!kind.doc.is_empty());
+            assert!(SOURCES[..index].iter().all(|other| other.name != kind.name));
+        }
+    }
 }

@@ -1,3 +1,9 @@
 //! Stage 2: ticks → bars → indicators. Pure: no I/O, no clock.
 
+pub mod bars;
+pub mod clean;
+pub mod close;
+pub mod conditions;
+pub mod finished;
 pub mod indicators;
+pub mod volume;

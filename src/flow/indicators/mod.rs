@@ -5,7 +5,37 @@
 //!
 //! Why the state is a flat slice of doubles: all indicators of an interval share one accumulator, which is copied with one
 //! `memcpy`, compared by bits and written to the lake's state as it is. What must always hold: a state never contains −0.0
-//! or a NaN other than the canonical one, and `step` is a pure function.
+//! or a NaN other than the canonical one, and `step` is a pure function. A state also holds nothing that counts bars without
+//! end (a counter saturates, a window is shifted, never a ring with a running index): a correction of an old bar is over as
+//! soon as the states before and after it are equal again, and such a number would keep them apart for ever.
+//!
+//! Definitions and seeding are those of TA-Lib 0.8, multiply-adds included.
+
+mod anchored;
+mod composite;
+mod ema;
+mod macd;
+mod registry;
+mod rsi;
+mod sma;
+#[cfg(test)]
+mod tests;
+mod vwap;
+
+pub use composite::{Accumulator, Composite};
+pub use registry::{Anchor, IndicatorError, Parameter, Parameters, Setting, Spec, build};
+
+/// What an indicator says before its lookback: null in the lake, the canonical NaN here.
+pub const NULL: f64 = f64::NAN;
+
+/// Every indicator there is, in the order in which they are listed.
+pub static INDICATORS: &[&Spec] = &[
+    &sma::SPEC, //
+    &ema::SPEC,
+    &rsi::SPEC,
+    &macd::SPEC,
+    &vwap::SPEC,
+];
 
 /// A finished bar as indicators see it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +44,7 @@ pub struct BarInput {
     pub high: f64,
     pub low: f64,
     pub close: f64,
+    /// 0 where the feed has no volume.
     pub volume: f64,
     /// Days since 1970; `anchor = "session"` starts anew when it changes.
     pub trading_date: i32,

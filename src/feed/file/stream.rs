@@ -1,0 +1,201 @@
+//! The records of one file, in order: lines found, decompressed, decoded.
+
+use crate::feed::wire::Decoder;
+use crate::feed::{FeedError, InstrumentTable, Reject};
+use crate::market::Tick;
+use crate::time::Nanos;
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+pub const BUFFER_LEAST: usize = 16 << 10;
+pub const BUFFER_MOST: usize = 256 << 10;
+/// A longer line is no record but a file of another kind.
+const RECORD_BYTES_MOST: u64 = 16 << 20;
+
+/// What stands next in a file.
+pub enum Next {
+    /// A record and the bytes it took.
+    Record(Result<Tick, Reject>, u64),
+    /// A record that is later than what is played now.
+    NotDue,
+    End,
+}
+
+/// One open file.
+pub struct Stream {
+    path: PathBuf,
+    input: BufReader<Box<dyn Read + Send>>,
+    compressed: bool,
+    /// The number of the next record.
+    offset: i64,
+    line: Vec<u8>,
+    /// The record in `line` was delivered although its line has no end yet: what may follow is only that end.
+    line_ends_outstanding: bool,
+    /// A tick read ahead of its time.
+    held: Option<(Tick, u64)>,
+}
+
+impl Stream {
+    pub fn open(path: &Path, buffer: usize) -> Result<Stream, FeedError> {
+        let failed = |error: std::io::Error| {
+            let hint = match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => "raise `ulimit -n` or give fewer files at once",
+                _ => "check the path and its permissions",
+            };
+            FeedError::Fix(format!("file {} cannot be read: {error}", path.display()), hint.into())
+        };
+        let file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let name = path.to_string_lossy();
+        let (compressed, input): (bool, Box<dyn Read + Send>) = if name.ends_with(".gz") {
+            (true, Box::new(MultiGzDecoder::new(BufReader::with_capacity(buffer, file))))
+        } else if name.ends_with(".zst") {
+            (true, Box::new(zstd::stream::read::Decoder::new(file).map_err(failed)?))
+        } else {
+            (false, Box::new(file))
+        };
+        Ok(Stream {
+            path: path.to_path_buf(),
+            input: BufReader::with_capacity(buffer, input),
+            compressed,
+            offset: 0,
+            line: Vec::new(),
+            line_ends_outstanding: false,
+            held: None,
+        })
+    }
+
+    /// Whether bytes may still be appended: a compressed file is a whole one.
+    pub fn grows(&self) -> bool {
+        !self.compressed
+    }
+
+    /// The number of the next record to deliver.
+    pub fn offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Passes over the records before an offset; errors: there are fewer.
+    pub fn skip_to(&mut self, offset: i64) -> Result<(), FeedError> {
+        while self.offset < offset {
+            self.line.clear();
+            if !self.read_line()? && self.line.is_empty() {
+                let (path, have) = (self.path.display(), self.offset);
+                return Err(FeedError::Fix(
+                    format!("file {path} has {have} records, the lake has already read {offset} of it"),
+                    "give back the file that was read, or write to a new lake".into(),
+                ));
+            }
+            // a last line without its end: it was a record when the lake took it
+            self.line_ends_outstanding = self.line.last() != Some(&b'\n');
+            self.offset += 1;
+        }
+        self.line.clear();
+        Ok(())
+    }
+
+    /// The next record whatever its time; `whole`: nothing will be appended to a last line without an end.
+    pub fn next(
+        &mut self,
+        whole: bool,
+        decoder: &mut dyn Decoder,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Option<Result<Tick, Reject>>, FeedError> {
+        match self.next_due(Nanos::MAX, whole, decoder, instruments)? {
+            Next::Record(record, _) => Ok(Some(record)),
+            Next::End | Next::NotDue => Ok(None),
+        }
+    }
+
+    /// The next record unless it is a tick later than `played`.
+    pub fn next_due(
+        &mut self,
+        played: Nanos,
+        whole: bool,
+        decoder: &mut dyn Decoder,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Next, FeedError> {
+        let (tick, bytes) = match self.held.take() {
+            Some(held) => held,
+            None => {
+                let ended = self.read_line()?;
+                if !ended && self.line.is_empty() {
+                    return Ok(Next::End);
+                }
+                let bytes = self.line.len() as u64;
+                let decoded = decoder.decode(text(&self.line, self.offset), self.offset, None, instruments);
+                if !ended {
+                    if decoded.is_err() && !whole {
+                        return Ok(Next::End); // the line goes on when the file has grown
+                    }
+                    self.line_ends_outstanding = true;
+                }
+                self.line.clear();
+                match decoded {
+                    Ok(tick) => (tick, bytes),
+                    Err(reject) => {
+                        self.offset += 1;
+                        return Ok(Next::Record(Err(reject), bytes));
+                    }
+                }
+            }
+        };
+        if tick.exchange_at > played {
+            self.held = Some((tick, bytes));
+            return Ok(Next::NotDue);
+        }
+        self.offset += 1;
+        Ok(Next::Record(Ok(tick), bytes))
+    }
+
+    /// Reads on until `line` holds a line with its end; false: the file ends before.
+    fn read_line(&mut self) -> Result<bool, FeedError> {
+        loop {
+            let room = RECORD_BYTES_MOST.saturating_sub(self.line.len() as u64);
+            let read = (&mut self.input).take(room).read_until(b'\n', &mut self.line);
+            if let Err(error) = read {
+                return Err(self.broken(error));
+            }
+            let ended = self.line.last() == Some(&b'\n');
+            if !ended && self.line.len() as u64 >= RECORD_BYTES_MOST {
+                let (path, record) = (self.path.display(), self.offset);
+                return Err(FeedError::Fix(
+                    format!("file {path}, record {record}: the line is longer than {} MiB", RECORD_BYTES_MOST >> 20),
+                    "one record a line is read; is it a file of another kind?".into(),
+                ));
+            }
+            if ended && self.line_ends_outstanding && text(&self.line, -1).is_empty() {
+                self.line_ends_outstanding = false;
+                self.line.clear();
+                continue;
+            }
+            if ended {
+                self.line_ends_outstanding = false;
+            }
+            return Ok(ended);
+        }
+    }
+
+    fn broken(&self, error: std::io::Error) -> FeedError {
+        let (path, record) = (self.path.display(), self.offset);
+        let what = match (self.compressed, error.kind()) {
+            (true, std::io::ErrorKind::UnexpectedEof) => "the file is cut off".to_owned(),
+            _ => error.to_string(),
+        };
+        FeedError::Fix(
+            format!("file {path}, record {record}: {what}"),
+            format!("the {record} records before it were read; replace the file by a whole one, or repack what it has"),
+        )
+    }
+}
+
+/// A line without its end and, at the start of a file, without the mark that some editors put there.
+fn text(line: &[u8], offset: i64) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if offset == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
+}

@@ -1,0 +1,249 @@
+use super::*;
+use crate::feed::{Speed, SyntheticSpec, WireSpec};
+use crate::time::SECOND;
+use std::io::Write;
+use std::path::Path;
+
+fn line(number: i64) -> String {
+    format!("{{\"symbol\":\"A\",\"time\":{},\"price\":1,\"quantity\":1}}\n", 1_700_000_000 + number)
+}
+
+fn lines(numbers: std::ops::Range<i64>) -> String {
+    numbers.map(line).collect()
+}
+
+fn spec(paths: &[&Path]) -> SourceSpec {
+    SourceSpec {
+        uses: "file".into(),
+        brokers: String::new(),
+        topics: Vec::new(),
+        kafka: BTreeMap::new(),
+        from: StartFrom::Earliest,
+        paths: paths.iter().map(|path| path.display().to_string()).collect(),
+        speed: Speed::Max,
+        until_end: true,
+        wire: WireSpec { format: "json".into(), ..WireSpec::default() },
+        synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0 },
+        buffer_bytes: 1 << 20,
+    }
+}
+
+fn open(spec: &SourceSpec) -> Arc<dyn Source> {
+    crate::feed::open(spec, &BTreeMap::new()).expect("a source")
+}
+
+fn read_all(source: &dyn Source) -> Box<dyn Reader> {
+    let assigned: Vec<_> = (0..source.partitions().len())
+        .map(|partition| Assignment { partition, offset: source.partitions()[partition].offset_start })
+        .collect();
+    source.reader(&assigned).expect("a reader")
+}
+
+/// Polls until every partition is finished or something broke.
+fn drain(reader: &mut dyn Reader, partitions: usize) -> (Vec<Batch>, Option<FeedError>) {
+    let (mut batches, mut finished) = (Vec::new(), 0);
+    while finished < partitions {
+        match reader.poll(Duration::from_millis(1), &|_| false) {
+            Ok(Some(batch)) => {
+                finished += usize::from(batch.finished);
+                batches.push(batch);
+            }
+            Ok(None) => {}
+            Err(error) => return (batches, Some(error)),
+        }
+    }
+    (batches, None)
+}
+
+fn gz(text: &str) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    out.write_all(text.as_bytes()).expect("memory");
+    out.finish().expect("memory")
+}
+
+fn records(batches: &[Batch]) -> u64 {
+    batches.iter().map(|batch| batch.records).sum()
+}
+
+#[test]
+fn every_line_is_one_record_with_its_number_as_offset() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    // a mark of an editor, an empty line, a windows line end, junk, no end of the last line
+    let text = format!("\u{feff}{}\n{}\r\njunk\n{}", line(0), line(2).trim_end(), line(4).trim_end());
+    std::fs::write(&path, text).expect("a file");
+    let source = open(&spec(&[&path]));
+    assert_eq!(source.partitions()[0].name(), "a.jsonl/0");
+    assert_eq!(source.partitions()[0].source_id, "file:a.jsonl");
+    let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 1);
+    assert!(error.is_none());
+    let ticks: Vec<_> = batches.iter().flat_map(|batch| batch.ticks.iter().map(|tick| tick.offset)).collect();
+    let rejects: Vec<_> =
+        batches.iter().flat_map(|b| b.rejects.iter().map(|r| (r.offset, r.reason, r.payload.clone()))).collect();
+    assert_eq!(ticks, [0, 2, 4]);
+    assert_eq!(rejects, [(1, "empty", b"".to_vec()), (3, "not_json", b"junk".to_vec())]);
+    let last = batches.last().expect("one");
+    assert!(last.caught_up && last.finished);
+    assert_eq!(last.offset_next, 5);
+    assert_eq!(records(&batches), 5);
+}
+
+#[test]
+fn plain_gz_and_zst_hold_the_same_records() {
+    let root = tempfile::tempdir().expect("a folder");
+    let text = lines(0..5000);
+    std::fs::write(root.path().join("a.jsonl"), &text).expect("a file");
+    // two members, as `cat a.gz b.gz` makes them
+    let (first, second) = text.split_at(text.find('\n').expect("many lines") + 1);
+    std::fs::write(root.path().join("b.jsonl.gz"), [gz(first), gz(second)].concat()).expect("a file");
+    std::fs::write(root.path().join("c.jsonl.zst"), zstd::encode_all(text.as_bytes(), 1).expect("memory"))
+        .expect("a file");
+    let source = open(&spec(&[root.path()]));
+    let names: Vec<_> = source.partitions().iter().map(|partition| partition.topic.as_str()).collect();
+    assert_eq!(names, ["a.jsonl", "b.jsonl.gz", "c.jsonl.zst"]);
+    let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 3);
+    assert!(error.is_none());
+    for partition in 0..3 {
+        let times: Vec<_> = batches
+            .iter()
+            .filter(|batch| batch.partition == partition)
+            .flat_map(|batch| batch.ticks.iter().map(|tick| (tick.offset, tick.exchange_at)))
+            .collect();
+        let expected: Vec<_> = (0..5000).map(|n| (n, (1_700_000_000 + n) * SECOND)).collect();
+        assert_eq!(times, expected);
+    }
+    assert!(batches.iter().all(|batch| batch.records <= crate::feed::BATCH_RECORDS));
+}
+
+#[test]
+fn reading_goes_on_where_the_lake_stopped() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    std::fs::write(&path, lines(0..10)).expect("a file");
+    let source = crate::feed::open(&spec(&[&path]), &BTreeMap::from([("a.jsonl/0".into(), 7)])).expect("a source");
+    let mut reader = source.reader(&[Assignment { partition: 0, offset: 7 }]).expect("a reader");
+    let (batches, _) = drain(reader.as_mut(), 1);
+    assert_eq!(batches[0].ticks.iter().map(|tick| tick.offset).collect::<Vec<_>>(), [7, 8, 9]);
+
+    let mut reader = source.reader(&[Assignment { partition: 0, offset: 11 }]).expect("a reader");
+    let (batches, error) = drain(reader.as_mut(), 1);
+    assert!(batches.is_empty());
+    let Some(FeedError::Fix(message, _)) = error else { panic!("the file is shorter than its place") };
+    assert!(message.contains("has 10 records") && message.contains("read 11"), "{message}");
+}
+
+#[test]
+fn a_cut_off_file_gives_its_records_and_then_says_where_it_ends() {
+    let root = tempfile::tempdir().expect("a folder");
+    let whole = [gz(&lines(0..5000)), zstd::encode_all(lines(0..5000).as_bytes(), 1).expect("memory")];
+    for (name, bytes) in ["a.gz", "a.zst"].into_iter().zip(whole) {
+        let path = root.path().join(name);
+        std::fs::write(&path, &bytes[..bytes.len() * 9 / 10]).expect("a file");
+        let source = open(&spec(&[&path]));
+        let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 1);
+        let read = records(&batches);
+        assert!(batches.iter().all(|batch| batch.rejects.is_empty() && !batch.finished));
+        let Some(FeedError::Fix(message, _)) = error else { panic!("{name} is cut off") };
+        assert!(message.contains(name) && message.contains(&format!("record {read}")), "{message}");
+        assert!(message.contains("cut off"), "{message}");
+    }
+}
+
+#[test]
+fn a_growing_file_is_followed_and_a_half_line_waits_for_its_end() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    let mut file = std::fs::File::create(&path).expect("a file");
+    let mut write = |text: &str| file.write_all(text.as_bytes()).expect("written");
+    write(&lines(0..2));
+    write("{\"symbol\":\"A\",");
+    let source = open(&SourceSpec { until_end: false, ..spec(&[&path]) });
+    let mut reader = read_all(source.as_ref());
+    let mut next = || loop {
+        if let Some(batch) = reader.poll(Duration::from_millis(1), &|_| false).expect("a plain file") {
+            return batch;
+        }
+    };
+    let batch = next();
+    assert_eq!((batch.records, batch.offset_next, batch.caught_up, batch.finished), (2, 2, true, false));
+    // the rest of the half line, and a whole record without its line end
+    write("\"time\":1700000002,\"price\":1,\"quantity\":1}\n");
+    write(line(3).trim_end());
+    let batch = next();
+    assert_eq!(batch.ticks.iter().map(|tick| tick.offset).collect::<Vec<_>>(), [2, 3]);
+    assert!(batch.caught_up);
+    write("\n");
+    write(&line(4));
+    let batch = next();
+    assert_eq!(batch.ticks.iter().map(|tick| tick.offset).collect::<Vec<_>>(), [4], "the end of line 3 is no record");
+}
+
+#[test]
+fn paused_files_are_left_unread() {
+    let root = tempfile::tempdir().expect("a folder");
+    for name in ["a.jsonl", "b.jsonl"] {
+        std::fs::write(root.path().join(name), lines(0..10)).expect("a file");
+    }
+    let source = open(&spec(&[root.path()]));
+    let mut reader = read_all(source.as_ref());
+    let batch = reader.poll(Duration::ZERO, &|partition| partition == 0).expect("readable").expect("a batch");
+    assert_eq!(batch.partition, 1);
+    assert!(reader.poll(Duration::ZERO, &|partition| partition == 0).expect("readable").is_none());
+    assert_eq!(reader.poll(Duration::ZERO, &|_| false).expect("readable").expect("a batch").partition, 0);
+}
+
+#[test]
+fn a_new_lake_may_start_late_in_a_file() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    std::fs::write(&path, lines(0..10)).expect("a file");
+    let start = |from| open(&SourceSpec { from, ..spec(&[&path]) }).partitions()[0].offset_start;
+    assert_eq!(start(StartFrom::Earliest), 0);
+    assert_eq!(start(StartFrom::Latest), 10);
+    assert_eq!(start(StartFrom::At((1_700_000_000 + 4) * SECOND)), 4);
+}
+
+#[test]
+fn an_empty_file_is_caught_up_at_once_and_an_instrument_is_announced_once() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (empty, full) = (root.path().join("empty.jsonl"), root.path().join("full.jsonl"));
+    std::fs::write(&empty, "").expect("a file");
+    std::fs::write(&full, lines(0..5000)).expect("a file");
+    let source = open(&spec(&[&empty, &full]));
+    let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 2);
+    assert!(error.is_none());
+    assert_eq!((batches[0].records, batches[0].caught_up, batches[0].finished), (0, true, true));
+    assert_eq!(batches.iter().map(|batch| batch.instruments.len()).sum::<usize>(), 1);
+}
+
+#[test]
+fn a_replay_gives_no_tick_before_its_time() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    std::fs::write(&path, lines(0..100)).expect("a file");
+    // 100 recorded seconds in a tenth of a second
+    let source = open(&SourceSpec { speed: Speed::Times(1000.0), ..spec(&[&path]) });
+    let started = Instant::now();
+    let mut reader = read_all(source.as_ref());
+    let mut seen = 0;
+    while seen < 100 {
+        let batch = reader.poll(Duration::from_millis(1), &|_| false).expect("readable");
+        let played = started.elapsed().as_nanos() as i64 * 1000;
+        for tick in batch.iter().flat_map(|batch| &batch.ticks) {
+            assert!(tick.exchange_at - 1_700_000_000 * SECOND <= played);
+            seen += 1;
+        }
+    }
+    assert!(started.elapsed() >= Duration::from_millis(99));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_before_anything_runs() {
+    let root = tempfile::tempdir().expect("a folder");
+    let none = root.path().join("none.jsonl");
+    assert!(matches!(crate::feed::open(&spec(&[&none]), &BTreeMap::new()), Err(FeedError::Fix(..))));
+    let mut spec = spec(&[&none]);
+    spec.uses = "flie".into();
+    let Err(FeedError::Fix(_, hint)) = crate::feed::open(&spec, &BTreeMap::new()) else { panic!("no such source") };
+    assert!(hint.contains("`file`"), "{hint}");
+}

@@ -1,0 +1,468 @@
+//! JSON objects, one a record: `{"venue":"COMEX","symbol":"GC201312","time":1381204800374000,"price":"1323.4","quantity":"1"}`.
+//!
+//! | `type` | needs | may have |
+//! |---|---|---|
+//! | `trade` (or no type) | symbol or instrument, time, price, quantity | venue, sequence, id, conditions, suspicious |
+//! | `snapshot` | symbol or instrument, time, price | cumulative_volume, bid, ask, day's prices, open_interest, trade_time … |
+//! | `cancel` | symbol or instrument, id, time or trading_date | venue, sequence |
+//! | `correct` | as `cancel`, price, quantity | venue, sequence |
+//!
+//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339. JSON `null` is absence, an
+//! empty id or condition too. A field named twice is a reject: nobody can say which one was meant.
+//!
+//! Why a parse into raw slices: most fields of a record are of no use to us, and those that are become integers straight from
+//! their digits. [`raw::parse`] finds the slices, this file gives them meaning; in the path of a good trade nothing is allocated.
+
+mod raw;
+
+use super::{Decoder, Format};
+use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
+use crate::market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
+use crate::time::{DAY, HOUR, MICRO, MILLI, Nanos, SECOND};
+use raw::{Keys, Values};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::sync::Arc;
+
+pub static FORMAT: Format = Format {
+    name: "json",
+    doc: "one JSON object a record; trades, snapshots, cancels, corrections; `fields` maps other names",
+    build: |spec| Ok(Box::new(Json::new(spec)?)),
+    example: br#"{"type":"trade","venue":"COMEX","symbol":"GC201312","time":1381204800374000,"sequence":113,"id":"A1","price":"1323.4","quantity":"1","conditions":"20"}"#,
+};
+
+/// Our fields, in the order of [`NAMES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Type,
+    Venue,
+    Symbol,
+    Instrument,
+    Time,
+    Sequence,
+    Id,
+    Price,
+    Quantity,
+    Conditions,
+    ReceivedAt,
+    CumulativeVolume,
+    Bid,
+    BidQuantity,
+    Ask,
+    AskQuantity,
+    DayOpen,
+    DayHigh,
+    DayLow,
+    OpenInterest,
+    TradeTime,
+    Suspicious,
+    TradingDate,
+}
+
+/// The names of our fields: the keys of `fields`, and of a record without a mapping.
+const NAMES: [&str; 23] = [
+    "type",
+    "venue",
+    "symbol",
+    "instrument",
+    "time",
+    "sequence",
+    "id",
+    "price",
+    "quantity",
+    "conditions",
+    "received_at",
+    "cumulative_volume",
+    "bid",
+    "bid_quantity",
+    "ask",
+    "ask_quantity",
+    "day_open",
+    "day_high",
+    "day_low",
+    "open_interest",
+    "trade_time",
+    "suspicious",
+    "trading_date",
+];
+
+/// Interned condition texts beyond this many are dropped and learnt anew: the feed has no fixed set of them.
+const CONDITIONS_KEPT: usize = 4096;
+
+struct Json {
+    keys: Keys,
+    /// Field → slot of [`Values`].
+    slots: [u8; NAMES.len()],
+    conditions: HashMap<Box<str>, Arc<str>, ahash::RandomState>,
+}
+
+impl Json {
+    fn new(spec: &WireSpec) -> Result<Json, FeedError> {
+        for name in spec.fields.keys() {
+            if !NAMES.contains(&name.as_str()) {
+                let hint = match nearest(name, &NAMES) {
+                    Some(near) => format!("did you mean `{near}`? `fields` maps our name to the record's"),
+                    None => format!("`fields` maps our name to the record's; ours are: {}", NAMES.join(", ")),
+                };
+                return Err(FeedError::Fix(format!("wire json has no field \"{name}\""), hint));
+            }
+        }
+        let mut keys = Keys::default();
+        let mut slots = [raw::NO_SLOT; NAMES.len()];
+        for (index, name) in NAMES.iter().enumerate() {
+            let named = match index {
+                _ if index == Field::Conditions as usize => spec.conditions.as_ref(),
+                _ if index == Field::Suspicious as usize => spec.suspicious.as_ref(),
+                _ => None,
+            };
+            // read only where the dataflow names them: many feeds use these words for something else
+            let optional = index == Field::ReceivedAt as usize || index == Field::Suspicious as usize;
+            let key = match named.or_else(|| spec.fields.get(*name)) {
+                Some(key) => key.as_str(),
+                None if optional => continue,
+                None => name,
+            };
+            slots[index] = keys.slot(key);
+        }
+        Ok(Json { keys, slots, conditions: HashMap::default() })
+    }
+
+    fn tick(
+        &mut self,
+        payload: &[u8],
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Problem> {
+        let text = std::str::from_utf8(payload).map_err(|error| Problem::new("not_utf8", error))?;
+        let values = raw::parse(text, &self.keys).map_err(|error| unreadable(text, &error))?;
+        if let Some(slot) = values.duplicate {
+            return Err(Problem::new("duplicate_field", format!("\"{}\" appears twice", self.keys.name(slot))));
+        }
+        let record = Record { values: &values, slots: &self.slots, keys: &self.keys };
+
+        let kind = match record.get(Field::Type) {
+            None | Some("\"trade\"") => TickKind::Trade,
+            Some("\"snapshot\"") => TickKind::Snapshot,
+            Some("\"cancel\"") => TickKind::Cancel,
+            Some("\"correct\"") => TickKind::Correct,
+            Some(other) => {
+                let detail = format!("type is {}, known are trade, snapshot, cancel, correct", shorten(other));
+                return Err(Problem::new("unknown_type", detail));
+            }
+        };
+        let correction = matches!(kind, TickKind::Cancel | TickKind::Correct);
+        let exchange_at = match record.time(Field::Time)? {
+            Some(at) => at,
+            None if correction => record.noon(Field::TradingDate)?.ok_or_else(|| record.missing(Field::Time))?,
+            None => return Err(record.missing(Field::Time)),
+        };
+        let received_at = match record.time(Field::ReceivedAt)? {
+            Some(at) => Some(at),
+            None => received_at,
+        };
+        let sequence = record.sequence()?;
+        let (mut price, mut quantity, mut snapshot) = (None, None, None);
+        match kind {
+            TickKind::Trade | TickKind::Correct => {
+                price = Some(record.price(Field::Price)?.ok_or_else(|| record.missing(Field::Price))?);
+                quantity = Some(record.quantity(Field::Quantity)?.ok_or_else(|| record.missing(Field::Quantity))?);
+            }
+            TickKind::Snapshot => {
+                price = Some(record.price(Field::Price)?.ok_or_else(|| record.missing(Field::Price))?);
+                quantity = record.quantity(Field::Quantity)?;
+                snapshot = Some(Box::new(record.snapshot()?));
+            }
+            TickKind::Cancel => {}
+        }
+        let id = record.text(Field::Id)?.filter(|id| !id.is_empty());
+        if correction && id.is_none() {
+            return Err(record.missing(Field::Id));
+        }
+        let suspicious = record.suspicious();
+        let conditions = match record.get(Field::Conditions) {
+            Some(raw) => {
+                let text = if raw.starts_with(['[', '{']) {
+                    Cow::Borrowed(raw) // a feed's list of codes, kept as it came
+                } else {
+                    record.text(Field::Conditions)?.unwrap_or_default()
+                };
+                intern(&mut self.conditions, &text)
+            }
+            None => None,
+        };
+
+        // the table learns an instrument only from a record that became a tick
+        let venue = record.text(Field::Venue)?.unwrap_or_default();
+        let symbol = record.text(Field::Symbol)?.filter(|symbol| !symbol.is_empty());
+        let own = record.text(Field::Instrument)?.filter(|instrument| !instrument.is_empty());
+        let Some(instrument) = own.as_deref().or(symbol.as_deref()) else {
+            return Err(record.missing(Field::Symbol));
+        };
+        let instrument = instruments.id(&venue, instrument, symbol.as_deref());
+        Ok(Tick {
+            kind,
+            suspicious,
+            instrument,
+            offset,
+            exchange_at,
+            received_at,
+            sequence,
+            price,
+            quantity,
+            id: id.map(|id| Arc::from(id.as_ref())),
+            conditions,
+            snapshot,
+        })
+    }
+}
+
+impl Decoder for Json {
+    fn decode(
+        &mut self,
+        payload: &[u8],
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Reject> {
+        self.tick(payload, offset, received_at, instruments).map_err(|problem| Reject {
+            offset,
+            received_at,
+            reason: problem.reason,
+            detail: problem.detail,
+            payload: payload.to_vec(),
+        })
+    }
+}
+
+/// What is wrong with a record.
+struct Problem {
+    reason: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    #[cold]
+    fn new(reason: &'static str, detail: impl Display) -> Problem {
+        Problem { reason, detail: detail.to_string() }
+    }
+}
+
+/// Why a text is no record.
+#[cold]
+fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    if text.trim().is_empty() {
+        return Problem::new("empty", "the record is empty");
+    }
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return Problem::new("not_an_object", format!("a JSON object is needed, this is {}", shorten(text)));
+    }
+    Problem::new("not_json", error)
+}
+
+/// The beginning of a text, for a message.
+fn shorten(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(60) {
+        Some((at, _)) => Cow::Owned(format!("{}…", &text[..at])),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn intern(known: &mut HashMap<Box<str>, Arc<str>, ahash::RandomState>, text: &str) -> Option<Arc<str>> {
+    if text.is_empty() {
+        return None;
+    }
+    if let Some(shared) = known.get(text) {
+        return Some(shared.clone());
+    }
+    if known.len() >= CONDITIONS_KEPT {
+        known.clear();
+    }
+    let shared: Arc<str> = text.into();
+    known.insert(text.into(), shared.clone());
+    Some(shared)
+}
+
+/// A parsed record, by our fields.
+struct Record<'a> {
+    values: &'a Values<'a>,
+    slots: &'a [u8; NAMES.len()],
+    keys: &'a Keys,
+}
+
+impl<'a> Record<'a> {
+    /// The raw JSON of a field, unless absent or null.
+    #[inline]
+    fn get(&self, field: Field) -> Option<&'a str> {
+        self.values.get(self.slots[field as usize])
+    }
+
+    /// A string, or a number as it was written.
+    #[inline]
+    fn text(&self, field: Field) -> Result<Option<Cow<'a, str>>, Problem> {
+        let Some(raw) = self.get(field) else { return Ok(None) };
+        match raw.as_bytes() {
+            [b'"', inner @ .., b'"'] => {
+                if !inner.contains(&b'\\') {
+                    return Ok(Some(Cow::Borrowed(&raw[1..raw.len() - 1])));
+                }
+                let text: String = serde_json::from_str(raw).map_err(|error| self.bad(field, raw, error))?;
+                // NUL separates the parts of an instrument's key
+                if text.contains('\0') {
+                    return Err(self.bad(field, raw, "it holds a NUL character"));
+                }
+                Ok(Some(Cow::Owned(text)))
+            }
+            [b'0'..=b'9' | b'-', ..] => Ok(Some(Cow::Borrowed(raw))),
+            _ => Err(self.bad(field, raw, "a string or a number is needed")),
+        }
+    }
+
+    #[inline]
+    fn time(&self, field: Field) -> Result<Option<Nanos>, Problem> {
+        let Some(text) = self.text(field)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        match integer_time(text.as_bytes()) {
+            Some(Ok(at)) => Ok(Some(at)),
+            Some(Err(())) => Err(self.wrong("out_of_range", field, &text, "no time between 1677 and 2262")),
+            None => match text.parse::<jiff::Timestamp>() {
+                Ok(at) => match Nanos::try_from(at.as_nanosecond()) {
+                    Ok(at) => Ok(Some(at)),
+                    Err(_) => Err(self.wrong("out_of_range", field, &text, "no time between 1677 and 2262")),
+                },
+                Err(_) => Err(self.wrong("bad_time", field, &text, "neither an integer of s, ms, µs, ns nor RFC 3339")),
+            },
+        }
+    }
+
+    /// Noon UTC of a date: a moment that lies in that trading day wherever the market is.
+    fn noon(&self, field: Field) -> Result<Option<Nanos>, Problem> {
+        let Some(text) = self.text(field)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let date: jiff::civil::Date =
+            text.parse().map_err(|_| self.wrong("bad_time", field, &text, "no date (YYYY-MM-DD)"))?;
+        let days = date.duration_since(jiff::civil::date(1970, 1, 1)).as_hours() / 24;
+        match days.checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR)) {
+            Some(at) => Ok(Some(at)),
+            None => Err(self.wrong("out_of_range", field, &text, "no date between 1677 and 2262")),
+        }
+    }
+
+    #[inline]
+    fn sequence(&self) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.text(Field::Sequence)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        match text.parse() {
+            Ok(sequence) => Ok(Some(sequence)),
+            Err(_) => Err(self.wrong("bad_sequence", Field::Sequence, &text, "no integer from 0 to 2^64-1")),
+        }
+    }
+
+    #[inline]
+    fn price(&self, field: Field) -> Result<Option<Price>, Problem> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        match decimal(text.as_bytes()) {
+            Ok(units) => Ok(Some(Price(units))),
+            Err(error) => Err(self.number(field, &text, error)),
+        }
+    }
+
+    #[inline]
+    fn quantity(&self, field: Field) -> Result<Option<Quantity>, Problem> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        match decimal(text.as_bytes()) {
+            Ok(units) if units >= 0 => Ok(Some(Quantity(units))),
+            Ok(_) => Err(self.wrong("negative_quantity", field, &text, "below 0")),
+            Err(error) => Err(self.number(field, &text, error)),
+        }
+    }
+
+    fn volume(&self, field: Field) -> Result<Option<i128>, Problem> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        match decimal_wide(text.as_bytes()) {
+            Ok(units) if units >= 0 => Ok(Some(units)),
+            Ok(_) => Err(self.wrong("negative_quantity", field, &text, "below 0")),
+            Err(error) => Err(self.number(field, &text, error)),
+        }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Problem> {
+        Ok(Snapshot {
+            trade_at: self.time(Field::TradeTime)?,
+            cumulative_volume: self.volume(Field::CumulativeVolume)?,
+            bid: self.price(Field::Bid)?,
+            bid_quantity: self.quantity(Field::BidQuantity)?,
+            ask: self.price(Field::Ask)?,
+            ask_quantity: self.quantity(Field::AskQuantity)?,
+            day_open: self.price(Field::DayOpen)?,
+            day_high: self.price(Field::DayHigh)?,
+            day_low: self.price(Field::DayLow)?,
+            open_interest: self.volume(Field::OpenInterest)?,
+        })
+    }
+
+    /// Anything but 0, false or empty.
+    #[inline]
+    fn suspicious(&self) -> bool {
+        let Some(raw) = self.get(Field::Suspicious) else { return false };
+        let text = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(raw);
+        let zero = decimal(text.as_bytes()) == Ok(0);
+        !(zero || matches!(text, "" | "false" | "[]" | "{}"))
+    }
+
+    #[cold]
+    fn missing(&self, field: Field) -> Problem {
+        let (name, key) = (NAMES[field as usize], self.keys.name(self.slots[field as usize]));
+        if name == key {
+            return Problem::new("missing_field", format!("\"{key}\" is missing"));
+        }
+        Problem::new("missing_field", format!("\"{key}\" ({name}) is missing"))
+    }
+
+    #[cold]
+    fn bad(&self, field: Field, raw: &str, why: impl Display) -> Problem {
+        self.wrong("bad_field", field, raw, why)
+    }
+
+    #[cold]
+    fn number(&self, field: Field, text: &str, error: NumberError) -> Problem {
+        let reason = match error {
+            NumberError::NotANumber => "not_a_number",
+            NumberError::OutOfRange => "out_of_range",
+            NumberError::TooPrecise => "too_precise",
+        };
+        self.wrong(reason, field, text, error)
+    }
+
+    #[cold]
+    fn wrong(&self, reason: &'static str, field: Field, text: &str, why: impl Display) -> Problem {
+        Problem::new(reason, format!("{} is {}: {why}", NAMES[field as usize], shorten(text)))
+    }
+}
+
+/// An integer of s, ms, µs or ns since 1970, told by its size: `None` if it is no integer, `Some(Err)` if it is out of range.
+#[inline]
+fn integer_time(text: &[u8]) -> Option<Result<Nanos, ()>> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    if digits.len() > 19 {
+        return Some(Err(()));
+    }
+    // 19 digits fit into u64
+    let value = digits.iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+    // each bound is March 1973 in the finer unit and far in the future in the coarser one
+    let unit = match value {
+        0..100_000_000_000 => SECOND,
+        100_000_000_000..100_000_000_000_000 => MILLI,
+        100_000_000_000_000..100_000_000_000_000_000 => MICRO,
+        _ => 1,
+    };
+    let at = i64::try_from(value).ok().and_then(|value| value.checked_mul(unit));
+    Some(at.map(|at| if negative { -at } else { at }).ok_or(()))
+}
+
+#[cfg(test)]
+mod tests;

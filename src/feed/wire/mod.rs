@@ -1,0 +1,140 @@
+//! Wire formats: the bytes of one record → a [`Tick`] or a [`Reject`].
+//!
+//! One file per format, one row per format in [`FORMATS`]. Why a reject is a value and no error: a bad record is data, it
+//! goes to the quarantine with its bytes and the stream goes on. What must always hold: any bytes whatever give exactly one
+//! tick or one reject that carries them; nothing panics; prices and quantities come from their digits, never through floats.
+
+mod json;
+
+use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
+use crate::market::Tick;
+use crate::time::Nanos;
+
+/// Turns the records of one reader into ticks; keeps what it learnt between records (interned texts), nothing that changes
+/// what a record means.
+pub trait Decoder: Send {
+    /// The tick that a record says, or the reject that keeps it.
+    fn decode(
+        &mut self,
+        payload: &[u8],
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Reject>;
+}
+
+/// A wire format: a row of [`FORMATS`].
+pub struct Format {
+    /// What `wire = "…"` says.
+    pub name: &'static str,
+    /// One line for `list formats`.
+    pub doc: &'static str,
+    /// A decoder for a dataflow's settings; errors: a field name that we do not have.
+    pub build: fn(&WireSpec) -> Result<Box<dyn Decoder>, FeedError>,
+    /// A record that it decodes without a mapping.
+    pub example: &'static [u8],
+}
+
+/// Every wire format.
+pub static FORMATS: &[&Format] = &[
+    &json::FORMAT, //
+];
+
+/// The decoder that a dataflow's `wire` and `fields` describe.
+pub fn build(spec: &WireSpec) -> Result<Box<dyn Decoder>, FeedError> {
+    match FORMATS.iter().find(|format| format.name == spec.format) {
+        Some(format) => (format.build)(spec),
+        None => {
+            let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+            let hint = match nearest(&spec.format, &names) {
+                Some(name) => format!("did you mean `wire = \"{name}\"`? there are: {}", names.join(", ")),
+                None => format!("set `wire` to one of: {}", names.join(", ")),
+            };
+            Err(FeedError::Fix(format!("wire format \"{}\" does not exist", spec.format), hint))
+        }
+    }
+}
+
+/// The formats that decode at least one of some payloads without a mapping: advice for a user whose records are rejected.
+pub fn formats_that_decode(payloads: &[&[u8]]) -> Vec<&'static str> {
+    let decodes = |format: &&&Format| {
+        let Ok(mut decoder) = (format.build)(&WireSpec { format: format.name.into(), ..WireSpec::default() }) else {
+            return false;
+        };
+        payloads.iter().any(|payload| decoder.decode(payload, 0, None, &mut InstrumentTable::default()).is_ok())
+    };
+    FORMATS.iter().filter(decodes).map(|format| format.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_format_decodes_its_example_and_is_documented() {
+        for format in FORMATS {
+            let spec = WireSpec { format: format.name.into(), ..WireSpec::default() };
+            let mut decoder = build(&spec).expect("a listed format builds");
+            decoder.decode(format.example, 0, None, &mut InstrumentTable::default()).expect(format.name);
+            assert!(!format.doc.is_empty());
+            assert_eq!(formats_that_decode(&[b"junk", format.example]), [format.name]);
+        }
+    }
+
+    #[test]
+    fn an_unknown_format_is_named_and_a_near_one_proposed() {
+        let spec = WireSpec { format: "jsn".into(), ..WireSpec::default() };
+        let Err(FeedError::Fix(message, hint)) = build(&spec) else { panic!("no such format") };
+        assert!(message.contains("\"jsn\""), "{message}");
+        assert!(hint.contains("did you mean `wire = \"json\"`"), "{hint}");
+    }
+
+    /// A decoder must answer any bytes with a tick or with a reject that holds exactly these bytes.
+    fn answers(format: &Format, payload: &[u8]) -> Result<(), TestCaseError> {
+        let mut decoder = (format.build)(&WireSpec::default()).expect("a listed format builds");
+        let mut instruments = InstrumentTable::default();
+        match decoder.decode(payload, 7, Some(5), &mut instruments) {
+            Ok(tick) => prop_assert_eq!(tick.offset, 7),
+            Err(reject) => {
+                prop_assert_eq!(reject.offset, 7);
+                prop_assert_eq!(reject.received_at, Some(5));
+                prop_assert_eq!(reject.payload.as_slice(), payload);
+                prop_assert!(!reject.reason.is_empty());
+                prop_assert!(!reject.detail.is_empty());
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_become_a_tick_or_a_reject(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            for format in FORMATS {
+                answers(format, &bytes)?;
+            }
+        }
+
+        #[test]
+        fn a_damaged_record_becomes_a_tick_or_a_reject(
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..6)
+        ) {
+            for format in FORMATS {
+                let mut bytes = format.example.to_vec();
+                for (at, byte, how) in &cuts {
+                    if bytes.is_empty() {
+                        break;
+                    }
+                    let at = at.index(bytes.len());
+                    match how {
+                        0 => bytes[at] = *byte,
+                        1 => bytes.insert(at, *byte),
+                        2 => drop(bytes.remove(at)),
+                        _ => bytes.truncate(at),
+                    }
+                }
+                answers(format, &bytes)?;
+            }
+        }
+    }
+}

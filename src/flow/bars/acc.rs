@@ -1,0 +1,216 @@
+//! What a bucket of ticks adds up to: lattices, merged in any order with the same result.
+//!
+//! Why whole order keys: two trades in one millisecond without a sequence still have a first and a last, and it must be the
+//! same one whoever merges first. What must always hold: `merge` is commutative and associative over all fields.
+
+use crate::market::{Snapshot, Tick};
+use crate::time::Nanos;
+use serde::{Deserialize, Serialize};
+
+/// The total order of trades, compared whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TradeOrder {
+    pub at: Nanos,
+    /// 0 where the feed's sequence is not trusted.
+    pub sequence: u64,
+    /// A fixed hash of the partition's name.
+    pub partition: u64,
+    pub offset: i64,
+    /// Units of 10⁻⁸.
+    pub price: i64,
+    pub quantity: i64,
+}
+
+/// Trades of one bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TradeAcc {
+    /// Trades that set prices; the next four fields mean nothing while it is 0.
+    pub priced: u64,
+    pub first: TradeOrder,
+    pub last: TradeOrder,
+    pub high: i64,
+    pub low: i64,
+    /// Units of 10⁻⁸.
+    pub volume: i128,
+    /// Units of 10⁻¹⁶.
+    pub turnover: i128,
+    pub trades: u64,
+}
+
+impl TradeAcc {
+    /// One trade, as far as its parts count.
+    pub fn of(order: TradeOrder, sets_price: bool, adds_volume: bool) -> TradeAcc {
+        let mut acc = TradeAcc { trades: 1, ..TradeAcc::default() };
+        if sets_price {
+            acc = TradeAcc { priced: 1, first: order, last: order, high: order.price, low: order.price, ..acc };
+        }
+        if adds_volume {
+            acc.volume = i128::from(order.quantity);
+            acc.turnover = i128::from(order.price) * i128::from(order.quantity);
+        }
+        acc
+    }
+
+    #[inline]
+    pub fn merge(&mut self, other: &TradeAcc) {
+        if other.priced > 0 {
+            if self.priced == 0 {
+                (self.first, self.last, self.high, self.low) = (other.first, other.last, other.high, other.low);
+            } else {
+                self.first = self.first.min(other.first);
+                self.last = self.last.max(other.last);
+                self.high = self.high.max(other.high);
+                self.low = self.low.min(other.low);
+            }
+        }
+        self.priced += other.priced;
+        self.volume = self.volume.saturating_add(other.volume);
+        self.turnover = self.turnover.saturating_add(other.turnover);
+        self.trades += other.trades;
+    }
+}
+
+/// The total order of snapshots, compared whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SnapshotOrder {
+    pub trading_date: i32,
+    pub updated_at: Nanos,
+    pub cumulative: Option<i128>,
+    pub received_at: Option<Nanos>,
+    pub price: i64,
+    pub open_interest: Option<i128>,
+}
+
+/// Snapshots of one bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotAcc {
+    pub first: SnapshotOrder,
+    pub last: SnapshotOrder,
+    pub high: i64,
+    pub low: i64,
+    pub cumulative_greatest: Option<i128>,
+    pub day_high: Option<i64>,
+    pub day_low: Option<i64>,
+    /// The day was seen from before the phase, or this instrument with volume 0.
+    pub baseline_known: bool,
+}
+
+impl SnapshotAcc {
+    pub fn of(tick: &Tick, trading_date: i32, baseline_known: bool) -> SnapshotAcc {
+        let price = tick.price.map_or(0, |price| price.0);
+        let none = Snapshot::default();
+        let snapshot = tick.snapshot.as_deref().unwrap_or(&none);
+        let order = SnapshotOrder {
+            trading_date,
+            updated_at: tick.exchange_at,
+            cumulative: snapshot.cumulative_volume,
+            received_at: tick.received_at,
+            price,
+            open_interest: snapshot.open_interest,
+        };
+        SnapshotAcc {
+            first: order,
+            last: order,
+            high: price,
+            low: price,
+            cumulative_greatest: snapshot.cumulative_volume,
+            // a day's extreme of 0 says that the feed has none yet
+            day_high: snapshot.day_high.map(|price| price.0).filter(|price| *price != 0),
+            day_low: snapshot.day_low.map(|price| price.0).filter(|price| *price != 0),
+            baseline_known,
+        }
+    }
+
+    pub fn merge(&mut self, other: &SnapshotAcc) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.high = self.high.max(other.high);
+        self.low = self.low.min(other.low);
+        self.cumulative_greatest = self.cumulative_greatest.max(other.cumulative_greatest);
+        self.day_high = self.day_high.max(other.day_high);
+        self.day_low = match (self.day_low, other.day_low) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.baseline_known |= other.baseline_known;
+    }
+}
+
+/// Either kind; one dataflow has one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Acc {
+    Trades(TradeAcc),
+    Snapshots(SnapshotAcc),
+}
+
+impl Acc {
+    #[inline]
+    pub fn merge(&mut self, other: &Acc) {
+        match (self, other) {
+            (Acc::Trades(a), Acc::Trades(b)) => a.merge(b),
+            (Acc::Snapshots(a), Acc::Snapshots(b)) => a.merge(b),
+            _ => unreachable!("a dataflow has bars of one kind"),
+        }
+    }
+
+    /// Whether a bar can be made of it: some tick set a price.
+    pub fn is_priced(&self) -> bool {
+        match self {
+            Acc::Trades(acc) => acc.priced > 0,
+            Acc::Snapshots(_) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn trade() -> impl Strategy<Value = TradeAcc> {
+        (0i64..4, 0u64..3, 0u64..2, 0i64..3, 1i64..5, 0i64..4, any::<bool>(), any::<bool>()).prop_map(
+            |(at, sequence, partition, offset, price, quantity, sets, adds)| {
+                TradeAcc::of(TradeOrder { at, sequence, partition, offset, price, quantity }, sets, adds)
+            },
+        )
+    }
+
+    fn snapshot() -> impl Strategy<Value = SnapshotAcc> {
+        let order = (0i32..2, 0i64..4, proptest::option::of(0i128..5), proptest::option::of(0i64..3), 1i64..5);
+        (order, proptest::option::of(1i64..9), proptest::option::of(1i64..9), any::<bool>()).prop_map(
+            |((trading_date, updated_at, cumulative, received_at, price), day_high, day_low, baseline_known)| {
+                let order =
+                    SnapshotOrder { trading_date, updated_at, cumulative, received_at, price, open_interest: None };
+                SnapshotAcc {
+                    first: order,
+                    last: order,
+                    high: price,
+                    low: price,
+                    cumulative_greatest: cumulative,
+                    day_high,
+                    day_low,
+                    baseline_known,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn trades_merge_in_any_order_and_grouping(a in trade(), b in trade(), c in trade()) {
+            let merged = |x: &TradeAcc, y: &TradeAcc| { let mut z = x.clone(); z.merge(y); z };
+            // fields of an unpriced bucket mean nothing: compare what is published
+            let view = |x: &TradeAcc| (x.priced, (x.priced > 0).then_some((x.first, x.last, x.high, x.low)), x.volume, x.turnover, x.trades);
+            prop_assert_eq!(view(&merged(&a, &b)), view(&merged(&b, &a)));
+            prop_assert_eq!(view(&merged(&merged(&a, &b), &c)), view(&merged(&a, &merged(&b, &c))));
+        }
+
+        #[test]
+        fn snapshots_merge_in_any_order_and_grouping_and_twice(a in snapshot(), b in snapshot(), c in snapshot()) {
+            let merged = |x: &SnapshotAcc, y: &SnapshotAcc| { let mut z = x.clone(); z.merge(y); z };
+            prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+            prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+            prop_assert_eq!(merged(&merged(&a, &b), &b), merged(&a, &b));
+        }
+    }
+}

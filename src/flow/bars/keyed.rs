@@ -1,0 +1,532 @@
+//! The live bars of the instruments that one worker owns.
+
+use super::acc::{Acc, TradeAcc};
+use super::trades::{Correction, Effect, Entry, Trades};
+use super::{Refused, Routed, bucket};
+use crate::calendar::PhaseAt;
+use crate::flow::clean::{Horizons, Memory, SeenEntry};
+use crate::flow::finished::{FinishedBar, Series};
+use crate::flow::volume::SnapshotBar;
+use crate::market::Instrument;
+use crate::time::{Conservation, Interval, Nanos};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// What the bars need of a dataflow.
+#[derive(Clone, Debug)]
+pub struct BarsSpec {
+    /// Finest first.
+    pub intervals: Vec<Interval>,
+    pub corrections: bool,
+    /// Volume of buckets without a price goes to the bar before them.
+    pub carries: bool,
+    /// Duplicates are found here, per instrument.
+    pub dedupe_here: bool,
+}
+
+/// A bar as the keyed operator knows it: finished on trade feeds, still to be scanned for its volume on snapshot feeds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Emitted {
+    Finished(FinishedBar),
+    Snapshot(SnapshotBar),
+}
+
+/// One bucket of one interval.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Bucket {
+    phase: PhaseAt,
+    end_at: Nanos,
+    /// Everything in it, or `None` once all its trades are cancelled.
+    acc: Option<Acc>,
+    /// With corrections: what came of finer buckets and trades that are no longer kept.
+    base: Option<Acc>,
+    /// What downstream knows of it; derived, so not part of the durable state.
+    #[serde(skip)]
+    emitted: Option<Emitted>,
+    /// With `emitted` withdrawn for good: behind the horizon.
+    #[serde(skip)]
+    frozen: bool,
+}
+
+#[derive(Default)]
+struct State {
+    levels: Vec<BTreeMap<Nanos, Bucket>>,
+    /// Buckets changed in this step, by level.
+    touched: Vec<BTreeSet<Nanos>>,
+    trades: Trades,
+    memory: Memory,
+}
+
+impl State {
+    fn new(levels: usize) -> State {
+        State { levels: vec![BTreeMap::new(); levels], touched: vec![BTreeSet::new(); levels], ..State::default() }
+    }
+}
+
+/// Key of one durable value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StateKey {
+    Bucket(Interval, Nanos),
+    Trade(super::trades::TradeKey),
+    /// Remembered ids of a trading day, by the epoch that remembered them.
+    Seen(i32, u64),
+}
+
+/// What the operator says besides bars.
+#[derive(Default)]
+pub struct Aside {
+    pub refused: Vec<Refused>,
+    /// Changes of the balance, by partition name.
+    pub counts: HashMap<Arc<str>, Conservation>,
+}
+
+impl Aside {
+    fn count(&mut self, partition: &Arc<str>, change: impl FnOnce(&mut Conservation)) {
+        change(self.counts.entry(partition.clone()).or_default());
+    }
+}
+
+/// All live bars of one worker's instruments.
+pub struct Keyed {
+    spec: BarsSpec,
+    /// For each interval the coarsest finer one that divides it.
+    child: Vec<Option<usize>>,
+    instruments: HashMap<Instrument, State, ahash::RandomState>,
+    touched: BTreeSet<Instrument>,
+    dirty: BTreeSet<(Instrument, StateKey)>,
+    horizons: Horizons,
+    seen_chunks: BTreeMap<(Instrument, i32, u64), i32>,
+}
+
+impl Keyed {
+    pub fn new(spec: BarsSpec) -> Keyed {
+        let child = (0..spec.intervals.len())
+            .map(|level| (0..level).rev().find(|finer| spec.intervals[level].0 % spec.intervals[*finer].0 == 0))
+            .collect();
+        Keyed {
+            child,
+            spec,
+            instruments: HashMap::default(),
+            touched: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            horizons: Horizons::default(),
+            seen_chunks: BTreeMap::new(),
+        }
+    }
+
+    /// How many instruments and buckets are live.
+    pub fn size(&self) -> (usize, usize) {
+        let buckets = self.instruments.values().flat_map(|state| &state.levels).map(BTreeMap::len).sum();
+        (self.instruments.len(), buckets)
+    }
+
+    /// An epoch begins: what its horizons pass is frozen from now on.
+    pub fn begin(&mut self, horizons: Horizons) {
+        self.horizons = horizons;
+    }
+
+    /// Takes one record.
+    pub fn apply(&mut self, routed: Routed, aside: &mut Aside) {
+        let levels = self.spec.intervals.len();
+        let instrument = routed.instrument().clone();
+        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels));
+        let dirty = &mut self.dirty;
+        match routed {
+            Routed::Partial { phase, at, mask, acc, .. } => {
+                for (level, interval) in self.spec.intervals.iter().enumerate() {
+                    if mask & (1 << level) != 0 {
+                        merge(state, level, *interval, &phase, at, &acc);
+                    }
+                }
+            }
+            Routed::Trade { phase, mask, key, trade, seen, place, .. } => {
+                if let Some(seen) = seen
+                    && let Some(same) = state.memory.remember(0, phase.trading_date, seen)
+                {
+                    aside.count(&place.partition, |counts| {
+                        counts.accepted -= 1;
+                        if same { counts.duplicates += 1 } else { counts.rejected += 1 }
+                    });
+                    if !same {
+                        let detail = "its id or sequence was there before, with other content".into();
+                        aside.refused.push(Refused { place, reason: "conflicting_id", detail });
+                    }
+                    return;
+                }
+                let retained = !self.spec.corrections || trade.order.at >= self.horizons.retained_from;
+                if self.spec.corrections && retained {
+                    for correction in state.trades.insert(key.clone(), trade) {
+                        aside.count(&correction.place.partition, |counts| {
+                            counts.pending -= 1;
+                            counts.accepted += 1;
+                        });
+                    }
+                    dirty.insert((instrument.clone(), StateKey::Trade(key.clone())));
+                    let effective = state.trades.entries.get(&key).and_then(Entry::effective);
+                    if let Some(acc) = effective {
+                        let acc = Acc::Trades(acc);
+                        // a finer bucket enters every coarser one; the mask only says what may still be published
+                        for (level, interval) in self.spec.intervals.iter().enumerate() {
+                            merge(state, level, *interval, &phase, trade.order.at, &acc);
+                        }
+                    }
+                } else {
+                    let acc = Acc::Trades(TradeAcc::of(trade.order, trade.sets_price, trade.adds_volume));
+                    for (level, interval) in self.spec.intervals.iter().enumerate() {
+                        if mask & (1 << level) == 0 {
+                            continue;
+                        }
+                        merge(state, level, *interval, &phase, trade.order.at, &acc);
+                        let from_child = self.child[level].is_some_and(|child| mask & (1 << child) != 0);
+                        if self.spec.corrections && !from_child {
+                            let (open_at, _) = bucket(&phase, *interval, trade.order.at);
+                            if let Some(bucket) = state.levels[level].get_mut(&open_at) {
+                                add(&mut bucket.base, &acc);
+                            }
+                        }
+                    }
+                }
+            }
+            Routed::Correction { key, correction, .. } => {
+                let partition = correction.place.partition.clone();
+                let effect = state.trades.correct(key.clone(), correction);
+                dirty.insert((instrument.clone(), StateKey::Trade(key)));
+                if let Effect::Rebuild(open_at) = effect {
+                    aside.count(&partition, |counts| {
+                        counts.pending -= 1;
+                        counts.accepted += 1;
+                    });
+                    rebuild(state, &self.spec.intervals, &self.child, open_at);
+                }
+            }
+        }
+        self.touched.insert(instrument);
+    }
+
+    /// A step is complete: the changes it makes to what downstream knows.
+    pub fn changes(&mut self, out: &mut Vec<(Series, Emitted, isize)>) {
+        for instrument in std::mem::take(&mut self.touched) {
+            let Some(state) = self.instruments.get_mut(&instrument) else { continue };
+            for level in 0..self.spec.intervals.len() {
+                let interval = self.spec.intervals[level];
+                let horizon = self.horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
+                let mut touched = std::mem::take(&mut state.touched[level]);
+                if touched.is_empty() {
+                    continue;
+                }
+                let buckets = &mut state.levels[level];
+                for open_at in &touched {
+                    self.dirty.insert((instrument.clone(), StateKey::Bucket(interval, *open_at)));
+                }
+                if self.spec.carries {
+                    let before: Vec<Nanos> = touched.iter().filter_map(|at| priced_before(buckets, *at)).collect();
+                    touched.extend(before);
+                }
+                let newest = if self.spec.carries { newest_priced(buckets) } else { None };
+                for open_at in touched {
+                    let published = published(buckets, open_at, interval, self.spec.carries);
+                    let Some(bucket) = buckets.get_mut(&open_at) else { continue };
+                    let behind = bucket.end_at <= horizon && newest != Some(open_at);
+                    if bucket.frozen || behind || published == bucket.emitted {
+                        continue;
+                    }
+                    let series = (interval, instrument.clone());
+                    if let Some(old) = bucket.emitted.take() {
+                        out.push((series.clone(), old, -1));
+                    }
+                    if let Some(new) = published {
+                        bucket.emitted = Some(new.clone());
+                        out.push((series, new, 1));
+                    }
+                }
+            }
+        }
+    }
+
+    /// An epoch is complete: bars behind its horizons retire. Gives the retired bars (−1, no correction: they only leave
+    /// the state of what is downstream) and the durable changes.
+    pub fn retire(
+        &mut self,
+        epoch: u64,
+        out: &mut Vec<(Series, Emitted, isize)>,
+        aside: &mut Aside,
+    ) -> Vec<(Instrument, StateKey, Option<Vec<u8>>)> {
+        let horizons = self.horizons.clone();
+        let corrections = self.spec.corrections;
+        let mut states = Vec::new();
+        for (instrument, state) in &mut self.instruments {
+            for (level, interval) in self.spec.intervals.iter().enumerate() {
+                let horizon = horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
+                let keep_from = if corrections { horizon.min(horizons.retained_from) } else { horizon };
+                let first_kept = if self.spec.carries {
+                    newest_priced(&state.levels[level]).unwrap_or(Nanos::MIN)
+                } else {
+                    Nanos::MAX
+                };
+                let behind: Vec<(Nanos, Nanos)> = state.levels[level]
+                    .range(..first_kept)
+                    .map(|(open_at, bucket)| (*open_at, bucket.end_at))
+                    .take_while(|(_, end_at)| *end_at <= horizon)
+                    .collect();
+                for (open_at, end_at) in behind {
+                    let buckets = &mut state.levels[level];
+                    let Some(bucket) = buckets.get_mut(&open_at) else { continue };
+                    if let Some(old) = bucket.emitted.take() {
+                        out.push(((*interval, instrument.clone()), old, -1));
+                    }
+                    bucket.frozen = true;
+                    if end_at > keep_from {
+                        continue;
+                    }
+                    let Some(gone) = buckets.remove(&open_at) else { continue };
+                    self.dirty.insert((instrument.clone(), StateKey::Bucket(*interval, open_at)));
+                    if corrections && let Some(acc) = gone.acc {
+                        for coarser in level + 1..self.spec.intervals.len() {
+                            if self.child[coarser] != Some(level) {
+                                continue;
+                            }
+                            let (parent_at, _) = super::bucket(&gone.phase, self.spec.intervals[coarser], open_at);
+                            if let Some(parent) = state.levels[coarser].get_mut(&parent_at) {
+                                add(&mut parent.base, &acc);
+                                self.dirty.insert((
+                                    instrument.clone(),
+                                    StateKey::Bucket(self.spec.intervals[coarser], parent_at),
+                                ));
+                            }
+                        }
+                    }
+                }
+            }
+            if corrections {
+                let (forgotten, unmatched) = state.trades.forget_before(horizons.retained_from);
+                for key in forgotten {
+                    self.dirty.insert((instrument.clone(), StateKey::Trade(key)));
+                }
+                unmatched.into_iter().for_each(|correction| refuse_unmatched(correction, aside));
+            }
+            if self.spec.dedupe_here {
+                for ((_, trading_date), entries) in state.memory.take_fresh() {
+                    let newest = crate::flow::clean::newest_minute(&entries);
+                    self.seen_chunks.insert((instrument.clone(), trading_date, epoch), newest);
+                    states.push((instrument.clone(), StateKey::Seen(trading_date, epoch), Some(encode(&entries))));
+                }
+                state.memory.forget_before(horizons.least());
+            }
+        }
+        let least = horizons.least().div_euclid(crate::time::MINUTE);
+        let mut expired = Vec::new();
+        self.seen_chunks.retain(|key, newest| {
+            let live = i64::from(*newest) >= least;
+            if !live {
+                expired.push(key.clone());
+            }
+            live
+        });
+        for (instrument, trading_date, chunk) in expired {
+            states.push((instrument, StateKey::Seen(trading_date, chunk), None));
+        }
+        for (instrument, key) in std::mem::take(&mut self.dirty) {
+            let state = self.instruments.get(&instrument);
+            let value = state.and_then(|state| match &key {
+                StateKey::Bucket(interval, open_at) => {
+                    let level = self.spec.intervals.iter().position(|other| other == interval)?;
+                    state.levels[level].get(open_at).map(encode)
+                }
+                StateKey::Trade(key) => state.trades.entries.get(key).map(encode),
+                StateKey::Seen(..) => None,
+            });
+            states.push((instrument, key, value));
+        }
+        self.instruments.retain(|_, state| {
+            !(state.levels.iter().all(BTreeMap::is_empty) && state.trades.is_empty() && state.memory.is_empty())
+        });
+        states
+    }
+
+    /// Puts one durable value back. Call [`Keyed::restored`] when all are in.
+    pub fn restore(&mut self, instrument: Instrument, key: StateKey, value: &[u8]) -> Result<(), String> {
+        let levels = self.spec.intervals.len();
+        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels));
+        let wrong = |error: bincode::Error| error.to_string();
+        match key {
+            StateKey::Bucket(interval, open_at) => {
+                let level = self.spec.intervals.iter().position(|other| *other == interval);
+                let level =
+                    level.ok_or_else(|| format!("state of bars of {}, which the dataflow has not", interval.name()))?;
+                state.levels[level].insert(open_at, bincode::deserialize(value).map_err(wrong)?);
+            }
+            StateKey::Trade(key) => {
+                state.trades.restore(key, bincode::deserialize(value).map_err(wrong)?);
+            }
+            StateKey::Seen(trading_date, epoch) => {
+                let entries: Vec<SeenEntry> = bincode::deserialize(value).map_err(wrong)?;
+                self.seen_chunks.insert((instrument, trading_date, epoch), crate::flow::clean::newest_minute(&entries));
+                state.memory.restore(0, trading_date, entries);
+            }
+        }
+        Ok(())
+    }
+
+    /// All durable values are in: tells downstream every live bar that its horizon has not frozen.
+    pub fn restored(&mut self, horizons: Horizons, out: &mut Vec<(Series, Emitted, isize)>) {
+        self.horizons = horizons;
+        for (instrument, state) in &mut self.instruments {
+            for (level, interval) in self.spec.intervals.iter().enumerate() {
+                let horizon = self.horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
+                let newest = if self.spec.carries { newest_priced(&state.levels[level]) } else { None };
+                let all: Vec<Nanos> = state.levels[level].keys().copied().collect();
+                for open_at in all {
+                    let published = published(&state.levels[level], open_at, *interval, self.spec.carries);
+                    let Some(bucket) = state.levels[level].get_mut(&open_at) else { continue };
+                    if bucket.end_at <= horizon && newest != Some(open_at) {
+                        bucket.frozen = true;
+                    } else if let Some(bar) = published {
+                        bucket.emitted = Some(bar.clone());
+                        out.push(((*interval, instrument.clone()), bar, 1));
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serialize(value).expect("plain values in memory always serialise")
+}
+
+fn refuse_unmatched(correction: Correction, aside: &mut Aside) {
+    aside.count(&correction.place.partition, |counts| {
+        counts.pending -= 1;
+        counts.rejected += 1;
+    });
+    let what = if correction.replaces.is_some() { "correction" } else { "cancel" };
+    let detail = format!("no trade with its id came within the retention of this {what}");
+    aside.refused.push(Refused { place: correction.place, reason: "unmatched", detail });
+}
+
+fn add(sum: &mut Option<Acc>, acc: &Acc) {
+    match sum {
+        Some(sum) => sum.merge(acc),
+        None => *sum = Some(acc.clone()),
+    }
+}
+
+fn is_priced(bucket: &Bucket) -> bool {
+    bucket.acc.as_ref().is_some_and(Acc::is_priced)
+}
+
+/// The newest bucket with a price: volume without a price may still be carried to it.
+fn newest_priced(buckets: &BTreeMap<Nanos, Bucket>) -> Option<Nanos> {
+    buckets.iter().rev().find(|(_, bucket)| is_priced(bucket)).map(|(open_at, _)| *open_at)
+}
+
+fn merge(state: &mut State, level: usize, interval: Interval, phase: &PhaseAt, at: Nanos, acc: &Acc) {
+    let (open_at, end_at) = bucket(phase, interval, at);
+    let bucket = state.levels[level].entry(open_at).or_insert_with(|| Bucket {
+        phase: *phase,
+        end_at,
+        acc: None,
+        base: None,
+        emitted: None,
+        frozen: false,
+    });
+    add(&mut bucket.acc, acc);
+    state.touched[level].insert(open_at);
+}
+
+/// Adds the finest bucket up from its trades, then every coarser one from its base and its live finer buckets.
+fn rebuild(state: &mut State, intervals: &[Interval], child: &[Option<usize>], open_at: Nanos) {
+    let Some(finest) = state.levels[0].get_mut(&open_at) else { return };
+    let phase = finest.phase;
+    let mut acc = finest.base.clone();
+    let fold = state.trades.fold(open_at);
+    if fold != TradeAcc::default() {
+        add(&mut acc, &Acc::Trades(fold));
+    }
+    finest.acc = acc;
+    state.touched[0].insert(open_at);
+    for level in 1..intervals.len() {
+        let Some(child) = child[level] else { continue };
+        let (parent_at, parent_end) = bucket(&phase, intervals[level], open_at);
+        let Some(parent) = state.levels[level].get(&parent_at) else { continue };
+        let mut acc = parent.base.clone();
+        for (_, finer) in state.levels[child].range(parent_at..parent_end) {
+            if let Some(finer) = &finer.acc {
+                add(&mut acc, finer);
+            }
+        }
+        if let Some(parent) = state.levels[level].get_mut(&parent_at) {
+            parent.acc = acc;
+        }
+        state.touched[level].insert(parent_at);
+    }
+}
+
+/// The nearest bucket with a price before `at`, of the same trading day as the one at `at`.
+fn priced_before(buckets: &BTreeMap<Nanos, Bucket>, at: Nanos) -> Option<Nanos> {
+    let day = buckets.get(&at)?.phase.trading_date;
+    buckets
+        .range(..at)
+        .rev()
+        .take_while(|(_, bucket)| bucket.phase.trading_date == day)
+        .find(|(_, bucket)| is_priced(bucket))
+        .map(|(open_at, _)| *open_at)
+}
+
+/// The bar of a bucket as it would be published now: its own ticks, and the volume of the buckets without a price that
+/// follow it on the same trading day.
+fn published(buckets: &BTreeMap<Nanos, Bucket>, open_at: Nanos, interval: Interval, carries: bool) -> Option<Emitted> {
+    let bucket = buckets.get(&open_at)?;
+    let short = bucket.end_at - open_at < interval.0;
+    match bucket.acc.as_ref()? {
+        Acc::Snapshots(acc) => Some(Emitted::Snapshot(SnapshotBar {
+            open_at,
+            phase: bucket.phase.phase,
+            trading_date: bucket.phase.trading_date,
+            open: acc.first.price,
+            high: acc.high,
+            low: acc.low,
+            close: acc.last.price,
+            cumulative_first: acc.first.cumulative,
+            cumulative_greatest: acc.cumulative_greatest,
+            cumulative_last: acc.last.cumulative,
+            day_high: acc.day_high,
+            day_low: acc.day_low,
+            open_interest: acc.last.open_interest,
+            baseline_known: acc.baseline_known,
+            short,
+        })),
+        Acc::Trades(acc) if acc.priced > 0 => {
+            let (mut volume, mut turnover, mut trades) = (acc.volume, acc.turnover, acc.trades);
+            if carries {
+                let day = bucket.phase.trading_date;
+                let later = buckets.range((std::ops::Bound::Excluded(open_at), std::ops::Bound::Unbounded));
+                for (_, next) in later.take_while(|(_, next)| next.phase.trading_date == day && !is_priced(next)) {
+                    if let Some(Acc::Trades(carried)) = &next.acc {
+                        volume = volume.saturating_add(carried.volume);
+                        turnover = turnover.saturating_add(carried.turnover);
+                        trades += carried.trades;
+                    }
+                }
+            }
+            Some(Emitted::Finished(FinishedBar {
+                open_at,
+                phase: bucket.phase.phase,
+                trading_date: bucket.phase.trading_date,
+                open: acc.first.price,
+                high: acc.high,
+                low: acc.low,
+                close: acc.last.price,
+                volume: Some(volume),
+                turnover: Some(turnover),
+                trades: Some(trades),
+                updates: trades,
+                open_interest: None,
+                partial: false,
+                short,
+            }))
+        }
+        Acc::Trades(_) => None,
+    }
+}

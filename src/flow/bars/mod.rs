@@ -1,0 +1,77 @@
+//! Bars: a keyed operator of ours, because live bars must retire and min/max have no inverse.
+//!
+//! ```text
+//!   reading worker                        ═ exchange by instrument ═▶   owning worker
+//!   Partials (per step and bucket)  ──┐                                 Keyed: per instrument and interval
+//!   trades and corrections (one each) ┴─▶ Routed                        open_at → bucket ──▶ (series, bar, ±1)
+//! ```
+//!
+//! Feeds without corrections are added up before the exchange, one lattice value per step and finest bucket. With
+//! corrections every trade travels and stays until the retention: the finest bucket is rebuilt from its trades, a coarser
+//! one = base ⊕ its live finer buckets, so a cancel never rescans a day. What must always hold: a published bar is a
+//! function of the set of ticks of its bucket; a frozen bucket (behind its interval's horizon) never changes what was
+//! published of it; the newest bar that may still receive carried volume is kept until a newer one exists.
+
+pub mod acc;
+pub mod keyed;
+pub mod partial;
+pub mod trades;
+
+use crate::calendar::PhaseAt;
+use crate::flow::clean::SeenEntry;
+use crate::market::Instrument;
+use crate::time::{Interval, Nanos};
+use acc::Acc;
+use serde::{Deserialize, Serialize};
+use trades::{Correction, Place, Trade, TradeKey};
+
+/// What crosses from the worker that reads to the worker that owns the instrument.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Routed {
+    /// Ticks of one finest bucket and one step, added up; for the intervals of the mask.
+    Partial { instrument: Instrument, phase: PhaseAt, at: Nanos, mask: u32, acc: Acc },
+    /// One trade, where corrections or an instrument-wide dedupe need it whole.
+    Trade {
+        instrument: Instrument,
+        phase: PhaseAt,
+        mask: u32,
+        key: TradeKey,
+        trade: Trade,
+        /// How duplicates are recognised, when that is done behind the exchange.
+        seen: Option<SeenEntry>,
+        place: Place,
+    },
+    /// A cancel or a correction of the trade of this id.
+    Correction { instrument: Instrument, key: TradeKey, correction: Correction },
+}
+
+impl Routed {
+    pub fn instrument(&self) -> &Instrument {
+        match self {
+            Routed::Partial { instrument, .. }
+            | Routed::Trade { instrument, .. }
+            | Routed::Correction { instrument, .. } => instrument,
+        }
+    }
+}
+
+/// A record that is refused behind the exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub place: Place,
+    pub reason: &'static str,
+    pub detail: String,
+}
+
+/// The bucket of an interval that holds `at`, anchored at the phase's start: (start, end), the end cut at the phase's end.
+///
+/// ```
+/// use ticktide::{calendar::PhaseAt, flow::bars::bucket, time::{Interval, HOUR, MINUTE}};
+/// let phase = PhaseAt { phase: 0, trading_date: 0, start: 9 * HOUR + 15 * MINUTE, end: 15 * HOUR + 30 * MINUTE };
+/// assert_eq!(bucket(&phase, Interval(HOUR), 15 * HOUR + 20 * MINUTE), (15 * HOUR + 15 * MINUTE, 15 * HOUR + 30 * MINUTE));
+/// ```
+#[inline]
+pub fn bucket(phase: &PhaseAt, interval: Interval, at: Nanos) -> (Nanos, Nanos) {
+    let open_at = at - (at - phase.start).rem_euclid(interval.0);
+    (open_at, (open_at + interval.0).min(phase.end))
+}

@@ -1,0 +1,55 @@
+//! Adding up before the exchange: one lattice value per step, instrument and finest bucket.
+
+use super::acc::Acc;
+use super::{Routed, bucket};
+use crate::calendar::PhaseAt;
+use crate::market::{Instrument, InstrumentId};
+use crate::time::{Interval, Nanos};
+use std::collections::HashMap;
+
+/// The open sums of one step on one reading worker.
+pub struct Partials {
+    finest: Interval,
+    all: u32,
+    open: HashMap<(InstrumentId, Nanos, u32), (PhaseAt, Acc), ahash::RandomState>,
+}
+
+impl Partials {
+    /// `intervals`: how many there are; a tick in time for all of them takes the short way.
+    pub fn new(finest: Interval, intervals: usize) -> Partials {
+        Partials { finest, all: ((1u64 << intervals) - 1) as u32, open: HashMap::default() }
+    }
+
+    /// Adds one tick.
+    #[inline]
+    pub fn add(&mut self, instrument: InstrumentId, phase: PhaseAt, at: Nanos, mask: u32, acc: &Acc) {
+        let (open_at, _) = bucket(&phase, self.finest, at);
+        debug_assert!(mask & !self.all == 0);
+        match self.open.entry((instrument, open_at, mask)) {
+            std::collections::hash_map::Entry::Occupied(mut sum) => sum.get_mut().1.merge(acc),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert((phase, acc.clone()));
+            }
+        }
+    }
+
+    /// How many buckets are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Gives the step's sums; `names` turns the reader's ids into instruments.
+    pub fn drain<'a>(&'a mut self, names: &'a [Instrument]) -> impl Iterator<Item = Routed> + 'a {
+        self.open.drain().map(|((instrument, open_at, mask), (phase, acc))| Routed::Partial {
+            instrument: names[instrument.0 as usize].clone(),
+            phase,
+            at: open_at,
+            mask,
+            acc,
+        })
+    }
+}

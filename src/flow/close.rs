@@ -1,0 +1,216 @@
+//! Holding back what is not closed, and one net change per key and epoch.
+//!
+//! Why: a bar changes many times before its end, a table wants it once; and after it is published each epoch owes at most
+//! one correction per key, however many steps made it. What must always hold: summing the net changes up to an epoch gives
+//! exactly the rows that the epoch's binding publishes, and a restored row that was published before is not published again.
+
+use crate::calendar::{PhaseAt, Session};
+use crate::flow::bars::bucket;
+use crate::flow::finished::{FinishedBar, Reading, Series};
+use crate::time::{Binding, Nanos};
+use differential_dataflow::consolidation::consolidate;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// A row that stands at a bar.
+pub trait AtBar: Clone + Ord + 'static {
+    fn open_at(&self) -> Nanos;
+    fn phase(&self) -> u8;
+}
+
+impl AtBar for FinishedBar {
+    fn open_at(&self) -> Nanos {
+        self.open_at
+    }
+    fn phase(&self) -> u8 {
+        self.phase
+    }
+}
+
+impl AtBar for Reading {
+    fn open_at(&self) -> Nanos {
+        self.open_at
+    }
+    fn phase(&self) -> u8 {
+        self.phase
+    }
+}
+
+/// One key's net change in an epoch; at least one side is there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetChange<R> {
+    pub series: Series,
+    pub old: Option<R>,
+    pub new: Option<R>,
+}
+
+type Key = (Series, Nanos, u8);
+
+/// The rows of one worker that wait for their bar's end, and the changes of epochs that are not complete.
+pub struct Close<R> {
+    session: Arc<Session>,
+    phase: Option<PhaseAt>,
+    published: Binding,
+    held: HashMap<Key, R, ahash::RandomState>,
+    changes: BTreeMap<u64, (Vec<((Series, R), isize)>, usize)>,
+}
+
+impl<R: AtBar> Close<R> {
+    /// `published`: the binding up to which an earlier run has published.
+    pub fn new(session: Arc<Session>, published: Binding) -> Close<R> {
+        Close { session, phase: None, published, held: HashMap::default(), changes: BTreeMap::new() }
+    }
+
+    /// Takes a row that a restored state gives back: held if it is not published yet.
+    pub fn restore(&mut self, series: Series, row: R) {
+        let published = self.published.clone();
+        if !self.publishes(&published, &series, &row) {
+            self.held.insert((series, row.open_at(), row.phase()), row);
+        }
+    }
+
+    /// Takes a change of the epoch.
+    pub fn change(&mut self, epoch: u64, series: Series, row: R, diff: isize) {
+        let (changes, consolidated) = self.changes.entry(epoch).or_default();
+        changes.push(((series, row), diff));
+        // an open bar changes each step: fold now and then, or an epoch holds every step's copy
+        if changes.len() > 4_096 + 2 * *consolidated {
+            consolidate(changes);
+            *consolidated = changes.len();
+        }
+    }
+
+    /// The epoch is complete: what it publishes, by key. Rows that it leaves open are held.
+    pub fn close(&mut self, binding: &Binding) -> Vec<NetChange<R>> {
+        let (mut changes, _) = self.changes.remove(&binding.epoch).unwrap_or_default();
+        consolidate(&mut changes);
+        let mut by_key: BTreeMap<Key, (Option<R>, Option<R>)> = BTreeMap::new();
+        for ((series, row), diff) in changes {
+            let sides = by_key.entry((series, row.open_at(), row.phase())).or_default();
+            let side = if diff < 0 { &mut sides.0 } else { &mut sides.1 };
+            assert!(side.is_none() && diff.abs() == 1, "one live row per key");
+            *side = Some(row);
+        }
+        let before = std::mem::replace(&mut self.published, binding.clone());
+        let mut net = Vec::new();
+        for (key, (old, new)) in by_key {
+            let Some(row) = new.as_ref().or(old.as_ref()) else { continue };
+            if self.publishes(&before, &key.0, row) {
+                net.push(NetChange { series: key.0, old, new });
+            } else if let Some(new) = new {
+                self.held.insert(key, new);
+            } else {
+                self.held.remove(&key);
+            }
+        }
+        let mut due = Vec::new();
+        for (key, row) in &self.held {
+            let (session, phase) = (&self.session, &mut self.phase);
+            if binding.publishes(row.open_at(), end_at(session, phase, &key.0, row)) {
+                due.push(key.clone());
+            }
+        }
+        due.sort_unstable();
+        for key in due {
+            if let Some(new) = self.held.remove(&key) {
+                net.push(NetChange { series: key.0, old: None, new: Some(new) });
+            }
+        }
+        net
+    }
+
+    /// How many rows wait.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    fn publishes(&mut self, binding: &Binding, series: &Series, row: &R) -> bool {
+        binding.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
+    }
+}
+
+/// The end of the bar that a row stands at: its interval later, cut at the end of its phase.
+fn end_at<R: AtBar>(session: &Session, cached: &mut Option<PhaseAt>, series: &Series, row: &R) -> Nanos {
+    let open_at = row.open_at();
+    if !cached.is_some_and(|phase| phase.start <= open_at && open_at < phase.end) {
+        *cached = session.phase_at(open_at);
+    }
+    cached.map_or(open_at + series.0.0, |phase| bucket(&phase, series.0, open_at).1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::Instrument;
+    use crate::time::{Interval, MINUTE};
+
+    fn bar(open_at: Nanos, close: i64) -> FinishedBar {
+        FinishedBar {
+            open_at,
+            phase: 0,
+            trading_date: 0,
+            open: 1,
+            high: 9,
+            low: 1,
+            close,
+            volume: Some(1),
+            turnover: Some(1),
+            trades: Some(1),
+            updates: 1,
+            open_interest: None,
+            partial: false,
+            short: false,
+        }
+    }
+
+    fn closing(epoch: u64, closed_until: Nanos) -> Binding {
+        Binding { epoch, closed_until: Some(closed_until), ..Binding::default() }
+    }
+
+    fn fixture() -> (Close<FinishedBar>, Series) {
+        let session = Arc::new(Session::preset("utc-day").expect("a preset"));
+        (Close::new(session, Binding::default()), (Interval(MINUTE), Instrument::new("V", "S", None)))
+    }
+
+    #[test]
+    fn a_bar_is_published_once_at_its_end_and_corrected_once_an_epoch() {
+        let (mut close, series) = fixture();
+        close.change(1, series.clone(), bar(0, 5), 1);
+        assert!(close.close(&closing(1, MINUTE - 1)).is_empty(), "not closed yet");
+        close.change(2, series.clone(), bar(0, 5), -1);
+        close.change(2, series.clone(), bar(0, 6), 1);
+        let net = close.close(&closing(2, MINUTE));
+        assert_eq!(net, [NetChange { series: series.clone(), old: None, new: Some(bar(0, 6)) }]);
+        for close_price in [7, 8] {
+            close.change(3, series.clone(), bar(0, close_price - 1), -1);
+            close.change(3, series.clone(), bar(0, close_price), 1);
+        }
+        let net = close.close(&closing(3, 2 * MINUTE));
+        assert_eq!(net, [NetChange { series: series.clone(), old: Some(bar(0, 6)), new: Some(bar(0, 8)) }]);
+        close.change(4, series.clone(), bar(0, 8), -1);
+        let net = close.close(&closing(4, 2 * MINUTE));
+        assert_eq!(net, [NetChange { series, old: Some(bar(0, 8)), new: None }]);
+    }
+
+    #[test]
+    fn changes_that_cancel_out_inside_an_epoch_publish_nothing() {
+        let (mut close, series) = fixture();
+        close.change(1, series.clone(), bar(0, 5), 1);
+        close.close(&closing(1, MINUTE));
+        close.change(2, series.clone(), bar(0, 5), -1);
+        close.change(2, series.clone(), bar(0, 5), 1);
+        assert!(close.close(&closing(2, MINUTE)).is_empty());
+    }
+
+    #[test]
+    fn a_restored_row_is_not_published_twice_and_an_open_one_not_lost() {
+        let (_, series) = fixture();
+        let session = Arc::new(Session::preset("utc-day").expect("a preset"));
+        let mut close = Close::new(session, closing(7, MINUTE));
+        close.restore(series.clone(), bar(0, 5));
+        close.restore(series.clone(), bar(MINUTE, 6));
+        let net = close.close(&closing(8, 2 * MINUTE));
+        assert_eq!(net, [NetChange { series, old: None, new: Some(bar(MINUTE, 6)) }]);
+    }
+}

@@ -1,0 +1,160 @@
+//! Rows of columnar batches, read back cell by cell: their hashes, keys and owned copies.
+//!
+//! The canonical encoding of a row decides the content hash, so it must never change: per column a tag byte (0 = null,
+//! 1 = present), then little-endian fixed bytes, or a four-byte length and the bytes. The content hash of a table is the
+//! wrapping sum of its rows' hashes, so it does not depend on order, and rows can be taken out again.
+
+use super::error::LakeError;
+use super::table::{Cell, ColumnType, Row, TableSpec, Value};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use sha2::{Digest, Sha256};
+
+enum Column {
+    Text(StringArray),
+    Bool(BooleanArray),
+    Int(Int32Array),
+    Long(Int64Array),
+    Double(Float64Array),
+    Date(Date32Array),
+    Time(TimestampMicrosecondArray),
+    Binary(BinaryArray),
+    Decimal(Decimal128Array),
+}
+
+/// A batch of a table's rows, cell by cell.
+pub struct Rows {
+    columns: Vec<Column>,
+    len: usize,
+}
+
+fn downcast<T: Array + Clone + 'static>(array: &ArrayRef, name: &str) -> Result<T, LakeError> {
+    let typed = array.as_any().downcast_ref::<T>().cloned();
+    typed.ok_or_else(|| LakeError::format(format!("column {name}"), format!("has type {}", array.data_type())))
+}
+
+impl Rows {
+    /// Reads a batch whose columns are the spec's, in its order.
+    pub fn new(spec: &TableSpec, batch: &RecordBatch) -> Result<Rows, LakeError> {
+        if batch.num_columns() != spec.columns.len() {
+            let counts = format!("{} columns, the table has {}", batch.num_columns(), spec.columns.len());
+            return Err(LakeError::format(format!("a batch of {}", spec.name), counts));
+        }
+        let columns = spec.columns.iter().zip(batch.columns()).map(|(column, array)| {
+            let name = column.name.as_str();
+            Ok(match column.column_type {
+                ColumnType::Text => Column::Text(downcast(array, name)?),
+                ColumnType::Bool => Column::Bool(downcast(array, name)?),
+                ColumnType::Int => Column::Int(downcast(array, name)?),
+                ColumnType::Long => Column::Long(downcast(array, name)?),
+                ColumnType::Double => Column::Double(downcast(array, name)?),
+                ColumnType::Date => Column::Date(downcast(array, name)?),
+                ColumnType::Time => Column::Time(downcast(array, name)?),
+                ColumnType::Binary => Column::Binary(downcast(array, name)?),
+                ColumnType::Decimal { .. } => Column::Decimal(downcast(array, name)?),
+            })
+        });
+        Ok(Rows { columns: columns.collect::<Result<_, LakeError>>()?, len: batch.num_rows() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The cell of a row and column.
+    pub fn cell(&self, row: usize, column: usize) -> Cell<'_> {
+        match &self.columns[column] {
+            Column::Text(array) if array.is_valid(row) => Cell::Text(array.value(row)),
+            Column::Bool(array) if array.is_valid(row) => Cell::Bool(array.value(row)),
+            Column::Int(array) if array.is_valid(row) => Cell::Int(array.value(row)),
+            Column::Long(array) if array.is_valid(row) => Cell::Long(array.value(row)),
+            Column::Double(array) if array.is_valid(row) => Cell::Double(array.value(row)),
+            Column::Date(array) if array.is_valid(row) => Cell::Date(array.value(row)),
+            Column::Time(array) if array.is_valid(row) => Cell::Time(array.value(row)),
+            Column::Binary(array) if array.is_valid(row) => Cell::Binary(array.value(row)),
+            Column::Decimal(array) if array.is_valid(row) => Cell::Decimal(array.value(row)),
+            _ => Cell::Null,
+        }
+    }
+
+    /// A row, owned.
+    pub fn row(&self, row: usize) -> Row {
+        (0..self.columns.len()).map(|column| self.cell(row, column).to_value()).collect()
+    }
+
+    /// The key of a row, encoded.
+    pub fn key(&self, spec: &TableSpec, row: usize, into: &mut Vec<u8>) {
+        into.clear();
+        for column in &spec.key {
+            encode(self.cell(row, *column), into);
+        }
+    }
+
+    /// The hash of a row over its hashed columns.
+    pub fn hash(&self, spec: &TableSpec, row: usize, scratch: &mut Vec<u8>) -> u128 {
+        hash(spec, |column| self.cell(row, column), scratch)
+    }
+
+    /// The sum of all rows' hashes.
+    pub fn content_hash(&self, spec: &TableSpec) -> u128 {
+        let mut scratch = Vec::new();
+        (0..self.len).fold(0, |sum: u128, row| sum.wrapping_add(self.hash(spec, row, &mut scratch)))
+    }
+}
+
+/// The key of an owned row, encoded as [`Rows::key`] does.
+pub fn key_of(spec: &TableSpec, row: &[Value]) -> Vec<u8> {
+    let mut into = Vec::new();
+    for column in &spec.key {
+        encode(row[*column].cell(), &mut into);
+    }
+    into
+}
+
+/// The hash of an owned row over its hashed columns.
+pub fn hash_of(spec: &TableSpec, row: &[Value]) -> u128 {
+    hash(spec, |column| row[column].cell(), &mut Vec::new())
+}
+
+fn hash<'a>(spec: &TableSpec, cell: impl Fn(usize) -> Cell<'a>, scratch: &mut Vec<u8>) -> u128 {
+    scratch.clear();
+    for (at, column) in spec.columns.iter().enumerate() {
+        if column.hashed {
+            encode(cell(at), scratch);
+        }
+    }
+    let digest = Sha256::digest(&*scratch);
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest[..16]);
+    u128::from_be_bytes(first)
+}
+
+/// The canonical encoding of one cell.
+pub fn encode(cell: Cell<'_>, into: &mut Vec<u8>) {
+    let mut fixed = |bytes: &[u8]| {
+        into.push(1);
+        into.extend_from_slice(bytes);
+    };
+    match cell {
+        Cell::Null => into.push(0),
+        Cell::Bool(value) => fixed(&[u8::from(value)]),
+        Cell::Int(value) | Cell::Date(value) => fixed(&value.to_le_bytes()),
+        Cell::Long(value) | Cell::Time(value) => fixed(&value.to_le_bytes()),
+        Cell::Double(value) => fixed(&value.to_bits().to_le_bytes()),
+        Cell::Decimal(value) => fixed(&value.to_le_bytes()),
+        Cell::Text(text) => {
+            fixed(&(text.len() as u32).to_le_bytes());
+            into.extend_from_slice(text.as_bytes());
+        }
+        Cell::Binary(bytes) => {
+            fixed(&(bytes.len() as u32).to_le_bytes());
+            into.extend_from_slice(bytes);
+        }
+    }
+}
