@@ -18,6 +18,8 @@ from decimal import Decimal
 
 NEW_YORK = zoneinfo.ZoneInfo("America/New_York")
 GOLD_DAY = "20131007"
+# The gold files count from midnight UTC: their one long pause is 21:15-22:00, COMEX's daily break of 17:15-18:00 in New York.
+GOLD_ZONE = datetime.UTC
 EQUITY_DAYS = ("20131007", "20131008")
 EQUITY_SYMBOLS = ("ibm", "bac")
 
@@ -30,9 +32,9 @@ def folder():
     return pathlib.Path(path) / "lean"
 
 
-def midnight_ms(day):
-    """Midnight of New York on a day, milliseconds of UTC (both tapes lie on days without a change of the clocks)."""
-    moment = datetime.datetime.strptime(day, "%Y%m%d").replace(tzinfo=NEW_YORK)
+def midnight_ms(day, zone=NEW_YORK):
+    """Midnight of a day in a zone, milliseconds of UTC (the tapes lie on days without a change of the clocks)."""
+    moment = datetime.datetime.strptime(day, "%Y%m%d").replace(tzinfo=zone)
     return int(moment.timestamp() * 1000)
 
 
@@ -56,7 +58,7 @@ def contract(name):
 
 def gold_trades():
     """Every trade of the gold tape, one symbol a contract, without each file's repeated last row."""
-    start = midnight_ms(GOLD_DAY)
+    start = midnight_ms(GOLD_DAY, GOLD_ZONE)
     trades = []
     for name, lines in rows(folder() / f"future/comex/tick/gc/{GOLD_DAY}_trade.zip"):
         if len(lines) > 1 and lines[-1] == lines[-2]:
@@ -70,7 +72,7 @@ def gold_trades():
 
 def gold_minutes():
     """The vendor's minute bars: {(symbol, open_ms): (open, high, low, close, volume)}."""
-    start = midnight_ms(GOLD_DAY)
+    start = midnight_ms(GOLD_DAY, GOLD_ZONE)
     return {
         (contract(name), start + int(line[0])): tuple(map(Decimal, line[1:6]))
         for name, lines in rows(folder() / f"future/comex/minute/gc/{GOLD_DAY}_trade.zip")

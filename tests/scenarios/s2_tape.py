@@ -28,7 +28,7 @@ def gold(scenario):
     produce.create(scenario.brokers(), topic, 4)
     produce.send_file(scenario.brokers(), topic, path)
     done = scenario.run("run", "bars", "--brokers", scenario.brokers(), "--topic", topic, "--warehouse", folder,
-                        "--until", "end", "-w", 2, "--set", "session=comex")
+                        "--until", "end", "-w", 2)
     produce.delete(scenario.brokers(), topic)
     scenario.note(f"{count} trades, 4 partitions, {done.wall_s:.1f} s")
     wanted = tapes.gold_minutes()
