@@ -102,7 +102,9 @@ class Scenario:
         parser.add_argument("--work", required=True, help="a folder for this scenario's files, emptied first")
         parser.add_argument("--brokers", default=os.environ.get("TICKTIDE_TEST_BROKERS"),
                             help="a running Kafka; without it the scenario starts one")
+        parser.add_argument("--long", action="store_true", help="more seeds, cuts and records")
         self.given = parser.parse_args()
+        self.long = self.given.long
         self.binary = str(pathlib.Path(self.given.binary).resolve())
         self.name = pathlib.Path(sys.argv[0]).stem
         self.work = pathlib.Path(self.given.work).resolve()
