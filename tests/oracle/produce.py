@@ -25,7 +25,8 @@ def create(brokers, topic, partitions, config=None):
 
 def delete(brokers, topic):
     """Takes a topic away: the broker's disk is the test's disk."""
-    AdminClient({"bootstrap.servers": brokers}).delete_topics([topic])[topic].result(timeout=30)
+    client = AdminClient({"bootstrap.servers": brokers})  # held until the answer is there
+    client.delete_topics([topic])[topic].result(timeout=30)
 
 
 class Sink:
