@@ -78,6 +78,33 @@ impl<E: Classified> From<E> for Error {
     }
 }
 
+/// The candidate that a mistyped word most likely meant: at most a third of its letters away.
+///
+/// ```
+/// use ticktide::error::nearest;
+/// assert_eq!(nearest("grase", &["grace", "horizon"]), Some("grace"));
+/// assert_eq!(nearest("colour", &["grace", "horizon"]), None);
+/// ```
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let limit = word.chars().count().div_ceil(3);
+    let found = candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min_by_key(|found| found.0);
+    found.filter(|(distance, _)| *distance <= limit).map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be added, dropped or replaced to get from one word to the other; capitals do not count.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.chars().enumerate() {
+            let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

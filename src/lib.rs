@@ -1,10 +1,15 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
 pub mod calendar;
+pub mod conditions;
 pub mod control;
+pub mod dataflow;
+pub mod document;
 pub mod error;
 pub mod feed;
 pub mod flow;
 pub mod lake;
 pub mod market;
+pub mod settings;
+pub mod tables;
 pub mod time;

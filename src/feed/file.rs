@@ -191,7 +191,7 @@ impl FileReader {
             match stream.next_due(played, whole, self.decoder.as_mut(), &mut self.instruments) {
                 Ok(stream::Next::Record(Ok(tick), bytes)) => {
                     batch.bytes += bytes;
-                    batch.ticks.push(tick);
+                    batch.push(tick, stream.payload());
                 }
                 Ok(stream::Next::Record(Err(reject), bytes)) => {
                     batch.bytes += bytes;

@@ -11,6 +11,7 @@
 
 mod file;
 mod pace;
+pub mod synthetic;
 pub mod wire;
 
 use crate::error::{Classified, Kind};
@@ -38,6 +39,7 @@ pub struct SourceKind {
 /// Every kind of source.
 pub static SOURCES: &[&SourceKind] = &[
     &file::KIND, //
+    &synthetic::KIND,
 ];
 
 /// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
@@ -171,6 +173,9 @@ pub struct Batch {
     /// Payload bytes.
     pub bytes: u64,
     pub ticks: Vec<Tick>,
+    /// Payloads of the ticks one behind the other, for those that are refused later; see [`Batch::payload`].
+    payloads: Vec<u8>,
+    ends: Vec<u32>,
     pub rejects: Vec<Reject>,
     /// Instruments met for the first time by this reader: they continue its table, in order of [`InstrumentId`].
     pub instruments: Vec<Instrument>,
@@ -178,6 +183,22 @@ pub struct Batch {
     pub caught_up: bool,
     /// With `until_end`: the partition's end is reached, nothing more will come.
     pub finished: bool,
+}
+
+impl Batch {
+    /// Adds a tick and keeps the payload it came in.
+    #[inline]
+    pub fn push(&mut self, tick: Tick, payload: &[u8]) {
+        self.payloads.extend_from_slice(payload);
+        self.ends.push(self.payloads.len() as u32);
+        self.ticks.push(tick);
+    }
+
+    /// The payload of the tick at `index`.
+    pub fn payload(&self, index: usize) -> &[u8] {
+        let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };
+        &self.payloads[from..self.ends[index] as usize]
+    }
 }
 
 /// A place that records come from, opened and looked at once.

@@ -7,7 +7,7 @@
 //! partition's records, the epoch's horizons and the dataflow, never of a clock.
 
 use crate::calendar::{PhaseAt, Session};
-use crate::flow::conditions::{Conditions, Parts};
+use crate::conditions::{ConditionsSpec, Effect};
 use crate::market::{Tick, TickKind};
 use crate::time::{MINUTE, Nanos, SECOND};
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct CleanSpec {
     pub session: Arc<Session>,
-    pub conditions: Option<Conditions>,
+    pub conditions: Option<ConditionsSpec>,
     /// Bars from cumulative volume of snapshots, not from trades.
     pub cumulative: bool,
     pub sequence_trusted: bool,
@@ -66,7 +66,7 @@ pub enum Verdict {
     /// It counts, for the intervals of the mask (bit i = interval i).
     Accept {
         mask: u32,
-        parts: Parts,
+        parts: Effect,
         phase: PhaseAt,
         /// Event time that the bars use (a snapshot's is that of its last trade).
         at: Nanos,
@@ -277,7 +277,7 @@ fn content_wide(tick: &Tick) -> u128 {
 }
 
 /// A tick that waits for its time to be confirmed, with the payload it came in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held<T> {
     pub tick: Tick,
     /// What the caller needs to go on with the tick later (payload, conditions of the record).
@@ -437,7 +437,7 @@ impl Judge {
             TickKind::Trade | TickKind::Snapshot => {}
         }
         let mask = self.mask(tick.exchange_at, horizons);
-        if mask == 0 && !(self.spec.corrections && tick.exchange_at >= horizons.retained_from) {
+        if mask == 0 {
             return reject("too_late", "its time is before every interval's horizon".into());
         }
         let Some(price) = tick.price else { return Verdict::AcceptSilently };
@@ -447,15 +447,17 @@ impl Judge {
         if tick.kind == TickKind::Snapshot {
             return self.judge_snapshot(tick, phase, mask, horizons);
         }
-        let mut parts = match &self.spec.conditions {
-            Some(conditions) => conditions.parts(tick),
-            None => Parts { price: true, volume: true },
-        };
         if price.0 <= 0 && !self.spec.prices_signed {
             return Verdict::AcceptSilently;
         }
-        parts.price &= !tick.suspicious;
-        if parts.price || parts.volume {
+        let parts = match &self.spec.conditions {
+            Some(conditions) => {
+                let code = tick.conditions.as_deref().and_then(|text| conditions.code(text));
+                conditions.effect(code.unwrap_or(0), tick.suspicious)
+            }
+            None => Effect::FULL,
+        };
+        if parts.sets_price || parts.adds_volume {
             Verdict::Accept { mask, parts, phase, at: tick.exchange_at }
         } else {
             Verdict::AcceptSilently
@@ -478,7 +480,7 @@ impl Judge {
         if mask == 0 {
             return Verdict::AcceptSilently;
         }
-        Verdict::Accept { mask, parts: Parts { price: true, volume: true }, phase: trade_phase, at }
+        Verdict::Accept { mask, parts: Effect { price: true, volume: true }, phase: trade_phase, at }
     }
 
     fn mask(&self, at: Nanos, horizons: &Horizons) -> u32 {

@@ -3,7 +3,8 @@
 pub mod bars;
 pub mod clean;
 pub mod close;
-pub mod conditions;
 pub mod finished;
 pub mod indicators;
+pub mod readings;
+pub mod scan;
 pub mod volume;

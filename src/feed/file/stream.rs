@@ -30,6 +30,7 @@ pub struct Stream {
     compressed: bool,
     /// The number of the next record.
     offset: i64,
+    payload: Vec<u8>,
     line: Vec<u8>,
     /// The record in `line` was delivered although its line has no end yet: what may follow is only that end.
     line_ends_outstanding: bool,
@@ -64,6 +65,7 @@ impl Stream {
             compressed,
             offset: 0,
             line: Vec::new(),
+            payload: Vec::new(),
             line_ends_outstanding: false,
             held: None,
         })
@@ -134,6 +136,7 @@ impl Stream {
                     }
                     self.line_ends_outstanding = true;
                 }
+                std::mem::swap(&mut self.line, &mut self.payload);
                 self.line.clear();
                 match decoded {
                     Ok(tick) => (tick, bytes),
@@ -150,6 +153,11 @@ impl Stream {
         }
         self.offset += 1;
         Ok(Next::Record(Ok(tick), bytes))
+    }
+
+    /// The payload of the tick that was given last.
+    pub fn payload(&self) -> &[u8] {
+        text(&self.payload, self.offset - 1)
     }
 
     /// Reads on until `line` holds a line with its end; false: the file ends before.

@@ -494,6 +494,7 @@ fn published(buckets: &BTreeMap<Nanos, Bucket>, open_at: Nanos, interval: Interv
             day_high: acc.day_high,
             day_low: acc.day_low,
             open_interest: acc.last.open_interest,
+            updates: acc.updates,
             baseline_known: acc.baseline_known,
             short,
         })),

@@ -1,7 +1,11 @@
 //! A flat look at a JSON object: the raw text of the values whose keys we know, everything else skipped.
 //!
-//! Why raw text: serde_json checks the grammar and finds the ends, and what a value means is decided only for the values a
+//! Why raw text: the parser checks the grammar and finds the ends, and what a value means is decided only for the values a
 //! record needs. Keys are found by one hashed probe of their first eight bytes and their length.
+//!
+//! Why two ways: serde_json is the authority, but half of the cost of a record; [`quick`] reads what nearly every record is, an
+//! object of plain strings, numbers, `true`, `false` and `null`, in one pass, and gives up at anything else (an escape, a
+//! nested value, an exponent, any fault). What must always hold: where it does not give up, serde_json says the same.
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
@@ -119,11 +123,108 @@ impl<'a> Values<'a> {
 
 /// The values of the known keys of a JSON object; errors: serde_json's, for anything that is no JSON object.
 pub fn parse<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
+    if let Some(values) = quick(text, keys) {
+        return Ok(values);
+    }
+    careful(text, keys)
+}
+
+/// As [`parse`], for every JSON object there is.
+fn careful<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
     let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(Object { keys, values: &mut values })?;
     deserializer.end()?;
     Ok(values)
+}
+
+/// As [`parse`], for plain objects; `None`: look carefully.
+#[inline]
+fn quick<'a>(text: &'a str, keys: &Keys) -> Option<Values<'a>> {
+    let bytes = text.as_bytes();
+    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None };
+    let mut at = blank(bytes, 0);
+    if *bytes.get(at)? != b'{' {
+        return None;
+    }
+    loop {
+        at = blank(bytes, at + 1);
+        if *bytes.get(at)? != b'"' {
+            return None; // an empty object, too: nothing in it is worth being quick
+        }
+        let key = at + 1;
+        at = string_end(bytes, key)?;
+        let slot = keys.find(&bytes[key..at]);
+        at = blank(bytes, at + 1);
+        if *bytes.get(at)? != b':' {
+            return None;
+        }
+        let value = blank(bytes, at + 1);
+        at = match *bytes.get(value)? {
+            b'"' => string_end(bytes, value + 1)? + 1,
+            b'-' | b'0'..=b'9' => number_end(bytes, value)?,
+            b't' if bytes[value..].starts_with(b"true") => value + 4,
+            b'f' if bytes[value..].starts_with(b"false") => value + 5,
+            b'n' if bytes[value..].starts_with(b"null") => value + 4,
+            _ => return None,
+        };
+        if slot != NO_SLOT {
+            values.put(slot, text.get(value..at)?);
+        }
+        at = blank(bytes, at);
+        match *bytes.get(at)? {
+            b',' => {}
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    (blank(bytes, at + 1) == bytes.len()).then_some(values)
+}
+
+/// The first place that is no white space.
+#[inline]
+fn blank(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The place of the quote that ends a string without escapes.
+#[inline]
+fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' | 0..b' ' => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The place behind a number without an exponent.
+#[inline]
+fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let digits = |mut at: usize| {
+        while let Some(b'0'..=b'9') = bytes.get(at) {
+            at += 1;
+        }
+        at
+    };
+    let whole = start + usize::from(bytes[start] == b'-');
+    let mut at = digits(whole);
+    // JSON has no number that starts with a point or with a zero before another digit
+    if at == whole || (bytes[whole] == b'0' && at > whole + 1) {
+        return None;
+    }
+    if bytes.get(at) == Some(&b'.') {
+        let part = at + 1;
+        at = digits(part);
+        if at == part {
+            return None;
+        }
+    }
+    Some(at)
 }
 
 struct Object<'k, 'v, 'de> {
@@ -172,5 +273,80 @@ impl Visitor<'_> for Key<'_> {
     #[inline]
     fn visit_str<E>(self, key: &str) -> Result<u8, E> {
         Ok(self.0.find(key.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RECORD: &str = r#"{ "symbol":"RELIANCE", "ts" :1767584700123456,"price":-2445.35,"qty":"10","null":null,"on":true,"off":false,"zero":0,"x":"\u00fc"}"#;
+
+    fn keys() -> Keys {
+        let mut keys = Keys::default();
+        for key in ["symbol", "price", "qty", "null", "on", "zero", "off", "cumulative_volume", "cumulative_v0lume"] {
+            keys.slot(key);
+        }
+        keys
+    }
+
+    fn same(text: &str) -> Result<(), TestCaseError> {
+        let keys = keys();
+        if let Some(quick) = quick(text, &keys) {
+            let careful = careful(text, &keys);
+            prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
+            let careful = careful.expect("just asked");
+            prop_assert_eq!(quick.values, careful.values, "{:?}", text);
+            prop_assert_eq!((quick.seen, quick.duplicate), (careful.seen, careful.duplicate));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_plain_record_is_read_the_quick_way() {
+        let keys = keys();
+        let text = RECORD.replace("\\u00fc", "ü");
+        let values = quick(&text, &keys).expect("plain");
+        for (slot, raw) in [(0, "\"RELIANCE\""), (1, "-2445.35"), (2, "\"10\""), (4, "true"), (5, "0"), (6, "false")] {
+            assert_eq!(values.get(slot), Some(raw));
+        }
+        assert_eq!((values.get(3), values.get(7)), (None, None));
+        assert!(quick(RECORD, &keys).is_none(), "an escape is for serde_json");
+    }
+
+    #[test]
+    fn keys_with_one_beginning_and_one_length_are_told_apart() {
+        let keys = keys();
+        let values = parse(r#"{"cumulative_v0lume":1,"cumulative_volume":2,"cumulative":3}"#, &keys).expect("json");
+        assert_eq!((values.get(7), values.get(8)), (Some("2"), Some("1")));
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_way_says_what_serde_json_says(
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[ \t\"{}:,.0-9a-z+\\\\-]", 0..4u8), 0..5)
+        ) {
+            let mut bytes: Vec<char> = RECORD.replace("\\u00fc", "ü").chars().collect();
+            for (at, byte, how) in &cuts {
+                if bytes.is_empty() {
+                    break;
+                }
+                let at = at.index(bytes.len());
+                let byte = byte.chars().next().expect("one");
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.insert(at, byte),
+                    2 => drop(bytes.remove(at)),
+                    _ => bytes.truncate(at),
+                }
+            }
+            same(&bytes.into_iter().collect::<String>())?;
+        }
+
+        #[test]
+        fn both_ways_agree_on_small_texts(text in "[ {]{0,2}(\"(qty|on|a)\" ?: ?[-0-9.etrufalsn\"\u{1}]{0,6},? ?){0,3}[ }]{0,2}") {
+            same(&text)?;
+        }
     }
 }

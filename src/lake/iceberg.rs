@@ -1,0 +1,237 @@
+//! Stages the next metadata of a table: manifests, manifest list, snapshot, metadata file, all under new names.
+//!
+//! Why by hand over iceberg's public spec types: its transactions rebase and retry by themselves, so a commit whose answer
+//! was lost can append twice, and they cannot remove files or choose the snapshot id. Nothing here changes the table: only
+//! the catalog's swap of the metadata location does. What must hold: L2, the snapshot and the property of the applied epoch
+//! are in the same metadata file; every removed file is live in the base.
+//!
+//! Commits stay cheap because upkeep is part of staging: at most [`SNAPSHOTS_KEPT`] snapshots, small manifests are merged
+//! when there are more than [`MANIFESTS_MAX`].
+
+use super::error::LakeError;
+use super::index::manifests;
+use super::schema::APPLIED_EPOCH;
+use crate::time::Epoch;
+use ::iceberg::MetadataLocation;
+use ::iceberg::io::FileIO;
+use ::iceberg::spec::{
+    DataFile, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
+    ManifestWriterBuilder, Operation, Snapshot, SnapshotSummaryCollector, Summary, TableMetadata,
+};
+use std::collections::{HashMap, HashSet};
+use std::str::FromStr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Snapshots of a table that stay readable.
+pub const SNAPSHOTS_KEPT: usize = 100;
+/// More manifests than this are merged.
+const MANIFESTS_MAX: usize = 50;
+/// A manifest of this many files is not merged again.
+const MANIFEST_FILES_SMALL: u32 = 1_000;
+/// How much older than the table's last update iceberg lets a snapshot be.
+const STAMP_SLACK_MS: i64 = 60_000;
+
+/// A table's present state: where its metadata file is and what it says.
+#[derive(Clone, Debug)]
+pub struct Base {
+    pub location: String,
+    pub metadata: Arc<TableMetadata>,
+}
+
+/// What an epoch changes in a table.
+#[derive(Debug)]
+pub struct Delta {
+    pub epoch: Epoch,
+    pub snapshot_id: i64,
+    /// Milliseconds since 1970.
+    pub cut_at: i64,
+    pub add: Vec<DataFile>,
+    /// Locations of files that leave the table, with the manifests that name them.
+    pub remove: HashMap<String, String>,
+}
+
+/// The next state of a table, written but not yet swapped in.
+#[derive(Debug)]
+pub struct Staged {
+    pub next: Base,
+    /// Milliseconds since 1970: the cut, or the least time that iceberg allows.
+    pub stamped_at: i64,
+    /// The manifests written, with the live files of each.
+    pub written: Vec<(String, Vec<DataFile>)>,
+    /// Metadata files that may be deleted after the swap.
+    pub expired: Vec<String>,
+}
+
+struct Stage<'a> {
+    io: &'a FileIO,
+    metadata: &'a TableMetadata,
+    delta: &'a Delta,
+    folder: String,
+    /// Makes the names of one attempt its own.
+    attempt: Uuid,
+    summary: SnapshotSummaryCollector,
+    written: Vec<(String, Vec<DataFile>)>,
+}
+
+/// Writes everything that the swap needs.
+pub async fn stage(io: &FileIO, base: &Base, delta: &Delta) -> Result<Staged, LakeError> {
+    let metadata = &*base.metadata;
+    let mut stage = Stage {
+        io,
+        metadata,
+        delta,
+        folder: format!("{}/metadata", metadata.location()),
+        attempt: Uuid::new_v4(),
+        summary: SnapshotSummaryCollector::default(),
+        written: Vec::new(),
+    };
+    let mut list = stage.rewritten().await?;
+    list.extend(stage.added().await?);
+    let parent = metadata.current_snapshot().map(|snapshot| snapshot.snapshot_id());
+    let sequence = metadata.next_sequence_number();
+    let list_location = format!("{}/snap-{}-{}.avro", stage.folder, delta.snapshot_id, stage.attempt);
+    let output = io.new_output(&list_location)?.writer().await?;
+    let mut writer = ManifestListWriter::v2(output, delta.snapshot_id, parent, sequence);
+    writer.add_manifests(list.into_iter())?;
+    writer.close().await?;
+
+    let stamped_at = stamp(metadata, delta.cut_at);
+    let snapshot = Snapshot::builder()
+        .with_snapshot_id(delta.snapshot_id)
+        .with_parent_snapshot_id(parent)
+        .with_sequence_number(sequence)
+        .with_timestamp_ms(stamped_at)
+        .with_manifest_list(list_location)
+        .with_summary(stage.summary())
+        .with_schema_id(metadata.current_schema_id())
+        .build();
+    let built = metadata
+        .clone()
+        .into_builder(Some(base.location.clone()))
+        .set_branch_snapshot(snapshot, MAIN_BRANCH)?
+        .remove_snapshots(&expired_snapshots(metadata))
+        .set_properties(HashMap::from([(APPLIED_EPOCH.to_owned(), delta.epoch.to_string())]))?
+        .build()?;
+    let next = built.metadata;
+    let location = MetadataLocation::from_str(&base.location)?.with_next_version().with_new_metadata(&next);
+    next.write_to(io, &location).await?;
+    Ok(Staged {
+        next: Base { location: location.to_string(), metadata: Arc::new(next) },
+        stamped_at,
+        written: stage.written,
+        expired: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
+    })
+}
+
+/// The cut, or the least later time that iceberg takes.
+fn stamp(metadata: &TableMetadata, cut_at: i64) -> i64 {
+    let logged = metadata.history().last().map_or(i64::MIN, |log| log.timestamp_ms());
+    let last = logged.max(metadata.last_updated_ms());
+    cut_at.max(last.saturating_sub(STAMP_SLACK_MS))
+}
+
+/// The oldest snapshots beyond those that stay; never one that a branch or tag names.
+fn expired_snapshots(metadata: &TableMetadata) -> Vec<i64> {
+    let excess = (metadata.snapshots().len() + 1).saturating_sub(SNAPSHOTS_KEPT);
+    if excess == 0 {
+        return Vec::new();
+    }
+    let named: HashSet<i64> = metadata.refs().values().map(|reference| reference.snapshot_id).collect();
+    let mut oldest: Vec<_> = metadata.snapshots().collect();
+    oldest.sort_unstable_by_key(|snapshot| snapshot.sequence_number());
+    let ids = oldest.iter().map(|snapshot| snapshot.snapshot_id());
+    ids.filter(|id| !named.contains(id)).take(excess).collect()
+}
+
+impl Stage<'_> {
+    fn writer(&self) -> Result<(ManifestWriter, String), LakeError> {
+        let location = format!("{}/{}-m{}.avro", self.folder, self.attempt, self.written.len());
+        let schema = self.metadata.current_schema().clone();
+        let spec = self.metadata.default_partition_spec().as_ref().clone();
+        let output = self.io.new_output(&location)?;
+        let builder = ManifestWriterBuilder::new(output, Some(self.delta.snapshot_id), schema, spec);
+        Ok((builder.build_v2_data(), location))
+    }
+
+    /// The base's manifests without the removed files; small ones merged when there are many.
+    async fn rewritten(&mut self) -> Result<Vec<ManifestFile>, LakeError> {
+        let mut all = manifests(self.io, self.metadata).await?;
+        all.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
+        let merge = all.len() > MANIFESTS_MAX;
+        let named: HashSet<&str> = self.delta.remove.values().map(String::as_str).collect();
+        let small = |manifest: &ManifestFile| {
+            let files = manifest.added_files_count.unwrap_or(u32::MAX);
+            files.saturating_add(manifest.existing_files_count.unwrap_or(u32::MAX)) < MANIFEST_FILES_SMALL
+        };
+        let (open, mut list): (Vec<_>, Vec<_>) = all.into_iter().partition(|manifest| {
+            let merged = merge && manifest.content == ManifestContentType::Data && small(manifest);
+            merged || named.contains(manifest.manifest_path.as_str())
+        });
+        let loaded = open.iter().map(|manifest| manifest.load_manifest(self.io));
+        let loaded = futures::future::try_join_all(loaded).await?;
+        let (mut writer, location) = self.writer()?;
+        let (mut kept, mut removed) = (Vec::new(), 0);
+        for entry in loaded.iter().flat_map(|manifest| manifest.entries()).filter(|entry| entry.is_alive()) {
+            let missing = || LakeError::format(entry.file_path(), "its manifest entry has no sequence number");
+            let sequence = entry.sequence_number().ok_or_else(missing)?;
+            let file = entry.data_file();
+            if self.delta.remove.contains_key(entry.file_path()) {
+                removed += 1;
+                let (schema, spec) = (self.metadata.current_schema(), self.metadata.default_partition_spec());
+                self.summary.remove_file(file, schema.clone(), spec.clone());
+                writer.add_delete_file(file.clone(), sequence, entry.file_sequence_number)?;
+            } else {
+                let snapshot_id = entry.snapshot_id().ok_or_else(missing)?;
+                writer.add_existing_file(file.clone(), snapshot_id, sequence, entry.file_sequence_number)?;
+                kept.push(file.clone());
+            }
+        }
+        if removed != self.delta.remove.len() {
+            let message = format!("{removed} of {} files to replace are live", self.delta.remove.len());
+            return Err(LakeError::corrupt(message, "run `ticktide lake doctor`"));
+        }
+        if removed + kept.len() > 0 {
+            list.push(writer.write_manifest_file().await?);
+            self.written.push((location, kept));
+        }
+        Ok(list)
+    }
+
+    /// The manifest of the new files.
+    async fn added(&mut self) -> Result<Option<ManifestFile>, LakeError> {
+        if self.delta.add.is_empty() {
+            return Ok(None);
+        }
+        let (mut writer, location) = self.writer()?;
+        for file in &self.delta.add {
+            let (schema, spec) = (self.metadata.current_schema(), self.metadata.default_partition_spec());
+            self.summary.add_file(file, schema.clone(), spec.clone());
+            writer.add_file(file.clone(), -1)?; // its sequence number is that of the snapshot
+        }
+        self.written.push((location, self.delta.add.clone()));
+        Ok(Some(writer.write_manifest_file().await?))
+    }
+
+    fn summary(&self) -> Summary {
+        let mut properties = self.summary.build();
+        properties.insert("ticktide.epoch".to_owned(), self.delta.epoch.to_string());
+        let parent = self.metadata.current_snapshot().map(|snapshot| snapshot.summary());
+        let totals = [
+            ("total-records", "added-records", "deleted-records"),
+            ("total-data-files", "added-data-files", "deleted-data-files"),
+            ("total-delete-files", "added-delete-files", "removed-delete-files"),
+            ("total-files-size", "added-files-size", "removed-files-size"),
+            ("total-position-deletes", "added-position-deletes", "removed-position-deletes"),
+            ("total-equality-deletes", "added-equality-deletes", "removed-equality-deletes"),
+        ];
+        let number = |value: Option<&String>| value.and_then(|value| value.parse::<i64>().ok()).unwrap_or(0);
+        for (total, added, removed) in totals {
+            let before = number(parent.and_then(|summary| summary.additional_properties.get(total)));
+            let after = before + number(properties.get(added)) - number(properties.get(removed));
+            properties.insert(total.to_owned(), after.to_string());
+        }
+        let operation = if self.delta.remove.is_empty() { Operation::Append } else { Operation::Overwrite };
+        Summary { operation, additional_properties: properties }
+    }
+}

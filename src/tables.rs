@@ -1,0 +1,390 @@
+//! The tables of a dataflow, and what the flow says as rows of them.
+//!
+//! The flow knows bars, the lake knows cells; here they meet. What must always hold: the columns and their order are those
+//! of the public interface, and no column but `received_at` holds a clock.
+
+use crate::flow::finished::{FinishedBar, Reading, Series};
+use crate::lake::table::{Cell, Column, ColumnType, Row, TableSpec};
+use crate::market::{Instrument, Tick};
+use crate::time::{DAY, Epoch, Interval, MICRO};
+use std::sync::Arc;
+
+const MONEY: ColumnType = ColumnType::Decimal { precision: 18, scale: 8 };
+const SUM: ColumnType = ColumnType::Decimal { precision: 38, scale: 8 };
+/// The greatest value of a DECIMAL(38,8).
+const SUM_MOST: i128 = 10i128.pow(38) - 1;
+
+fn column(name: &str, column_type: ColumnType, doc: &str) -> Column {
+    Column { name: name.into(), column_type, nullable: true, hashed: true, delta: false, doc: doc.into() }
+}
+
+fn required(column: Column) -> Column {
+    Column { nullable: false, ..column }
+}
+
+fn unhashed(column: Column) -> Column {
+    Column { hashed: false, ..column }
+}
+
+fn by_delta(column: Column) -> Column {
+    Column { delta: true, ..column }
+}
+
+fn keys() -> Vec<Column> {
+    vec![
+        required(column("venue", ColumnType::Text, "venue segment; empty when the feed has none")),
+        required(column("instrument", ColumnType::Text, "the venue's token, or the symbol")),
+        column("symbol", ColumnType::Text, "what people call it; null when nobody names it"),
+    ]
+}
+
+fn epoch_column() -> Column {
+    unhashed(required(column("epoch", ColumnType::Long, "the epoch that wrote the row")))
+}
+
+fn trading_date() -> Column {
+    required(column("trading_date", ColumnType::Date, "the session's date"))
+}
+
+fn open_at() -> Column {
+    by_delta(required(column("open_at", ColumnType::Time, "start of the bar, inclusive; its end is exclusive")))
+}
+
+fn phase() -> Column {
+    required(column("phase", ColumnType::Text, "phase of the session"))
+}
+
+fn keyed(name: String, columns: Vec<Column>, partitioned: bool, history: bool) -> TableSpec {
+    let at = |name: &str| columns.iter().position(|column| column.name == name);
+    let find = |name: &str| at(name).expect("every table by bar has the columns of its key");
+    TableSpec {
+        key: vec![find("venue"), find("instrument"), find("phase"), find("open_at")],
+        partition: at("trading_date").filter(|_| partitioned),
+        time: at("open_at"),
+        sort: vec![find("instrument"), find("open_at")],
+        name,
+        history,
+        columns,
+    }
+}
+
+/// Bars and readings of coarse intervals are too few for a partition a day.
+fn is_partitioned(interval: Interval) -> bool {
+    interval.0 < DAY
+}
+
+/// `bars_<interval>`.
+pub fn bars(interval: Interval) -> TableSpec {
+    let mut columns = keys();
+    columns.extend([
+        trading_date(),
+        open_at(),
+        column("open", MONEY, "price of the first trade in order"),
+        column("high", MONEY, "greatest price"),
+        column("low", MONEY, "least price"),
+        column("close", MONEY, "price of the last trade in order"),
+        column("volume", SUM, "quantity traded; null where the feed has none"),
+        column("turnover", SUM, "sum of price × quantity, rounded half-even once"),
+        column("vwap", MONEY, "turnover / volume; null while the volume is 0"),
+        column("trades", ColumnType::Long, "number of trades; null on snapshots"),
+        column("updates", ColumnType::Long, "number of records that entered the bar"),
+        column("open_interest", SUM, "the last one told"),
+        phase(),
+        required(column("partial", ColumnType::Bool, "part of what happened in the bar was not seen")),
+        required(column("short", ColumnType::Bool, "the phase ends before the bar would")),
+        epoch_column(),
+    ]);
+    keyed(format!("bars_{}", interval.name()), columns, is_partitioned(interval), true)
+}
+
+/// `indicators_<interval>` with one column per output.
+pub fn indicators(interval: Interval, outputs: &[String]) -> TableSpec {
+    let mut columns = keys();
+    columns.extend([trading_date(), open_at(), phase()]);
+    columns.extend(outputs.iter().map(|name| column(name, ColumnType::Double, "null before its lookback")));
+    columns.push(epoch_column());
+    keyed(format!("indicators_{}", interval.name()), columns, is_partitioned(interval), true)
+}
+
+/// `ticks`: the archive of accepted records.
+pub fn ticks() -> TableSpec {
+    let mut columns = keys();
+    columns.extend([
+        trading_date(),
+        required(column("kind", ColumnType::Text, "trade, snapshot, cancel or correct")),
+        by_delta(required(column("exchange_at", ColumnType::Time, "event time, microseconds"))),
+        by_delta(required(column("exchange_ns", ColumnType::Long, "event time, nanoseconds since 1970"))),
+        unhashed(by_delta(column("received_at", ColumnType::Time, "when the broker took the record"))),
+        by_delta(column("sequence", ColumnType::Long, "the feed's number")),
+        column("id", ColumnType::Text, "the trade's id"),
+        column("price", MONEY, ""),
+        column("quantity", MONEY, ""),
+        column("cumulative_volume", SUM, "since the start of the day"),
+        column("bid", MONEY, ""),
+        column("bid_quantity", MONEY, ""),
+        column("ask", MONEY, ""),
+        column("ask_quantity", MONEY, ""),
+        column("conditions", ColumnType::Text, "the venue's codes"),
+        required(column("topic", ColumnType::Text, "topic or file")),
+        unhashed(required(column("partition", ColumnType::Int, ""))),
+        unhashed(by_delta(required(column("offset", ColumnType::Long, "")))),
+        epoch_column(),
+    ]);
+    let at = |name: &str| columns.iter().position(|column| column.name == name);
+    TableSpec {
+        name: "ticks".into(),
+        key: Vec::new(),
+        partition: at("trading_date"),
+        time: at("exchange_at"),
+        sort: Vec::new(),
+        history: false,
+        columns,
+    }
+}
+
+/// `quarantine`: every record that entered no table, as it came.
+pub fn quarantine() -> TableSpec {
+    let columns = vec![
+        required(column("source", ColumnType::Text, "kafka, file or synthetic")),
+        required(column("topic", ColumnType::Text, "topic or file")),
+        unhashed(required(column("partition", ColumnType::Int, ""))),
+        unhashed(by_delta(required(column("offset", ColumnType::Long, "")))),
+        unhashed(by_delta(column("received_at", ColumnType::Time, "when the broker took the record"))),
+        required(column("reason", ColumnType::Text, "a fixed word")),
+        required(column("detail", ColumnType::Text, "what was wrong, with the values")),
+        required(column("payload", ColumnType::Binary, "the record as it came")),
+        epoch_column(),
+    ];
+    TableSpec {
+        name: "quarantine".into(),
+        key: Vec::new(),
+        partition: None,
+        time: None,
+        sort: Vec::new(),
+        history: false,
+        columns,
+    }
+}
+
+/// `value` / `divisor`, rounded half to even.
+///
+/// ```
+/// use ticktide::tables::divide_half_even;
+/// assert_eq!([5, 15, 25, -5, -15, 7].map(|value| divide_half_even(value, 10)), [0, 2, 2, 0, -2, 1]);
+/// ```
+pub fn divide_half_even(value: i128, divisor: i128) -> i128 {
+    let (quotient, rest) = (value.div_euclid(divisor), value.rem_euclid(divisor));
+    let up = match (rest.saturating_mul(2)).cmp(&divisor) {
+        std::cmp::Ordering::Less => false,
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => quotient % 2 != 0,
+    };
+    quotient + i128::from(up)
+}
+
+fn text(value: Option<&str>) -> Cell<'_> {
+    value.map_or(Cell::Null, Cell::Text)
+}
+
+fn sum(value: Option<i128>) -> Cell<'static> {
+    value.map_or(Cell::Null, |value| Cell::Decimal(value.clamp(-SUM_MOST, SUM_MOST)))
+}
+
+fn money(value: Option<i64>) -> Cell<'static> {
+    value.map_or(Cell::Null, |value| Cell::Decimal(i128::from(value)))
+}
+
+fn count(value: Option<u64>) -> Cell<'static> {
+    value.map_or(Cell::Null, |value| Cell::Long(value as i64))
+}
+
+fn moment(nanos: Option<i64>) -> Cell<'static> {
+    nanos.map_or(Cell::Null, |nanos| Cell::Time(nanos.div_euclid(MICRO)))
+}
+
+fn names(instrument: &Instrument) -> [Cell<'_>; 3] {
+    [Cell::Text(instrument.venue()), Cell::Text(instrument.instrument()), text(instrument.symbol())]
+}
+
+/// A bar as a row of its table.
+pub fn bar_row<'a>(series: &'a Series, bar: &FinishedBar, phase: &'a str, epoch: Epoch) -> Vec<Cell<'a>> {
+    let scale = i128::from(crate::market::SCALE);
+    let vwap = match (bar.turnover, bar.volume) {
+        (Some(turnover), Some(volume)) if volume > 0 => Some(divide_half_even(turnover, volume)),
+        _ => None,
+    };
+    let [venue, instrument, symbol] = names(&series.1);
+    vec![
+        venue,
+        instrument,
+        symbol,
+        Cell::Date(bar.trading_date),
+        Cell::Time(bar.open_at.div_euclid(MICRO)),
+        money(Some(bar.open)),
+        money(Some(bar.high)),
+        money(Some(bar.low)),
+        money(Some(bar.close)),
+        sum(bar.volume),
+        sum(bar.turnover.map(|turnover| divide_half_even(turnover, scale))),
+        vwap.map_or(Cell::Null, Cell::Decimal),
+        count(bar.trades),
+        count(Some(bar.updates)),
+        sum(bar.open_interest),
+        Cell::Text(phase),
+        Cell::Bool(bar.partial),
+        Cell::Bool(bar.short),
+        Cell::Long(epoch as i64),
+    ]
+}
+
+/// A reading as a row of its table.
+pub fn reading_row<'a>(series: &'a Series, reading: &Reading, phase: &'a str, epoch: Epoch) -> Vec<Cell<'a>> {
+    let mut row = Vec::with_capacity(7 + reading.values.len());
+    row.extend(names(&series.1));
+    row.extend([
+        Cell::Date(reading.trading_date),
+        Cell::Time(reading.open_at.div_euclid(MICRO)),
+        Cell::Text(phase),
+    ]);
+    row.extend(reading.values.iter().map(|bits| {
+        let value = f64::from_bits(*bits);
+        if value.is_nan() { Cell::Null } else { Cell::Double(value) }
+    }));
+    row.push(Cell::Long(epoch as i64));
+    row
+}
+
+/// A tick as a row of the archive.
+pub fn tick_row<'a>(
+    tick: &'a Tick,
+    instrument: &'a Instrument,
+    trading_date: i32,
+    (topic, partition): (&'a str, i32),
+    epoch: Epoch,
+) -> [Cell<'a>; 22] {
+    let [venue, token, symbol] = names(instrument);
+    let snapshot = tick.snapshot.as_deref();
+    let price = |price: Option<crate::market::Price>| money(price.map(|price| price.0));
+    let quantity = |quantity: Option<crate::market::Quantity>| money(quantity.map(|quantity| quantity.0));
+    [
+        venue,
+        token,
+        symbol,
+        Cell::Date(trading_date),
+        Cell::Text(tick.kind.name()),
+        moment(Some(tick.exchange_at)),
+        Cell::Long(tick.exchange_at),
+        moment(tick.received_at),
+        count(tick.sequence),
+        text(tick.id.as_deref()),
+        price(tick.price),
+        quantity(tick.quantity),
+        sum(snapshot.and_then(|snapshot| snapshot.cumulative_volume)),
+        price(snapshot.and_then(|snapshot| snapshot.bid)),
+        quantity(snapshot.and_then(|snapshot| snapshot.bid_quantity)),
+        price(snapshot.and_then(|snapshot| snapshot.ask)),
+        quantity(snapshot.and_then(|snapshot| snapshot.ask_quantity)),
+        text(tick.conditions.as_deref()),
+        Cell::Text(topic),
+        Cell::Int(partition),
+        Cell::Long(tick.offset),
+        Cell::Long(epoch as i64),
+    ]
+}
+
+/// A record of the quarantine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuarantineRow {
+    /// "topic/partition".
+    pub partition: Arc<str>,
+    pub offset: i64,
+    pub received_at: Option<i64>,
+    pub reason: &'static str,
+    pub detail: String,
+    pub payload: Box<[u8]>,
+}
+
+/// A refused record as a row.
+pub fn quarantine_row<'a>(row: &'a QuarantineRow, source: &'a str, epoch: Epoch) -> [Cell<'a>; 9] {
+    let (topic, partition) = row.partition.rsplit_once('/').unwrap_or((&row.partition, "0"));
+    [
+        Cell::Text(source),
+        Cell::Text(topic),
+        Cell::Int(partition.parse().unwrap_or(0)),
+        Cell::Long(row.offset),
+        moment(row.received_at),
+        Cell::Text(row.reason),
+        Cell::Text(&row.detail),
+        Cell::Binary(&row.payload),
+        Cell::Long(epoch as i64),
+    ]
+}
+
+/// Cells that live on.
+pub fn owned(row: &[Cell<'_>]) -> Row {
+    row.iter().map(|cell| cell.to_value()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::MINUTE;
+
+    #[test]
+    fn a_bars_row_has_the_columns_of_its_table() {
+        let spec = bars(Interval(MINUTE));
+        let bar = FinishedBar {
+            open_at: MINUTE,
+            phase: 0,
+            trading_date: 0,
+            open: 3,
+            high: 3,
+            low: 3,
+            close: 3,
+            volume: Some(2),
+            turnover: Some(7),
+            trades: Some(1),
+            updates: 1,
+            open_interest: None,
+            partial: false,
+            short: true,
+        };
+        let series = (Interval(MINUTE), Instrument::new("V", "S", Some("S")));
+        let row = bar_row(&series, &bar, "regular", 5);
+        assert_eq!(row.len(), spec.columns.len());
+        assert_eq!(row[spec.column("vwap").expect("a column")], Cell::Decimal(4), "3.5 rounds to the even 4");
+        assert_eq!(row[spec.column("epoch").expect("a column")], Cell::Long(5));
+        assert_eq!(spec.name, "bars_1m");
+    }
+
+    #[test]
+    fn ticks_and_quarantine_rows_fit_their_tables() {
+        let tick = Tick {
+            kind: crate::market::TickKind::Trade,
+            suspicious: false,
+            instrument: crate::market::InstrumentId(0),
+            offset: 1,
+            exchange_at: 1,
+            received_at: None,
+            sequence: None,
+            price: None,
+            quantity: None,
+            id: None,
+            conditions: None,
+            snapshot: None,
+        };
+        let instrument = Instrument::new("V", "S", None);
+        assert_eq!(tick_row(&tick, &instrument, 0, ("t", 0), 1).len(), ticks().columns.len());
+        let row = QuarantineRow {
+            partition: "a/b/3".into(),
+            offset: 0,
+            received_at: None,
+            reason: "r",
+            detail: String::new(),
+            payload: Box::default(),
+        };
+        let cells = quarantine_row(&row, "file", 1);
+        assert_eq!(cells.len(), quarantine().columns.len());
+        assert_eq!((cells[1], cells[2]), (Cell::Text("a/b"), Cell::Int(3)));
+    }
+}
