@@ -8,6 +8,7 @@ pub mod document;
 pub mod error;
 pub mod feed;
 pub mod flow;
+pub mod intake;
 pub mod lake;
 pub mod market;
 pub mod settings;

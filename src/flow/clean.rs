@@ -23,8 +23,6 @@ pub struct CleanSpec {
     pub cumulative: bool,
     pub sequence_trusted: bool,
     pub corrections: bool,
-    /// Duplicates are found here, per (partition, instrument); otherwise behind the exchange.
-    pub dedupe_here: bool,
     pub prices_signed: bool,
     /// Event time may run ahead of the broker's by this much.
     pub ahead_max: Nanos,
@@ -75,13 +73,10 @@ pub enum Verdict {
     AcceptSilently,
     /// A cancel or a correction: decided behind the exchange.
     Correction,
-    Duplicate,
     Reject {
         reason: &'static str,
         detail: String,
     },
-    /// Held until later records confirm or refute its time.
-    Hold,
 }
 
 /// Ids already seen of one (partition, instrument, trading day), with a hash of what came under them.
@@ -292,14 +287,6 @@ struct Cluster<T> {
     held: Vec<Held<T>>,
 }
 
-/// What the jump filter says of a record.
-pub enum Jump<T> {
-    /// Its time is believed.
-    Believe,
-    /// It is held; earlier ones may be released by it, in offset order.
-    Held { released: Vec<Held<T>> },
-}
-
 /// One partition's belief about the time: without a broker's timestamp a jump needs witnesses.
 pub struct Jumps<T> {
     /// The greatest event time believed; `None` until a first record is.
@@ -323,18 +310,30 @@ impl<T> Jumps<T> {
         self.clusters.is_empty()
     }
 
-    /// Judges one record by its event time. `hold` makes the copy that waits.
-    pub fn judge(&mut self, at: Nanos, spec: &CleanSpec, hold: impl FnOnce() -> Held<T>) -> Jump<T> {
-        if self.anchor.is_some_and(|anchor| at <= anchor.saturating_add(spec.max_jump)) {
-            return Jump::Believe;
+    /// Whether a time needs no witness.
+    #[inline]
+    pub fn is_believed(&self, at: Nanos, spec: &CleanSpec) -> bool {
+        self.anchor.is_some_and(|anchor| at <= anchor.saturating_add(spec.max_jump))
+    }
+
+    /// Puts back what an earlier run held.
+    pub fn restore(&mut self, held: Vec<Held<T>>, spec: &CleanSpec) {
+        for held in held {
+            let at = held.tick.exchange_at;
+            let released = self.hold(at, spec, held);
+            debug_assert!(released.is_empty(), "what was held by an earlier run was not confirmed in it");
         }
+    }
+
+    /// Holds a record whose time is not believed; gives those that it confirms, itself among them, in offset order.
+    pub fn hold(&mut self, at: Nanos, spec: &CleanSpec, held: Held<T>) -> Vec<Held<T>> {
         let near = |cluster: &&mut Cluster<T>| at.saturating_sub(cluster.first_at).saturating_abs() <= spec.max_jump;
         match self.clusters.iter_mut().find(near) {
             Some(cluster) => {
                 cluster.confirmations += 1;
-                cluster.held.push(hold());
+                cluster.held.push(held);
             }
-            None => self.clusters.push(Cluster { first_at: at, confirmations: 0, age: 0, held: vec![hold()] }),
+            None => self.clusters.push(Cluster { first_at: at, confirmations: 0, age: 0, held: vec![held] }),
         }
         let mut released = Vec::new();
         if let Some(index) = self.clusters.iter().position(|cluster| cluster.confirmations >= spec.confirmations) {
@@ -342,7 +341,7 @@ impl<T> Jumps<T> {
             self.anchor = self.anchor.max(cluster.held.iter().map(|held| held.tick.exchange_at).max());
             released = cluster.held;
         }
-        Jump::Held { released }
+        released
     }
 
     /// Counts a record that passed; gives up what waited too long: (ticks to take, ticks to refuse).
@@ -480,7 +479,7 @@ impl Judge {
         if mask == 0 {
             return Verdict::AcceptSilently;
         }
-        Verdict::Accept { mask, parts: Effect { price: true, volume: true }, phase: trade_phase, at }
+        Verdict::Accept { mask, parts: Effect::FULL, phase: trade_phase, at }
     }
 
     fn mask(&self, at: Nanos, horizons: &Horizons) -> u32 {

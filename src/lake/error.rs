@@ -6,7 +6,7 @@
 use crate::error::{Classified, Kind};
 use crate::time::Epoch;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum LakeError {
     /// The object store; `perhaps` when the operation may have landed.
     #[error("{operation} {key} {outcome}: {cause}", outcome = outcome(*perhaps))]
@@ -102,7 +102,12 @@ impl Classified for LakeError {
 }
 
 impl From<::iceberg::Error> for LakeError {
+    /// An error of our own storage that went through iceberg comes out as it went in.
     fn from(error: ::iceberg::Error) -> LakeError {
+        let ours = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<LakeError>());
+        if let Some(ours) = ours {
+            return ours.clone();
+        }
         LakeError::Format { context: "iceberg".into(), cause: error.to_string() }
     }
 }

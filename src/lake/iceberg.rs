@@ -25,6 +25,8 @@ use uuid::Uuid;
 
 /// Snapshots of a table that stay readable.
 pub const SNAPSHOTS_KEPT: usize = 100;
+/// Further snapshots that go when some have to: the check costs a pass over the metadata.
+const EXPIRE_BATCH: usize = 20;
 /// More manifests than this are merged.
 const MANIFESTS_MAX: usize = 50;
 /// A manifest of this many files is not merged again.
@@ -110,7 +112,7 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta) -> Result<Staged, La
         .clone()
         .into_builder(Some(base.location.clone()))
         .set_branch_snapshot(snapshot, MAIN_BRANCH)?
-        .remove_snapshots(&expired_snapshots(metadata))
+        .remove_snapshots(&expired_snapshots(metadata)?)
         .set_properties(HashMap::from([(APPLIED_EPOCH.to_owned(), delta.epoch.to_string())]))?
         .build()?;
     let next = built.metadata;
@@ -131,17 +133,24 @@ fn stamp(metadata: &TableMetadata, cut_at: i64) -> i64 {
     cut_at.max(last.saturating_sub(STAMP_SLACK_MS))
 }
 
-/// The oldest snapshots beyond those that stay; never one that a branch or tag names.
-fn expired_snapshots(metadata: &TableMetadata) -> Vec<i64> {
-    let excess = (metadata.snapshots().len() + 1).saturating_sub(SNAPSHOTS_KEPT);
-    if excess == 0 {
-        return Vec::new();
+/// The oldest snapshots, when there are too many; never one that a branch or tag names.
+fn expired_snapshots(metadata: &TableMetadata) -> Result<Vec<i64>, LakeError> {
+    let count = metadata.snapshots().len() + 1; // with the one that is being staged
+    if count <= SNAPSHOTS_KEPT {
+        return Ok(Vec::new());
     }
-    let named: HashSet<i64> = metadata.refs().values().map(|reference| reference.snapshot_id).collect();
+    let named = named_snapshots(metadata)?;
     let mut oldest: Vec<_> = metadata.snapshots().collect();
     oldest.sort_unstable_by_key(|snapshot| snapshot.sequence_number());
     let ids = oldest.iter().map(|snapshot| snapshot.snapshot_id());
-    ids.filter(|id| !named.contains(id)).take(excess).collect()
+    Ok(ids.filter(|id| !named.contains(id)).take(count - SNAPSHOTS_KEPT + EXPIRE_BATCH).collect())
+}
+
+/// The snapshots that branches and tags name; iceberg shows them in the metadata's JSON only.
+fn named_snapshots(metadata: &TableMetadata) -> Result<HashSet<i64>, LakeError> {
+    let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
+    let references = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flat_map(|refs| refs.values());
+    Ok(references.filter_map(|reference| reference.get("snapshot-id")?.as_i64()).collect())
 }
 
 impl Stage<'_> {

@@ -1,12 +1,30 @@
 //! STAGE 3: closed epochs → Parquet → one atomic commit → Iceberg.
+//!
+//! ```text
+//!  every worker              worker 0                          worker 0, later, idempotent
+//!  LakeWriter::write_part ─▶ Lake::decide ──▶ log/<epoch>.json ─▶ Lake::apply ─▶ tables ─▶ epochs, epoch_tables
+//!  rows, state → files       parts → slot     THE commit          stage, swap    announce
+//! ```
+//!
+//! Why a log of our own before Iceberg: catalogs swap one table at a time, so no catalog can commit offsets, state and
+//! twenty tables together; one object that is created at most once can. The tables are its replayable projection.
+//!
+//! What must hold: L1 a slot is created at most once · L2 an epoch's rows are visible in a table exactly once · L3 a write
+//! whose answer was lost is looked up, never blindly repeated · L4 slots are contiguous · L5 after the takeover of a
+//! generation no slot of a lower one appears · L9 state, offsets and tables of an epoch commit in the same slot.
 
+pub mod announce;
 pub mod catalog;
 pub mod commit;
 pub mod epoch;
 pub mod error;
 pub mod files;
 pub mod iceberg;
+pub mod identity;
 pub mod index;
+mod log;
+pub mod reader;
+mod resume;
 pub mod rewrite;
 pub mod rows;
 pub mod schema;
@@ -14,10 +32,272 @@ pub mod state;
 pub mod storage;
 pub mod store;
 pub mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
 pub mod writer;
 
 pub use epoch::{EpochPart, Slot, TablePart};
 pub use error::LakeError;
 pub use files::RowBuffer;
+pub use reader::{EpochRow, LakeReader};
+pub use resume::Resume;
 pub use state::{StateEntry, StateRows};
 pub use writer::{LakeWriter, TableRows};
+
+use crate::time::{Binding, Conservation, Epoch};
+use catalog::SqliteCatalog;
+use epoch::{Changes, NetChange, SlotKind, TableEntry, TableWork};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use store::FolderStore;
+use table::TableSpec;
+use tables::{LakeTable, Place};
+use uuid::Uuid;
+
+/// Which lake, and for whom.
+#[derive(Clone, Debug)]
+pub struct LakeOptions {
+    /// The folder; created if it does not exist.
+    pub warehouse: PathBuf,
+    /// `sqlite:PATH`; `None`: `catalog.db` in the folder.
+    pub catalog: Option<String>,
+    /// Usually `market`.
+    pub namespace: String,
+    pub dataflow: String,
+    pub dataflow_hash: String,
+    /// The resolved settings without secrets, a JSON object.
+    pub settings_json: String,
+    pub code_version: String,
+}
+
+/// The lake as its one writer sees it: decides epochs and applies them.
+#[derive(Debug)]
+pub struct Lake {
+    place: Place,
+    generation: u64,
+    /// The last slot decided; ours from the takeover on.
+    last: Arc<Slot>,
+    tables: BTreeMap<String, LakeTable>,
+    epochs: LakeTable,
+    epoch_tables: LakeTable,
+    /// Decided and not yet applied and announced.
+    pending: BTreeMap<Epoch, Arc<Slot>>,
+}
+
+/// Milliseconds since 1970 by the wall clock.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Opens the catalog that the option names.
+async fn open_catalog(
+    option: Option<&str>,
+    folder: &Path,
+    namespace: &str,
+    write: bool,
+) -> Result<SqliteCatalog, LakeError> {
+    let file = match option {
+        None => folder.join("catalog.db"),
+        Some(name) => match name.strip_prefix("sqlite:") {
+            Some(path) => PathBuf::from(path.strip_prefix("//").unwrap_or(path)),
+            None => {
+                let message = format!("catalog {name:?} is not supported by this build");
+                return Err(LakeError::fix(message, "use `--catalog sqlite:PATH`, or leave it out"));
+            }
+        },
+    };
+    SqliteCatalog::open(&file, namespace, write).await
+}
+
+impl Lake {
+    /// Opens the lake, created if there is none: takes it over, brings all tables to what was decided, loads the state.
+    /// Errors: of kind `Fix` if it is another dataflow's or was moved, `Corrupt` if committed data is damaged.
+    pub async fn open(options: LakeOptions, tables: Vec<TableSpec>) -> Result<(Lake, Resume), LakeError> {
+        let store = FolderStore::open(&options.warehouse)?;
+        let catalog = open_catalog(options.catalog.as_deref(), store.root(), &options.namespace, true).await?;
+        Lake::open_on(Arc::new(store), Arc::new(catalog), &options, tables).await
+    }
+
+    /// What a worker's I/O task writes with.
+    pub fn writer(&self) -> LakeWriter {
+        LakeWriter {
+            store: self.place.store.clone(),
+            namespace: self.place.namespace.clone(),
+            generation: self.generation,
+        }
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The epoch to decide next.
+    pub fn epoch_next(&self) -> Epoch {
+        self.last.epoch + 1
+    }
+
+    /// How many epochs are decided and not yet applied (L7: the caller keeps it within K).
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Decides epoch `binding.epoch`: THE commit. `parts` are those of all workers. When it answers, the epoch is durable,
+    /// and [`Lake::apply`] will bring it into the tables, after a crash as well. Errors: `Fenced` if a higher generation
+    /// owns the log, `Unbalanced` if records would be lost or counted twice; then nothing is decided.
+    pub async fn decide(
+        &mut self,
+        binding: Binding,
+        conservation: BTreeMap<String, Conservation>,
+        parts: Vec<EpochPart>,
+    ) -> Result<Epoch, LakeError> {
+        let epoch = self.epoch_next();
+        if (binding.epoch, binding.generation) != (epoch, self.generation) {
+            let (of, by) = (binding.epoch, binding.generation);
+            let next = format!("the next is {epoch} of generation {}", self.generation);
+            return Err(LakeError::Bug(format!("a binding of epoch {of} by generation {by}, {next}")));
+        }
+        balance(self.last.binding.as_ref(), &binding, &conservation)?;
+        let token = Uuid::new_v4().simple().to_string();
+        let state_from = if state::is_full(&parts) { epoch } else { self.last.state_from };
+        let tables = self.entries(&parts, &token).await?;
+        let decided_at = now_ms();
+        let slot = Slot {
+            epoch,
+            kind: SlotKind::Data,
+            generation: self.generation,
+            token,
+            cut_at: decided_at.max(self.last.cut_at + 1),
+            decided_at,
+            binding: Some(binding),
+            conservation,
+            tables,
+            state: parts.into_iter().flat_map(|part| part.state).collect(),
+            state_from,
+        };
+        log::decide(&*self.place.store, &slot).await?;
+        self.last = Arc::new(slot);
+        self.pending.insert(epoch, self.last.clone());
+        Ok(epoch)
+    }
+
+    /// What the next slot says of every table.
+    async fn entries(&self, parts: &[EpochPart], token: &str) -> Result<BTreeMap<String, TableEntry>, LakeError> {
+        let epoch = self.epoch_next();
+        let mut entries: BTreeMap<String, TableEntry> = BTreeMap::new();
+        let mut changes: BTreeMap<&str, Vec<NetChange>> = BTreeMap::new();
+        for (name, table) in &self.tables {
+            let fresh = || TableEntry { uuid: table.uuid(), ..TableEntry::default() };
+            entries.insert(name.clone(), self.last.carried(name).unwrap_or_else(fresh));
+        }
+        let mut touch = |table: &str, files: &[files::DataFileMeta], added: u64, removed: u64, hash: u128| {
+            let unknown = || LakeError::Bug(format!("epoch {epoch}: rows of {table:?}, which is no table of the lake"));
+            let entry = entries.get_mut(table).ok_or_else(unknown)?;
+            let work = entry.work.get_or_insert_with(TableWork::default);
+            work.files.extend_from_slice(files);
+            work.rows_added += added;
+            work.rows_removed += removed;
+            let rows = (entry.rows + added).checked_sub(removed);
+            entry.rows = rows.ok_or_else(|| LakeError::Bug(format!("epoch {epoch}: {table} has fewer than 0 rows")))?;
+            entry.content_hash = entry.content_hash.wrapping_add(hash);
+            entry.snapshot_id.get_or_insert(0);
+            Ok::<_, LakeError>(())
+        };
+        let mut sorted: Vec<_> = parts.iter().collect();
+        sorted.sort_by_key(|part| part.worker);
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].worker == pair[1].worker) {
+            return Err(LakeError::Bug(format!("epoch {epoch}: two parts of worker {}", pair[0].worker)));
+        }
+        for part in sorted.iter().flat_map(|part| &part.tables) {
+            touch(&part.table, &part.files, part.rows_added, part.rows_removed, part.content_hash)?;
+            if !part.history_files.is_empty() {
+                let rows = part.history_files.iter().map(|file| file.rows).sum();
+                touch(&format!("{}_history", part.table), &part.history_files, rows, 0, part.history_hash)?;
+            }
+            if let Some(table) = self.tables.get(&part.table) {
+                let net = part.changes.iter().map(|change| NetChange::new(&table.spec, change.clone()));
+                let net = net.collect::<Result<Vec<_>, _>>()?;
+                changes.entry(&part.table).or_default().extend(net);
+            }
+        }
+        for (name, changes) in changes {
+            let path = format!("changes/{epoch}-{}-{token}/{name}.json", self.generation);
+            let changes = Changes::store(changes, path, &*self.place.store).await?;
+            if let Some(work) = entries.get_mut(name).and_then(|entry| entry.work.as_mut()) {
+                work.changes = changes;
+            }
+        }
+        for entry in entries.values_mut().filter(|entry| entry.work.is_some()) {
+            entry.snapshot_id = Some(tables::snapshot_id());
+        }
+        Ok(entries)
+    }
+
+    /// Brings every table to the last decided epoch and announces. May be repeated after an error, here or by a later
+    /// generation: what is applied already is left alone (L2).
+    pub async fn apply(&mut self) -> Result<(), LakeError> {
+        let Some((last, slot)) = self.pending.last_key_value() else { return Ok(()) };
+        let (last, cut_at) = (*last, slot.cut_at);
+        let (place, pending) = (&self.place, &self.pending);
+        let applied = self.tables.values_mut().map(async |table| {
+            for slot in pending.values() {
+                table.apply(place, slot).await?;
+            }
+            Ok::<_, LakeError>(())
+        });
+        futures::future::try_join_all(applied).await?;
+        let find = |epoch: Epoch| {
+            let missing = || LakeError::Bug(format!("epoch {epoch} is to be announced and was not loaded"));
+            pending.get(&epoch).ok_or_else(missing)
+        };
+        let tables = &self.tables;
+        let stamped_at = |table: &str, id: i64| tables.get(table).and_then(|table| table.stamped_at(id));
+        let pins = self.epoch_tables.announce(place, last, cut_at, |epoch, rows| {
+            announce::epoch_tables_rows(find(epoch)?, stamped_at, rows);
+            Ok(())
+        });
+        pins.await?;
+        let epochs = self.epochs.announce(place, last, cut_at, |epoch, rows| announce::epochs_row(find(epoch)?, rows));
+        epochs.await?;
+        self.pending.clear();
+        Ok(())
+    }
+}
+
+/// Refuses an epoch that would lose records or count them twice: each place's advance is that of the bindings, both lines
+/// of the balance are zero, and no place is forgotten.
+fn balance(
+    before: Option<&Binding>,
+    binding: &Binding,
+    conservation: &BTreeMap<String, Conservation>,
+) -> Result<(), LakeError> {
+    let unbalanced = |place: &str, detail: String| {
+        Err(LakeError::Unbalanced { epoch: binding.epoch, place: place.to_owned(), detail })
+    };
+    for (name, place) in &binding.places {
+        let counted = conservation.get(name).copied().unwrap_or_default();
+        let known = before.and_then(|before| before.places.get(name));
+        // a place seen for the first time, or of another source, starts where its reader says
+        if let Some(known) = known.filter(|known| known.source_id == place.source_id) {
+            let advanced = place.offset_next - known.offset_next;
+            if advanced != counted.advanced {
+                let detail = format!("offsets advanced by {advanced}, counted were {}", counted.advanced);
+                return unbalanced(name, detail);
+            }
+        }
+        if !counted.balances() {
+            return unbalanced(name, format!("records do not balance: {counted:?}"));
+        }
+    }
+    if let Some(name) = conservation.keys().find(|name| !binding.places.contains_key(*name)) {
+        return unbalanced(name, "records of a place that the binding does not name".to_owned());
+    }
+    let places = before.into_iter().flat_map(|before| before.places.keys());
+    if let Some(name) = places.into_iter().find(|name| !binding.places.contains_key(*name)) {
+        return unbalanced(name, "the binding before names the place, this one does not".to_owned());
+    }
+    Ok(())
+}

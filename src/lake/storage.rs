@@ -32,7 +32,7 @@ pub struct LakeStorage {
 
 fn foreign(error: LakeError) -> Error {
     let kind = if matches!(error, LakeError::Missing { .. }) { ErrorKind::DataInvalid } else { ErrorKind::Unexpected };
-    Error::new(kind, error.to_string())
+    Error::new(kind, error.to_string()).with_source(error)
 }
 
 impl LakeStorage {

@@ -1,0 +1,557 @@
+//! What one reading worker does with its records: verdicts, sums before the exchange, the balance of every partition.
+//!
+//! Feed and flow meet here. No timely in this file: the source operator ([`crate::source`]) decides when a step or an epoch
+//! ends, this decides what is in it. What must always hold: every record of an epoch is in exactly one term of its
+//! partition's balance, and what `end_epoch` gives is all that a later run needs to go on behind it.
+
+use crate::control::Progress;
+use crate::dataflow::{Dataflow, Dedupe, Volume};
+use crate::feed::{Batch, Partition};
+use crate::flow::bars::acc::{Acc, SnapshotAcc, TradeAcc, TradeOrder};
+use crate::flow::bars::partial::Partials;
+use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
+use crate::flow::bars::{Routed, bucket};
+use crate::flow::clean::{CleanSpec, Held, Horizons, Judge, Jumps, Memory, SeenEntry, Verdict, newest_minute};
+use crate::lake::StateEntry;
+use crate::market::{Instrument, InstrumentId, Tick, TickKind};
+use crate::tables::QuarantineRow;
+use crate::time::{Binding, Conservation, Interval, MINUTE, Nanos, Place};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Ticks for the archive: with the trading date of each.
+#[derive(Clone, Debug)]
+pub struct Archived {
+    pub partition: Arc<str>,
+    pub ticks: Vec<(Tick, Instrument, i32)>,
+}
+
+/// What a batch came to.
+#[derive(Default)]
+pub struct Taken {
+    /// One by one, for feeds with corrections or an instrument-wide dedupe.
+    pub routed: Vec<Routed>,
+    pub quarantine: Vec<QuarantineRow>,
+    pub archived: Option<Archived>,
+    /// Memory that the batch keeps until its epoch is decided.
+    pub bytes: usize,
+}
+
+/// What is kept of a partition between runs, besides its place.
+#[derive(Default, Serialize, Deserialize)]
+struct PartitionState {
+    held: Vec<Held<(Instrument, Vec<u8>)>>,
+    days: BTreeMap<i32, Nanos>,
+    zero: BTreeSet<(i32, Instrument)>,
+}
+
+/// One partition that this worker reads.
+struct Reading {
+    name: Arc<str>,
+    /// A fixed hash of the name: part of the order of trades.
+    order: u64,
+    place: Place,
+    offset_bound: i64,
+    caught_up_since: Option<Instant>,
+    finished: bool,
+    counts: Conservation,
+    jumps: Jumps<(Instrument, Vec<u8>)>,
+    memory: Memory,
+    /// The first update seen of each trading day, and instruments seen with volume 0: a snapshot's baseline.
+    days: BTreeMap<i32, Nanos>,
+    zero: BTreeSet<(i32, Instrument)>,
+    changed: bool,
+}
+
+/// Everything of an epoch's end at one worker.
+pub struct Ended {
+    pub places: BTreeMap<String, Place>,
+    pub counts: BTreeMap<Arc<str>, Conservation>,
+    pub state: Vec<StateEntry>,
+}
+
+/// Key of remembered ids in the durable state.
+type SeenKey = (String, Instrument, i32, u64);
+
+/// The partitions of one worker.
+pub struct Intake {
+    judge: Judge,
+    trusted: bool,
+    raw: bool,
+    dedupe_here: bool,
+    archive: bool,
+    intervals: Vec<Interval>,
+    idle_after: Duration,
+    readings: BTreeMap<usize, Reading>,
+    partials: Partials,
+    /// This worker's own ids: the reader's are translated, so that restored instruments have one, too.
+    names: Vec<Instrument>,
+    ids: HashMap<Instrument, InstrumentId, ahash::RandomState>,
+    translate: Vec<InstrumentId>,
+    horizons: Horizons,
+    /// The last instant at which nothing waited to be taken.
+    drained_at: Instant,
+    seen_chunks: BTreeMap<SeenKey, i32>,
+}
+
+/// Name of the intake's operators in the durable state.
+pub const PARTITION: &str = "partition";
+pub const SEEN: &str = "seen";
+
+impl Intake {
+    /// `assigned`: indices into `partitions` with the first offsets to read.
+    pub fn new(dataflow: &Dataflow, partitions: &[Partition], assigned: &[(usize, i64)], resumed: &Binding) -> Intake {
+        let spec = CleanSpec {
+            session: Arc::new(dataflow.session.clone()),
+            conditions: dataflow.conditions.clone(),
+            cumulative: dataflow.volume == Volume::Cumulative,
+            sequence_trusted: dataflow.sequence_trusted,
+            corrections: dataflow.corrections,
+            prices_signed: dataflow.prices_signed,
+            ahead_max: CleanSpec::AHEAD_MAX,
+            max_jump: dataflow.max_jump,
+            confirmations: dataflow.confirmations,
+            patience: CleanSpec::PATIENCE,
+        };
+        let readings = assigned.iter().map(|(index, offset)| {
+            let partition = &partitions[*index];
+            let name = partition.name();
+            let event_at_max = resumed.places.get(&name).and_then(|place| place.event_at_max);
+            let reading = Reading {
+                order: fixed_hash(&name),
+                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max },
+                offset_bound: *offset,
+                caught_up_since: None,
+                finished: false,
+                counts: Conservation::default(),
+                jumps: Jumps { anchor: event_at_max, ..Jumps::default() },
+                memory: Memory::default(),
+                days: BTreeMap::new(),
+                zero: BTreeSet::new(),
+                changed: false,
+                name: name.into(),
+            };
+            (*index, reading)
+        });
+        Intake {
+            trusted: dataflow.sequence_trusted,
+            raw: dataflow.corrections || dataflow.dedupe == Dedupe::Instrument,
+            dedupe_here: dataflow.dedupe == Dedupe::Partition,
+            archive: dataflow.ticks,
+            idle_after: Duration::from_nanos(dataflow.idle_after.max(0) as u64),
+            readings: readings.collect(),
+            partials: Partials::new(dataflow.bars[0], dataflow.bars.len()),
+            intervals: dataflow.bars.clone(),
+            names: Vec::new(),
+            ids: HashMap::default(),
+            translate: Vec::new(),
+            horizons: Horizons::default(),
+            drained_at: Instant::now(),
+            seen_chunks: BTreeMap::new(),
+            judge: Judge::new(spec),
+        }
+    }
+
+    /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over.
+    pub fn restore(&mut self, entry: &StateEntry) -> Result<bool, bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(false) };
+        match entry.operator.as_str() {
+            PARTITION => {
+                let name: String = bincode::deserialize(&entry.key)?;
+                let state: PartitionState = bincode::deserialize(value)?;
+                let Some(reading) = self.readings.values_mut().find(|reading| *reading.name == name) else {
+                    return Ok(false);
+                };
+                (reading.days, reading.zero) = (state.days, state.zero);
+                reading.jumps.restore(state.held, &self.judge.spec);
+            }
+            SEEN => {
+                let key: SeenKey = bincode::deserialize(&entry.key)?;
+                let id = match self.readings.values().any(|reading| *reading.name == key.0) {
+                    true => self.id(&key.1),
+                    false => return Ok(false),
+                };
+                let entries: Vec<SeenEntry> = bincode::deserialize(value)?;
+                let newest = newest_minute(&entries);
+                for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
+                    reading.memory.restore(id.0, key.2, entries.clone());
+                }
+                self.seen_chunks.insert(key, newest);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn id(&mut self, instrument: &Instrument) -> InstrumentId {
+        if let Some(id) = self.ids.get(instrument) {
+            return *id;
+        }
+        let id = InstrumentId(self.names.len() as u32);
+        self.names.push(instrument.clone());
+        self.ids.insert(instrument.clone(), id);
+        id
+    }
+
+    /// The next epoch begins.
+    pub fn begin_epoch(&mut self, horizons: Horizons) {
+        self.horizons = horizons;
+    }
+
+    /// Nothing waits to be taken just now.
+    pub fn drained(&mut self, now: Instant) {
+        self.drained_at = now;
+    }
+
+    /// Takes a batch.
+    pub fn take(&mut self, mut batch: Batch, now: Instant) -> Taken {
+        for instrument in std::mem::take(&mut batch.instruments) {
+            let id = self.id(&instrument);
+            self.translate.push(id);
+        }
+        let Some(mut reading) = self.readings.remove(&batch.partition) else { return Taken::default() };
+        let mut taken = Taken::default();
+        if self.archive {
+            taken.archived = Some(Archived { partition: reading.name.clone(), ticks: Vec::new() });
+        }
+        reading.counts.records += batch.records as i64;
+        reading.counts.gaps += batch.gaps as i64;
+        for reject in std::mem::take(&mut batch.rejects) {
+            reading.counts.rejected += 1;
+            taken.bytes += reject.payload.len();
+            taken.quarantine.push(QuarantineRow {
+                partition: reading.name.clone(),
+                offset: reject.offset,
+                received_at: reject.received_at,
+                reason: reject.reason,
+                detail: reject.detail,
+                payload: reject.payload.into(),
+            });
+        }
+        for (index, mut tick) in std::mem::take(&mut batch.ticks).into_iter().enumerate() {
+            tick.instrument = self.translate[tick.instrument.0 as usize];
+            self.tick(&mut reading, tick, batch.payload(index), &mut taken);
+        }
+        reading.place.offset_next = batch.offset_next;
+        reading.finished |= batch.finished;
+        reading.caught_up_since = match (batch.caught_up, reading.caught_up_since) {
+            (true, None) => Some(now),
+            (true, since) => since,
+            (false, _) => None,
+        };
+        if self.archive {
+            taken.bytes += batch.bytes as usize;
+        }
+        self.readings.insert(batch.partition, reading);
+        taken
+    }
+
+    /// One tick, as far as its time is believed.
+    #[inline]
+    fn tick(&mut self, reading: &mut Reading, tick: Tick, payload: &[u8], taken: &mut Taken) {
+        if tick.received_at.is_some() {
+            if self.judge.is_future(&tick) {
+                let detail = "its time is more than 60 s after the broker took it".to_owned();
+                return refuse(reading, &tick, payload, "future_time", detail, taken);
+            }
+            return self.admit(reading, tick, payload, taken);
+        }
+        let at = tick.exchange_at;
+        if reading.jumps.is_believed(at, &self.judge.spec) {
+            self.admit(reading, tick, payload, taken);
+        } else {
+            reading.counts.pending += 1;
+            reading.changed = true;
+            let extra = (self.names[tick.instrument.0 as usize].clone(), payload.to_vec());
+            let released = reading.jumps.hold(at, &self.judge.spec, Held { tick, extra });
+            self.release(reading, released, Vec::new(), taken);
+        }
+        if !reading.jumps.is_quiet() {
+            let (take, given_up) = reading.jumps.age(&self.judge.spec);
+            self.release(reading, take, given_up, taken);
+        }
+    }
+
+    /// Decides held ticks: some are believed after all, some given up.
+    fn release(
+        &mut self,
+        reading: &mut Reading,
+        believed: Vec<Held<(Instrument, Vec<u8>)>>,
+        given_up: Vec<Held<(Instrument, Vec<u8>)>>,
+        taken: &mut Taken,
+    ) {
+        reading.changed |= !(believed.is_empty() && given_up.is_empty());
+        for held in believed {
+            reading.counts.pending -= 1;
+            let (mut tick, (instrument, payload)) = (held.tick, held.extra);
+            tick.instrument = self.id(&instrument);
+            self.admit(reading, tick, &payload, taken);
+        }
+        for held in given_up {
+            reading.counts.pending -= 1;
+            let detail = "its time jumps ahead of the partition and no later record agrees with it".to_owned();
+            refuse(reading, &held.tick, &held.extra.1, "future_time", detail, taken);
+        }
+    }
+
+    /// A tick whose time is believed.
+    #[inline]
+    fn admit(&mut self, reading: &mut Reading, tick: Tick, payload: &[u8], taken: &mut Taken) {
+        let verdict = self.judge.judge(&tick, &self.horizons);
+        if let Verdict::Reject { reason, detail } = verdict {
+            return refuse(reading, &tick, payload, reason, detail, taken);
+        }
+        let trading_date = self.judge.phase_at(tick.exchange_at).map_or(0, |phase| phase.trading_date);
+        let mut seen = None;
+        if !matches!(verdict, Verdict::Correction) {
+            seen = SeenEntry::of(&tick, self.trusted);
+            if self.dedupe_here
+                && let Some(entry) = seen.take()
+            {
+                match reading.memory.remember(tick.instrument.0, trading_date, entry) {
+                    None => {}
+                    Some(true) => {
+                        reading.counts.duplicates += 1;
+                        return;
+                    }
+                    Some(false) => {
+                        let detail = "its id or sequence was there before, with other content".to_owned();
+                        return refuse(reading, &tick, payload, "conflicting_id", detail, taken);
+                    }
+                }
+            }
+        }
+        reading.place.event_at_max = reading.place.event_at_max.max(Some(tick.exchange_at));
+        reading.jumps.anchor = reading.place.event_at_max;
+        if tick.kind == TickKind::Snapshot {
+            self.note_baseline(reading, &tick, trading_date);
+        }
+        match verdict {
+            Verdict::Accept { mask, parts, phase, at } => {
+                reading.counts.accepted += 1;
+                let all = ((1u64 << self.intervals.len()) - 1) as u32;
+                if mask != all && tick.kind == TickKind::Trade {
+                    self.note_late_partly(reading, &tick, payload, mask, taken);
+                }
+                if tick.kind == TickKind::Snapshot {
+                    let instrument = &self.names[tick.instrument.0 as usize];
+                    let known = reading.days.get(&phase.trading_date).is_some_and(|first| *first < phase.start)
+                        || reading.zero.contains(&(phase.trading_date, instrument.clone()));
+                    let acc = Acc::Snapshots(SnapshotAcc::of(&tick, phase.trading_date, known));
+                    self.partials.add(tick.instrument, phase, at, mask, &acc);
+                } else {
+                    let order = self.order(reading, &tick);
+                    if self.raw {
+                        let (bucket_at, _) = bucket(&phase, self.intervals[0], at);
+                        let (sets_price, adds_volume) = (parts.sets_price, parts.adds_volume);
+                        taken.bytes += 256;
+                        taken.routed.push(Routed::Trade {
+                            instrument: self.names[tick.instrument.0 as usize].clone(),
+                            phase,
+                            mask,
+                            key: match &tick.id {
+                                Some(id) => TradeKey::Id(phase.trading_date, id.clone()),
+                                None => TradeKey::Place(reading.order, tick.offset),
+                            },
+                            trade: Trade { order, bucket_at, sets_price, adds_volume },
+                            seen,
+                            place: record_place(reading, &tick, payload),
+                        });
+                    } else {
+                        let acc = Acc::Trades(TradeAcc::of(order, parts.sets_price, parts.adds_volume));
+                        self.partials.add(tick.instrument, phase, at, mask, &acc);
+                    }
+                }
+            }
+            Verdict::AcceptSilently => reading.counts.accepted += 1,
+            Verdict::Correction => {
+                reading.counts.pending += 1;
+                let replaces = (tick.kind == TickKind::Correct)
+                    .then(|| (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0)));
+                taken.bytes += 256 + payload.len();
+                taken.routed.push(Routed::Correction {
+                    instrument: self.names[tick.instrument.0 as usize].clone(),
+                    key: TradeKey::Id(trading_date, tick.id.clone().unwrap_or_default()),
+                    correction: Correction {
+                        order: (tick.sequence.unwrap_or(0), tick.exchange_at),
+                        replaces,
+                        place: record_place(reading, &tick, payload),
+                    },
+                });
+            }
+            Verdict::Reject { .. } => {}
+        }
+        if let Some(archived) = &mut taken.archived {
+            let instrument = self.names[tick.instrument.0 as usize].clone();
+            archived.ticks.push((tick, instrument, trading_date));
+        }
+    }
+
+    #[inline]
+    fn order(&self, reading: &Reading, tick: &Tick) -> TradeOrder {
+        TradeOrder {
+            at: tick.exchange_at,
+            sequence: if self.trusted { tick.sequence.unwrap_or(0) } else { 0 },
+            partition: reading.order,
+            offset: tick.offset,
+            price: tick.price.map_or(0, |price| price.0),
+            quantity: tick.quantity.map_or(0, |quantity| quantity.0),
+        }
+    }
+
+    fn note_baseline(&mut self, reading: &mut Reading, tick: &Tick, trading_date: i32) {
+        let first = reading.days.entry(trading_date).or_insert(Nanos::MAX);
+        if tick.exchange_at < *first {
+            *first = tick.exchange_at;
+            reading.changed = true;
+        }
+        let volume = tick.snapshot.as_ref().and_then(|snapshot| snapshot.cumulative_volume);
+        if volume == Some(0) {
+            let instrument = self.names[tick.instrument.0 as usize].clone();
+            reading.changed |= reading.zero.insert((trading_date, instrument));
+        }
+    }
+
+    fn note_late_partly(&self, reading: &Reading, tick: &Tick, payload: &[u8], mask: u32, taken: &mut Taken) {
+        let missed = self.intervals.iter().enumerate().filter(|(level, _)| mask & (1 << level) == 0);
+        let missed: Vec<String> = missed.map(|(_, interval)| interval.name()).collect();
+        taken.bytes += payload.len();
+        taken.quarantine.push(QuarantineRow {
+            partition: reading.name.clone(),
+            offset: tick.offset,
+            received_at: tick.received_at,
+            reason: "late_partly",
+            detail: format!("too late for {}; the others count it", missed.join(", ")),
+            payload: payload.into(),
+        });
+    }
+
+    /// The sums of the step that ends.
+    pub fn end_step(&mut self) -> impl Iterator<Item = Routed> + '_ {
+        self.partials.drain(&self.names)
+    }
+
+    /// How many sums are open.
+    pub fn open_sums(&self) -> usize {
+        self.partials.len()
+    }
+
+    /// Decides what still waits for confirmation: the end is reached.
+    pub fn flush(&mut self) -> Taken {
+        let mut taken = Taken::default();
+        let indices: Vec<usize> = self.readings.keys().copied().collect();
+        for index in indices {
+            let Some(mut reading) = self.readings.remove(&index) else { continue };
+            if self.archive {
+                taken.archived = Some(Archived { partition: reading.name.clone(), ticks: Vec::new() });
+            }
+            let (believed, given_up) = reading.jumps.flush(&self.judge.spec);
+            self.release(&mut reading, believed, given_up, &mut taken);
+            self.readings.insert(index, reading);
+        }
+        taken
+    }
+
+    /// Ends an epoch where the partitions are now.
+    pub fn end_epoch(&mut self, epoch: u64) -> Ended {
+        let mut ended = Ended { places: BTreeMap::new(), counts: BTreeMap::new(), state: Vec::new() };
+        let encode = |operator: &str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry { operator: operator.into(), key, value };
+        let least = self.horizons.least();
+        for reading in self.readings.values_mut() {
+            let mut counts = std::mem::take(&mut reading.counts);
+            counts.advanced = reading.place.offset_next - reading.offset_bound;
+            reading.offset_bound = reading.place.offset_next;
+            ended.counts.insert(reading.name.clone(), counts);
+            ended.places.insert(reading.name.to_string(), reading.place.clone());
+            if std::mem::take(&mut reading.changed) {
+                let state = PartitionState {
+                    held: reading.jumps.held().cloned().collect(),
+                    days: reading.days.clone(),
+                    zero: reading.zero.clone(),
+                };
+                ended.state.push(encode(PARTITION, bytes(&reading.name.to_string()), Some(bytes(&state))));
+            }
+            for ((id, trading_date), entries) in reading.memory.take_fresh() {
+                let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
+                ended.state.push(encode(SEEN, bytes(&key), Some(bytes(&entries))));
+                self.seen_chunks.insert(key, newest_minute(&entries));
+            }
+            reading.memory.forget_before(least);
+        }
+        let least = least.div_euclid(MINUTE);
+        self.seen_chunks.retain(|key, newest| {
+            let live = i64::from(*newest) >= least;
+            if !live {
+                ended.state.push(encode(SEEN, bytes(key), None));
+            }
+            live
+        });
+        ended
+    }
+
+    /// How every partition stands.
+    pub fn progress(&self) -> Vec<Progress> {
+        let progress = self.readings.values().map(|reading| {
+            let idle = reading.caught_up_since.is_some_and(|since| self.drained_at >= since + self.idle_after);
+            Progress {
+                partition: reading.name.to_string(),
+                event_at_max: reading.place.event_at_max,
+                idle: idle || reading.finished,
+                finished: reading.finished,
+            }
+        });
+        progress.collect()
+    }
+
+    /// Partitions whose event time is past `limit`, by index, and those that are not.
+    pub fn ahead_of(&self, limit: Option<Nanos>) -> impl Iterator<Item = (usize, bool)> + '_ {
+        self.readings.iter().map(move |(index, reading)| {
+            (*index, limit.is_some_and(|limit| reading.place.event_at_max.is_some_and(|at| at > limit)))
+        })
+    }
+
+    /// Records of the epoch so far.
+    pub fn records(&self) -> u64 {
+        self.readings.values().map(|reading| reading.counts.records as u64).sum()
+    }
+}
+
+fn refuse(
+    reading: &mut Reading,
+    tick: &Tick,
+    payload: &[u8],
+    reason: &'static str,
+    detail: String,
+    taken: &mut Taken,
+) {
+    reading.counts.rejected += 1;
+    taken.bytes += payload.len();
+    taken.quarantine.push(QuarantineRow {
+        partition: reading.name.clone(),
+        offset: tick.offset,
+        received_at: tick.received_at,
+        reason,
+        detail,
+        payload: payload.into(),
+    });
+}
+
+fn record_place(reading: &Reading, tick: &Tick, payload: &[u8]) -> RecordPlace {
+    RecordPlace {
+        partition: reading.name.clone(),
+        offset: tick.offset,
+        received_at: tick.received_at,
+        payload: payload.into(),
+    }
+}
+
+fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serialize(value).expect("plain values in memory always serialise")
+}
+
+/// FNV-1a: the same number in every run and build.
+fn fixed_hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}

@@ -1,0 +1,109 @@
+//! Tables `epochs` and `epoch_tables`: which epochs there are and which snapshots belong together.
+//!
+//! Every slot is announced once all tables have it, in order. `epoch_tables` goes first, so that an epoch in `epochs` has
+//! its pins; both name every table of every epoch, whether it was touched or not.
+
+use super::epoch::{Slot, SlotKind};
+use super::error::LakeError;
+use super::files::RowBuffer;
+use super::table::{Cell, Column, ColumnType, TableSpec};
+use crate::time::{Conservation, MICRO};
+
+/// The announcing tables' names.
+pub const EPOCHS: &str = "epochs";
+pub const EPOCH_TABLES: &str = "epoch_tables";
+
+fn column(name: &str, column_type: ColumnType, nullable: bool, doc: &str) -> Column {
+    Column { name: name.into(), column_type, nullable, hashed: true, delta: false, doc: doc.into() }
+}
+
+fn append_only(name: &str, columns: Vec<Column>) -> TableSpec {
+    TableSpec { name: name.into(), columns, key: vec![], partition: None, time: None, sort: vec![0], history: false }
+}
+
+/// One row an epoch.
+pub fn epochs_spec() -> TableSpec {
+    use ColumnType::{Long, Text, Time};
+    append_only(
+        EPOCHS,
+        vec![
+            column("epoch", Long, false, "number of the epoch, its slot in the log"),
+            column("cut_at", Time, false, "strictly increasing; the time stamp of every snapshot of the epoch"),
+            column("decided_at", Time, false, "when the epoch was committed, by the clock of worker 0"),
+            column("generation", Long, false, "which start of the dataflow decided it"),
+            column("closed_until", Time, true, "bars that end at or before it are published"),
+            column("binding", Text, true, "what defines the epoch, as JSON; null for a takeover"),
+            column("records", Long, false, "records read in the epoch"),
+            column("accepted", Long, false, "records that entered a table"),
+            column("duplicates", Long, false, "records seen before"),
+            column("rejected", Long, false, "records in quarantine only"),
+            column("pending", Long, false, "change of the records that wait for a decision"),
+            column("gaps", Long, false, "offsets without a record"),
+        ],
+    )
+}
+
+/// One row an epoch and table.
+pub fn epoch_tables_spec() -> TableSpec {
+    use ColumnType::{Long, Text, Time};
+    append_only(
+        EPOCH_TABLES,
+        vec![
+            column("epoch", Long, false, "number of the epoch"),
+            column("table", Text, false, "name of the table"),
+            column("snapshot_id", Long, true, "the table's snapshot at the epoch; null: it is empty"),
+            column("stamped_at", Time, true, "the snapshot's time stamp; its cut unless a foreign commit came between"),
+            column("rows_added", Long, false, "rows that the epoch added"),
+            column("rows_removed", Long, false, "rows that the epoch took back"),
+            column("content_hash", Text, true, "order-free hash of all rows at the epoch; null for history"),
+        ],
+    )
+}
+
+fn micros(milliseconds: i64) -> Cell<'static> {
+    Cell::Time(milliseconds.saturating_mul(1_000))
+}
+
+/// Adds the slot's row of `epochs`.
+pub fn epochs_row(slot: &Slot, into: &mut RowBuffer) -> Result<(), LakeError> {
+    let mut total = Conservation::default();
+    slot.conservation.values().for_each(|place| total.add(place));
+    // a takeover repeats the binding of the last data epoch: it is none of its own
+    let binding = slot.binding.as_ref().filter(|_| slot.kind == SlotKind::Data);
+    let json = binding.map(serde_json::to_string).transpose();
+    let json = json.map_err(|error| LakeError::format(format!("binding of epoch {}", slot.epoch), error))?;
+    let closed = slot.binding.as_ref().and_then(|binding| binding.closed_until);
+    into.push(&[
+        Cell::Long(slot.epoch as i64),
+        micros(slot.cut_at),
+        micros(slot.decided_at),
+        Cell::Long(slot.generation as i64),
+        closed.map_or(Cell::Null, |at| Cell::Time(at.div_euclid(MICRO))),
+        json.as_deref().map_or(Cell::Null, Cell::Text),
+        Cell::Long(total.records),
+        Cell::Long(total.accepted),
+        Cell::Long(total.duplicates),
+        Cell::Long(total.rejected),
+        Cell::Long(total.pending),
+        Cell::Long(total.gaps),
+    ]);
+    Ok(())
+}
+
+/// Adds the slot's rows of `epoch_tables`; `stamped_at` knows when a table's snapshot was stamped.
+pub fn epoch_tables_rows(slot: &Slot, stamped_at: impl Fn(&str, i64) -> Option<i64>, into: &mut RowBuffer) {
+    for (table, entry) in &slot.tables {
+        let hash = (!table.ends_with("_history")).then(|| format!("{:032x}", entry.content_hash));
+        let stamped = entry.snapshot_id.and_then(|id| stamped_at(table, id));
+        let (added, removed) = entry.work.as_ref().map_or((0, 0), |work| (work.rows_added, work.rows_removed));
+        into.push(&[
+            Cell::Long(slot.epoch as i64),
+            Cell::Text(table),
+            entry.snapshot_id.map_or(Cell::Null, Cell::Long),
+            stamped.map_or(Cell::Null, micros),
+            Cell::Long(added as i64),
+            Cell::Long(removed as i64),
+            hash.as_deref().map_or(Cell::Null, Cell::Text),
+        ]);
+    }
+}

@@ -1,0 +1,152 @@
+//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created.
+
+use super::LakeOptions;
+use super::error::LakeError;
+use super::log::create_or_get;
+use super::store::Store;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+/// The object that holds it.
+pub const IDENTITY: &str = "ticktide.json";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    pub dataflow: String,
+    pub hash: String,
+    /// The resolved settings without secrets, for telling what differs.
+    pub settings: Json,
+    /// The address of the lake when it was created.
+    pub location: String,
+    pub namespace: String,
+    pub code_version: String,
+    /// Epochs before it are no longer readable.
+    pub since: u64,
+}
+
+/// Claims a new lake for the dataflow, or checks that it is its own. Error of kind `Fix`: it is another's, or was moved.
+pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity, LakeError> {
+    let settings = serde_json::from_str(&options.settings_json)
+        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
+    let ours = Identity {
+        dataflow: options.dataflow.clone(),
+        hash: options.dataflow_hash.clone(),
+        settings,
+        location: store.location(""),
+        namespace: options.namespace.clone(),
+        code_version: options.code_version.clone(),
+        since: 0,
+    };
+    let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
+    let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+    let found: Identity = serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?;
+    compare(&ours, &found)?;
+    Ok(found)
+}
+
+/// Reads whose lake it is. Error of kind `Fix`: it is none, or was moved.
+pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
+    let location = store.location("");
+    let bytes = match store.get(IDENTITY).await {
+        Err(LakeError::Missing { .. }) => {
+            return Err(LakeError::fix(
+                format!("there is no lake at {location}"),
+                "name the folder of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
+            ));
+        }
+        other => other?,
+    };
+    let found: Identity = serde_json::from_slice(&bytes).map_err(|error| LakeError::format(IDENTITY, error))?;
+    in_place(&found, &location)?;
+    Ok(found)
+}
+
+fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {
+    if found.location == location {
+        return Ok(());
+    }
+    Err(LakeError::fix(
+        format!("the lake at {location} was created at {}", found.location),
+        "its files name each other by their whole address: move it back, or make that address lead here",
+    ))
+}
+
+fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
+    in_place(found, &ours.location)?;
+    if found.dataflow != ours.dataflow {
+        return Err(LakeError::fix(
+            format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, ours.dataflow),
+            "choose another `--warehouse` for this dataflow",
+        ));
+    }
+    if found.namespace != ours.namespace {
+        return Err(LakeError::fix(
+            format!("the lake's tables are in {:?}, not in {:?}", found.namespace, ours.namespace),
+            format!("set the namespace to {:?}", found.namespace),
+        ));
+    }
+    if found.hash != ours.hash {
+        let mut keys = BTreeSet::new();
+        differing("", &found.settings, &ours.settings, &mut keys);
+        let keys: Vec<_> = keys.into_iter().collect();
+        return Err(LakeError::fix(
+            format!("dataflow {:?} differs from the lake's in [{}]", ours.dataflow, keys.join(", ")),
+            "set these keys back, or write into a new lake with another `--warehouse`",
+        ));
+    }
+    Ok(())
+}
+
+/// The paths of the leaves in which two settings differ.
+fn differing(path: &str, left: &Json, right: &Json, into: &mut BTreeSet<String>) {
+    match (left, right) {
+        (Json::Object(left), Json::Object(right)) => {
+            for key in left.keys().chain(right.keys()) {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                differing(&inner, left.get(key).unwrap_or(&Json::Null), right.get(key).unwrap_or(&Json::Null), into);
+            }
+        }
+        _ if left != right => {
+            into.insert(if path.is_empty() { "settings".to_owned() } else { path.to_owned() });
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn identity(hash: &str, settings: Json) -> Identity {
+        Identity {
+            dataflow: "market".into(),
+            hash: hash.into(),
+            settings,
+            location: "file:///lake".into(),
+            namespace: "market".into(),
+            code_version: "1".into(),
+            since: 0,
+        }
+    }
+
+    #[test]
+    fn a_changed_dataflow_is_refused_and_the_keys_that_differ_are_named() {
+        let found = identity("a", json!({"grace": "5s", "horizon": {"1s": "10m", "1m": "2h"}, "bars": [1]}));
+        let ours = identity("b", json!({"grace": "5s", "horizon": {"1s": "10m", "1m": "3h"}, "bars": [1, 2]}));
+        let error = compare(&ours, &found).expect_err("the hash differs");
+        assert!(error.to_string().ends_with("[bars, horizon.1m]"), "{error}");
+        assert!(compare(&found, &found).is_ok());
+    }
+
+    #[test]
+    fn a_moved_lake_and_anothers_lake_are_refused() {
+        let found = identity("a", json!({}));
+        let moved = Identity { location: "file:///elsewhere".into(), ..found.clone() };
+        assert!(compare(&moved, &found).expect_err("moved").to_string().contains("file:///lake"));
+        let other = Identity { dataflow: "bars".into(), ..found.clone() };
+        assert!(compare(&other, &found).expect_err("another's").to_string().contains("\"bars\""));
+    }
+}

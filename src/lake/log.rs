@@ -1,0 +1,109 @@
+//! Drives the log's state machines against the store.
+
+use super::commit::{Claim, Decide, LogAnswer, LogStep};
+use super::epoch::{LOG, Slot, slot_epoch, slot_key};
+use super::error::LakeError;
+use super::store::{Created, Store};
+use crate::time::Epoch;
+
+/// The slot of an epoch; `None` if it is free.
+pub async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
+    match store.get(&slot_key(epoch)).await {
+        Ok(bytes) => Slot::from_bytes(epoch, &bytes).map(Some),
+        Err(LakeError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The last slot that a listing shows; others may follow. Error: the slots are not contiguous (L4).
+pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
+    let names = store.list(LOG).await?;
+    let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| slot_epoch(name)).collect();
+    epochs.sort_unstable();
+    let Some(last) = epochs.last() else { return Ok(None) };
+    if let Some(pair) = epochs.windows(2).find(|pair| pair[1] != pair[0] + 1) {
+        let message = format!("the log has epochs {} and {}, none between", pair[0], pair[1]);
+        return Err(LakeError::corrupt(message, "restore the missing files of log/ from a backup"));
+    }
+    read_slot(store, *last).await
+}
+
+/// One operation of a machine on the log; `None`: the machine is at an end.
+async fn perform(
+    store: &dyn Store,
+    step: &LogStep,
+    slot: impl FnOnce() -> Slot,
+) -> Result<Option<LogAnswer>, LakeError> {
+    Ok(Some(match step {
+        LogStep::Read(epoch) => LogAnswer::Slot(read_slot(store, *epoch).await?.map(Box::new)),
+        LogStep::Create(epoch) => {
+            let slot = slot();
+            debug_assert_eq!(slot.epoch, *epoch);
+            match store.create(&slot_key(*epoch), slot.to_bytes()?).await {
+                Ok(created) => LogAnswer::Created(created),
+                Err(error) if error.perhaps_done() => {
+                    tracing::warn!(epoch, %error, "answer of the log was lost, looking it up");
+                    LogAnswer::Lost
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn ended(step: LogStep, epoch: Epoch, ours: u64) -> Result<Epoch, LakeError> {
+    match step {
+        LogStep::Won(epoch) => Ok(epoch),
+        LogStep::Fenced { theirs } => Err(LakeError::Fenced { epoch, ours, theirs }),
+        LogStep::Stop(message) => Err(LakeError::corrupt(message, "run `ticktide lake doctor`")),
+        LogStep::GiveUp | LogStep::Read(_) | LogStep::Create(_) => Err(LakeError::Store {
+            operation: "create",
+            key: slot_key(epoch),
+            perhaps: true,
+            cause: "every answer was lost".to_owned(),
+            full: false,
+        }),
+    }
+}
+
+/// Walks to the end of the log and creates the takeover there; `takeover` makes it from the last slot, the generation and
+/// the token. Gives the takeover.
+pub async fn claim(
+    store: &dyn Store,
+    token: String,
+    takeover: impl Fn(Option<&Slot>, u64, &str) -> Slot,
+) -> Result<Slot, LakeError> {
+    let mut machine = Claim::new(token, last_listed(store).await?);
+    let mut step = machine.start();
+    loop {
+        let slot = || takeover(machine.last(), machine.generation(), machine.token());
+        match perform(store, &step, slot).await? {
+            Some(answer) => step = machine.on(answer),
+            None => break,
+        }
+    }
+    let epoch = ended(step, 0, machine.generation())?;
+    // what is in the slot, not what we would write now
+    read_slot(store, epoch).await?.ok_or_else(|| LakeError::Missing { key: slot_key(epoch) })
+}
+
+/// Creates the slot of an epoch: THE commit.
+pub async fn decide(store: &dyn Store, slot: &Slot) -> Result<(), LakeError> {
+    let mut machine = Decide::new(slot);
+    let mut step = machine.start();
+    while let Some(answer) = perform(store, &step, || slot.clone()).await? {
+        step = machine.on(answer);
+    }
+    ended(step, slot.epoch, slot.generation).map(drop)
+}
+
+/// Creates an object that all who race for it would create alike; gives what is there then.
+pub async fn create_or_get(store: &dyn Store, key: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, LakeError> {
+    match store.create(key, bytes.clone()).await {
+        Ok(Created::Won) => Ok(bytes),
+        Ok(Created::Exists) => store.get(key).await,
+        Err(error) if error.perhaps_done() => store.get(key).await.map_err(|_| error),
+        Err(error) => Err(error),
+    }
+}

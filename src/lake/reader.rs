@@ -1,0 +1,195 @@
+//! A lake as readers see it: the announced epochs, the snapshots that belong to one of them, the tables. Takes nothing over.
+
+use super::announce::EPOCHS;
+use super::catalog::Catalog;
+use super::epoch::Slot;
+use super::error::LakeError;
+use super::identity::{self, Identity};
+use super::log::read_slot;
+use super::open_catalog;
+use super::rows::Rows;
+use super::schema::APPLIED_EPOCH;
+use super::storage::file_io;
+use super::store::{FolderStore, Store};
+use super::table::{Cell, TableSpec};
+use crate::time::{Epoch, MICRO, Nanos};
+use ::iceberg::io::FileIO;
+use ::iceberg::spec::TableMetadata;
+use ::iceberg::table::Table;
+use ::iceberg::{NamespaceIdent, Runtime, TableIdent};
+use futures::TryStreamExt;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One row of table `epochs`. Times are nanoseconds of UTC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpochRow {
+    pub epoch: Epoch,
+    pub cut_at: Nanos,
+    pub decided_at: Nanos,
+    pub generation: u64,
+    pub closed_until: Option<Nanos>,
+    /// JSON; `None` for a takeover.
+    pub binding: Option<String>,
+    pub records: i64,
+    pub accepted: i64,
+    pub duplicates: i64,
+    pub rejected: i64,
+    pub pending: i64,
+    pub gaps: i64,
+}
+
+/// Reads a lake.
+#[derive(Clone, Debug)]
+pub struct LakeReader {
+    store: Arc<dyn Store>,
+    io: FileIO,
+    catalog: Arc<dyn Catalog>,
+    identity: Identity,
+}
+
+impl LakeReader {
+    /// Opens a lake that exists. Error of kind `Fix`: there is none, or it was moved.
+    pub async fn open(warehouse: &Path, catalog: Option<&str>) -> Result<LakeReader, LakeError> {
+        if !warehouse.is_dir() {
+            return Err(LakeError::fix(
+                format!("there is no lake at {}", warehouse.display()),
+                "name the folder of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
+            ));
+        }
+        let store = FolderStore::open(warehouse)?;
+        let identity = identity::read(&store).await?;
+        let catalog = open_catalog(catalog, store.root(), &identity.namespace, false).await?;
+        Ok(LakeReader::on(Arc::new(store), Arc::new(catalog), identity))
+    }
+
+    pub(super) fn on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, identity: Identity) -> LakeReader {
+        LakeReader { io: file_io(store.clone()), store, catalog, identity }
+    }
+
+    /// Whose lake it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The names of all tables.
+    pub async fn tables(&self) -> Result<Vec<String>, LakeError> {
+        Ok(self.catalog.tables().await?.into_keys().collect())
+    }
+
+    /// A table at its head. Error of kind `Fix`: there is none of this name.
+    pub async fn load(&self, table: &str) -> Result<Table, LakeError> {
+        let Some(location) = self.catalog.location(table).await? else {
+            let names = self.tables().await?.join(", ");
+            return Err(LakeError::fix(format!("there is no table {table:?}"), format!("the tables are {names}")));
+        };
+        let metadata = TableMetadata::read_from(&self.io, &location).await?;
+        let namespace = NamespaceIdent::new(self.identity.namespace.clone());
+        Ok(Table::builder()
+            .file_io(self.io.clone())
+            .metadata_location(location)
+            .metadata(metadata)
+            .identifier(TableIdent::new(namespace, table.to_owned()))
+            .runtime(Runtime::try_current()?)
+            .readonly(true)
+            .build()?)
+    }
+
+    /// All announced epochs, the oldest first.
+    pub async fn epochs(&self) -> Result<Vec<EpochRow>, LakeError> {
+        let spec = super::announce::epochs_spec();
+        let mut epochs = Vec::new();
+        for rows in self.scan(&spec, None).await? {
+            epochs.extend((0..rows.len()).map(|row| epoch_row(&rows, row)));
+        }
+        epochs.sort_by_key(|row| row.epoch);
+        Ok(epochs)
+    }
+
+    /// The rows of a table, at a snapshot or at its head.
+    pub async fn scan(&self, spec: &TableSpec, snapshot_id: Option<i64>) -> Result<Vec<Rows>, LakeError> {
+        let table = self.load(&spec.name).await?;
+        if table.metadata().current_snapshot().is_none() {
+            return Ok(Vec::new());
+        }
+        let scan = table.scan().select_all();
+        let scan = snapshot_id.into_iter().fold(scan, |scan, id| scan.snapshot_id(id)).build()?;
+        let batches: Vec<_> = scan.to_arrow().await?.try_collect().await?;
+        batches.iter().map(|batch| Rows::new(spec, batch)).collect()
+    }
+
+    /// The newest epoch that all tables have; `None`: there is none yet.
+    pub async fn epoch_last(&self) -> Result<Option<Epoch>, LakeError> {
+        let Some(location) = self.catalog.location(EPOCHS).await? else { return Ok(None) };
+        let metadata = TableMetadata::read_from(&self.io, &location).await?;
+        Ok(metadata.properties().get(APPLIED_EPOCH).and_then(|text| text.parse().ok()))
+    }
+
+    /// What was decided for an epoch.
+    pub async fn slot(&self, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
+        read_slot(&*self.store, epoch).await
+    }
+
+    /// An epoch, the newest if none is given, and the snapshot of every table at it; a table that is absent is empty at
+    /// that epoch. Error of kind `Fix`: the epoch does not exist yet, or a snapshot of it is no longer kept.
+    pub async fn pins(&self, epoch: Option<Epoch>) -> Result<(Epoch, BTreeMap<String, i64>), LakeError> {
+        let newest = self.epoch_last().await?;
+        let Some(newest) = newest else {
+            return Err(LakeError::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
+        };
+        let epoch = epoch.unwrap_or(newest);
+        if epoch > newest {
+            return Err(LakeError::fix(
+                format!("epoch {epoch} is not published, the newest is {newest}"),
+                "list them with `ticktide epochs ls`",
+            ));
+        }
+        let missing =
+            || LakeError::corrupt(format!("epoch {epoch} is missing in the log"), "run `ticktide lake doctor`");
+        let slot = self.slot(epoch).await?.ok_or_else(missing)?;
+        let pins: BTreeMap<String, i64> =
+            slot.tables.iter().filter_map(|(name, entry)| Some((name.clone(), entry.snapshot_id?))).collect();
+        let loaded = pins.iter().map(async |(name, id)| {
+            let table = self.load(name).await?;
+            Ok::<_, LakeError>(table.metadata().snapshot_by_id(*id).is_none().then(|| name.clone()))
+        });
+        let expired: Vec<String> = futures::future::try_join_all(loaded).await?.into_iter().flatten().collect();
+        if expired.is_empty() {
+            return Ok((epoch, pins));
+        }
+        Err(LakeError::fix(
+            format!("epoch {epoch} is no longer kept: its snapshots of [{}] have expired", expired.join(", ")),
+            "choose a newer epoch of `ticktide epochs ls`; the `_history` tables answer for older ones",
+        ))
+    }
+}
+
+fn epoch_row(rows: &Rows, row: usize) -> EpochRow {
+    let long = |column: usize| match rows.cell(row, column) {
+        Cell::Long(value) => value,
+        _ => 0,
+    };
+    let time = |column: usize| match rows.cell(row, column) {
+        Cell::Time(micros) => Some(micros.saturating_mul(MICRO)),
+        _ => None,
+    };
+    let binding = match rows.cell(row, 5) {
+        Cell::Text(text) => Some(text.to_owned()),
+        _ => None,
+    };
+    EpochRow {
+        epoch: long(0) as u64,
+        cut_at: time(1).unwrap_or(0),
+        decided_at: time(2).unwrap_or(0),
+        generation: long(3) as u64,
+        closed_until: time(4),
+        binding,
+        records: long(6),
+        accepted: long(7),
+        duplicates: long(8),
+        rejected: long(9),
+        pending: long(10),
+        gaps: long(11),
+    }
+}

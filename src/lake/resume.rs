@@ -1,0 +1,202 @@
+//! Opening a lake: whose it is, the takeover, what was decided and not applied, the state.
+//!
+//! The order matters (L5): the takeover is in the log before anything is read that the run builds on, so no slot of an
+//! older generation can appear behind what was read.
+
+use super::announce::{epoch_tables_spec, epochs_spec};
+use super::catalog::Catalog;
+use super::commit::Applied;
+use super::epoch::{Slot, SlotKind, TableEntry};
+use super::error::LakeError;
+use super::log::{claim, read_slot};
+use super::state::{StateEntry, load_state};
+use super::storage::file_io;
+use super::store::Store;
+use super::table::TableSpec;
+use super::tables::{LakeTable, Place};
+use super::{Lake, LakeOptions, identity, now_ms};
+use crate::time::{Binding, Epoch};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Bindings that a run gets to derive its first horizons from.
+const BINDINGS_KEPT: usize = 16;
+
+/// What a run goes on from.
+#[derive(Clone, Debug)]
+pub struct Resume {
+    pub generation: u64,
+    /// Of the last data epoch; `None`: nothing was read yet.
+    pub binding: Option<Binding>,
+    /// The epoch to decide next.
+    pub epoch_next: Epoch,
+    /// Of the last data epochs, at most 16, the oldest first.
+    pub bindings: Vec<Binding>,
+    /// The last value of every key; no tombstones.
+    pub state: Vec<StateEntry>,
+}
+
+/// Slots read so far; each is read once.
+struct Slots<'a> {
+    store: &'a dyn Store,
+    read: BTreeMap<Epoch, Arc<Slot>>,
+}
+
+impl Slots<'_> {
+    async fn get(&mut self, epoch: Epoch) -> Result<Arc<Slot>, LakeError> {
+        if let Some(slot) = self.read.get(&epoch) {
+            return Ok(slot.clone());
+        }
+        let missing = || {
+            let message = format!("epoch {epoch} is missing in the log");
+            LakeError::corrupt(message, "restore the missing files of log/ from a backup")
+        };
+        let slot = Arc::new(read_slot(self.store, epoch).await?.ok_or_else(missing)?);
+        self.read.insert(epoch, slot.clone());
+        Ok(slot)
+    }
+}
+
+impl Lake {
+    /// [`Lake::open`] on any store and catalog.
+    pub async fn open_on(
+        store: Arc<dyn Store>,
+        catalog: Arc<dyn Catalog>,
+        options: &LakeOptions,
+        specs: Vec<TableSpec>,
+    ) -> Result<(Lake, Resume), LakeError> {
+        identity::check(&*store, options).await?;
+        let place = Place { io: file_io(store.clone()), store, catalog, namespace: options.namespace.clone() };
+        let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
+
+        let token = Uuid::new_v4().simple().to_string();
+        let takeover =
+            claim(&*place.store, token, |last, generation, token| takeover(&tables, last, generation, token));
+        let last = Arc::new(takeover.await?);
+        tracing::info!(epoch = last.epoch, generation = last.generation, "lake taken over");
+
+        let store = place.store.clone();
+        let mut slots = Slots { store: &*store, read: BTreeMap::from([(last.epoch, last.clone())]) };
+        let pending = pending(&mut slots, &last, &tables, [&epochs, &epoch_tables]).await?;
+        let generation = last.generation;
+        let mut lake = Lake { place, generation, last: last.clone(), tables, epochs, epoch_tables, pending };
+        lake.apply().await?;
+
+        let bindings = bindings(&mut slots, &last).await?;
+        let mut with_state = Vec::new();
+        for epoch in last.state_from..=last.epoch {
+            with_state.push(slots.get(epoch).await?);
+        }
+        let state = load_state(&*store, with_state.iter().map(|slot| &**slot)).await?;
+        let binding = last.binding.clone();
+        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
+        Ok((lake, resume))
+    }
+}
+
+type Tables = BTreeMap<String, LakeTable>;
+
+async fn open_tables(place: &Place, specs: Vec<TableSpec>) -> Result<(Tables, LakeTable, LakeTable), LakeError> {
+    let mut all = Vec::with_capacity(specs.len() * 2);
+    for spec in specs {
+        if !spec.key.is_empty() && !spec.time.is_some_and(|time| spec.key.contains(&time)) {
+            return Err(LakeError::Bug(format!("table {}: the key has no time column to find rows by", spec.name)));
+        }
+        all.extend(spec.history.then(|| spec.history_spec()));
+        all.push(spec);
+    }
+    let opened = all.into_iter().chain([epochs_spec(), epoch_tables_spec()]).map(|spec| place.table(Arc::new(spec)));
+    let mut opened = futures::future::try_join_all(opened).await?;
+    let ours = "the announcing tables were opened last";
+    let (epoch_tables, epochs) = (opened.pop().expect(ours), opened.pop().expect(ours));
+    let count = opened.len();
+    let tables: Tables = opened.into_iter().map(|table| (table.spec.name.clone(), table)).collect();
+    if tables.len() != count {
+        return Err(LakeError::Bug("two tables have the same name".to_owned()));
+    }
+    Ok((tables, epochs, epoch_tables))
+}
+
+/// The empty slot with which a generation claims the log: everything as the last one left it.
+fn takeover(tables: &Tables, last: Option<&Slot>, generation: u64, token: &str) -> Slot {
+    let entry = |(name, table): (&String, &LakeTable)| {
+        let carried = last.and_then(|last| last.carried(name));
+        (name.clone(), carried.unwrap_or_else(|| TableEntry { uuid: table.uuid(), ..TableEntry::default() }))
+    };
+    let decided_at = now_ms();
+    Slot {
+        epoch: last.map_or(0, |last| last.epoch + 1),
+        kind: SlotKind::Takeover,
+        generation,
+        token: token.to_owned(),
+        cut_at: last.map_or(decided_at, |last| decided_at.max(last.cut_at + 1)),
+        decided_at,
+        binding: last.and_then(|last| last.binding.clone()),
+        conservation: BTreeMap::new(),
+        tables: tables.iter().map(entry).collect(),
+        state: Vec::new(),
+        state_from: last.map_or(0, |last| last.state_from),
+    }
+}
+
+/// The slots that some table lacks, back from the last one.
+async fn pending(
+    slots: &mut Slots<'_>,
+    last: &Arc<Slot>,
+    tables: &Tables,
+    announcing: [&LakeTable; 2],
+) -> Result<BTreeMap<Epoch, Arc<Slot>>, LakeError> {
+    let ahead = |name: &str, applied: Epoch| {
+        let message = format!("table {name} has epoch {applied}, the log ends at {}", last.epoch);
+        LakeError::corrupt(message, "restore the missing files of log/ from a backup")
+    };
+    // the least epoch that must be applied or announced again
+    let mut from = last.epoch + 1;
+    for table in announcing {
+        from = from.min(match table.applied() {
+            Applied::Epoch(applied) if applied > last.epoch => return Err(ahead(&table.spec.name, applied)),
+            Applied::Epoch(applied) => applied + 1,
+            Applied::Nothing | Applied::Missing => 0,
+        });
+    }
+    let mut pending = BTreeMap::new();
+    let mut epoch = last.epoch;
+    loop {
+        let slot = slots.get(epoch).await?;
+        let lacks = |(name, entry): (&String, &TableEntry)| {
+            let Some(table) = tables.get(name) else { return Ok(false) };
+            match table.applied() {
+                Applied::Epoch(applied) if applied > last.epoch => Err(ahead(name, applied)),
+                Applied::Epoch(applied) => Ok(entry.previous.is_some_and(|previous| previous > applied)),
+                // a property that is missing is told by the first epoch that is applied
+                Applied::Nothing | Applied::Missing => Ok(entry.previous.is_some()),
+            }
+        };
+        let behind = slot.tables.iter().map(lacks).collect::<Result<Vec<_>, LakeError>>()?.contains(&true);
+        pending.insert(epoch, slot);
+        if epoch == 0 || (!behind && epoch <= from) {
+            return Ok(pending);
+        }
+        epoch -= 1;
+    }
+}
+
+/// The bindings of the last data epochs, the oldest first.
+async fn bindings(slots: &mut Slots<'_>, last: &Arc<Slot>) -> Result<Vec<Binding>, LakeError> {
+    let mut bindings = Vec::new();
+    // a binding names its own epoch, so takeovers between data epochs are skipped without counting
+    let mut next = last.binding.as_ref().map(|binding| binding.epoch);
+    while let Some(epoch) = next
+        && bindings.len() < BINDINGS_KEPT
+    {
+        let slot = slots.get(epoch).await?;
+        bindings.extend(slot.binding.clone());
+        next = match epoch.checked_sub(1) {
+            Some(before) => slots.get(before).await?.binding.as_ref().map(|binding| binding.epoch),
+            None => None,
+        };
+    }
+    bindings.reverse();
+    Ok(bindings)
+}

@@ -1,0 +1,278 @@
+//! One table of the lake: created, loaded, brought to an epoch, appended to.
+//!
+//! Drives [`Apply`] against the catalog: load, judge, stage under new names, swap; a conflict or a lost answer loads again.
+//! The metadata that was swapped in last is kept, so an ordinary commit reads one manifest list and no metadata.
+
+use super::catalog::{Catalog, Swapped};
+use super::commit::{Applied, Apply, Head, TableAnswer, TableStep, unannounced};
+use super::epoch::{NetChange, Slot};
+use super::error::LakeError;
+use super::files::{DataFileMeta, FileNames, RowBuffer, table_folder, write_batch};
+use super::iceberg::{Base, Delta, Staged, stage};
+use super::index::{LiveFile, LiveFiles};
+use super::rewrite::rewrite;
+use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference};
+use super::store::Store;
+use super::table::TableSpec;
+use crate::time::Epoch;
+use ::iceberg::MetadataLocation;
+use ::iceberg::io::FileIO;
+use ::iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use std::collections::HashMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Where the lake is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub store: Arc<dyn Store>,
+    pub io: FileIO,
+    pub catalog: Arc<dyn Catalog>,
+    pub namespace: String,
+}
+
+/// A table, with what we know of its head.
+#[derive(Debug)]
+pub struct LakeTable {
+    pub spec: Arc<TableSpec>,
+    pub base: Base,
+    live: Option<LiveFiles>,
+}
+
+/// A positive id that nothing else has.
+pub fn snapshot_id() -> i64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    ((high ^ low) >> 1).max(1) as i64
+}
+
+impl Place {
+    fn folder(&self, table: &str) -> String {
+        table_folder(&self.namespace, table)
+    }
+
+    async fn load(&self, table: &str, known: Option<&Base>) -> Result<Option<Base>, LakeError> {
+        let Some(location) = self.catalog.location(table).await? else { return Ok(None) };
+        if let Some(known) = known.filter(|known| known.location == location) {
+            return Ok(Some(known.clone()));
+        }
+        let metadata = TableMetadata::read_from(&self.io, &location).await?;
+        Ok(Some(Base { location, metadata: Arc::new(metadata) }))
+    }
+
+    /// Opens the table, created if it does not exist. Error of kind `Fix`: it has other columns.
+    pub async fn table(&self, spec: Arc<TableSpec>) -> Result<LakeTable, LakeError> {
+        let base = match self.load(&spec.name, None).await? {
+            Some(base) => base,
+            None => self.create(&spec).await?,
+        };
+        if let Some(difference) = difference(&spec, base.metadata.current_schema())? {
+            return Err(LakeError::fix(
+                format!("table {} has other columns than this dataflow's: {difference}", spec.name),
+                "write into a new lake with another `--warehouse`",
+            ));
+        }
+        Ok(LakeTable { spec, base, live: None })
+    }
+
+    async fn create(&self, spec: &TableSpec) -> Result<Base, LakeError> {
+        let location = self.store.location(&self.folder(&spec.name));
+        let metadata = TableMetadataBuilder::from_table_creation(creation(spec, location.clone())?)?.build()?.metadata;
+        let file = MetadataLocation::new_with_metadata(&location, &metadata);
+        metadata.write_to(&self.io, &file).await?;
+        // ours or another's that was faster: what the catalog says is the table
+        let created = self.catalog.create(&spec.name, &file.to_string()).await;
+        if let Err(error) = &created
+            && !error.perhaps_done()
+        {
+            return Err(created.expect_err("just seen"));
+        }
+        let missing = || LakeError::corrupt(format!("table {} cannot be created", spec.name), "start again");
+        self.load(&spec.name, None).await?.ok_or_else(missing)
+    }
+}
+
+impl LakeTable {
+    /// The epoch that the table has.
+    pub fn applied(&self) -> Applied {
+        match self.base.metadata.properties().get(APPLIED_EPOCH).map(String::as_str) {
+            Some(APPLIED_NONE) => Applied::Nothing,
+            Some(text) => text.parse().map_or(Applied::Missing, Applied::Epoch),
+            None => Applied::Missing,
+        }
+    }
+
+    pub fn uuid(&self) -> String {
+        self.base.metadata.uuid().to_string()
+    }
+
+    /// When the snapshot was stamped, in milliseconds since 1970; `None` if it is no longer kept.
+    pub fn stamped_at(&self, snapshot_id: i64) -> Option<i64> {
+        self.base.metadata.snapshot_by_id(snapshot_id).map(|snapshot| snapshot.timestamp_ms())
+    }
+
+    async fn reload(&mut self, place: &Place) -> Result<(), LakeError> {
+        let loaded = place.load(&self.spec.name, Some(&self.base)).await?;
+        let gone = || {
+            let message = format!("table {} is gone from the catalog", self.spec.name);
+            LakeError::corrupt(message, "restore catalog.db, or register the newest metadata file of the table")
+        };
+        self.base = loaded.ok_or_else(gone)?;
+        Ok(())
+    }
+
+    /// Brings the table to the slot's epoch, if the slot touches it and it is not there yet.
+    pub async fn apply(&mut self, place: &Place, slot: &Slot) -> Result<(), LakeError> {
+        let name = self.spec.name.clone();
+        let Some(entry) = slot.tables.get(&name) else { return Ok(()) };
+        let (Some(mut machine), Some(work), Some(snapshot_id)) =
+            (Apply::new(slot, &name), &entry.work, entry.snapshot_id)
+        else {
+            return Ok(());
+        };
+        let mut changes: Option<Vec<NetChange>> = None;
+        let mut step = machine.start();
+        loop {
+            let answer = match step {
+                TableStep::Load => {
+                    self.reload(place).await?;
+                    let has_snapshot = self.base.metadata.snapshot_by_id(snapshot_id).is_some();
+                    TableAnswer::Loaded(Head { uuid: self.uuid(), applied: self.applied(), has_snapshot })
+                }
+                TableStep::Swap => {
+                    let changes = match &mut changes {
+                        Some(changes) => changes,
+                        None => changes.insert(work.changes.load(&*place.store).await?),
+                    };
+                    let mut delta = Delta {
+                        epoch: slot.epoch,
+                        snapshot_id,
+                        cut_at: slot.cut_at,
+                        add: Vec::new(),
+                        remove: HashMap::new(),
+                    };
+                    let mut add = work.files.clone();
+                    if !changes.is_empty() {
+                        let rewritten = self.rewrite(place, changes, slot.epoch).await?;
+                        (delta.remove, add) = (rewritten.remove, [add, rewritten.add].concat());
+                    }
+                    delta.add = self.data_files(place, &add)?;
+                    self.swap(place, &delta).await?
+                }
+                TableStep::Applied => return Ok(()),
+                TableStep::Stop(message) => {
+                    let hint = "run `ticktide lake doctor`; a table that was rolled back or replaced cannot go on";
+                    return Err(LakeError::corrupt(message, hint));
+                }
+                TableStep::GiveUp => return Err(gave_up(&name)),
+            };
+            step = machine.on(answer);
+        }
+    }
+
+    async fn rewrite(
+        &mut self,
+        place: &Place,
+        changes: &[NetChange],
+        epoch: Epoch,
+    ) -> Result<super::rewrite::Rewrite, LakeError> {
+        let current = self.live.take().filter(|live| live.at == self.base.location);
+        let live = match current {
+            Some(live) => live,
+            None => LiveFiles::build(&self.spec, &place.io, &self.base.location, &self.base.metadata).await?,
+        };
+        let names = FileNames {
+            folder: place.folder(&self.spec.name),
+            stem: format!("{epoch}-apply-{}", Uuid::new_v4().simple()),
+        };
+        let rewritten = rewrite(&*place.store, &self.spec, &live, changes, names, epoch).await;
+        self.live = Some(live);
+        rewritten
+    }
+
+    fn data_files(&self, place: &Place, files: &[DataFileMeta]) -> Result<Vec<::iceberg::spec::DataFile>, LakeError> {
+        files.iter().map(|file| data_file(&self.spec, place.store.location(&file.path), file)).collect()
+    }
+
+    async fn swap(&mut self, place: &Place, delta: &Delta) -> Result<TableAnswer, LakeError> {
+        let staged = stage(&place.io, &self.base, delta).await?;
+        let swapped = place.catalog.swap(&self.spec.name, &self.base.location, &staged.next.location).await;
+        match swapped {
+            Ok(Swapped::Done) => {
+                self.swapped(place, delta, staged).await;
+                Ok(TableAnswer::Swapped)
+            }
+            Ok(Swapped::Conflict) => Ok(TableAnswer::Conflict),
+            Err(error) if error.perhaps_done() => {
+                tracing::warn!(table = self.spec.name, epoch = delta.epoch, %error, "answer of the catalog was lost");
+                Ok(TableAnswer::Lost)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The head is ours: the index follows, old metadata files go.
+    async fn swapped(&mut self, place: &Place, delta: &Delta, staged: Staged) {
+        if let Some(live) = self.live.as_mut().filter(|live| live.at == self.base.location) {
+            for location in delta.remove.keys() {
+                live.files.remove(location);
+            }
+            for (manifest, files) in &staged.written {
+                for file in files {
+                    let known = LiveFile::new(&self.spec, manifest.clone(), file);
+                    live.files.insert(file.file_path().to_owned(), known);
+                }
+            }
+            live.at.clone_from(&staged.next.location);
+        }
+        self.base = staged.next;
+        for location in staged.expired {
+            // one that stays is garbage, no more
+            if let Some(key) = place.store.key(&location)
+                && let Err(error) = place.store.delete(&key).await
+            {
+                tracing::warn!(%error, "old metadata file stays");
+            }
+        }
+    }
+
+    /// Appends the rows of the epochs that the table lacks up to `last`: announcing tables keep their own count (L2).
+    pub async fn announce(
+        &mut self,
+        place: &Place,
+        last: Epoch,
+        cut_at: i64,
+        mut rows: impl FnMut(Epoch, &mut RowBuffer) -> Result<(), LakeError>,
+    ) -> Result<(), LakeError> {
+        for _ in 0..ANNOUNCE_ATTEMPTS {
+            self.reload(place).await?;
+            let lacking = unannounced(self.applied(), last).map_err(|message| {
+                let message = format!("table {} {message}", self.spec.name);
+                LakeError::corrupt(message, "run `ticktide lake doctor`")
+            })?;
+            if lacking.is_empty() {
+                return Ok(());
+            }
+            let mut buffer = RowBuffer::new(self.spec.clone());
+            for epoch in lacking {
+                rows(epoch, &mut buffer)?;
+            }
+            let stem = format!("{last}-announce-{}", Uuid::new_v4().simple());
+            let names = FileNames { folder: place.folder(&self.spec.name), stem };
+            let (files, _) = write_batch(&*place.store, self.spec.clone(), names, buffer.finish()?).await?;
+            let add = self.data_files(place, &files)?;
+            let delta = Delta { epoch: last, snapshot_id: snapshot_id(), cut_at, add, remove: HashMap::new() };
+            if matches!(self.swap(place, &delta).await?, TableAnswer::Swapped) {
+                return Ok(());
+            }
+        }
+        Err(gave_up(&self.spec.name))
+    }
+}
+
+/// Conflicts and lost answers in a row after which announcing gives up.
+const ANNOUNCE_ATTEMPTS: usize = 6;
+
+fn gave_up(table: &str) -> LakeError {
+    let cause = format!("every answer for table {table} was lost or a conflict");
+    LakeError::Catalog { operation: "swap a table", perhaps: true, cause, busy: false }
+}

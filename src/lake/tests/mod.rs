@@ -1,0 +1,1 @@
+//! Promises of the lake as a whole.
