@@ -21,11 +21,15 @@ OUTSIDE = ("epoch", "received_at", "partition", "offset")
 def connect():
     """DuckDB with the Iceberg reader of the Python package: nothing is downloaded."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
+    load_extensions(connection)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def load_extensions(connection):
     for name in ("avro", "iceberg"):
         folder = pathlib.Path(importlib.util.find_spec(f"duckdb_extension_{name}").origin).parent
         connection.execute(f"LOAD '{next(folder.glob(f'extensions/*/{name}.duckdb_extension'))}'")
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
 
 
 class Lake:

@@ -1,11 +1,18 @@
 """The demo: a seeded market becomes a lake in seconds, survives SIGKILL, and its second run is the next trading day."""
 
+import pathlib
+import re
 import signal
+import subprocess
+import sys
 
 from harness import Scenario, epochs, wait_for
 from oracle import lake
 
 SECONDS = 15
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# The machine of a test downloads no DuckDB extension: they are Python packages there.
+OFFLINE = "import sys; sys.path.insert(0, {tests!r}); from oracle.lake import load_extensions; load_extensions(duckdb)"
 
 
 def text_of(done):
@@ -42,6 +49,19 @@ def corrected(scenario, folder):
         taken_back = connection.execute("SELECT count(*) FROM history_raw WHERE diff < 0").fetchone()[0]
         scenario.check(not left and not right and taken_back > 0,
                        f"{name}_history summed is {name}; {taken_back} rows were taken back", (left[:2], right[:2]))
+
+
+def readme(scenario):
+    """What the README shows of the demo's lake works as it stands there."""
+    text = (ROOT / "README.md").read_text()
+    sql = re.search(r'query --warehouse ticktide-demo \\\n\s*"([^"]+)"', text).group(1)
+    rows = scenario.query(scenario.work / "ticktide-demo", sql)
+    scenario.check(len(rows) == 10 and all(row["rsi_14"] is not None for row in rows), f"the README's query gives {len(rows)} rows", rows[:2])
+    for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.S), 1):
+        offline = snippet.replace('duckdb.sql("INSTALL iceberg; LOAD iceberg")', OFFLINE.format(tests=str(ROOT / "tests")))
+        done = subprocess.run([sys.executable, "-c", offline], cwd=scenario.work, capture_output=True, text=True, timeout=120, check=False)
+        scenario.check(done.returncode == 0 and done.stdout.strip(), f"the README's Python snippet {number} prints "
+                       f"{len(done.stdout.splitlines())} lines", done.stderr[-1000:])
 
 
 def killed(scenario, undisturbed):
@@ -89,6 +109,7 @@ def main():
     counted = scenario.query(folder, "select count(*) as bars from bars_1m")
     by_others = len(lake.Lake(folder).rows("bars_1m"))
     scenario.check(str(counted[0]["bars"]) == str(by_others), f"`ticktide query` and pyiceberg count {by_others} bars_1m", counted)
+    readme(scenario)
     killed(scenario, folder)
     next_day(scenario, folder)
     scenario.end()
