@@ -40,7 +40,9 @@ class Lake:
         if not (self.folder / "catalog.db").exists():
             raise FileNotFoundError(f"{self.folder} holds no catalog.db")
         self.namespace = namespace
-        self.catalog = SqlCatalog("ticktide", uri=f"sqlite:///{self.folder}/catalog.db", warehouse=f"file://{self.folder}")
+        # a reader: it makes no tables in a catalog that is just being made
+        self.catalog = SqlCatalog("ticktide", uri=f"sqlite:///{self.folder}/catalog.db", warehouse=f"file://{self.folder}",
+                                  init_catalog_tables="false")
 
     def tables(self):
         return sorted(name for _, name in self.catalog.list_tables(self.namespace))
