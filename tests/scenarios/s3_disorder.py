@@ -75,13 +75,12 @@ def hour_late(scenario, folder, path, records):
         scenario.check(not left and not right, f"{name}_history summed is {name}", (left[:2], right[:2]))
 
 
-def main():
-    scenario = Scenario(__doc__)
-    path, folder = scenario.work / "disorder.jsonl", scenario.work / "lake"
-    records = disorder.tape()
+def whole(scenario, seed):
+    path, folder = scenario.work / f"disorder-{seed}.jsonl", scenario.work / f"lake-{seed}"
+    records = disorder.tape(seed=seed)
     disorder.write(records, path)
     done = scenario.run_bars(path, folder, *SETTINGS)
-    scenario.note(f"{len(records)} records in {done.wall_s:.1f} s")
+    scenario.note(f"seed {seed}: {len(records)} records in {done.wall_s:.1f} s")
     equal(scenario, folder, [path], "1m", "")
     late = quarantined(scenario, folder, records)
     in_time = scenario.work / "in-time.jsonl"
@@ -89,6 +88,12 @@ def main():
     equal(scenario, folder, [in_time], "1s", f" without the {len(late)} listed")
     hour_late(scenario, folder, path, records)
     equal(scenario, folder, [path], "1m", " with the hour-late trade")
+
+
+def main():
+    scenario = Scenario(__doc__)
+    for seed in range(1, 6 if scenario.long else 2):
+        whole(scenario, seed)
     scenario.end()
 
 

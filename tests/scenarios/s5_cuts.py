@@ -74,7 +74,7 @@ def main():
         folder = "set-" + name.replace("=", "-")
         scenario.run_bars(path, scenario.work / folder, *settings, "--set", name, "-w", 2)
         same(folder, what)
-    for seed in (1, 2):
+    for seed in range(1, 13 if scenario.long else 3):
         write(scenario.work / "shuffled.jsonl", shuffled(rows, unit, seed))
         scenario.run_bars(scenario.work / "shuffled.jsonl", scenario.work / f"shuffled-{seed}", *settings, "-w", 2)
         same(f"shuffled-{seed}", f"shuffled within the grace (seed {seed})")
