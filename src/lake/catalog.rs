@@ -8,7 +8,7 @@ use super::error::LakeError;
 use super::store::Created;
 use async_trait::async_trait;
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
@@ -56,6 +56,8 @@ impl SqliteCatalog {
             .read_only(!write)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY);
+        // the journal's file stays, so that a swap makes and deletes no file; readers need not know
+        let options = if write { options.journal_mode(SqliteJournalMode::Persist) } else { options };
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
         let catalog = SqliteCatalog { pool: pool.map_err(failed("open"))?, namespace: namespace.to_owned() };
         if write {

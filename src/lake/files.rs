@@ -294,7 +294,10 @@ pub async fn write_files(
 type Encoded = (Vec<(DataFileMeta, Bytes)>, u128);
 
 fn encode(spec: &TableSpec, names: &FileNames, batch: &RecordBatch) -> Result<Encoded, LakeError> {
-    let mut order: Vec<usize> = spec.partition.into_iter().collect();
+    // most batches are of one day: then the day is nothing to compare
+    let unsorted = Rows::new(spec, batch)?;
+    let days = |at: &usize| (1..unsorted.len()).any(|row| unsorted.cell(row, *at) != unsorted.cell(row - 1, *at));
+    let mut order: Vec<usize> = spec.partition.filter(days).into_iter().collect();
     order.extend(&spec.sort);
     let columns: Vec<_> =
         order.iter().map(|at| SortColumn { values: batch.column(*at).clone(), options: None }).collect();

@@ -4,4 +4,5 @@ mod crash;
 mod doubles;
 mod folder;
 mod race;
+mod rows;
 mod scenario;

@@ -170,8 +170,7 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
     let state: BTreeMap<_, _> = resume.state.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
     let expected: BTreeMap<_, _> = oracle.state.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
     assert_eq!(state, expected, "the state is that of the {done} steps decided");
-    let mut epoch = resume.epoch_next;
-    for step in done..steps {
+    for (epoch, step) in (resume.epoch_next..).zip(done..steps) {
         let before = oracle.clone();
         let (changes, gone) = oracle.step(step);
         let mut parts = Vec::new();
@@ -199,7 +198,6 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
             Err(LakeError::Store { .. } | LakeError::Catalog { .. }) => lake.apply().await?,
             other => other?,
         }
-        epoch += 1;
     }
     Ok(())
 }
