@@ -282,3 +282,67 @@ fn a_new_lake_may_start_at_the_end() {
     let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &|batches| count(batches) == 1);
     assert_eq!(offsets(&batches, 0), [5]);
 }
+
+/// The mock has no transactions.
+#[test]
+#[ignore = "needs a real broker on 127.0.0.1:19092"]
+fn transactions_leave_gaps_and_an_open_one_is_the_end() {
+    let brokers = "127.0.0.1:19092";
+    let topic = format!(
+        "tx-{}",
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis()
+    );
+    let admin: rdkafka::admin::AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin");
+    let new = rdkafka::admin::NewTopic::new(&topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
+    futures::executor::block_on(admin.create_topics([&new], &rdkafka::admin::AdminOptions::new())).expect("created");
+    let producer = |id: &str| -> BaseProducer {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("transactional.id", format!("{topic}-{id}"))
+            .create()
+            .expect("a producer");
+        producer.init_transactions(Duration::from_secs(20)).expect("transactions");
+        producer
+    };
+    let send = |producer: &BaseProducer, n: i64| {
+        for number in 0..n {
+            let line = format!("{{\"symbol\":\"S\",\"time\":{},\"price\":1,\"quantity\":1}}", 1_700_000_000 + number);
+            let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic).partition(0).payload(line.as_bytes());
+            producer.send(record).map_err(|(error, _)| error).expect("queued");
+        }
+        producer.flush(Duration::from_secs(10)).expect("delivered");
+    };
+    let ten = Duration::from_secs(10);
+    let one = producer("one");
+    one.begin_transaction().expect("begun");
+    send(&one, 10); // 0..10, marker 10
+    one.commit_transaction(ten).expect("committed");
+    one.begin_transaction().expect("begun");
+    send(&one, 5); // 11..16, marker 16
+    one.abort_transaction(ten).expect("aborted");
+    let broker = Broker::new(&[]);
+    let spec = SourceSpec { brokers: brokers.into(), until_end: true, ..broker.spec(&[&topic]) };
+    let source = open(&spec);
+    assert_eq!(source.partitions()[0].offset_end, 17);
+    let finished = |batches: &[Batch]| batches.last().is_some_and(|batch| batch.finished);
+    let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &finished);
+    assert_eq!(offsets(&batches, 0), (0..10).collect::<Vec<_>>());
+    assert_eq!((batches.iter().map(|b| b.gaps).sum::<u64>(), batches.last().expect("some").offset_next), (7, 17));
+
+    // an open transaction: its first offset is the end
+    let two = producer("two");
+    two.begin_transaction().expect("begun");
+    send(&two, 3); // 17..20
+    let source = open(&spec);
+    assert_eq!(source.partitions()[0].offset_end, 17, "the last stable offset");
+    let live = open(&SourceSpec { until_end: false, ..spec.clone() });
+    let (mut reader, mut places) = (read_all(live.as_ref()), BTreeMap::new());
+    let caught_up = |batches: &[Batch]| batches.last().is_some_and(|batch| batch.caught_up);
+    assert_eq!(count(&read(reader.as_mut(), &mut places, NONE, &caught_up)), 10);
+    assert_eq!(places[&0], 17);
+    two.commit_transaction(ten).expect("committed");
+    let more = read(reader.as_mut(), &mut places, NONE, &|batches| count(batches) == 3 && caught_up(batches));
+    assert_eq!(offsets(&more, 0), [17, 18, 19]);
+    assert_eq!(places[&0], 21);
+}
