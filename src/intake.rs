@@ -126,7 +126,7 @@ impl Intake {
                 caught_up_since: None,
                 finished: false,
                 counts: Conservation::default(),
-                jumps: Jumps { anchor: event_at_max, ..Jumps::default() },
+                jumps: Jumps::new(event_at_max),
                 memory: Memory::default(),
                 days: BTreeMap::new(),
                 zero: BTreeSet::new(),
@@ -457,7 +457,8 @@ impl Intake {
     /// Ends an epoch where the partitions are now.
     pub fn end_epoch(&mut self, epoch: u64) -> Ended {
         let mut ended = Ended { places: BTreeMap::new(), counts: BTreeMap::new(), state: Vec::new() };
-        let encode = |operator: &str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry { operator: operator.into(), key, value };
+        let encode =
+            |operator: &str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry { operator: operator.into(), key, value };
         let least = self.horizons.least();
         for reading in self.readings.values_mut() {
             let mut counts = std::mem::take(&mut reading.counts);
@@ -518,14 +519,7 @@ impl Intake {
     }
 }
 
-fn refuse(
-    reading: &mut Reading,
-    tick: &Tick,
-    payload: &[u8],
-    reason: &'static str,
-    detail: String,
-    taken: &mut Taken,
-) {
+fn refuse(reading: &mut Reading, tick: &Tick, payload: &[u8], reason: &'static str, detail: String, taken: &mut Taken) {
     reading.counts.rejected += 1;
     taken.bytes += payload.len();
     taken.quarantine.push(QuarantineRow {

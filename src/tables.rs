@@ -241,11 +241,7 @@ pub fn bar_row<'a>(series: &'a Series, bar: &FinishedBar, phase: &'a str, epoch:
 pub fn reading_row<'a>(series: &'a Series, reading: &Reading, phase: &'a str, epoch: Epoch) -> Vec<Cell<'a>> {
     let mut row = Vec::with_capacity(7 + reading.values.len());
     row.extend(names(&series.1));
-    row.extend([
-        Cell::Date(reading.trading_date),
-        Cell::Time(reading.open_at.div_euclid(MICRO)),
-        Cell::Text(phase),
-    ]);
+    row.extend([Cell::Date(reading.trading_date), Cell::Time(reading.open_at.div_euclid(MICRO)), Cell::Text(phase)]);
     row.extend(reading.values.iter().map(|bits| {
         let value = f64::from_bits(*bits);
         if value.is_nan() { Cell::Null } else { Cell::Double(value) }

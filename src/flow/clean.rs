@@ -294,13 +294,12 @@ pub struct Jumps<T> {
     clusters: Vec<Cluster<T>>,
 }
 
-impl<T> Default for Jumps<T> {
-    fn default() -> Jumps<T> {
-        Jumps { anchor: None, clusters: Vec::new() }
-    }
-}
-
 impl<T> Jumps<T> {
+    /// `anchor`: the greatest event time that an earlier run believed.
+    pub fn new(anchor: Option<Nanos>) -> Jumps<T> {
+        Jumps { anchor, clusters: Vec::new() }
+    }
+
     /// Records that wait.
     pub fn held(&self) -> impl Iterator<Item = &Held<T>> {
         self.clusters.iter().flat_map(|cluster| cluster.held.iter())

@@ -304,7 +304,7 @@ impl<'a> Record<'a> {
         let Some(raw) = self.get(field) else { return Ok(None) };
         match raw.as_bytes() {
             [b'"', inner @ .., b'"'] => {
-                if !inner.contains(&b'\\') {
+                if self.values.plain || !inner.contains(&b'\\') {
                     return Ok(Some(Cow::Borrowed(&raw[1..raw.len() - 1])));
                 }
                 let text: String = serde_json::from_str(raw).map_err(|error| self.bad(field, raw, error))?;
@@ -445,14 +445,20 @@ fn integer_time(text: &[u8]) -> Option<Result<Nanos, ()>> {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
+    let mut value = 0u64;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        // beyond nineteen digits the value is not used
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
     }
-    if digits.len() > 19 {
-        return Some(Err(()));
+    match digits.len() {
+        0 => return None,
+        1..=19 => {}
+        _ => return Some(Err(())),
     }
-    // 19 digits fit into u64
-    let value = digits.iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0'));
     // each bound is March 1973 in the finer unit and far in the future in the coarser one
     let unit = match value {
         0..100_000_000_000 => SECOND,

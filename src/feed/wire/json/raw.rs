@@ -35,7 +35,7 @@ impl Default for Keys {
 impl Keys {
     /// The slot of a key, made if new. Panics beyond 24 keys: there is at most one for each field.
     pub fn slot(&mut self, key: &str) -> u8 {
-        let found = self.find(key.as_bytes());
+        let found = self.find(key.as_bytes(), prefix(key.as_bytes()));
         if found != NO_SLOT {
             return found;
         }
@@ -56,9 +56,9 @@ impl Keys {
         self.names.get(usize::from(slot)).map_or("", |name| name)
     }
 
-    #[inline]
-    fn find(&self, key: &[u8]) -> u8 {
-        let first = prefix(key);
+    /// The slot of a key, [`NO_SLOT`] for one that nobody looks for; `first` is its prefix.
+    #[inline(always)]
+    fn find(&self, key: &[u8], first: u64) -> u8 {
         let mut at = hash(first, key.len());
         loop {
             let slot = self.table[at];
@@ -78,7 +78,6 @@ impl Keys {
 }
 
 /// The first eight bytes, zeros behind a shorter key.
-#[inline]
 fn prefix(key: &[u8]) -> u64 {
     if let Some(first) = key.first_chunk::<8>() {
         return u64::from_le_bytes(*first);
@@ -101,6 +100,8 @@ pub struct Values<'a> {
     seen: u32,
     /// A slot whose key came twice.
     pub duplicate: Option<u8>,
+    /// No string has an escape.
+    pub plain: bool,
 }
 
 impl<'a> Values<'a> {
@@ -122,16 +123,19 @@ impl<'a> Values<'a> {
 }
 
 /// The values of the known keys of a JSON object; errors: serde_json's, for anything that is no JSON object.
+#[inline]
 pub fn parse<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
-    if let Some(values) = quick(text, keys) {
-        return Ok(values);
+    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None, plain: true };
+    if quick(text, keys, &mut values).is_none() {
+        values = careful(text, keys)?;
     }
-    careful(text, keys)
+    Ok(values)
 }
 
 /// As [`parse`], for every JSON object there is.
+#[cold]
 fn careful<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
-    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None };
+    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None, plain: false };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(Object { keys, values: &mut values })?;
     deserializer.end()?;
@@ -139,10 +143,8 @@ fn careful<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Err
 }
 
 /// As [`parse`], for plain objects; `None`: look carefully.
-#[inline]
-fn quick<'a>(text: &'a str, keys: &Keys) -> Option<Values<'a>> {
+fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> {
     let bytes = text.as_bytes();
-    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None };
     let mut at = blank(bytes, 0);
     if *bytes.get(at)? != b'{' {
         return None;
@@ -154,7 +156,7 @@ fn quick<'a>(text: &'a str, keys: &Keys) -> Option<Values<'a>> {
         }
         let key = at + 1;
         at = string_end(bytes, key)?;
-        let slot = keys.find(&bytes[key..at]);
+        let slot = keys.find(&bytes[key..at], prefix_at(bytes, key, at));
         at = blank(bytes, at + 1);
         if *bytes.get(at)? != b':' {
             return None;
@@ -178,21 +180,56 @@ fn quick<'a>(text: &'a str, keys: &Keys) -> Option<Values<'a>> {
             _ => return None,
         }
     }
-    (blank(bytes, at + 1) == bytes.len()).then_some(values)
+    (blank(bytes, at + 1) == bytes.len()).then_some(())
 }
 
 /// The first place that is no white space.
-#[inline]
+#[inline(always)]
 fn blank(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+    while let Some(byte) = bytes.get(at)
+        && *byte <= b' '
+        && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    {
         at += 1;
     }
     at
 }
 
+/// Every byte of a word.
+const ONES: u64 = 0x0101_0101_0101_0101;
+/// The highest bit of every byte.
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Eight bytes as a number, the first one lowest.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk::<8>().map(|chunk| u64::from_le_bytes(*chunk))
+}
+
+/// [`prefix`] of the key between two places.
+#[inline(always)]
+fn prefix_at(bytes: &[u8], key: usize, end: usize) -> u64 {
+    match (word(bytes, key), end - key) {
+        (Some(word), 1..8) => word & (u64::MAX >> (64 - 8 * (end - key))),
+        (Some(word), 8..) => word,
+        _ => prefix(&bytes[key..end]),
+    }
+}
+
 /// The place of the quote that ends a string without escapes.
-#[inline]
+#[inline(always)]
 fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    while let Some(word) = word(bytes, at) {
+        // bit 7 of each byte that is zero; a borrow may mark bytes above a true mark, never below, and the first counts
+        let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGHS;
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let marks = zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64)) | control;
+        if marks != 0 {
+            at += (marks.trailing_zeros() / 8) as usize;
+            return (*bytes.get(at)? == b'"').then_some(at);
+        }
+        at += 8;
+    }
     loop {
         match *bytes.get(at)? {
             b'"' => return Some(at),
@@ -202,24 +239,36 @@ fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The place behind a number without an exponent.
-#[inline]
-fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let digits = |mut at: usize| {
-        while let Some(b'0'..=b'9') = bytes.get(at) {
-            at += 1;
+/// The place behind a run of digits.
+#[inline(always)]
+fn digits_end(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(word) = word(bytes, at) {
+        // a digit is 0x30 to 0x39: the rest is below 10 in every byte, and adding 0x76 does not reach bit 7
+        let rest = word ^ (ONES * 0x30);
+        let marks = ((rest & !HIGHS).wrapping_add(ONES * 0x76) | rest) & HIGHS;
+        if marks != 0 {
+            return at + (marks.trailing_zeros() / 8) as usize;
         }
-        at
-    };
+        at += 8;
+    }
+    while let Some(b'0'..=b'9') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The place behind a number without an exponent.
+#[inline(always)]
+fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
     let whole = start + usize::from(bytes[start] == b'-');
-    let mut at = digits(whole);
+    let mut at = digits_end(bytes, whole);
     // JSON has no number that starts with a point or with a zero before another digit
     if at == whole || (bytes[whole] == b'0' && at > whole + 1) {
         return None;
     }
     if bytes.get(at) == Some(&b'.') {
         let part = at + 1;
-        at = digits(part);
+        at = digits_end(bytes, part);
         if at == part {
             return None;
         }
@@ -272,7 +321,7 @@ impl Visitor<'_> for Key<'_> {
 
     #[inline]
     fn visit_str<E>(self, key: &str) -> Result<u8, E> {
-        Ok(self.0.find(key.as_bytes()))
+        Ok(self.0.find(key.as_bytes(), prefix(key.as_bytes())))
     }
 }
 
@@ -293,12 +342,13 @@ mod tests {
 
     fn same(text: &str) -> Result<(), TestCaseError> {
         let keys = keys();
-        if let Some(quick) = quick(text, &keys) {
+        let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None, plain: true };
+        if quick(text, &keys, &mut values).is_some() {
             let careful = careful(text, &keys);
             prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
             let careful = careful.expect("just asked");
-            prop_assert_eq!(quick.values, careful.values, "{:?}", text);
-            prop_assert_eq!((quick.seen, quick.duplicate), (careful.seen, careful.duplicate));
+            prop_assert_eq!(values.values, careful.values, "{:?}", text);
+            prop_assert_eq!((values.seen, values.duplicate), (careful.seen, careful.duplicate));
         }
         Ok(())
     }
@@ -307,12 +357,13 @@ mod tests {
     fn a_plain_record_is_read_the_quick_way() {
         let keys = keys();
         let text = RECORD.replace("\\u00fc", "ü");
-        let values = quick(&text, &keys).expect("plain");
+        let values = parse(&text, &keys).expect("json");
+        assert!(values.plain);
         for (slot, raw) in [(0, "\"RELIANCE\""), (1, "-2445.35"), (2, "\"10\""), (4, "true"), (5, "0"), (6, "false")] {
             assert_eq!(values.get(slot), Some(raw));
         }
         assert_eq!((values.get(3), values.get(7)), (None, None));
-        assert!(quick(RECORD, &keys).is_none(), "an escape is for serde_json");
+        assert!(!parse(RECORD, &keys).expect("json").plain, "an escape is for serde_json");
     }
 
     #[test]

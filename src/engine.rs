@@ -1,0 +1,579 @@
+//! THE ONE LOOP: a run of a dataflow, from opening the lake to its last epoch.
+//!
+//! ```text
+//!   main thread   open lake (takeover, state) ─▶ open source ─▶ timely workers ─▶ join ─▶ report
+//!   each worker   build control and data dataflow, then: step, carry reports to worker 0 and decisions back, until done
+//!   tokio         writes files and commits; each reader has a thread of its own
+//! ```
+//!
+//! What must always hold: the first failure anywhere ends the whole process with its exit code; the clock is asked here (for
+//! worker 0's decisions) and nowhere in the flow.
+
+use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
+use crate::dataflow::{Dataflow, Dedupe, Horizon, Volume};
+use crate::error::Error;
+use crate::feed::{self, Assignment, Source};
+use crate::flow::bars::keyed::{BarsSpec, Emitted, Keyed, StateKey};
+use crate::flow::clean::Horizons;
+use crate::flow::finished::Series;
+use crate::flow::indicators::{self, Accumulator, Composite};
+use crate::flow::volume::DaySoFar;
+use crate::flow::{readings, volume};
+use crate::graph;
+use crate::intake::Intake;
+use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
+use crate::market::Instrument;
+use crate::sink::{self, Meters, SinkRow, Tables, Writing};
+use crate::source::{Credit, SourceLogic, Wires};
+use crate::time::{Binding, Interval, Nanos};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::{Concatenate, Input, Inspect, Probe};
+use timely::dataflow::{InputHandle, ProbeHandle};
+use timely::worker::Worker;
+
+/// What to run and where.
+pub struct RunOptions {
+    pub dataflow: Dataflow,
+    pub warehouse: PathBuf,
+    pub catalog: Option<String>,
+    pub workers: usize,
+    /// Serialise even what crosses workers of one process.
+    pub force_bytes: bool,
+    /// Called now and then with the figures so far.
+    pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct RunReport {
+    pub generation: u64,
+    pub epochs: u64,
+    pub records: u64,
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+    pub pending: i64,
+    pub rows: u64,
+    pub corrections: u64,
+    pub elapsed: Duration,
+}
+
+/// The first failure of a run; whoever meets it ends.
+#[derive(Default)]
+pub struct Failure {
+    met: AtomicBool,
+    first: Mutex<Option<Error>>,
+}
+
+impl Failure {
+    pub fn set(&self, error: Error) {
+        if let Ok(mut first) = self.first.lock() {
+            first.get_or_insert(error);
+        }
+        self.met.store(true, Ordering::Release);
+    }
+
+    fn is_met(&self) -> bool {
+        self.met.load(Ordering::Acquire)
+    }
+
+    fn take(&self) -> Option<Error> {
+        self.first.lock().ok().and_then(|mut first| first.take())
+    }
+}
+
+/// What all workers of a run share.
+struct Plan {
+    dataflow: Dataflow,
+    source: Arc<dyn Source>,
+    tables: Tables,
+    resume: Resume,
+    control: ControlSpec,
+    writer: LakeWriter,
+    runtime: tokio::runtime::Handle,
+    failure: Arc<Failure>,
+    stop: Arc<AtomicBool>,
+    meters: Arc<Meters>,
+    /// Worker 0 takes them.
+    commit: Mutex<Option<CommitEnds>>,
+}
+
+struct CommitEnds {
+    jobs: tokio::sync::mpsc::UnboundedSender<sink::CommitJob>,
+    decided: mpsc::Receiver<u64>,
+    reports: mpsc::Receiver<Report>,
+    wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>>,
+}
+
+/// Runs a dataflow until its end, a signal or a failure. Errors: of every stage, with who acts and what next.
+pub fn run(options: RunOptions) -> Result<RunReport, Error> {
+    let started = Instant::now();
+    let dataflow = options.dataflow;
+    dataflow.ready()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Error::bug(format!("the I/O threads do not start: {error}")))?;
+    let stop = stop_flag()?;
+    let failure = Arc::new(Failure::default());
+    let meters = Arc::new(Meters::default());
+
+    let outputs =
+        composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
+    let tables = Tables::new(&dataflow, &outputs);
+    // the source is looked at first: a wrong topic or path must not take a lake over
+    let offsets = BTreeMap::new();
+    feed::open(&dataflow.source, &offsets)?;
+    let lake = LakeOptions {
+        warehouse: options.warehouse,
+        catalog: options.catalog,
+        namespace: "market".into(),
+        dataflow: dataflow.name.clone(),
+        dataflow_hash: dataflow.hash(),
+        settings_json: dataflow.settings_json(),
+        code_version: env!("CARGO_PKG_VERSION").into(),
+    };
+    let (lake, resume) = runtime.block_on(Lake::open(lake, tables.specs()))?;
+    let offsets = resume.binding.as_ref().map(|binding| {
+        binding.places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect::<BTreeMap<_, _>>()
+    });
+    let source = feed::open(&dataflow.source, &offsets.unwrap_or_default())?;
+
+    let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
+    let (decided_out, decided) = mpsc::channel();
+    let (reports_out, reports) = mpsc::channel();
+    let wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>> = Arc::default();
+    let plan = Arc::new(Plan {
+        control: control_spec(&dataflow, options.workers, resume.generation),
+        writer: lake.writer(),
+        runtime: runtime.handle().clone(),
+        failure: failure.clone(),
+        stop,
+        meters: meters.clone(),
+        commit: Mutex::new(Some(CommitEnds { jobs, decided, reports, wake: wake.clone() })),
+        source,
+        tables,
+        resume,
+        dataflow,
+    });
+    let tell = move |report: Report| {
+        if let Report::Decided { epoch } = report {
+            let _ = decided_out.send(epoch); // worker 0 is gone only when the run ends
+            let _ = reports_out.send(report);
+            if let Ok(wake) = wake.lock()
+                && let Some(wake) = wake.as_ref()
+            {
+                let _ = wake.activate();
+            }
+        }
+    };
+    let commits = runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell));
+
+    let watched = watch(options.progress, meters.clone(), started);
+    let config = timely::Config {
+        communication: match (options.workers, options.force_bytes) {
+            (workers, true) => timely::CommunicationConfig::ProcessBinary(workers),
+            (1, false) => timely::CommunicationConfig::Thread,
+            (workers, false) => timely::CommunicationConfig::Process(workers),
+        },
+        worker: timely::WorkerConfig::default(),
+    };
+    let generation = plan.resume.generation;
+    let guards = timely::execute(config, move |worker| work(worker, &plan));
+    let guards = guards.map_err(|error| Error::bug(format!("the workers do not start: {error}")))?;
+    let panicked = guards.join().into_iter().any(|result| result.is_err());
+    if !failure.is_met() && !panicked {
+        runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
+    }
+    drop(watched);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(error) = failure.take() {
+        return Err(error);
+    }
+    if panicked {
+        return Err(Error::bug("a worker panicked"));
+    }
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    Ok(RunReport {
+        generation,
+        epochs: get(&meters.epochs),
+        records: get(&meters.records),
+        accepted: get(&meters.accepted),
+        duplicates: get(&meters.duplicates),
+        rejected: get(&meters.rejected),
+        pending: meters.pending.load(Ordering::Relaxed),
+        rows: get(&meters.rows),
+        corrections: get(&meters.corrections),
+        elapsed: started.elapsed(),
+    })
+}
+
+/// One worker: builds the graph, then loops until its part of the run is over.
+fn work(worker: &mut Worker, plan: &Plan) {
+    let (index, peers) = (worker.index(), worker.peers());
+    let meters = plan.meters.clone();
+    let wires = Wires {
+        decisions: Rc::default(),
+        reports: Rc::default(),
+        compute: ProbeHandle::new(),
+        commit: ProbeHandle::new(),
+        failure: plan.failure.clone(),
+        records: meters.records.clone(),
+    };
+    let mut control = build_control(worker, plan, wires.decisions.clone());
+    let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
+    let (jobs, decided, reports, wake) = match ends {
+        Some(ends) => (Some(ends.jobs), ends.decided, Some(ends.reports), Some(ends.wake)),
+        None => (None, mpsc::channel().1, None, None),
+    };
+    let source = match build_flow(worker, plan, &wires, jobs, decided, wake) {
+        Ok(source) => source,
+        Err(error) => {
+            plan.failure.set(error);
+            return leave(worker);
+        }
+    };
+
+    let began = Instant::now();
+    let mut clock_at = began;
+    let mut stopped = false;
+    while !wires.commit.done() && !plan.failure.is_met() {
+        let mut news: Vec<Report> = std::mem::take(&mut *wires.reports.borrow_mut());
+        if index == 0 {
+            news.extend(reports.iter().flat_map(|reports| reports.try_iter()));
+            if clock_at.elapsed() >= Duration::from_millis(20) || clock_at == began {
+                clock_at = Instant::now();
+                news.push(Report::Clock { now_ms: 1 + began.elapsed().as_millis() as u64, wall: wall_clock() });
+            }
+            if plan.stop.load(Ordering::Relaxed) && !stopped {
+                stopped = true;
+                news.push(Report::Stop);
+            }
+        }
+        let heard = !news.is_empty();
+        for report in news {
+            control.send(report);
+        }
+        if heard {
+            control.flush();
+        }
+        source.activate();
+        worker.step_or_park(Some(Duration::from_millis(5)));
+    }
+    drop(control);
+    if plan.failure.is_met() {
+        return leave(worker);
+    }
+    while worker.has_dataflows() && !plan.failure.is_met() {
+        worker.step_or_park(Some(Duration::from_millis(5)));
+    }
+    leave(worker);
+}
+
+/// Drops what is still installed, so that a failed run does not wait for what will never come.
+fn leave(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+/// The control dataflow: every worker's reports to worker 0, its decisions to every worker.
+fn build_control(
+    worker: &mut Worker,
+    plan: &Plan,
+    decisions: Rc<RefCell<VecDeque<Decision>>>,
+) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
+    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
+    let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
+    worker.dataflow::<u64, _, _>(|scope| {
+        let reports = scope.input_from(&mut input);
+        reports
+            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
+                move |input, output| {
+                    input.for_each(|cap, reports| {
+                        let heard = reports.drain(..).flat_map(|report| minter.hear(report));
+                        let Some(cap) = cap.retain_least(0) else { return };
+                        output.session(&cap).give_iterator(heard);
+                    });
+                }
+            })
+            .broadcast()
+            .inspect(move |decision| decisions.borrow_mut().push_back(decision.clone()));
+    });
+    input
+}
+
+/// The data dataflow; gives what activates its source.
+fn build_flow(
+    worker: &mut Worker,
+    plan: &Plan,
+    wires: &Wires,
+    jobs: Option<tokio::sync::mpsc::UnboundedSender<sink::CommitJob>>,
+    decided: mpsc::Receiver<u64>,
+    wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
+) -> Result<timely::scheduling::Activator, Error> {
+    let (index, peers) = (worker.index(), worker.peers());
+    let dataflow = &plan.dataflow;
+    let first = plan.resume.epoch_next;
+    let resumed = plan.resume.binding.clone().unwrap_or_default();
+    let partitions = plan.source.partitions();
+    let assigned: Vec<(usize, i64)> = (0..partitions.len())
+        .filter(|partition| partition % peers == index)
+        .map(|partition| {
+            let place = resumed.places.get(&partitions[partition].name());
+            (partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next))
+        })
+        .collect();
+    let mut restored = restore(plan, index, peers, Intake::new(dataflow, partitions, &assigned, &resumed))?;
+    let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
+    let assignments: Vec<Assignment> =
+        assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
+    let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
+    let credit = Credit { steps: dataflow.limits.steps.max(1), bytes: (dataflow.limits.bytes as usize / peers).max(1) };
+    let session = Arc::new(dataflow.session.clone());
+    let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
+    let composites = composites(dataflow)?;
+    let horizons = Horizons {
+        intervals: dataflow
+            .bars
+            .iter()
+            .map(|interval| resumed.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN))
+            .collect(),
+        retained_from: resumed.retained_from.unwrap_or(Nanos::MIN),
+    };
+    let writing = Writing::new(
+        index,
+        plan.tables.clone(),
+        plan.writer.clone(),
+        plan.runtime.clone(),
+        std::mem::take(&mut restored.whole),
+    );
+    let mut activator = None;
+    worker.dataflow::<u64, _, _>(|scope| {
+        let sourced = graph::sourced(scope, |cap, wake, again| {
+            let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone());
+            activator = Some(again);
+            SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first)
+        });
+        let (changes, bar_rows) =
+            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons));
+        let mut rows = vec![sourced.rows, bar_rows];
+        let finished = if dataflow.volume == Volume::Cumulative {
+            let snapshots = changes.flat_map(|(series, bar)| match bar {
+                Emitted::Snapshot(bar) => Some((series, bar)),
+                Emitted::Finished(_) => None,
+            });
+            let (finished, bases) = volume::finish(snapshots, restored.volume);
+            rows.push(graph::base_state(bases, graph::VOLUME));
+            finished
+        } else {
+            changes.flat_map(|(series, bar)| match bar {
+                Emitted::Finished(bar) => Some((series, bar)),
+                Emitted::Snapshot(_) => None,
+            })
+        };
+        let published = (session.clone(), resumed.clone());
+        if !composites.is_empty() {
+            let scanned: Vec<Interval> = composites.keys().copied().collect();
+            let arranged = readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0)));
+            for (interval, composite) in composites {
+                let bases = restored.indicators.remove(&interval).unwrap_or_default();
+                let (readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
+                rows.push(graph::base_state(bases, graph::INDICATORS));
+                let (session, resumed) = published.clone();
+                let notices = sourced.notices.clone();
+                rows.push(graph::close(readings, notices, session, resumed, first, SinkRow::Reading));
+            }
+        }
+        let notices = sourced.notices.clone();
+        rows.push(graph::close(finished, notices, published.0, published.1, first, SinkRow::Bar));
+        rows.push(sourced.notices.flat_map(|notice| match notice {
+            crate::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
+            crate::source::Notice::Begin(..) => None,
+        }));
+        let rows = scope.concatenate(rows).probe_with(&wires.compute);
+        let parts = graph::write(rows, writing, plan.failure.clone());
+        let told = move |activator| {
+            if let Some(wake) = wake
+                && let Ok(mut wake) = wake.lock()
+            {
+                *wake = Some(activator);
+            }
+        };
+        graph::commit(parts, jobs, decided, told).probe_with(&wires.commit);
+    });
+    activator.ok_or_else(|| Error::bug("the source operator was not built"))
+}
+
+/// Reads on a thread of its own into a bounded channel; a full one is the back-pressure.
+fn read_on_a_thread(
+    reader: Option<Box<dyn feed::Reader>>,
+    wake: timely::scheduling::SyncActivator,
+    paused: Arc<Vec<AtomicBool>>,
+    failure: Arc<Failure>,
+) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
+    let (send, batches) = mpsc::sync_channel(8);
+    let Some(mut reader) = reader else { return batches };
+    let read = move || {
+        let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
+        while !failure.is_met() {
+            let sent = match reader.poll(Duration::from_millis(50), &is_paused) {
+                Ok(None) => continue,
+                Ok(Some(batch)) => send.send(Ok(batch)),
+                Err(error) => {
+                    let _ = send.send(Err(error)); // the worker is gone: nobody needs it
+                    let _ = wake.activate();
+                    return;
+                }
+            };
+            if sent.is_err() || wake.activate().is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("reader".into())
+        .spawn(read)
+        .expect("a thread can be started at the start of a run");
+    batches
+}
+
+/// What one worker takes from the restored state.
+struct Restored {
+    intake: Intake,
+    keyed: Keyed,
+    volume: HashMap<Series, DaySoFar>,
+    indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
+    /// Its entries as they were.
+    whole: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+}
+
+/// Gives each operator of a worker its share of the state: by instrument, or by the partition it reads.
+fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Result<Restored, Error> {
+    let dataflow = &plan.dataflow;
+    let mut keyed = Keyed::new(BarsSpec {
+        intervals: dataflow.bars.clone(),
+        corrections: dataflow.corrections,
+        carries: dataflow.conditions.is_some(),
+        dedupe_here: dataflow.dedupe == Dedupe::Instrument,
+    });
+    let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
+    let mut whole = BTreeMap::new();
+    let wrong = |operator: &str, error: &dyn std::fmt::Display| {
+        Error::bug(format!("the state of {operator:?} cannot be read: {error}"))
+    };
+    let mine = |instrument: &Instrument| instrument.route() % peers as u64 == index as u64;
+    for entry in &plan.resume.state {
+        let Some(value) = &entry.value else { continue };
+        let taken = match entry.operator.as_str() {
+            graph::BARS => {
+                let (instrument, key): (Instrument, StateKey) =
+                    bincode::deserialize(&entry.key).map_err(|error| wrong(graph::BARS, &error))?;
+                if mine(&instrument) {
+                    keyed.restore(instrument, key, value).map_err(|error| wrong(graph::BARS, &error))?;
+                    true
+                } else {
+                    false
+                }
+            }
+            graph::VOLUME | graph::INDICATORS => {
+                let failed = |error: bincode::Error| wrong(&entry.operator, &error);
+                let series: Series = bincode::deserialize(&entry.key).map_err(failed)?;
+                let taken = mine(&series.1);
+                if taken && entry.operator == graph::VOLUME {
+                    volume.insert(series, bincode::deserialize(value).map_err(failed)?);
+                } else if taken {
+                    let base = bincode::deserialize(value).map_err(failed)?;
+                    indicators.entry(series.0).or_default().insert(series, base);
+                }
+                taken
+            }
+            _ => intake.restore(entry).map_err(|error| wrong(&entry.operator, &error))?,
+        };
+        if taken {
+            whole.insert((entry.operator.clone(), entry.key.clone()), value.clone());
+        }
+    }
+    Ok(Restored { intake, keyed, volume, indicators, whole })
+}
+
+/// The indicators of a dataflow, by interval, in the order of the file.
+fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
+    let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
+    for usage in &dataflow.indicators {
+        let indicator = indicators::build(&usage.name, &usage.parameters)
+            .map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
+        built.entry(usage.on).or_default().push(indicator);
+    }
+    let composed = built.into_iter().map(|(interval, all)| {
+        let composite = Composite::new(all).map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
+        Ok((interval, composite))
+    });
+    composed.collect()
+}
+
+fn control_spec(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
+    let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
+        Horizon::Span(span) => Reach::Span(span),
+        Horizon::Session => Reach::Session,
+    };
+    ControlSpec {
+        workers,
+        intervals: dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect(),
+        session: Arc::new(dataflow.session.clone()),
+        retention: dataflow.retention,
+        grace: dataflow.grace,
+        epoch_every_ms: (dataflow.epoch.every / crate::time::MILLI).max(1) as u64,
+        epoch_records: dataflow.epoch.records.max(1),
+        epochs: dataflow.limits.epochs.max(1),
+        until_end: dataflow.source.until_end,
+        generation,
+        dataflow_hash: dataflow.hash(),
+        calendar_hash: dataflow.session.hash(),
+        code_version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// The wall clock, nanoseconds of UTC.
+fn wall_clock() -> Nanos {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos)
+}
+
+/// A flag that the first SIGINT or SIGTERM sets; the second one ends the process with 130.
+fn stop_flag() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let registered = signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()));
+        registered.map_err(|error| Error::bug(format!("signal {signal} cannot be handled: {error}")))?;
+    }
+    Ok(stop)
+}
+
+/// Shows progress on a thread until the returned guard is dropped.
+fn watch(
+    progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
+    meters: Arc<Meters>,
+    started: Instant,
+) -> Option<mpsc::Sender<()>> {
+    let progress = progress?;
+    let (guard, dropped) = mpsc::channel::<()>();
+    let show = move || {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = dropped.recv_timeout(Duration::from_millis(200)) {
+            progress(&meters, started.elapsed());
+        }
+        progress(&meters, started.elapsed());
+    };
+    std::thread::Builder::new().name("progress".into()).spawn(show).ok().map(|_| guard)
+}
+
+#[cfg(test)]
+mod tests {}

@@ -1,0 +1,384 @@
+//! The dataflow that every worker builds: from the source operator to the decided epoch.
+//!
+//! ```text
+//!   source ─┬─ routed ═▶ bars ─┬─ changes ─▶ (volume scan) ─▶ finished ─┬─▶ close ────────────┐
+//!           │                  │                                        └─▶ arrange ▶ scans ▶ close ─┐
+//!           ├─ notices ────────┴──────────── to bars and every close      │                   │
+//!           └─ rows ──────────────────────────────────────────────────────┴─▶ write ═▶ commit (worker 0)
+//! ```
+//!
+//! `═▶` crosses workers: records go to the owner of their instrument, parts of an epoch to worker 0. Everything else stays on
+//! its worker. What must always hold: an operator works through its times in order, and publishes on the binding alone.
+
+use crate::calendar::Session;
+use crate::engine::Failure;
+use crate::flow::bars::Routed;
+use crate::flow::bars::keyed::{Aside, Emitted, Keyed};
+use crate::flow::clean::Horizons;
+use crate::flow::close::{AtBar, Close, NetChange};
+use crate::flow::finished::Series;
+use crate::flow::scan::BaseChanges;
+use crate::lake::StateEntry;
+use crate::sink::{CommitJob, SinkRow, WorkerPart, Writing};
+use crate::source::{Notice, Said, Say, SourceLogic};
+use crate::tables::QuarantineRow;
+use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use differential_dataflow::{AsCollection, VecCollection};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::generic::operator::{Operator, source};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::{Scope, Stream};
+use timely::progress::frontier::MutableAntichain;
+use timely::scheduling::SyncActivator;
+
+/// Name of the bars' entries in the durable state.
+pub const BARS: &str = "bars";
+/// Name of the volume scan's.
+pub const VOLUME: &str = "volume";
+/// Name of the indicators'.
+pub const INDICATORS: &str = "indicators";
+
+type Vecs<D> = CapacityContainerBuilder<Vec<D>>;
+/// A stream of rows for the writer.
+pub type Rows<'scope> = Stream<'scope, u64, Vec<SinkRow>>;
+/// Changes of bars as the keyed operator knows them.
+pub type Changes<'scope> = VecCollection<'scope, u64, (Series, Emitted), isize>;
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serialize(value).expect("plain values in memory always serialise")
+}
+
+/// Whether a time is complete: nothing at or before it can come.
+fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
+    !frontier.less_equal(&time)
+}
+
+/// What is said in one activation, by time.
+#[derive(Default)]
+struct Outbox(Vec<(Capability<u64>, Vec<Said>)>);
+
+impl Say for Outbox {
+    fn say(&mut self, cap: &Capability<u64>, said: Said) {
+        match self.0.last_mut() {
+            Some((last, all)) if last.time() == cap.time() => all.push(said),
+            _ => self.0.push((cap.clone(), vec![said])),
+        }
+    }
+}
+
+/// The three streams of the source operator.
+pub struct Sourced<'scope> {
+    pub routed: Stream<'scope, u64, Vec<Routed>>,
+    pub notices: Stream<'scope, u64, Vec<Notice>>,
+    pub rows: Rows<'scope>,
+}
+
+/// The source operator. `build` makes its logic from the operator's capability and the activator that wakes it.
+pub fn sourced<'scope>(
+    scope: Scope<'scope, u64>,
+    build: impl FnOnce(Capability<u64>, SyncActivator, timely::scheduling::Activator) -> SourceLogic,
+) -> Sourced<'scope> {
+    let said = source::<u64, Vecs<Said>, _, _>(scope, "Source", move |cap, info| {
+        let wake = scope.worker().sync_activator_for(info.address.to_vec());
+        let again = scope.activator_for(info.address.clone());
+        let mut logic = Some(build(cap, wake, scope.activator_for(info.address)));
+        move |output| {
+            let Some(running) = &mut logic else { return };
+            let mut outbox = Outbox::default();
+            if running.turn(&mut outbox) {
+                again.activate();
+            }
+            for (cap, all) in outbox.0 {
+                output.session(&cap).give_iterator(all.into_iter());
+            }
+            if running.is_done() {
+                logic = None;
+            }
+        }
+    });
+    let (routed, rest) = said.ok_err(|said| match said {
+        Said::Routed(routed) => Ok(routed),
+        said => Err(said),
+    });
+    let rest: Stream<'scope, u64, Vec<Said>> = rest;
+    let (notices, rows) = rest.ok_err(|said| match said {
+        Said::Notice(notice) => Ok(notice),
+        Said::Row(row) => Err(row),
+        Said::Routed(_) => unreachable!("routed records went the other way"),
+    });
+    Sourced { routed, notices, rows }
+}
+
+/// Work that waits for its time, in order of times.
+struct Waiting<D>(BTreeMap<u64, (Capability<u64>, Vec<D>)>);
+
+impl<D> Waiting<D> {
+    fn new() -> Waiting<D> {
+        Waiting(BTreeMap::new())
+    }
+
+    fn push(&mut self, time: u64, cap: impl FnOnce() -> Option<Capability<u64>>, all: &mut Vec<D>) {
+        match self.0.entry(time) {
+            std::collections::btree_map::Entry::Occupied(mut waiting) => waiting.get_mut().1.append(all),
+            std::collections::btree_map::Entry::Vacant(place) => {
+                if let Some(cap) = cap() {
+                    place.insert((cap, std::mem::take(all)));
+                }
+            }
+        }
+    }
+}
+
+/// The bars operator: owner of its instruments' live bars. Gives changes of bars (retirements under an epoch's last step)
+/// and rows for the writer.
+pub fn bars<'scope>(
+    routed: Stream<'scope, u64, Vec<Routed>>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    mut keyed: Keyed,
+    restored: (Epoch, Horizons),
+) -> (Changes<'scope>, Rows<'scope>) {
+    enum Out {
+        Change((Series, Emitted), u64, isize),
+        Row(SinkRow),
+    }
+    impl Clone for Out {
+        fn clone(&self) -> Out {
+            match self {
+                Out::Change(change, time, diff) => Out::Change(change.clone(), *time, *diff),
+                Out::Row(row) => Out::Row(row.clone()),
+            }
+        }
+    }
+    enum Work {
+        Routed(Vec<Routed>),
+        Notices(Vec<Notice>),
+    }
+    let route = Exchange::new(|routed: &Routed| routed.instrument().route());
+    let out = routed.binary_frontier::<_, Vecs<Out>, _, _, _, _>(notices, route, Pipeline, "Bars", move |cap, _| {
+        let (first, horizons) = restored;
+        let mut start = Some(cap.delayed(&stamp(first, 0)));
+        drop(cap);
+        let mut waiting: Waiting<Work> = Waiting::new();
+        move |(input, input_frontier), (notices, notices_frontier), output| {
+            if let Some(cap) = start.take() {
+                let mut changes = Vec::new();
+                keyed.restored(horizons.clone(), &mut changes);
+                let time = *cap.time();
+                let all = changes.into_iter().map(|(series, bar, diff)| Out::Change((series, bar), time, diff));
+                output.session(&cap).give_iterator(all);
+            }
+            notices.for_each(|cap, data| {
+                if let Some(time) = cap.least().copied() {
+                    waiting.push(time, || cap.retain_least(0), &mut vec![Work::Notices(std::mem::take(data))]);
+                }
+            });
+            input.for_each(|cap, data| {
+                if let Some(time) = cap.least().copied() {
+                    waiting.push(time, || cap.retain_least(0), &mut vec![Work::Routed(std::mem::take(data))]);
+                }
+            });
+            while let Some(entry) = waiting.0.first_entry() {
+                let time = *entry.key();
+                if !(complete(input_frontier, time) && complete(notices_frontier, time)) {
+                    break;
+                }
+                let (cap, mut all) = entry.remove();
+                let mut session = output.session(&cap);
+                let mut aside = Aside::default();
+                let mut changes = Vec::new();
+                let mut ends = None;
+                // what an epoch begins with comes before its records
+                all.sort_by_key(|work| matches!(work, Work::Routed(_)));
+                for work in all {
+                    match work {
+                        Work::Notices(notices) => {
+                            for notice in notices {
+                                match notice {
+                                    Notice::Begin(_, horizons) => keyed.begin(horizons),
+                                    Notice::Bind(binding) => ends = Some(binding),
+                                }
+                            }
+                        }
+                        Work::Routed(all) => all.into_iter().for_each(|routed| keyed.apply(routed, &mut aside)),
+                    }
+                }
+                keyed.changes(&mut changes);
+                if let Some(binding) = ends {
+                    debug_assert_eq!(step_of(time), LAST_STEP);
+                    for (instrument, key, value) in keyed.retire(binding.epoch, &mut changes, &mut aside) {
+                        let key = encode(&(instrument, key));
+                        session.give(Out::Row(SinkRow::State(StateEntry { operator: BARS.into(), key, value })));
+                    }
+                }
+                for (series, bar, diff) in changes {
+                    session.give(Out::Change((series, bar), time, diff));
+                }
+                for refused in aside.refused {
+                    session.give(Out::Row(SinkRow::Quarantine(QuarantineRow {
+                        partition: refused.place.partition,
+                        offset: refused.place.offset,
+                        received_at: refused.place.received_at,
+                        reason: refused.reason,
+                        detail: refused.detail,
+                        payload: refused.place.payload,
+                    })));
+                }
+                for (partition, counts) in aside.counts {
+                    session.give(Out::Row(SinkRow::Counts(partition, counts)));
+                }
+            }
+        }
+    });
+    let (changes, rows) = out.ok_err(|out| match out {
+        Out::Change(change, time, diff) => Ok((change, time, diff)),
+        Out::Row(row) => Err(row),
+    });
+    let changes: Stream<'scope, u64, Vec<((Series, Emitted), u64, isize)>> = changes;
+    (changes.as_collection(), rows)
+}
+
+/// Changes of a scan's bases as durable state under `operator`.
+pub fn base_state<'scope, A: Serialize + Clone + 'static>(
+    bases: BaseChanges<'scope, Series, A>,
+    operator: &'static str,
+) -> Rows<'scope> {
+    bases.map(move |(series, base)| {
+        let value = base.as_ref().map(encode);
+        SinkRow::State(StateEntry { operator: operator.into(), key: encode(&series), value })
+    })
+}
+
+/// The close operator: holds rows back until their bar is published, and gives one net change per key and epoch.
+pub fn close<'scope, R: AtBar + Serialize>(
+    changes: VecCollection<'scope, u64, (Series, R), isize>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    session: Arc<Session>,
+    published: Binding,
+    first: Epoch,
+    row: fn(NetChange<R>) -> SinkRow,
+) -> Rows<'scope> {
+    changes.inner.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, Pipeline, Pipeline, "Close", move |_, _| {
+        let mut closing = Close::new(session, published);
+        let mut bindings: BTreeMap<u64, (Capability<u64>, Arc<Binding>)> = BTreeMap::new();
+        let restoring = stamp(first, 0);
+        move |(input, input_frontier), (notices, notices_frontier), output| {
+            input.for_each(|_, data| {
+                for ((series, row), time, diff) in data.drain(..) {
+                    if time <= restoring {
+                        closing.restore(series, row);
+                    } else if step_of(time) != LAST_STEP {
+                        // under an epoch's last step only retirements come, which publish nothing
+                        closing.change(epoch_of(time), series, row, diff);
+                    }
+                }
+            });
+            notices.for_each(|cap, data| {
+                for notice in data.drain(..) {
+                    if let (Notice::Bind(binding), Some(cap)) = (notice, cap.retain_least(0)) {
+                        bindings.insert(*cap.time(), (cap, binding));
+                    }
+                }
+            });
+            while let Some(entry) = bindings.first_entry() {
+                if !(complete(input_frontier, *entry.key()) && complete(notices_frontier, *entry.key())) {
+                    break;
+                }
+                let (cap, binding) = entry.remove();
+                output.session(&cap).give_iterator(closing.close(&binding).into_iter().map(row));
+            }
+        }
+    })
+}
+
+/// The write operator: gives this worker's part of each epoch to worker 0 when its files are there.
+pub fn write<'scope>(
+    rows: Rows<'scope>,
+    mut writing: Writing,
+    failure: Arc<Failure>,
+) -> Stream<'scope, u64, Vec<WorkerPart>> {
+    let scope = rows.scope();
+    rows.unary_frontier::<Vecs<WorkerPart>, _, _, _>(Pipeline, "Write", move |_, info| {
+        let wake = scope.worker().sync_activator_for(info.address.to_vec());
+        let wake = Arc::new(std::sync::Mutex::new(wake));
+        let mut open: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();
+        let mut writes: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();
+        move |(input, frontier), output| {
+            input.for_each(|cap, data| {
+                let Some(time) = cap.least().copied() else { return };
+                let epoch = epoch_of(time);
+                open.entry(epoch).or_insert_with(|| cap.delayed(&stamp(epoch, LAST_STEP), 0));
+                for row in data.drain(..) {
+                    writing.push(epoch, row);
+                }
+            });
+            while let Some(entry) = open.first_entry() {
+                if !complete(frontier, stamp(*entry.key(), LAST_STEP)) {
+                    break;
+                }
+                let (epoch, cap) = entry.remove_entry();
+                writes.insert(epoch, cap);
+                let wake = wake.clone();
+                writing.write(epoch, move || {
+                    if let Ok(wake) = wake.lock() {
+                        // a worker that is gone needs no waking
+                        let _ = wake.activate();
+                    }
+                });
+            }
+            while let Some((epoch, written)) = writing.written() {
+                let Some(cap) = writes.remove(&epoch) else { continue };
+                match written {
+                    Ok(part) => output.session(&cap).give(part),
+                    Err(error) => failure.set(error),
+                }
+            }
+        }
+    })
+}
+
+/// The commit operator: worker 0 gives complete epochs to the commit task, in order, and keeps each epoch's capability
+/// until it is decided. The stream it returns carries nothing: its frontier says what is decided.
+pub fn commit<'scope>(
+    parts: Stream<'scope, u64, Vec<WorkerPart>>,
+    jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
+    decided: std::sync::mpsc::Receiver<Epoch>,
+    activator: impl FnOnce(SyncActivator),
+) -> Stream<'scope, u64, Vec<()>> {
+    let scope = parts.scope();
+    parts.unary_frontier::<Vecs<()>, _, _, _>(Exchange::new(|_: &WorkerPart| 0), "Commit", move |_, info| {
+        activator(scope.worker().sync_activator_for(info.address.to_vec()));
+        let mut jobs = jobs;
+        let mut open: BTreeMap<Epoch, (Capability<u64>, Vec<WorkerPart>)> = BTreeMap::new();
+        let mut undecided: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();
+        move |(input, frontier), _output| {
+            input.for_each(|cap, data| {
+                let Some(cap) = cap.retain_least(0) else { return };
+                let epoch = epoch_of(*cap.time());
+                open.entry(epoch).or_insert_with(|| (cap, Vec::new())).1.append(data);
+            });
+            while let Some(entry) = open.first_entry() {
+                if !complete(frontier, stamp(*entry.key(), LAST_STEP)) {
+                    break;
+                }
+                let (epoch, (cap, parts)) = entry.remove_entry();
+                if let Some(jobs) = &jobs {
+                    undecided.insert(epoch, cap);
+                    // the task ends early only after it has set the failure that ends this worker, too
+                    let _ = jobs.send(CommitJob { epoch, parts });
+                }
+            }
+            while let Ok(epoch) = decided.try_recv() {
+                undecided.remove(&epoch);
+            }
+            if frontier.is_empty() && open.is_empty() {
+                jobs = None; // no more epochs: the commit task may end
+            }
+        }
+    })
+}

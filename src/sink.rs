@@ -1,0 +1,295 @@
+//! From rows to a decided epoch: what each worker writes, and what worker 0 commits.
+//!
+//! ```text
+//!   every worker                                              worker 0
+//!   rows ─▶ [write]  buffers until its epoch is complete ═▶ [commit]  all parts of an epoch are there
+//!              │ I/O task: Parquet, state files                │ commit task: decide, apply
+//!              ▼ the capability is kept meanwhile               ▼ the capability is kept until decided
+//! ```
+//!
+//! Why tasks: blocking I/O in an operator stalls the whole worker. What must always hold: a part is sent under the epoch's
+//! last step, so worker 0's frontier passing it proves that every worker has written its part.
+
+use crate::control::Report;
+use crate::dataflow::Dataflow;
+use crate::engine::Failure;
+use crate::flow::close::NetChange;
+use crate::flow::finished::{FinishedBar, Reading};
+use crate::intake::Archived;
+use crate::lake::table::{Change, TableSpec};
+use crate::lake::{EpochPart, Lake, LakeWriter, RowBuffer, StateEntry, StateRows, TableRows};
+use crate::tables::{self, QuarantineRow};
+use crate::time::{Binding, Conservation, Epoch, Interval};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What reaches a worker's writer.
+#[derive(Clone, Debug)]
+pub enum SinkRow {
+    Bar(NetChange<FinishedBar>),
+    Reading(NetChange<Reading>),
+    Ticks(Arc<Archived>),
+    Quarantine(QuarantineRow),
+    State(StateEntry),
+    Counts(Arc<str>, Conservation),
+    Bind(Arc<Binding>),
+}
+
+/// One worker's share of an epoch, written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WorkerPart {
+    pub part: EpochPart,
+    pub counts: BTreeMap<String, Conservation>,
+    pub binding: Binding,
+}
+
+/// The tables of a dataflow, by what fills them.
+#[derive(Clone)]
+pub struct Tables {
+    pub bars: BTreeMap<Interval, Arc<TableSpec>>,
+    pub readings: BTreeMap<Interval, Arc<TableSpec>>,
+    pub ticks: Option<Arc<TableSpec>>,
+    pub quarantine: Arc<TableSpec>,
+    phases: Arc<[String]>,
+    source: Arc<str>,
+}
+
+impl Tables {
+    /// The tables of a dataflow; `outputs`: indicator outputs by interval.
+    pub fn new(dataflow: &Dataflow, outputs: &BTreeMap<Interval, Vec<String>>) -> Tables {
+        let phases = (0..dataflow.session.phase_count()).map(|phase| dataflow.session.phase_name(phase).to_owned());
+        Tables {
+            bars: dataflow.bars.iter().map(|interval| (*interval, Arc::new(tables::bars(*interval)))).collect(),
+            readings: outputs
+                .iter()
+                .map(|(interval, outputs)| (*interval, Arc::new(tables::indicators(*interval, outputs))))
+                .collect(),
+            ticks: dataflow.ticks.then(|| Arc::new(tables::ticks())),
+            quarantine: Arc::new(tables::quarantine()),
+            phases: phases.collect(),
+            source: dataflow.source.uses.as_str().into(),
+        }
+    }
+
+    /// Every definition, for opening the lake.
+    pub fn specs(&self) -> Vec<TableSpec> {
+        let all = self.bars.values().chain(self.readings.values()).chain(&self.ticks).chain([&self.quarantine]);
+        all.map(|spec| TableSpec::clone(spec)).collect()
+    }
+}
+
+/// One worker's buffers of one epoch.
+#[derive(Default)]
+struct Buffers {
+    tables: HashMap<String, TableRows>,
+    state: Vec<StateEntry>,
+    counts: BTreeMap<String, Conservation>,
+    binding: Option<Arc<Binding>>,
+}
+
+/// The writer of one worker.
+pub struct Writing {
+    worker: usize,
+    tables: Tables,
+    lake: LakeWriter,
+    runtime: tokio::runtime::Handle,
+    epochs: BTreeMap<Epoch, Buffers>,
+    /// The state that this worker restored: the first epoch writes it whole again, so that a restart compacts the log.
+    restored: Option<BTreeMap<(String, Vec<u8>), Vec<u8>>>,
+    parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
+    done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
+}
+
+impl Writing {
+    pub fn new(
+        worker: usize,
+        tables: Tables,
+        lake: LakeWriter,
+        runtime: tokio::runtime::Handle,
+        restored: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+    ) -> Writing {
+        let (done, parts) = std::sync::mpsc::channel();
+        let epochs = BTreeMap::new();
+        Writing { worker, tables, lake, runtime, epochs, restored: Some(restored), parts, done }
+    }
+
+    /// Takes a row of an epoch.
+    pub fn push(&mut self, epoch: Epoch, row: SinkRow) {
+        let buffers = self.epochs.entry(epoch).or_default();
+        let tables = &self.tables;
+        let phase = |phase: u8| tables.phases.get(usize::from(phase)).map_or("", String::as_str);
+        match row {
+            SinkRow::Bar(NetChange { series, old, new }) => {
+                let Some(spec) = tables.bars.get(&series.0) else { return };
+                let row = |bar: &FinishedBar| tables::bar_row(&series, bar, phase(bar.phase), epoch);
+                buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
+            }
+            SinkRow::Reading(NetChange { series, old, new }) => {
+                let Some(spec) = tables.readings.get(&series.0) else { return };
+                let row = |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), epoch);
+                buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
+            }
+            SinkRow::Ticks(archived) => {
+                let Some(spec) = &tables.ticks else { return };
+                let inserts = &mut buffers.rows(spec).inserts;
+                let (topic, partition) = archived.partition.rsplit_once('/').unwrap_or((&archived.partition, "0"));
+                let place = (topic, partition.parse().unwrap_or(0));
+                for (tick, instrument, trading_date) in &archived.ticks {
+                    inserts.push(&tables::tick_row(tick, instrument, *trading_date, place, epoch));
+                }
+            }
+            SinkRow::Quarantine(row) => {
+                let cells = tables::quarantine_row(&row, &tables.source, epoch);
+                buffers.rows(&tables.quarantine).inserts.push(&cells);
+            }
+            SinkRow::State(entry) => buffers.state.push(entry),
+            SinkRow::Counts(partition, counts) => {
+                buffers.counts.entry(partition.to_string()).or_default().add(&counts);
+            }
+            SinkRow::Bind(binding) => buffers.binding = Some(binding),
+        }
+    }
+
+    /// The epoch is complete: an I/O task writes it and calls `wake` when [`Writing::written`] has it.
+    pub fn write(&mut self, epoch: Epoch, wake: impl FnOnce() + Send + 'static) {
+        let Some(buffers) = self.epochs.remove(&epoch) else { return };
+        let Some(binding) = buffers.binding else { return };
+        let mut entries = buffers.state;
+        let full = match self.restored.take() {
+            None => false,
+            Some(mut whole) => {
+                for entry in entries.drain(..) {
+                    match entry.value {
+                        Some(value) => whole.insert((entry.operator, entry.key), value),
+                        None => whole.remove(&(entry.operator, entry.key)),
+                    };
+                }
+                let whole = whole.into_iter();
+                entries =
+                    whole.map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) }).collect();
+                true
+            }
+        };
+        let (lake, worker, done) = (self.lake.clone(), self.worker, self.done.clone());
+        let tables: Vec<TableRows> = buffers.tables.into_values().collect();
+        let counts = buffers.counts;
+        self.runtime.spawn(async move {
+            let written = lake.write_part(epoch, worker, tables, StateRows { entries, full }).await;
+            let written = written.map(|part| WorkerPart { part, counts, binding: Binding::clone(&binding) });
+            // the receiver is gone only when the worker ends anyway
+            let _ = done.send((epoch, written.map_err(Into::into)));
+            wake();
+        });
+    }
+
+    /// Parts written since the last call.
+    pub fn written(&mut self) -> Option<(Epoch, Result<WorkerPart, crate::error::Error>)> {
+        self.parts.try_recv().ok()
+    }
+}
+
+impl Buffers {
+    fn rows(&mut self, spec: &Arc<TableSpec>) -> &mut TableRows {
+        if !self.tables.contains_key(&spec.name) {
+            let rows = TableRows { spec: spec.clone(), inserts: RowBuffer::new(spec.clone()), changes: Vec::new() };
+            self.tables.insert(spec.name.clone(), rows);
+        }
+        self.tables.get_mut(&spec.name).expect("it was put there if it was not")
+    }
+
+    fn change(
+        &mut self,
+        spec: &Arc<TableSpec>,
+        old: Option<Vec<crate::lake::table::Cell<'_>>>,
+        new: Option<Vec<crate::lake::table::Cell<'_>>>,
+    ) {
+        let rows = self.rows(spec);
+        match (old, new) {
+            (None, Some(new)) => rows.inserts.push(&new),
+            (None, None) => {}
+            (old, new) => rows
+                .changes
+                .push(Change { old: old.as_deref().map(tables::owned), new: new.as_deref().map(tables::owned) }),
+        }
+    }
+}
+
+/// What the commit task is given.
+pub struct CommitJob {
+    pub epoch: Epoch,
+    pub parts: Vec<WorkerPart>,
+}
+
+/// Figures of a run, for progress and the report at its end.
+#[derive(Debug, Default)]
+pub struct Meters {
+    pub records: Arc<AtomicU64>,
+    pub epochs: AtomicU64,
+    pub accepted: AtomicU64,
+    pub duplicates: AtomicU64,
+    pub rejected: AtomicU64,
+    pub pending: std::sync::atomic::AtomicI64,
+    pub rows: AtomicU64,
+    pub corrections: AtomicU64,
+}
+
+/// The commit task: decides one epoch after the other and applies it; ends when the sender is gone. `decided` is called
+/// after each decision, before the tables are brought to it.
+pub async fn commit(
+    mut lake: Lake,
+    mut jobs: tokio::sync::mpsc::UnboundedReceiver<CommitJob>,
+    meters: Arc<Meters>,
+    failure: Arc<Failure>,
+    decided: impl Fn(Report),
+) {
+    while let Some(job) = jobs.recv().await {
+        if let Err(error) = commit_one(&mut lake, job, &meters, &decided).await {
+            failure.set(error);
+            return;
+        }
+    }
+}
+
+async fn commit_one(
+    lake: &mut Lake,
+    job: CommitJob,
+    meters: &Meters,
+    decided: &impl Fn(Report),
+) -> Result<(), crate::error::Error> {
+    let Some(binding) = job.parts.first().map(|part| part.binding.clone()) else {
+        return Err(crate::error::Error::bug(format!("epoch {} has no part", job.epoch)));
+    };
+    if let Some(other) = job.parts.iter().find(|part| part.binding != binding) {
+        let worker = other.part.worker;
+        return Err(crate::error::Error::bug(format!("worker {worker} has another binding of epoch {}", job.epoch)));
+    }
+    let mut counts: BTreeMap<String, Conservation> = BTreeMap::new();
+    let mut parts = Vec::new();
+    for part in job.parts {
+        for (partition, of_worker) in part.counts {
+            counts.entry(partition).or_default().add(&of_worker);
+        }
+        parts.push(part.part);
+    }
+    parts.sort_by_key(|part| part.worker);
+    let rows: u64 = parts.iter().flat_map(|part| &part.tables).map(|table| table.rows_added).sum();
+    let corrections: usize = parts.iter().flat_map(|part| &part.tables).map(|table| table.changes.len()).sum();
+    let all = counts.values().fold(Conservation::default(), |mut sum, counts| {
+        sum.add(counts);
+        sum
+    });
+    let epoch = lake.decide(binding, counts, parts).await?;
+    meters.epochs.fetch_add(1, Ordering::Relaxed);
+    meters.accepted.fetch_add(all.accepted.max(0) as u64, Ordering::Relaxed);
+    meters.duplicates.fetch_add(all.duplicates.max(0) as u64, Ordering::Relaxed);
+    meters.rejected.fetch_add(all.rejected.max(0) as u64, Ordering::Relaxed);
+    meters.pending.fetch_add(all.pending, Ordering::Relaxed);
+    meters.rows.fetch_add(rows, Ordering::Relaxed);
+    meters.corrections.fetch_add(corrections as u64, Ordering::Relaxed);
+    decided(Report::Decided { epoch });
+    lake.apply().await?;
+    tracing::info!(epoch, rows, corrections, "epoch committed");
+    Ok(())
+}

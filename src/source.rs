@@ -1,0 +1,337 @@
+//! The source operator: stamps what the reader thread brings with steps and epochs, and ends epochs when told to.
+//!
+//! ```text
+//!   reader thread ──bounded──▶ [source operator] ─▶ Routed   (sums and single records, exchanged by instrument)
+//!                  Decision ──▶   (this worker)   ─▶ Notice   (an epoch begins; an epoch is bound)
+//!                  Report   ◀──                   ─▶ SinkRow  (archive, quarantine, state, balances)
+//! ```
+//!
+//! Why the capability of an epoch's last step is kept until its binding is there: everything downstream acts on the binding
+//! record alone, so it has to travel under a time of its epoch while reading goes on into the next. What must always hold: a
+//! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
+
+use crate::control::{Decision, Report};
+use crate::feed::{Batch, FeedError};
+use crate::flow::bars::Routed;
+use crate::flow::clean::Horizons;
+use crate::intake::{Intake, Taken};
+use crate::sink::SinkRow;
+use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::operators::Capability;
+
+/// What downstream operators act on.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    Begin(Epoch, Horizons),
+    Bind(Arc<Binding>),
+}
+
+/// What the source says, one kind per downstream.
+#[derive(Clone, Debug)]
+pub enum Said {
+    Routed(Routed),
+    Notice(Notice),
+    Row(SinkRow),
+}
+
+/// Limits on what is under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Credit {
+    pub steps: u64,
+    /// This worker's share of the undecided bytes.
+    pub bytes: usize,
+}
+
+/// What worker and main loop share with the source operator.
+#[derive(Clone)]
+pub struct Wires {
+    pub decisions: Rc<RefCell<VecDeque<Decision>>>,
+    pub reports: Rc<RefCell<Vec<Report>>>,
+    /// What has passed the writers' buffers.
+    pub compute: ProbeHandle<u64>,
+    /// What is decided.
+    pub commit: ProbeHandle<u64>,
+    pub failure: Arc<crate::engine::Failure>,
+    pub records: Arc<AtomicU64>,
+}
+
+/// The source operator's state on one worker.
+pub struct SourceLogic {
+    worker: usize,
+    intake: Intake,
+    batches: Receiver<Result<Batch, FeedError>>,
+    paused: Arc<Vec<AtomicBool>>,
+    wires: Wires,
+    credit: Credit,
+    step_every: Duration,
+    max_skew: i64,
+    cap: Option<Capability<u64>>,
+    epoch: Epoch,
+    step: u64,
+    step_since: Instant,
+    begun: bool,
+    grants: BTreeMap<Epoch, Horizons>,
+    ended: BTreeMap<Epoch, Capability<u64>>,
+    /// Bytes of epochs that are not decided.
+    bytes: BTreeMap<Epoch, usize>,
+    asked: Option<Epoch>,
+    told_at: Option<Instant>,
+    told: (u64, Vec<crate::control::Progress>),
+    disconnected: bool,
+}
+
+/// Batches taken in one activation at most, so that other operators get their turn.
+const BATCHES_A_TURN: usize = 8;
+/// Reports of progress are at least this far apart.
+const REPORT_EVERY: Duration = Duration::from_millis(20);
+/// Restored rows travel under step 0 of the first epoch, records from here on.
+pub const FIRST_STEP: u64 = 1;
+
+/// A place to put what is said; a step's session.
+pub trait Say {
+    fn say(&mut self, cap: &Capability<u64>, said: Said);
+}
+
+impl SourceLogic {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        worker: usize,
+        intake: Intake,
+        batches: Receiver<Result<Batch, FeedError>>,
+        paused: Arc<Vec<AtomicBool>>,
+        wires: Wires,
+        credit: Credit,
+        (step_every, max_skew): (Duration, i64),
+        mut cap: Capability<u64>,
+        first: Epoch,
+    ) -> SourceLogic {
+        cap.downgrade(&stamp(first, FIRST_STEP));
+        SourceLogic {
+            worker,
+            intake,
+            batches,
+            paused,
+            wires,
+            credit,
+            step_every,
+            max_skew,
+            cap: Some(cap),
+            epoch: first,
+            step: FIRST_STEP,
+            step_since: Instant::now(),
+            begun: false,
+            grants: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            bytes: BTreeMap::new(),
+            asked: None,
+            told_at: None,
+            told: (0, Vec::new()),
+            disconnected: false,
+        }
+    }
+
+    /// One activation. True: there is more to do at once.
+    pub fn turn(&mut self, out: &mut impl Say) -> bool {
+        let now = Instant::now();
+        let decisions = std::mem::take(&mut *self.wires.decisions.borrow_mut());
+        for decision in decisions {
+            self.decide(decision, out);
+        }
+        let mut more = false;
+        if self.cap.is_some() && self.grants.contains_key(&self.epoch) {
+            self.begin(out);
+            self.advance(now, out);
+            more = self.read(now, out);
+        }
+        self.report(now);
+        more
+    }
+
+    fn decide(&mut self, decision: Decision, out: &mut impl Say) {
+        match decision {
+            Decision::Grant { epoch, horizons, retained_from } => {
+                self.grants.insert(epoch, Horizons { intervals: horizons, retained_from });
+            }
+            Decision::Slowest(slowest) => {
+                let limit = slowest.map(|at| at.saturating_add(self.max_skew));
+                for (index, ahead) in self.intake.ahead_of(limit) {
+                    self.paused[index].store(ahead, Ordering::Relaxed);
+                }
+            }
+            Decision::Cut { epoch, flush, last } => {
+                debug_assert_eq!(epoch, self.epoch, "epochs end in order");
+                self.end_epoch(flush, last, out);
+            }
+            Decision::Bind(binding) => {
+                let epoch = binding.epoch;
+                if let Some(cap) = self.ended.remove(&epoch) {
+                    out.say(&cap, Said::Notice(Notice::Bind(Arc::new(binding))));
+                }
+                self.grants = self.grants.split_off(&epoch);
+            }
+        }
+    }
+
+    fn begin(&mut self, out: &mut impl Say) {
+        if !self.begun
+            && let (Some(cap), Some(horizons)) = (&self.cap, self.grants.get(&self.epoch))
+        {
+            self.begun = true;
+            self.intake.begin_epoch(horizons.clone());
+            out.say(cap, Said::Notice(Notice::Begin(self.epoch, horizons.clone())));
+        }
+    }
+
+    /// The next step, when its time has come and the steps before it are not too many.
+    fn advance(&mut self, now: Instant, out: &mut impl Say) {
+        if now < self.step_since + self.step_every || self.step + 1 >= LAST_STEP {
+            return;
+        }
+        self.end_step(out);
+        if self.steps_in_flight() < self.credit.steps
+            && let Some(cap) = &mut self.cap
+        {
+            self.step += 1;
+            self.step_since = now;
+            cap.downgrade(&stamp(self.epoch, self.step));
+        }
+    }
+
+    fn end_step(&mut self, out: &mut impl Say) {
+        let Some(cap) = self.cap.as_ref() else { return };
+        for routed in self.intake.end_step() {
+            out.say(cap, Said::Routed(routed));
+        }
+    }
+
+    fn steps_in_flight(&self) -> u64 {
+        let oldest = self.wires.compute.with_frontier(|frontier| frontier.first().copied());
+        match oldest {
+            None => 0,
+            Some(at) if epoch_of(at) == self.epoch => self.step.saturating_sub(step_of(at).max(FIRST_STEP)),
+            Some(at) if epoch_of(at) < self.epoch => self.step + 1 - FIRST_STEP,
+            Some(_) => 0,
+        }
+    }
+
+    fn bytes_in_flight(&mut self) -> usize {
+        let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
+        let undecided = oldest.map_or(Epoch::MAX, epoch_of);
+        self.bytes = self.bytes.split_off(&undecided);
+        self.bytes.values().sum()
+    }
+
+    /// Takes batches while there is credit. True: there are more.
+    fn read(&mut self, now: Instant, out: &mut impl Say) -> bool {
+        if self.steps_in_flight() >= self.credit.steps {
+            return false;
+        }
+        for _ in 0..BATCHES_A_TURN {
+            if self.bytes_in_flight() >= self.credit.bytes {
+                let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
+                if mine > 0 && self.asked != Some(self.epoch) {
+                    self.asked = Some(self.epoch);
+                    self.wires.reports.borrow_mut().push(Report::OutOfCredit { epoch: self.epoch });
+                }
+                return false;
+            }
+            match self.batches.try_recv() {
+                Ok(Ok(batch)) => {
+                    self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
+                    let sums = self.intake.open_sums();
+                    let taken = self.intake.take(batch, now);
+                    // a sum takes about 300 bytes on its way
+                    let sums = (self.intake.open_sums() - sums) * 300;
+                    *self.bytes.entry(self.epoch).or_default() += taken.bytes + sums;
+                    self.say(taken, out);
+                }
+                Ok(Err(error)) => {
+                    self.wires.failure.set(error.into());
+                    return false;
+                }
+                Err(TryRecvError::Empty) => {
+                    self.intake.drained(now);
+                    return false;
+                }
+                Err(TryRecvError::Disconnected) => {
+                    self.disconnected = true;
+                    self.intake.drained(now);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn say(&self, taken: Taken, out: &mut impl Say) {
+        let Some(cap) = &self.cap else { return };
+        for routed in taken.routed {
+            out.say(cap, Said::Routed(routed));
+        }
+        for row in taken.quarantine {
+            out.say(cap, Said::Row(SinkRow::Quarantine(row)));
+        }
+        if let Some(archived) = taken.archived.filter(|archived| !archived.ticks.is_empty()) {
+            out.say(cap, Said::Row(SinkRow::Ticks(Arc::new(archived))));
+        }
+    }
+
+    fn end_epoch(&mut self, flush: bool, last: bool, out: &mut impl Say) {
+        self.begin(out);
+        if flush {
+            let taken = self.intake.flush();
+            self.say(taken, out);
+        }
+        self.end_step(out);
+        let Some(mut cap) = self.cap.take() else { return };
+        let ended = self.intake.end_epoch(self.epoch);
+        for (partition, counts) in ended.counts {
+            out.say(&cap, Said::Row(SinkRow::Counts(partition, counts)));
+        }
+        for entry in ended.state {
+            out.say(&cap, Said::Row(SinkRow::State(entry)));
+        }
+        self.wires.reports.borrow_mut().push(Report::Ended {
+            worker: self.worker,
+            epoch: self.epoch,
+            places: ended.places,
+            partitions: self.intake.progress(),
+        });
+        self.ended.insert(self.epoch, cap.delayed(&stamp(self.epoch, LAST_STEP)));
+        self.epoch += 1;
+        self.step = FIRST_STEP;
+        self.step_since = Instant::now();
+        self.begun = false;
+        if !last {
+            cap.downgrade(&stamp(self.epoch, FIRST_STEP));
+            self.cap = Some(cap);
+        }
+    }
+
+    fn report(&mut self, now: Instant) {
+        if self.cap.is_none() || self.told_at.is_some_and(|at| now < at + REPORT_EVERY) {
+            return;
+        }
+        let progress = (self.intake.records(), self.intake.progress());
+        if self.told_at.is_none() || progress != self.told {
+            self.told_at = Some(now);
+            self.told = progress.clone();
+            let (records, partitions) = progress;
+            let report = Report::Progress { worker: self.worker, epoch: self.epoch, records, partitions };
+            self.wires.reports.borrow_mut().push(report);
+        }
+    }
+
+    /// Nothing more will be read and every binding has been passed on.
+    pub fn is_done(&self) -> bool {
+        self.cap.is_none() && self.ended.is_empty()
+    }
+}
