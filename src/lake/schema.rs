@@ -99,8 +99,11 @@ pub fn creation(spec: &TableSpec, location: String) -> Result<TableCreation, Lak
         null_order: NullOrder::First,
     });
     let schema = iceberg_schema(spec)?;
-    let sort_order = SortOrder::builder().with_order_id(1).with_fields(sort.collect::<Vec<_>>()).build(&schema)?;
-    let sort_order = if spec.sort.is_empty() { SortOrder::unsorted_order() } else { sort_order };
+    // order 0 is the unsorted one by definition
+    let sort_order = match spec.sort.is_empty() {
+        true => SortOrder::unsorted_order(),
+        false => SortOrder::builder().with_order_id(1).with_fields(sort.collect::<Vec<_>>()).build(&schema)?,
+    };
     let properties = [
         (APPLIED_EPOCH, APPLIED_NONE.to_owned()),
         ("write.metadata.previous-versions-max", METADATA_VERSIONS_KEPT.to_string()),
