@@ -44,6 +44,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a dataflow into a lake
+    Run(run::RunArgs),
     /// Look at dataflow files without running them
     Check(check::CheckArgs),
     /// Ask a lake with SQL, all tables at one epoch
@@ -59,6 +61,7 @@ pub enum Command {
 pub fn run(cli: Cli) -> Result<(), Error> {
     let global = cli.global;
     match cli.command {
+        Command::Run(args) => run::run(&args, &global),
         Command::Check(args) => check::check(&args, &global),
         Command::Query(args) => read::query(args, &global),
         Command::Epochs(command) => read::epochs(&command, &global),

@@ -2,12 +2,17 @@
 
 use super::{Global, aligned, print};
 use crate::dataflow::{Dataflow, Override};
-use crate::document::{Place, Value};
+use crate::document::Place;
+use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
 use crate::settings::{self, Origin, Sourced};
 use clap::Args;
+use crate::sink::Meters;
+use indicatif::ProgressBar;
 use serde_json::json;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -37,6 +42,9 @@ pub struct RunArgs {
     /// Worker threads [default: 1, or TICKTIDE_WORKERS]
     #[arg(short, long, value_name = "N")]
     pub workers: Option<String>,
+    /// Serialise even what crosses threads of one process, as it would be between processes
+    #[arg(short = 'z', long)]
+    pub zerocopy: bool,
     /// Processes
     #[arg(short = 'n', long, value_name = "N")]
     pub processes: Option<usize>,
@@ -147,12 +155,62 @@ pub fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     print(&aligned(&rows))
 }
 
-/// Settings of the demonstration, over whatever the dataflow says.
-pub fn demo_overrides() -> Vec<Override> {
-    let place = Place::Flag("demo");
-    vec![
-        Override::text(place.clone(), "source.use", "synthetic"),
-        Override::text(place.clone(), "source.until", "end"),
-        Override::new(place, "source.corrections", Value::Bool(true)),
-    ]
+/// Runs what the flags describe until its end, a signal or a failure.
+pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
+    let prepared = prepare(args, global)?;
+    if args.dry_run {
+        return dry_run(&prepared, global);
+    }
+    let report = engine::run(RunOptions {
+        dataflow: prepared.dataflow,
+        warehouse: prepared.warehouse.value,
+        catalog: prepared.catalog.map(|catalog| catalog.value),
+        workers: prepared.workers.value,
+        force_bytes: args.zerocopy,
+        progress: (!global.quiet).then(progress_on_terminal).flatten(),
+    })?;
+    if global.json {
+        return print(&format!("{}\n", report_json(&report)));
+    }
+    if global.quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+}
+
+/// The figures of a run as one line of JSON.
+fn report_json(report: &RunReport) -> serde_json::Value {
+    json!({
+        "generation": report.generation, "epochs": report.epochs, "records": report.records,
+        "accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected,
+        "pending": report.pending, "rows": report.rows, "corrections": report.corrections,
+        "seconds": report.elapsed.as_secs_f64(),
+    })
+}
+
+/// The figures of a run as a line for people.
+pub fn summary(report: &RunReport) -> String {
+    let RunReport { records, accepted, duplicates, rejected, pending, epochs, rows, corrections, .. } = report;
+    format!(
+        "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending; \
+         {epochs} epochs, {rows} rows, {corrections} corrections in {:.1} s",
+        report.elapsed.as_secs_f64()
+    )
+}
+
+/// A line of progress that is drawn over itself, on a terminal only.
+pub fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+    let line = ProgressBar::new_spinner();
+    if line.is_hidden() {
+        return None;
+    }
+    Some(Box::new(move |meters, elapsed| {
+        let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let (records, seconds) = (get(&meters.records), elapsed.as_secs_f64().max(1e-3));
+        line.set_message(format!(
+            "{records} records ({:.0} a second), {} epochs committed, {} rejected, {} corrections",
+            records as f64 / seconds,
+            get(&meters.epochs),
+            get(&meters.rejected),
+            get(&meters.corrections)
+        ));
+        line.tick();
+    }))
 }
