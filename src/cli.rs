@@ -4,6 +4,7 @@
 //! What must always hold: a command ends with an [`Error`] whose kind is the exit code, and only `main` prints it.
 
 mod check;
+mod demo;
 mod list;
 mod read;
 mod run;
@@ -44,6 +45,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// See it work: a seeded market into a lake in ./ticktide-demo, then SQL
+    Demo(demo::DemoArgs),
     /// Run a dataflow into a lake
     Run(run::RunArgs),
     /// Look at dataflow files without running them
@@ -61,6 +64,7 @@ pub enum Command {
 pub fn run(cli: Cli) -> Result<(), Error> {
     let global = cli.global;
     match cli.command {
+        Command::Demo(args) => demo::demo(&args, &global),
         Command::Run(args) => run::run(&args, &global),
         Command::Check(args) => check::check(&args, &global),
         Command::Query(args) => read::query(args, &global),

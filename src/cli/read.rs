@@ -61,6 +61,29 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
     })
 }
 
+/// Rows of a query as JSON objects.
+pub fn rows(sql: &str, warehouse: &Path, global: &Global) -> Result<Vec<Value>, Error> {
+    let text = render(sql, warehouse, Format::JsonLines, global)?;
+    let wrong = |error: serde_json::Error| Error::bug(format!("a row of {sql:?} is no JSON: {error}"));
+    text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
+}
+
+/// Prints a query's rows as a table.
+pub fn show_table(sql: &str, warehouse: &Path, global: &Global) -> Result<(), Error> {
+    print(&render(sql, warehouse, Format::Table, global)?)
+}
+
+fn render(sql: &str, warehouse: &Path, format: Format, global: &Global) -> Result<String, Error> {
+    let catalog = global.catalog().map(|found| found.value);
+    block_on(async {
+        let reader = LakeReader::open(warehouse, catalog.as_deref()).await?;
+        let pinned = Pinned::load(&reader, None).await?;
+        let mut bytes = Vec::new();
+        output::write(query::query(&pinned, sql).await?, format, None, &mut bytes).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    })
+}
+
 /// Lists epochs, or shows one.
 pub fn epochs(command: &EpochsCommand, global: &Global) -> Result<(), Error> {
     let rows = block_on(async { Ok(open(global).await?.epochs().await?) })?;
