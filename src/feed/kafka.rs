@@ -45,6 +45,8 @@ const BATCH_AGE: Duration = Duration::from_millis(5);
 const TAKEN_MOST: usize = 2000;
 /// How often librdkafka's own news (errors, logs) are served.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
+/// How much of it at once.
+const NEWS_MOST: usize = 20;
 
 struct Kafka {
     spec: SourceSpec,
@@ -206,6 +208,9 @@ impl Reader for KafkaReader {
         if let Some(batch) = self.batch(Instant::now()) {
             return Ok(Some(batch)); // what is ready goes before what could be read
         }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure); // all that was read before it has been handed on
+        }
         loop {
             self.news()?;
             let mut taken = self.take(Duration::ZERO, TAKEN_MOST);
@@ -219,8 +224,10 @@ impl Reader for KafkaReader {
             if now >= until {
                 return Ok(None);
             }
-            let due =
-                self.lanes.iter().filter_map(Lane::since).min().map_or(until, |since| until.min(since + BATCH_AGE));
+            // a paused lane may hold what was read before its pause
+            let read = self.lanes.iter().zip(&self.paused).filter(|(_, paused)| !**paused);
+            let oldest = read.filter_map(|(lane, _)| lane.since()).min();
+            let due = oldest.map_or(until, |since| until.min(since + BATCH_AGE));
             if taken == 0 {
                 taken = self.take(due.saturating_duration_since(now), 1);
             }
@@ -311,8 +318,9 @@ impl KafkaReader {
             return Ok(());
         }
         self.news_at = Instant::now();
-        while let Some(news) = self.client.consumer.poll(Duration::ZERO) {
-            if let Err(KafkaError::MessageConsumptionFatal(code)) = news {
+        for _ in 0..NEWS_MOST {
+            // `None` may also mean that a line of log was served
+            if let Some(Err(KafkaError::MessageConsumptionFatal(code))) = self.client.consumer.poll(Duration::ZERO) {
                 let why = self.client.last_error().unwrap_or_else(|| code.to_string());
                 return Err(FeedError::Unavailable(format!("kafka: {why}")));
             }

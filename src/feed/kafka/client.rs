@@ -84,12 +84,8 @@ impl Client {
 
     /// What librdkafka last complained about.
     pub fn last_error(&self) -> Option<String> {
-        // complaints wait in the client's queue
-        for _ in 0..1000 {
-            if self.consumer.poll(Duration::ZERO).is_none() {
-                break;
-            }
-        }
+        // complaints wait in the client's queue, between log lines
+        while self.consumer.poll(Duration::from_millis(20)).is_some() {}
         self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
