@@ -4,6 +4,7 @@
 //! What must always hold: a command ends with an [`Error`] whose kind is the exit code, and only `main` prints it.
 
 mod check;
+mod demo;
 mod list;
 mod read;
 mod run;
@@ -44,6 +45,10 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Play a seeded market into a local lake and look at it: no Kafka, no cloud
+    Demo(demo::DemoArgs),
+    /// Run a dataflow: ticks into a lake
+    Run(run::RunArgs),
     /// Look at dataflow files without running them
     Check(check::CheckArgs),
     /// Ask a lake with SQL, all tables at one epoch
@@ -59,6 +64,8 @@ pub enum Command {
 pub fn run(cli: Cli) -> Result<(), Error> {
     let global = cli.global;
     match cli.command {
+        Command::Demo(args) => demo::demo(&args, &global),
+        Command::Run(args) => run::run(&args, &global),
         Command::Check(args) => check::check(&args, &global),
         Command::Query(args) => read::query(args, &global),
         Command::Epochs(command) => read::epochs(&command, &global),

@@ -61,12 +61,23 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
     })
 }
 
+/// Shows a query's rows as a table.
+pub fn show(sql: &str, warehouse: &str, global: &Global) -> Result<(), Error> {
+    let catalog = global.catalog().map(|found| found.value);
+    block_on(async {
+        let reader = LakeReader::open(Path::new(warehouse), catalog.as_deref()).await?;
+        let answer = query::query(&Pinned::load(&reader, None).await?, sql).await?;
+        output::write(answer, Format::Table, None, Stdout(std::io::stdout())).await?;
+        Ok(())
+    })
+}
+
 /// Lists epochs, or shows one.
 pub fn epochs(command: &EpochsCommand, global: &Global) -> Result<(), Error> {
     let rows = block_on(async { Ok(open(global).await?.epochs().await?) })?;
     match command {
         EpochsCommand::Ls => ls(&rows, global),
-        EpochsCommand::Show { epoch } => show(&rows, *epoch, global),
+        EpochsCommand::Show { epoch } => one(&rows, *epoch, global),
     }
 }
 
@@ -85,7 +96,7 @@ fn ls(rows: &[EpochRow], global: &Global) -> Result<(), Error> {
     print(&aligned(&lines))
 }
 
-fn show(rows: &[EpochRow], epoch: Option<Epoch>, global: &Global) -> Result<(), Error> {
+fn one(rows: &[EpochRow], epoch: Option<Epoch>, global: &Global) -> Result<(), Error> {
     let found = match epoch {
         Some(epoch) => rows.iter().find(|row| row.epoch == epoch),
         None => rows.last(),

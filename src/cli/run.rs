@@ -2,12 +2,17 @@
 
 use super::{Global, aligned, print};
 use crate::dataflow::{Dataflow, Override};
-use crate::document::{Place, Value};
+use crate::document::Place;
+use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
 use crate::settings::{self, Origin, Sourced};
+use crate::sink::Meters;
 use clap::Args;
 use serde_json::json;
+use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -62,8 +67,84 @@ pub struct Prepared {
     pub workers: Sourced<usize>,
 }
 
+/// Runs a dataflow, or says what would be run.
+pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
+    let prepared = prepare(args, global)?;
+    if args.dry_run {
+        return dry_run(&prepared, global);
+    }
+    let report = start(prepared, global)?;
+    summary(&report, global)
+}
+
+/// The way to the engine.
+pub fn start(prepared: Prepared, global: &Global) -> Result<RunReport, Error> {
+    engine::run(RunOptions {
+        dataflow: prepared.dataflow,
+        warehouse: prepared.warehouse.value,
+        catalog: prepared.catalog.map(|found| found.value),
+        workers: prepared.workers.value,
+        force_bytes: false,
+        progress: progress(global),
+    })
+}
+
+/// Figures of the run on one line that is written again and again; only for a person at a terminal.
+fn progress(global: &Global) -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+    if global.quiet || global.json || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    let line = indicatif::ProgressBar::new_spinner();
+    Some(Box::new(move |meters, elapsed| {
+        let (records, epochs) = (meters.records.load(Ordering::Relaxed), meters.epochs.load(Ordering::Relaxed));
+        let rate = records as f64 / elapsed.as_secs_f64().max(1e-3);
+        line.set_message(format!("{} records, {} a second, epoch {epochs}", grouped(records), grouped(rate as u64)));
+        line.tick();
+    }))
+}
+
+/// What a run did: for people on standard error, with `--json` as data.
+pub fn summary(report: &RunReport, global: &Global) -> Result<(), Error> {
+    let seconds = report.elapsed.as_secs_f64();
+    if global.json {
+        let line = json!({
+            "generation": report.generation, "epochs": report.epochs, "records": report.records,
+            "accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected,
+            "pending": report.pending, "rows": report.rows, "corrections": report.corrections, "seconds": seconds,
+        });
+        return print(&format!("{line}\n"));
+    }
+    if !global.quiet {
+        let rate = (report.records as f64 / seconds.max(1e-3)) as u64;
+        eprintln!(
+            "{} records in {seconds:.1} s ({} a second): {} accepted, {} duplicates, {} rejected, {} pending",
+            grouped(report.records),
+            grouped(rate),
+            grouped(report.accepted),
+            grouped(report.duplicates),
+            grouped(report.rejected),
+            report.pending,
+        );
+        eprintln!(
+            "{} epochs, {} rows, {} corrections of published rows",
+            grouped(report.epochs),
+            grouped(report.rows),
+            grouped(report.corrections),
+        );
+    }
+    Ok(())
+}
+
+/// A number with commas between its thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
 /// Resolves what to run. Errors: a problem of the dataflow, several processes, no number of workers.
-pub fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
+fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
     one_process(args)?;
     let dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
     dataflow.ready()?;
@@ -90,7 +171,7 @@ fn one_process(args: &RunArgs) -> Result<(), Error> {
     Err(Error::fix(message, "use `-w N` for more worker threads in one process"))
 }
 
-fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
+pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
     let found = settings::resolve(flag, "-w", settings::WORKERS, Some("1")).expect("there is a default");
     match found.value.parse::<usize>() {
         Ok(value) if (1..=1024).contains(&value) => Ok(Sourced { value, origin: found.origin }),
@@ -130,7 +211,7 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
 }
 
 /// Prints each setting with its value and its origin.
-pub fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
+fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
         ("warehouse".into(), prepared.warehouse.value.display().to_string(), prepared.warehouse.origin.to_string()),
@@ -147,12 +228,14 @@ pub fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     print(&aligned(&rows))
 }
 
-/// Settings of the demonstration, over whatever the dataflow says.
-pub fn demo_overrides() -> Vec<Override> {
-    let place = Place::Flag("demo");
-    vec![
-        Override::text(place.clone(), "source.use", "synthetic"),
-        Override::text(place.clone(), "source.until", "end"),
-        Override::new(place, "source.corrections", Value::Bool(true)),
-    ]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (number, wanted) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(number), wanted);
+        }
+    }
 }
