@@ -1,6 +1,6 @@
 //! `demo`: a first look without any outside: a seeded market, a lake in a folder, SQL over it.
 
-use super::run::{Prepared, start, summary, workers};
+use super::run::{Prepared, start, workers};
 use super::{Global, read};
 use crate::dataflow::{Dataflow, Override};
 use crate::document::{Place, Value};
@@ -40,8 +40,7 @@ pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
     let warehouse = global.warehouse(WAREHOUSE);
     let place = warehouse.value.display().to_string();
     let prepared = Prepared { dataflow, warehouse, catalog: global.catalog(), workers: workers(args.workers.clone())? };
-    let report = start(prepared, global)?;
-    summary(&report, global)?;
+    start(prepared, false, global)?;
     if global.json || global.quiet {
         return Ok(());
     }

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::settings::{self, Origin, Sourced};
 use crate::sink::Meters;
 use clap::Args;
+use indicatif::ProgressBar;
 use serde_json::json;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -42,6 +42,9 @@ pub struct RunArgs {
     /// Worker threads [default: 1, or TICKTIDE_WORKERS]
     #[arg(short, long, value_name = "N")]
     pub workers: Option<String>,
+    /// Serialise even what crosses threads of one process, as it would be between processes
+    #[arg(short = 'z', long)]
+    pub zerocopy: bool,
     /// Processes
     #[arg(short = 'n', long, value_name = "N")]
     pub processes: Option<usize>,
@@ -65,82 +68,6 @@ pub struct Prepared {
     pub warehouse: Sourced<PathBuf>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
-}
-
-/// Runs a dataflow, or says what would be run.
-pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
-    let prepared = prepare(args, global)?;
-    if args.dry_run {
-        return dry_run(&prepared, global);
-    }
-    let report = start(prepared, global)?;
-    summary(&report, global)
-}
-
-/// The way to the engine.
-pub fn start(prepared: Prepared, global: &Global) -> Result<RunReport, Error> {
-    engine::run(RunOptions {
-        dataflow: prepared.dataflow,
-        warehouse: prepared.warehouse.value,
-        catalog: prepared.catalog.map(|found| found.value),
-        workers: prepared.workers.value,
-        force_bytes: false,
-        progress: progress(global),
-    })
-}
-
-/// Figures of the run on one line that is written again and again; only for a person at a terminal.
-fn progress(global: &Global) -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
-    if global.quiet || global.json || !std::io::stderr().is_terminal() {
-        return None;
-    }
-    let line = indicatif::ProgressBar::new_spinner();
-    Some(Box::new(move |meters, elapsed| {
-        let (records, epochs) = (meters.records.load(Ordering::Relaxed), meters.epochs.load(Ordering::Relaxed));
-        let rate = records as f64 / elapsed.as_secs_f64().max(1e-3);
-        line.set_message(format!("{} records, {} a second, epoch {epochs}", grouped(records), grouped(rate as u64)));
-        line.tick();
-    }))
-}
-
-/// What a run did: for people on standard error, with `--json` as data.
-pub fn summary(report: &RunReport, global: &Global) -> Result<(), Error> {
-    let seconds = report.elapsed.as_secs_f64();
-    if global.json {
-        let line = json!({
-            "generation": report.generation, "epochs": report.epochs, "records": report.records,
-            "accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected,
-            "pending": report.pending, "rows": report.rows, "corrections": report.corrections, "seconds": seconds,
-        });
-        return print(&format!("{line}\n"));
-    }
-    if !global.quiet {
-        let rate = (report.records as f64 / seconds.max(1e-3)) as u64;
-        eprintln!(
-            "{} records in {seconds:.1} s ({} a second): {} accepted, {} duplicates, {} rejected, {} pending",
-            grouped(report.records),
-            grouped(rate),
-            grouped(report.accepted),
-            grouped(report.duplicates),
-            grouped(report.rejected),
-            report.pending,
-        );
-        eprintln!(
-            "{} epochs, {} rows, {} corrections of published rows",
-            grouped(report.epochs),
-            grouped(report.rows),
-            grouped(report.corrections),
-        );
-    }
-    Ok(())
-}
-
-/// A number with commas between its thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
-    groups.join(",")
 }
 
 /// Resolves what to run. Errors: a problem of the dataflow, several processes, no number of workers.
@@ -228,14 +155,67 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     print(&aligned(&rows))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        for (number, wanted) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
-            assert_eq!(grouped(number), wanted);
-        }
+/// Runs what the flags describe until its end, a signal or a failure.
+pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
+    let prepared = prepare(args, global)?;
+    if args.dry_run {
+        return dry_run(&prepared, global);
     }
+    start(prepared, args.zerocopy, global)
+}
+
+/// Runs what was prepared and prints its figures.
+pub fn start(prepared: Prepared, force_bytes: bool, global: &Global) -> Result<(), Error> {
+    let report = engine::run(RunOptions {
+        dataflow: prepared.dataflow,
+        warehouse: prepared.warehouse.value,
+        catalog: prepared.catalog.map(|catalog| catalog.value),
+        workers: prepared.workers.value,
+        force_bytes,
+        progress: (!global.quiet).then(progress_on_terminal).flatten(),
+    })?;
+    if global.json {
+        return print(&format!("{}\n", report_json(&report)));
+    }
+    if global.quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+}
+
+/// The figures of a run as one line of JSON.
+fn report_json(report: &RunReport) -> serde_json::Value {
+    json!({
+        "generation": report.generation, "epochs": report.epochs, "records": report.records,
+        "accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected,
+        "pending": report.pending, "rows": report.rows, "corrections": report.corrections,
+        "seconds": report.elapsed.as_secs_f64(),
+    })
+}
+
+/// The figures of a run as a line for people.
+fn summary(report: &RunReport) -> String {
+    let RunReport { records, accepted, duplicates, rejected, pending, epochs, rows, corrections, .. } = report;
+    format!(
+        "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending; \
+         {epochs} epochs, {rows} rows, {corrections} corrections in {:.1} s",
+        report.elapsed.as_secs_f64()
+    )
+}
+
+/// A line of progress that is drawn over itself, on a terminal only.
+fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+    let line = ProgressBar::new_spinner();
+    if line.is_hidden() {
+        return None;
+    }
+    Some(Box::new(move |meters, elapsed| {
+        let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let (records, seconds) = (get(&meters.records), elapsed.as_secs_f64().max(1e-3));
+        line.set_message(format!(
+            "{records} records ({:.0} a second), {} epochs committed, {} rejected, {} corrections",
+            records as f64 / seconds,
+            get(&meters.epochs),
+            get(&meters.rejected),
+            get(&meters.corrections)
+        ));
+        line.tick();
+    }))
 }
