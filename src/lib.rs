@@ -13,6 +13,8 @@ pub mod flow;
 pub mod graph;
 pub mod intake;
 pub mod lake;
+#[cfg(test)]
+mod layers;
 pub mod market;
 pub mod query;
 pub mod settings;

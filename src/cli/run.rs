@@ -6,8 +6,8 @@ use crate::document::Place;
 use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
 use crate::settings::{self, Origin, Sourced};
-use clap::Args;
 use crate::sink::Meters;
+use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
 use std::path::PathBuf;
@@ -71,7 +71,7 @@ pub struct Prepared {
 }
 
 /// Resolves what to run. Errors: a problem of the dataflow, several processes, no number of workers.
-pub fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
+fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
     one_process(args)?;
     let dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
     dataflow.ready()?;
@@ -98,7 +98,7 @@ fn one_process(args: &RunArgs) -> Result<(), Error> {
     Err(Error::fix(message, "use `-w N` for more worker threads in one process"))
 }
 
-fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
+pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
     let found = settings::resolve(flag, "-w", settings::WORKERS, Some("1")).expect("there is a default");
     match found.value.parse::<usize>() {
         Ok(value) if (1..=1024).contains(&value) => Ok(Sourced { value, origin: found.origin }),
@@ -138,7 +138,7 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
 }
 
 /// Prints each setting with its value and its origin.
-pub fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
+fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
         ("warehouse".into(), prepared.warehouse.value.display().to_string(), prepared.warehouse.origin.to_string()),
@@ -161,12 +161,17 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
     if args.dry_run {
         return dry_run(&prepared, global);
     }
+    start(prepared, args.zerocopy, global)
+}
+
+/// Runs what was prepared and prints its figures.
+pub fn start(prepared: Prepared, force_bytes: bool, global: &Global) -> Result<(), Error> {
     let report = engine::run(RunOptions {
         dataflow: prepared.dataflow,
         warehouse: prepared.warehouse.value,
         catalog: prepared.catalog.map(|catalog| catalog.value),
         workers: prepared.workers.value,
-        force_bytes: args.zerocopy,
+        force_bytes,
         progress: (!global.quiet).then(progress_on_terminal).flatten(),
     })?;
     if global.json {
@@ -186,7 +191,7 @@ fn report_json(report: &RunReport) -> serde_json::Value {
 }
 
 /// The figures of a run as a line for people.
-pub fn summary(report: &RunReport) -> String {
+fn summary(report: &RunReport) -> String {
     let RunReport { records, accepted, duplicates, rejected, pending, epochs, rows, corrections, .. } = report;
     format!(
         "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending; \
@@ -196,7 +201,7 @@ pub fn summary(report: &RunReport) -> String {
 }
 
 /// A line of progress that is drawn over itself, on a terminal only.
-pub fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
     let line = ProgressBar::new_spinner();
     if line.is_hidden() {
         return None;

@@ -116,7 +116,7 @@ impl Dataflow {
         put("source.instruments", json!(synthetic.instruments));
         put("source.partitions", json!(synthetic.partitions));
         put("source.trades_a_day", json!(synthetic.trades_a_day));
-        put("source.first_day", json!(synthetic.first_day));
+        put("source.first_day", json!(day_text(synthetic.first_day)));
         put("source.wire", json!(source.wire.format));
         for (name, field) in &source.wire.fields {
             put(&format!("source.fields.{name}"), json!(field));
@@ -163,6 +163,11 @@ impl Dataflow {
 fn changes_rows(key: &str) -> bool {
     let starts = |known: &&str| key.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     CHANGES_ROWS.iter().any(starts)
+}
+
+fn day_text(day: i32) -> String {
+    let at = jiff::Span::new().try_days(day).and_then(|days| jiff::civil::Date::constant(1970, 1, 1).checked_add(days));
+    at.map_or_else(|_| day.to_string(), |date| date.to_string())
 }
 
 fn horizon_text(horizon: Horizon) -> String {
