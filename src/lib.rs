@@ -1,6 +1,7 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
 pub mod calendar;
+pub mod cli;
 pub mod conditions;
 pub mod control;
 pub mod dataflow;

@@ -1,5 +1,5 @@
-//! A process stopped before and after every operation on store and catalog, and with every answer lost: the next process
-//! goes on, and nothing is missing, doubled or out of place.
+//! A process stopped after every operation that changes the store or the catalog, before many others, and with every answer
+//! lost: the next process goes on, and nothing is missing, doubled or out of place.
 
 use super::doubles::{Fault, Faults, World};
 use super::scenario::{check, process};
@@ -26,8 +26,13 @@ async fn a_process_stopped_at_any_operation_leaves_a_lake_that_goes_on_without_l
     let mut points = 0;
     for (generation, log) in [&first, &second].into_iter().enumerate() {
         for (at, operation) in log.iter().enumerate() {
-            let faults: &[Fault] =
-                if operation.ends_with('!') { &[Fault::Before, Fault::After] } else { &[Fault::Before] };
+            // before an operation is after the last one that changed something, so few of the former are enough
+            let faults: &[Fault] = match (operation.ends_with('!'), at % 16) {
+                (true, 0) => &[Fault::Before, Fault::After],
+                (true, _) => &[Fault::After],
+                (false, 0) => &[Fault::Before],
+                (false, _) => &[],
+            };
             for fault in faults {
                 let world = World::default();
                 if generation == 1 {
@@ -44,7 +49,7 @@ async fn a_process_stopped_at_any_operation_leaves_a_lake_that_goes_on_without_l
         }
     }
     println!("{points} points, {} and {} operations", first.len(), second.len());
-    assert!(points > 300, "{points} points");
+    assert!(points > 150, "{points} points");
 }
 
 #[tokio::test]
@@ -66,8 +71,8 @@ async fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
 #[tokio::test]
 async fn two_crashes_in_a_row_leave_a_lake_that_goes_on() {
     let (first, second) = operations().await;
-    for (round, at) in (0..first.len()).step_by(7).enumerate() {
-        for again in (round % 5..second.len()).step_by(23) {
+    for (round, at) in (0..first.len()).step_by(23).enumerate() {
+        for again in (round % 5..second.len()).step_by(61) {
             let world = World::default();
             let _ = process(&world, &Faults::new(at, Fault::After), STEPS).await;
             let _ = process(&world, &Faults::new(again, Fault::After), STEPS).await;
