@@ -35,8 +35,9 @@ def failing(scenario, what, codes, *arguments, words=(), timeout_s=120):
     """Runs something that must fail with one of the codes, one error, a hint and these words."""
     done = scenario.run(*arguments, code=None, timeout_s=timeout_s)
     text = done.stderr
+    wanted = " or ".join(map(str, codes))
     holds = done.code in codes and "error:" in text and "hint:" in text and all(word in text for word in words)
-    scenario.check(holds, f"{what}: exit code {done.code} (wanted {" or ".join(map(str, codes))}) after {done.wall_s:.1f} s with a hint", tail(done))
+    scenario.check(holds, f"{what}: exit code {done.code} (wanted {wanted}) after {done.wall_s:.1f} s with a hint", tail(done))
     scenario.check("panicked" not in text and text.count("error:") == 1, f"{what}: one error, no panic", tail(done))
     for line in text.splitlines():
         if line.startswith(("error:", "hint:")):
