@@ -259,7 +259,7 @@ impl KafkaReader {
                     return;
                 };
                 match decoder.decode(payload, offset, received_at, instruments) {
-                    Ok(tick) => lane.pending.ticks.push(tick),
+                    Ok(tick) => lane.pending.push(tick, payload),
                     Err(reject) => lane.pending.rejects.push(reject),
                 }
             }

@@ -287,6 +287,7 @@ mod tests {
             conservation: BTreeMap::new(),
             tables: BTreeMap::from([("t".to_owned(), entry)]),
             state: Vec::new(),
+            state_base: None,
             state_from: 0,
         }
     }

@@ -53,6 +53,13 @@ pub struct StateFile {
     pub full: bool,
 }
 
+/// All of the state up to an epoch, in one file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateBase {
+    pub epoch: Epoch,
+    pub file: StateFile,
+}
+
 /// What a slot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,7 +86,9 @@ pub struct Slot {
     /// Every table of the lake.
     pub tables: BTreeMap<String, TableEntry>,
     pub state: Vec<StateFile>,
-    /// State files of this epoch and later ones make up the state.
+    /// The state is the base, if there is one, and the files of the slots from `state_from` on.
+    #[serde(default)]
+    pub state_base: Option<StateBase>,
     pub state_from: Epoch,
 }
 

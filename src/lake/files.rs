@@ -346,10 +346,11 @@ fn encode_file(
     partition: Option<i32>,
     batch: &RecordBatch,
 ) -> Result<(DataFileMeta, Bytes), LakeError> {
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(spec)))?;
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties(spec)))?;
     writer.write(batch)?;
-    let footer = writer.finish()?;
-    let bytes = Bytes::from(writer.into_inner()?);
+    let footer = writer.close()?;
+    let bytes = Bytes::from(bytes);
     let rows = Rows::new(spec, batch)?;
     let mut columns: Vec<_> = (0..spec.columns.len()).map(|column| measure(spec, &rows, column)).collect();
     let mut split_offsets = Vec::new();

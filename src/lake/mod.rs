@@ -48,6 +48,7 @@ pub use writer::{LakeWriter, TableRows};
 use crate::time::{Binding, Conservation, Epoch};
 use catalog::SqliteCatalog;
 use epoch::{Changes, NetChange, SlotKind, TableEntry, TableWork};
+use state::StateFiles;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub struct Lake {
     tables: BTreeMap<String, LakeTable>,
     epochs: LakeTable,
     epoch_tables: LakeTable,
+    state: StateFiles,
     /// Decided and not yet applied and announced.
     pending: BTreeMap<Epoch, Arc<Slot>>,
 }
@@ -162,7 +164,13 @@ impl Lake {
         }
         balance(self.last.binding.as_ref(), &binding, &conservation)?;
         let token = Uuid::new_v4().simple().to_string();
-        let state_from = if state::is_full(&parts) { epoch } else { self.last.state_from };
+        let full = state::is_full(&parts);
+        let state_base = if full { None } else { self.state.base() };
+        let state_from = match &state_base {
+            _ if full => epoch,
+            Some(base) => base.epoch + 1,
+            None => self.last.state_from,
+        };
         let tables = self.entries(&parts, &token).await?;
         let decided_at = now_ms();
         let slot = Slot {
@@ -176,11 +184,14 @@ impl Lake {
             conservation,
             tables,
             state: parts.into_iter().flat_map(|part| part.state).collect(),
+            state_base,
             state_from,
         };
         log::decide(&*self.place.store, &slot).await?;
+        self.state.decided(epoch, slot.state.clone(), full);
         self.last = Arc::new(slot);
         self.pending.insert(epoch, self.last.clone());
+        self.state.fold(&self.place.store, self.generation);
         Ok(epoch)
     }
 

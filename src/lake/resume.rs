@@ -9,7 +9,7 @@ use super::commit::Applied;
 use super::epoch::{Slot, SlotKind, TableEntry};
 use super::error::LakeError;
 use super::log::{claim, read_slot};
-use super::state::{StateEntry, load_state};
+use super::state::{StateEntry, StateFiles, load_state};
 use super::storage::file_io;
 use super::store::Store;
 use super::table::TableSpec;
@@ -80,15 +80,16 @@ impl Lake {
         let mut slots = Slots { store: &*store, read: BTreeMap::from([(last.epoch, last.clone())]) };
         let pending = pending(&mut slots, &last, &tables, [&epochs, &epoch_tables]).await?;
         let generation = last.generation;
-        let mut lake = Lake { place, generation, last: last.clone(), tables, epochs, epoch_tables, pending };
+        let mut since = BTreeMap::new();
+        for epoch in last.state_from..=last.epoch {
+            since.insert(epoch, slots.get(epoch).await?.state.clone());
+        }
+        let state = StateFiles::new(last.state_base.clone(), since);
+        let mut lake = Lake { place, generation, last: last.clone(), tables, epochs, epoch_tables, state, pending };
         lake.apply().await?;
 
         let bindings = bindings(&mut slots, &last).await?;
-        let mut with_state = Vec::new();
-        for epoch in last.state_from..=last.epoch {
-            with_state.push(slots.get(epoch).await?);
-        }
-        let state = load_state(&*store, with_state.iter().map(|slot| &**slot)).await?;
+        let state = load_state(&*store, lake.state.files()).await?;
         let binding = last.binding.clone();
         let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
         Ok((lake, resume))
@@ -136,6 +137,7 @@ fn takeover(tables: &Tables, last: Option<&Slot>, generation: u64, token: &str) 
         conservation: BTreeMap::new(),
         tables: tables.iter().map(entry).collect(),
         state: Vec::new(),
+        state_base: last.and_then(|last| last.state_base.clone()),
         state_from: last.map_or(0, |last| last.state_from),
     }
 }

@@ -66,7 +66,7 @@ fn bars(seed: u64, count: usize) -> Vec<BarInput> {
     }
     let mood = seed % 4;
     let mut price = 10_000.0 + random.below(1_000_000) as f64;
-    let no_volume_until = if seed % 5 == 0 { random.below(20) as usize } else { 0 };
+    let no_volume_until = if seed.is_multiple_of(5) { random.below(20) as usize } else { 0 };
     (0..count)
         .map(|index| {
             let open = price;

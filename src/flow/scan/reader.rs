@@ -70,10 +70,9 @@ where
             let position = value.position();
             if let Some(slot) = &slot
                 && slot.position != position
+                && (slot.old.is_some() || slot.new.is_some())
             {
-                if slot.old.is_some() || slot.new.is_some() {
-                    break;
-                }
+                break;
             }
             let (mut old, mut new) = (0, 0);
             for index in active.iter() {

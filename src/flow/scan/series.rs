@@ -188,7 +188,9 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
             if !diverged && slot.old != slot.new {
                 old.clone_from(&new);
             }
-            before_step(&slot, &mut before, &new);
+            if slot.new.is_some() {
+                before.clone_from(&new);
+            }
             let said = slot.new.map(|value| step(&mut new, value));
             if diverged || slot.old != slot.new {
                 let had = slot.old.map(|value| step(&mut old, value));
@@ -211,7 +213,9 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
                         since = 0;
                     }
                 }
-                None => drop(self.checkpoints.remove(&position)),
+                None => {
+                    self.checkpoints.remove(&position);
+                }
             }
             if position >= last && !diverged {
                 ended = at_end(position);
@@ -274,12 +278,6 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         let changed = acc != self.base;
         self.base = acc;
         Ok(changed)
-    }
-}
-
-fn before_step<V, A: Clone>(slot: &Slot<'_, V>, before: &mut A, acc: &A) {
-    if slot.new.is_some() {
-        before.clone_from(acc);
     }
 }
 

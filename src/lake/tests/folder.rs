@@ -1,0 +1,124 @@
+//! A real folder and a real SQLite catalog.
+
+use super::scenario::{anomalies, bars, check_rows, options, run, ticks};
+use crate::error::{Classified, Kind};
+use crate::lake::table::{Change, Value};
+use crate::lake::{Lake, LakeError, LakeReader, RowBuffer, StateRows, TableRows};
+use crate::time::Binding;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_epochs_with_corrections_read_back_as_the_oracle_says() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    // set by hand to look at the lake with other readers
+    let kept = std::env::var_os("TICKTIDE_TEST_LAKE").map(std::path::PathBuf::from);
+    let warehouse = kept.as_deref().unwrap_or(folder.path());
+    let specs = || vec![bars(), ticks(), anomalies()];
+    for steps in [7, 20] {
+        let (mut lake, resume) = Lake::open(options(warehouse), specs()).await.expect("opens");
+        run(&mut lake, &resume, steps).await.expect("runs");
+        let reader = LakeReader::open(warehouse, None).await.expect("a lake");
+        check_rows(&reader, steps).await;
+    }
+    let reader = LakeReader::open(warehouse, None).await.expect("a lake");
+    // twenty data epochs and two takeovers; each has its pins
+    let epochs = reader.epochs().await.expect("epochs");
+    assert_eq!(epochs.len(), 22);
+    assert!(epochs.windows(2).all(|pair| pair[0].cut_at < pair[1].cut_at));
+    for row in &epochs {
+        let (epoch, pins) = reader.pins(Some(row.epoch)).await.expect("all are kept");
+        assert_eq!(epoch, row.epoch);
+        if let Some(snapshot) = pins.get("ticks") {
+            let count: usize =
+                reader.scan(&ticks(), Some(*snapshot)).await.expect("a scan").iter().map(|rows| rows.len()).sum();
+            let binding: Option<Binding> =
+                row.binding.as_ref().map(|json| serde_json::from_str(json).expect("a binding"));
+            if let Some(binding) = binding {
+                assert_eq!(count as i64, 3 * binding.places["t/0"].offset_next, "the pin of epoch {epoch}");
+            }
+        }
+    }
+    let error = reader.pins(Some(99)).await.expect_err("not there yet");
+    assert_eq!(error.kind(), Kind::Fix);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let specs = vec![bars(), ticks(), anomalies()];
+    let (mut lake, resume) = Lake::open(options(folder.path()), specs).await.expect("opens");
+    run(&mut lake, &resume, 130).await.expect("runs");
+    let reader = LakeReader::open(folder.path(), None).await.expect("a lake");
+    check_rows(&reader, 130).await;
+    for table in reader.tables().await.expect("tables") {
+        let loaded = reader.load(&table).await.expect("loads");
+        assert!(loaded.metadata().snapshots().len() <= 100, "{table}");
+        let metadata = folder.path().join("market").join(&table).join("metadata");
+        let names = std::fs::read_dir(metadata).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let count = names.filter(|name| name.to_string_lossy().ends_with(".metadata.json")).count();
+        assert!(count <= 21, "{table}: {count} metadata files");
+        let snapshot = loaded.metadata().current_snapshot().expect("a snapshot");
+        let list = loaded.manifest_list_reader(snapshot).load().await.expect("a manifest list");
+        assert!(list.entries().len() <= 52, "{table}: {} manifests", list.entries().len());
+    }
+    let error = reader.pins(Some(2)).await.expect_err("its snapshots are gone");
+    assert!(error.to_string().contains("epoch 2 is no longer kept"), "{error}");
+    assert!(reader.pins(Some(120)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_correction_of_a_row_that_is_not_live_stops_with_the_key_and_leaves_the_table_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let specs = vec![bars(), ticks(), anomalies()];
+    let (mut lake, resume) = Lake::open(options(folder.path()), specs).await.expect("opens");
+    run(&mut lake, &resume, 2).await.expect("runs");
+    let row = vec![
+        Value::Text("NOBODY".into()),
+        Value::Date(0),
+        Value::Time(0),
+        Value::Decimal(1),
+        Value::Null,
+        Value::Long(0),
+    ];
+    let spec = Arc::new(bars());
+    let rows =
+        TableRows { inserts: RowBuffer::new(spec.clone()), spec, changes: vec![Change { old: Some(row), new: None }] };
+    let epoch = lake.epoch_next();
+    let part = lake.writer().write_part(epoch, 0, vec![rows], StateRows::default()).await.expect("written");
+    let binding = Binding { epoch, generation: lake.generation(), ..Binding::default() };
+    let refused = lake.decide(binding.clone(), BTreeMap::new(), vec![part.clone()]).await;
+    assert!(matches!(refused, Err(LakeError::Unbalanced { .. })), "a binding that forgets a place: {refused:?}");
+    let places = last_places(folder.path()).await;
+    lake.decide(Binding { places, ..binding }, BTreeMap::new(), vec![part]).await.expect("decided");
+    let error = lake.apply().await.expect_err("the row is not live");
+    assert_eq!(error.kind(), Kind::Corrupt);
+    assert!(error.to_string().contains("bars_1m") && error.to_string().contains("NOBODY"), "{error}");
+    check_rows(&LakeReader::open(folder.path(), None).await.expect("a lake"), 2).await;
+}
+
+async fn last_places(folder: &std::path::Path) -> BTreeMap<String, crate::time::Place> {
+    let reader = LakeReader::open(folder, None).await.expect("a lake");
+    let epoch = reader.epoch_last().await.expect("read").expect("an epoch");
+    let slot = reader.slot(epoch).await.expect("read").expect("a slot");
+    slot.binding.map(|binding| binding.places).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lake_belongs_to_one_dataflow_in_one_place() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (first, second) = (folder.path().join("a"), folder.path().join("b"));
+    let specs = || vec![bars(), ticks(), anomalies()];
+    drop(Lake::open(options(&first), specs()).await.expect("opens"));
+    let other = crate::lake::LakeOptions { dataflow: "other".into(), ..options(&first) };
+    assert_eq!(Lake::open(other, specs()).await.expect_err("another's").kind(), Kind::Fix);
+    let settings_json = r#"{"grace":"9s"}"#.to_owned();
+    let changed = crate::lake::LakeOptions { dataflow_hash: "new".into(), settings_json, ..options(&first) };
+    let error = Lake::open(changed, specs()).await.expect_err("changed");
+    assert!(error.kind() == Kind::Fix && error.to_string().contains("[grace]"), "{error}");
+    std::fs::rename(&first, &second).expect("moved");
+    let error = Lake::open(options(&second), specs()).await.expect_err("moved");
+    assert!(error.kind() == Kind::Fix && error.hint().is_some(), "{error}");
+    assert_eq!(LakeReader::open(&second, None).await.expect_err("moved").kind(), Kind::Fix);
+    assert_eq!(LakeReader::open(&first, None).await.expect_err("nothing there").kind(), Kind::Fix);
+}

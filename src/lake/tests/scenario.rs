@@ -1,0 +1,378 @@
+//! A small market whose every step is known: what each step inserts, corrects and takes back, and what must be in the
+//! lake after any number of them, kept by an oracle that knows nothing of files or epochs.
+
+use crate::lake::epoch::Slot;
+use crate::lake::error::LakeError;
+use crate::lake::index::LiveFiles;
+use crate::lake::reader::LakeReader;
+use crate::lake::rows::Rows;
+use crate::lake::state::{StateEntry, StateRows};
+use crate::lake::storage::file_io;
+use crate::lake::store::Store;
+use crate::lake::table::{Change, Column, ColumnType, Row, TableSpec, Value};
+use crate::lake::tests::doubles::{Faults, World};
+use crate::lake::writer::TableRows;
+use crate::lake::{Lake, LakeOptions, Resume, RowBuffer, identity};
+use crate::time::{Binding, Conservation, Place};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const INSTRUMENTS: i64 = 3;
+const WORKERS: usize = 2;
+
+fn column(name: &str, column_type: ColumnType) -> Column {
+    let hashed = name != "epoch";
+    Column {
+        name: name.into(),
+        column_type,
+        nullable: name == "ema",
+        hashed,
+        delta: name == "open_at",
+        doc: String::new(),
+    }
+}
+
+pub fn bars() -> TableSpec {
+    use ColumnType::{Date, Decimal, Double, Long, Text, Time};
+    let columns = vec![
+        column("instrument", Text),
+        column("trading_date", Date),
+        column("open_at", Time),
+        column("close", Decimal { precision: 18, scale: 8 }),
+        column("ema", Double),
+        column("epoch", Long),
+    ];
+    TableSpec {
+        name: "bars_1m".into(),
+        columns,
+        key: vec![0, 2],
+        partition: Some(1),
+        time: Some(2),
+        sort: vec![0, 2],
+        history: true,
+    }
+}
+
+pub fn ticks() -> TableSpec {
+    let columns = vec![column("instrument", ColumnType::Text), column("sequence", ColumnType::Long)];
+    TableSpec { name: "ticks".into(), columns, key: vec![], partition: None, time: None, sort: vec![1], history: false }
+}
+
+pub fn anomalies() -> TableSpec {
+    let columns = vec![
+        column("check", ColumnType::Text),
+        column("started_at", ColumnType::Time),
+        column("epoch", ColumnType::Long),
+    ];
+    TableSpec {
+        name: "anomalies".into(),
+        columns,
+        key: vec![0, 1],
+        partition: None,
+        time: Some(1),
+        sort: vec![1],
+        history: false,
+    }
+}
+
+pub fn options(warehouse: &std::path::Path) -> LakeOptions {
+    LakeOptions {
+        warehouse: warehouse.to_owned(),
+        catalog: None,
+        namespace: "market".into(),
+        dataflow: "test".into(),
+        dataflow_hash: "hash".into(),
+        settings_json: "{}".into(),
+        code_version: "0".into(),
+    }
+}
+
+/// What the tables hold, without epochs; what changes a step makes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Oracle {
+    pub bars: BTreeMap<(i64, i64), i64>,
+    pub ticks: BTreeSet<(i64, i64)>,
+    pub anomalies: BTreeSet<i64>,
+    pub state: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// One bar's change: instrument, minute, close before, close after.
+type BarChange = (i64, i64, Option<i64>, Option<i64>);
+
+impl Oracle {
+    /// The changes of step `step` and, applied to `self`, what is there afterwards.
+    pub fn step(&mut self, step: i64) -> (Vec<BarChange>, Vec<i64>) {
+        let mut changes: Vec<BarChange> =
+            (0..INSTRUMENTS).map(|instrument| (instrument, step, None, Some(100 * step + instrument))).collect();
+        let mut change = |instrument: i64, minute: i64, new: Option<i64>| {
+            if let Some(old) = self.bars.get(&(instrument, minute)) {
+                changes.push((instrument, minute, Some(*old), new.map(|by| old + by)));
+            }
+        };
+        change(step % INSTRUMENTS, step - 1, Some(1_000));
+        change((step + 1) % INSTRUMENTS, step - 1, Some(7));
+        change(step % INSTRUMENTS, step - 2, if step % 2 == 0 { None } else { Some(5) });
+        for (instrument, minute, _, new) in &changes {
+            match new {
+                Some(close) => self.bars.insert((*instrument, *minute), *close),
+                None => self.bars.remove(&(*instrument, *minute)),
+            };
+        }
+        self.ticks.extend((0..INSTRUMENTS).map(|instrument| (instrument, step)));
+        // step 1 leaves the table alone
+        let gone: Vec<i64> =
+            if step != 1 && step % 2 == 1 { self.anomalies.iter().copied().collect() } else { Vec::new() };
+        self.anomalies.retain(|at| !gone.contains(at));
+        if step != 1 {
+            self.anomalies.insert(step);
+        }
+        self.state.insert(b"steps".to_vec(), step.to_le_bytes().to_vec());
+        self.state.insert(vec![b's', step as u8], vec![1]);
+        self.state.remove(&vec![b's', (step - 1) as u8]);
+        (changes, gone)
+    }
+
+    pub fn after(steps: i64) -> Oracle {
+        let mut oracle = Oracle::default();
+        (0..steps).for_each(|step| drop(oracle.step(step)));
+        oracle
+    }
+}
+
+fn name(instrument: i64) -> String {
+    format!("I{instrument}")
+}
+
+fn minute_us(minute: i64) -> i64 {
+    // the days change every second minute, so that corrections reach into two partitions
+    (minute / 2) * 86_400_000_000 + minute * 60_000_000
+}
+
+fn bar(instrument: i64, minute: i64, close: i64, epoch: u64) -> Row {
+    vec![
+        Value::Text(name(instrument)),
+        Value::Date((minute / 2) as i32),
+        Value::Time(minute_us(minute)),
+        Value::Decimal(i128::from(close)),
+        if minute % 2 == 0 { Value::Null } else { Value::Double((close as f64).to_bits()) },
+        Value::Long(epoch as i64),
+    ]
+}
+
+/// Runs the steps that the lake lacks, up to `steps`.
+pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), LakeError> {
+    let done = resume.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
+    let mut oracle = Oracle::after(done);
+    let state: BTreeMap<_, _> = resume.state.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
+    let expected: BTreeMap<_, _> = oracle.state.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+    assert_eq!(state, expected, "the state is that of the {done} steps decided");
+    let mut epoch = resume.epoch_next;
+    for step in done..steps {
+        let before = oracle.clone();
+        let (changes, gone) = oracle.step(step);
+        let mut parts = Vec::new();
+        for worker in 0..WORKERS {
+            let mine = |instrument: i64| instrument as usize % WORKERS == worker;
+            let tables = tables(worker, step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
+            let state = state_rows(worker, &before, &oracle, step);
+            // a writer may repeat what failed: the names are the same
+            let part = match lake.writer().write_part(epoch, worker, tables, state.clone()).await {
+                Err(LakeError::Store { .. }) => {
+                    let again =
+                        self::tables(worker, step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
+                    lake.writer().write_part(epoch, worker, again, state).await?
+                }
+                other => other?,
+            };
+            parts.push(part);
+        }
+        let place = Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step) };
+        let places = BTreeMap::from([("t/0".to_owned(), place)]);
+        let binding = Binding { epoch, generation: lake.generation(), places, ..Binding::default() };
+        let counted = Conservation { advanced: 1, records: 1, accepted: 1, ..Conservation::default() };
+        assert_eq!(lake.decide(binding, BTreeMap::from([("t/0".to_owned(), counted)]), parts).await?, epoch);
+        match lake.apply().await {
+            Err(LakeError::Store { .. } | LakeError::Catalog { .. }) => lake.apply().await?,
+            other => other?,
+        }
+        epoch += 1;
+    }
+    Ok(())
+}
+
+fn state_rows(worker: usize, before: &Oracle, after: &Oracle, step: i64) -> StateRows {
+    let entry = |key: &Vec<u8>, value: Option<&Vec<u8>>| StateEntry {
+        operator: "test".into(),
+        key: key.clone(),
+        value: value.cloned(),
+    };
+    // every fourth step all of the state is written
+    let full = step % 4 == 3;
+    let mut entries: Vec<_> = after
+        .state
+        .iter()
+        .filter(|(key, value)| full || before.state.get(*key) != Some(*value))
+        .map(|(key, value)| entry(key, Some(value)))
+        .collect();
+    entries.extend(before.state.keys().filter(|key| !after.state.contains_key(*key)).map(|key| entry(key, None)));
+    entries.retain(|entry| entry.key.len() % WORKERS == worker);
+    StateRows { entries, full }
+}
+
+fn tables<'a>(
+    worker: usize,
+    step: i64,
+    epoch: u64,
+    changes: impl Iterator<Item = &'a BarChange>,
+    gone: &[i64],
+) -> Vec<TableRows> {
+    let spec = Arc::new(bars());
+    let mut rows = TableRows { inserts: RowBuffer::new(spec.clone()), spec, changes: Vec::new() };
+    for (instrument, minute, old, new) in changes {
+        // the epoch of an old row is not known to the oracle, and not part of what is compared
+        let old = old.map(|close| bar(*instrument, *minute, close, 0));
+        let new = new.map(|close| bar(*instrument, *minute, close, epoch));
+        match (old, new) {
+            (None, Some(new)) if minute % 2 == 0 => rows.inserts.push_row(&new),
+            (old, new) => rows.changes.push(Change { old, new }),
+        }
+    }
+    let mut tables = vec![rows];
+    let spec = Arc::new(ticks());
+    let mut rows = TableRows { inserts: RowBuffer::new(spec.clone()), spec, changes: Vec::new() };
+    for instrument in (0..INSTRUMENTS).filter(|instrument| *instrument as usize % WORKERS == worker) {
+        rows.inserts.push_row(&[Value::Text(name(instrument)), Value::Long(step)]);
+    }
+    tables.push(rows);
+    if worker == 0 && step != 1 {
+        let anomaly = |at: i64| vec![Value::Text("gap".into()), Value::Time(minute_us(at)), Value::Long(epoch as i64)];
+        let spec = Arc::new(anomalies());
+        let mut rows = TableRows { inserts: RowBuffer::new(spec.clone()), spec, changes: Vec::new() };
+        rows.inserts.push_row(&anomaly(step));
+        rows.changes = gone.iter().map(|at| Change { old: Some(anomaly(*at)), new: None }).collect();
+        tables.push(rows);
+    }
+    tables
+}
+
+/// Opens the world's lake as a new process and runs it.
+pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
+    let (store, catalog) = world.process(faults);
+    let specs = vec![bars(), ticks(), anomalies()];
+    let opened = Lake::open_on(store.clone(), catalog.clone(), &options("unused".as_ref()), specs.clone()).await;
+    // an answer that is lost while a lake is opened ends the start; the supervisor starts again
+    let (mut lake, resume) = match opened {
+        Err(LakeError::Store { .. }) => Lake::open_on(store, catalog, &options("unused".as_ref()), specs).await?,
+        other => other?,
+    };
+    run(&mut lake, &resume, steps).await
+}
+
+/// Checks everything that must hold of a lake after `steps` steps: rows, single live files, slots, announced epochs.
+pub async fn check(world: &World, steps: i64) {
+    let (store, catalog) = world.process(&Faults::none());
+    let identity = identity::read(&*store).await.expect("a lake");
+    let reader = LakeReader::on(store.clone(), catalog, identity);
+    check_rows(&reader, steps).await;
+    check_files(&reader, store.clone()).await;
+    check_log(&reader, &*store, steps).await;
+}
+
+pub async fn check_rows(reader: &LakeReader, steps: i64) {
+    let oracle = Oracle::after(steps);
+    let rows = |scanned: Vec<Rows>| -> Vec<Row> {
+        scanned.iter().flat_map(|rows| (0..rows.len()).map(|row| rows.row(row)).collect::<Vec<_>>()).collect()
+    };
+    let sorted = |mut rows: Vec<Row>, last: usize| {
+        rows.iter_mut().for_each(|row| row.truncate(last));
+        rows.sort();
+        rows
+    };
+    let found = sorted(rows(reader.scan(&bars(), None).await.expect("bars")), 5);
+    let expected =
+        oracle.bars.iter().map(|((instrument, minute), close)| bar(*instrument, *minute, *close, 0)).collect();
+    assert_eq!(found, sorted(expected, 5), "bars are those of the oracle, each key once");
+
+    let found = sorted(rows(reader.scan(&ticks(), None).await.expect("ticks")), 2);
+    let expected = oracle
+        .ticks
+        .iter()
+        .map(|(instrument, step)| vec![Value::Text(name(*instrument)), Value::Long(*step)])
+        .collect();
+    assert_eq!(found, sorted(expected, 2), "ticks are those of the oracle");
+
+    let found = sorted(rows(reader.scan(&anomalies(), None).await.expect("anomalies")), 2);
+    let expected =
+        oracle.anomalies.iter().map(|at| vec![Value::Text("gap".into()), Value::Time(minute_us(*at))]).collect();
+    assert_eq!(found, sorted(expected, 2), "anomalies are those of the oracle");
+
+    // the history sums up to the table
+    let mut sum: BTreeMap<Row, i64> = BTreeMap::new();
+    for row in rows(reader.scan(&bars().history_spec(), None).await.expect("history")) {
+        let Value::Int(diff) = row[6] else { panic!("diff is an integer") };
+        *sum.entry(row[..5].to_vec()).or_default() += i64::from(diff);
+    }
+    sum.retain(|_, count| *count != 0);
+    assert!(sum.values().all(|count| *count == 1));
+    let bars = oracle.bars.iter().map(|((instrument, minute), close)| bar(*instrument, *minute, *close, 0));
+    assert_eq!(sum.into_keys().collect::<Vec<_>>(), sorted(bars.collect(), 5), "the history sums up to the table");
+}
+
+async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
+    for table in reader.tables().await.expect("tables") {
+        let spec = [bars(), ticks(), anomalies()].into_iter().find(|spec| spec.name == table);
+        let loaded = reader.load(&table).await.expect("loads");
+        let io = file_io(store.clone());
+        let manifests = crate::lake::index::manifests(&io, loaded.metadata()).await.expect("manifests");
+        let mut live = BTreeMap::new();
+        for manifest in manifests {
+            let manifest = manifest.load_manifest(&io).await.expect("a manifest");
+            for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
+                *live.entry(entry.file_path().to_owned()).or_insert(0) += 1;
+                assert!(store.size(&store.key(entry.file_path()).expect("inside")).await.expect("size").is_some());
+            }
+        }
+        assert!(live.values().all(|count| *count == 1), "{table}: one live entry for each file");
+        if let Some(spec) = spec {
+            let at = loaded.metadata_location().expect("a location");
+            let index = LiveFiles::build(&spec, &io, at, loaded.metadata()).await.expect("an index");
+            assert_eq!(index.files.len(), live.len());
+        }
+    }
+}
+
+async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
+    let names = store.list("log/").await.expect("the log");
+    let mut slots: Vec<Slot> = Vec::new();
+    for (epoch, name) in names.iter().enumerate() {
+        let slot = reader.slot(epoch as u64).await.expect("a slot").expect("L4: slots are contiguous");
+        assert!(name.ends_with(&format!("{epoch}.json")));
+        if let Some(last) = slots.last() {
+            assert!(slot.generation >= last.generation, "L5: no slot of a lower generation after a higher one");
+            assert!(slot.cut_at > last.cut_at, "cuts increase");
+        }
+        slots.push(slot);
+    }
+    let last = slots.last().expect("a takeover");
+    let place = last.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
+    assert_eq!(place, steps, "every step is decided once");
+    let announced: Vec<_> = reader.epochs().await.expect("epochs").iter().map(|row| row.epoch).collect();
+    assert_eq!(announced, (0..=last.epoch).collect::<Vec<_>>(), "every slot is announced once");
+    let (epoch, pins) = reader.pins(None).await.expect("pins");
+    assert_eq!(epoch, last.epoch);
+    for (table, snapshot) in &pins {
+        let head = reader.load(table).await.expect("loads");
+        let current = head.metadata().current_snapshot().expect("a snapshot").snapshot_id();
+        assert_eq!(*snapshot, current, "{table}: the newest pin is the head");
+    }
+    for spec in [bars(), ticks(), anomalies()] {
+        let mut hash = 0u128;
+        let mut count = 0;
+        for rows in reader.scan(&spec, None).await.expect("rows") {
+            hash = hash.wrapping_add(rows.content_hash(&spec));
+            count += rows.len() as u64;
+        }
+        let entry = &last.tables[&spec.name];
+        assert_eq!((entry.rows, entry.content_hash), (count, hash), "{}: rows and hash of the log", spec.name);
+    }
+}
