@@ -19,6 +19,15 @@ fn main() -> ExitCode {
     } else {
         logs.with_ansi(false).init()
     }
+    // limping on without one worker would be worse than the restart that fencing makes safe
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        eprintln!(
+            "error: ticktide met a bug and ends\nhint: start it again, it goes on from its last epoch; report the lines above"
+        );
+        std::process::exit(1);
+    }));
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

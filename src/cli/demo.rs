@@ -22,8 +22,8 @@ pub struct DemoArgs {
     pub calm: bool,
 }
 
-/// Slots of the log after which the run is killed: the takeover and some epochs.
-const KILLED_AFTER_SLOTS: usize = 4;
+/// Slots of the log after which the run is killed: the takeover and an epoch.
+const KILLED_AFTER_SLOTS: usize = 2;
 
 /// Runs the demonstration. Errors: the lake is another dataflow's, a child fails, the tables differ.
 pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
@@ -79,7 +79,7 @@ fn child(args: &DemoArgs, lake: &Path) -> Result<Child, Error> {
     let program = std::env::current_exe().map_err(|error| Error::bug(format!("this program has no path: {error}")))?;
     let mut command = Command::new(program);
     command.args(["run", "demo", "-w", &args.workers.to_string(), "--warehouse"]).arg(lake);
-    command.stdin(Stdio::null()).env("RUST_LOG", "error");
+    command.stdin(Stdio::null()).env("TICKTIDE_LOG", "error");
     command.spawn().map_err(|error| Error::bug(format!("a child process does not start: {error}")))
 }
 
@@ -109,7 +109,9 @@ fn finish(args: &DemoArgs, lake: &Path) -> Result<(), Error> {
 fn succeeded(status: ExitStatus) -> Result<(), Error> {
     match status.code() {
         Some(0) => Ok(()),
-        Some(2) => Err(Error::fix("the run refused to start", "see its message above; another `--warehouse` is a way out")),
+        Some(2) => {
+            Err(Error::fix("the run refused to start", "see its message above; another `--warehouse` is a way out"))
+        }
         _ => Err(Error { kind: Kind::Bug, message: format!("the run failed: {status}"), hint: None }),
     }
 }

@@ -191,7 +191,8 @@ fn rows_are_the_same_in_every_format() {
         assert_eq!(parsed[0]["vwap"], serde_json::Value::Null);
         assert_eq!(parsed[0]["open_at"], "1970-01-12T00:00:00Z");
         let csv = text(answer().await, Format::Csv, None).await;
-        let wanted = "symbol,open_at,close,vwap\nA,1970-01-12T00:00:00Z,8.00000000,\nC,1970-01-12T00:00:00Z,9.00000000,\n";
+        let wanted =
+            "symbol,open_at,close,vwap\nA,1970-01-12T00:00:00Z,8.00000000,\nC,1970-01-12T00:00:00Z,9.00000000,\n";
         assert_eq!(csv, wanted);
         let table = text(answer().await, Format::Table, Some(&zone("Asia/Kolkata").expect("a zone"))).await;
         assert!(table.contains("| A      | 1970-01-12T05:30:00+05:30 | 8.00000000 |"), "{table}");

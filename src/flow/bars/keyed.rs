@@ -4,7 +4,7 @@ use super::acc::{Acc, TradeAcc};
 use super::trades::{Correction, Effect, Entry, Trades};
 use super::{Refused, Routed, bucket};
 use crate::calendar::PhaseAt;
-use crate::flow::clean::{Horizons, Memory, SeenEntry};
+use crate::flow::clean::{Horizons, Memory, SeenEntries};
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::volume::SnapshotBar;
 use crate::market::Instrument;
@@ -312,7 +312,7 @@ impl Keyed {
             }
             if self.spec.dedupe_here {
                 for ((_, trading_date), entries) in state.memory.take_fresh() {
-                    let newest = crate::flow::clean::newest_minute(&entries);
+                    let newest = entries.newest_minute();
                     self.seen_chunks.insert((instrument.clone(), trading_date, epoch), newest);
                     states.push((instrument.clone(), StateKey::Seen(trading_date, epoch), Some(encode(&entries))));
                 }
@@ -365,8 +365,8 @@ impl Keyed {
                 state.trades.restore(key, bincode::deserialize(value).map_err(wrong)?);
             }
             StateKey::Seen(trading_date, epoch) => {
-                let entries: Vec<SeenEntry> = bincode::deserialize(value).map_err(wrong)?;
-                self.seen_chunks.insert((instrument, trading_date, epoch), crate::flow::clean::newest_minute(&entries));
+                let entries: SeenEntries = bincode::deserialize(value).map_err(wrong)?;
+                self.seen_chunks.insert((instrument, trading_date, epoch), entries.newest_minute());
                 state.memory.restore(0, trading_date, entries);
             }
         }
