@@ -5,12 +5,12 @@
 //! the catalog's swap of the metadata location does. What must hold: L2, the snapshot and the property of the applied epoch
 //! are in the same metadata file; every removed file is live in the base.
 //!
-//! Commits stay cheap because upkeep is part of staging: at most [`SNAPSHOTS_KEPT`] snapshots, small manifests are merged
-//! when there are more than [`MANIFESTS_MAX`].
+//! Commits stay cheap because upkeep is part of staging: the oldest snapshots leave, many small manifests become one.
 
 use super::error::LakeError;
 use super::index::manifests;
 use super::schema::APPLIED_EPOCH;
+use super::upkeep::{Upkeep, expired};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
@@ -23,12 +23,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Snapshots of a table that stay readable.
-pub const SNAPSHOTS_KEPT: usize = 100;
-/// Further snapshots that go when some have to: the check costs a pass over the metadata.
-const EXPIRE_BATCH: usize = 20;
-/// More manifests than this are merged.
-const MANIFESTS_MAX: usize = 50;
 /// A manifest of this many files is not merged again.
 const MANIFEST_FILES_SMALL: u32 = 1_000;
 /// How much older than the table's last update iceberg lets a snapshot be.
@@ -61,14 +55,17 @@ pub struct Staged {
     pub stamped_at: i64,
     /// The manifests written, with the live files of each.
     pub written: Vec<(String, Vec<DataFile>)>,
+    /// Snapshots that the next state does not have any more.
+    pub expired_snapshots: Vec<i64>,
     /// Metadata files that may be deleted after the swap.
-    pub expired: Vec<String>,
+    pub expired_metadata: Vec<String>,
 }
 
 struct Stage<'a> {
     io: &'a FileIO,
     metadata: &'a TableMetadata,
     delta: &'a Delta,
+    upkeep: &'a Upkeep,
     folder: String,
     /// Makes the names of one attempt its own.
     attempt: Uuid,
@@ -77,12 +74,13 @@ struct Stage<'a> {
 }
 
 /// Writes everything that the swap needs.
-pub async fn stage(io: &FileIO, base: &Base, delta: &Delta) -> Result<Staged, LakeError> {
+pub async fn stage(io: &FileIO, base: &Base, delta: &Delta, upkeep: &Upkeep) -> Result<Staged, LakeError> {
     let metadata = &*base.metadata;
     let mut stage = Stage {
         io,
         metadata,
         delta,
+        upkeep,
         folder: format!("{}/metadata", metadata.location()),
         attempt: Uuid::new_v4(),
         summary: SnapshotSummaryCollector::default(),
@@ -108,11 +106,12 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta) -> Result<Staged, La
         .with_summary(stage.summary())
         .with_schema_id(metadata.current_schema_id())
         .build();
+    let expired_snapshots = expired(metadata, upkeep)?;
     let built = metadata
         .clone()
         .into_builder(Some(base.location.clone()))
         .set_branch_snapshot(snapshot, MAIN_BRANCH)?
-        .remove_snapshots(&expired_snapshots(metadata)?)
+        .remove_snapshots(&expired_snapshots)
         .set_properties(HashMap::from([(APPLIED_EPOCH.to_owned(), delta.epoch.to_string())]))?
         .build()?;
     let next = built.metadata;
@@ -122,7 +121,8 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta) -> Result<Staged, La
         next: Base { location: location.to_string(), metadata: Arc::new(next) },
         stamped_at,
         written: stage.written,
-        expired: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
+        expired_snapshots,
+        expired_metadata: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
     })
 }
 
@@ -131,26 +131,6 @@ fn stamp(metadata: &TableMetadata, cut_at: i64) -> i64 {
     let logged = metadata.history().last().map_or(i64::MIN, |log| log.timestamp_ms());
     let last = logged.max(metadata.last_updated_ms());
     cut_at.max(last.saturating_sub(STAMP_SLACK_MS))
-}
-
-/// The oldest snapshots, when there are too many; never one that a branch or tag names.
-fn expired_snapshots(metadata: &TableMetadata) -> Result<Vec<i64>, LakeError> {
-    let count = metadata.snapshots().len() + 1; // with the one that is being staged
-    if count <= SNAPSHOTS_KEPT {
-        return Ok(Vec::new());
-    }
-    let named = named_snapshots(metadata)?;
-    let mut oldest: Vec<_> = metadata.snapshots().collect();
-    oldest.sort_unstable_by_key(|snapshot| snapshot.sequence_number());
-    let ids = oldest.iter().map(|snapshot| snapshot.snapshot_id());
-    Ok(ids.filter(|id| !named.contains(id)).take(count - SNAPSHOTS_KEPT + EXPIRE_BATCH).collect())
-}
-
-/// The snapshots that branches and tags name; iceberg shows them in the metadata's JSON only.
-fn named_snapshots(metadata: &TableMetadata) -> Result<HashSet<i64>, LakeError> {
-    let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
-    let references = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flat_map(|refs| refs.values());
-    Ok(references.filter_map(|reference| reference.get("snapshot-id")?.as_i64()).collect())
 }
 
 impl Stage<'_> {
@@ -167,7 +147,7 @@ impl Stage<'_> {
     async fn rewritten(&mut self) -> Result<Vec<ManifestFile>, LakeError> {
         let mut all = manifests(self.io, self.metadata).await?;
         all.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
-        let merge = all.len() > MANIFESTS_MAX;
+        let merge = all.len() > self.upkeep.manifests;
         let named: HashSet<&str> = self.delta.remove.values().map(String::as_str).collect();
         let small = |manifest: &ManifestFile| {
             let files = manifest.added_files_count.unwrap_or(u32::MAX);

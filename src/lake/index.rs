@@ -9,7 +9,7 @@ use super::error::LakeError;
 use super::schema::{field_id, value};
 use super::table::{TableSpec, Value};
 use ::iceberg::io::FileIO;
-use ::iceberg::spec::{DataFile, ManifestContentType, ManifestFile, ManifestList, TableMetadata};
+use ::iceberg::spec::{DataFile, ManifestContentType, ManifestFile, ManifestList, Snapshot, TableMetadata};
 use std::collections::HashMap;
 
 /// A live data file.
@@ -36,7 +36,18 @@ pub struct LiveFiles {
 
 /// The manifests of the table's head.
 pub async fn manifests(io: &FileIO, metadata: &TableMetadata) -> Result<Vec<ManifestFile>, LakeError> {
-    let Some(snapshot) = metadata.current_snapshot() else { return Ok(Vec::new()) };
+    match metadata.current_snapshot() {
+        Some(snapshot) => manifests_of(io, metadata, snapshot).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The manifests of a snapshot.
+pub async fn manifests_of(
+    io: &FileIO,
+    metadata: &TableMetadata,
+    snapshot: &Snapshot,
+) -> Result<Vec<ManifestFile>, LakeError> {
     let bytes = io.new_input(snapshot.manifest_list())?.read().await?;
     let list = ManifestList::parse_with_version(&bytes, metadata.format_version())?;
     Ok(list.consume_entries().into_iter().collect())

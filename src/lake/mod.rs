@@ -35,6 +35,7 @@ pub mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
+pub mod upkeep;
 pub mod writer;
 
 pub use epoch::{EpochPart, Slot, TablePart};
@@ -56,6 +57,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use store::FolderStore;
 use table::TableSpec;
 use tables::{LakeTable, Place};
+use upkeep::Upkeep;
 use uuid::Uuid;
 
 /// Which lake, and for whom.
@@ -121,7 +123,7 @@ impl Lake {
     pub async fn open(options: LakeOptions, tables: Vec<TableSpec>) -> Result<(Lake, Resume), LakeError> {
         let store = FolderStore::open(&options.warehouse)?;
         let catalog = open_catalog(options.catalog.as_deref(), store.root(), &options.namespace, true).await?;
-        Lake::open_on(Arc::new(store), Arc::new(catalog), &options, tables).await
+        Lake::open_on(Arc::new(store), Arc::new(catalog), &options, tables, Upkeep::default()).await
     }
 
     /// What a worker's I/O task writes with.
@@ -250,8 +252,7 @@ impl Lake {
     /// Brings every table to the last decided epoch and announces. May be repeated after an error, here or by a later
     /// generation: what is applied already is left alone (L2).
     pub async fn apply(&mut self) -> Result<(), LakeError> {
-        let Some((last, slot)) = self.pending.last_key_value() else { return Ok(()) };
-        let (last, cut_at) = (*last, slot.cut_at);
+        let Some(last) = self.pending.values().next_back().cloned() else { return Ok(()) };
         let (place, pending) = (&self.place, &self.pending);
         let applied = self.tables.values_mut().map(async |table| {
             for slot in pending.values() {
@@ -266,12 +267,12 @@ impl Lake {
         };
         let tables = &self.tables;
         let stamped_at = |table: &str, id: i64| tables.get(table).and_then(|table| table.stamped_at(id));
-        let pins = self.epoch_tables.announce(place, last, cut_at, |epoch, rows| {
+        let pins = self.epoch_tables.announce(place, &last, |epoch, rows| {
             announce::epoch_tables_rows(find(epoch)?, stamped_at, rows);
             Ok(())
         });
         pins.await?;
-        let epochs = self.epochs.announce(place, last, cut_at, |epoch, rows| announce::epochs_row(find(epoch)?, rows));
+        let epochs = self.epochs.announce(place, &last, |epoch, rows| announce::epochs_row(find(epoch)?, rows));
         epochs.await?;
         self.pending.clear();
         Ok(())

@@ -14,6 +14,7 @@ use super::storage::file_io;
 use super::store::Store;
 use super::table::TableSpec;
 use super::tables::{LakeTable, Place};
+use super::upkeep::Upkeep;
 use super::{Lake, LakeOptions, identity, now_ms};
 use crate::time::{Binding, Epoch};
 use std::collections::BTreeMap;
@@ -65,9 +66,11 @@ impl Lake {
         catalog: Arc<dyn Catalog>,
         options: &LakeOptions,
         specs: Vec<TableSpec>,
+        upkeep: Upkeep,
     ) -> Result<(Lake, Resume), LakeError> {
         identity::check(&*store, options).await?;
-        let place = Place { io: file_io(store.clone()), store, catalog, namespace: options.namespace.clone() };
+        let namespace = options.namespace.clone();
+        let place = Place { io: file_io(store.clone()), store, catalog, namespace, upkeep };
         let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
 
         let token = Uuid::new_v4().simple().to_string();

@@ -69,6 +69,9 @@ pub async fn rewrite(
     names: FileNames,
     epoch: Epoch,
 ) -> Result<Rewrite, LakeError> {
+    if changes.is_empty() {
+        return Ok(Rewrite::default());
+    }
     let corrupt = |detail: String| {
         let hint = "stop writing to this lake and run `ticktide lake doctor`; its log still has every row";
         LakeError::corrupt(format!("table {}, epoch {epoch}: {detail}", spec.name), hint)

@@ -14,11 +14,11 @@ use super::rewrite::rewrite;
 use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference};
 use super::store::Store;
 use super::table::TableSpec;
+use super::upkeep::{Upkeep, collect, merge};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{TableMetadata, TableMetadataBuilder};
-use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -29,6 +29,7 @@ pub struct Place {
     pub io: FileIO,
     pub catalog: Arc<dyn Catalog>,
     pub namespace: String,
+    pub upkeep: Upkeep,
 }
 
 /// A table, with what we know of its head.
@@ -36,7 +37,8 @@ pub struct Place {
 pub struct LakeTable {
     pub spec: Arc<TableSpec>,
     pub base: Base,
-    live: Option<LiveFiles>,
+    /// Of another head, or of none, until it is needed.
+    live: LiveFiles,
 }
 
 /// A positive id that nothing else has.
@@ -51,12 +53,18 @@ impl Place {
     }
 
     async fn load(&self, table: &str, known: Option<&Base>) -> Result<Option<Base>, LakeError> {
-        let Some(location) = self.catalog.location(table).await? else { return Ok(None) };
-        if let Some(known) = known.filter(|known| known.location == location) {
-            return Ok(Some(known.clone()));
+        loop {
+            let Some(location) = self.catalog.location(table).await? else { return Ok(None) };
+            if let Some(known) = known.filter(|known| known.location == location) {
+                return Ok(Some(known.clone()));
+            }
+            match TableMetadata::read_from(&self.io, &location).await.map_err(LakeError::from) {
+                Ok(metadata) => return Ok(Some(Base { location, metadata: Arc::new(metadata) })),
+                // others have swapped so often since that the file is gone already
+                Err(LakeError::Missing { .. }) if self.catalog.location(table).await? != Some(location) => {}
+                Err(error) => return Err(error),
+            }
         }
-        let metadata = TableMetadata::read_from(&self.io, &location).await?;
-        Ok(Some(Base { location, metadata: Arc::new(metadata) }))
     }
 
     /// Opens the table, created if it does not exist. Error of kind `Fix`: it has other columns.
@@ -71,7 +79,7 @@ impl Place {
                 "write into a new lake with another `--warehouse`",
             ));
         }
-        Ok(LakeTable { spec, base, live: None })
+        Ok(LakeTable { spec, base, live: LiveFiles::default() })
     }
 
     async fn create(&self, spec: &TableSpec) -> Result<Base, LakeError> {
@@ -143,20 +151,7 @@ impl LakeTable {
                         Some(changes) => changes,
                         None => changes.insert(work.changes.load(&*place.store).await?),
                     };
-                    let mut delta = Delta {
-                        epoch: slot.epoch,
-                        snapshot_id,
-                        cut_at: slot.cut_at,
-                        add: Vec::new(),
-                        remove: HashMap::new(),
-                    };
-                    let mut add = work.files.clone();
-                    if !changes.is_empty() {
-                        let rewritten = self.rewrite(place, changes, slot.epoch).await?;
-                        (delta.remove, add) = (rewritten.remove, [add, rewritten.add].concat());
-                    }
-                    delta.add = self.data_files(place, &add)?;
-                    self.swap(place, &delta).await?
+                    self.attempt(place, slot, snapshot_id, &work.files, changes).await?
                 }
                 TableStep::Applied => return Ok(()),
                 TableStep::Stop(message) => {
@@ -169,24 +164,51 @@ impl LakeTable {
         }
     }
 
-    async fn rewrite(
+    /// Stages on the head that was loaded last and swaps. A head that is no longer the head may have lost its files.
+    async fn attempt(
         &mut self,
         place: &Place,
+        slot: &Slot,
+        snapshot_id: i64,
+        files: &[DataFileMeta],
         changes: &[NetChange],
-        epoch: Epoch,
-    ) -> Result<super::rewrite::Rewrite, LakeError> {
-        let current = self.live.take().filter(|live| live.at == self.base.location);
-        let live = match current {
-            Some(live) => live,
-            None => LiveFiles::build(&self.spec, &place.io, &self.base.location, &self.base.metadata).await?,
+    ) -> Result<TableAnswer, LakeError> {
+        let attempted = match self.delta(place, slot, snapshot_id, files, changes).await {
+            Ok(delta) => self.swap(place, &delta).await,
+            Err(error) => Err(error),
         };
-        let names = FileNames {
-            folder: place.folder(&self.spec.name),
-            stem: format!("{epoch}-apply-{}", Uuid::new_v4().simple()),
-        };
-        let rewritten = rewrite(&*place.store, &self.spec, &live, changes, names, epoch).await;
-        self.live = Some(live);
-        rewritten
+        match attempted {
+            Err(LakeError::Missing { key }) => {
+                let head = place.catalog.location(&self.spec.name).await?;
+                let moved = head.as_deref() != Some(&*self.base.location);
+                if moved { Ok(TableAnswer::Conflict) } else { Err(LakeError::Missing { key }) }
+            }
+            other => other,
+        }
+    }
+
+    /// What an epoch does to the table as it is now: its files, what becomes of the files that it corrects, a merge.
+    async fn delta(
+        &mut self,
+        place: &Place,
+        slot: &Slot,
+        snapshot_id: i64,
+        files: &[DataFileMeta],
+        changes: &[NetChange],
+    ) -> Result<Delta, LakeError> {
+        if self.live.at != self.base.location {
+            let (at, metadata) = (&self.base.location, &self.base.metadata);
+            self.live = LiveFiles::build(&self.spec, &place.io, at, metadata).await?;
+        }
+        let (epoch, attempt) = (slot.epoch, Uuid::new_v4().simple());
+        let folder = place.folder(&self.spec.name);
+        let names = |what: &str| FileNames { folder: folder.clone(), stem: format!("{epoch}-{what}-{attempt}") };
+        let (store, spec, live) = (&*place.store, &self.spec, &self.live);
+        let mut rewritten = rewrite(store, spec, live, changes, names("apply"), epoch).await?;
+        let merged = merge(store, spec, live, &rewritten.remove, names("merge"), place.upkeep.files).await?;
+        rewritten.remove.extend(merged.remove);
+        let add = self.data_files(place, &[files, &rewritten.add, &merged.add].concat())?;
+        Ok(Delta { epoch, snapshot_id, cut_at: slot.cut_at, add, remove: rewritten.remove })
     }
 
     fn data_files(&self, place: &Place, files: &[DataFileMeta]) -> Result<Vec<::iceberg::spec::DataFile>, LakeError> {
@@ -194,7 +216,7 @@ impl LakeTable {
     }
 
     async fn swap(&mut self, place: &Place, delta: &Delta) -> Result<TableAnswer, LakeError> {
-        let staged = stage(&place.io, &self.base, delta).await?;
+        let staged = stage(&place.io, &self.base, delta, &place.upkeep).await?;
         let swapped = place.catalog.swap(&self.spec.name, &self.base.location, &staged.next.location).await;
         match swapped {
             Ok(Swapped::Done) => {
@@ -212,25 +234,30 @@ impl LakeTable {
 
     /// The head is ours: the index follows, old metadata files go.
     async fn swapped(&mut self, place: &Place, delta: &Delta, staged: Staged) {
-        if let Some(live) = self.live.as_mut().filter(|live| live.at == self.base.location) {
+        if self.live.at == self.base.location {
             for location in delta.remove.keys() {
-                live.files.remove(location);
+                self.live.files.remove(location);
             }
             for (manifest, files) in &staged.written {
                 for file in files {
                     let known = LiveFile::new(&self.spec, manifest.clone(), file);
-                    live.files.insert(file.file_path().to_owned(), known);
+                    self.live.files.insert(file.file_path().to_owned(), known);
                 }
             }
-            live.at.clone_from(&staged.next.location);
+            self.live.at.clone_from(&staged.next.location);
         }
-        self.base = staged.next;
-        for location in staged.expired {
-            // one that stays is garbage, no more
-            if let Some(key) = place.store.key(&location)
-                && let Err(error) = place.store.delete(&key).await
-            {
+        let before = std::mem::replace(&mut self.base, staged.next);
+        // what stays because of an error is garbage, no more
+        for key in staged.expired_metadata.iter().filter_map(|location| place.store.key(location)) {
+            if let Err(error) = place.store.delete(&key).await {
                 tracing::warn!(%error, "old metadata file stays");
+            }
+        }
+        if !staged.expired_snapshots.is_empty() {
+            let (old, new) = (&before.metadata, &self.base.metadata);
+            match collect(&*place.store, &place.io, old, new, &staged.expired_snapshots).await {
+                Ok(files) => tracing::debug!(table = self.spec.name, files, "files of expired snapshots deleted"),
+                Err(error) => tracing::warn!(table = self.spec.name, %error, "files of expired snapshots stay"),
             }
         }
     }
@@ -239,13 +266,12 @@ impl LakeTable {
     pub async fn announce(
         &mut self,
         place: &Place,
-        last: Epoch,
-        cut_at: i64,
+        last: &Slot,
         mut rows: impl FnMut(Epoch, &mut RowBuffer) -> Result<(), LakeError>,
     ) -> Result<(), LakeError> {
         for _ in 0..ANNOUNCE_ATTEMPTS {
             self.reload(place).await?;
-            let lacking = unannounced(self.applied(), last).map_err(|message| {
+            let lacking = unannounced(self.applied(), last.epoch).map_err(|message| {
                 let message = format!("table {} {message}", self.spec.name);
                 LakeError::corrupt(message, "run `ticktide lake doctor`")
             })?;
@@ -256,12 +282,10 @@ impl LakeTable {
             for epoch in lacking {
                 rows(epoch, &mut buffer)?;
             }
-            let stem = format!("{last}-announce-{}", Uuid::new_v4().simple());
+            let stem = format!("{}-announce-{}", last.epoch, Uuid::new_v4().simple());
             let names = FileNames { folder: place.folder(&self.spec.name), stem };
             let (files, _) = write_batch(&*place.store, self.spec.clone(), names, buffer.finish()?).await?;
-            let add = self.data_files(place, &files)?;
-            let delta = Delta { epoch: last, snapshot_id: snapshot_id(), cut_at, add, remove: HashMap::new() };
-            if matches!(self.swap(place, &delta).await?, TableAnswer::Swapped) {
+            if matches!(self.attempt(place, last, snapshot_id(), &files, &[]).await?, TableAnswer::Swapped) {
                 return Ok(());
             }
         }

@@ -1,11 +1,14 @@
 //! A real folder and a real SQLite catalog.
 
-use super::scenario::{anomalies, bars, check_rows, options, run, ticks};
+use super::scenario::{anomalies, bars, check_files, check_rows, options, run, ticks};
 use crate::error::{Classified, Kind};
+use crate::lake::index::manifests_of;
+use crate::lake::storage::file_io;
+use crate::lake::store::{FolderStore, Store};
 use crate::lake::table::{Change, Value};
 use crate::lake::{Lake, LakeError, LakeReader, RowBuffer, StateRows, TableRows};
 use crate::time::Binding;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,16 +54,38 @@ async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired
     run(&mut lake, &resume, 130).await.expect("runs");
     let reader = LakeReader::open(folder.path(), None).await.expect("a lake");
     check_rows(&reader, 130).await;
+    let store: Arc<dyn Store> = Arc::new(FolderStore::open(folder.path()).expect("the folder"));
+    check_files(&reader, store.clone()).await;
+    let io = file_io(store.clone());
     for table in reader.tables().await.expect("tables") {
         let loaded = reader.load(&table).await.expect("loads");
-        assert!(loaded.metadata().snapshots().len() <= 100, "{table}");
-        let metadata = folder.path().join("market").join(&table).join("metadata");
-        let names = std::fs::read_dir(metadata).expect("a folder").map(|entry| entry.expect("an entry").file_name());
-        let count = names.filter(|name| name.to_string_lossy().ends_with(".metadata.json")).count();
-        assert!(count <= 21, "{table}: {count} metadata files");
-        let snapshot = loaded.metadata().current_snapshot().expect("a snapshot");
-        let list = loaded.manifest_list_reader(snapshot).load().await.expect("a manifest list");
-        assert!(list.entries().len() <= 52, "{table}: {} manifests", list.entries().len());
+        let metadata = loaded.metadata();
+        assert!(metadata.snapshots().len() <= 100, "{table}");
+        // whatever lies in the table's folder, a kept snapshot reaches
+        let mut reached = HashSet::new();
+        let (mut live, mut lists) = (0, 0);
+        for snapshot in metadata.snapshots() {
+            reached.insert(snapshot.manifest_list().to_owned());
+            let manifests = manifests_of(&io, metadata, snapshot).await.expect("a manifest list");
+            let head = metadata.current_snapshot_id() == Some(snapshot.snapshot_id());
+            lists = lists.max(manifests.len());
+            for manifest in manifests {
+                reached.insert(manifest.manifest_path.clone());
+                let manifest = manifest.load_manifest(&io).await.expect("a manifest");
+                for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
+                    reached.insert(entry.file_path().to_owned());
+                    live += usize::from(head);
+                }
+            }
+        }
+        assert!(lists <= 52, "{table}: {lists} manifests");
+        // the days of bars are too short here for their files to be many
+        assert!(live <= 70 || table.starts_with("bars"), "{table}: {live} live files");
+        let names = store.list(&format!("market/{table}/")).await.expect("a listing");
+        let (versions, files): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with(".metadata.json"));
+        assert!(versions.len() <= 21, "{table}: {} metadata files", versions.len());
+        let lost: Vec<_> = files.iter().filter(|name| !reached.contains(&store.location(name))).collect();
+        assert!(lost.is_empty(), "{table}: {} of {} files are garbage: {lost:?}", lost.len(), files.len());
     }
     let error = reader.pins(Some(2)).await.expect_err("its snapshots are gone");
     assert!(error.to_string().contains("epoch 2 is no longer kept"), "{error}");

@@ -1,7 +1,7 @@
 //! Generations that run at the same time: one is fenced, the lake is as if only one had run.
 
 use super::doubles::{Faults, World};
-use super::scenario::{anomalies, bars, check, options, process, run, ticks};
+use super::scenario::{HASTY, anomalies, bars, check, options, process, run, ticks};
 use crate::lake::{Lake, LakeError};
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn after_a_takeover_the_old_generation_can_apply_but_not_decide() {
     let (store, catalog) = world.process(&Faults::none());
     let specs = || vec![bars(), ticks(), anomalies()];
     let options = options("unused".as_ref());
-    let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs());
+    let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs(), HASTY);
     let (mut old, resume) = open().await.expect("the first generation");
     run(&mut old, &resume, 2).await.expect("two steps");
     let (mut new, resumed) = open().await.expect("the second generation");

@@ -11,6 +11,7 @@ use crate::lake::storage::file_io;
 use crate::lake::store::Store;
 use crate::lake::table::{Change, Column, ColumnType, Row, TableSpec, Value};
 use crate::lake::tests::doubles::{Faults, World};
+use crate::lake::upkeep::Upkeep;
 use crate::lake::writer::TableRows;
 use crate::lake::{Lake, LakeOptions, Resume, RowBuffer, identity};
 use crate::time::{Binding, Conservation, Place};
@@ -86,6 +87,9 @@ pub fn options(warehouse: &std::path::Path) -> LakeOptions {
         code_version: "0".into(),
     }
 }
+
+/// Upkeep that has something to do in a few epochs.
+pub const HASTY: Upkeep = Upkeep { snapshots: 2, snapshots_batch: 1, manifests: 2, files: 4 };
 
 /// What the tables hold, without epochs; what changes a step makes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -259,10 +263,11 @@ fn tables<'a>(
 pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
     let (store, catalog) = world.process(faults);
     let specs = vec![bars(), ticks(), anomalies()];
-    let opened = Lake::open_on(store.clone(), catalog.clone(), &options("unused".as_ref()), specs.clone()).await;
+    let options = options("unused".as_ref());
+    let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), HASTY);
     // an answer that is lost while a lake is opened ends the start; the supervisor starts again
-    let (mut lake, resume) = match opened {
-        Err(LakeError::Store { .. }) => Lake::open_on(store, catalog, &options("unused".as_ref()), specs).await?,
+    let (mut lake, resume) = match open().await {
+        Err(LakeError::Store { .. }) => open().await?,
         other => other?,
     };
     run(&mut lake, &resume, steps).await
@@ -318,7 +323,7 @@ pub async fn check_rows(reader: &LakeReader, steps: i64) {
     assert_eq!(sum.into_keys().collect::<Vec<_>>(), sorted(bars.collect(), 5), "the history sums up to the table");
 }
 
-async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
+pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
     for table in reader.tables().await.expect("tables") {
         let spec = [bars(), ticks(), anomalies()].into_iter().find(|spec| spec.name == table);
         let loaded = reader.load(&table).await.expect("loads");
