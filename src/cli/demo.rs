@@ -109,7 +109,9 @@ fn finish(args: &DemoArgs, lake: &Path) -> Result<(), Error> {
 fn succeeded(status: ExitStatus) -> Result<(), Error> {
     match status.code() {
         Some(0) => Ok(()),
-        Some(2) => Err(Error::fix("the run refused to start", "see its message above; another `--warehouse` is a way out")),
+        Some(2) => {
+            Err(Error::fix("the run refused to start", "see its message above; another `--warehouse` is a way out"))
+        }
         _ => Err(Error { kind: Kind::Bug, message: format!("the run failed: {status}"), hint: None }),
     }
 }
