@@ -1,8 +1,8 @@
 //! `check`: dataflow files read, judged and not run.
 
-use super::{Global, aligned, place_json, print};
+use super::{Global, place_json, print};
 use crate::dataflow::{Dataflow, DataflowError};
-use crate::error::Error;
+use crate::error::{Classified, Error};
 use clap::Args;
 use serde_json::json;
 
@@ -30,15 +30,17 @@ pub fn check(args: &CheckArgs, global: &Global) -> Result<(), Error> {
         }
         bad.extend(read.err());
     }
-    match bad.as_slice() {
-        [] => Ok(()),
-        [only] => Err(Error::from(only.clone())),
-        several => {
-            let rows: Vec<Vec<String>> = several.iter().map(|error| vec![error.to_string()]).collect();
-            let message = format!("{} of {} files have problems\n{}", several.len(), args.files.len(), aligned(&rows));
-            Err(Error::fix(message.trim_end(), "change these places and check again"))
+    let Some(last) = bad.last() else { return Ok(()) };
+    let hint = last.hint().unwrap_or_default();
+    let said = |error: &DataflowError| (error.to_string(), error.hint().unwrap_or_default());
+    let mut message = String::new();
+    for (index, (text, hint)) in bad.iter().map(said).enumerate() {
+        message.push_str(&text);
+        if index + 1 < bad.len() {
+            message.push_str(&format!("\nhint: {hint}\nerror: "));
         }
     }
+    Err(Error::fix(message, hint))
 }
 
 fn as_json(file: &str, read: &Result<Dataflow, DataflowError>) -> serde_json::Value {
