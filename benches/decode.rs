@@ -3,7 +3,9 @@
 //! Targets: `decode/json mapped` at most 0.35 µs a record (205 bytes, six of its thirteen fields named);
 //! `synthetic/generate and decode` below 1 µs.
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
+mod cpu;
+
+use cpu::ThreadCpu;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -14,42 +16,6 @@ const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":176758470
 const PLAIN: &[u8] =
     br#"{"venue":"COMEX","symbol":"GC201312","time":1381204800374000,"sequence":113,"price":"1323.4","quantity":"1"}"#;
 const SNAPSHOT: &[u8] = br#"{"type":"snapshot","venue":"NSECM","symbol":"RELIANCE","time":1767584700123456,"sequence":17,"price":2445.35,"cumulative_volume":90211,"bid":2445.30,"bid_quantity":120,"ask":2445.40,"ask_quantity":80,"day_open":2440,"day_high":2450.5,"day_low":2431}"#;
-
-/// CPU time of the calling thread, from the scheduler's own count.
-struct ThreadCpu;
-
-impl ThreadCpu {
-    fn now(&self) -> u64 {
-        // the count moves when the thread is scheduled or yields, and at every tick of the scheduler
-        std::thread::yield_now();
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts a thread's CPU time");
-        text.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("the first number is nanoseconds")
-    }
-}
-
-impl Measurement for ThreadCpu {
-    type Intermediate = u64;
-    type Value = Duration;
-
-    fn start(&self) -> u64 {
-        self.now()
-    }
-    fn end(&self, start: u64) -> Duration {
-        Duration::from_nanos(self.now().saturating_sub(start).max(1))
-    }
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn to_f64(&self, value: &Duration) -> f64 {
-        WallTime.to_f64(value)
-    }
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
 
 fn mapped() -> WireSpec {
     let names = [

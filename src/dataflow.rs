@@ -27,6 +27,7 @@ pub use summary::Described;
 /// The dataflows that the binary carries; a file `dataflows/NAME.toml` where it is started goes first.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("bars", include_str!("../dataflows/bars.toml")), //
+    ("demo", include_str!("../dataflows/demo.toml")),
     ("market", include_str!("../dataflows/market.toml")),
     ("us_tape", include_str!("../dataflows/us_tape.toml")),
 ];
@@ -150,14 +151,14 @@ pub struct DataflowError {
     pub problems: Vec<Problem>,
 }
 
+/// Each problem as an error of its own with its hint; the last hint is [`Classified::hint`].
 impl fmt::Display for DataflowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let [problem] = self.problems.as_slice() {
-            return write!(f, "dataflow {:?}: {problem}", self.name);
-        }
-        write!(f, "dataflow {:?} has {} problems", self.name, self.problems.len())?;
-        for problem in &self.problems {
-            write!(f, "\n  {problem}\n    hint: {}", problem.hint)?;
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                write!(f, "\nhint: {}\nerror: ", self.problems[index - 1].hint)?;
+            }
+            write!(f, "dataflow {:?}: {problem}", self.name)?;
         }
         Ok(())
     }
@@ -171,10 +172,7 @@ impl Classified for DataflowError {
     }
 
     fn hint(&self) -> Option<String> {
-        match self.problems.as_slice() {
-            [problem] => Some(problem.hint.clone()),
-            _ => Some("change these places; `ticktide check FILE` looks at a file without running it".to_owned()),
-        }
+        self.problems.last().map(|problem| problem.hint.clone())
     }
 }
 

@@ -263,7 +263,9 @@ fn work(worker: &mut Worker, plan: &Plan) {
             control.send(report);
         }
         if heard {
-            control.flush();
+            // a mere flush leaves records in the exchange's buffers
+            let next = control.time() + 1;
+            control.advance_to(next);
         }
         source.activate();
         worker.step_or_park(Some(Duration::from_millis(5)));
@@ -297,11 +299,13 @@ fn build_control(
         let reports = scope.input_from(&mut input);
         reports
             .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
+                let mut newest = 0;
                 move |input, output| {
                     input.for_each(|cap, reports| {
                         let heard = reports.drain(..).flat_map(|report| minter.hear(report));
-                        let Some(cap) = cap.retain_least(0) else { return };
-                        output.session(&cap).give_iterator(heard);
+                        // operators behind this one work by time: decisions must not overtake each other
+                        newest = cap.least().map_or(newest, |time| newest.max(*time));
+                        output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
                     });
                 }
             })
@@ -420,7 +424,7 @@ fn read_on_a_thread(
     paused: Arc<Vec<AtomicBool>>,
     failure: Arc<Failure>,
 ) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
-    let (send, batches) = mpsc::sync_channel(8);
+    let (send, batches) = mpsc::sync_channel(4);
     let Some(mut reader) = reader else { return batches };
     let read = move || {
         let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
@@ -574,6 +578,3 @@ fn watch(
     };
     std::thread::Builder::new().name("progress".into()).spawn(show).ok().map(|_| guard)
 }
-
-#[cfg(test)]
-mod tests {}

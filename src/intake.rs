@@ -11,7 +11,7 @@ use crate::flow::bars::acc::{Acc, SnapshotAcc, TradeAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
 use crate::flow::bars::{Routed, bucket};
-use crate::flow::clean::{CleanSpec, Held, Horizons, Judge, Jumps, Memory, SeenEntry, Verdict, newest_minute};
+use crate::flow::clean::{CleanSpec, Held, Horizons, Judge, Jumps, Memory, SeenEntries, SeenEntry, Verdict};
 use crate::lake::StateEntry;
 use crate::market::{Instrument, InstrumentId, Tick, TickKind};
 use crate::tables::QuarantineRow;
@@ -173,8 +173,8 @@ impl Intake {
                     true => self.id(&key.1),
                     false => return Ok(false),
                 };
-                let entries: Vec<SeenEntry> = bincode::deserialize(value)?;
-                let newest = newest_minute(&entries);
+                let entries: SeenEntries = bincode::deserialize(value)?;
+                let newest = entries.newest_minute();
                 for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
                     reading.memory.restore(id.0, key.2, entries.clone());
                 }
@@ -477,7 +477,7 @@ impl Intake {
             for ((id, trading_date), entries) in reading.memory.take_fresh() {
                 let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
                 ended.state.push(encode(SEEN, bytes(&key), Some(bytes(&entries))));
-                self.seen_chunks.insert(key, newest_minute(&entries));
+                self.seen_chunks.insert(key, entries.newest_minute());
             }
             reading.memory.forget_before(least);
         }

@@ -1,6 +1,7 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 
 pub mod calendar;
+pub mod cli;
 pub mod conditions;
 pub mod control;
 pub mod dataflow;
@@ -12,6 +13,8 @@ pub mod flow;
 pub mod graph;
 pub mod intake;
 pub mod lake;
+#[cfg(test)]
+mod layers;
 pub mod market;
 pub mod query;
 pub mod settings;

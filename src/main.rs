@@ -1,1 +1,41 @@
-fn main() {}
+//! The binary: reads the command line, runs the command, says once what went wrong and who acts.
+
+use clap::Parser;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use ticktide::cli::{Cli, run};
+use ticktide::settings;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let default = if cli.global.quiet { "error" } else { "warn,ticktide=info" };
+    let filter = settings::variable(settings::LOG).unwrap_or_else(|| default.to_owned());
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr);
+    // on a terminal NO_COLOR decides
+    if std::io::stderr().is_terminal() {
+        logs.init()
+    } else {
+        logs.with_ansi(false).init()
+    }
+    // limping on without one worker would be worse than the restart that fencing makes safe
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        eprintln!(
+            "error: ticktide met a bug and ends\nhint: start it again, it goes on from its last epoch; report the lines above"
+        );
+        std::process::exit(1);
+    }));
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            if let Some(hint) = &error.hint {
+                eprintln!("hint: {hint}");
+            }
+            ExitCode::from(u8::try_from(error.kind.exit_code()).unwrap_or(1))
+        }
+    }
+}

@@ -289,7 +289,26 @@ async fn commit_one(
     meters.rows.fetch_add(rows, Ordering::Relaxed);
     meters.corrections.fetch_add(corrections as u64, Ordering::Relaxed);
     decided(Report::Decided { epoch });
-    lake.apply().await?;
+    apply(lake, epoch).await?;
     tracing::info!(epoch, rows, corrections, "epoch committed");
     Ok(())
+}
+
+/// A catalog that does not answer is waited for this long: the epoch is decided, and credit holds the sources back.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Brings the tables to what is decided. Repeating it is safe (L2), so a catalog that is away for a while is waited for.
+async fn apply(lake: &mut Lake, epoch: Epoch) -> Result<(), crate::error::Error> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let error = match lake.apply().await {
+            Ok(()) => return Ok(()),
+            Err(error) => crate::error::Error::from(error),
+        };
+        if error.kind != crate::error::Kind::Retry || began.elapsed() >= PATIENCE {
+            return Err(error);
+        }
+        tracing::warn!(epoch, error = %error, "the tables cannot be brought to the epoch yet; trying again");
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
 }

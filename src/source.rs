@@ -11,7 +11,8 @@
 //! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
 
 use crate::control::{Decision, Report};
-use crate::feed::{Batch, FeedError};
+use crate::error::Error;
+use crate::feed::{Batch, FeedError, wire};
 use crate::flow::bars::Routed;
 use crate::flow::clean::Horizons;
 use crate::intake::{Intake, Taken};
@@ -85,7 +86,49 @@ pub struct SourceLogic {
     asked: Option<Epoch>,
     told_at: Option<Instant>,
     told: (u64, Vec<crate::control::Progress>),
-    disconnected: bool,
+    sniff: Sniff,
+}
+
+/// The first records of a run: a wrong format shows at once.
+#[derive(Default)]
+struct Sniff {
+    records: u64,
+    rejects: u64,
+    samples: Vec<(String, Vec<u8>)>,
+}
+
+impl Sniff {
+    /// Records after which a verdict stands.
+    const RECORDS: u64 = 1_000;
+    const SAMPLES: usize = 3;
+
+    /// Looks at a batch; an error when more than half of the first records are no ticks.
+    fn look(&mut self, batch: &Batch) -> Result<(), Error> {
+        if self.records >= Sniff::RECORDS {
+            return Ok(());
+        }
+        self.records += batch.records;
+        self.rejects += batch.rejects.len() as u64;
+        for reject in batch.rejects.iter().take(Sniff::SAMPLES - self.samples.len().min(Sniff::SAMPLES)) {
+            self.samples.push((format!("{}: {}", reject.reason, reject.detail), reject.payload.clone()));
+        }
+        if self.records < Sniff::RECORDS || 2 * self.rejects <= self.records {
+            return Ok(());
+        }
+        let shown = self.samples.iter().map(|(why, payload)| {
+            let text: String = String::from_utf8_lossy(payload).chars().take(120).collect();
+            format!("\n  {text:?}: {why}")
+        });
+        let shown: String = shown.collect();
+        let payloads: Vec<&[u8]> = self.samples.iter().map(|(_, payload)| payload.as_slice()).collect();
+        let hint = match wire::formats_that_decode(&payloads).as_slice() {
+            [] => {
+                "no wire format decodes them as they are; is `source.fields` missing, or the topic another one?".into()
+            }
+            formats => format!("these formats decode some of them: {}; set `source.wire`", formats.join(", ")),
+        };
+        Err(Error::fix(format!("{} of the first {} records are no ticks:{shown}", self.rejects, self.records), hint))
+    }
 }
 
 /// Batches taken in one activation at most, so that other operators get their turn.
@@ -134,7 +177,7 @@ impl SourceLogic {
             asked: None,
             told_at: None,
             told: (0, Vec::new()),
-            disconnected: false,
+            sniff: Sniff::default(),
         }
     }
 
@@ -162,6 +205,7 @@ impl SourceLogic {
             }
             Decision::Slowest(slowest) => {
                 let limit = slowest.map(|at| at.saturating_add(self.max_skew));
+                tracing::debug!(worker = self.worker, slowest, "the slowest partition has moved");
                 for (index, ahead) in self.intake.ahead_of(limit) {
                     self.paused[index].store(ahead, Ordering::Relaxed);
                 }
@@ -245,6 +289,10 @@ impl SourceLogic {
             }
             match self.batches.try_recv() {
                 Ok(Ok(batch)) => {
+                    if let Err(error) = self.sniff.look(&batch) {
+                        self.wires.failure.set(error);
+                        return false;
+                    }
                     self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
                     let sums = self.intake.open_sums();
                     let taken = self.intake.take(batch, now);
@@ -257,12 +305,7 @@ impl SourceLogic {
                     self.wires.failure.set(error.into());
                     return false;
                 }
-                Err(TryRecvError::Empty) => {
-                    self.intake.drained(now);
-                    return false;
-                }
-                Err(TryRecvError::Disconnected) => {
-                    self.disconnected = true;
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
                     self.intake.drained(now);
                     return false;
                 }
@@ -325,6 +368,7 @@ impl SourceLogic {
             self.told_at = Some(now);
             self.told = progress.clone();
             let (records, partitions) = progress;
+            tracing::debug!(worker = self.worker, epoch = self.epoch, records, ?partitions, "progress");
             let report = Report::Progress { worker: self.worker, epoch: self.epoch, records, partitions };
             self.wires.reports.borrow_mut().push(report);
         }

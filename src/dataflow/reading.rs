@@ -182,11 +182,7 @@ fn source(keys: &Keys<'_>) -> (SourceSpec, BTreeSet<String>, Traits) {
 
 /// Names that `source.use` may have.
 pub fn source_names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = feed::SOURCES.iter().map(|kind| kind.name).collect();
-    if !names.contains(&"kafka") {
-        names.push("kafka");
-    }
-    names
+    feed::SOURCES.iter().map(|kind| kind.name).collect()
 }
 
 fn wire(keys: &Keys<'_>) -> WireSpec {

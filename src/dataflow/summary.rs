@@ -56,24 +56,12 @@ impl Dataflow {
         hex(&hash.finalize())
     }
 
-    /// The resolved settings without secrets, for the lake: `{name, hash, hashed: {key: value}, settings: {key: value}}`.
+    /// The resolved settings without secrets, for the lake: what changes rows by its key, the rest below `running`.
     pub fn settings_json(&self) -> String {
-        let settings: BTreeMap<String, Value> = self.flat().into_iter().collect();
-        json!({ "name": self.name, "hash": self.hash(), "hashed": self.hashed(), "settings": settings }).to_string()
-    }
-
-    /// The keys that change rows and differ from those of a lake's stored [`Dataflow::settings_json`], with both values.
-    /// `None` when what is stored cannot be read.
-    pub fn changed_keys(&self, stored: &str) -> Option<Vec<(String, String, String)>> {
-        let stored: Value = serde_json::from_str(stored).ok()?;
-        let there: BTreeMap<String, Value> = serde_json::from_value(stored.get("hashed")?.clone()).ok()?;
-        let here: BTreeMap<String, Value> = self.hashed().into_iter().collect();
-        let text = |value: Option<&Value>| value.map_or("absent".to_owned(), Value::to_string);
-        let mut keys: Vec<&String> = there.keys().chain(here.keys()).collect();
-        keys.sort();
-        keys.dedup();
-        let differs = keys.into_iter().filter(|key| there.get(*key) != here.get(*key));
-        Some(differs.map(|key| (key.clone(), text(there.get(key)), text(here.get(key)))).collect())
+        let mut settings = self.hashed();
+        let rest = self.flat().into_iter().filter(|(key, _)| !changes_rows(key));
+        settings.insert("running".to_owned(), Value::Object(rest.collect()));
+        json!(settings).to_string()
     }
 
     /// Every setting with its origin, in a fixed order.
@@ -95,11 +83,6 @@ impl Dataflow {
 
     /// The part of [`Dataflow::flat`] that changes rows, canonical.
     fn hashed(&self) -> BTreeMap<String, Value> {
-        let changes_rows = |key: &str| {
-            CHANGES_ROWS
-                .iter()
-                .any(|known| key.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
-        };
         let mut hashed: BTreeMap<String, Value> =
             self.flat().into_iter().filter(|(key, _)| changes_rows(key) && !key.starts_with("horizon.")).collect();
         hashed.insert("session".to_owned(), json!(self.session.describe()));
@@ -133,7 +116,7 @@ impl Dataflow {
         put("source.instruments", json!(synthetic.instruments));
         put("source.partitions", json!(synthetic.partitions));
         put("source.trades_a_day", json!(synthetic.trades_a_day));
-        put("source.first_day", json!(synthetic.first_day));
+        put("source.first_day", json!(day_text(synthetic.first_day)));
         put("source.wire", json!(source.wire.format));
         for (name, field) in &source.wire.fields {
             put(&format!("source.fields.{name}"), json!(field));
@@ -175,6 +158,16 @@ impl Dataflow {
         put("step", json!(duration_text(self.step)));
         flat
     }
+}
+
+fn changes_rows(key: &str) -> bool {
+    let starts = |known: &&str| key.strip_prefix(*known).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    CHANGES_ROWS.iter().any(starts)
+}
+
+fn day_text(day: i32) -> String {
+    let at = jiff::Span::new().try_days(day).and_then(|days| jiff::civil::Date::constant(1970, 1, 1).checked_add(days));
+    at.map_or_else(|_| day.to_string(), |date| date.to_string())
 }
 
 fn horizon_text(horizon: Horizon) -> String {

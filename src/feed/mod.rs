@@ -10,6 +10,7 @@
 //! got (`offset_next`), so that an epoch can end between any two batches.
 
 mod file;
+mod kafka;
 mod pace;
 pub mod synthetic;
 pub mod wire;
@@ -38,7 +39,8 @@ pub struct SourceKind {
 
 /// Every kind of source.
 pub static SOURCES: &[&SourceKind] = &[
-    &file::KIND, //
+    &kafka::KIND, //
+    &file::KIND,
     &synthetic::KIND,
 ];
 

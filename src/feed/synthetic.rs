@@ -201,7 +201,7 @@ impl SyntheticReader {
             record.write(&self.market, &mut self.line);
             batch.bytes += self.line.len() as u64;
             match self.decoder.decode(&self.line, entry.offset, Some(record.arrives_at), &mut self.instruments) {
-                Ok(tick) => batch.ticks.push(tick),
+                Ok(tick) => batch.push(tick, &self.line),
                 Err(reject) => batch.rejects.push(reject),
             }
             batch.records += 1;

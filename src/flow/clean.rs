@@ -85,7 +85,50 @@ struct Seen {
     sequences: HashMap<u64, (u32, i32), ahash::RandomState>,
     ids: HashMap<Arc<str>, (u32, i32), ahash::RandomState>,
     contents: HashMap<u128, i32, ahash::RandomState>,
-    fresh: Vec<SeenEntry>,
+    fresh: SeenEntries,
+}
+
+/// Remembered ids as the durable state keeps them, in columns: there are as many as there are ticks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SeenEntries {
+    /// sequence, hash of the content, minute of the event
+    sequences: Vec<(u64, u32, i32)>,
+    ids: Vec<(Arc<str>, u32, i32)>,
+    contents: Vec<(u128, i32)>,
+}
+
+impl SeenEntries {
+    fn push(&mut self, entry: SeenEntry) {
+        match entry {
+            SeenEntry::Sequence(sequence, content, minute) => self.sequences.push((sequence, content, minute)),
+            SeenEntry::Id(id, content, minute) => self.ids.push((id, content, minute)),
+            SeenEntry::Content(content, minute) => self.contents.push((content, minute)),
+        }
+    }
+
+    fn into_entries(self) -> impl Iterator<Item = SeenEntry> {
+        let sequences = self.sequences.into_iter();
+        let sequences = sequences.map(|(sequence, content, minute)| SeenEntry::Sequence(sequence, content, minute));
+        let ids = self.ids.into_iter().map(|(id, content, minute)| SeenEntry::Id(id, content, minute));
+        let contents = self.contents.into_iter().map(|(content, minute)| SeenEntry::Content(content, minute));
+        sequences.chain(ids).chain(contents)
+    }
+
+    fn len(&self) -> usize {
+        self.sequences.len() + self.ids.len() + self.contents.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The newest minute: when the horizon passes it, the chunk that holds them may go.
+    pub fn newest_minute(&self) -> i32 {
+        let sequences = self.sequences.iter().map(|(_, _, minute)| *minute);
+        let ids = self.ids.iter().map(|(_, _, minute)| *minute);
+        let contents = self.contents.iter().map(|(_, minute)| *minute);
+        sequences.chain(ids).chain(contents).max().unwrap_or(i32::MIN)
+    }
 }
 
 /// One remembered id, as the durable state keeps it.
@@ -108,12 +151,6 @@ impl SeenEntry {
             (_, Some(id), _) => Some(SeenEntry::Id(id.clone(), content(tick), minute)),
             (_, None, Some(sequence)) if sequence_trusted => Some(SeenEntry::Sequence(sequence, content(tick), minute)),
             _ => None,
-        }
-    }
-
-    fn minute(&self) -> i32 {
-        match self {
-            SeenEntry::Sequence(_, _, minute) | SeenEntry::Id(_, _, minute) | SeenEntry::Content(_, minute) => *minute,
         }
     }
 }
@@ -181,7 +218,7 @@ impl Memory {
     }
 
     /// The entries remembered since the last call, by (instrument index, trading day).
-    pub fn take_fresh(&mut self) -> Vec<((u32, i32), Vec<SeenEntry>)> {
+    pub fn take_fresh(&mut self) -> Vec<((u32, i32), SeenEntries)> {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
         touched.dedup();
@@ -197,9 +234,9 @@ impl Memory {
     }
 
     /// Puts entries back that an earlier run remembered.
-    pub fn restore(&mut self, index: u32, trading_date: i32, entries: Vec<SeenEntry>) {
+    pub fn restore(&mut self, index: u32, trading_date: i32, entries: SeenEntries) {
         let seen = self.days.entry((index, trading_date)).or_default();
-        for entry in entries {
+        for entry in entries.into_entries() {
             seen.remember(entry, false);
         }
     }
@@ -221,11 +258,6 @@ impl Memory {
     pub fn is_empty(&self) -> bool {
         self.days.is_empty()
     }
-}
-
-/// The newest minute of some entries: when the horizon passes it, the chunk that holds them may go.
-pub fn newest_minute(entries: &[SeenEntry]) -> i32 {
-    entries.iter().map(SeenEntry::minute).max().unwrap_or(i32::MIN)
 }
 
 /// FNV-1a over 64-bit words: a fixed function, for it goes into the durable state.

@@ -1,1 +1,207 @@
+//! What a query over a lake answers; expected values are the rows that were written.
 
+use super::output::{Format, write, zone};
+use super::*;
+use crate::lake::table::{Column, ColumnType, TableSpec, Value};
+use crate::lake::{Lake, LakeOptions, RowBuffer, StateRows, TableRows};
+use crate::time::Binding;
+use std::collections::BTreeMap;
+
+fn column(name: &str, column_type: ColumnType) -> Column {
+    Column { name: name.into(), column_type, nullable: true, hashed: true, delta: false, doc: String::new() }
+}
+
+fn table(name: &str, columns: &[(&str, ColumnType)], partition: Option<usize>) -> TableSpec {
+    TableSpec {
+        name: name.into(),
+        columns: columns.iter().map(|(name, column_type)| column(name, *column_type)).collect(),
+        key: vec![],
+        partition,
+        time: None,
+        sort: vec![0],
+        history: false,
+    }
+}
+
+fn bars() -> TableSpec {
+    let columns = [
+        ("symbol", ColumnType::Text),
+        ("trading_date", ColumnType::Date),
+        ("open_at", ColumnType::Time),
+        ("close", ColumnType::Decimal { precision: 18, scale: 8 }),
+        ("updates", ColumnType::Long),
+        ("vwap", ColumnType::Double),
+    ];
+    table("bars_1m", &columns, Some(1))
+}
+
+fn notes() -> TableSpec {
+    table("notes", &[("symbol", ColumnType::Text), ("note", ColumnType::Text)], None)
+}
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// A bar of minute `minute` of day `day` after 1970.
+fn bar(symbol: &str, day: i32, minute: i64, close: i128) -> Vec<Value> {
+    vec![
+        Value::Text(symbol.into()),
+        Value::Date(day),
+        Value::Time(i64::from(day) * DAY_MICROS + minute * 60_000_000),
+        Value::Decimal(close * 100_000_000),
+        Value::Long(minute),
+        Value::Null,
+    ]
+}
+
+async fn commit(lake: &mut Lake, rows: Vec<(TableSpec, Vec<Vec<Value>>)>) -> Epoch {
+    let epoch = lake.epoch_next();
+    let tables = rows.into_iter().map(|(spec, rows)| {
+        let spec = Arc::new(spec);
+        let mut inserts = RowBuffer::new(spec.clone());
+        rows.iter().for_each(|row| inserts.push_row(row));
+        TableRows { spec, inserts, changes: vec![] }
+    });
+    let part = lake.writer().write_part(epoch, 0, tables.collect(), StateRows::default()).await.expect("written");
+    let binding = Binding { epoch, generation: lake.generation(), ..Binding::default() };
+    lake.decide(binding, BTreeMap::new(), vec![part]).await.expect("decided");
+    lake.apply().await.expect("applied");
+    epoch
+}
+
+/// A lake with 3 bars in its first epoch, 2 more bars and a note in its second; `read` gets the two epochs.
+fn with_lake<F: AsyncFnOnce(&LakeReader, Epoch, Epoch)>(read: F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = LakeOptions {
+            warehouse: folder.path().join("lake"),
+            catalog: None,
+            namespace: "market".into(),
+            dataflow: "test".into(),
+            dataflow_hash: "1".into(),
+            settings_json: "{}".into(),
+            code_version: "1".into(),
+        };
+        let (mut lake, _) = Lake::open(options, vec![bars(), notes()]).await.expect("a new lake");
+        let early = vec![bar("A", 10, 0, 5), bar("A", 10, 1, 6), bar("B", 10, 0, 7)];
+        let first = commit(&mut lake, vec![(bars(), early)]).await;
+        let note = vec![Value::Text("B".into()), Value::Text("first note".into())];
+        let late = vec![bar("A", 11, 0, 8), bar("C", 11, 0, 9)];
+        let second = commit(&mut lake, vec![(bars(), late), (notes(), vec![note])]).await;
+        let reader = LakeReader::open(&folder.path().join("lake"), None).await.expect("a lake");
+        read(&reader, first, second).await;
+    });
+}
+
+/// The answer as JSON lines.
+async fn lines(reader: &LakeReader, epoch: Option<Epoch>, sql: &str) -> Vec<String> {
+    let pinned = Pinned::load(reader, epoch).await.expect("pinned");
+    let answer = query(&pinned, sql).await.expect(sql);
+    text(answer, Format::JsonLines, None).await.lines().map(str::to_owned).collect()
+}
+
+async fn text(answer: Answer, format: Format, zone: Option<&jiff::tz::TimeZone>) -> String {
+    let mut bytes = Vec::new();
+    write(answer, format, zone, &mut bytes).await.expect("written");
+    String::from_utf8(bytes).expect("text")
+}
+
+#[test]
+fn all_tables_of_a_query_are_of_one_epoch() {
+    with_lake(async |reader, first, second| {
+        let count = "select count(*) n from bars_1m";
+        assert_eq!(lines(reader, None, count).await, [r#"{"n":5}"#]);
+        assert_eq!(lines(reader, Some(second), count).await, [r#"{"n":5}"#]);
+        assert_eq!(lines(reader, Some(first), count).await, [r#"{"n":3}"#]);
+        // the note came with the second epoch: before it the table is empty, and has its columns
+        let join = "select b.symbol, note from market.bars_1m b join notes using (symbol)";
+        assert_eq!(lines(reader, Some(first), join).await, Vec::<String>::new());
+        assert_eq!(lines(reader, None, join).await, [r#"{"symbol":"B","note":"first note"}"#]);
+        assert_eq!(lines(reader, Some(first), "select count(*) n from epochs").await.len(), 1);
+    });
+}
+
+#[test]
+fn filters_of_every_kind_find_the_rows_that_were_written() {
+    with_lake(async |reader, _, _| {
+        for (filter, wanted) in [
+            ("symbol = 'A'", 3),
+            ("symbol in ('B', 'C')", 2),
+            ("symbol > 'A' and updates = 0", 2),
+            ("trading_date = date '1970-01-12'", 2),
+            ("trading_date between date '1970-01-11' and date '1970-01-12'", 5),
+            ("open_at >= timestamp '1970-01-11T00:01:00Z'", 3),
+            ("open_at < '1970-01-11T00:01:00Z'", 2),
+            ("close > 6.5", 3),
+            ("updates <= 0", 4),
+            ("vwap is null", 5),
+            ("vwap is not null", 0),
+            ("symbol like 'A%' or close = 9", 4),
+            ("symbol <> 'A'", 2),
+        ] {
+            let sql = format!("select count(*) n from bars_1m where {filter}");
+            assert_eq!(lines(reader, None, &sql).await, [format!("{{\"n\":{wanted}}}")], "{filter}");
+        }
+        assert_eq!(lines(reader, None, "select * from bars_1m limit 2").await.len(), 2);
+        let plan = lines(reader, None, "explain select symbol from bars_1m where symbol = 'A'").await.join("\n");
+        assert!(plan.contains("projection=[symbol], partial_filters=[bars_1m.symbol"), "{plan}");
+    });
+}
+
+#[test]
+fn only_a_select_is_run_and_every_refusal_says_why() {
+    with_lake(async |reader, _, _| {
+        let pinned = Pinned::load(reader, None).await.expect("pinned");
+        let refused = async |sql: &str| query(&pinned, sql).await.err().expect(sql);
+        for sql in [
+            "drop table bars_1m",
+            "create table x as select 1",
+            "insert into notes values ('a', 'b')",
+            "copy bars_1m to '/tmp/x.csv'",
+            "set datafusion.execution.batch_size = 1",
+            "create external table x stored as csv location '/etc/passwd'",
+            "delete from notes",
+        ] {
+            let error = refused(sql).await;
+            assert!(matches!(error, QueryError::NotSelect(_)), "{sql}: {error:?}");
+            assert_eq!(error.kind(), Kind::Fix);
+        }
+        let error = refused("select * from bars_1n").await;
+        assert_eq!(error.to_string(), "there is no table \"bars_1n\" in the lake");
+        assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean bars_1m?")), "{error:?}");
+        let error = refused("select colse from bars_1m").await;
+        assert!(matches!(&error, QueryError::Sql(message) if message.contains("colse")), "{error:?}");
+        for sql in ["", "selec 1", "select 1; select 2", "select * from '/etc/passwd'"] {
+            assert_eq!(refused(sql).await.kind(), Kind::Fix, "{sql}");
+        }
+        let error = Pinned::load(reader, Some(999)).await.err().expect("no such epoch");
+        assert_eq!(error.kind(), Kind::Fix);
+    });
+}
+
+#[test]
+fn rows_are_the_same_in_every_format() {
+    with_lake(async |reader, _, _| {
+        let pinned = Pinned::load(reader, None).await.expect("pinned");
+        let sql = "select symbol, open_at, close, vwap from bars_1m where close >= 8 order by symbol";
+        let answer = async || query(&pinned, sql).await.expect(sql);
+        let json = text(answer().await, Format::JsonLines, None).await;
+        let parsed: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        assert_eq!((&parsed[0]["symbol"], &parsed[1]["symbol"]), (&"A".into(), &"C".into()));
+        assert_eq!(parsed[0]["vwap"], serde_json::Value::Null);
+        assert_eq!(parsed[0]["open_at"], "1970-01-12T00:00:00Z");
+        let csv = text(answer().await, Format::Csv, None).await;
+        let wanted =
+            "symbol,open_at,close,vwap\nA,1970-01-12T00:00:00Z,8.00000000,\nC,1970-01-12T00:00:00Z,9.00000000,\n";
+        assert_eq!(csv, wanted);
+        let table = text(answer().await, Format::Table, Some(&zone("Asia/Kolkata").expect("a zone"))).await;
+        assert!(table.contains("| A      | 1970-01-12T05:30:00+05:30 | 8.00000000 |"), "{table}");
+        let empty = query(&pinned, "select symbol from bars_1m where symbol = 'none'").await.expect("good");
+        assert_eq!(text(empty, Format::Csv, None).await, "symbol\n");
+        let mut parquet = Vec::new();
+        assert_eq!(write(answer().await, Format::Parquet, None, &mut parquet).await.expect("written"), 2);
+        let read = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(parquet), 10);
+        let rows: usize = read.expect("Parquet").map(|batch| batch.expect("a batch").num_rows()).sum();
+        assert_eq!(rows, 2);
+    });
+}

@@ -64,8 +64,8 @@ def tape(trades=240_000, seed=1):
 
 
 def hour_late(records):
-    """A trade for the middle of the tape that arrives after all of it: a new high of its minute, an hour and a half late."""
-    moment = START_US + LENGTH_US // 2 + 12_345_678
+    """A trade that arrives after all others, an hour and a half late: the new high and close of its minute."""
+    moment = START_US + LENGTH_US // 2 + 59_999_999
     symbol = SYMBOLS[0]
     sequence = 1 + max(record["sequence"] for record in records if record["symbol"] == symbol)
     return trade(symbol, moment, sequence, f"{symbol}-{sequence}", 99_999, 7)

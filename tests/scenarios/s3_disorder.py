@@ -10,7 +10,7 @@ from harness import Scenario
 from oracle import bars, disorder, lake
 
 SETTINGS = ("--set", "source.corrections=true", "--set", "epoch.records=4000", "--set", "limits.epochs=2",
-            "--set", 'indicators=[{use="rsi",period=14,on="1m"},{use="ema",period=20,on="1m"}]', "-w", 2)
+            "--set", 'indicators=[{use="rsi",period=14,on="1m"},{use="ema",period=20,on="1m"},{use="vwap",on="1m"}]', "-w", 2)
 LATE_FOR_1S_US = 10 * 60 * 1_000_000
 
 

@@ -19,7 +19,7 @@ use super::{Decoder, Format};
 use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use crate::market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
 use crate::time::{DAY, HOUR, MICRO, MILLI, Nanos, SECOND};
-use raw::{Keys, Values};
+use raw::{Keys, Kind, Values};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -136,18 +136,19 @@ impl Json {
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Problem> {
         let text = std::str::from_utf8(payload).map_err(|error| Problem::new("not_utf8", error))?;
-        let values = raw::parse(text, &self.keys).map_err(|error| unreadable(text, &error))?;
+        let (mut owned, mut values) = (Vec::new(), Values::default());
+        raw::parse(text, &self.keys, &mut owned, &mut values).map_err(|error| unreadable(text, &error))?;
         if let Some(slot) = values.duplicate {
             return Err(Problem::new("duplicate_field", format!("\"{}\" appears twice", self.keys.name(slot))));
         }
         let record = Record { values: &values, slots: &self.slots, keys: &self.keys };
 
         let kind = match record.get(Field::Type) {
-            None | Some("\"trade\"") => TickKind::Trade,
-            Some("\"snapshot\"") => TickKind::Snapshot,
-            Some("\"cancel\"") => TickKind::Cancel,
-            Some("\"correct\"") => TickKind::Correct,
-            Some(other) => {
+            (Kind::Absent, _) | (Kind::Text, "trade") => TickKind::Trade,
+            (Kind::Text, "snapshot") => TickKind::Snapshot,
+            (Kind::Text, "cancel") => TickKind::Cancel,
+            (Kind::Text, "correct") => TickKind::Correct,
+            (_, other) => {
                 let detail = format!("type is {}, known are trade, snapshot, cancel, correct", shorten(other));
                 return Err(Problem::new("unknown_type", detail));
             }
@@ -176,34 +177,27 @@ impl Json {
             }
             TickKind::Cancel => {}
         }
-        let id = record.text(Field::Id)?.filter(|id| !id.is_empty());
+        let id = record.text(Field::Id)?;
         if correction && id.is_none() {
             return Err(record.missing(Field::Id));
         }
-        let suspicious = record.suspicious();
         let conditions = match record.get(Field::Conditions) {
-            Some(raw) => {
-                let text = if raw.starts_with(['[', '{']) {
-                    Cow::Borrowed(raw) // a feed's list of codes, kept as it came
-                } else {
-                    record.text(Field::Conditions)?.unwrap_or_default()
-                };
-                intern(&mut self.conditions, &text)
-            }
-            None => None,
+            (Kind::Absent, _) => None,
+            // a feed's list of codes, kept as it came
+            (Kind::Other, raw) if raw.starts_with(['[', '{']) => intern(&mut self.conditions, raw),
+            _ => record.text(Field::Conditions)?.and_then(|text| intern(&mut self.conditions, text)),
         };
 
         // the table learns an instrument only from a record that became a tick
         let venue = record.text(Field::Venue)?.unwrap_or_default();
-        let symbol = record.text(Field::Symbol)?.filter(|symbol| !symbol.is_empty());
-        let own = record.text(Field::Instrument)?.filter(|instrument| !instrument.is_empty());
-        let Some(instrument) = own.as_deref().or(symbol.as_deref()) else {
+        let symbol = record.text(Field::Symbol)?;
+        let Some(instrument) = record.text(Field::Instrument)?.or(symbol) else {
             return Err(record.missing(Field::Symbol));
         };
-        let instrument = instruments.id(&venue, instrument, symbol.as_deref());
+        let instrument = instruments.id(venue, instrument, symbol);
         Ok(Tick {
             kind,
-            suspicious,
+            suspicious: record.suspicious(),
             instrument,
             offset,
             exchange_at,
@@ -211,7 +205,7 @@ impl Json {
             sequence,
             price,
             quantity,
-            id: id.map(|id| Arc::from(id.as_ref())),
+            id: id.map(Arc::from),
             conditions,
             snapshot,
         })
@@ -270,9 +264,6 @@ fn shorten(text: &str) -> Cow<'_, str> {
 }
 
 fn intern(known: &mut HashMap<Box<str>, Arc<str>, ahash::RandomState>, text: &str) -> Option<Arc<str>> {
-    if text.is_empty() {
-        return None;
-    }
     if let Some(shared) = known.get(text) {
         return Some(shared.clone());
     }
@@ -292,67 +283,55 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// The raw JSON of a field, unless absent or null.
-    #[inline]
-    fn get(&self, field: Field) -> Option<&'a str> {
+    #[inline(always)]
+    fn get(&self, field: Field) -> (Kind, &'a str) {
         self.values.get(self.slots[field as usize])
     }
 
-    /// A string, or a number as it was written.
-    #[inline]
-    fn text(&self, field: Field) -> Result<Option<Cow<'a, str>>, Problem> {
-        let Some(raw) = self.get(field) else { return Ok(None) };
-        match raw.as_bytes() {
-            [b'"', inner @ .., b'"'] => {
-                if self.values.plain || !inner.contains(&b'\\') {
-                    return Ok(Some(Cow::Borrowed(&raw[1..raw.len() - 1])));
-                }
-                let text: String = serde_json::from_str(raw).map_err(|error| self.bad(field, raw, error))?;
-                // NUL separates the parts of an instrument's key
-                if text.contains('\0') {
-                    return Err(self.bad(field, raw, "it holds a NUL character"));
-                }
-                Ok(Some(Cow::Owned(text)))
-            }
-            [b'0'..=b'9' | b'-', ..] => Ok(Some(Cow::Borrowed(raw))),
-            _ => Err(self.bad(field, raw, "a string or a number is needed")),
+    /// A string, or a number as it was written; an empty string is as good as none.
+    #[inline(always)]
+    fn text(&self, field: Field) -> Result<Option<&'a str>, Problem> {
+        match self.get(field) {
+            (Kind::Absent, _) => Ok(None),
+            (Kind::Text | Kind::Number, text) => Ok(if text.is_empty() { None } else { Some(text) }),
+            (Kind::Other, raw) => Err(self.wrong("bad_field", field, raw, "a string or a number is needed")),
+            (Kind::Unreadable, raw) => Err(self.wrong("bad_field", field, raw, "its escapes give no text")),
         }
     }
 
-    #[inline]
     fn time(&self, field: Field) -> Result<Option<Nanos>, Problem> {
-        let Some(text) = self.text(field)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.text(field)? else { return Ok(None) };
         match integer_time(text.as_bytes()) {
             Some(Ok(at)) => Ok(Some(at)),
-            Some(Err(())) => Err(self.wrong("out_of_range", field, &text, "no time between 1677 and 2262")),
+            Some(Err(())) => Err(self.wrong("out_of_range", field, text, "no time between 1677 and 2262")),
             None => match text.parse::<jiff::Timestamp>() {
                 Ok(at) => match Nanos::try_from(at.as_nanosecond()) {
                     Ok(at) => Ok(Some(at)),
-                    Err(_) => Err(self.wrong("out_of_range", field, &text, "no time between 1677 and 2262")),
+                    Err(_) => Err(self.wrong("out_of_range", field, text, "no time between 1677 and 2262")),
                 },
-                Err(_) => Err(self.wrong("bad_time", field, &text, "neither an integer of s, ms, µs, ns nor RFC 3339")),
+                Err(_) => Err(self.wrong("bad_time", field, text, "neither an integer of s, ms, µs, ns nor RFC 3339")),
             },
         }
     }
 
     /// Noon UTC of a date: a moment that lies in that trading day wherever the market is.
     fn noon(&self, field: Field) -> Result<Option<Nanos>, Problem> {
-        let Some(text) = self.text(field)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.text(field)? else { return Ok(None) };
         let date: jiff::civil::Date =
-            text.parse().map_err(|_| self.wrong("bad_time", field, &text, "no date (YYYY-MM-DD)"))?;
+            text.parse().map_err(|_| self.wrong("bad_time", field, text, "no date (YYYY-MM-DD)"))?;
         let days = date.duration_since(jiff::civil::date(1970, 1, 1)).as_hours() / 24;
         match days.checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR)) {
             Some(at) => Ok(Some(at)),
-            None => Err(self.wrong("out_of_range", field, &text, "no date between 1677 and 2262")),
+            None => Err(self.wrong("out_of_range", field, text, "no date between 1677 and 2262")),
         }
     }
 
     #[inline]
     fn sequence(&self) -> Result<Option<u64>, Problem> {
-        let Some(text) = self.text(Field::Sequence)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let Some(text) = self.text(Field::Sequence)? else { return Ok(None) };
         match text.parse() {
             Ok(sequence) => Ok(Some(sequence)),
-            Err(_) => Err(self.wrong("bad_sequence", Field::Sequence, &text, "no integer from 0 to 2^64-1")),
+            Err(_) => Err(self.wrong("bad_sequence", Field::Sequence, text, "no integer from 0 to 2^64-1")),
         }
     }
 
@@ -361,7 +340,7 @@ impl<'a> Record<'a> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match decimal(text.as_bytes()) {
             Ok(units) => Ok(Some(Price(units))),
-            Err(error) => Err(self.number(field, &text, error)),
+            Err(error) => Err(self.number(field, text, error)),
         }
     }
 
@@ -370,8 +349,8 @@ impl<'a> Record<'a> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match decimal(text.as_bytes()) {
             Ok(units) if units >= 0 => Ok(Some(Quantity(units))),
-            Ok(_) => Err(self.wrong("negative_quantity", field, &text, "below 0")),
-            Err(error) => Err(self.number(field, &text, error)),
+            Ok(_) => Err(self.wrong("negative_quantity", field, text, "below 0")),
+            Err(error) => Err(self.number(field, text, error)),
         }
     }
 
@@ -379,8 +358,8 @@ impl<'a> Record<'a> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match decimal_wide(text.as_bytes()) {
             Ok(units) if units >= 0 => Ok(Some(units)),
-            Ok(_) => Err(self.wrong("negative_quantity", field, &text, "below 0")),
-            Err(error) => Err(self.number(field, &text, error)),
+            Ok(_) => Err(self.wrong("negative_quantity", field, text, "below 0")),
+            Err(error) => Err(self.number(field, text, error)),
         }
     }
 
@@ -402,10 +381,10 @@ impl<'a> Record<'a> {
     /// Anything but 0, false or empty.
     #[inline]
     fn suspicious(&self) -> bool {
-        let Some(raw) = self.get(Field::Suspicious) else { return false };
-        let text = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(raw);
-        let zero = decimal(text.as_bytes()) == Ok(0);
-        !(zero || matches!(text, "" | "false" | "[]" | "{}"))
+        match self.get(Field::Suspicious) {
+            (Kind::Absent, _) => false,
+            (_, text) => decimal(text.as_bytes()) != Ok(0) && !matches!(text, "" | "false" | "[]" | "{}"),
+        }
     }
 
     #[cold]
@@ -415,11 +394,6 @@ impl<'a> Record<'a> {
             return Problem::new("missing_field", format!("\"{key}\" is missing"));
         }
         Problem::new("missing_field", format!("\"{key}\" ({name}) is missing"))
-    }
-
-    #[cold]
-    fn bad(&self, field: Field, raw: &str, why: impl Display) -> Problem {
-        self.wrong("bad_field", field, raw, why)
     }
 
     #[cold]

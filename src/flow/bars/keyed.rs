@@ -4,7 +4,7 @@ use super::acc::{Acc, TradeAcc};
 use super::trades::{Correction, Effect, Entry, Trades};
 use super::{Refused, Routed, bucket};
 use crate::calendar::PhaseAt;
-use crate::flow::clean::{Horizons, Memory, SeenEntry};
+use crate::flow::clean::{Horizons, Memory, SeenEntries};
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::volume::SnapshotBar;
 use crate::market::Instrument;
@@ -189,14 +189,19 @@ impl Keyed {
                 }
             }
             Routed::Correction { key, correction, .. } => {
-                let partition = correction.place.partition.clone();
+                let place = correction.place.clone();
                 let effect = state.trades.correct(key.clone(), correction);
                 dirty.insert((instrument.clone(), StateKey::Trade(key)));
                 if let Effect::Rebuild(open_at) = effect {
-                    aside.count(&partition, |counts| {
+                    aside.count(&place.partition, |counts| {
                         counts.pending -= 1;
                         counts.accepted += 1;
                     });
+                    let missed = frozen_for(&self.spec.intervals, &self.horizons, state, open_at);
+                    if !missed.is_empty() {
+                        let detail = format!("too late for {}; the others count it", missed.join(", "));
+                        aside.refused.push(Refused { place, reason: "late_partly", detail });
+                    }
                     rebuild(state, &self.spec.intervals, &self.child, open_at);
                 }
             }
@@ -307,7 +312,7 @@ impl Keyed {
             }
             if self.spec.dedupe_here {
                 for ((_, trading_date), entries) in state.memory.take_fresh() {
-                    let newest = crate::flow::clean::newest_minute(&entries);
+                    let newest = entries.newest_minute();
                     self.seen_chunks.insert((instrument.clone(), trading_date, epoch), newest);
                     states.push((instrument.clone(), StateKey::Seen(trading_date, epoch), Some(encode(&entries))));
                 }
@@ -360,8 +365,8 @@ impl Keyed {
                 state.trades.restore(key, bincode::deserialize(value).map_err(wrong)?);
             }
             StateKey::Seen(trading_date, epoch) => {
-                let entries: Vec<SeenEntry> = bincode::deserialize(value).map_err(wrong)?;
-                self.seen_chunks.insert((instrument, trading_date, epoch), crate::flow::clean::newest_minute(&entries));
+                let entries: SeenEntries = bincode::deserialize(value).map_err(wrong)?;
+                self.seen_chunks.insert((instrument, trading_date, epoch), entries.newest_minute());
                 state.memory.restore(0, trading_date, entries);
             }
         }
@@ -433,6 +438,14 @@ fn merge(state: &mut State, level: usize, interval: Interval, phase: &PhaseAt, a
     });
     add(&mut bucket.acc, acc);
     state.touched[level].insert(open_at);
+}
+
+/// The intervals whose bar of the finest bucket at `open_at` is behind its horizon: what it published stays.
+fn frozen_for(intervals: &[Interval], horizons: &Horizons, state: &State, open_at: Nanos) -> Vec<String> {
+    let Some(finest) = state.levels[0].get(&open_at) else { return Vec::new() };
+    let ends = intervals.iter().map(|interval| bucket(&finest.phase, *interval, open_at).1);
+    let frozen = intervals.iter().zip(ends).zip(&horizons.intervals).filter(|((_, end_at), horizon)| end_at <= horizon);
+    frozen.map(|((interval, _), _)| interval.name()).collect()
 }
 
 /// Adds the finest bucket up from its trades, then every coarser one from its base and its live finer buckets.

@@ -94,52 +94,110 @@ fn hash(prefix: u64, length: usize) -> usize {
     ((prefix ^ ((length as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as usize
 }
 
-/// The raw values of one record, by slot; empty = absent or null.
+/// What a value is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    /// A string: its text without quotes, escapes resolved.
+    Text,
+    /// A number as it was written.
+    Number,
+    /// `true`, `false`, an array or an object as it was written.
+    Other,
+    /// A string as it was written, whose escapes give no text (half a surrogate pair) or a NUL, which separates the parts of
+    /// an instrument's key.
+    Unreadable,
+}
+
+/// The values of one record, by slot.
 pub struct Values<'a> {
-    values: [&'a str; SLOTS],
+    texts: [&'a str; SLOTS],
+    kinds: [Kind; SLOTS],
     seen: u32,
     /// A slot whose key came twice.
     pub duplicate: Option<u8>,
-    /// No string has an escape.
-    pub plain: bool,
+}
+
+impl Default for Values<'_> {
+    #[inline]
+    fn default() -> Self {
+        Values { texts: [""; SLOTS], kinds: [Kind::Absent; SLOTS], seen: 0, duplicate: None }
+    }
 }
 
 impl<'a> Values<'a> {
-    #[inline]
-    pub fn get(&self, slot: u8) -> Option<&'a str> {
-        self.values.get(usize::from(slot)).copied().filter(|raw| !raw.is_empty())
+    #[inline(always)]
+    pub fn get(&self, slot: u8) -> (Kind, &'a str) {
+        match self.kinds.get(usize::from(slot)) {
+            Some(kind) => (*kind, self.texts[usize::from(slot)]),
+            None => (Kind::Absent, ""), // a field that no key fills
+        }
     }
 
-    #[inline]
-    fn put(&mut self, slot: u8, raw: &'a str) {
-        if self.seen & (1 << slot) != 0 {
+    #[inline(always)]
+    fn put(&mut self, slot: u8, kind: Kind, text: &'a str) {
+        let bit = 1u32.wrapping_shl(u32::from(slot));
+        if self.seen & bit != 0 {
             self.duplicate = Some(slot);
         }
-        self.seen |= 1 << slot;
-        if raw != "null" {
-            self.values[usize::from(slot)] = raw;
-        }
+        self.seen |= bit;
+        self.kinds[usize::from(slot)] = kind;
+        self.texts[usize::from(slot)] = text;
     }
 }
 
-/// The values of the known keys of a JSON object; errors: serde_json's, for anything that is no JSON object.
+/// Fills `values` (fresh ones) from the known keys of a JSON object; `owned` keeps what had to be written anew. Errors:
+/// serde_json's, for anything that is no JSON object.
 #[inline]
-pub fn parse<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
-    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None, plain: true };
-    if quick(text, keys, &mut values).is_none() {
-        values = careful(text, keys)?;
+pub fn parse<'a>(
+    text: &'a str,
+    keys: &Keys,
+    owned: &'a mut Vec<String>,
+    values: &mut Values<'a>,
+) -> Result<(), serde_json::Error> {
+    match quick(text, keys, values) {
+        Some(()) => Ok(()),
+        None => careful(text, keys, owned, values),
     }
-    Ok(values)
 }
 
 /// As [`parse`], for every JSON object there is.
 #[cold]
-fn careful<'a>(text: &'a str, keys: &Keys) -> Result<Values<'a>, serde_json::Error> {
-    let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None, plain: false };
+fn careful<'a>(
+    text: &'a str,
+    keys: &Keys,
+    owned: &'a mut Vec<String>,
+    values: &mut Values<'a>,
+) -> Result<(), serde_json::Error> {
+    *values = Values::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    deserializer.deserialize_map(Object { keys, values: &mut values })?;
+    deserializer.deserialize_map(Object { keys, values })?;
     deserializer.end()?;
-    Ok(values)
+    // every escape resolved first, so that the texts can be borrowed together
+    let mut resolved = Vec::new();
+    for slot in 0..SLOTS {
+        if values.kinds[slot] == Kind::Text {
+            let raw = values.texts[slot];
+            if !raw.contains('\\') {
+                values.texts[slot] = &raw[1..raw.len() - 1];
+                continue;
+            }
+            match serde_json::from_str::<String>(raw) {
+                Ok(text) if !text.contains('\0') => {
+                    owned.push(text);
+                    resolved.push(slot);
+                }
+                _ => values.kinds[slot] = Kind::Unreadable,
+            }
+        }
+    }
+    let owned: &'a Vec<String> = owned;
+    for (slot, text) in resolved.into_iter().zip(owned) {
+        values.texts[slot] = text;
+    }
+    Ok(())
 }
 
 /// As [`parse`], for plain objects; `None`: look carefully.
@@ -162,16 +220,33 @@ fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> 
             return None;
         }
         let value = blank(bytes, at + 1);
-        at = match *bytes.get(value)? {
-            b'"' => string_end(bytes, value + 1)? + 1,
-            b'-' | b'0'..=b'9' => number_end(bytes, value)?,
-            b't' if bytes[value..].starts_with(b"true") => value + 4,
-            b'f' if bytes[value..].starts_with(b"false") => value + 5,
-            b'n' if bytes[value..].starts_with(b"null") => value + 4,
-            _ => return None,
-        };
-        if slot != NO_SLOT {
-            values.put(slot, text.get(value..at)?);
+        match *bytes.get(value)? {
+            b'"' => {
+                at = string_end(bytes, value + 1)?;
+                if slot != NO_SLOT {
+                    values.put(slot, Kind::Text, text.get(value + 1..at)?);
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                at = number_end(bytes, value)?;
+                if slot != NO_SLOT {
+                    values.put(slot, Kind::Number, text.get(value..at)?);
+                }
+            }
+            _ => {
+                let rest = &bytes[value..];
+                let (kind, length) = match rest {
+                    [b't', b'r', b'u', b'e', ..] => (Kind::Other, 4),
+                    [b'f', b'a', b'l', b's', b'e', ..] => (Kind::Other, 5),
+                    [b'n', b'u', b'l', b'l', ..] => (Kind::Absent, 4),
+                    _ => return None,
+                };
+                at = value + length;
+                if slot != NO_SLOT {
+                    values.put(slot, kind, text.get(value..at)?);
+                }
+            }
         }
         at = blank(bytes, at);
         match *bytes.get(at)? {
@@ -294,7 +369,14 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             if slot == NO_SLOT {
                 map.next_value::<IgnoredAny>()?;
             } else {
-                self.values.put(slot, map.next_value::<&RawValue>()?.get());
+                let raw = map.next_value::<&RawValue>()?.get();
+                let kind = match raw.as_bytes()[0] {
+                    b'"' => Kind::Text,
+                    b'-' | b'0'..=b'9' => Kind::Number,
+                    b'n' => Kind::Absent,
+                    _ => Kind::Other,
+                };
+                self.values.put(slot, kind, raw);
             }
         }
         Ok(())
@@ -342,13 +424,13 @@ mod tests {
 
     fn same(text: &str) -> Result<(), TestCaseError> {
         let keys = keys();
-        let mut values = Values { values: [""; SLOTS], seen: 0, duplicate: None, plain: true };
+        let (mut values, mut owned, mut expected) = (Values::default(), Vec::new(), Values::default());
         if quick(text, &keys, &mut values).is_some() {
-            let careful = careful(text, &keys);
+            let careful = careful(text, &keys, &mut owned, &mut expected);
             prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
-            let careful = careful.expect("just asked");
-            prop_assert_eq!(values.values, careful.values, "{:?}", text);
-            prop_assert_eq!((values.seen, values.duplicate), (careful.seen, careful.duplicate));
+            prop_assert_eq!(values.texts, expected.texts, "{:?}", text);
+            prop_assert_eq!(values.kinds, expected.kinds, "{:?}", text);
+            prop_assert_eq!((values.seen, values.duplicate), (expected.seen, expected.duplicate));
         }
         Ok(())
     }
@@ -357,20 +439,29 @@ mod tests {
     fn a_plain_record_is_read_the_quick_way() {
         let keys = keys();
         let text = RECORD.replace("\\u00fc", "ü");
-        let values = parse(&text, &keys).expect("json");
-        assert!(values.plain);
-        for (slot, raw) in [(0, "\"RELIANCE\""), (1, "-2445.35"), (2, "\"10\""), (4, "true"), (5, "0"), (6, "false")] {
-            assert_eq!(values.get(slot), Some(raw));
+        let mut values = Values::default();
+        quick(&text, &keys, &mut values).expect("plain");
+        for (slot, expected) in [
+            (0, (Kind::Text, "RELIANCE")),
+            (1, (Kind::Number, "-2445.35")),
+            (2, (Kind::Text, "10")),
+            (3, (Kind::Absent, "null")),
+            (4, (Kind::Other, "true")),
+            (5, (Kind::Number, "0")),
+            (6, (Kind::Other, "false")),
+            (7, (Kind::Absent, "")),
+        ] {
+            assert_eq!(values.get(slot), expected);
         }
-        assert_eq!((values.get(3), values.get(7)), (None, None));
-        assert!(!parse(RECORD, &keys).expect("json").plain, "an escape is for serde_json");
+        assert!(quick(RECORD, &keys, &mut Values::default()).is_none(), "an escape is for serde_json");
     }
 
     #[test]
     fn keys_with_one_beginning_and_one_length_are_told_apart() {
-        let keys = keys();
-        let values = parse(r#"{"cumulative_v0lume":1,"cumulative_volume":2,"cumulative":3}"#, &keys).expect("json");
-        assert_eq!((values.get(7), values.get(8)), (Some("2"), Some("1")));
+        let (keys, mut owned, mut values) = (keys(), Vec::new(), Values::default());
+        let text = r#"{"cumulative_v0lume":1,"cumulative_volume":2,"cumulative":3}"#;
+        parse(text, &keys, &mut owned, &mut values).expect("json");
+        assert_eq!((values.get(7).1, values.get(8).1), ("2", "1"));
     }
 
     proptest! {

@@ -161,7 +161,7 @@ fn prices_and_quantities_at_the_edges() {
     assert_eq!(trade("1e10", "1"), Err("out_of_range"));
     assert_eq!(trade("0.000000001", "1"), Err("too_precise"));
     assert_eq!(trade("\"1,5\"", "1"), Err("not_a_number"));
-    assert_eq!(trade("\"\"", "1"), Err("not_a_number"));
+    assert_eq!(trade("\"\"", "1"), Err("missing_field"));
     assert_eq!(trade("null", "1"), Err("missing_field"));
     assert_eq!(trade("true", "1"), Err("bad_field"));
     assert_eq!(trade("1", "[1]"), Err("bad_field"));

@@ -1,0 +1,128 @@
+//! The command line: what can be typed, and the way from it to the stages.
+//!
+//! Data goes to standard output, as text for people or with `--json` as JSON lines; everything else goes to standard error.
+//! What must always hold: a command ends with an [`Error`] whose kind is the exit code, and only `main` prints it.
+
+mod check;
+mod demo;
+mod list;
+mod read;
+mod run;
+
+use crate::document::Place;
+use crate::error::{Error, Kind};
+use crate::settings::{self, Sourced};
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+
+/// A stream of market ticks into a lake that is always right.
+#[derive(Debug, Parser)]
+#[command(name = "ticktide", version, max_term_width = 120, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The lake: a folder [default: ./lake, or TICKTIDE_WAREHOUSE]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub warehouse: Option<String>,
+    /// The lake's catalog, `sqlite:PATH` [default: catalog.db in the lake, or TICKTIDE_CATALOG]
+    #[arg(long, global = true, value_name = "CATALOG")]
+    pub catalog: Option<String>,
+    /// Print data as JSON lines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but data and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work: a seeded market into a lake in ./ticktide-demo, then SQL
+    Demo(demo::DemoArgs),
+    /// Run a dataflow into a lake
+    Run(run::RunArgs),
+    /// Look at dataflow files without running them
+    Check(check::CheckArgs),
+    /// Ask a lake with SQL, all tables at one epoch
+    Query(read::QueryArgs),
+    /// The epochs of a lake
+    #[command(subcommand)]
+    Epochs(read::EpochsCommand),
+    /// What a dataflow can be made of
+    List(list::ListArgs),
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<(), Error> {
+    let global = cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::demo(&args, &global),
+        Command::Run(args) => run::run(&args, &global),
+        Command::Check(args) => check::check(&args, &global),
+        Command::Query(args) => read::query(args, &global),
+        Command::Epochs(command) => read::epochs(&command, &global),
+        Command::List(args) => list::list(args, &global),
+    }
+}
+
+impl Global {
+    /// The lake's place: flag, variable, or `default`.
+    fn warehouse(&self, default: &str) -> Sourced<PathBuf> {
+        let found = settings::resolve(self.warehouse.clone(), "--warehouse", settings::WAREHOUSE, Some(default));
+        let Sourced { value, origin } = found.expect("there is a default");
+        Sourced { value: PathBuf::from(value), origin }
+    }
+
+    fn catalog(&self) -> Option<Sourced<String>> {
+        settings::resolve(self.catalog.clone(), "--catalog", settings::CATALOG, None)
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<(), Error> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message = format!("standard output cannot be written: {error}");
+            Err(Error { kind: Kind::Retry, message, hint: None })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rows of text with aligned columns, the last one as long as it likes.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A place and what is said about it, for `--json`.
+fn place_json(place: &Place) -> serde_json::Value {
+    match place {
+        Place::File { file, line, column } => {
+            serde_json::json!({ "file": file.as_ref(), "line": line, "column": column })
+        }
+        other => serde_json::json!({ "file": null, "line": null, "column": null, "setting": other.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! `query` and `epochs`: a lake read back.
+
+use super::{Global, aligned, print};
+use crate::error::{Error, Kind};
+use crate::lake::{EpochRow, LakeReader};
+use crate::query::output::{self, Format};
+use crate::query::{self, Pinned};
+use crate::time::{Epoch, Nanos};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// One SELECT; tables are named as in `show tables`
+    pub sql: String,
+    /// Read this epoch instead of the newest
+    #[arg(long, value_name = "N")]
+    pub epoch: Option<Epoch>,
+    /// Write to a file, as its ending says: .csv, .json (lines) or .parquet
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Show times in this zone
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EpochsCommand {
+    /// All published epochs, the oldest first
+    Ls,
+    /// One epoch: its counts and what it is defined by
+    Show {
+        /// The newest if absent
+        epoch: Option<Epoch>,
+    },
+}
+
+/// Runs a query and writes its rows.
+pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
+    let zone = args.zone.as_deref().map(output::zone).transpose()?;
+    let format = match &args.output {
+        Some(path) => Format::of(path)?,
+        None if global.json => Format::JsonLines,
+        None => Format::Table,
+    };
+    block_on(async {
+        let reader = open(global).await?;
+        let pinned = Pinned::load(&reader, args.epoch).await?;
+        let answer = query::query(&pinned, &args.sql).await?;
+        let Some(path) = &args.output else {
+            output::write(answer, format, zone.as_ref(), Stdout(std::io::stdout())).await?;
+            return Ok(());
+        };
+        let rows = output::write(answer, format, zone.as_ref(), create(path)?).await?;
+        if !global.quiet {
+            eprintln!("{rows} rows of epoch {} written to {}", pinned.epoch, path.display());
+        }
+        Ok(())
+    })
+}
+
+/// Rows of a query as JSON objects.
+pub fn rows(sql: &str, warehouse: &Path, global: &Global) -> Result<Vec<Value>, Error> {
+    let text = render(sql, warehouse, Format::JsonLines, global)?;
+    let wrong = |error: serde_json::Error| Error::bug(format!("a row of {sql:?} is no JSON: {error}"));
+    text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
+}
+
+/// Prints a query's rows as a table.
+pub fn show_table(sql: &str, warehouse: &Path, global: &Global) -> Result<(), Error> {
+    print(&render(sql, warehouse, Format::Table, global)?)
+}
+
+fn render(sql: &str, warehouse: &Path, format: Format, global: &Global) -> Result<String, Error> {
+    let catalog = global.catalog().map(|found| found.value);
+    block_on(async {
+        let reader = LakeReader::open(warehouse, catalog.as_deref()).await?;
+        let pinned = Pinned::load(&reader, None).await?;
+        let mut bytes = Vec::new();
+        output::write(query::query(&pinned, sql).await?, format, None, &mut bytes).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    })
+}
+
+/// Lists epochs, or shows one.
+pub fn epochs(command: &EpochsCommand, global: &Global) -> Result<(), Error> {
+    let rows = block_on(async { Ok(open(global).await?.epochs().await?) })?;
+    match command {
+        EpochsCommand::Ls => ls(&rows, global),
+        EpochsCommand::Show { epoch } => show(&rows, *epoch, global),
+    }
+}
+
+fn ls(rows: &[EpochRow], global: &Global) -> Result<(), Error> {
+    if global.json {
+        return rows.iter().try_for_each(|row| print(&format!("{}\n", as_json(row))));
+    }
+    let names = ["epoch", "cut_at", "closed_until", "records", "accepted", "duplicates", "rejected", "pending"];
+    let mut lines = vec![names.map(str::to_owned).to_vec()];
+    lines.extend(rows.iter().map(|row| {
+        let counts = [row.records, row.accepted, row.duplicates, row.rejected, row.pending];
+        let mut line = vec![row.epoch.to_string(), moment(row.cut_at), row.closed_until.map_or("-".into(), moment)];
+        line.extend(counts.map(|count| count.to_string()));
+        line
+    }));
+    print(&aligned(&lines))
+}
+
+fn show(rows: &[EpochRow], epoch: Option<Epoch>, global: &Global) -> Result<(), Error> {
+    let found = match epoch {
+        Some(epoch) => rows.iter().find(|row| row.epoch == epoch),
+        None => rows.last(),
+    };
+    let Some(row) = found else {
+        let message =
+            epoch.map_or("the lake has no epoch yet".to_owned(), |epoch| format!("there is no epoch {epoch}"));
+        return Err(Error::fix(message, "list them with `ticktide epochs ls`"));
+    };
+    let shown = as_json(row);
+    if global.json {
+        return print(&format!("{shown}\n"));
+    }
+    let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = shown.as_object().into_iter().flatten().filter(|(name, _)| *name != "binding");
+    let lines: Vec<Vec<String>> = fields.map(|(name, value)| vec![name.clone(), cell(value)]).collect();
+    print(&aligned(&lines))?;
+    match serde_json::to_string_pretty(&shown["binding"]) {
+        Ok(binding) if row.binding.is_some() => print(&format!("binding\n{binding}\n")),
+        _ => Ok(()),
+    }
+}
+
+fn as_json(row: &EpochRow) -> Value {
+    let binding: Value = row.binding.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
+    json!({
+        "epoch": row.epoch, "cut_at": moment(row.cut_at), "decided_at": moment(row.decided_at),
+        "generation": row.generation, "closed_until": row.closed_until.map(moment), "records": row.records,
+        "accepted": row.accepted, "duplicates": row.duplicates, "rejected": row.rejected, "pending": row.pending,
+        "gaps": row.gaps, "binding": binding,
+    })
+}
+
+fn moment(at: Nanos) -> String {
+    let stamp = jiff::Timestamp::from_nanosecond(i128::from(at));
+    stamp.expect("jiff's range holds every i64 of nanoseconds").to_string()
+}
+
+async fn open(global: &Global) -> Result<LakeReader, Error> {
+    let catalog = global.catalog().map(|found| found.value);
+    Ok(LakeReader::open(&global.warehouse("./lake").value, catalog.as_deref()).await?)
+}
+
+fn create(path: &Path) -> Result<impl Write + Send + use<>, Error> {
+    let file = std::fs::File::create(path).map_err(|error| {
+        Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--output`")
+    })?;
+    Ok(BufWriter::new(file))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Error {
+        kind: Kind::Retry,
+        message: format!("the threads for reading cannot be started: {error}"),
+        hint: None,
+    })?;
+    runtime.block_on(work)
+}
+
+/// Standard output whose reader may go away.
+struct Stdout(std::io::Stdout);
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            other => other,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            other => other,
+        }
+    }
+}

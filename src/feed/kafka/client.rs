@@ -1,0 +1,110 @@
+//! The consumer: its settings, and what it says about itself.
+
+use super::ANSWER_WITHIN;
+use crate::feed::{FeedError, SourceSpec};
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Keeps the last error, because the calls that fail only say "timed out".
+#[derive(Default)]
+pub struct Context {
+    last_error: Mutex<Option<String>>,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // an error that matters arrives as an error, too
+        match level {
+            RDKafkaLogLevel::Debug => tracing::trace!(facility, message, "librdkafka"),
+            _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+        // "all brokers are down" follows the reason and says less
+        if !matches!(error, KafkaError::Global(rdkafka::types::RDKafkaErrorCode::AllBrokersDown)) {
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
+
+pub struct Client {
+    pub consumer: BaseConsumer<Context>,
+}
+
+impl Client {
+    /// A consumer that is not connected yet. Errors: a setting that librdkafka does not take.
+    pub fn new(spec: &SourceSpec) -> Result<Client, FeedError> {
+        let mut config = ClientConfig::new();
+        // half of the reader's memory is the client's, half is that of unread batches
+        let kbytes = (spec.buffer_bytes / 2048).clamp(1024, 1 << 20);
+        config
+            .set("bootstrap.servers", &spec.brokers)
+            .set("client.id", "ticktide")
+            // never joined: offsets live in the lake; librdkafka wants the name
+            .set("group.id", "ticktide")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("allow.auto.create.topics", "false")
+            // librdkafka's 1 s makes catching up several times slower
+            .set("fetch.queue.backoff.ms", "1")
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.max.messages.kbytes", kbytes.to_string())
+            .set("socket.connection.setup.timeout.ms", "5000")
+            .set("reconnect.backoff.max.ms", "2000");
+        for (key, value) in &spec.kafka {
+            config.set(key, value);
+        }
+        let consumer = config.create_with_context(Context::default()).map_err(refused)?;
+        Ok(Client { consumer })
+    }
+
+    /// The first offset at or after a time in ms; `None`: nothing is as late.
+    pub fn offset_at(&self, topic: &str, partition: i32, millis: i64) -> Result<Option<i64>, FeedError> {
+        let mut times = TopicPartitionList::new();
+        times.add_partition_offset(topic, partition, Offset::Offset(millis.max(0))).map_err(refused)?;
+        let found = self.consumer.offsets_for_times(times, ANSWER_WITHIN);
+        let found = found.map_err(|error| FeedError::Unavailable(format!("topic \"{topic}\": {error}")))?;
+        match found.elements().first().map(|element| element.offset()) {
+            Some(Offset::Offset(offset)) => Ok(Some(offset)),
+            _ => Ok(None),
+        }
+    }
+
+    /// What librdkafka last complained about.
+    pub fn last_error(&self) -> Option<String> {
+        // complaints wait in the client's queue, between log lines
+        while self.consumer.poll(Duration::from_millis(20)).is_some() {}
+        self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// librdkafka refused a setting or a call.
+pub fn refused(error: KafkaError) -> FeedError {
+    match error {
+        KafkaError::ClientConfig(_, why, key, value) => {
+            let secret = ["password", "secret", "pem", "token", "oauth"].iter().any(|word| key.contains(word));
+            let why = if secret && !value.is_empty() { why.replace(&value, "…") } else { why };
+            FeedError::Fix(
+                format!("librdkafka setting \"{key}\": {why}"),
+                "correct it under `source.kafka`; its CONFIGURATION.md lists all settings".into(),
+            )
+        }
+        KafkaError::ClientCreation(why) => FeedError::Fix(
+            format!("librdkafka refuses its settings: {why}"),
+            "correct them under `source.kafka`; its CONFIGURATION.md lists all settings".into(),
+        ),
+        other => FeedError::Unavailable(format!("kafka: {other}")),
+    }
+}

@@ -1,0 +1,180 @@
+//! How far one partition was read, and what of it waits to be handed on.
+
+use crate::feed::{BATCH_BYTES, BATCH_RECORDS, Batch};
+use crate::market::Instrument;
+use std::time::Instant;
+
+/// One partition of a reader.
+pub struct Lane {
+    partition: usize,
+    /// The next offset to read.
+    next: i64,
+    /// With `until_end`: the first offset that is not ours.
+    end: Option<i64>,
+    pub pending: Batch,
+    /// Since when there is something to tell.
+    since: Option<Instant>,
+    caught_up: bool,
+    told_caught_up: bool,
+}
+
+impl Lane {
+    pub fn new(partition: usize, next: i64, end: Option<i64>) -> Lane {
+        let mut lane = Lane {
+            partition,
+            next,
+            end,
+            pending: Batch { partition, ..Batch::default() },
+            since: None,
+            caught_up: false,
+            told_caught_up: false,
+        };
+        if lane.finished() {
+            lane.caught_up = true;
+            lane.news();
+        }
+        lane
+    }
+
+    pub fn partition(&self) -> usize {
+        self.partition
+    }
+
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Nothing more of it is ours.
+    pub fn finished(&self) -> bool {
+        self.end.is_some_and(|end| self.next >= end)
+    }
+
+    /// Since when something waits to be told.
+    pub fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
+    /// Whether there is no reason to wait for more.
+    pub fn full(&self) -> bool {
+        self.pending.records >= BATCH_RECORDS || self.pending.bytes >= BATCH_BYTES || self.finished()
+    }
+
+    /// Counts a record; false: it is not ours (behind the end), or was read before.
+    pub fn record(&mut self, offset: i64, bytes: usize) -> bool {
+        if offset < self.next || self.finished() {
+            return false;
+        }
+        if self.end.is_some_and(|end| offset >= end) {
+            self.end(offset);
+            return false;
+        }
+        self.pass_to(offset);
+        self.next = offset + 1;
+        self.pending.records += 1;
+        self.pending.bytes += bytes as u64;
+        self.caught_up = self.finished();
+        self.news();
+        true
+    }
+
+    /// The broker has nothing more at this offset.
+    pub fn end(&mut self, offset: i64) {
+        if self.finished() {
+            return;
+        }
+        self.pass_to(self.end.map_or(offset, |end| offset.min(end)));
+        self.caught_up = true;
+        if self.pending.records > 0 || self.pending.gaps > 0 || !self.told_caught_up {
+            self.news();
+        }
+    }
+
+    /// Passes over offsets that no record has.
+    fn pass_to(&mut self, offset: i64) {
+        if offset > self.next {
+            self.pending.gaps += (offset - self.next) as u64;
+            self.next = offset;
+        }
+    }
+
+    fn news(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    /// What was read since the last call.
+    pub fn take(&mut self, instruments: Vec<Instrument>) -> Batch {
+        let mut batch = std::mem::replace(&mut self.pending, Batch { partition: self.partition, ..Batch::default() });
+        self.pending.ticks.reserve(batch.ticks.len());
+        batch.offset_next = self.next;
+        batch.caught_up = self.caught_up;
+        batch.finished = self.finished();
+        batch.instruments = instruments;
+        self.since = None;
+        self.told_caught_up = self.caught_up;
+        batch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_trailing_gap_is_counted_up_to_the_end_that_the_broker_reports() {
+        let mut lane = Lane::new(0, 10, None);
+        assert!(lane.record(10, 5) && lane.record(13, 5));
+        lane.end(17); // 14 to 16: an aborted transaction and its marker
+        let batch = lane.take(Vec::new());
+        assert_eq!((batch.offset_next, batch.records, batch.gaps, batch.caught_up), (17, 2, 5, true));
+        // the same end again is no news, a further one is
+        lane.end(17);
+        assert!(lane.since().is_none());
+        lane.end(18);
+        assert_eq!(lane.take(Vec::new()).gaps, 1);
+    }
+
+    #[test]
+    fn nothing_behind_the_end_is_ours() {
+        let mut lane = Lane::new(0, 0, Some(5));
+        assert!(lane.record(3, 1));
+        assert!(!lane.finished());
+        assert!(!lane.record(7, 1));
+        let batch = lane.take(Vec::new());
+        assert_eq!((batch.offset_next, batch.records, batch.gaps), (5, 1, 4));
+        assert!(batch.finished && batch.caught_up);
+        assert!(!lane.record(8, 1) && lane.since().is_none());
+    }
+
+    #[test]
+    fn an_empty_partition_is_finished_before_it_is_read() {
+        let mut lane = Lane::new(3, 5, Some(5));
+        assert!(lane.full() && lane.since().is_some());
+        let batch = lane.take(Vec::new());
+        assert!(batch.finished && batch.caught_up && batch.partition == 3 && batch.offset_next == 5);
+    }
+
+    proptest! {
+        #[test]
+        fn advanced_is_records_plus_gaps_whatever_comes(
+            steps in proptest::collection::vec((0..40i64, any::<bool>(), any::<bool>()), 0..50), end in proptest::option::of(0..40i64)
+        ) {
+            let mut lane = Lane::new(0, 0, end);
+            let mut place = 0;
+            for (offset, is_record, take) in steps {
+                if is_record {
+                    lane.record(offset, 1);
+                } else {
+                    lane.end(offset);
+                }
+                if take {
+                    let batch = lane.take(Vec::new());
+                    prop_assert_eq!(batch.offset_next - place, (batch.records + batch.gaps) as i64);
+                    place = batch.offset_next;
+                    prop_assert!(end.is_none_or(|end| place <= end));
+                    prop_assert_eq!(batch.finished, end.is_some_and(|end| place >= end));
+                }
+            }
+        }
+    }
+}

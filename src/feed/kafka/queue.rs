@@ -1,0 +1,153 @@
+//! One queue for all partitions of a reader, taken from in batches.
+//!
+//! Why librdkafka's C interface: its batch call costs a quarter of `poll` (no event object for each record), and only the
+//! message itself says at which offset of which topic a partition ended; the safe interface gives the partition's number
+//! alone. What must always hold: a message's bytes are looked at only before it is destroyed; every pointer comes from
+//! librdkafka and goes back to it once; the client outlives the queue.
+
+#![allow(unsafe_code)]
+
+use super::client::Client;
+use crate::feed::FeedError;
+use crate::time::{MILLI, Nanos};
+use rdkafka::bindings as sys;
+use rdkafka::consumer::Consumer;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::ptr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a partition says.
+pub enum Event<'a> {
+    Record {
+        offset: i64,
+        payload: Option<&'a [u8]>,
+        received_at: Option<Nanos>,
+    },
+    /// Nothing more just now; the position there.
+    End {
+        offset: i64,
+    },
+    Error {
+        code: RDKafkaErrorCode,
+        text: String,
+    },
+}
+
+/// The queue of a reader.
+pub struct Intake {
+    queue: *mut sys::rd_kafka_queue_t,
+    messages: Vec<*mut sys::rd_kafka_message_t>,
+    lanes: HashMap<(String, i32), usize>,
+    /// Lanes by librdkafka's topic handle, which stays while the partition is assigned.
+    handles: HashMap<(usize, i32), usize, ahash::RandomState>,
+    _client: Arc<Client>,
+}
+
+// SAFETY: the queue is librdkafka's, whose functions may be called from any thread; `messages` is empty between calls.
+unsafe impl Send for Intake {}
+
+impl Intake {
+    /// A queue that the partitions' records go to from now on; a partition's lane is its place in the list.
+    pub fn new(client: Arc<Client>, partitions: &[(String, i32)]) -> Result<Intake, FeedError> {
+        let native = client.consumer.client().native_ptr();
+        // SAFETY: `native` lives as long as `client`, which the intake keeps; the queue is destroyed in `drop`.
+        let queue = unsafe { sys::rd_kafka_queue_new(native) };
+        let intake = Intake {
+            queue,
+            messages: Vec::new(),
+            lanes: partitions.iter().cloned().enumerate().map(|(lane, partition)| (partition, lane)).collect(),
+            handles: HashMap::default(),
+            _client: client.clone(),
+        };
+        for (topic, partition) in partitions {
+            let unusable = || FeedError::Unavailable(format!("kafka: no queue for {topic}/{partition}"));
+            let name = CString::new(topic.as_str()).map_err(|_| unusable())?;
+            // SAFETY: as above; librdkafka counts references, ours to the partition's queue is given back at once.
+            unsafe {
+                let own = sys::rd_kafka_queue_get_partition(native, name.as_ptr(), *partition);
+                if own.is_null() {
+                    return Err(unusable());
+                }
+                sys::rd_kafka_queue_forward(own, queue);
+                sys::rd_kafka_queue_destroy(own);
+            }
+        }
+        Ok(intake)
+    }
+
+    /// Shows up to `most` events, in order for each partition; waits for the last of them no longer than told. Their number.
+    pub fn take(&mut self, wait: Duration, most: usize, show: &mut dyn FnMut(usize, Event<'_>)) -> usize {
+        self.messages.clear();
+        self.messages.resize(most, ptr::null_mut());
+        let millis = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
+        // SAFETY: the array has room for `most` pointers; the count returned is how many were written.
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.queue, millis, self.messages.as_mut_ptr(), most) };
+        let count = usize::try_from(count).unwrap_or(0).min(most);
+        let mut last = (ptr::null_mut(), -1, None);
+        for index in 0..count {
+            let pointer = self.messages[index];
+            // SAFETY: librdkafka hands out a valid message that is ours until we destroy it below.
+            let message = unsafe { &*pointer };
+            if (message.rkt, message.partition) != (last.0, last.1) {
+                last = (message.rkt, message.partition, self.lane(message.rkt, message.partition));
+            }
+            if let Some(lane) = last.2 {
+                show(lane, event(message));
+            }
+            // SAFETY: the borrow of its bytes has ended with `show`.
+            unsafe { sys::rd_kafka_message_destroy(pointer) };
+        }
+        self.messages.clear();
+        count
+    }
+
+    fn lane(&mut self, topic: *mut sys::rd_kafka_topic_t, partition: i32) -> Option<usize> {
+        if let Some(lane) = self.handles.get(&(topic as usize, partition)) {
+            return Some(*lane);
+        }
+        if topic.is_null() {
+            return None;
+        }
+        // SAFETY: the message that holds `topic` is not destroyed yet; the name is a C string of librdkafka.
+        let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(topic)) };
+        let lane = *self.lanes.get(&(name.to_str().ok()?.to_owned(), partition))?;
+        self.handles.insert((topic as usize, partition), lane);
+        Some(lane)
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        // SAFETY: ours since `new`, destroyed once; the client is dropped after this.
+        unsafe { sys::rd_kafka_queue_destroy(self.queue) };
+    }
+}
+
+fn event(message: &sys::rd_kafka_message_t) -> Event<'_> {
+    match message.err {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+            let payload = match message.payload.is_null() {
+                true => None,
+                // SAFETY: librdkafka says that `len` bytes lie there as long as the message lives.
+                false => Some(unsafe { std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len) }),
+            };
+            let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+            // SAFETY: both pointers are valid for the call.
+            let millis = unsafe { sys::rd_kafka_message_timestamp(message, &mut kind) };
+            let received_at = if millis > 0 { millis.checked_mul(MILLI) } else { None };
+            Event::Record { offset: message.offset, payload, received_at }
+        }
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { offset: message.offset },
+        error => {
+            // SAFETY: a C string that lives as long as the message.
+            let text = unsafe {
+                let text = sys::rd_kafka_message_errstr(message);
+                if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+            };
+            Event::Error { code: error.into(), text }
+        }
+    }
+}

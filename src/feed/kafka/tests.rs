@@ -1,0 +1,348 @@
+use super::*;
+use crate::feed::{Speed, SyntheticSpec, WireSpec};
+use rdkafka::config::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+
+/// A broker in this process.
+struct Broker {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    producer: BaseProducer,
+}
+
+impl Broker {
+    fn new(topics: &[(&str, i32)]) -> Broker {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        for (topic, partitions) in topics {
+            cluster.create_topic(topic, *partitions, 1).expect("a topic");
+        }
+        let producer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a producer");
+        Broker { cluster, producer }
+    }
+
+    fn send(&self, topic: &str, partition: i32, payload: Option<&[u8]>) {
+        let mut record: BaseRecord<'_, [u8], [u8]> =
+            BaseRecord::to(topic).partition(partition).timestamp(1_700_000_000_123).key(b"k");
+        if let Some(payload) = payload {
+            record = record.payload(payload);
+        }
+        self.producer.send(record).map_err(|(error, _)| error).expect("queued");
+        self.producer.flush(Duration::from_secs(10)).expect("delivered");
+    }
+
+    fn trades(&self, topic: &str, partition: i32, numbers: std::ops::Range<i64>) {
+        for number in numbers {
+            let line = format!(
+                "{{\"symbol\":\"S{partition}\",\"time\":{},\"price\":1,\"quantity\":1}}",
+                1_700_000_000 + number
+            );
+            let record: BaseRecord<'_, [u8], [u8]> =
+                BaseRecord::to(topic).partition(partition).payload(line.as_bytes());
+            self.producer.send(record).map_err(|(error, _)| error).expect("queued");
+        }
+        self.producer.flush(Duration::from_secs(10)).expect("delivered");
+    }
+
+    fn spec(&self, topics: &[&str]) -> SourceSpec {
+        SourceSpec {
+            uses: "kafka".into(),
+            brokers: self.cluster.bootstrap_servers(),
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            kafka: BTreeMap::new(),
+            from: StartFrom::Earliest,
+            paths: Vec::new(),
+            speed: Speed::Max,
+            until_end: false,
+            wire: WireSpec { format: "json".into(), ..WireSpec::default() },
+            synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0 },
+            buffer_bytes: 8 << 20,
+        }
+    }
+}
+
+fn open(spec: &SourceSpec) -> Arc<dyn Source> {
+    crate::feed::open(spec, &BTreeMap::new()).expect("a source")
+}
+
+fn read_all(source: &dyn Source) -> Box<dyn Reader> {
+    let assigned: Vec<_> = (0..source.partitions().len())
+        .map(|partition| Assignment { partition, offset: source.partitions()[partition].offset_start })
+        .collect();
+    source.reader(&assigned).expect("a reader")
+}
+
+/// Polls until enough was seen; checks that every batch follows the one before.
+fn read(
+    reader: &mut dyn Reader,
+    places: &mut BTreeMap<usize, i64>,
+    paused: &dyn Fn(usize) -> bool,
+    enough: &dyn Fn(&[Batch]) -> bool,
+) -> Vec<Batch> {
+    let until = Instant::now() + Duration::from_secs(60);
+    let mut batches = Vec::new();
+    while !enough(&batches) {
+        assert!(Instant::now() < until, "nothing more came: {batches:?}");
+        let Some(batch) = reader.poll(Duration::from_millis(20), paused).expect("readable") else { continue };
+        let place = places.entry(batch.partition).or_insert(batch.offset_next - (batch.records + batch.gaps) as i64);
+        assert_eq!(batch.offset_next - *place, (batch.records + batch.gaps) as i64, "advanced = records + gaps");
+        assert_eq!(batch.records as usize, batch.ticks.len() + batch.rejects.len());
+        *place = batch.offset_next;
+        batches.push(batch);
+    }
+    batches
+}
+
+fn count(batches: &[Batch]) -> u64 {
+    batches.iter().map(|batch| batch.records).sum()
+}
+
+fn offsets(batches: &[Batch], partition: usize) -> Vec<i64> {
+    batches
+        .iter()
+        .filter(|batch| batch.partition == partition)
+        .flat_map(|b| b.ticks.iter().map(|tick| tick.offset))
+        .collect()
+}
+
+const NONE: &dyn Fn(usize) -> bool = &|_| false;
+
+#[test]
+fn every_partition_of_every_topic_is_read_from_its_own_place() {
+    let broker = Broker::new(&[("a", 2), ("b", 1)]);
+    broker.trades("a", 0, 0..30);
+    broker.trades("a", 1, 0..20);
+    broker.trades("b", 0, 0..10);
+    let resume = BTreeMap::from([("a/1".to_owned(), 15), ("b/0".to_owned(), 10)]);
+    let source = crate::feed::open(&broker.spec(&["b", "a"]), &resume).expect("a source");
+    let names: Vec<_> = source.partitions().iter().map(|p| (p.name(), p.offset_start, p.offset_end)).collect();
+    assert_eq!(names, [("a/0".to_owned(), 0, 30), ("a/1".to_owned(), 15, 20), ("b/0".to_owned(), 10, 10)]);
+    assert!(
+        source.partitions().iter().all(|partition| partition.source_id.ends_with(&format!("/{}", partition.topic)))
+    );
+
+    let mut reader = read_all(source.as_ref());
+    let mut places = BTreeMap::new();
+    let all_caught_up = |batches: &[Batch]| {
+        (0..3).all(|partition| {
+            batches.iter().rev().find(|b| b.partition == partition).is_some_and(|batch| batch.caught_up)
+        })
+    };
+    let batches = read(reader.as_mut(), &mut places, NONE, &all_caught_up);
+    assert_eq!(offsets(&batches, 0), (0..30).collect::<Vec<_>>());
+    assert_eq!(offsets(&batches, 1), (15..20).collect::<Vec<_>>());
+    assert_eq!(offsets(&batches, 2), Vec::<i64>::new());
+    assert!(batches.iter().all(|batch| !batch.finished));
+    assert_eq!(places, BTreeMap::from([(0, 30), (1, 20), (2, 10)]));
+    // ids continue over the batches of one reader
+    let names: Vec<_> = batches.iter().flat_map(|b| b.instruments.iter().map(|i| i.instrument().to_owned())).collect();
+    for batch in &batches {
+        for tick in &batch.ticks {
+            assert_eq!(
+                names[tick.instrument.0 as usize],
+                format!("S{}", source.partitions()[batch.partition].partition)
+            );
+        }
+    }
+}
+
+#[test]
+fn new_records_end_the_idleness_and_the_end_is_told_again() {
+    let broker = Broker::new(&[("a", 1)]);
+    broker.trades("a", 0, 0..5);
+    let source = open(&broker.spec(&["a"]));
+    let (mut reader, mut places) = (read_all(source.as_ref()), BTreeMap::new());
+    let caught_up = |batches: &[Batch]| batches.last().is_some_and(|batch| batch.caught_up);
+    assert_eq!(count(&read(reader.as_mut(), &mut places, NONE, &caught_up)), 5);
+    assert!(reader.poll(Duration::from_millis(300), NONE).expect("readable").is_none(), "no news");
+    broker.trades("a", 0, 5..9);
+    let batches = read(reader.as_mut(), &mut places, NONE, &|batches| count(batches) == 4 && caught_up(batches));
+    assert_eq!(offsets(&batches, 0), [5, 6, 7, 8]);
+}
+
+#[test]
+fn junk_and_records_without_a_value_are_rejects_with_their_time_of_arrival() {
+    let broker = Broker::new(&[("a", 1)]);
+    broker.send("a", 0, Some(b"{\"symbol\":\"A\",\"time\":1700000000,\"price\":1,\"quantity\":1}"));
+    broker.send("a", 0, Some(b"junk \xff"));
+    broker.send("a", 0, None);
+    broker.send("a", 0, Some(b""));
+    let source = open(&broker.spec(&["a"]));
+    let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &|batches| count(batches) == 4);
+    let received_at = Some(1_700_000_000_123_000_000);
+    let rejects: Vec<_> = batches.iter().flat_map(|batch| &batch.rejects).collect();
+    assert!(rejects.iter().all(|reject| reject.received_at == received_at));
+    assert_eq!(batches.iter().flat_map(|batch| &batch.ticks).next().expect("one").received_at, received_at);
+    let reasons: Vec<_> = rejects.iter().map(|reject| (reject.offset, reject.reason)).collect();
+    assert_eq!(reasons[..2], [(1, "not_utf8"), (2, "tombstone")]);
+    assert!(reasons[2] == (3, "empty") || reasons[2] == (3, "tombstone"), "{reasons:?}");
+    assert_eq!(rejects[0].payload, b"junk \xff");
+}
+
+#[test]
+fn until_end_stops_at_the_end_seen_at_opening() {
+    let broker = Broker::new(&[("a", 2)]);
+    broker.trades("a", 0, 0..3000);
+    let source = open(&SourceSpec { until_end: true, ..broker.spec(&["a"]) });
+    broker.trades("a", 0, 3000..3100);
+    let mut reader = read_all(source.as_ref());
+    let finished = |batches: &[Batch]| batches.iter().filter(|batch| batch.finished).count() == 2;
+    let batches = read(reader.as_mut(), &mut BTreeMap::new(), NONE, &finished);
+    assert_eq!(offsets(&batches, 0), (0..3000).collect::<Vec<_>>());
+    assert!(batches.iter().filter(|batch| batch.finished).all(|batch| batch.caught_up));
+    assert!(reader.poll(Duration::from_millis(300), NONE).expect("readable").is_none(), "nothing behind the end");
+}
+
+#[test]
+fn a_paused_partition_is_left_unread_and_read_on_without_loss() {
+    let broker = Broker::new(&[("a", 2)]);
+    broker.trades("a", 0, 0..500);
+    broker.trades("a", 1, 0..500);
+    let source = open(&broker.spec(&["a"]));
+    let (mut reader, mut places) = (read_all(source.as_ref()), BTreeMap::new());
+    let first = read(reader.as_mut(), &mut places, &|partition| partition == 0, &|batches| count(batches) == 500);
+    assert!(first.iter().all(|batch| batch.partition == 1));
+    let second = read(reader.as_mut(), &mut places, &|partition| partition == 1, &|batches| count(batches) == 500);
+    assert_eq!(offsets(&second, 0), (0..500).collect::<Vec<_>>());
+    broker.trades("a", 1, 500..510);
+    assert!(
+        reader
+            .poll(Duration::from_millis(200), &|partition| partition == 1)
+            .expect("readable")
+            .is_none_or(|b| b.partition == 0)
+    );
+    let third = read(reader.as_mut(), &mut places, NONE, &|batches| count(batches) == 10);
+    assert_eq!(offsets(&third, 1), (500..510).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_missing_topic_is_refused_with_the_topics_there_are() {
+    let broker = Broker::new(&[("ticks", 1), ("quotes", 1)]);
+    let error = crate::feed::open(&broker.spec(&["tick"]), &BTreeMap::new()).map(|_| ()).expect_err("no such topic");
+    let FeedError::Fix(message, hint) = error else { panic!("{error}") };
+    assert_eq!(message, "topic \"tick\" does not exist");
+    assert!(hint.contains("did you mean \"ticks\"") && hint.contains("quotes"), "{hint}");
+}
+
+#[test]
+fn a_place_that_the_broker_does_not_have_is_named_with_what_it_has() {
+    let broker = Broker::new(&[("a", 1)]);
+    broker.trades("a", 0, 0..5);
+    let error = crate::feed::open(&broker.spec(&["a"]), &BTreeMap::from([("a/0".to_owned(), 7)]))
+        .map(|_| ())
+        .expect_err("7 > 5");
+    let FeedError::Fix(message, _) = error else { panic!("{error}") };
+    assert_eq!(message, "partition a/0: offset 7 is wanted, available are 0 to 5");
+    // the same while reading
+    let source = open(&broker.spec(&["a"]));
+    let mut reader = source.reader(&[Assignment { partition: 0, offset: 9 }]).expect("a reader");
+    let until = Instant::now() + Duration::from_secs(30);
+    let error = loop {
+        assert!(Instant::now() < until, "the broker never refused");
+        match reader.poll(Duration::from_millis(20), NONE) {
+            Ok(batch) => assert!(batch.is_none_or(|batch| batch.records == 0)),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("offset 9 is wanted, available are 0 to 5"), "{error}");
+}
+
+#[test]
+fn a_broker_that_nobody_hears_is_named_in_ten_seconds() {
+    let broker = Broker::new(&[]);
+    let started = Instant::now();
+    let spec = SourceSpec { brokers: "127.0.0.1:1".into(), ..broker.spec(&["a"]) };
+    let error = crate::feed::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("nobody there");
+    let FeedError::Fix(message, hint) = error else { panic!("{error}") };
+    assert!(message.starts_with("no broker at 127.0.0.1:1 answers: "), "{message}");
+    assert!(message.contains("refused"), "the reason, not only a time-out: {message}");
+    assert!(hint.contains("--brokers"), "{hint}");
+    assert!(started.elapsed() < Duration::from_secs(12));
+}
+
+#[test]
+fn a_wrong_setting_is_named_and_a_secret_is_not_shown() {
+    let broker = Broker::new(&[]);
+    for (key, value) in [("no.such.setting", "1"), ("isolation.level", "sometimes"), ("ssl.key.pem", "hunter2")] {
+        let spec = SourceSpec { kafka: BTreeMap::from([(key.into(), value.into())]), ..broker.spec(&["a"]) };
+        let Err(error) = crate::feed::open(&spec, &BTreeMap::new()).map(|_| ()) else { panic!("{key} is no setting") };
+        let FeedError::Fix(message, hint) = &error else { continue };
+        assert!(message.contains(key) || key.contains("pem") || message.contains("topic"), "{message}");
+        assert!(!message.contains("hunter2") && !hint.contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_new_lake_may_start_at_the_end() {
+    let broker = Broker::new(&[("a", 1)]);
+    broker.trades("a", 0, 0..5);
+    let source = open(&SourceSpec { from: StartFrom::Latest, ..broker.spec(&["a"]) });
+    assert_eq!(source.partitions()[0].offset_start, 5);
+    broker.trades("a", 0, 5..6);
+    let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &|batches| count(batches) == 1);
+    assert_eq!(offsets(&batches, 0), [5]);
+}
+
+/// The mock has no transactions.
+#[test]
+#[ignore = "needs a real broker on 127.0.0.1:19092"]
+fn transactions_leave_gaps_and_an_open_one_is_the_end() {
+    let brokers = "127.0.0.1:19092";
+    let topic = format!(
+        "tx-{}",
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis()
+    );
+    let admin: rdkafka::admin::AdminClient<_> =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().expect("an admin");
+    let new = rdkafka::admin::NewTopic::new(&topic, 1, rdkafka::admin::TopicReplication::Fixed(1));
+    futures::executor::block_on(admin.create_topics([&new], &rdkafka::admin::AdminOptions::new())).expect("created");
+    let producer = |id: &str| -> BaseProducer {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("transactional.id", format!("{topic}-{id}"))
+            .create()
+            .expect("a producer");
+        producer.init_transactions(Duration::from_secs(20)).expect("transactions");
+        producer
+    };
+    let send = |producer: &BaseProducer, n: i64| {
+        for number in 0..n {
+            let line = format!("{{\"symbol\":\"S\",\"time\":{},\"price\":1,\"quantity\":1}}", 1_700_000_000 + number);
+            let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic).partition(0).payload(line.as_bytes());
+            producer.send(record).map_err(|(error, _)| error).expect("queued");
+        }
+        producer.flush(Duration::from_secs(10)).expect("delivered");
+    };
+    let ten = Duration::from_secs(10);
+    let one = producer("one");
+    one.begin_transaction().expect("begun");
+    send(&one, 10); // 0..10, marker 10
+    one.commit_transaction(ten).expect("committed");
+    one.begin_transaction().expect("begun");
+    send(&one, 5); // 11..16, marker 16
+    one.abort_transaction(ten).expect("aborted");
+    let broker = Broker::new(&[]);
+    let spec = SourceSpec { brokers: brokers.into(), until_end: true, ..broker.spec(&[&topic]) };
+    let source = open(&spec);
+    assert_eq!(source.partitions()[0].offset_end, 17);
+    let finished = |batches: &[Batch]| batches.last().is_some_and(|batch| batch.finished);
+    let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &finished);
+    assert_eq!(offsets(&batches, 0), (0..10).collect::<Vec<_>>());
+    assert_eq!((batches.iter().map(|b| b.gaps).sum::<u64>(), batches.last().expect("some").offset_next), (7, 17));
+
+    // an open transaction: its first offset is the end
+    let two = producer("two");
+    two.begin_transaction().expect("begun");
+    send(&two, 3); // 17..20
+    let source = open(&spec);
+    assert_eq!(source.partitions()[0].offset_end, 17, "the last stable offset");
+    let live = open(&SourceSpec { until_end: false, ..spec.clone() });
+    let (mut reader, mut places) = (read_all(live.as_ref()), BTreeMap::new());
+    let caught_up = |batches: &[Batch]| batches.last().is_some_and(|batch| batch.caught_up);
+    assert_eq!(count(&read(reader.as_mut(), &mut places, NONE, &caught_up)), 10);
+    assert_eq!(places[&0], 17);
+    two.commit_transaction(ten).expect("committed");
+    let more = read(reader.as_mut(), &mut places, NONE, &|batches| count(batches) == 3 && caught_up(batches));
+    assert_eq!(offsets(&more, 0), [17, 18, 19]);
+    assert_eq!(places[&0], 21);
+}
