@@ -25,7 +25,7 @@ use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
 use crate::market::Instrument;
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
-use crate::time::{Binding, Interval, Nanos};
+use crate::time::{Interval, Nanos};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -218,7 +218,7 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
 
 /// One worker: builds the graph, then loops until its part of the run is over.
 fn work(worker: &mut Worker, plan: &Plan) {
-    let (index, peers) = (worker.index(), worker.peers());
+    let index = worker.index();
     let meters = plan.meters.clone();
     let wires = Wires {
         decisions: Rc::default(),
