@@ -216,6 +216,9 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
     })
 }
 
+/// How often a worker looks at its source when nothing wakes it.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
 /// One worker: builds the graph, then loops until its part of the run is over.
 fn work(worker: &mut Worker, plan: &Plan) {
     let index = worker.index();
@@ -243,7 +246,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
     };
 
     let began = Instant::now();
-    let mut clock_at = began;
+    let (mut clock_at, mut source_at) = (began, began);
     let mut stopped = false;
     while !wires.commit.done() && !plan.failure.is_met() {
         let mut news: Vec<Report> = std::mem::take(&mut *wires.reports.borrow_mut());
@@ -267,8 +270,12 @@ fn work(worker: &mut Worker, plan: &Plan) {
             let next = control.time() + 1;
             control.advance_to(next);
         }
-        source.activate();
-        worker.step_or_park(Some(Duration::from_millis(5)));
+        // the reader wakes the source; it is looked at on a timer for its steps, and at once for decisions
+        if source_at.elapsed() >= LOOK_EVERY || !wires.decisions.borrow().is_empty() {
+            source_at = Instant::now();
+            source.activate();
+        }
+        worker.step_or_park(Some(LOOK_EVERY));
     }
     drop(control);
     if plan.failure.is_met() {

@@ -6,7 +6,21 @@ use std::process::ExitCode;
 use ticktide::cli::{Cli, run};
 use ticktide::settings;
 
+/// Fewer heaps: what a worker allocates an I/O thread frees, and glibc's default of a heap per thread keeps both.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code)]
+fn share_heaps() {
+    // SAFETY: called once, before any other thread exists; the call only sets a number inside the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 2);
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn share_heaps() {}
+
 fn main() -> ExitCode {
+    share_heaps();
     let cli = Cli::parse();
     let default = if cli.global.quiet { "error" } else { "warn,ticktide=info" };
     let filter = settings::variable(settings::LOG).unwrap_or_else(|| default.to_owned());

@@ -92,9 +92,75 @@ struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SeenEntries {
     /// sequence, hash of the content, minute of the event
+    #[serde(with = "packed")]
     sequences: Vec<(u64, u32, i32)>,
     ids: Vec<(Arc<str>, u32, i32)>,
     contents: Vec<(u128, i32)>,
+}
+
+/// Sequences as bytes: differences to the entry before in as few bytes as they need, then the hash.
+mod packed {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    fn put(mut value: u64, into: &mut Vec<u8>) {
+        while value >= 0x80 {
+            into.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        into.push(value as u8);
+    }
+
+    fn take(from: &mut std::slice::Iter<'_, u8>) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = *from.next()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn zigzag(value: i64) -> u64 {
+        ((value << 1) ^ (value >> 63)) as u64
+    }
+
+    pub fn pack(entries: &[(u64, u32, i32)]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(entries.len() * 7);
+        let mut before = (0u64, 0i32);
+        for (sequence, content, minute) in entries {
+            put(zigzag(sequence.wrapping_sub(before.0) as i64), &mut bytes);
+            put(zigzag(i64::from(*minute) - i64::from(before.1)), &mut bytes);
+            bytes.extend_from_slice(&content.to_le_bytes());
+            before = (*sequence, *minute);
+        }
+        bytes
+    }
+
+    pub fn unpack(bytes: &[u8]) -> Option<Vec<(u64, u32, i32)>> {
+        let back = |value: u64| (value >> 1) as i64 ^ -((value & 1) as i64);
+        let (mut from, mut entries, mut before) = (bytes.iter(), Vec::new(), (0u64, 0i64));
+        while !from.as_slice().is_empty() {
+            before.0 = before.0.wrapping_add(back(take(&mut from)?) as u64);
+            before.1 = before.1.wrapping_add(back(take(&mut from)?));
+            let mut content = [0; 4];
+            for byte in &mut content {
+                *byte = *from.next()?;
+            }
+            entries.push((before.0, u32::from_le_bytes(content), i32::try_from(before.1).ok()?));
+        }
+        Some(entries)
+    }
+
+    pub fn serialize<S: Serializer>(entries: &[(u64, u32, i32)], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&pack(entries))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(u64, u32, i32)>, D::Error> {
+        let bytes = Vec::<u8>::deserialize(deserializer)?;
+        unpack(&bytes).ok_or_else(|| D::Error::custom("remembered sequences are cut off"))
+    }
 }
 
 impl SeenEntries {
@@ -519,5 +585,131 @@ impl Judge {
             mask |= u32::from(at >= *horizon) << index;
         }
         mask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::market::{InstrumentId, Price, Quantity};
+    use proptest::prelude::*;
+
+    fn spec() -> CleanSpec {
+        CleanSpec {
+            session: Arc::new(Session::preset("utc-day").expect("a preset")),
+            conditions: None,
+            cumulative: false,
+            sequence_trusted: true,
+            corrections: false,
+            prices_signed: false,
+            ahead_max: CleanSpec::AHEAD_MAX,
+            max_jump: 7 * crate::time::DAY,
+            confirmations: 3,
+            patience: CleanSpec::PATIENCE,
+        }
+    }
+
+    fn tick(exchange_at: Nanos, sequence: u64) -> Tick {
+        Tick {
+            kind: TickKind::Trade,
+            suspicious: false,
+            instrument: InstrumentId(0),
+            offset: sequence as i64,
+            exchange_at,
+            received_at: None,
+            sequence: Some(sequence),
+            price: Some(Price(100)),
+            quantity: Some(Quantity(1)),
+            id: None,
+            conditions: None,
+            snapshot: None,
+        }
+    }
+
+    /// Plays times through the jump filter: (times believed in order, times refused at the flush).
+    fn play(times: &[Nanos]) -> (Vec<Nanos>, Vec<Nanos>) {
+        let (spec, mut jumps) = (spec(), Jumps::<()>::new(None));
+        let (mut believed, mut refused) = (Vec::new(), Vec::new());
+        for (index, at) in times.iter().enumerate() {
+            if jumps.is_believed(*at, &spec) {
+                believed.push(*at);
+                jumps.anchor = jumps.anchor.max(Some(*at));
+            } else {
+                let held = Held { tick: tick(*at, index as u64), extra: () };
+                believed.extend(jumps.hold(*at, &spec, held).iter().map(|held| held.tick.exchange_at));
+            }
+            let (take, refuse) = jumps.age(&spec);
+            believed.extend(take.iter().map(|held| held.tick.exchange_at));
+            refused.extend(refuse.iter().map(|held| held.tick.exchange_at));
+        }
+        let (take, refuse) = jumps.flush(&spec);
+        believed.extend(take.iter().map(|held| held.tick.exchange_at));
+        refused.extend(refuse.iter().map(|held| held.tick.exchange_at));
+        (believed, refused)
+    }
+
+    #[test]
+    fn one_tick_of_2099_moves_nothing_wherever_it_stands() {
+        let (day, wild) = (16_000 * crate::time::DAY, 47_000 * crate::time::DAY);
+        for place in 0..10 {
+            let mut times: Vec<Nanos> = (0..9).map(|second| day + second * SECOND).collect();
+            times.insert(place, wild);
+            let (mut believed, refused) = play(&times);
+            believed.sort_unstable();
+            times.remove(place);
+            assert_eq!((believed, refused), (times, vec![wild]), "at place {place}");
+        }
+    }
+
+    #[test]
+    fn a_jump_that_later_records_confirm_is_believed_with_them() {
+        let (day, later) = (16_000 * crate::time::DAY, 16_030 * crate::time::DAY);
+        let times: Vec<Nanos> = (0..5).map(|n| day + n).chain((0..5).map(|n| later + n)).collect();
+        assert_eq!(play(&times), (times.clone(), Vec::new()));
+    }
+
+    #[test]
+    fn a_short_file_is_taken_at_its_end() {
+        assert_eq!(play(&[5, 6]), (vec![5, 6], Vec::new()));
+    }
+
+    #[test]
+    fn a_tick_is_too_late_by_its_epochs_horizons_alone() {
+        let mut judge = Judge::new(spec());
+        let day = 16_000 * crate::time::DAY;
+        let horizons = Horizons { intervals: vec![day + 10 * SECOND, day], retained_from: day };
+        let mask = |judge: &mut Judge, at| match judge.judge(&tick(at, 1), &horizons) {
+            Verdict::Accept { mask, .. } => mask,
+            Verdict::Reject { reason: "too_late", .. } => 0,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!([day - 1, day, day + 10 * SECOND].map(|at| mask(&mut judge, at)), [0, 0b10, 0b11]);
+    }
+
+    #[test]
+    fn the_same_id_is_a_duplicate_with_the_same_content_and_a_conflict_with_another() {
+        let mut memory = Memory::default();
+        let entry = |price| SeenEntry::of(&Tick { price: Some(Price(price)), ..tick(5, 1) }, true).expect("a sequence");
+        assert_eq!(memory.remember(0, 0, entry(1)), None);
+        assert_eq!(memory.remember(0, 0, entry(1)), Some(true));
+        assert_eq!(memory.remember(0, 0, entry(2)), Some(false));
+        assert_eq!(memory.remember(0, 1, entry(2)), None, "ids start anew each trading day");
+        assert_eq!(SeenEntry::of(&tick(5, 1), false), None, "without an id or a trusted sequence two are two");
+    }
+
+    proptest! {
+        #[test]
+        fn remembered_ids_come_back_as_they_were(entries in proptest::collection::vec(any::<(u64, u32, i32)>(), 0..50)) {
+            let all = SeenEntries { sequences: entries, ..SeenEntries::default() };
+            let bytes = bincode::serialize(&all).expect("plain values");
+            prop_assert_eq!(bincode::deserialize::<SeenEntries>(&bytes).expect("its own bytes"), all);
+        }
+
+        #[test]
+        fn bytes_that_are_no_ids_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            if let Some(entries) = packed::unpack(&bytes) {
+                prop_assert!(entries.len() * 6 <= bytes.len());
+            }
+        }
     }
 }
