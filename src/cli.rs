@@ -44,7 +44,6 @@ pub struct Global {
 }
 
 #[derive(Debug, Subcommand)]
-#[allow(clippy::large_enum_variant)] // one value in the life of a process
 pub enum Command {
     /// See it work: a seeded market into a lake in ./ticktide-demo, then SQL
     Demo(demo::DemoArgs),

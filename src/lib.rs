@@ -1,4 +1,30 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
+//!
+//! Follow a tick: [`feed`] makes it of bytes → [`intake`] judges it (with [`flow::clean`]) and adds it to its bar →
+//! [`source`] stamps it with a step and an epoch → [`graph`] takes it to the worker of its instrument, where
+//! [`flow::bars`] keep the live bars → [`flow::volume`], [`flow::readings`] scan them → [`flow::close`] publishes what is
+//! closed → [`sink`] and [`lake`] write and commit the epoch → [`query`] reads it back. [`engine`] is the one loop, and
+//! [`control`] decides where epochs end.
+//!
+//! One word per thing:
+//!
+//! | word | is |
+//! |---|---|
+//! | tick | one decoded record: a trade, a snapshot, a cancel or a correction |
+//! | snapshot | a tick that tells the state of an instrument: last price, cumulative volume, best quotes |
+//! | bar, interval | what happened in one stretch of time; its width |
+//! | instrument, series | venue and token; an instrument's bars of one interval |
+//! | reading | what an indicator says at a bar |
+//! | reject, quarantine | a record that is no tick or does not count; the table that keeps it as it came |
+//! | offset, partition | a record's number in its ordered run of records |
+//! | step | a timely timestamp: when results move on |
+//! | epoch | a run of steps that is published together |
+//! | grant, cut, binding | leave to read into an epoch; its end; the record that defines it |
+//! | frontier | the least greatest event time of the partitions that brake |
+//! | close | to publish a bar, because its end and the grace have passed |
+//! | horizon | before it a tick is too late for an interval |
+//! | generation, fence | one start of a run; what keeps an older one from deciding |
+//! | slot | an epoch's object in the log: the commit |
 
 pub mod calendar;
 pub mod cli;

@@ -169,7 +169,10 @@ fn before_and_after(
     lake: &Path,
     global: &Global,
 ) -> Result<(), Error> {
-    for label in labels.iter().filter(|label| label.kind == kind) {
+    // one that moved the indicator shows most; else any
+    let of_kind = || labels.iter().filter(|label| label.kind == kind);
+    let passes = of_kind().map(|label| (label, true)).chain(of_kind().map(|label| (label, false)));
+    for (label, must_move) in passes {
         let open_at = moment(label.at.div_euclid(MINUTE) * MINUTE);
         let sql = format!(
             "select b.epoch, b.diff, b.close, b.volume, b.trades, i.rsi_14 from bars_1m_history b \
@@ -179,7 +182,9 @@ fn before_and_after(
              and diff < 0) order by b.epoch, b.diff",
             label.symbol, label.symbol
         );
-        if read::rows(&sql, lake, global)?.len() < 2 {
+        let rows = read::rows(&sql, lake, global)?;
+        let moved = rows.len() >= 2 && !rows[0]["rsi_14"].is_null() && rows[0]["rsi_14"] != rows[1]["rsi_14"];
+        if rows.len() < 2 || (must_move && !moved) {
             continue;
         }
         let (symbol, at, price) = (&label.symbol, moment(label.at), label.price);

@@ -95,7 +95,7 @@ pub async fn load_state(
 /// Epochs since the base after which the files are folded.
 const FOLD_EPOCHS: usize = if cfg!(test) { 2 } else { 360 };
 /// Bytes beyond the size of the base after which the files are folded.
-const FOLD_BYTES: u64 = 16 << 20;
+const FOLD_BYTES: u64 = 128 << 20;
 
 /// The files that make up the state, and the folding of them.
 #[derive(Debug, Default)]

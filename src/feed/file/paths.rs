@@ -143,7 +143,7 @@ mod tests {
         let names = |paths: &[String]| -> Vec<String> {
             named(paths).expect("files").into_iter().map(|(name, _)| name).collect()
         };
-        assert_eq!(names(&[a.clone()]), ["one.jsonl", "same.jsonl", "two.gz"]);
+        assert_eq!(names(std::slice::from_ref(&a)), ["one.jsonl", "same.jsonl", "two.gz"]);
         assert_eq!(
             names(&[format!("{a}/*"), format!("{a}/one.jsonl")]),
             ["note.txt", "one.jsonl", "same.jsonl", "two.gz"]

@@ -404,7 +404,7 @@ impl Day {
             });
         }
         if cancelled {
-            let after = 5 * SECOND + (mix(random ^ 2) % (90 * SECOND) as u64) as i64;
+            let after = 5 * SECOND + (mix(random ^ 2) % LATE_MOST as u64) as i64;
             self.make(Record { what: What::Cancel, arrives_at: record.arrives_at + after, ..plain });
         }
     }
