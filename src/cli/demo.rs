@@ -6,8 +6,10 @@ use super::{Global, print, read};
 use crate::dataflow::Dataflow;
 use crate::error::{Error, Kind};
 use crate::feed::synthetic::{self, Label, LabelKind};
-use crate::time::{MINUTE, Nanos};
+use crate::feed::{self, SourceSpec};
+use crate::time::{Binding, MINUTE, Nanos};
 use clap::Args;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -30,7 +32,7 @@ pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
     let began = Instant::now();
     let lake = global.warehouse("./ticktide-demo").value;
     let dataflow = Dataflow::load("demo", &[], &[])?;
-    let days_before = days(&lake, global)?;
+    let days_before = days(&lake, &dataflow.source, global)?;
     let spec = &dataflow.source.synthetic;
     let labels = synthetic::labels(spec, days_before)?;
     print(&format!(
@@ -66,13 +68,20 @@ pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
     ))
 }
 
-/// Trading days that the lake has.
-fn days(lake: &Path, global: &Global) -> Result<u64, Error> {
-    if !lake.join("log").exists() {
-        return Ok(0);
+/// The trading day that the next run plays, 0 is the first: that of the earliest partition which has not finished one.
+fn days(lake: &Path, spec: &SourceSpec, global: &Global) -> Result<u64, Error> {
+    let mut offsets = BTreeMap::new();
+    if lake.join("log").exists() {
+        let rows = read::rows("select binding from epochs order by epoch desc limit 1", lake, global)?;
+        let binding = rows.first().and_then(|row| row["binding"].as_str());
+        let binding: Option<Binding> = binding.and_then(|text| serde_json::from_str(text).ok());
+        let places = binding.map(|binding| binding.places).unwrap_or_default();
+        offsets.extend(places.into_iter().map(|(name, place)| (name, place.offset_next)));
     }
-    let rows = read::rows("select count(distinct trading_date) as days from bars_1m", lake, global)?;
-    Ok(rows.first().and_then(|row| row["days"].as_u64()).unwrap_or(0))
+    let end = |offsets: &BTreeMap<String, i64>| {
+        feed::open(spec, offsets).map(|source| source.partitions().first().map_or(1, |first| first.offset_end))
+    };
+    Ok((end(&offsets)? / end(&BTreeMap::new())?.max(1) - 1).max(0) as u64)
 }
 
 fn child(args: &DemoArgs, lake: &Path) -> Result<Child, Error> {
@@ -160,7 +169,7 @@ fn balance(lake: &Path, global: &Global) -> Result<(), Error> {
     ))
 }
 
-/// The first trade of the kind whose correction is in the history, with its bar and rsi_14 by epoch.
+/// A trade of the kind whose correction met a published bar, with that bar and rsi_14 by epoch.
 fn before_and_after(
     labels: &[Label],
     kind: LabelKind,
@@ -169,29 +178,30 @@ fn before_and_after(
     lake: &Path,
     global: &Global,
 ) -> Result<(), Error> {
-    // one that moved the indicator shows most; else any
-    let of_kind = || labels.iter().filter(|label| label.kind == kind);
-    let passes = of_kind().map(|label| (label, true)).chain(of_kind().map(|label| (label, false)));
-    for (label, must_move) in passes {
-        let open_at = moment(label.at.div_euclid(MINUTE) * MINUTE);
-        let sql = format!(
-            "select b.epoch, b.diff, b.close, b.volume, b.trades, i.rsi_14 from bars_1m_history b \
-             left join indicators_1m_history i on b.symbol = i.symbol and b.open_at = i.open_at and b.epoch = i.epoch \
-             and b.diff = i.diff where b.symbol = '{}' and b.open_at = timestamp '{open_at}' \
-             and b.epoch in (select epoch from bars_1m_history where symbol = '{}' and open_at = timestamp '{open_at}' \
-             and diff < 0) order by b.epoch, b.diff",
-            label.symbol, label.symbol
-        );
-        let rows = read::rows(&sql, lake, global)?;
-        let moved = rows.len() >= 2 && !rows[0]["rsi_14"].is_null() && rows[0]["rsi_14"] != rows[1]["rsi_14"];
-        if rows.len() < 2 || (must_move && !moved) {
-            continue;
-        }
-        let (symbol, at, price) = (&label.symbol, moment(label.at), label.price);
-        print(&format!("\nA {word} trade: {symbol} at {price}, {at}, {what} (from bars_1m_history):\n"))?;
-        return read::show_table(&sql, lake, global);
-    }
-    print(&format!("\nNo {word} trade of this day met a bar that was published before.\n"))
+    let joined = "from bars_1m_history b left join indicators_1m_history i on b.symbol = i.symbol \
+                  and b.open_at = i.open_at and b.epoch = i.epoch and b.diff = i.diff";
+    let corrected = format!(
+        "select b.symbol, b.open_at, min(i.rsi_14) < max(i.rsi_14) as moved {joined} \
+                             group by b.symbol, b.open_at having min(b.diff) < 0"
+    );
+    let rows = read::rows(&corrected, lake, global)?;
+    let bar_of = |label: &Label| (label.symbol.clone(), moment(label.at.div_euclid(MINUTE) * MINUTE));
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let bars: BTreeMap<(String, String), bool> =
+        rows.iter().map(|row| ((text(&row["symbol"]), text(&row["open_at"])), row["moved"] == true)).collect();
+    let of_kind = labels.iter().filter(|label| label.kind == kind);
+    let met = of_kind.filter_map(|label| bars.get(&bar_of(label)).map(|moved| (label, *moved)));
+    // one that moved the indicator shows most
+    let Some((label, _)) = met.max_by_key(|(_, moved)| *moved) else {
+        return print(&format!("\nNo {word} trade of this day met a bar that was published before.\n"));
+    };
+    let (symbol, at, price, open_at) = (&label.symbol, moment(label.at), label.price, bar_of(label).1);
+    print(&format!("\nA {word} trade: {symbol} at {price}, {at}, {what} (from bars_1m_history):\n"))?;
+    let sql = format!(
+        "select b.epoch, b.diff, b.close, b.volume, b.trades, i.rsi_14 {joined} where b.symbol = '{symbol}' \
+         and b.open_at = timestamp '{open_at}' order by b.epoch, b.diff"
+    );
+    read::show_table(&sql, lake, global)
 }
 
 fn bad_prints(labels: &[Label]) -> Result<(), Error> {

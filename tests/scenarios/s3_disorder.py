@@ -84,7 +84,9 @@ def whole(scenario, seed):
     equal(scenario, folder, [path], "1m", "")
     late = quarantined(scenario, folder, records)
     in_time = scenario.work / "in-time.jsonl"
-    disorder.write([record for offset, record in enumerate(records) if offset not in late], in_time)
+    # a copy of a listed tick is the same tick: it counts as a duplicate and does not come in by the back door
+    listed = {json.dumps(records[offset], sort_keys=True) for offset in late}
+    disorder.write([record for record in records if json.dumps(record, sort_keys=True) not in listed], in_time)
     equal(scenario, folder, [in_time], "1s", f" without the {len(late)} listed")
     hour_late(scenario, folder, path, records)
     equal(scenario, folder, [path], "1m", " with the hour-late trade")
