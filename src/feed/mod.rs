@@ -15,7 +15,7 @@ mod pace;
 pub mod synthetic;
 pub mod wire;
 
-use crate::error::{Classified, Kind};
+use crate::error::{Classified, Kind, nearest};
 use crate::market::{Instrument, InstrumentId, Tick};
 use crate::time::Nanos;
 use std::collections::BTreeMap;
@@ -273,29 +273,6 @@ impl Classified for FeedError {
             FeedError::Unavailable(_) => None,
         }
     }
-}
-
-/// The candidate that a mistyped word most likely meant: at most a third of its letters away.
-fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let distance = |candidate: &str| {
-        let mut row: Vec<usize> = (0..=candidate.chars().count()).collect();
-        for (i, a) in word.chars().enumerate() {
-            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-            for (j, b) in candidate.chars().enumerate() {
-                let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-                diagonal = row[j + 1];
-                row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-            }
-        }
-        row[row.len() - 1]
-    };
-    let limit = word.chars().count().div_ceil(3);
-    candidates
-        .iter()
-        .map(|candidate| (distance(candidate), *candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= limit)
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

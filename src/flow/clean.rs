@@ -51,11 +51,6 @@ impl Horizons {
     pub fn least(&self) -> Nanos {
         self.intervals.iter().copied().min().unwrap_or(Nanos::MIN)
     }
-
-    /// From it on a tick is in time for everything.
-    pub fn greatest(&self) -> Nanos {
-        self.intervals.iter().copied().max().unwrap_or(Nanos::MIN)
-    }
 }
 
 /// What becomes of a tick.

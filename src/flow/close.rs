@@ -120,11 +120,6 @@ impl<R: AtBar> Close<R> {
         net
     }
 
-    /// How many rows wait.
-    pub fn held(&self) -> usize {
-        self.held.len()
-    }
-
     fn publishes(&mut self, binding: &Binding, series: &Series, row: &R) -> bool {
         binding.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
     }

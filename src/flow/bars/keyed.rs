@@ -115,12 +115,6 @@ impl Keyed {
         }
     }
 
-    /// How many instruments and buckets are live.
-    pub fn size(&self) -> (usize, usize) {
-        let buckets = self.instruments.values().flat_map(|state| &state.levels).map(BTreeMap::len).sum();
-        (self.instruments.len(), buckets)
-    }
-
     /// An epoch begins: what its horizons pass is frozen from now on.
     pub fn begin(&mut self, horizons: Horizons) {
         self.horizons = horizons;
