@@ -134,7 +134,7 @@ impl Sniff {
 /// Batches taken in one activation at most, so that other operators get their turn.
 const BATCHES_A_TURN: usize = 8;
 /// Reports of progress are at least this far apart.
-const REPORT_EVERY: Duration = Duration::from_millis(20);
+const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// Restored rows travel under step 0 of the first epoch, records from here on.
 pub const FIRST_STEP: u64 = 1;
 

@@ -5,6 +5,8 @@ pub mod clean;
 pub mod close;
 pub mod finished;
 pub mod indicators;
+pub mod jumps;
+pub mod memory;
 pub mod readings;
 pub mod scan;
 pub mod volume;

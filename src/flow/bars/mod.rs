@@ -18,7 +18,7 @@ pub mod partial;
 pub mod trades;
 
 use crate::calendar::PhaseAt;
-use crate::flow::clean::SeenEntry;
+use crate::flow::memory::SeenEntry;
 use crate::market::Instrument;
 use crate::time::{Interval, Nanos};
 use acc::Acc;
