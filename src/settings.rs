@@ -13,6 +13,12 @@ pub const CATALOG: &str = "TICKTIDE_CATALOG";
 pub const BROKERS: &str = "TICKTIDE_BROKERS";
 /// Worker threads (`-w`).
 pub const WORKERS: &str = "TICKTIDE_WORKERS";
+/// The secret that the processes of a cluster share (`--secret-file` names a file with it).
+pub const SECRET: &str = "TICKTIDE_SECRET";
+/// How long the other processes may take to come (`--start-within`).
+pub const START_WITHIN: &str = "TICKTIDE_START_WITHIN";
+/// How long another process may be silent (`--silence`).
+pub const SILENCE: &str = "TICKTIDE_SILENCE";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 
