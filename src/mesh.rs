@@ -69,10 +69,12 @@ impl fmt::Display for Peer {
 pub enum MeshError {
     #[error("this process cannot listen at {address}: {cause}")]
     Listen { address: String, cause: std::io::Error },
-    #[error("{missing} did not come within {} s{strangers}", within.as_secs_f64())]
+    #[error("{missing} did not come within {} s{why}{strangers}", within.as_secs_f64())]
     Missing {
         missing: String,
         within: Duration,
+        /// What was met in their place.
+        why: String,
         /// What was refused meanwhile.
         strangers: String,
         wrong_secret: bool,

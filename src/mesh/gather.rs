@@ -12,7 +12,7 @@ use super::handshake::{Refusal, Secret, answer, dial};
 use super::hello::{Hello, compare};
 use super::link::{Fate, Kind as Frame, Link, Receiving, Sending};
 use super::{Cluster, MeshError, Peer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::OwnedFd;
@@ -161,14 +161,14 @@ impl Gathering<'_> {
         let ours = self.common.hello.process;
         let missing: Vec<usize> =
             (0..self.links.len()).filter(|other| *other != ours && self.links[*other].is_none()).collect();
-        let named = missing.iter().map(|other| {
-            let why = self.absent.get(other).map_or(String::new(), |(why, _)| format!(": {why}"));
-            format!("host {other} ({}{why})", self.common.hosts[*other])
-        });
+        let named = missing.iter().map(|other| format!("host {other} ({})", self.common.hosts[*other]));
+        let whys: BTreeSet<&str> =
+            missing.iter().filter_map(|other| self.absent.get(other)).map(|(why, _)| why.as_str()).collect();
         let strangers: Vec<String> = self.refused.iter().map(|(word, count)| format!("{count} {word}")).collect();
         MeshError::Missing {
             missing: named.collect::<Vec<_>>().join(", "),
             within,
+            why: whys.iter().map(|why| format!(": {why}")).collect(),
             strangers: if strangers.is_empty() {
                 String::new()
             } else {
