@@ -296,8 +296,8 @@ impl SourceLogic {
                     self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
                     let sums = self.intake.open_sums();
                     let taken = self.intake.take(batch, now);
-                    // a sum, the changes and rows it leads to, and its state take about 1,500 bytes on their way
-                    let sums = (self.intake.open_sums() - sums) * 1_500;
+                    // a sum, the changes and rows it leads to, and its state take about 2,000 bytes on their way
+                    let sums = (self.intake.open_sums() - sums) * 2_000;
                     *self.bytes.entry(self.epoch).or_default() += taken.bytes + sums;
                     self.say(taken, out);
                 }
