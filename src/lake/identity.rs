@@ -53,7 +53,7 @@ pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
         Err(LakeError::Missing { .. }) => {
             return Err(LakeError::fix(
                 format!("there is no lake at {location}"),
-                "name the folder of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
+                "name the place of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
             ));
         }
         other => other?,

@@ -78,7 +78,7 @@ pub fn anomalies() -> TableSpec {
 
 pub fn options(warehouse: &std::path::Path) -> LakeOptions {
     LakeOptions {
-        warehouse: warehouse.to_owned(),
+        warehouse: warehouse.into(),
         catalog: None,
         namespace: "market".into(),
         dataflow: "test".into(),
