@@ -71,7 +71,7 @@ impl Lake {
         identity::check(&*store, options).await?;
         let namespace = options.namespace.clone();
         let place = Place { io: file_io(store.clone()), store, catalog, namespace, upkeep };
-        knows_the_lake(&place).await?;
+        identity::check_catalog(&*place.store, &*place.catalog).await?;
         let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
 
         let token = Uuid::new_v4().simple().to_string();
@@ -98,26 +98,6 @@ impl Lake {
         let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
         Ok((lake, resume))
     }
-}
-
-/// Refuses a catalog that is not the lake's: one without its tables would get new ones, that no decided epoch fits; one with
-/// another lake's would be written into.
-async fn knows_the_lake(place: &Place) -> Result<(), LakeError> {
-    let lake = place.store.location("");
-    let tables = place.catalog.tables().await?;
-    if let Some((table, elsewhere)) = tables.iter().find(|(_, location)| place.store.key(location).is_none()) {
-        return Err(LakeError::fix(
-            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
-            "name the lake's own catalog with `--catalog`: one catalog holds one lake",
-        ));
-    }
-    if tables.is_empty() && read_slot(&*place.store, 0).await?.is_some() {
-        return Err(LakeError::fix(
-            format!("the catalog has no table of the lake at {lake}, which has epochs"),
-            "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
-        ));
-    }
-    Ok(())
 }
 
 type Tables = BTreeMap<String, LakeTable>;

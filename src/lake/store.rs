@@ -7,7 +7,7 @@
 mod folder;
 mod meters;
 mod probe;
-mod s3;
+pub(super) mod s3;
 
 pub use folder::FolderStore;
 pub use meters::{Meter, Operation, StoreMeters};

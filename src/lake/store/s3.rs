@@ -13,7 +13,7 @@ mod client;
 mod failure;
 mod patience;
 #[cfg(test)]
-mod tests;
+pub(in crate::lake) mod tests;
 mod upload;
 
 pub use client::S3Place;
@@ -22,6 +22,7 @@ use super::super::error::LakeError;
 use super::{Created, Operation, Store, StoreMeters};
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
@@ -42,7 +43,7 @@ struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Sizes {
-        Sizes { multipart_above: 32 << 20, part: 16 << 20, parallel: 4 }
+        Sizes { multipart_above: 16 << 20, part: 16 << 20, parallel: 4 }
     }
 }
 
@@ -179,10 +180,18 @@ impl S3Store {
         Ok(bytes)
     }
 
+    /// Time-outs of a request that carries `bytes` bytes.
+    fn timeouts(&self, bytes: usize) -> aws_sdk_s3::config::Builder {
+        let limit = self.patience.attempt_of(bytes);
+        let timeouts = TimeoutConfig::builder().connect_timeout(client::CONNECT).operation_attempt_timeout(limit);
+        aws_sdk_s3::config::Builder::new().timeout_config(timeouts.build())
+    }
+
     async fn put_whole(&self, key: &str, name: &str, bytes: &Bytes) -> Result<(), Failure> {
         self.call(Operation::Put, key, Failure::repeatable, || {
             let body = ByteStream::from(bytes.clone());
             let request = self.client.put_object().bucket(&self.bucket).key(name).body(body);
+            let request = request.customize().config_override(self.timeouts(bytes.len()));
             async move { Ok(request.send().await.map(drop)?) }
         })
         .await
@@ -225,6 +234,7 @@ impl Store for S3Store {
         let created = self.call(Operation::Create, key, Failure::repeatable_surely, || {
             let body = ByteStream::from(bytes.clone());
             let request = self.client.put_object().bucket(&self.bucket).key(&name).if_none_match("*").body(body);
+            let request = request.customize().config_override(self.timeouts(bytes.len()));
             async move { Ok(request.send().await.map(drop)?) }
         });
         match created.await {

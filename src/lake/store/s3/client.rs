@@ -34,7 +34,7 @@ impl fmt::Display for S3Place {
 }
 
 /// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// The region of a store that is not Amazon's: it wants some name in the signature.
 const ANY_REGION: &str = "us-east-1";
 

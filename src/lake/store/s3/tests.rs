@@ -1,7 +1,7 @@
 //! Promises of the S3 store, shown against an S3 in this process whose answers can be spoilt.
 
 #[path = "../../../../tests/services/s3/stand_in.rs"]
-mod stand_in;
+pub mod stand_in;
 
 use super::*;
 use crate::error::{Classified, Kind};
@@ -38,6 +38,10 @@ impl Server {
     async fn with(conditions: bool, faults: Faults) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
+        Server::on(folder, conditions, faults).await
+    }
+
+    async fn on(folder: tempfile::TempDir, conditions: bool, faults: Faults) -> Server {
         let server = StandIn::new(folder.path(), conditions, faults).expect("a server");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -61,9 +65,31 @@ impl Server {
             .build();
         let place = S3Place { bucket: BUCKET.into(), prefix: prefix.into(), settings: S3Settings::default() };
         let mut store = S3Store::on(Client::from_conf(config), &place);
-        store.patience =
-            Patience { total: Duration::from_secs(10), first: Duration::from_millis(1), ..Patience::default() };
+        let (attempt, total, first) = (Duration::from_secs(2), Duration::from_secs(20), Duration::from_millis(1));
+        store.patience = Patience { attempt, total, first, ..Patience::default() };
         store
+    }
+
+    /// A lake beside [`Server::store`]'s.
+    pub fn neighbour(&self) -> S3Store {
+        self.store_of("lake/b", SECRET_KEY)
+    }
+
+    /// [`Server::store`]'s identity, copied to another prefix.
+    pub fn copied(&self) -> S3Store {
+        let bucket = self.folder.path().join(BUCKET);
+        std::fs::create_dir_all(bucket.join("copy")).expect("a folder");
+        let name = crate::lake::identity::IDENTITY;
+        std::fs::copy(bucket.join("lake/a").join(name), bucket.join("copy").join(name)).expect("copied");
+        self.store_of("copy", SECRET_KEY)
+    }
+
+    /// The same folder, served without faults by a new server.
+    pub async fn revived(mut self) -> Server {
+        self.serving.abort();
+        let unused = tempfile::tempdir().expect("a temporary folder");
+        let folder = std::mem::replace(&mut self.folder, unused);
+        Server::on(folder, true, Arc::new(calm)).await
     }
 
     /// Uploads that were begun and neither completed nor aborted.

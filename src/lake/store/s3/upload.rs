@@ -72,6 +72,7 @@ impl S3Store {
             let request =
                 self.client.upload_part().bucket(&self.bucket).key(name).upload_id(upload).part_number(number);
             let request = request.body(ByteStream::from(part.clone()));
+            let request = request.customize().config_override(self.timeouts(part.len()));
             async move { Ok(request.send().await?) }
         });
         let sent = sent.await?;
