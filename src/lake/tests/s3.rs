@@ -70,7 +70,7 @@ async fn a_process_whose_requests_end_anywhere_leaves_a_lake_in_a_bucket_that_go
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_catalog_that_is_not_the_lakes_is_refused_before_anything_is_written() {
+async fn a_catalog_that_is_not_the_lakes_is_refused_before_a_table_is_touched() {
     let server = Server::start(|_, _| Fault::None).await;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let specs = || vec![bars(), ticks(), anomalies()];
