@@ -74,8 +74,14 @@ impl S3Store {
     /// such bucket, no permission.
     pub async fn open(place: &S3Place) -> Result<S3Store, LakeError> {
         let store = S3Store::on(place.client().await?, place);
-        store.first_contact().await?;
-        Ok(store)
+        match store.first_contact().await {
+            Ok(()) => Ok(store),
+            Err(LakeError::Store { operation, key, perhaps, cause, full }) => {
+                let at = place.settings.endpoint.as_ref().map_or("Amazon's endpoint", |endpoint| &endpoint.value);
+                Err(LakeError::Store { operation, key, perhaps, cause: format!("{at} does not answer: {cause}"), full })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn on(client: Client, place: &S3Place) -> S3Store {
