@@ -11,10 +11,10 @@ mod run;
 
 use crate::document::Place;
 use crate::error::{Error, Kind};
+use crate::lake::Warehouse;
 use crate::settings::{self, Sourced};
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
-use std::path::PathBuf;
 
 /// A stream of market ticks into a lake that is always right.
 #[derive(Debug, Parser)]
@@ -29,10 +29,10 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The lake: a folder [default: ./lake, or TICKTIDE_WAREHOUSE]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The lake: a folder, or s3://BUCKET/PREFIX [default: ./lake, or TICKTIDE_WAREHOUSE]
+    #[arg(long, global = true, value_name = "DIR|s3://…")]
     pub warehouse: Option<String>,
-    /// The lake's catalog, `sqlite:PATH` [default: catalog.db in the lake, or TICKTIDE_CATALOG]
+    /// The lake's catalog, `sqlite:PATH` [default: catalog.db in the folder, or TICKTIDE_CATALOG]
     #[arg(long, global = true, value_name = "CATALOG")]
     pub catalog: Option<String>,
     /// Print data as JSON lines
@@ -75,10 +75,10 @@ pub fn run(cli: Cli) -> Result<(), Error> {
 
 impl Global {
     /// The lake's place: flag, variable, or `default`.
-    fn warehouse(&self, default: &str) -> Sourced<PathBuf> {
+    fn warehouse(&self, default: &str) -> Result<Sourced<Warehouse>, Error> {
         let found = settings::resolve(self.warehouse.clone(), "--warehouse", settings::WAREHOUSE, Some(default));
         let Sourced { value, origin } = found.expect("there is a default");
-        Sourced { value: PathBuf::from(value), origin }
+        Ok(Sourced { value: Warehouse::parse(&value, settings::s3)?, origin })
     }
 
     fn catalog(&self) -> Option<Sourced<String>> {

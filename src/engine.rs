@@ -21,7 +21,7 @@ use crate::flow::volume::DaySoFar;
 use crate::flow::{readings, volume};
 use crate::graph;
 use crate::intake::Intake;
-use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
+use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
 use crate::market::Instrument;
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
@@ -29,7 +29,6 @@ use crate::time::{Interval, Nanos};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -45,7 +44,7 @@ use timely::worker::Worker;
 /// What to run and where.
 pub struct RunOptions {
     pub dataflow: Dataflow,
-    pub warehouse: PathBuf,
+    pub warehouse: Warehouse,
     pub catalog: Option<String>,
     pub workers: usize,
     /// Serialise even what crosses workers of one process.

@@ -149,7 +149,7 @@ fn moment(at: Nanos) -> String {
 
 async fn open(global: &Global) -> Result<LakeReader, Error> {
     let catalog = global.catalog().map(|found| found.value);
-    Ok(LakeReader::open(&global.warehouse("./lake").value, catalog.as_deref()).await?)
+    Ok(LakeReader::open(&global.warehouse("./lake")?.value, catalog.as_deref()).await?)
 }
 
 fn create(path: &Path) -> Result<impl Write + Send + use<>, Error> {

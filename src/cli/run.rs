@@ -5,7 +5,8 @@ use crate::dataflow::{Dataflow, Override};
 use crate::document::Place;
 use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
-use crate::settings::{self, Origin, Sourced};
+use crate::lake::Warehouse;
+use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -65,7 +66,7 @@ pub struct RunArgs {
 /// Everything that a run needs, resolved.
 pub struct Prepared {
     pub dataflow: Dataflow,
-    pub warehouse: Sourced<PathBuf>,
+    pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
 }
@@ -77,7 +78,7 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
     dataflow.ready()?;
     Ok(Prepared {
         dataflow,
-        warehouse: global.warehouse("./lake"),
+        warehouse: global.warehouse("./lake")?,
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
     })
@@ -141,9 +142,17 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
-        ("warehouse".into(), prepared.warehouse.value.display().to_string(), prepared.warehouse.origin.to_string()),
+        ("warehouse".into(), prepared.warehouse.value.to_string(), prepared.warehouse.origin.to_string()),
         ("workers".into(), prepared.workers.value.to_string(), prepared.workers.origin.to_string()),
     ];
+    if let Warehouse::S3(place) = &prepared.warehouse.value {
+        let S3Settings { endpoint, path_style } = &place.settings;
+        let endpoint =
+            endpoint.iter().map(|found| ("s3.endpoint".into(), found.value.clone(), found.origin.to_string()));
+        rows.extend(endpoint);
+        let style = |found: &Sourced<bool>| ("s3.path_style".into(), found.value.to_string(), found.origin.to_string());
+        rows.extend(path_style.iter().map(style));
+    }
     rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
     if global.json {

@@ -74,7 +74,7 @@ fn with_lake<F: AsyncFnOnce(&LakeReader, Epoch, Epoch)>(read: F) {
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
         let options = LakeOptions {
-            warehouse: folder.path().join("lake"),
+            warehouse: folder.path().join("lake").into(),
             catalog: None,
             namespace: "market".into(),
             dataflow: "test".into(),
