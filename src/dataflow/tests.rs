@@ -134,6 +134,9 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("session = { zone = \"UTC\", open = \"09:00\" }", "has no `close`"),
         ("source = { use = \"kafak\" }", "which is no choice"),
         ("source = { wire = \"jsn\" }", "which is no choice"),
+        ("source = { wire = \"csv\", columns = [\"symbol\", \"price\"] }", "`columns` has no \"time\""),
+        ("source = { wire = \"csv\", delimiter = \"::\" }", "which separates no columns"),
+        ("source = { columns = [\"symbol\", \"time\"] }", "`columns` is set, but wire json has no columns"),
         ("source = { fields = { prize = \"p\" } }", "prize"),
         ("source = { from = \"yesterday\" }", "no place to start from"),
         ("source = { speed = 0 }", "which is no speed"),
@@ -226,6 +229,9 @@ fn the_hash_changes_with_rows_and_with_nothing_else() {
     }
     for other in [
         "source.fields.time=ts",
+        "source.wire=csv",
+        "source={wire=\"csv\",columns=[\"symbol\",\"time\",\"price\",\"quantity\"]}",
+        "source={wire=\"csv\",delimiter=\";\"}",
         "source.volume=cumulative",
         "source.sequence=trusted",
         "source.corrections=true",
