@@ -3,7 +3,8 @@
 //! Why a file's place goes by its name: the order of the files changes when one is added, their names do not; the directory
 //! is left out so that a moved recording is still the same. An offset is a record's number, from 0. What must always hold:
 //! the same bytes have the same offsets in every run, however often a growing file was looked at: a last line without its
-//! end counts as a record once it decodes (nothing that continues it could), at `until_end`, and in a compressed file.
+//! end counts as a record at `until_end`, in a compressed file, and once it decodes in a format where nothing that continues
+//! it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
 
 mod paths;
 mod stream;

@@ -141,8 +141,8 @@ impl Meaning {
         self.names.get(usize::from(self.slots[field as usize])).map_or("", |name| name)
     }
 
-    /// The tick that a record's values say.
-    #[inline]
+    /// The tick that a record's values say. Inlined into each format: the path of every record.
+    #[inline(always)]
     pub fn tick(
         &mut self,
         values: &Values<'_>,
@@ -264,7 +264,7 @@ fn intern(known: &mut HashMap<Box<str>, Arc<str>, ahash::RandomState>, text: &st
     Some(shared)
 }
 
-/// What a value is.
+/// What a value is; a format without types, like CSV, has texts only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// Not there, or null.

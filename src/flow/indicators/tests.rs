@@ -197,8 +197,10 @@ fn walk(mut visit: impl FnMut(&Spec, &[f64], Option<&str>, &dyn Fn() -> Box<dyn 
     }
 }
 
-fn close_enough(have: f64, want: f64) -> bool {
-    (have - want).abs() <= 1e-9 * want.abs().max(have.abs()).max(1.0)
+/// Equal but for rounding, which the CCI of a nearly flat window magnifies: it divides one small difference of prices by another.
+fn close_enough(name: &str, have: f64, want: f64) -> bool {
+    let tolerance = if name == "cci" { 1e-7 } else { 1e-9 };
+    (have - want).abs() <= tolerance * want.abs().max(have.abs()).max(1.0)
 }
 
 fn run(composite: &Composite, bars: &[BarInput]) -> Vec<Vec<u64>> {
@@ -234,7 +236,7 @@ fn every_indicator_equals_ta_lib_and_is_null_exactly_before_its_lookback() {
                         match want[index] {
                             None => assert!(have.is_nan(), "{output} seed {seed} bar {index}: {have}, TA-Lib has none"),
                             Some(want) => assert!(
-                                close_enough(have, want),
+                                close_enough(spec.name, have, want),
                                 "{output} {anchor:?} seed {seed} bar {index}: {have}, TA-Lib {want}"
                             ),
                         }

@@ -132,9 +132,9 @@ fn columns_that_cannot_make_a_tick_are_refused_with_a_way_out() {
     assert!(hint.contains("fields = { time = \"ts\" }"), "{hint}");
     assert_eq!(refusal(&spec(&["time", "price"], &[])).0, "`columns` has no \"symbol\"");
     assert_eq!(refusal(&spec(&["symbol", "time", "time"], &[])).0, "`columns` has \"time\" twice");
-    let (message, hint) = refusal(&spec(&["symbol", "time", "price", "qty"], &[("quantity", "qyt")]));
-    assert_eq!(message, "`columns` has no \"qyt\", which `fields` names");
-    assert_eq!(hint, "did you mean `quantity = \"qty\"`?");
+    let (message, hint) = refusal(&spec(&["symbol", "time", "price", "amount"], &[("quantity", "amuont")]));
+    assert_eq!(message, "`columns` has no \"amuont\", which `fields` names");
+    assert_eq!(hint, "did you mean `quantity = \"amount\"`?");
     assert_eq!(refusal(&spec(&[], &[("prize", "p")])).0, "wire csv has no field \"prize\"");
     Csv::new(&spec(&["instrument", "time", "x", "x"], &[])).expect("a column that nobody reads may come twice");
 }
