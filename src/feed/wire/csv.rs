@@ -8,8 +8,8 @@
 //! that follow, and a quantity could be read as a price.
 //!
 //! Why two ways: the csv crate is the authority (RFC 4180: a quoted field may hold the delimiter, doubled quotes and, in one
-//! Kafka message, line ends; a file is cut at its line ends before); a line without a quote, which nearly every one is, is
-//! only split. What must always hold: both ways give the same fields, and a quote that is not closed is a reject.
+//! Kafka message, line ends; a file is cut at its line ends before); a plain line, which nearly every one is, is only split.
+//! What must always hold: both ways give the same fields, and a quote that is not closed is a reject.
 
 use super::record::{Field, Kind, Meaning, NO_SLOT, Problem, Values, shorten};
 use super::{Decoder, Format};
@@ -118,14 +118,13 @@ impl Csv {
             return Err(Problem::new("empty", "the record is empty"));
         }
         let mut values = Values::default();
-        let count = if line.contains('"') {
-            let record = self.quoted.split(line, self.delimiter)?;
-            fill(record.iter(), &self.columns, &mut values)
+        let count = if line.bytes().fold(true, |plain, byte| plain & !matches!(byte, b'"' | b'\r' | b'\n' | 0)) {
+            fill(line.split(char::from(self.delimiter)), |_| Kind::Text, &self.columns, &mut values)
         } else {
-            if line.contains(['\r', '\n']) {
-                return Err(Problem::new("not_csv", "more than one line"));
-            }
-            fill(line.split(char::from(self.delimiter)), &self.columns, &mut values)
+            let record = self.quoted.split(line, self.delimiter)?;
+            // a NUL separates the parts of an instrument's key
+            let kind = |text: &str| if text.contains('\0') { Kind::Unreadable } else { Kind::Text };
+            fill(record.iter(), kind, &self.columns, &mut values)
         };
         if count != self.columns.len() {
             return Err(self.other_count(count, line));
@@ -182,20 +181,18 @@ fn line(text: &str) -> &str {
 
 /// Puts fields where their columns belong; gives the number of fields.
 #[inline(always)]
-fn fill<'a>(fields: impl Iterator<Item = &'a str>, columns: &[u8], values: &mut Values<'a>) -> usize {
+fn fill<'a>(
+    fields: impl Iterator<Item = &'a str>,
+    kind: impl Fn(&str) -> Kind,
+    columns: &[u8],
+    values: &mut Values<'a>,
+) -> usize {
     let mut count = 0;
     for field in fields {
-        match columns.get(count) {
-            None | Some(&NO_SLOT) => {}
-            Some(slot) => {
-                let kind = match field {
-                    "" => Kind::Absent,
-                    // it separates the parts of an instrument's key
-                    text if text.contains('\0') => Kind::Unreadable,
-                    _ => Kind::Text,
-                };
-                values.put(*slot, kind, field);
-            }
+        if let Some(slot) = columns.get(count)
+            && *slot != NO_SLOT
+        {
+            values.put(*slot, if field.is_empty() { Kind::Absent } else { kind(field) }, field);
         }
         count += 1;
     }
@@ -220,6 +217,10 @@ impl Quoted {
             builder.has_headers(false).flexible(true).delimiter(delimiter).buffer_capacity(1 << 10);
             builder.from_reader(Cursor::new(Vec::new()))
         });
+        let several = || Problem::new("not_csv", "more than one line");
+        if line.starts_with(['\r', '\n']) {
+            return Err(several()); // the crate passes over empty lines
+        }
         let unreadable = |error: csv::Error| Problem::new("not_csv", error);
         let buffer = reader.get_mut().get_mut();
         buffer.clear();
@@ -227,7 +228,7 @@ impl Quoted {
         reader.seek_raw(SeekFrom::Start(0), Position::new()).map_err(unreadable)?;
         reader.read_record(&mut self.record).map_err(unreadable)?;
         if reader.position().byte() < line.len() as u64 {
-            return Err(Problem::new("not_csv", "more than one line"));
+            return Err(several());
         }
         Ok(&self.record)
     }

@@ -62,11 +62,8 @@ impl Indicator for Crossover {
         *fast += self.fast * (bar.close - *fast);
         *slow += self.slow * (bar.close - *slow);
         let now = *fast - *slow;
-        out[0] = match () {
-            _ if before <= 0.0 && now > 0.0 => 1.0,
-            _ if before >= 0.0 && now < 0.0 => -1.0,
-            _ => 0.0,
-        };
+        let (rises, falls) = (before <= 0.0 && now > 0.0, before >= 0.0 && now < 0.0);
+        out[0] = f64::from(i8::from(rises) - i8::from(falls));
         out[1] = *fast;
         out[2] = *slow;
     }

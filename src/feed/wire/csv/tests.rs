@@ -91,6 +91,8 @@ fn what_is_no_record_is_a_reject_with_a_fixed_reason() {
         ("\"A\",1,2,3\nB,1,2,3", "not_csv"),
         ("A,1,2,3\nB,1,2,3", "not_csv"),
         ("A,1,2,3\rB", "not_csv"),
+        ("\nA,1,2,3", "not_csv"),
+        ("\r\n\r\n", "not_csv"),
         ("symbol,time,price,quantity", "bad_time"),
         ("A,1,2.x,3", "not_a_number"),
         ("A,1, 2,3", "not_a_number"),
