@@ -27,6 +27,7 @@ pub use summary::Described;
 /// The dataflows that the binary carries; a file `dataflows/NAME.toml` where it is started goes first.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("bars", include_str!("../dataflows/bars.toml")), //
+    ("breakout", include_str!("../dataflows/breakout.toml")),
     ("demo", include_str!("../dataflows/demo.toml")),
     ("market", include_str!("../dataflows/market.toml")),
     ("us_tape", include_str!("../dataflows/us_tape.toml")),

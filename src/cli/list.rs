@@ -82,8 +82,15 @@ fn first_comment(text: &str) -> String {
 fn indicators() -> Vec<Entry> {
     let described = |spec: &&&crate::flow::indicators::Spec| {
         let anchor = spec.anchor.map(|anchor| if anchor == Anchor::Session { "session" } else { "none" });
-        let parameter = |p: &crate::flow::indicators::Parameter| json!({ "name": p.name, "default": p.default, "least": p.least, "most": p.most, "doc": p.doc });
-        let mut settings: Vec<String> = spec.parameters.iter().map(|p| format!("{}={}", p.name, p.default)).collect();
+        let parameter = |p: &crate::flow::indicators::Parameter| {
+            if p.words.is_empty() {
+                json!({ "name": p.name, "default": p.default, "least": p.least, "most": p.most, "doc": p.doc })
+            } else {
+                json!({ "name": p.name, "default": p.shown(p.default), "words": p.words, "doc": p.doc })
+            }
+        };
+        let mut settings: Vec<String> =
+            spec.parameters.iter().map(|p| format!("{}={}", p.name, p.shown(p.default))).collect();
         settings.extend(anchor.map(|anchor| format!("anchor={anchor}")));
         Entry {
             name: spec.name.to_owned(),

@@ -45,6 +45,8 @@ const SOURCE_KEYS: &[&str] = &[
     "speed",
     "wire",
     "fields",
+    "columns",
+    "delimiter",
     "volume",
     "sequence",
     "corrections",
@@ -197,7 +199,17 @@ fn wire(keys: &Keys<'_>) -> WireSpec {
             _ => keys.wrong_type(name, node, "text: a field of the record", format!("e.g. `{name} = \"field\"`")),
         }
     }
-    WireSpec { format: format.to_owned(), fields, ..WireSpec::default() }
+    let delimiter = |text: &str| match text.as_bytes() {
+        [byte] if !byte.is_ascii_alphanumeric() && !b"\"\r\n.-+:".contains(byte) => Ok(*byte),
+        _ => Err(("which separates no columns".to_owned(), "e.g. \",\", \";\", \"|\" or \"\\t\"".to_owned())),
+    };
+    WireSpec {
+        format: format.to_owned(),
+        fields,
+        columns: keys.texts("columns").unwrap_or_default(),
+        delimiter: keys.read("delimiter", delimiter).map(|(byte, _)| byte),
+        ..WireSpec::default()
+    }
 }
 
 /// Asks the format itself whether it knows the fields.

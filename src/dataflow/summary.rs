@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 const CHANGES_ROWS: &[&str] = &[
     "source.wire",
     "source.fields",
+    "source.columns",
+    "source.delimiter",
     "source.volume",
     "source.sequence",
     "source.corrections",
@@ -121,6 +123,12 @@ impl Dataflow {
         for (name, field) in &source.wire.fields {
             put(&format!("source.fields.{name}"), json!(field));
         }
+        if !source.wire.columns.is_empty() {
+            put("source.columns", json!(source.wire.columns));
+        }
+        if let Some(delimiter) = source.wire.delimiter {
+            put("source.delimiter", json!(char::from(delimiter)));
+        }
         put("source.volume", json!(if self.volume == Volume::Cumulative { "cumulative" } else { "trade" }));
         put("source.sequence", json!(if self.sequence_trusted { "trusted" } else { "none" }));
         put("source.corrections", json!(self.corrections));
@@ -191,8 +199,9 @@ fn from_text(from: StartFrom) -> String {
 fn canonical(used: &IndicatorUse) -> Value {
     let mut parts = BTreeMap::new();
     if let Some(spec) = INDICATORS.iter().find(|spec| spec.name == used.name) {
-        parts
-            .extend(spec.parameters.iter().map(|parameter| (parameter.name.to_owned(), parameter.default.to_string())));
+        parts.extend(
+            spec.parameters.iter().map(|parameter| (parameter.name.to_owned(), parameter.shown(parameter.default))),
+        );
         match spec.anchor {
             Some(Anchor::Session) => parts.insert("anchor".to_owned(), "session".to_owned()),
             Some(Anchor::Unanchored) => parts.insert("anchor".to_owned(), "none".to_owned()),

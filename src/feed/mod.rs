@@ -86,6 +86,10 @@ pub struct WireSpec {
     pub conditions: Option<String>,
     /// The record's field that fills `Tick::suspicious`, when the dataflow names one.
     pub suspicious: Option<String>,
+    /// The names of a line's columns, in order, for formats that do not name their fields; empty: the format's own.
+    pub columns: Vec<String>,
+    /// What stands between columns; the format's own if `None`.
+    pub delimiter: Option<u8>,
 }
 
 /// A seeded market (see `synthetic`).

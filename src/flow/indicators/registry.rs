@@ -16,13 +16,34 @@ pub struct Parameter {
     pub most: f64,
     /// Whether only whole numbers are allowed.
     pub whole: bool,
+    /// The words that are allowed instead of numbers, the default first; a word's value is its index.
+    pub words: &'static [&'static str],
     pub doc: &'static str,
 }
 
 impl Parameter {
     /// A whole number of bars.
     pub const fn bars(name: &'static str, default: u32, least: u32, most: u32, doc: &'static str) -> Parameter {
-        Parameter { name, default: default as f64, least: least as f64, most: most as f64, whole: true, doc }
+        let (default, least, most) = (default as f64, least as f64, most as f64);
+        Parameter { name, default, least, most, whole: true, words: &[], doc }
+    }
+
+    /// Any number between two.
+    pub const fn factor(name: &'static str, default: f64, least: f64, most: f64, doc: &'static str) -> Parameter {
+        Parameter { name, default, least, most, whole: false, words: &[], doc }
+    }
+
+    /// One of some words, by default the first.
+    pub const fn word(name: &'static str, words: &'static [&'static str], doc: &'static str) -> Parameter {
+        Parameter { name, default: 0.0, least: 0.0, most: (words.len() - 1) as f64, whole: true, words, doc }
+    }
+
+    /// A value as the dataflow file has it.
+    pub fn shown(&self, value: f64) -> String {
+        match self.words.get(value as usize) {
+            Some(word) => (*word).to_string(),
+            None => value.to_string(),
+        }
     }
 }
 
@@ -48,13 +69,13 @@ pub struct Spec {
 }
 
 /// The checked values of an indicator's parameters, in the order of its spec.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parameters(Vec<(&'static str, f64)>);
+#[derive(Clone, Debug)]
+pub struct Parameters(Vec<(&'static Parameter, f64)>);
 
 impl Parameters {
     /// A parameter's value.
     pub fn number(&self, name: &str) -> f64 {
-        let found = self.0.iter().find(|(have, _)| *have == name);
+        let found = self.0.iter().find(|(have, _)| have.name == name);
         found.expect("a spec lists every parameter that its build reads").1
     }
 
@@ -63,9 +84,11 @@ impl Parameters {
         self.number(name) as usize
     }
 
-    /// What follows the name in output names: `12_26_9`; a decimal point becomes an underscore.
+    /// What follows the name in output names: `12_26_9`; a decimal point becomes an underscore, the default of a word is
+    /// left out.
     pub fn suffix(&self) -> String {
-        let parts: Vec<String> = self.0.iter().map(|(_, value)| value.to_string().replace('.', "_")).collect();
+        let told = self.0.iter().filter(|(parameter, value)| parameter.words.is_empty() || *value != parameter.default);
+        let parts: Vec<String> = told.map(|(parameter, value)| parameter.shown(*value).replace('.', "_")).collect();
         parts.join("_")
     }
 }
@@ -138,7 +161,8 @@ pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Box<dyn
     let anchor = anchor(spec, settings)?;
     let parameters = parameters(spec, settings)?;
     let built = (spec.build)(&parameters).map_err(|contradiction| {
-        let names: Vec<String> = spec.parameters.iter().map(|p| format!("`{} = {}`", p.name, p.default)).collect();
+        let names: Vec<String> =
+            spec.parameters.iter().map(|p| format!("`{} = {}`", p.name, p.shown(p.default))).collect();
         let hint = format!("the defaults are {}", names.join(", "));
         IndicatorError::new(format!("indicator {name:?}: {contradiction}"), hint)
     })?;
@@ -182,8 +206,15 @@ fn parameters(spec: &Spec, settings: &BTreeMap<String, Setting>) -> Result<Param
     for parameter in spec.parameters {
         let Parameter { name: key, least, most, default, .. } = *parameter;
         let hint = || format!("set `{key}` between {least} and {most}, e.g. `{key} = {default}`");
+        let word = |text: &str| parameter.words.iter().position(|word| *word == text);
         let value = match settings.get(key) {
             None => default,
+            Some(Setting::Text(text)) if word(text).is_some() => word(text).map_or(default, |index| index as f64),
+            Some(other) if !parameter.words.is_empty() => {
+                let words: Vec<String> = parameter.words.iter().map(|word| format!("{word:?}")).collect();
+                let message = format!("indicator {name:?} has {key} {other}, which is none of {}", words.join(" and "));
+                return Err(IndicatorError::new(message, format!("e.g. `{key} = {}`", words[0])));
+            }
             Some(Setting::Number(value)) => *value,
             Some(other) => {
                 let message = format!("indicator {name:?} has {key} {other}, which is no number");
@@ -202,7 +233,7 @@ fn parameters(spec: &Spec, settings: &BTreeMap<String, Setting>) -> Result<Param
         if let Some(fault) = fault {
             return Err(IndicatorError::new(format!("indicator {name:?} has {key} {value}, {fault}"), hint()));
         }
-        values.push((key, value + 0.0));
+        values.push((parameter, value + 0.0));
     }
     Ok(Parameters(values))
 }
