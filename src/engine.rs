@@ -517,7 +517,7 @@ fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Resul
 }
 
 /// The indicators of a dataflow, by interval, in the order of the file.
-fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
+pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
     let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
     for usage in &dataflow.indicators {
         let indicator = indicators::build(&usage.name, &usage.parameters)

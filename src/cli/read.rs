@@ -142,12 +142,12 @@ fn as_json(row: &EpochRow) -> Value {
     })
 }
 
-fn moment(at: Nanos) -> String {
+pub(super) fn moment(at: Nanos) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(at));
     stamp.expect("jiff's range holds every i64 of nanoseconds").to_string()
 }
 
-async fn open(global: &Global) -> Result<LakeReader, Error> {
+pub(super) async fn open(global: &Global) -> Result<LakeReader, Error> {
     let catalog = global.catalog().map(|found| found.value);
     Ok(LakeReader::open(&global.warehouse("./lake").value, catalog.as_deref()).await?)
 }
@@ -159,7 +159,7 @@ fn create(path: &Path) -> Result<impl Write + Send + use<>, Error> {
     Ok(BufWriter::new(file))
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Error {
         kind: Kind::Retry,
         message: format!("the threads for reading cannot be started: {error}"),

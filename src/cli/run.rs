@@ -1,6 +1,6 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, plan, print};
 use crate::dataflow::{Dataflow, Override};
 use crate::document::Place;
 use crate::engine::{self, RunOptions, RunReport};
@@ -137,8 +137,9 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     overrides
 }
 
-/// Prints each setting with its value and its origin.
+/// Prints each setting with its value and its origin, then the tables. Neither lake nor broker is touched.
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
+    let tables = plan::tables_of(&prepared.dataflow)?;
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
         ("warehouse".into(), prepared.warehouse.value.display().to_string(), prepared.warehouse.origin.to_string()),
@@ -149,10 +150,12 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     if global.json {
         let line =
             |(key, value, origin): &(String, String, String)| json!({ "key": key, "value": value, "origin": origin });
-        return rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))));
+        rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))))?;
+        return tables.iter().try_for_each(|table| print(&format!("{}\n", plan::table_json(table))));
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(key, value, origin)| vec![key, origin, value]).collect();
-    print(&aligned(&rows))
+    print(&aligned(&rows))?;
+    print(&plan::tables(&tables))
 }
 
 /// Runs what the flags describe until its end, a signal or a failure.

@@ -1,7 +1,6 @@
 //! What can be typed, and what is refused.
 
 use super::*;
-use clap::CommandFactory;
 
 fn global(arguments: &[&str]) -> Cli {
     Cli::try_parse_from(arguments).expect("a command line")

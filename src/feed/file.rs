@@ -6,6 +6,7 @@
 //! end counts as a record once it decodes (nothing that continues it could), at `until_end`, and in a compressed file.
 
 mod paths;
+pub mod sniff;
 mod stream;
 
 use super::pace::Pace;

@@ -15,6 +15,8 @@ mod pace;
 pub mod synthetic;
 pub mod wire;
 
+pub use file::sniff;
+
 use crate::error::{Classified, Kind, nearest};
 use crate::market::{Instrument, InstrumentId, Tick};
 use crate::time::Nanos;
