@@ -25,6 +25,7 @@ use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
 use crate::market::Instrument;
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
+use crate::telemetry;
 use crate::time::{Interval, Nanos};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub workers: usize,
     /// Serialise even what crosses workers of one process.
     pub force_bytes: bool,
+    /// Where figures are served, if they are.
+    pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
 }
@@ -147,6 +150,15 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
     });
     let source = feed::open(&dataflow.source, &offsets.unwrap_or_default())?;
 
+    meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
+    let served = match options.metrics {
+        Some(listener) => {
+            let (meters, source) = (meters.clone(), source.clone());
+            Some(telemetry::serve(listener, move || meters.text(&source.ends()))?)
+        }
+        None => None,
+    };
+
     let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
     let (reports_out, reports) = mpsc::channel();
@@ -194,6 +206,7 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
         runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
     }
     drop(watched);
+    drop(served);
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(error) = failure.take() {
         return Err(error);
@@ -230,6 +243,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
         commit: ProbeHandle::new(),
         failure: plan.failure.clone(),
         records: meters.records.clone(),
+        figures: meters.telemetry.worker(index),
     };
     let mut control = build_control(worker, plan, wires.decisions.clone());
     let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };

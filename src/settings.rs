@@ -13,6 +13,8 @@ pub const CATALOG: &str = "TICKTIDE_CATALOG";
 pub const BROKERS: &str = "TICKTIDE_BROKERS";
 /// Worker threads (`-w`).
 pub const WORKERS: &str = "TICKTIDE_WORKERS";
+/// Where figures are served (`--metrics`).
+pub const METRICS: &str = "TICKTIDE_METRICS";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 

@@ -7,6 +7,7 @@ use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
 use crate::settings::{self, Origin, Sourced};
 use crate::sink::Meters;
+use crate::telemetry;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -54,6 +55,9 @@ pub struct RunArgs {
     /// The hosts of all processes
     #[arg(long, value_name = "FILE")]
     pub hostfile: Option<PathBuf>,
+    /// Serve figures for Prometheus at http://ADDR/metrics, e.g. 127.0.0.1:9464 [or TICKTIDE_METRICS]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
     /// Override any key of the dataflow; may be repeated; goes last
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -68,6 +72,7 @@ pub struct Prepared {
     pub warehouse: Sourced<PathBuf>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
+    pub metrics: Option<Sourced<String>>,
 }
 
 /// Resolves what to run. Errors: a problem of the dataflow, several processes, no number of workers.
@@ -80,6 +85,7 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         warehouse: global.warehouse("./lake"),
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
+        metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
     })
 }
 
@@ -146,6 +152,7 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         ("workers".into(), prepared.workers.value.to_string(), prepared.workers.origin.to_string()),
     ];
     rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
+    rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
     if global.json {
         let line =
@@ -169,7 +176,9 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
 
 /// Runs what was prepared and prints its figures.
 pub fn start(prepared: Prepared, force_bytes: bool, global: &Global) -> Result<(), Error> {
+    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value)).transpose()?;
     let report = engine::run(RunOptions {
+        metrics,
         dataflow: prepared.dataflow,
         warehouse: prepared.warehouse.value,
         catalog: prepared.catalog.map(|catalog| catalog.value),

@@ -1,19 +1,57 @@
 //! The consumer: its settings, and what it says about itself.
 
 use super::ANSWER_WITHIN;
-use crate::feed::{FeedError, SourceSpec};
+use crate::feed::{FeedError, Partition, SourceSpec};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::{Mutex, PoisonError};
+use rdkafka::statistics::Statistics;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Keeps the last error, because the calls that fail only say "timed out".
 #[derive(Default)]
 pub struct Context {
     last_error: Mutex<Option<String>>,
+    ends: Option<Arc<Ends>>,
+}
+
+/// The ends of all partitions, as the brokers told them with the last records.
+pub struct Ends(BTreeMap<String, BTreeMap<i32, (usize, AtomicI64)>>);
+
+impl Ends {
+    /// As they were when the source was opened.
+    pub fn new(partitions: &[Partition]) -> Ends {
+        let mut ends = BTreeMap::<String, BTreeMap<i32, (usize, AtomicI64)>>::new();
+        for (index, partition) in partitions.iter().enumerate() {
+            let end = (index, AtomicI64::new(partition.offset_end));
+            ends.entry(partition.topic.clone()).or_default().insert(partition.partition, end);
+        }
+        Ends(ends)
+    }
+
+    /// By index into the partitions.
+    pub fn known(&self) -> Vec<Option<i64>> {
+        let mut all: Vec<&(usize, AtomicI64)> = self.0.values().flat_map(BTreeMap::values).collect();
+        all.sort_by_key(|(index, _)| *index);
+        all.iter().map(|(_, end)| Some(end.load(Ordering::Relaxed))).collect()
+    }
+
+    fn hear(&self, statistics: &Statistics) {
+        for (topic, told) in &statistics.topics {
+            for (id, partition) in &told.partitions {
+                let known = self.0.get(topic).and_then(|topic| topic.get(id));
+                if let Some((_, end)) = known {
+                    // negative: not told yet; another reader may have heard of a later one
+                    end.fetch_max(partition.ls_offset, Ordering::Relaxed);
+                }
+            }
+        }
+    }
 }
 
 impl ClientContext for Context {
@@ -22,6 +60,12 @@ impl ClientContext for Context {
         match level {
             RDKafkaLogLevel::Debug => tracing::trace!(facility, message, "librdkafka"),
             _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if let Some(ends) = &self.ends {
+            ends.hear(&statistics);
         }
     }
 
@@ -43,6 +87,15 @@ pub struct Client {
 impl Client {
     /// A consumer that is not connected yet. Errors: a setting that librdkafka does not take.
     pub fn new(spec: &SourceSpec) -> Result<Client, FeedError> {
+        Client::with(spec, Context::default())
+    }
+
+    /// As [`Client::new`], and it keeps the ends of partitions up to date.
+    pub fn telling(spec: &SourceSpec, ends: Arc<Ends>) -> Result<Client, FeedError> {
+        Client::with(spec, Context { ends: Some(ends), ..Context::default() })
+    }
+
+    fn with(spec: &SourceSpec, context: Context) -> Result<Client, FeedError> {
         let mut config = ClientConfig::new();
         // half of the reader's memory is the client's, half is that of unread batches
         let kbytes = (spec.buffer_bytes / 2048).clamp(1024, 1 << 20);
@@ -61,12 +114,13 @@ impl Client {
             .set("fetch.queue.backoff.ms", "1")
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", kbytes.to_string())
+            .set("statistics.interval.ms", if context.ends.is_some() { "2000" } else { "0" })
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("reconnect.backoff.max.ms", "2000");
         for (key, value) in &spec.kafka {
             config.set(key, value);
         }
-        let consumer = config.create_with_context(Context::default()).map_err(refused)?;
+        let consumer = config.create_with_context(context).map_err(refused)?;
         Ok(Client { consumer })
     }
 
