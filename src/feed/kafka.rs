@@ -19,7 +19,7 @@ use super::{
     StartFrom, nearest, wire,
 };
 use crate::time::MILLI;
-use client::{Client, Ends, refused};
+use client::{Client, Ends, refused, unanswered};
 use lane::Lane;
 use queue::{Event, Intake};
 use rdkafka::consumer::Consumer;
@@ -109,11 +109,7 @@ impl Kafka {
 /// Nobody answered: the brokers' own words tell why.
 fn no_answer(spec: &SourceSpec, client: &Client, error: &KafkaError) -> FeedError {
     let why = client.last_error().unwrap_or_else(|| error.to_string());
-    FeedError::Fix(
-        format!("no broker at {} answers: {why}", spec.brokers),
-        "check `--brokers` and, for a secured cluster, `security.protocol` and its settings under `source.kafka`"
-            .into(),
-    )
+    FeedError::Fix(format!("no broker at {} answers: {why}", spec.brokers), unanswered(&why).into())
 }
 
 fn missing<'a>(topic: &str, there: impl Iterator<Item = &'a str>) -> FeedError {

@@ -162,3 +162,42 @@ pub fn refused(error: KafkaError) -> FeedError {
         other => FeedError::Unavailable(format!("kafka: {other}")),
     }
 }
+
+/// What to do about a broker that does not answer, by librdkafka's or OpenSSL's words for why.
+pub fn unanswered(why: &str) -> &'static str {
+    if why.contains("certificate verify failed") {
+        "set `\"ssl.ca.location\"` under `source.kafka` to the authority that signed the brokers' certificates"
+    } else if why.contains("alert") && why.contains("certificate") {
+        "the broker wants a certificate that it trusts: set `\"ssl.certificate.location\"` and `\"ssl.key.location\"` under \
+         `source.kafka`"
+    } else if why.contains("Unsupported SASL mechanism") {
+        "set `\"sasl.mechanism\"` under `source.kafka` to one that the broker has"
+    } else if why.contains("SASL") {
+        "check `\"sasl.username\"`, `\"sasl.password\"` and `\"sasl.mechanism\"` under `source.kafka`"
+    } else if why.contains("PLAINTEXT broker") {
+        "the port is one without TLS: check `--brokers` and `\"security.protocol\"` under `source.kafka`"
+    } else {
+        "check `--brokers` and, for a secured cluster, `\"security.protocol\"` and its settings under `source.kafka`"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unanswered;
+
+    #[test]
+    fn each_refusal_of_a_secured_broker_has_its_own_hint() {
+        // as librdkafka 2 and OpenSSL 3 say it of a Kafka 4 broker
+        for (why, word) in [
+            ("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate", "ssl.ca"),
+            ("Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42", "ssl.key"),
+            ("Receive failed: SSL routines::tlsv13 alert certificate required: SSL alert number 116", "ssl.key"),
+            ("SASL authentication error: Authentication failed due to invalid credentials", "sasl.password"),
+            ("SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism", "one that the broker has"),
+            ("SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?", "without TLS"),
+            ("Local: Broker transport failure", "security.protocol"),
+        ] {
+            assert!(unanswered(why).contains(word), "{why}: {}", unanswered(why));
+        }
+    }
+}
