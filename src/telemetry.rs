@@ -116,7 +116,8 @@ impl Default for Telemetry {
     fn default() -> Telemetry {
         let registry = Registry::new();
         let seconds = |name: &str, help: &str| {
-            let buckets = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+            let buckets =
+                vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
             let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets)).expect(VALID);
             kept(&registry, histogram)
         };
@@ -139,14 +140,24 @@ impl Default for Telemetry {
                 "from an epoch's decision until all tables have it",
             ),
             totals: TOTALS.map(|(name, help)| counter(name, help)),
-            pending: whole("ticktide_pending_records", "records that wait for a decision, as of the last decided epoch"),
+            pending: whole(
+                "ticktide_pending_records",
+                "records that wait for a decision, as of the last decided epoch",
+            ),
             quarantined: kept(&registry, IntCounterVec::new(by_reason, &["reason"]).expect(VALID)),
             late: counter("ticktide_late_total", "records too late for some or all intervals, of decided epochs"),
             steps_in_flight: gauges("ticktide_steps_in_flight", "steps begun and not computed", "worker"),
             epochs_undecided: whole("ticktide_epochs_undecided", "epochs begun and not decided, the open one included"),
-            lag_records: gauges("ticktide_lag_records", "records behind the partition's end, where it is known", "partition"),
+            lag_records: gauges(
+                "ticktide_lag_records",
+                "records behind the partition's end, where it is known",
+                "partition",
+            ),
             closed_until: Mutex::new(None),
-            closed_until_seconds: gauge("ticktide_closed_until_seconds", "bars that end at or before it are published, since 1970"),
+            closed_until_seconds: gauge(
+                "ticktide_closed_until_seconds",
+                "bars that end at or before it are published, since 1970",
+            ),
             closed_until_age_seconds: gauge("ticktide_closed_until_age_seconds", "the wall clock minus closed_until"),
             resident_bytes: whole("process_resident_memory_bytes", "memory of this process in RAM"),
             read: Arc::default(),
@@ -242,9 +253,9 @@ pub struct Listener {
 /// Takes an address, `HOST:PORT`. Errors: it is none, or it cannot be had.
 pub fn listen(address: &str) -> Result<Listener, Error> {
     let hint = "give HOST:PORT, e.g. `--metrics 127.0.0.1:9464`";
-    let found = address.to_socket_addrs().map_err(|error| {
-        Error::fix(format!("metrics: {address:?} is no address: {error}"), hint)
-    })?;
+    let found = address
+        .to_socket_addrs()
+        .map_err(|error| Error::fix(format!("metrics: {address:?} is no address: {error}"), hint))?;
     let found: Vec<SocketAddr> = found.collect();
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("metrics: {address} cannot be listened on: {error}");

@@ -58,7 +58,10 @@ pub fn tables_of(dataflow: &Dataflow) -> Result<Vec<TableSpec>, Error> {
 }
 
 fn operators(graph: &Graph) -> String {
-    let rows = graph.nodes.iter().map(|node| vec![format!("  {}", node.name()), node.runs.name().to_owned(), node.doc.clone()]);
+    let rows = graph
+        .nodes
+        .iter()
+        .map(|node| vec![format!("  {}", node.name()), node.runs.name().to_owned(), node.doc.clone()]);
     let mut said = format!("OPERATORS\n{}\nFLOWS (═▶ crosses workers)\n", aligned(&rows.collect::<Vec<_>>()));
     let row = |edge: &Edge| {
         let what = edge.by.map_or_else(|| edge.what.to_owned(), |by| format!("{}, {by}", edge.what));
@@ -74,7 +77,10 @@ pub fn tables(tables: &[TableSpec]) -> String {
     let mut said = "\nTABLES\n".to_owned();
     for table in tables {
         if let Some(of) = table.name.strip_suffix("_history") {
-            said.push_str(&format!("  {}: the columns of {of}, and diff INT: +1 the row appeared, -1 it was taken back\n", table.name));
+            said.push_str(&format!(
+                "  {}: the columns of {of}, and diff INT: +1 the row appeared, -1 it was taken back\n",
+                table.name
+            ));
             continue;
         }
         let name = |index: &usize| table.columns[*index].name.as_str();

@@ -229,7 +229,9 @@ fn show(place: &str, hex: bool, global: &Global) -> Result<(), Error> {
         let message = format!("the quarantine has no record {place} at epoch {epoch}");
         return Err(Error::fix(message, "list what there is with `ticktide quarantine ls`"));
     }
-    rows.iter().try_for_each(|row| if global.json { print(&format!("{}\n", row_json(row))) } else { print(&row_text(row, hex)) })
+    rows.iter().try_for_each(|row| {
+        if global.json { print(&format!("{}\n", row_json(row))) } else { print(&row_text(row, hex)) }
+    })
 }
 
 fn row_json(row: &Row) -> Value {
@@ -242,7 +244,8 @@ fn row_json(row: &Row) -> Value {
 }
 
 fn row_text(row: &Row, hex: bool) -> String {
-    let received = row.received_at_us.map_or("-".to_owned(), |micros| super::read::moment(micros.saturating_mul(1_000)));
+    let received =
+        row.received_at_us.map_or("-".to_owned(), |micros| super::read::moment(micros.saturating_mul(1_000)));
     let facts = [
         ("partition", format!("{}/{}", row.topic, row.partition)),
         ("offset", row.offset.to_string()),
@@ -253,7 +256,8 @@ fn row_text(row: &Row, hex: bool) -> String {
         ("payload", format!("{} bytes", row.payload.len())),
     ];
     let facts = aligned(&facts.map(|(name, value)| vec![name.to_owned(), value]));
-    let readable = |text: &&str| !text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t'));
+    let readable =
+        |text: &&str| !text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t'));
     match std::str::from_utf8(&row.payload).ok().filter(readable) {
         Some(text) if !hex => format!("{facts}{text}\n"),
         _ => format!("{facts}{}", hex_lines(&row.payload)),
@@ -281,7 +285,8 @@ mod tests {
 
     #[test]
     fn a_filter_with_a_quote_stays_one_literal() {
-        let filters = Filters { topic: Some("it's".into()), reason: vec!["a".into(), "b' or true".into()], ..Filters::default() };
+        let filters =
+            Filters { topic: Some("it's".into()), reason: vec!["a".into(), "b' or true".into()], ..Filters::default() };
         assert_eq!(filters.sql(), "reason in ('a', 'b'' or true') and topic = 'it''s'");
         assert_eq!(Filters::default().sql(), "true");
     }

@@ -82,13 +82,17 @@ fn only_a_get_of_metrics_is_answered_with_figures() {
     let address = listener.address;
     let serving = serve(listener, || "figures 1\n".to_owned()).expect("a thread");
     let told = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert!(told.starts_with("HTTP/1.1 200") && told.contains("text/plain; version=0.0.4") && told.ends_with("figures 1\n"), "{told}");
+    assert!(
+        told.starts_with("HTTP/1.1 200") && told.contains("text/plain; version=0.0.4") && told.ends_with("figures 1\n"),
+        "{told}"
+    );
     assert!(ask(address, "HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 200"));
     assert!(ask(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404"));
     assert!(ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").starts_with("HTTP/1.1 405"));
     assert!(ask(address, "junk\r\n\r\n").starts_with("HTTP/1.1 400"));
     // silent clients take places, not the server
-    let silent: Vec<TcpStream> = (0..CONNECTIONS - 1).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    let silent: Vec<TcpStream> =
+        (0..CONNECTIONS - 1).map(|_| TcpStream::connect(address).expect("it listens")).collect();
     assert!(ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 200"));
     drop((silent, serving));
 }

@@ -77,7 +77,10 @@ fn is_far(graph: &Graph, edge: &Edge) -> bool {
     let (from, to) = (&graph.nodes[edge.from], &graph.nodes[edge.to]);
     let between = from.column.min(to.column) + 1..from.column.max(to.column);
     let lowest = from.row.min(to.row);
-    let crossed = graph.nodes.iter().any(|node| between.contains(&node.column) && node.row <= from.row.max(to.row) && node.row >= lowest);
+    let crossed = graph
+        .nodes
+        .iter()
+        .any(|node| between.contains(&node.column) && node.row <= from.row.max(to.row) && node.row >= lowest);
     crossed && lowest > 0
 }
 
@@ -87,8 +90,11 @@ fn near(svg: &mut String, graph: &Graph, edge: &Edge) {
     if from.column == to.column {
         // there and back, side by side
         let x = left(from.column) + if from.row > to.row { 60 } else { 120 };
-        let (start, end) =
-            if from.row > to.row { (top(from.row), top(to.row) + BOX_HEIGHT) } else { (top(from.row) + BOX_HEIGHT, top(to.row)) };
+        let (start, end) = if from.row > to.row {
+            (top(from.row), top(to.row) + BOX_HEIGHT)
+        } else {
+            (top(from.row) + BOX_HEIGHT, top(to.row))
+        };
         arrow(svg, &format!("M{x} {start} V{end}"), edge);
         let anchor = if from.row > to.row { "text-anchor=\"end\"" } else { "" };
         let at = if from.row > to.row { x - 6 } else { x + 6 };
@@ -116,7 +122,12 @@ fn said(edge: &Edge) -> String {
 
 fn arrow(svg: &mut String, path: &str, edge: &Edge) {
     let width = if edge.by.is_some() { 2.5 } else { 1.0 };
-    put(svg, format_args!("<path d=\"{path}\" fill=\"none\" stroke=\"#444\" stroke-width=\"{width}\" marker-end=\"url(#arrow)\"/>\n"));
+    put(
+        svg,
+        format_args!(
+            "<path d=\"{path}\" fill=\"none\" stroke=\"#444\" stroke-width=\"{width}\" marker-end=\"url(#arrow)\"/>\n"
+        ),
+    );
 }
 
 fn draw_node(svg: &mut String, node: &Node) {
@@ -126,7 +137,12 @@ fn draw_node(svg: &mut String, node: &Node) {
         Runs::EveryWorker => "#fff",
         Runs::WorkerZero => "#fff3cd",
     };
-    put(svg, format_args!("<rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"6\" fill=\"{fill}\" stroke=\"#444\"/>\n"));
+    put(
+        svg,
+        format_args!(
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"6\" fill=\"{fill}\" stroke=\"#444\"/>\n"
+        ),
+    );
     text(svg, x + 10, y + 20, "font-size=\"13\" font-weight=\"bold\"", &node.name());
     for (index, line) in wrapped(&node.doc, LETTERS, LINES).iter().enumerate() {
         text(svg, x + 10, y + 38 + 14 * index, "", line);
@@ -139,7 +155,12 @@ fn draw_tables(svg: &mut String, graph: &Graph, x: usize, height: usize) {
     put(svg, format_args!("<path d=\"M{commit} {middle} H{x}\" stroke=\"#444\" marker-end=\"url(#arrow)\"/>\n"));
     text(svg, commit.midpoint(x), middle - 6, "fill=\"#666\" text-anchor=\"middle\"", "snapshots of the epoch");
     let y = TITLE + MARGIN;
-    put(svg, format_args!("<rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{height}\" fill=\"#e7f1fb\" stroke=\"#444\"/>\n"));
+    put(
+        svg,
+        format_args!(
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{height}\" fill=\"#e7f1fb\" stroke=\"#444\"/>\n"
+        ),
+    );
     text(svg, x + 10, y + 20, "font-size=\"13\" font-weight=\"bold\"", "Tables");
     for (index, table) in graph.tables.iter().enumerate() {
         text(svg, x + 10, y + 40 + 16 * index, "", &table.name);

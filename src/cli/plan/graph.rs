@@ -205,7 +205,8 @@ mod tests {
     #[test]
     fn a_plan_has_the_tables_of_the_interface() {
         let names: Vec<String> = graph("bars").tables.iter().map(|table| table.name.clone()).collect();
-        let wanted = ["bars_1s", "bars_1s_history", "bars_1m", "bars_1m_history", "quarantine", "epochs", "epoch_tables"];
+        let wanted =
+            ["bars_1s", "bars_1s_history", "bars_1m", "bars_1m_history", "quarantine", "epochs", "epoch_tables"];
         assert_eq!(names, wanted);
         let market = graph("market");
         let readings = market.tables.iter().find(|table| table.name == "indicators_1m").expect("readings");

@@ -2,6 +2,7 @@
 
 use super::{Filters, Row, each_row};
 use crate::cli::list::shown;
+use crate::cli::read::{part_of, unwritable};
 use crate::cli::{Global, aligned, print};
 use crate::dataflow::Dataflow;
 use crate::error::Error;
@@ -77,7 +78,8 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
     let dataflow = Dataflow::load(&name, &[], &args.set).map_err(|error| {
         let mut error = Error::from(error);
         if args.dataflow.is_none() {
-            error.hint = Some(format!("the lake belongs to dataflow {name:?}; give its file with `--dataflow FILE.toml`"));
+            error.hint =
+                Some(format!("the lake belongs to dataflow {name:?}; give its file with `--dataflow FILE.toml`"));
         }
         error
     })?;
@@ -117,7 +119,10 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
         return Ok(());
     }
     if dataflow.hash() != identity.hash {
-        eprintln!("dataflow {} as given is not the one that wrote this lake: its records go into a new lake", dataflow.name);
+        eprintln!(
+            "dataflow {} as given is not the one that wrote this lake: its records go into a new lake",
+            dataflow.name
+        );
     }
     match (kept, &args.output) {
         (Some(path), _) => eprintln!("{written} records written to {}; feed it once, under this name", path.display()),
@@ -131,7 +136,8 @@ fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Erro
     if global.json {
         return tallies.iter().try_for_each(|(reason, tally)| {
             let example = tally.refused.as_ref();
-            let example = example.map(|(place, why, payload)| json!({ "place": place, "why": why, "payload": payload }));
+            let example =
+                example.map(|(place, why, payload)| json!({ "place": place, "why": why, "payload": payload }));
             let line = json!({
                 "reason": reason, "rows": tally.rows, "decode": tally.decode, "written": tally.written,
                 "left_out": tally.left_out, "example": example,
@@ -139,9 +145,11 @@ fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Erro
             print(&format!("{line}\n"))
         });
     }
-    let mut rows = vec![["reason", "rows", "decode now", "written", "the first that does not"].map(str::to_owned).to_vec()];
+    let mut rows =
+        vec![["reason", "rows", "decode now", "written", "the first that does not"].map(str::to_owned).to_vec()];
     rows.extend(tallies.iter().map(|(reason, tally)| {
-        let example = tally.refused.as_ref().map_or(String::new(), |(place, why, payload)| format!("{place}: {why}: {payload}"));
+        let example =
+            tally.refused.as_ref().map_or(String::new(), |(place, why, payload)| format!("{place}: {why}: {payload}"));
         let in_tables = if reason == IN_TABLES { " (in the tables already)" } else { "" };
         let counts = [tally.rows, tally.decode, tally.written].map(|count| count.to_string());
         [vec![format!("{reason}{in_tables}")], counts.to_vec(), vec![example]].concat()
@@ -158,7 +166,10 @@ fn is_line(row: &Row, lines: u64) -> bool {
 fn no_line(row: &Row) -> Error {
     Error::fix(
         format!("record {} cannot be a line of a file: it holds or ends in a line's end", row.place()),
-        format!("leave such records out with `--single-line`, and look at it with `ticktide quarantine show {}`", row.place()),
+        format!(
+            "leave such records out with `--single-line`, and look at it with `ticktide quarantine show {}`",
+            row.place()
+        ),
     )
 }
 
@@ -177,26 +188,24 @@ impl Output {
             let message = format!("{} exists", path.display());
             return Err(Error::fix(message, "choose a name that was never fed: a lake knows a file by its name"));
         }
-        let mut part = path.as_os_str().to_owned();
-        part.push(".part");
-        let part = PathBuf::from(part);
+        let part = part_of(path);
         let opened = OpenOptions::new().write(true).create(true).truncate(true).open(&part);
-        let file = opened.map_err(|error| failed(path, &error))?;
+        let file = opened.map_err(|error| unwritable(path, &error))?;
         Ok(Output { path: path.to_path_buf(), part, file: Some(BufWriter::new(file)), lines: 0 })
     }
 
     fn line(&mut self, payload: &[u8]) -> Result<(), Error> {
         self.lines += 1;
         let Some(file) = &mut self.file else { return Ok(()) };
-        file.write_all(payload).and_then(|()| file.write_all(b"\n")).map_err(|error| failed(&self.path, &error))
+        file.write_all(payload).and_then(|()| file.write_all(b"\n")).map_err(|error| unwritable(&self.path, &error))
     }
 
     /// Gives the file its name; one that came meanwhile is left as it is.
     fn keep(mut self) -> Result<PathBuf, Error> {
         if let Some(mut file) = self.file.take() {
-            file.flush().map_err(|error| failed(&self.path, &error))?;
+            file.flush().map_err(|error| unwritable(&self.path, &error))?;
         }
-        std::fs::hard_link(&self.part, &self.path).map_err(|error| failed(&self.path, &error))?;
+        std::fs::hard_link(&self.part, &self.path).map_err(|error| unwritable(&self.path, &error))?;
         Ok(self.path.clone())
     }
 }
@@ -206,10 +215,6 @@ impl Drop for Output {
         // a name that could not be removed does no harm: it ends in .part and is written over next time
         let _ = std::fs::remove_file(&self.part);
     }
-}
-
-fn failed(path: &Path, error: &std::io::Error) -> Error {
-    Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--output`")
 }
 
 #[cfg(test)]

@@ -43,7 +43,12 @@ pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
             match record {
                 Ok(_) => sniffed.ticks += 1,
                 Err(reject) => {
-                    let first = || Refused { records: 0, offset: reject.offset, detail: reject.detail, payload: reject.payload };
+                    let first = || Refused {
+                        records: 0,
+                        offset: reject.offset,
+                        detail: reject.detail,
+                        payload: reject.payload,
+                    };
                     sniffed.rejects.entry(reject.reason).or_insert_with(first).records += 1;
                 }
             }
@@ -70,7 +75,9 @@ mod tests {
         let example = FORMATS.iter().find(|format| format.name == "json").expect("json is a format").example;
         let bytes = [example, b"\nnot json\n\n", example, b"\n{}\n[1]"].concat();
         std::fs::write(&path, bytes).expect("written");
-        let json = |most| sniff(&path, most).expect("readable").into_iter().find(|found| found.format == "json").expect("json");
+        let json = |most| {
+            sniff(&path, most).expect("readable").into_iter().find(|found| found.format == "json").expect("json")
+        };
         let found = json(1_000);
         assert_eq!((found.records, found.ticks), (6, 2));
         assert_eq!(found.rejects.values().map(|refused| refused.records).sum::<u64>(), 4);

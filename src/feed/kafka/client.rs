@@ -6,8 +6,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
 use rdkafka::statistics::Statistics;
+use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -189,8 +189,14 @@ mod tests {
     fn each_refusal_of_a_secured_broker_has_its_own_hint() {
         // as librdkafka 2 and OpenSSL 3 say it of a Kafka 4 broker
         for (why, word) in [
-            ("SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate", "ssl.ca"),
-            ("Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42", "ssl.key"),
+            (
+                "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate",
+                "ssl.ca",
+            ),
+            (
+                "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42",
+                "ssl.key",
+            ),
             ("Receive failed: SSL routines::tlsv13 alert certificate required: SSL alert number 116", "ssl.key"),
             ("SASL authentication error: Authentication failed due to invalid credentials", "sasl.password"),
             ("SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism", "one that the broker has"),
