@@ -105,7 +105,7 @@ fn told(group: &str, codec: &str, bytes: usize) {
 
 type Group<'c> = criterion::BenchmarkGroup<'c, ThreadCpu>;
 
-fn bincode<T: Serialize + DeserializeOwned + Look>(group: &mut Group<'_>, name: &str, ticks: &Vec<T>) {
+fn bincode<T: Serialize + DeserializeOwned + Look>(group: &mut Group<'_>, name: &str, ticks: &[T]) {
     let mut bytes = Vec::new();
     bincode::serialize_into(&mut bytes, ticks).expect("memory takes it");
     told(name, "bincode", bytes.len());
@@ -148,6 +148,7 @@ impl std::io::Write for Aligned {
     }
 }
 
+#[allow(clippy::ptr_arg)] // abomonation knows vectors, not slices
 fn abomonation<T: abomonation::Abomonation + Look>(group: &mut Group<'_>, name: &str, ticks: &Vec<T>) {
     let encode = |into: &mut Aligned| {
         into.length = 0;

@@ -2,33 +2,25 @@
 //!
 //! ```text
 //!   workers, commit task ──▶ Telemetry (counters, gauges, histograms) ◀── scrape ── HTTP on a thread of its own
-//!   store, other stages  ──▶ Telemetry::register (a collector of theirs)
+//!   store, other stages  ──▶ Telemetry::follow (totals of theirs)
 //! ```
 //!
 //! Why a thread of its own: figures are needed most when the I/O threads hang. What must always hold: the address is taken
 //! before a lake is touched; an answer is made at the scrape, so a run that nobody watches pays next to nothing; no label
-//! holds anything that a setting calls secret; a client can neither write nor stay (one request a connection, 10 s).
+//! holds anything that a setting calls secret.
 
-use crate::error::Error;
+mod http;
+
 use crate::time::{Nanos, SECOND};
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+pub use http::{Listener, Serving, listen, serve};
 use prometheus::core::Collector;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
-use std::convert::Infallible;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use prometheus::{
+    CounterVec, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// Connections answered at once; more wait.
-const CONNECTIONS: usize = 16;
-/// How long one connection may take.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Totals of a run, read at each scrape from where the run counts them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,8 +61,10 @@ impl WorkerFigures {
     }
 }
 
+/// Totals that another stage keeps, taken over at each scrape.
+type Follow = Box<dyn Fn() + Send + Sync>;
+
 /// All figures of one run in one process.
-#[derive(Debug)]
 pub struct Telemetry {
     registry: Registry,
     /// From the last part of an epoch to its slot in the log.
@@ -89,8 +83,14 @@ pub struct Telemetry {
     closed_until_age_seconds: Gauge,
     resident_bytes: IntGauge,
     read: Arc<OnceLock<Vec<Read>>>,
-    /// One scrape at a time: counters follow the run's totals by their difference.
-    scrape: Mutex<()>,
+    /// Held during a scrape: counters follow totals by their difference.
+    followed: Mutex<Vec<Follow>>,
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").field("registry", &self.registry).finish_non_exhaustive()
+    }
 }
 
 /// Names of [`Totals`]' counters, in the order of [`Totals::counters`].
@@ -161,7 +161,7 @@ impl Default for Telemetry {
             closed_until_age_seconds: gauge("ticktide_closed_until_age_seconds", "the wall clock minus closed_until"),
             resident_bytes: whole("process_resident_memory_bytes", "memory of this process in RAM"),
             read: Arc::default(),
-            scrape: Mutex::new(()),
+            followed: Mutex::default(),
             registry,
         }
     }
@@ -173,9 +173,24 @@ fn kept<C: Collector + Clone + 'static>(registry: &Registry, figures: C) -> C {
 }
 
 impl Telemetry {
-    /// Adds figures of another stage (a store's latencies and errors), answered with the rest. Error: a name is taken.
-    pub fn register(&self, figures: impl Collector + 'static) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(figures))
+    /// Adds totals that another stage keeps (a store's requests, errors and seconds by operation): `read` gives the value of
+    /// `label` and the total, which only grows, at each scrape. Error: the name is taken, or none.
+    pub fn follow(
+        &self,
+        (name, help): (&str, &str),
+        label: &str,
+        read: impl Fn() -> Vec<(&'static str, f64)> + Send + Sync + 'static,
+    ) -> Result<(), prometheus::Error> {
+        let counters = CounterVec::new(Opts::new(name, help), &[label])?;
+        self.registry.register(Box::new(counters.clone()))?;
+        let follow = move || {
+            for (value, total) in read() {
+                let counter = counters.with_label_values(&[value]);
+                counter.inc_by((total - counter.get()).max(0.0));
+            }
+        };
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(follow));
+        Ok(())
     }
 
     /// What a run reads: the names of its partitions, by their index.
@@ -211,7 +226,8 @@ impl Telemetry {
 
     /// All figures in Prometheus' text format. `ends`: of each partition by index, `None` where the source does not know.
     pub fn text(&self, totals: &Totals, ends: &[Option<i64>]) -> String {
-        let _alone = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        followed.iter().for_each(|follow| follow());
         for (counter, total) in self.totals.iter().zip(totals.counters()) {
             counter.inc_by(total.saturating_sub(counter.get()));
         }
@@ -241,104 +257,6 @@ fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok().map(|kib| kib * 1024)
-}
-
-/// An address that is ours, not answering yet.
-#[derive(Debug)]
-pub struct Listener {
-    listener: TcpListener,
-    pub address: SocketAddr,
-}
-
-/// Takes an address, `HOST:PORT`. Errors: it is none, or it cannot be had.
-pub fn listen(address: &str) -> Result<Listener, Error> {
-    let hint = "give HOST:PORT, e.g. `--metrics 127.0.0.1:9464`";
-    let found = address
-        .to_socket_addrs()
-        .map_err(|error| Error::fix(format!("metrics: {address:?} is no address: {error}"), hint))?;
-    let found: Vec<SocketAddr> = found.collect();
-    let failed = |error: &dyn std::fmt::Display| {
-        let message = format!("metrics: {address} cannot be listened on: {error}");
-        Error::fix(message, "choose a free port and an address of this host, e.g. `--metrics 127.0.0.1:9464`")
-    };
-    if found.is_empty() {
-        return Err(Error::fix(format!("metrics: {address:?} names no address"), hint));
-    }
-    let listener = TcpListener::bind(found.as_slice()).map_err(|error| failed(&error))?;
-    listener.set_nonblocking(true).map_err(|error| failed(&error))?;
-    let address = listener.local_addr().map_err(|error| failed(&error))?;
-    Ok(Listener { listener, address })
-}
-
-/// Answers scrapes until it is dropped.
-pub struct Serving(#[allow(dead_code, reason = "held for its drop")] tokio::sync::oneshot::Sender<Infallible>);
-
-/// Answers scrapes with what `text` gives, on a thread of its own. Error: no thread.
-pub fn serve(listener: Listener, text: impl Fn() -> String + Send + Sync + 'static) -> Result<Serving, Error> {
-    let failed = |error: std::io::Error| Error::bug(format!("metrics: the thread does not start: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let (serving, dropped) = tokio::sync::oneshot::channel::<Infallible>();
-    let address = listener.address;
-    let answer = move || {
-        runtime.block_on(async move {
-            tokio::select! {
-                _ = dropped => {}
-                error = accept(listener.listener, Arc::new(text)) => tracing::error!(%error, "metrics are not served any more"),
-            }
-        });
-    };
-    std::thread::Builder::new().name("metrics".into()).spawn(answer).map_err(failed)?;
-    tracing::info!(%address, "metrics are served");
-    Ok(Serving(serving))
-}
-
-/// Accepts connections; ends only when the listener cannot be used at all.
-async fn accept(listener: TcpListener, text: Arc<impl Fn() -> String + Send + Sync + 'static>) -> std::io::Error {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return error,
-    };
-    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
-    loop {
-        let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // out of descriptors: some will come back
-                tracing::warn!(%error, "a scrape cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                continue;
-            }
-        };
-        let text = text.clone();
-        tokio::spawn(async move {
-            let answer = service_fn(move |request| {
-                let answer = answer(&request, &*text);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(ANSWERED_WITHIN).keep_alive(false).max_buf_size(16 << 10);
-            // a client that breaks off or is too slow is its own affair
-            let _ = tokio::time::timeout(ANSWERED_WITHIN, http.serve_connection(TokioIo::new(stream), answer)).await;
-            drop(place);
-        });
-    }
-}
-
-fn answer(request: &Request<Incoming>, text: &impl Fn() -> String) -> Response<Full<Bytes>> {
-    let (status, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, text()),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "metrics are at /metrics\n".to_owned()),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET is possible\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, hyper::header::HeaderValue::from_static("GET, HEAD"));
-    }
-    response
 }
 
 #[cfg(test)]

@@ -176,7 +176,7 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
 
 /// Runs what was prepared and prints its figures.
 pub fn start(prepared: Prepared, force_bytes: bool, global: &Global) -> Result<(), Error> {
-    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value)).transpose()?;
+    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, 0)).transpose()?;
     let report = engine::run(RunOptions {
         metrics,
         dataflow: prepared.dataflow,

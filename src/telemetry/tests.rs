@@ -1,9 +1,10 @@
 //! Figures as a scraper sees them.
 
+use super::http::CONNECTIONS;
 use super::*;
 use crate::error::Kind;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 /// The value of a sample, by its name and labels.
 fn sample(text: &str, name: &str) -> Option<f64> {
@@ -59,13 +60,17 @@ fn the_age_of_what_is_closed_is_unknown_before_the_first_epoch_and_never_of_an_o
 }
 
 #[test]
-fn another_stage_adds_its_figures_once() {
+fn another_stage_adds_its_totals_once() {
     let telemetry = Telemetry::default();
-    let figures = IntCounter::new("ticktide_store_errors_total", "requests that failed").expect("a name");
-    telemetry.register(figures.clone()).expect("a free name");
-    figures.inc();
-    assert_eq!(sample(&telemetry.text(&Totals::default(), &[]), "ticktide_store_errors_total"), Some(1.0));
-    assert!(telemetry.register(figures).is_err());
+    let total = Arc::new(AtomicI64::new(3));
+    let (name, read) = (("ticktide_store_errors_total", "requests that failed"), total.clone());
+    let follow = move || vec![("put", read.load(Ordering::Relaxed) as f64), ("get", 0.0)];
+    telemetry.follow(name, "operation", follow.clone()).expect("a free name");
+    let put = || sample(&telemetry.text(&Totals::default(), &[]), "ticktide_store_errors_total{operation=\"put\"}");
+    assert_eq!(put(), Some(3.0));
+    total.store(5, Ordering::Relaxed);
+    assert_eq!(put(), Some(5.0));
+    assert!(telemetry.follow(name, "operation", follow).is_err());
 }
 
 fn ask(address: SocketAddr, request: &str) -> String {
@@ -78,7 +83,7 @@ fn ask(address: SocketAddr, request: &str) -> String {
 
 #[test]
 fn only_a_get_of_metrics_is_answered_with_figures() {
-    let listener = listen("127.0.0.1:0").expect("a free port");
+    let listener = listen("127.0.0.1:0", 0).expect("a free port");
     let address = listener.address;
     let serving = serve(listener, || "figures 1\n".to_owned()).expect("a thread");
     let told = ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -99,12 +104,15 @@ fn only_a_get_of_metrics_is_answered_with_figures() {
 
 #[test]
 fn an_address_that_is_none_or_taken_is_the_users_to_correct() {
-    let held = listen("127.0.0.1:0").expect("a free port");
+    let held = listen("127.0.0.1:0", 0).expect("a free port");
     let taken = held.address.to_string();
     for address in ["", "nonsense", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", &taken, "192.0.2.1:25000"] {
-        let error = listen(address).expect_err(address);
+        let error = listen(address, 0).expect_err(address);
         assert_eq!(error.kind, Kind::Fix, "{error}");
         assert!(error.hint.is_some_and(|hint| hint.contains("--metrics")), "{address}");
     }
+    // the next process of this host has the next port
+    let next = listen(&format!("127.0.0.1:{}", held.address.port() - 1), 1).expect_err("taken");
+    assert!(next.message.contains(&taken), "{next}");
     drop(held);
 }
