@@ -25,6 +25,7 @@ use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
 use crate::market::Instrument;
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
+use crate::telemetry;
 use crate::time::{Interval, Nanos};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub workers: usize,
     /// Serialise even what crosses workers of one process.
     pub force_bytes: bool,
+    /// Where figures are served, if they are.
+    pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
 }
@@ -147,6 +150,15 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
     });
     let source = feed::open(&dataflow.source, &offsets.unwrap_or_default())?;
 
+    meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
+    let served = match options.metrics {
+        Some(listener) => {
+            let (meters, source) = (meters.clone(), source.clone());
+            Some(telemetry::serve(listener, move || meters.text(&source.ends()))?)
+        }
+        None => None,
+    };
+
     let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
     let (reports_out, reports) = mpsc::channel();
@@ -194,6 +206,7 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
         runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
     }
     drop(watched);
+    drop(served);
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(error) = failure.take() {
         return Err(error);
@@ -230,6 +243,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
         commit: ProbeHandle::new(),
         failure: plan.failure.clone(),
         records: meters.records.clone(),
+        figures: meters.telemetry.worker(index),
     };
     let mut control = build_control(worker, plan, wires.decisions.clone());
     let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
@@ -517,7 +531,7 @@ fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Resul
 }
 
 /// The indicators of a dataflow, by interval, in the order of the file.
-fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
+pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
     let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
     for usage in &dataflow.indicators {
         let indicator = indicators::build(&usage.name, &usage.parameters)

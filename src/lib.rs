@@ -47,4 +47,5 @@ pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod tables;
+pub mod telemetry;
 pub mod time;

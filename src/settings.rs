@@ -18,6 +18,8 @@ pub const WORKERS: &str = "TICKTIDE_WORKERS";
 pub const S3_ENDPOINT: &str = "TICKTIDE_S3_ENDPOINT";
 /// Whether the bucket is part of the path (`true`) or of the host (`false`).
 pub const S3_PATH_STYLE: &str = "TICKTIDE_S3_PATH_STYLE";
+/// Where figures are served (`--metrics`).
+pub const METRICS: &str = "TICKTIDE_METRICS";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 

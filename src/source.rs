@@ -17,6 +17,7 @@ use crate::flow::bars::Routed;
 use crate::flow::clean::Horizons;
 use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
+use crate::telemetry::WorkerFigures;
 use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -62,6 +63,7 @@ pub struct Wires {
     pub commit: ProbeHandle<u64>,
     pub failure: Arc<crate::engine::Failure>,
     pub records: Arc<AtomicU64>,
+    pub figures: WorkerFigures,
 }
 
 /// The source operator's state on one worker.
@@ -195,6 +197,7 @@ impl SourceLogic {
             more = self.read(now, out);
         }
         self.report(now);
+        self.measure();
         more
     }
 
@@ -266,6 +269,16 @@ impl SourceLogic {
         }
     }
 
+    /// Sets the gauges of this worker.
+    fn measure(&self) {
+        let figures = &self.wires.figures;
+        figures.steps_in_flight.set(self.steps_in_flight() as i64);
+        if let Some(undecided) = &figures.epochs_undecided {
+            let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
+            undecided.set(oldest.map_or(0, |at| (self.epoch + 1).saturating_sub(epoch_of(at)) as i64));
+        }
+    }
+
     fn bytes_in_flight(&mut self) -> usize {
         let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
         let undecided = oldest.map_or(Epoch::MAX, epoch_of);
@@ -294,6 +307,7 @@ impl SourceLogic {
                         return false;
                     }
                     self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
+                    self.wires.figures.read_to(batch.partition, batch.offset_next);
                     let sums = self.intake.open_sums();
                     let taken = self.intake.take(batch, now);
                     // a sum, the changes and rows it leads to, and its state take about 2,000 bytes on their way

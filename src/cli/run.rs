@@ -1,6 +1,6 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, plan, print};
 use crate::dataflow::{Dataflow, Override};
 use crate::document::Place;
 use crate::engine::{self, RunOptions, RunReport};
@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::lake::Warehouse;
 use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
+use crate::telemetry;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -55,6 +56,9 @@ pub struct RunArgs {
     /// The hosts of all processes
     #[arg(long, value_name = "FILE")]
     pub hostfile: Option<PathBuf>,
+    /// Serve figures for Prometheus at http://ADDR/metrics, e.g. 127.0.0.1:9464 [or TICKTIDE_METRICS]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
     /// Override any key of the dataflow; may be repeated; goes last
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -69,6 +73,7 @@ pub struct Prepared {
     pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
+    pub metrics: Option<Sourced<String>>,
 }
 
 /// Resolves what to run. Errors: a problem of the dataflow, several processes, no number of workers.
@@ -81,6 +86,7 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         warehouse: global.warehouse("./lake")?,
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
+        metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
     })
 }
 
@@ -138,8 +144,9 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     overrides
 }
 
-/// Prints each setting with its value and its origin.
+/// Prints each setting with its value and its origin, then the tables. Neither lake nor broker is touched.
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
+    let tables = plan::tables_of(&prepared.dataflow)?;
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
         ("warehouse".into(), prepared.warehouse.value.to_string(), prepared.warehouse.origin.to_string()),
@@ -154,14 +161,17 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         rows.extend(path_style.iter().map(style));
     }
     rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
+    rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
     if global.json {
         let line =
             |(key, value, origin): &(String, String, String)| json!({ "key": key, "value": value, "origin": origin });
-        return rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))));
+        rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))))?;
+        return tables.iter().try_for_each(|table| print(&format!("{}\n", plan::table_json(table))));
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(key, value, origin)| vec![key, origin, value]).collect();
-    print(&aligned(&rows))
+    print(&aligned(&rows))?;
+    print(&plan::tables(&tables))
 }
 
 /// Runs what the flags describe until its end, a signal or a failure.
@@ -175,7 +185,9 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
 
 /// Runs what was prepared and prints its figures.
 pub fn start(prepared: Prepared, force_bytes: bool, global: &Global) -> Result<(), Error> {
+    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, 0)).transpose()?;
     let report = engine::run(RunOptions {
+        metrics,
         dataflow: prepared.dataflow,
         warehouse: prepared.warehouse.value,
         catalog: prepared.catalog.map(|catalog| catalog.value),

@@ -284,9 +284,7 @@ fn kafka(keys: &Keys<'_>) -> (BTreeMap<String, String>, BTreeSet<String>) {
             keys.problems().add(&node.place, format!("`{key}` is set apart from its settings"), "set `source.brokers`");
             continue;
         }
-        let looks_secret =
-            ["password", "secret", "token", "key.pem", "credential"].iter().any(|word| key.contains(word));
-        if looks_secret || written.contains("${") || written.starts_with('@') {
+        if document::looks_secret(&key) || written.contains("${") || written.starts_with('@') {
             secrets.insert(key.clone());
         }
         match resolved(&written) {

@@ -7,6 +7,7 @@
 //! it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
 
 mod paths;
+pub mod sniff;
 mod stream;
 
 use super::pace::Pace;

@@ -15,6 +15,8 @@ mod pace;
 pub mod synthetic;
 pub mod wire;
 
+pub use file::sniff;
+
 use crate::error::{Classified, Kind, nearest};
 use crate::market::{Instrument, InstrumentId, Tick};
 use crate::time::Nanos;
@@ -217,6 +219,10 @@ impl Batch {
 /// A place that records come from, opened and looked at once.
 pub trait Source: Send + Sync {
     fn partitions(&self) -> &[Partition];
+    /// The end of each partition as far as it is known now, the first offset without a record; by partition index.
+    fn ends(&self) -> Vec<Option<i64>> {
+        Vec::new()
+    }
     /// A reader for some of the partitions, with its own decoder.
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError>;
 }
