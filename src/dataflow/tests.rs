@@ -128,7 +128,7 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("indicators = [{ use = \"ema\", on = \"5m\" }]", "there are no such bars"),
         ("indicators = [{ use = \"ema\" }]", "has no `on`"),
         ("indicators = [{ use = \"ema\", on = \"1m\" }, { use = \"ema\", on = \"1m\" }]", "two indicators on 1m say"),
-        ("anomalies = [{ use = \"return_z\" }]", "anomaly checks are not available in this version"),
+        ("anomalies = [{ use = \"return_z\" }]", "check \"return_z\" has no `on`"),
         ("session = \"nyse\"", "there is no session \"nyse\""),
         ("session = { zone = \"Mars\", open = \"09:00\", close = \"10:00\" }", "unknown time zone \"Mars\""),
         ("session = { zone = \"UTC\", open = \"09:00\" }", "has no `close`"),

@@ -11,29 +11,40 @@ use crate::time::{Binding, Nanos};
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// A row that stands at a bar.
 pub trait AtBar: Clone + Ord + 'static {
+    /// What names the row inside its series; at most one live row has it.
+    type Key: Clone + Ord + Hash;
+
+    fn key(&self) -> Self::Key;
+    /// The start of the bar that it is published with.
     fn open_at(&self) -> Nanos;
-    fn phase(&self) -> u8;
 }
 
 impl AtBar for FinishedBar {
+    type Key = (Nanos, u8);
+
+    fn key(&self) -> (Nanos, u8) {
+        (self.open_at, self.phase)
+    }
+
     fn open_at(&self) -> Nanos {
         self.open_at
-    }
-    fn phase(&self) -> u8 {
-        self.phase
     }
 }
 
 impl AtBar for Reading {
+    type Key = (Nanos, u8);
+
+    fn key(&self) -> (Nanos, u8) {
+        (self.open_at, self.phase)
+    }
+
     fn open_at(&self) -> Nanos {
         self.open_at
-    }
-    fn phase(&self) -> u8 {
-        self.phase
     }
 }
 
@@ -45,14 +56,13 @@ pub struct NetChange<R> {
     pub new: Option<R>,
 }
 
-type Key = (Series, Nanos, u8);
-
 /// The rows of one worker that wait for their bar's end, and the changes of epochs that are not complete.
-pub struct Close<R> {
+pub struct Close<R: AtBar> {
     session: Arc<Session>,
     phase: Option<PhaseAt>,
     published: Binding,
-    held: HashMap<Key, R, ahash::RandomState>,
+    /// The live rows that are not published, and no others.
+    held: HashMap<(Series, R::Key), R, ahash::RandomState>,
     changes: BTreeMap<u64, (Vec<((Series, R), isize)>, usize)>,
 }
 
@@ -64,9 +74,8 @@ impl<R: AtBar> Close<R> {
 
     /// Takes a row that a restored state gives back: held if it is not published yet.
     pub fn restore(&mut self, series: Series, row: R) {
-        let published = self.published.clone();
-        if !self.publishes(&published, &series, &row) {
-            self.held.insert((series, row.open_at(), row.phase()), row);
+        if !self.is_due(&series, &row) {
+            self.held.insert((series, row.key()), row);
         }
     }
 
@@ -85,23 +94,27 @@ impl<R: AtBar> Close<R> {
     pub fn close(&mut self, binding: &Binding) -> Vec<NetChange<R>> {
         let (mut changes, _) = self.changes.remove(&binding.epoch).unwrap_or_default();
         consolidate(&mut changes);
-        let mut by_key: BTreeMap<Key, (Option<R>, Option<R>)> = BTreeMap::new();
+        // a key's old row and its new one may stand at two bars: an anomaly that another bar says now
+        let mut by_key: BTreeMap<(Series, R::Key), (Option<R>, Option<R>)> = BTreeMap::new();
         for ((series, row), diff) in changes {
-            let sides = by_key.entry((series, row.open_at(), row.phase())).or_default();
+            let sides = by_key.entry((series, row.key())).or_default();
             let side = if diff < 0 { &mut sides.0 } else { &mut sides.1 };
             assert!(side.is_none() && diff.abs() == 1, "one live row per key");
             *side = Some(row);
         }
-        let before = std::mem::replace(&mut self.published, binding.clone());
+        self.published = binding.clone();
         let mut net = Vec::new();
         for (key, (old, new)) in by_key {
-            let Some(row) = new.as_ref().or(old.as_ref()) else { continue };
-            if self.publishes(&before, &key.0, row) {
-                net.push(NetChange { series: key.0, old, new });
-            } else if let Some(new) = new {
-                self.held.insert(key, new);
-            } else {
-                self.held.remove(&key);
+            let was_held = self.held.remove(&key).is_some();
+            debug_assert!(!was_held || old.is_some(), "one live row per key");
+            let old = old.filter(|_| !was_held);
+            match (old, new) {
+                (old, Some(row)) if old.is_none() || !self.is_due(&key.0, &row) => {
+                    net.extend(old.map(|old| NetChange { series: key.0.clone(), old: Some(old), new: None }));
+                    self.held.insert(key, row);
+                }
+                (None, None) => {}
+                (old, new) => net.push(NetChange { series: key.0, old, new }),
             }
         }
         let mut due = Vec::new();
@@ -120,8 +133,9 @@ impl<R: AtBar> Close<R> {
         net
     }
 
-    fn publishes(&mut self, binding: &Binding, series: &Series, row: &R) -> bool {
-        binding.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
+    /// Whether the newest binding publishes the row's bar.
+    fn is_due(&mut self, series: &Series, row: &R) -> bool {
+        self.published.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
     }
 }
 

@@ -17,7 +17,14 @@ fn spec() -> SourceSpec {
         speed: Speed::Max,
         until_end: true,
         wire: WireSpec::default(),
-        synthetic: SyntheticSpec { seed: 7, instruments: 40, partitions: 4, trades_a_day: 60_000, first_day: MONDAY },
+        synthetic: SyntheticSpec {
+            seed: 7,
+            instruments: 40,
+            partitions: 4,
+            trades_a_day: 60_000,
+            first_day: MONDAY,
+            gaps: 0,
+        },
         buffer_bytes: 1 << 20,
     }
 }
