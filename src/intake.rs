@@ -393,7 +393,7 @@ impl Intake {
         {
             let auction = self.judge.spec.session.is_auction(phase.phase);
             let instrument = &self.names[tick.instrument.0 as usize];
-            self.checks.look(&tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
+            taken.bytes += self.checks.look(&tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
         }
         if let Some(archived) = &mut taken.archived {
             let instrument = self.names[tick.instrument.0 as usize].clone();

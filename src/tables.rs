@@ -466,4 +466,35 @@ mod tests {
         assert_eq!(cells.len(), quarantine().columns.len());
         assert_eq!((cells[1], cells[2]), (Cell::Text("a/b"), Cell::Int(3)));
     }
+
+    #[test]
+    fn an_anomalys_row_names_its_check_and_its_records_if_it_has_some() {
+        let spec = anomalies();
+        let name = CheckName { check: "c".into(), interval: None, parameters: "{}".into() };
+        let seen = crate::flow::anomalies::Seen { partition: "a/b/3".into(), offset_first: 7, offset_last: 7 };
+        let mut anomaly = Anomaly {
+            open_at: 5_000,
+            phase: 0,
+            check: 0,
+            started_at: 5_000,
+            ended_at: 6_000,
+            severity: crate::flow::anomalies::Severity::Warning,
+            observed: 2.5f64.to_bits(),
+            expected: f64::NAN.to_bits(),
+            seen: Some(seen),
+        };
+        let series = (Interval(0), Instrument::new("V", "S", None));
+        let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
+        let cell = |row: &[Cell<'_>], column: &str| row[spec.column(column).expect("a column")].to_value();
+        assert_eq!(row.len(), spec.columns.len());
+        assert_eq!(cell(&row, "topic"), Cell::Text("a/b").to_value());
+        assert_eq!(cell(&row, "partition"), Cell::Int(3).to_value());
+        assert_eq!(cell(&row, "offset_last"), Cell::Long(7).to_value());
+        assert_eq!(cell(&row, "started_at"), Cell::Time(5).to_value());
+        assert_eq!(cell(&row, "observed"), Cell::Double(2.5).to_value());
+        assert_eq!(cell(&row, "expected"), Cell::Null.to_value());
+        anomaly.seen = None;
+        let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
+        assert_eq!(cell(&row, "partition"), Cell::Null.to_value());
+    }
 }

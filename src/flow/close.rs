@@ -151,6 +151,7 @@ fn end_at<R: AtBar>(session: &Session, cached: &mut Option<PhaseAt>, series: &Se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::anomalies::{Anomaly, Severity};
     use crate::market::Instrument;
     use crate::time::{Interval, MINUTE};
 
@@ -221,5 +222,42 @@ mod tests {
         close.restore(series.clone(), bar(MINUTE, 6));
         let net = close.close(&closing(8, 2 * MINUTE));
         assert_eq!(net, [NetChange { series, old: None, new: Some(bar(MINUTE, 6)) }]);
+    }
+
+    #[test]
+    fn a_row_that_another_bar_says_now_is_one_change_or_waits_for_that_bar() {
+        let session = Arc::new(Session::preset("utc-day").expect("a preset"));
+        let series: Series = (Interval(MINUTE), Instrument::new("V", "S", None));
+        // a silence that began at 0 and was ended by the bar at a minute
+        let until = |minute: i64| Anomaly {
+            open_at: minute * MINUTE,
+            phase: 0,
+            check: 0,
+            started_at: 0,
+            ended_at: minute * MINUTE,
+            severity: Severity::Warning,
+            observed: 0,
+            expected: 0,
+            seen: None,
+        };
+        let change = |old: Option<i64>, new: Option<i64>| {
+            vec![NetChange { series: series.clone(), old: old.map(until), new: new.map(until) }]
+        };
+        let mut close = Close::new(session, Binding::default());
+        close.change(1, series.clone(), until(5), 1);
+        assert_eq!(close.close(&closing(1, 8 * MINUTE)), change(None, Some(5)));
+        // a late bar ends it sooner: its bar is closed, too
+        close.change(2, series.clone(), until(5), -1);
+        close.change(2, series.clone(), until(4), 1);
+        assert_eq!(close.close(&closing(2, 8 * MINUTE)), change(Some(5), Some(4)));
+        // that bar is cancelled, and the next one is still open
+        close.change(3, series.clone(), until(4), -1);
+        close.change(3, series.clone(), until(9), 1);
+        assert_eq!(close.close(&closing(3, 8 * MINUTE)), change(Some(4), None));
+        // while it waits it may change without a trace
+        close.change(4, series.clone(), until(9), -1);
+        close.change(4, series.clone(), until(10), 1);
+        assert!(close.close(&closing(4, 9 * MINUTE)).is_empty());
+        assert_eq!(close.close(&closing(5, 11 * MINUTE)), change(None, Some(10)));
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! How long it usually waits is its own: over its last `window` bars, the time they span by the records in them. A gap is what
 //! lies between the end of one bar and the start of the next one of the same phase, which is at most two bars less than the
-//! true silence. It is one when it exceeds `seconds` and `times` that wait. It is said by the bar that ends it: a
-//! silence that lasts has no bar yet, and a function of records alone cannot know of it. A bar that comes late into the gap
-//! splits it or takes it back.
+//! true silence. It is one when it exceeds `seconds`, `times` that wait, and five times the mean silence between those bars (an
+//! instrument that speaks in bursts waits long between them, however many records they hold). It is said by the bar that
+//! ends it: a silence that lasts has no bar yet, and a function of records alone cannot know of it. A bar that comes
+//! late into the gap splits it or takes it back.
 
 use super::{BarCheck, Check, Found, Level, Severity, Spec};
 use crate::flow::finished::FinishedBar;
@@ -45,6 +46,8 @@ struct InstrumentGap {
 }
 
 const FIXED: usize = 4;
+/// How many times the mean silence between bars is still ordinary.
+const BURSTS: f64 = 5.0;
 
 impl BarCheck for InstrumentGap {
     fn width(&self) -> usize {
@@ -63,7 +66,11 @@ impl BarCheck for InstrumentGap {
         let n = *seen as usize;
         let live = self.window - n..;
         let (said, spanned) = (records[live.clone()].iter().sum::<f64>(), spans[live].iter().sum::<f64>());
-        let longest = if n >= self.warm_up { self.seconds.max(self.times * spanned / said) } else { f64::INFINITY };
+        let mut longest = f64::INFINITY;
+        if n >= self.warm_up {
+            let between = spanned / n as f64 - width;
+            longest = self.seconds.max(self.times * spanned / said).max(BURSTS * between);
+        }
         let found = (silence > longest).then(|| Found {
             started_at: *end as i64 * MICRO,
             ended_at: Some(bar.open_at),

@@ -83,6 +83,7 @@ impl Suspects {
         suspect.newest_at = suspect.newest_at.max(Some(at));
         match told {
             // told twice (in two partitions): the least place stands for both
+            Told::Odd { anomalies, .. } if anomalies.is_empty() => {}
             Told::Odd { rank, anomalies } => {
                 let told = suspect.odd.entry(rank).or_insert_with(|| anomalies.clone());
                 if anomalies < *told {

@@ -321,7 +321,8 @@ fn an_instrument_is_silent_by_its_own_measure() {
     assert!(gaps(1, 1, 60..75).is_empty());
     assert_eq!(gaps(1, 1, 60..85).len(), 1);
     // busy, but only every third minute
-    assert!(gaps(3, 30, 200..201).is_empty());
+    assert!(gaps(3, 300, 60..66).is_empty());
+    assert_eq!(gaps(3, 300, 60..76).len(), 1);
     // the least is `seconds`, however busy
     assert!(gaps(1, 1_000, 60..61).is_empty());
     assert_eq!(gaps(1, 1_000, 60..62), [(60, 62, 120.0, 60.0)]);

@@ -21,6 +21,9 @@ pub struct TickChecks {
     pub sequence_trusted: bool,
 }
 
+/// About what a row takes on its way.
+const BYTES: usize = 300;
+
 /// What is odd about some ticks.
 #[derive(Default)]
 pub struct OddTicks {
@@ -35,7 +38,7 @@ impl TickChecks {
         self.checks.is_empty()
     }
 
-    /// Looks at an accepted tick; `auction` as in [`Facts`].
+    /// Looks at an accepted tick; `auction` as in [`Facts`]. Gives how much memory its rows take.
     pub fn look(
         &self,
         tick: &Tick,
@@ -43,7 +46,7 @@ impl TickChecks {
         instrument: &Instrument,
         partition: &Arc<str>,
         odd: &mut OddTicks,
-    ) {
+    ) -> usize {
         let facts = Facts { auction, prices_signed: self.prices_signed };
         let found = self.checks.iter().filter_map(|(check, judge)| {
             let found = judge.look(tick, &facts)?;
@@ -59,26 +62,29 @@ impl TickChecks {
                 seen: Some(Seen { partition: partition.clone(), offset_first: tick.offset, offset_last: tick.offset }),
             })
         });
+        let anomalies: Vec<Anomaly> = found.collect();
+        let takes_back = matches!(tick.kind, TickKind::Cancel | TickKind::Correct);
+        if anomalies.is_empty() && !takes_back {
+            return 0;
+        }
+        let bytes = BYTES * anomalies.len().max(1);
         let Some(label) = self.label(tick) else {
-            odd.rows.extend(found.map(|anomaly| (instrument.clone(), anomaly)));
-            return;
+            odd.rows.extend(anomalies.into_iter().map(|anomaly| (instrument.clone(), anomaly)));
+            return bytes;
         };
         let name = (instrument.clone(), phase.trading_date, label);
         let mut say = |told| odd.suspicions.push(Suspicion { name: name.clone(), at: tick.exchange_at, told });
-        let numbers = (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0));
-        let rank = ((tick.sequence.unwrap_or(0), tick.exchange_at), numbers.0, numbers.1);
-        let rank = match tick.kind {
-            TickKind::Cancel => return say(Told::Cancelled),
-            TickKind::Correct => Some(rank),
-            TickKind::Trade | TickKind::Snapshot => None,
-        };
-        let anomalies: Vec<Anomaly> = found.collect();
-        if let Some(rank) = rank {
-            say(Told::Corrected(rank));
+        let (price, quantity) = (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0));
+        let rank = ((tick.sequence.unwrap_or(0), tick.exchange_at), price, quantity);
+        match tick.kind {
+            TickKind::Cancel => say(Told::Cancelled),
+            TickKind::Correct => {
+                say(Told::Corrected(rank));
+                say(Told::Odd { rank: Some(rank), anomalies });
+            }
+            TickKind::Trade | TickKind::Snapshot => say(Told::Odd { rank: None, anomalies }),
         }
-        if !anomalies.is_empty() {
-            say(Told::Odd { rank, anomalies });
-        }
+        bytes
     }
 
     /// What names the tick's trade, where its instrument's worker decides.
