@@ -73,6 +73,7 @@ fn synthetic(c: &mut Criterion<ThreadCpu>) {
             partitions: 4,
             trades_a_day: 2_000_000,
             first_day: 20_458,
+            gaps: 0,
         },
         buffer_bytes: 1 << 20,
     };

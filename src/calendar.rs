@@ -138,6 +138,11 @@ impl Session {
         self.phases.get(usize::from(phase)).map_or("unknown", |phase| phase.name)
     }
 
+    /// Whether a phase collects orders and matches them at its end, so that its quotes may cross.
+    pub fn is_auction(&self, phase: u8) -> bool {
+        self.phase_name(phase) == "pre_open"
+    }
+
     pub fn phase_count(&self) -> u8 {
         self.phases.len() as u8
     }

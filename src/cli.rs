@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod feed;
 mod list;
 mod plan;
 mod quarantine;
@@ -58,6 +59,9 @@ pub enum Command {
     /// The epochs of a lake
     #[command(subcommand)]
     Epochs(read::EpochsCommand),
+    /// What stands behind a source
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// What a dataflow can be made of
     List(list::ListArgs),
     /// The operators and tables of a dataflow, as text and as a drawing
@@ -78,6 +82,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Check(args) => check::check(&args, &global),
         Command::Query(args) => read::query(args, &global),
         Command::Epochs(command) => read::epochs(&command, &global),
+        Command::Feed(command) => feed::feed(&command, &global),
         Command::List(args) => list::list(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),

@@ -9,6 +9,7 @@
 //! What must always hold: the first failure anywhere ends the whole process with its exit code; the clock is asked here (for
 //! worker 0's decisions) and nowhere in the flow.
 
+use crate::checks::{self, Checks};
 use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
 use crate::dataflow::{Dataflow, Dedupe, Horizon, Volume};
 use crate::error::Error;
@@ -29,7 +30,7 @@ use crate::telemetry;
 use crate::time::{Interval, Nanos};
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -366,6 +367,7 @@ fn build_flow(
     let session = Arc::new(dataflow.session.clone());
     let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
     let composites = composites(dataflow)?;
+    let checks = Checks::new(dataflow);
     let horizons = Horizons {
         intervals: dataflow
             .bars
@@ -389,7 +391,7 @@ fn build_flow(
             SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first)
         });
         let (changes, bar_rows) =
-            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons));
+            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
@@ -406,9 +408,10 @@ fn build_flow(
             })
         };
         let published = (session.clone(), resumed.clone());
-        if !composites.is_empty() {
-            let scanned: Vec<Interval> = composites.keys().copied().collect();
-            let arranged = readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0)));
+        let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
+        let arranged = (!scanned.is_empty())
+            .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
+        if let Some(arranged) = &arranged {
             for (interval, composite) in composites {
                 let bases = restored.indicators.remove(&interval).unwrap_or_default();
                 let (readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
@@ -418,6 +421,20 @@ fn build_flow(
                 rows.push(graph::close(readings, notices, session, resumed, first, SinkRow::Reading));
             }
         }
+        let watched = checks::Inputs {
+            arranged,
+            finished: finished.clone(),
+            suspicions: sourced.suspicions,
+            notices: sourced.notices.clone(),
+        };
+        let ended = checks::Resumed {
+            binding: resumed.clone(),
+            first,
+            horizons: &horizons,
+            intervals: &dataflow.bars,
+            session,
+        };
+        rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();
         rows.push(graph::close(finished, notices, published.0, published.1, first, SinkRow::Bar));
         rows.push(sourced.notices.flat_map(|notice| match notice {
@@ -477,6 +494,7 @@ struct Restored {
     keyed: Keyed,
     volume: HashMap<Series, DaySoFar>,
     indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
+    checks: checks::State,
     /// Its entries as they were.
     whole: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
 }
@@ -491,6 +509,7 @@ fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Resul
         dedupe_here: dataflow.dedupe == Dedupe::Instrument,
     });
     let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
+    let mut checks = checks::State::default();
     let mut whole = BTreeMap::new();
     let wrong = |operator: &str, error: &dyn std::fmt::Display| {
         Error::bug(format!("the state of {operator:?} cannot be read: {error}"))
@@ -521,13 +540,19 @@ fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Resul
                 }
                 taken
             }
-            _ => intake.restore(entry).map_err(|error| wrong(&entry.operator, &error))?,
+            _ => {
+                let failed = |error: bincode::Error| wrong(&entry.operator, &error);
+                match checks.restore(entry, |route| route % peers as u64 == index as u64).map_err(failed)? {
+                    Some(taken) => taken,
+                    None => intake.restore(entry).map_err(failed)?,
+                }
+            }
         };
         if taken {
             whole.insert((entry.operator.clone(), entry.key.clone()), value.clone());
         }
     }
-    Ok(Restored { intake, keyed, volume, indicators, whole })
+    Ok(Restored { intake, keyed, volume, indicators, checks, whole })
 }
 
 /// The indicators of a dataflow, by interval, in the order of the file.

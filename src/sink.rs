@@ -13,6 +13,7 @@
 use crate::control::Report;
 use crate::dataflow::Dataflow;
 use crate::engine::Failure;
+use crate::flow::anomalies::Anomaly;
 use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Reading};
 use crate::intake::Archived;
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum SinkRow {
     Bar(NetChange<FinishedBar>),
     Reading(NetChange<Reading>),
+    Anomaly(NetChange<Anomaly>),
     Ticks(Arc<Archived>),
     Quarantine(QuarantineRow),
     State(StateEntry),
@@ -49,12 +51,33 @@ pub struct WorkerPart {
     pub binding: Binding,
 }
 
+/// The table `anomalies`, and what its checks are called there.
+#[derive(Clone)]
+pub struct Anomalies {
+    pub spec: Arc<TableSpec>,
+    checks: Arc<[tables::CheckName]>,
+}
+
+impl Anomalies {
+    /// `None` for a dataflow without checks.
+    fn new(dataflow: &Dataflow) -> Option<Anomalies> {
+        let checks = dataflow.anomalies.iter().map(|used| tables::CheckName {
+            check: used.name().to_owned(),
+            interval: used.on().map(Interval::name),
+            parameters: used.build().parameters,
+        });
+        let checks: Arc<[tables::CheckName]> = checks.collect();
+        (!checks.is_empty()).then(|| Anomalies { spec: Arc::new(tables::anomalies()), checks })
+    }
+}
+
 /// The tables of a dataflow, by what fills them.
 #[derive(Clone)]
 pub struct Tables {
     pub bars: BTreeMap<Interval, Arc<TableSpec>>,
     pub readings: BTreeMap<Interval, Arc<TableSpec>>,
     pub ticks: Option<Arc<TableSpec>>,
+    pub anomalies: Option<Anomalies>,
     pub quarantine: Arc<TableSpec>,
     phases: Arc<[String]>,
     source: Arc<str>,
@@ -71,6 +94,7 @@ impl Tables {
                 .map(|(interval, outputs)| (*interval, Arc::new(tables::indicators(*interval, outputs))))
                 .collect(),
             ticks: dataflow.ticks.then(|| Arc::new(tables::ticks())),
+            anomalies: Anomalies::new(dataflow),
             quarantine: Arc::new(tables::quarantine()),
             phases: phases.collect(),
             source: dataflow.source.uses.as_str().into(),
@@ -79,7 +103,9 @@ impl Tables {
 
     /// Every definition, for opening the lake.
     pub fn specs(&self) -> Vec<TableSpec> {
-        let all = self.bars.values().chain(self.readings.values()).chain(&self.ticks).chain([&self.quarantine]);
+        let anomalies = self.anomalies.as_ref().map(|anomalies| &anomalies.spec);
+        let all = self.bars.values().chain(self.readings.values()).chain(&self.ticks);
+        let all = all.chain(anomalies).chain([&self.quarantine]);
         all.map(|spec| TableSpec::clone(spec)).collect()
     }
 }
@@ -135,6 +161,16 @@ impl Writing {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
                 let row = |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), epoch);
                 buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
+            }
+            SinkRow::Anomaly(NetChange { series, old, new }) => {
+                let Some(Anomalies { spec, checks }) = &tables.anomalies else { return };
+                let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
+                    side.map(|anomaly| {
+                        let check = &checks[usize::from(anomaly.check)];
+                        tables::anomaly_row(&series, anomaly, check, phase(anomaly.phase), epoch)
+                    })
+                });
+                buffers.change(spec, old, new);
             }
             SinkRow::Ticks(archived) => {
                 let Some(spec) = &tables.ticks else { return };

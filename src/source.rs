@@ -10,11 +10,14 @@
 //! record alone, so it has to travel under a time of its epoch while reading goes on into the next. What must always hold: a
 //! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
 
+use crate::checks;
 use crate::control::{Decision, Report};
 use crate::error::Error;
 use crate::feed::{Batch, FeedError, wire};
+use crate::flow::anomalies::suspects::Suspicion;
 use crate::flow::bars::Routed;
 use crate::flow::clean::Horizons;
+use crate::flow::close::NetChange;
 use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
 use crate::telemetry::WorkerFigures;
@@ -41,6 +44,7 @@ pub enum Notice {
 pub enum Said {
     Routed(Routed),
     Notice(Notice),
+    Suspicion(Suspicion),
     Row(SinkRow),
 }
 
@@ -335,6 +339,13 @@ impl SourceLogic {
         }
         for row in taken.quarantine {
             out.say(cap, Said::Row(SinkRow::Quarantine(row)));
+        }
+        for (instrument, anomaly) in taken.odd.rows {
+            let change = NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) };
+            out.say(cap, Said::Row(SinkRow::Anomaly(change)));
+        }
+        for suspicion in taken.odd.suspicions {
+            out.say(cap, Said::Suspicion(suspicion));
         }
         if let Some(archived) = taken.archived.filter(|archived| !archived.ticks.is_empty()) {
             out.say(cap, Said::Row(SinkRow::Ticks(Arc::new(archived))));

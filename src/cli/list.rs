@@ -5,7 +5,9 @@ use crate::calendar::PRESETS;
 use crate::dataflow::SHIPPED;
 use crate::error::Error;
 use crate::feed::{self, sniff::Sniffed};
-use crate::flow::indicators::{Anchor, INDICATORS};
+use crate::flow::anomalies::CHECKS;
+use crate::flow::indicators::{Anchor, INDICATORS, Spec};
+use crate::flow::parameters::Parameter;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ pub enum What {
     Formats,
     /// What is read off bars, with parameters and defaults
     Indicators,
-    /// Checks of data (none in this version)
+    /// Checks of ticks, bars and feeds, with parameters and defaults
     Anomalies,
     /// Dataflows that come with ticktide
     Dataflows,
@@ -80,7 +82,7 @@ fn entries(what: What) -> Vec<Entry> {
         What::Sources => feed::SOURCES.iter().map(|kind| entry(kind.name, kind.doc)).collect(),
         What::Formats => feed::wire::FORMATS.iter().map(|format| entry(format.name, format.doc)).collect(),
         What::Indicators => indicators(),
-        What::Anomalies => Vec::new(),
+        What::Anomalies => checks(),
         What::Dataflows => SHIPPED.iter().map(|(name, text)| entry(name, &first_comment(text))).collect(),
         What::Sessions => PRESETS.iter().map(|(name, doc)| entry(name, doc)).collect(),
     }
@@ -92,30 +94,47 @@ fn first_comment(text: &str) -> String {
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
+/// Name and default of each parameter, or `-`.
+fn defaults(parameters: &[Parameter], more: Option<String>) -> String {
+    let settings: Vec<String> = parameters.iter().map(|p| format!("{}={}", p.name, p.shown(p.default))).chain(more).collect();
+    if settings.is_empty() { "-".to_owned() } else { settings.join(" ") }
+}
+
+fn described(p: &Parameter) -> Value {
+    if p.words.is_empty() {
+        json!({ "name": p.name, "default": p.default, "least": p.least, "most": p.most, "doc": p.doc })
+    } else {
+        json!({ "name": p.name, "default": p.shown(p.default), "words": p.words, "doc": p.doc })
+    }
+}
+
+fn checks() -> Vec<Entry> {
+    let entries = CHECKS.iter().map(|spec| Entry {
+        name: spec.name.to_owned(),
+        settings: defaults(spec.parameters, Some(format!("level={}", spec.level.name()))),
+        doc: spec.doc.to_owned(),
+        detail: json!({
+            "level": spec.level.name(),
+            "parameters": spec.parameters.iter().map(described).collect::<Vec<_>>(),
+        }),
+    });
+    entries.collect()
+}
+
 fn indicators() -> Vec<Entry> {
-    let described = |spec: &&&crate::flow::indicators::Spec| {
+    let entry = |spec: &&Spec| {
         let anchor = spec.anchor.map(|anchor| if anchor == Anchor::Session { "session" } else { "none" });
-        let parameter = |p: &crate::flow::indicators::Parameter| {
-            if p.words.is_empty() {
-                json!({ "name": p.name, "default": p.default, "least": p.least, "most": p.most, "doc": p.doc })
-            } else {
-                json!({ "name": p.name, "default": p.shown(p.default), "words": p.words, "doc": p.doc })
-            }
-        };
-        let mut settings: Vec<String> =
-            spec.parameters.iter().map(|p| format!("{}={}", p.name, p.shown(p.default))).collect();
-        settings.extend(anchor.map(|anchor| format!("anchor={anchor}")));
         Entry {
             name: spec.name.to_owned(),
-            settings: if settings.is_empty() { "-".to_owned() } else { settings.join(" ") },
+            settings: defaults(spec.parameters, anchor.map(|anchor| format!("anchor={anchor}"))),
             doc: spec.doc.to_owned(),
             detail: json!({
-                "parameters": spec.parameters.iter().map(parameter).collect::<Vec<_>>(),
+                "parameters": spec.parameters.iter().map(described).collect::<Vec<_>>(),
                 "anchor": anchor,
             }),
         }
     };
-    INDICATORS.iter().map(|spec| described(&spec)).collect()
+    INDICATORS.iter().map(entry).collect()
 }
 
 /// What every format makes of a file's first records; nothing that decodes is an error.

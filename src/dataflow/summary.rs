@@ -3,7 +3,7 @@
 //! Everything is read off one flat list of (dotted key, value). The hash covers those that change rows ([`CHANGES_ROWS`]), in
 //! a canonical form: presets and defaults are written out, so two files that mean the same have the same hash.
 
-use super::{Dataflow, Dedupe, Horizon, IndicatorUse, Volume};
+use super::{AnomalyUse, Dataflow, Dedupe, Horizon, IndicatorUse, Volume};
 use crate::calendar::hex;
 use crate::document::duration_text;
 use crate::feed::{Speed, StartFrom};
@@ -119,6 +119,7 @@ impl Dataflow {
         put("source.partitions", json!(synthetic.partitions));
         put("source.trades_a_day", json!(synthetic.trades_a_day));
         put("source.first_day", json!(day_text(synthetic.first_day)));
+        put("source.gaps", json!(synthetic.gaps));
         put("source.wire", json!(source.wire.format));
         for (name, field) in &source.wire.fields {
             put(&format!("source.fields.{name}"), json!(field));
@@ -145,7 +146,7 @@ impl Dataflow {
         put("ticks", json!(self.ticks));
         put("bars", self.bars.iter().map(|interval| json!(interval.name())).collect());
         put("indicators", self.indicators.iter().map(canonical).collect());
-        put("anomalies", json!([]));
+        put("anomalies", self.anomalies.iter().map(AnomalyUse::canonical).collect());
         if let Some(conditions) = &self.conditions {
             let rules =
                 |rules: &[super::Condition]| rules.iter().map(|rule| json!(rule.to_string())).collect::<Value>();

@@ -104,6 +104,8 @@ pub struct SyntheticSpec {
     pub trades_a_day: u64,
     /// The first trading day, days since 1970.
     pub first_day: i32,
+    /// Silences of the whole feed a day; as many of a busy instrument in each partition.
+    pub gaps: u32,
 }
 
 /// A source as the dataflow file and the flags describe it; secrets are resolved, never printed.

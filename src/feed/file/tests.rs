@@ -23,7 +23,7 @@ fn spec(paths: &[&Path]) -> SourceSpec {
         speed: Speed::Max,
         until_end: true,
         wire: WireSpec { format: "json".into(), ..WireSpec::default() },
-        synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0 },
+        synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0, gaps: 0 },
         buffer_bytes: 1 << 20,
     }
 }

@@ -10,7 +10,7 @@ pub static SPEC: Spec = Spec {
     doc: "Bollinger bands: the mean of the last closes, k population standard deviations above and below it",
     parameters: &[
         Parameter::bars("period", 20, 2, 1_000, "closes in the window"),
-        Parameter::factor("k", 2.0, 0.1, 100.0, "standard deviations from the middle to a band"),
+        Parameter::real("k", 2.0, 0.1, 100.0, "standard deviations from the middle to a band"),
     ],
     anchor: None,
     build: |parameters: &Parameters| {

@@ -37,8 +37,8 @@ mod willr;
 mod window;
 mod wma;
 
-pub use composite::{Accumulator, Composite};
-pub use registry::{Anchor, IndicatorError, Parameter, Parameters, Setting, Spec, build};
+pub use composite::{Accumulator, Composite, canonical};
+pub use registry::{Anchor, Parameter, Parameters, Setting, SettingError, Spec, build};
 
 /// What an indicator says before its lookback: null in the lake, the canonical NaN here.
 pub const NULL: f64 = f64::NAN;
