@@ -349,7 +349,12 @@ pub fn write<'scope>(
                 let Some(cap) = writes.remove(&epoch) else { continue };
                 match written {
                     Ok(part) => output.session(&cap).give(part),
-                    Err(error) => failure.set(error),
+                    Err(error) => {
+                        failure.set(error);
+                        // without its capability the epoch would look complete to worker 0, and lack this part
+                        writes.insert(epoch, cap);
+                        return;
+                    }
                 }
             }
         }
@@ -363,10 +368,12 @@ pub fn commit<'scope>(
     jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
     decided: std::sync::mpsc::Receiver<Epoch>,
     activator: impl FnOnce(SyncActivator),
+    failure: Arc<Failure>,
 ) -> Stream<'scope, u64, Vec<()>> {
     let scope = parts.scope();
     parts.unary_frontier::<Vecs<()>, _, _, _>(Exchange::new(|_: &WorkerPart| 0), "Commit", move |_, info| {
         activator(scope.worker().sync_activator_for(info.address.to_vec()));
+        let peers = scope.peers();
         let mut jobs = jobs;
         let mut open: BTreeMap<Epoch, (Capability<u64>, Vec<WorkerPart>)> = BTreeMap::new();
         let mut undecided: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();
@@ -381,6 +388,11 @@ pub fn commit<'scope>(
                     break;
                 }
                 let (epoch, (cap, parts)) = entry.remove_entry();
+                if parts.len() != peers {
+                    let message = format!("epoch {epoch} has {} parts of {peers} workers", parts.len());
+                    failure.set(crate::error::Error::bug(message));
+                    return;
+                }
                 if let Some(jobs) = &jobs {
                     undecided.insert(epoch, cap);
                     // the task ends early only after it has set the failure that ends this worker, too

@@ -32,6 +32,7 @@
 pub mod calendar;
 pub mod checks;
 pub mod cli;
+pub mod cluster;
 pub mod conditions;
 pub mod control;
 pub mod dataflow;
@@ -42,11 +43,14 @@ pub mod feed;
 pub mod flow;
 pub mod graph;
 pub mod intake;
+pub mod joining;
 pub mod lake;
 #[cfg(test)]
 mod layers;
 pub mod market;
+pub mod mesh;
 pub mod query;
+pub mod restore;
 pub mod settings;
 pub mod sink;
 pub mod source;

@@ -96,7 +96,8 @@ fn first_comment(text: &str) -> String {
 
 /// Name and default of each parameter, or `-`.
 fn defaults(parameters: &[Parameter], more: Option<String>) -> String {
-    let settings: Vec<String> = parameters.iter().map(|p| format!("{}={}", p.name, p.shown(p.default))).chain(more).collect();
+    let settings: Vec<String> =
+        parameters.iter().map(|p| format!("{}={}", p.name, p.shown(p.default))).chain(more).collect();
     if settings.is_empty() { "-".to_owned() } else { settings.join(" ") }
 }
 
