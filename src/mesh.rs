@@ -26,6 +26,7 @@ use crate::engine::Failure;
 use crate::error::{Classified, Error, Kind};
 use link::{Fate, Kind as Frame, Link};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::net::TcpListener;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
@@ -129,6 +130,9 @@ impl Classified for MeshError {
     }
 }
 
+/// Timely's threads of all links. To drop them waits for nothing: in a failed run they rest until the process ends.
+pub struct Threads(ManuallyDrop<CommsGuard>);
+
 /// The complete mesh of this process.
 pub struct Mesh {
     process: usize,
@@ -181,23 +185,23 @@ impl Mesh {
     }
 
     /// What timely's workers talk through; `bytes`: serialise even what stays in this process.
-    pub fn allocators(&self, workers: usize, bytes: bool) -> Result<(Vec<AllocatorBuilder>, CommsGuard), MeshError> {
+    pub fn allocators(&self, workers: usize, bytes: bool) -> Result<(Vec<AllocatorBuilder>, Threads), MeshError> {
         let hooks = Hooks::default();
         let local = if bytes { ProcessBuilder::new_bytes_vector } else { ProcessBuilder::new_typed_vector };
         let local = local(workers, hooks.refill.clone(), hooks.spill.clone());
         let joined = initialize_networking_from_sockets(local, self.links.clone(), self.process, workers, hooks);
         let (builders, guard) =
             joined.map_err(|error| MeshError::System(format!("threads of the mesh do not start: {error}")))?;
-        Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), guard))
+        Ok((builders.into_iter().map(AllocatorBuilder::Tcp).collect(), Threads(ManuallyDrop::new(guard))))
     }
 
     /// This process has done all of its work: waits until the others have, too, or something has failed.
-    pub fn finish(&self, guard: CommsGuard) {
+    pub fn finish(&self, threads: Threads) {
         self.fate.end();
         let (done, all_done) = mpsc::channel::<()>();
         // it joins the threads of all links; in a failed run they rest until the process ends
         let joined = std::thread::Builder::new().name("mesh:finish".into()).spawn(move || {
-            drop(guard);
+            drop(ManuallyDrop::into_inner(threads.0));
             drop(done);
         });
         if let Err(error) = joined {

@@ -45,9 +45,9 @@ class Cluster:
         path.chmod(0o600)
         return path
 
-    def start(self, index, *more, hostfile=None, secret=None, workers=1):
+    def start(self, index, *more, hostfile=None, secret=None, workers=1, folder=None):
         return self.scenario.start("run", "bars", "--source", "file", "--path", self.scenario.work / "input", "--until", "end",
-                                   "--set", INDICATORS, "--warehouse", self.folder, "-w", workers, "-p", index, "--hostfile",
+                                   "--set", INDICATORS, "--warehouse", folder or self.folder, "-w", workers, "-p", index, "--hostfile",
                                    hostfile or self.hostfile, "--secret-file", secret or self.secret, *self.settings, *more)
 
 
@@ -150,18 +150,14 @@ def junk(scenario):
 
 
 def differing(scenario):
-    for what, values, more in (("number of workers", ("-w 1", "-w 2"), {"workers": 2}), ("dataflow", ("bars ", "bars "), {"arguments": ("--set", "grace=6s")}),
-                               ("number of processes", ("-n 2", "-n 3"), {"hosts": 3}), ("lake", ("differ-", "elsewhere"), {"warehouse": True})):
+    three = scenario.work / "three.hosts"
+    for what, values, more, others in (("number of workers", ("-w 1", "-w 2"), (), {"workers": 2}),
+                                       ("dataflow", ("has bars ", "has bars "), ("--set", "grace=6s"), {}),
+                                       ("number of processes", ("-n 2", "-n 3"), (), {"hostfile": three}),
+                                       ("lake", ("differ-lake", "elsewhere"), (), {"folder": scenario.work / "elsewhere"})):
         cluster = Cluster(scenario, f"differ-{what.replace(' ', '-')}", 2)
-        hostfile = None
-        if more.get("hosts"):
-            hostfile = scenario.work / "three.hosts"
-            hostfile.write_text("\n".join([*cluster.hosts, "127.0.0.1:21099"]) + "\n")
-        arguments = more.get("arguments", ())
-        if more.get("warehouse"):
-            arguments = ("--warehouse", scenario.work / "elsewhere")
-        started = [cluster.start(0), cluster.start(1, *arguments, hostfile=hostfile, workers=more.get("workers", 1))]
-        done = [child.wait(30) for child in started]
+        three.write_text("\n".join([*cluster.hosts, "127.0.0.1:21099"]) + "\n")
+        done = [child.wait(30) for child in (cluster.start(0), cluster.start(1, *more, **others))]
         texts = [errors(one) for one in done]
         holds = all(one.code == 2 and f"the {what} differs" in text and all(value in text for value in values) and "hint:" in text
                     for one, text in zip(done, texts))
