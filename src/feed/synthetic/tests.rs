@@ -3,8 +3,8 @@ use crate::market::{InstrumentId, Tick, TickKind};
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// FNV-1a over the lines of the first day, as they were before there were silences.
-const FINGERPRINT: u64 = 0;
+/// FNV-1a over the lines of the first day, as another program took it from the quarantine of a build without silences.
+const FINGERPRINT: u64 = 0x46c6_af88_2111_737b;
 /// Monday, 5 January 2026.
 const MONDAY: i32 = 20_458;
 
