@@ -289,7 +289,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     // figures are those of process 0, which decides
     let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
     let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
-    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process as u16)).transpose()?;
+    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process)).transpose()?;
     let report = engine::run(RunOptions {
         metrics,
         dataflow: prepared.dataflow,
