@@ -74,6 +74,8 @@ def main():
     for workers in (2, 3):
         scenario.run_bars(path, scenario.work / f"w{workers}", *settings, "-w", workers)
         same(f"w{workers}", f"-w {workers}")
+    scenario.run_bars(path, scenario.work / "bytes", *settings, "-w", 2, "-z")
+    same("bytes", "everything exchanged as bytes (-z)")
     for name, what in (("step=1ms", "steps of 1 ms"), ("step=2s", "steps of 2 s"), ("epoch.records=500", "epochs of 500 records"),
                        ("limits.steps=1", "one step in flight")):
         folder = "set-" + name.replace("=", "-")
