@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use snow::StatelessTransportState;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use timely::communication::allocator::zero_copy::stream::Stream;
@@ -100,8 +101,8 @@ pub struct Receiving {
     frames: u64,
     sealed: Vec<u8>,
     plain: Vec<u8>,
-    /// Bytes of `plain` that nobody has taken yet.
-    left: std::ops::Range<usize>,
+    /// Timely's bytes of `plain` that it has not taken yet.
+    left: Range<usize>,
     ended: bool,
 }
 
@@ -134,8 +135,8 @@ pub fn halves(socket: Timed, transport: StatelessTransportState) -> io::Result<(
 }
 
 impl Receiving {
-    /// The next frame; its bytes are `left` of `plain`.
-    fn next(&mut self) -> io::Result<Kind> {
+    /// The next frame: its kind, and which bytes of `plain` are its own.
+    fn next(&mut self) -> io::Result<(Kind, Range<usize>)> {
         let mut length = [0; 2];
         self.socket.read_exact(&mut length)?;
         let length = usize::from(u16::from_be_bytes(length));
@@ -144,25 +145,25 @@ impl Receiving {
         let length = opened.map_err(|_| invalid("a frame that is not the peer's next one"))?;
         self.frames += 1;
         let kind = self.plain[..length].first().and_then(|kind| Kind::of(*kind));
-        self.left = 1..length;
-        kind.ok_or_else(|| invalid("a frame of an unknown kind"))
+        Ok((kind.ok_or_else(|| invalid("a frame of an unknown kind"))?, 1..length))
     }
 
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.plain[self.left.clone()]).into_owned()
+    fn text(&self, own: Range<usize>) -> String {
+        String::from_utf8_lossy(&self.plain[own]).into_owned()
     }
 
     /// The next frame that says something, as JSON, which must be of this kind; or the peer's goodbye.
     pub fn message<T: for<'a> Deserialize<'a>>(&mut self, wanted: Kind) -> io::Result<Result<T, Goodbye>> {
         loop {
-            match self.next()? {
+            let (kind, own) = self.next()?;
+            match kind {
                 Kind::Idle => {}
                 kind if kind == wanted => {
-                    let read = serde_json::from_slice(&self.plain[self.left.clone()]);
+                    let read = serde_json::from_slice(&self.plain[own]);
                     return read.map(Ok).map_err(|error| invalid(format!("a {wanted:?} that cannot be read: {error}")));
                 }
-                Kind::Failed => return Ok(Err(Goodbye::Failed(self.text()))),
-                Kind::Refused => return Ok(Err(Goodbye::Refused(self.text()))),
+                Kind::Failed => return Ok(Err(Goodbye::Failed(self.text(own)))),
+                Kind::Refused => return Ok(Err(Goodbye::Refused(self.text(own)))),
                 other => return Err(invalid(format!("{other:?} where {wanted:?} belongs"))),
             }
         }
@@ -344,11 +345,11 @@ impl Read for Link {
                 return Ok(0);
             }
             match receiving.next() {
-                Ok(Kind::Data) => {}
-                Ok(Kind::Idle) => receiving.left = 0..0,
-                Ok(Kind::End) => receiving.ended = true,
-                Ok(Kind::Failed) => self.lose(Goodbye::Failed(receiving.text()).of(self.peer().clone())),
-                Ok(other) => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
+                Ok((Kind::Data, own)) => receiving.left = own,
+                Ok((Kind::Idle, _)) => {}
+                Ok((Kind::End, _)) => receiving.ended = true,
+                Ok((Kind::Failed, own)) => self.lose(Goodbye::Failed(receiving.text(own)).of(self.peer().clone())),
+                Ok((other, _)) => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
                 Err(error) => self.lose(self.lost(&error)),
             }
         }

@@ -122,6 +122,12 @@ fn three_processes_find_each_other_and_agree_on_what_they_go_on_from() {
 #[test]
 fn bytes_arrive_as_they_were_sent_and_a_stream_ends_only_when_all_work_is_done() {
     let [(first, _), (second, failure)] = both(|_, _| ());
+    // messages come before: none of them may get into timely's bytes
+    let ready = Ready { generation: 1, partitions: 1, partitions_hash: "abc".into() };
+    let (one, other) = (ready.clone(), ready);
+    let second = std::thread::spawn(move || second.ready(&other).map(|()| second));
+    first.ready(&one).expect("alike");
+    let second = second.join().expect("no panic").expect("alike");
     let sent: Vec<u8> = (0..1_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let reading = read_on(&second, 0);
     let mut link = first.links[1].clone().expect("a link");
