@@ -104,7 +104,7 @@ impl State {
     /// Takes an entry if it is the checks' and this worker's; `None`: it is another operator's.
     pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<Option<bool>, bincode::Error> {
         let Some(value) = &entry.value else { return Ok(None) };
-        Ok(Some(match entry.operator.as_str() {
+        Ok(Some(match entry.operator.as_ref() {
             BARS => {
                 let series: Series = bincode::deserialize(&entry.key)?;
                 let taken = mine(series.1.route());

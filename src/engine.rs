@@ -27,6 +27,7 @@ use crate::market::Instrument;
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
 use crate::time::{Interval, Nanos};
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
@@ -482,7 +483,7 @@ struct Restored {
     indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
     checks: checks::State,
     /// Its entries as they were.
-    whole: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+    whole: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
 }
 
 /// Gives each operator of a worker its share of the state: by instrument, or by the partition it reads.
@@ -503,7 +504,7 @@ fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Resul
     let mine = |instrument: &Instrument| instrument.route() % peers as u64 == index as u64;
     for entry in &plan.resume.state {
         let Some(value) = &entry.value else { continue };
-        let taken = match entry.operator.as_str() {
+        let taken = match &*entry.operator {
             graph::BARS => {
                 let (instrument, key): (Instrument, StateKey) =
                     bincode::deserialize(&entry.key).map_err(|error| wrong(graph::BARS, &error))?;

@@ -22,6 +22,7 @@ use crate::lake::{EpochPart, Lake, LakeWriter, RowBuffer, StateEntry, StateRows,
 use crate::tables::{self, QuarantineRow};
 use crate::time::{Binding, Conservation, Epoch, Interval};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,7 +124,7 @@ pub struct Writing {
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
     /// The state that this worker restored: the first epoch writes it whole again, so that a restart compacts the log.
-    restored: Option<BTreeMap<(String, Vec<u8>), Vec<u8>>>,
+    restored: Option<BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>>,
     parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
     done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
 }
@@ -134,7 +135,7 @@ impl Writing {
         tables: Tables,
         lake: LakeWriter,
         runtime: tokio::runtime::Handle,
-        restored: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+        restored: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
     ) -> Writing {
         let (done, parts) = std::sync::mpsc::channel();
         let epochs = BTreeMap::new();

@@ -138,7 +138,7 @@ impl Sniff {
 /// Batches taken in one activation at most, so that other operators get their turn.
 const BATCHES_A_TURN: usize = 8;
 /// Reports of progress are at least this far apart.
-const REPORT_EVERY: Duration = Duration::from_millis(20);
+const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// Restored rows travel under step 0 of the first epoch, records from here on.
 pub const FIRST_STEP: u64 = 1;
 
@@ -300,8 +300,8 @@ impl SourceLogic {
                     self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
                     let sums = self.intake.open_sums();
                     let taken = self.intake.take(batch, now);
-                    // a sum, the changes and rows it leads to, and its state take about 1,500 bytes on their way
-                    let sums = (self.intake.open_sums() - sums) * 1_500;
+                    // a sum, the changes and rows it leads to, and its state take about 2,000 bytes on their way
+                    let sums = (self.intake.open_sums() - sums) * 2_000;
                     *self.bytes.entry(self.epoch).or_default() += taken.bytes + sums;
                     self.say(taken, out);
                 }

@@ -198,6 +198,13 @@ impl Batch {
         self.ticks.push(tick);
     }
 
+    /// Makes room for as much as another batch held.
+    pub fn reserve_like(&mut self, other: &Batch) {
+        self.ticks.reserve(other.ticks.len());
+        self.ends.reserve(other.ends.len());
+        self.payloads.reserve(other.payloads.len() + other.payloads.len() / 16);
+    }
+
     /// The payload of the tick at `index`.
     pub fn payload(&self, index: usize) -> &[u8] {
         let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };

@@ -6,6 +6,8 @@ pub mod clean;
 pub mod close;
 pub mod finished;
 pub mod indicators;
+pub mod jumps;
+pub mod memory;
 pub mod parameters;
 pub mod readings;
 pub mod scan;
