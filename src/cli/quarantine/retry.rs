@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 ///
 /// `--output FILE` writes the payloads that decode, one a line, byte for byte, in the order of their places. Feed them with
 ///
-///   ticktide run NAME --source file --path FILE --until end --warehouse …
+///     ticktide run NAME --source file --path FILE --until end --warehouse …
 ///
 /// while no other run writes the lake (a second one would fence the first). What counts once, and what does not: a lake
 /// knows records by partition and offset, here by the file's NAME and the line. Feeding one file again reads nothing twice.
@@ -34,7 +34,6 @@ use std::path::{Path, PathBuf};
 /// Rows of `late_partly` are in the tables already (of some intervals), so they are left out. A payload that holds a line's
 /// end cannot be a line of a file: `retry` refuses it, or leaves it out with `--single-line`.
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
 pub struct RetryArgs {
     #[command(flatten)]
     pub filters: Filters,

@@ -11,7 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Keeps the last error, because the calls that fail only say "timed out".
 #[derive(Default)]
@@ -138,8 +138,16 @@ impl Client {
 
     /// What librdkafka last complained about.
     pub fn last_error(&self) -> Option<String> {
-        // complaints wait in the client's queue, between log lines
-        while self.consumer.poll(Duration::from_millis(20)).is_some() {}
+        // complaints wait in the client's queue between log lines, each of which makes an early `None`
+        const QUIET: Duration = Duration::from_millis(20);
+        let until = Instant::now() + Duration::from_secs(2);
+        loop {
+            let asked_at = Instant::now();
+            let silent = self.consumer.poll(QUIET).is_none() && asked_at.elapsed() >= QUIET;
+            if silent || Instant::now() >= until {
+                break;
+            }
+        }
         self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
