@@ -5,16 +5,19 @@
 
 mod check;
 mod demo;
+mod feed;
 mod list;
+mod plan;
+mod quarantine;
 mod read;
 mod run;
 
 use crate::document::Place;
 use crate::error::{Error, Kind};
+use crate::lake::Warehouse;
 use crate::settings::{self, Sourced};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;
-use std::path::PathBuf;
 
 /// A stream of market ticks into a lake that is always right.
 #[derive(Debug, Parser)]
@@ -29,10 +32,10 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Global {
-    /// The lake: a folder [default: ./lake, or TICKTIDE_WAREHOUSE]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// The lake: a folder, or s3://BUCKET/PREFIX [default: ./lake, or TICKTIDE_WAREHOUSE]
+    #[arg(long, global = true, value_name = "DIR|s3://…")]
     pub warehouse: Option<String>,
-    /// The lake's catalog, `sqlite:PATH` [default: catalog.db in the lake, or TICKTIDE_CATALOG]
+    /// The lake's catalog, `sqlite:PATH` [default: catalog.db in the folder, or TICKTIDE_CATALOG]
     #[arg(long, global = true, value_name = "CATALOG")]
     pub catalog: Option<String>,
     /// Print data as JSON lines
@@ -56,8 +59,18 @@ pub enum Command {
     /// The epochs of a lake
     #[command(subcommand)]
     Epochs(read::EpochsCommand),
+    /// What stands behind a source
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// What a dataflow can be made of
     List(list::ListArgs),
+    /// The operators and tables of a dataflow, as text and as a drawing
+    Plan(plan::PlanArgs),
+    /// The records that entered no table
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
+    Completions { shell: clap_complete::Shell },
 }
 
 /// Runs a command.
@@ -69,16 +82,26 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Check(args) => check::check(&args, &global),
         Command::Query(args) => read::query(args, &global),
         Command::Epochs(command) => read::epochs(&command, &global),
-        Command::List(args) => list::list(args, &global),
+        Command::Feed(command) => feed::feed(&command, &global),
+        Command::List(args) => list::list(&args, &global),
+        Command::Plan(args) => plan::plan(&args, &global),
+        Command::Quarantine(command) => quarantine::quarantine(&command, &global),
+        Command::Completions { shell } => completions(shell),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ticktide", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }
 
 impl Global {
     /// The lake's place: flag, variable, or `default`.
-    fn warehouse(&self, default: &str) -> Sourced<PathBuf> {
+    fn warehouse(&self, default: &str) -> Result<Sourced<Warehouse>, Error> {
         let found = settings::resolve(self.warehouse.clone(), "--warehouse", settings::WAREHOUSE, Some(default));
         let Sourced { value, origin } = found.expect("there is a default");
-        Sourced { value: PathBuf::from(value), origin }
+        Ok(Sourced { value: Warehouse::parse(&value, settings::s3)?, origin })
     }
 
     fn catalog(&self) -> Option<Sourced<String>> {

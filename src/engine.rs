@@ -10,6 +10,7 @@
 //! same lake, and write their files. What must always hold: the first failure anywhere ends the whole process with its exit
 //! code, and every other process with it; the clock is asked here (for worker 0's decisions) and nowhere in the flow.
 
+use crate::checks::{self, Checks};
 use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
 use crate::dataflow::{Dataflow, Horizon, Volume};
 use crate::error::Error;
@@ -21,15 +22,15 @@ use crate::flow::{readings, volume};
 use crate::graph;
 use crate::intake::Intake;
 use crate::joining;
-use crate::lake::{LakeOptions, LakeWriter, Resume};
+use crate::lake::{LakeOptions, LakeWriter, Resume, Warehouse};
 use crate::mesh::{Cluster, Mesh};
 use crate::restore::{keep, restore};
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
+use crate::telemetry;
 use crate::time::{Interval, Nanos};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -47,7 +48,7 @@ use timely::worker::Worker;
 /// What to run and where.
 pub struct RunOptions {
     pub dataflow: Dataflow,
-    pub warehouse: PathBuf,
+    pub warehouse: Warehouse,
     pub catalog: Option<String>,
     /// Of this process.
     pub workers: usize,
@@ -55,6 +56,8 @@ pub struct RunOptions {
     pub cluster: Option<Cluster>,
     /// Serialise even what crosses workers of one process.
     pub force_bytes: bool,
+    /// Where figures are served, if they are.
+    pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
 }
@@ -180,6 +183,15 @@ fn run_with(
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
 
+    meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
+    let served = match options.metrics {
+        Some(listener) => {
+            let (meters, source) = (meters.clone(), source.clone());
+            Some(telemetry::serve(listener, move || meters.text(&source.ends()))?)
+        }
+        None => None,
+    };
+
     let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
     let (reports_out, reports) = mpsc::channel();
@@ -233,6 +245,7 @@ fn run_with(
         mesh.finish(links);
     }
     drop(watched);
+    drop(served);
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(error) = failure.take() {
         return Err(error);
@@ -273,6 +286,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
         commit: ProbeHandle::new(),
         failure: plan.failure.clone(),
         records: meters.records.clone(),
+        figures: meters.telemetry.worker(index),
     };
     let mut control = build_control(worker, plan, wires.decisions.clone());
     let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
@@ -398,6 +412,7 @@ fn build_flow(
     let session = Arc::new(dataflow.session.clone());
     let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
     let composites = composites(dataflow)?;
+    let checks = Checks::new(dataflow);
     let horizons = Horizons {
         intervals: dataflow
             .bars
@@ -421,7 +436,7 @@ fn build_flow(
             SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first)
         });
         let (changes, bar_rows) =
-            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons));
+            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
@@ -438,9 +453,10 @@ fn build_flow(
             })
         };
         let published = (session.clone(), resumed.clone());
-        if !composites.is_empty() {
-            let scanned: Vec<Interval> = composites.keys().copied().collect();
-            let arranged = readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0)));
+        let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
+        let arranged = (!scanned.is_empty())
+            .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
+        if let Some(arranged) = &arranged {
             for (interval, composite) in composites {
                 let bases = restored.indicators.remove(&interval).unwrap_or_default();
                 let (readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
@@ -450,6 +466,20 @@ fn build_flow(
                 rows.push(graph::close(readings, notices, session, resumed, first, SinkRow::Reading));
             }
         }
+        let watched = checks::Inputs {
+            arranged,
+            finished: finished.clone(),
+            suspicions: sourced.suspicions,
+            notices: sourced.notices.clone(),
+        };
+        let ended = checks::Resumed {
+            binding: resumed.clone(),
+            first,
+            horizons: &horizons,
+            intervals: &dataflow.bars,
+            session,
+        };
+        rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();
         rows.push(graph::close(finished, notices, published.0, published.1, first, SinkRow::Bar));
         rows.push(sourced.notices.flat_map(|notice| match notice {
@@ -504,7 +534,7 @@ fn read_on_a_thread(
 }
 
 /// The indicators of a dataflow, by interval, in the order of the file.
-fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
+pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
     let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
     for usage in &dataflow.indicators {
         let indicator = indicators::build(&usage.name, &usage.parameters)

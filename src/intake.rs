@@ -7,6 +7,7 @@
 use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
+use crate::flow::anomalies::ticks::{OddTicks, TickChecks};
 use crate::flow::bars::acc::{Acc, SnapshotAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
@@ -39,6 +40,8 @@ pub struct Taken {
     pub archived: Option<Archived>,
     /// Ticks of the batch to archive: their places, with the trading date of each.
     kept: Vec<(usize, i32)>,
+    /// What checks say of its ticks.
+    pub odd: OddTicks,
     /// Memory that the batch keeps until its epoch is decided.
     pub bytes: usize,
 }
@@ -82,6 +85,7 @@ type SeenKey = (String, Instrument, i32, u64);
 /// The partitions of one worker.
 pub struct Intake {
     judge: Judge,
+    checks: TickChecks,
     trusted: bool,
     raw: bool,
     dedupe_here: bool,
@@ -155,6 +159,7 @@ impl Intake {
             drained_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
             judge: Judge::new(spec),
+            checks: crate::checks::tick_checks(dataflow),
         }
     }
 
@@ -398,6 +403,13 @@ impl Intake {
                 });
             }
             Verdict::Reject { .. } => {}
+        }
+        if !self.checks.is_empty()
+            && let Some(phase) = self.judge.phase_at(tick.exchange_at)
+        {
+            let auction = self.judge.spec.session.is_auction(phase.phase);
+            let instrument = &self.names[tick.instrument.0 as usize];
+            taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
         }
         if let Some(archived) = &mut taken.archived {
             match index {

@@ -10,20 +10,18 @@ use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
 use crate::mesh::{Cluster, Hello, Mesh, Ready, Start};
 use crate::sink::Tables;
 use sha2::{Digest, Sha256};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 /// Waits for the processes that run the same thing.
 pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, stop: &AtomicBool) -> Result<Mesh, Error> {
-    let path = |warehouse: &Path| warehouse.canonicalize().or_else(|_| std::path::absolute(warehouse));
     let hash = options.dataflow.hash();
     let hello = Hello {
         code_version: env!("CARGO_PKG_VERSION").into(),
         processes: cluster.hosts.len(),
         workers: options.workers,
         dataflow: format!("{} {}", options.dataflow.name, &hash[..hash.len().min(16)]),
-        lake: path(&options.warehouse).unwrap_or_else(|_| options.warehouse.clone()).display().to_string(),
+        lake: options.warehouse.address(),
         until_end: options.dataflow.source.until_end,
         process: cluster.process,
         to: cluster.process,

@@ -3,6 +3,7 @@
 //! Why by key and never by worker: the next run may have other workers on other hosts. What must hold: every entry is taken
 //! by exactly one worker of all.
 
+use crate::checks;
 use crate::dataflow::{Dataflow, Dedupe};
 use crate::error::Error;
 use crate::flow::bars::keyed::{BarsSpec, Keyed, StateKey};
@@ -52,6 +53,7 @@ pub struct Restored {
     pub keyed: Keyed,
     pub volume: HashMap<Series, DaySoFar>,
     pub indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
+    pub checks: checks::State,
     /// Its entries as they were.
     pub whole: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
 }
@@ -70,6 +72,7 @@ pub fn restore(
         dedupe_here: dataflow.dedupe == Dedupe::Instrument,
     });
     let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
+    let mut checks = checks::State::default();
     let mut whole = BTreeMap::new();
     let mine = |instrument: &Instrument| owner(instrument, peers) == index;
     for entry in state {
@@ -97,11 +100,17 @@ pub fn restore(
                 }
                 taken
             }
-            _ => intake.restore(entry).map_err(|error| wrong(&entry.operator, &error))?,
+            _ => {
+                let failed = |error: bincode::Error| wrong(&entry.operator, &error);
+                match checks.restore(entry, |route| route % peers as u64 == index as u64).map_err(failed)? {
+                    Some(taken) => taken,
+                    None => intake.restore(entry).map_err(failed)?,
+                }
+            }
         };
         if taken {
             whole.insert((entry.operator.clone(), entry.key.clone()), value.clone());
         }
     }
-    Ok(Restored { intake, keyed, volume, indicators, whole })
+    Ok(Restored { intake, keyed, volume, indicators, checks, whole })
 }

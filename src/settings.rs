@@ -3,6 +3,7 @@
 //! flag > `TICKTIDE_…` variable > file > default. Why one place: `--dry-run` can then say where each value came from, and
 //! nothing else in the program changes its mind because of the shell it was started from.
 
+use crate::error::Error;
 use std::fmt;
 
 /// Where the lake is (`--warehouse`).
@@ -13,6 +14,12 @@ pub const CATALOG: &str = "TICKTIDE_CATALOG";
 pub const BROKERS: &str = "TICKTIDE_BROKERS";
 /// Worker threads (`-w`).
 pub const WORKERS: &str = "TICKTIDE_WORKERS";
+/// The address of an S3 store that is not Amazon's.
+pub const S3_ENDPOINT: &str = "TICKTIDE_S3_ENDPOINT";
+/// Whether the bucket is part of the path (`true`) or of the host (`false`).
+pub const S3_PATH_STYLE: &str = "TICKTIDE_S3_PATH_STYLE";
+/// Where figures are served (`--metrics`).
+pub const METRICS: &str = "TICKTIDE_METRICS";
 /// The secret that the processes of a cluster share (`--secret-file` names a file with it).
 pub const SECRET: &str = "TICKTIDE_SECRET";
 /// How long the other processes may take to come (`--start-within`).
@@ -61,6 +68,47 @@ pub fn resolve(
     pick(flag, flag_name, variable(variable_name), variable_name, default)
 }
 
+/// How S3 is reached, as far as the SDK does not find it by itself: it reads regions, credentials and profiles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct S3Settings {
+    /// `None`: Amazon's, or the one of the profile.
+    pub endpoint: Option<Sourced<String>>,
+    /// `None`: yes with an endpoint, else no.
+    pub path_style: Option<Sourced<bool>>,
+}
+
+/// The S3 settings of the environment; the SDK's own names for the endpoint count after ours. Error: a value that cannot be.
+pub fn s3() -> Result<S3Settings, Error> {
+    s3_from(variable)
+}
+
+fn s3_from(variable: impl Fn(&'static str) -> Option<String>) -> Result<S3Settings, Error> {
+    let named = |name: &'static str| variable(name).map(|value| Sourced { value, origin: Origin::Environment(name) });
+    let endpoint = [S3_ENDPOINT, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].into_iter().find_map(named);
+    if let Some(Sourced { value, origin }) = &endpoint
+        && !["http://", "https://"].iter().any(|scheme| value.starts_with(scheme) && value.len() > scheme.len())
+    {
+        return Err(Error::fix(
+            format!("{origin} {value:?} is no address"),
+            "write it as http://HOST:PORT or https://HOST",
+        ));
+    }
+    let path_style = match named(S3_PATH_STYLE) {
+        None => None,
+        Some(Sourced { value, origin }) => match value.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Some(Sourced { value: true, origin }),
+            "false" | "0" | "no" => Some(Sourced { value: false, origin }),
+            _ => {
+                return Err(Error::fix(
+                    format!("{origin} {value:?} is neither true nor false"),
+                    "set it to true or false",
+                ));
+            }
+        },
+    };
+    Ok(S3Settings { endpoint, path_style })
+}
+
 fn pick(
     flag: Option<String>,
     flag_name: &'static str,
@@ -92,5 +140,25 @@ mod tests {
         assert_eq!(pick(None, Some("b"), Some("c")), Some(("b".into(), "TICKTIDE_WAREHOUSE".into())));
         assert_eq!(pick(None, None, Some("c")), Some(("c".into(), "default".into())));
         assert_eq!(pick(None, None, None), None);
+    }
+
+    #[test]
+    fn our_name_of_the_endpoint_beats_the_sdks_and_impossible_values_are_refused() {
+        let of = |set: &[(&str, &str)]| {
+            let set: Vec<_> = set.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            s3_from(|name| set.iter().find(|(set, _)| set == name).map(|(_, value)| value.clone()))
+        };
+        let both = of(&[("AWS_ENDPOINT_URL", "http://a:1"), (S3_ENDPOINT, "http://b:2"), (S3_PATH_STYLE, "FALSE")]);
+        let both = both.expect("good values");
+        assert_eq!(
+            both.endpoint.map(|found| (found.value, found.origin.to_string())),
+            Some(("http://b:2".into(), S3_ENDPOINT.into()))
+        );
+        assert_eq!(both.path_style.map(|found| found.value), Some(false));
+        assert_eq!(of(&[]).expect("nothing set"), S3Settings::default());
+        for (name, value) in [(S3_ENDPOINT, "127.0.0.1:9000"), (S3_ENDPOINT, "http://"), (S3_PATH_STYLE, "maybe")] {
+            let error = of(&[(name, value)]).expect_err(value);
+            assert!(error.message.contains(name) && error.hint.is_some(), "{error}");
+        }
     }
 }

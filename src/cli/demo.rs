@@ -30,7 +30,14 @@ const KILLED_AFTER_SLOTS: usize = 2;
 /// Runs the demonstration. Errors: the lake is another dataflow's, a child fails, the tables differ.
 pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
     let began = Instant::now();
-    let lake = global.warehouse("./ticktide-demo").value;
+    let warehouse = global.warehouse("./ticktide-demo")?.value;
+    let Some(lake) = warehouse.folder().map(Path::to_owned) else {
+        let message = format!("the demo watches its lake's files, {warehouse} has none");
+        return Err(Error::fix(
+            message,
+            "give it a folder, or `ticktide run demo --warehouse s3://…` for a run in a bucket",
+        ));
+    };
     let dataflow = Dataflow::load("demo", &[], &[])?;
     let days_before = days(&lake, &dataflow.source, global)?;
     let spec = &dataflow.source.synthetic;

@@ -1,14 +1,16 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, plan, print};
 use crate::cluster;
 use crate::dataflow::{Dataflow, Override};
 use crate::document::{self, duration};
 use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
+use crate::lake::Warehouse;
 use crate::mesh::Cluster;
-use crate::settings::{self, Origin, Sourced};
+use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
+use crate::telemetry;
 use crate::time::MILLI;
 use clap::Args;
 use indicatif::ProgressBar;
@@ -58,6 +60,9 @@ pub struct RunArgs {
     /// All processes, one `host:port` a line
     #[arg(long, value_name = "FILE")]
     pub hostfile: Option<PathBuf>,
+    /// Serve figures for Prometheus at http://ADDR/metrics, e.g. 127.0.0.1:9464 [or TICKTIDE_METRICS]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
     /// A file with the secret by which the processes know each other, at least 16 bytes [or TICKTIDE_SECRET]
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
@@ -81,9 +86,10 @@ pub struct RunArgs {
 /// Everything that a run needs, resolved.
 pub struct Prepared {
     pub dataflow: Dataflow,
-    pub warehouse: Sourced<PathBuf>,
+    pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
+    pub metrics: Option<Sourced<String>>,
     place: Place,
     start_within: Sourced<Duration>,
     silence: Sourced<Duration>,
@@ -107,9 +113,10 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
     dataflow.ready()?;
     Ok(Prepared {
         dataflow,
-        warehouse: global.warehouse("./lake"),
+        warehouse: global.warehouse("./lake")?,
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
+        metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
         place: place(args)?,
         start_within: limit(args.start_within.clone(), "--start-within", settings::START_WITHIN, "60s")?,
         silence: limit(args.silence.clone(), "--silence", settings::SILENCE, "10s")?,
@@ -220,13 +227,22 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     overrides
 }
 
-/// Prints each setting with its value and its origin.
+/// Prints each setting with its value and its origin, then the tables. Neither lake nor broker is touched.
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
+    let tables = plan::tables_of(&prepared.dataflow)?;
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
-        ("warehouse".into(), prepared.warehouse.value.display().to_string(), prepared.warehouse.origin.to_string()),
+        ("warehouse".into(), prepared.warehouse.value.to_string(), prepared.warehouse.origin.to_string()),
         ("workers".into(), prepared.workers.value.to_string(), prepared.workers.origin.to_string()),
     ];
+    if let Warehouse::S3(place) = &prepared.warehouse.value {
+        let S3Settings { endpoint, path_style } = &place.settings;
+        let endpoint =
+            endpoint.iter().map(|found| ("s3.endpoint".into(), found.value.clone(), found.origin.to_string()));
+        rows.extend(endpoint);
+        let style = |found: &Sourced<bool>| ("s3.path_style".into(), found.value.to_string(), found.origin.to_string());
+        rows.extend(path_style.iter().map(style));
+    }
     let seconds = |limit: &Sourced<Duration>| format!("{}s", limit.value.as_secs_f64());
     match &prepared.place {
         Place::Alone => {}
@@ -242,14 +258,17 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         }
     }
     rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
+    rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
     if global.json {
         let line =
             |(key, value, origin): &(String, String, String)| json!({ "key": key, "value": value, "origin": origin });
-        return rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))));
+        rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))))?;
+        return tables.iter().try_for_each(|table| print(&format!("{}\n", plan::table_json(table))));
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(key, value, origin)| vec![key, origin, value]).collect();
-    print(&aligned(&rows))
+    print(&aligned(&rows))?;
+    print(&plan::tables(&tables))
 }
 
 /// Runs what the flags describe until its end, a signal or a failure.
@@ -269,7 +288,10 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
 fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global: &Global) -> Result<(), Error> {
     // figures are those of process 0, which decides
     let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
+    let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
+    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process)).transpose()?;
     let report = engine::run(RunOptions {
+        metrics,
         dataflow: prepared.dataflow,
         warehouse: prepared.warehouse.value,
         catalog: prepared.catalog.map(|catalog| catalog.value),

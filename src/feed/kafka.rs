@@ -19,7 +19,7 @@ use super::{
     StartFrom, nearest, wire,
 };
 use crate::time::MILLI;
-use client::{Client, refused};
+use client::{Client, Ends, refused, unanswered};
 use lane::Lane;
 use queue::{Event, Intake};
 use rdkafka::consumer::Consumer;
@@ -55,6 +55,7 @@ const NEWS_MOST: usize = 20;
 struct Kafka {
     spec: SourceSpec,
     partitions: Vec<Partition>,
+    ends: Arc<Ends>,
 }
 
 impl Kafka {
@@ -104,18 +105,15 @@ impl Kafka {
                 partitions.push(partition);
             }
         }
-        Ok(Kafka { spec: spec.clone(), partitions })
+        let ends = Arc::new(Ends::new(&partitions));
+        Ok(Kafka { spec: spec.clone(), partitions, ends })
     }
 }
 
 /// Nobody answered: the brokers' own words tell why.
 fn no_answer(spec: &SourceSpec, client: &Client, error: &KafkaError) -> FeedError {
     let why = client.last_error().unwrap_or_else(|| error.to_string());
-    FeedError::Fix(
-        format!("no broker at {} answers: {why}", spec.brokers),
-        "check `--brokers` and, for a secured cluster, `security.protocol` and its settings under `source.kafka`"
-            .into(),
-    )
+    FeedError::Fix(format!("no broker at {} answers: {why}", spec.brokers), unanswered(&why).into())
 }
 
 fn missing<'a>(topic: &str, there: impl Iterator<Item = &'a str>) -> FeedError {
@@ -153,6 +151,10 @@ impl Source for Kafka {
         &self.partitions
     }
 
+    fn ends(&self) -> Vec<Option<i64>> {
+        self.ends.known()
+    }
+
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
         let lanes: Vec<Lane> = assigned
             .iter()
@@ -161,7 +163,7 @@ impl Source for Kafka {
                 Lane::new(assignment.partition, assignment.offset, end)
             })
             .collect();
-        let client = Arc::new(Client::new(&self.spec)?);
+        let client = Arc::new(Client::telling(&self.spec, self.ends.clone())?);
         let mut list = TopicPartitionList::new();
         let mut names = Vec::new();
         for (lane, assignment) in assigned.iter().enumerate() {

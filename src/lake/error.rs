@@ -81,7 +81,9 @@ impl Classified for LakeError {
     fn hint(&self) -> Option<String> {
         match self {
             LakeError::Store { full: true, .. } => Some("free space on the warehouse's disk, then start again".into()),
-            LakeError::Store { .. } => Some("check the warehouse's disk and permissions, then start again".into()),
+            LakeError::Store { .. } => {
+                Some("check that the warehouse can be reached (disk, network, permissions), then start again".into())
+            }
             LakeError::Catalog { busy: true, .. } => {
                 Some("another process holds catalog.db: end it, then start again".into())
             }

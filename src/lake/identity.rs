@@ -1,8 +1,9 @@
 //! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created.
 
 use super::LakeOptions;
+use super::catalog::Catalog;
 use super::error::LakeError;
-use super::log::create_or_get;
+use super::log::{create_or_get, read_slot};
 use super::store::Store;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
         Err(LakeError::Missing { .. }) => {
             return Err(LakeError::fix(
                 format!("there is no lake at {location}"),
-                "name the folder of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
+                "name the place of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
             ));
         }
         other => other?,
@@ -61,6 +62,26 @@ pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
     let found: Identity = serde_json::from_slice(&bytes).map_err(|error| LakeError::format(IDENTITY, error))?;
     in_place(&found, &location)?;
     Ok(found)
+}
+
+/// Refuses a catalog that is not the lake's: one without its tables would get new ones that no decided epoch fits, one with
+/// another lake's would be written into. Error of kind `Fix`.
+pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
+    let lake = store.location("");
+    let tables = catalog.tables().await?;
+    if let Some((table, elsewhere)) = tables.iter().find(|(_, location)| store.key(location).is_none()) {
+        return Err(LakeError::fix(
+            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
+            "name the lake's own catalog with `--catalog`: one catalog holds one lake",
+        ));
+    }
+    if tables.is_empty() && read_slot(store, 0).await?.is_some() {
+        return Err(LakeError::fix(
+            format!("the catalog has no table of the lake at {lake}, which has epochs"),
+            "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
+        ));
+    }
+    Ok(())
 }
 
 fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {

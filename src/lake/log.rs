@@ -98,12 +98,23 @@ pub async fn decide(store: &dyn Store, slot: &Slot) -> Result<(), LakeError> {
     ended(step, slot.epoch, slot.generation).map(drop)
 }
 
-/// Creates an object that all who race for it would create alike; gives what is there then.
+/// Answers lost in a row after which [`create_or_get`] gives up.
+const LOST_MAX: usize = 5;
+
+/// Creates an object that all who race for it would create alike; gives what is there then. A lost answer is looked up (L3).
 pub async fn create_or_get(store: &dyn Store, key: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, LakeError> {
-    match store.create(key, bytes.clone()).await {
-        Ok(Created::Won) => Ok(bytes),
-        Ok(Created::Exists) => store.get(key).await,
-        Err(error) if error.perhaps_done() => store.get(key).await.map_err(|_| error),
-        Err(error) => Err(error),
+    let mut lost = 0;
+    loop {
+        let error = match store.create(key, bytes.clone()).await {
+            Ok(Created::Won) => return Ok(bytes),
+            Ok(Created::Exists) => return store.get(key).await,
+            Err(error) if error.perhaps_done() => error,
+            Err(error) => return Err(error),
+        };
+        match store.get(key).await {
+            Err(LakeError::Missing { .. }) if lost < LOST_MAX => lost += 1,
+            Err(_) => return Err(error),
+            found => return found,
+        }
     }
 }

@@ -36,6 +36,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 pub mod upkeep;
+pub mod warehouse;
 pub mod writer;
 
 pub use epoch::{EpochPart, Slot, TablePart};
@@ -44,17 +45,16 @@ pub use files::RowBuffer;
 pub use reader::{EpochRow, LakeReader};
 pub use resume::Resume;
 pub use state::{StateEntry, StateRows};
+pub use store::StoreMeters;
+pub use warehouse::Warehouse;
 pub use writer::{LakeWriter, TableRows};
 
 use crate::time::{Binding, Conservation, Epoch};
-use catalog::SqliteCatalog;
 use epoch::{Changes, NetChange, SlotKind, TableEntry, TableWork};
 use state::StateFiles;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use store::FolderStore;
 use table::TableSpec;
 use tables::{LakeTable, Place};
 use upkeep::Upkeep;
@@ -63,9 +63,9 @@ use uuid::Uuid;
 /// Which lake, and for whom.
 #[derive(Clone, Debug)]
 pub struct LakeOptions {
-    /// The folder; created if it does not exist.
-    pub warehouse: PathBuf,
-    /// `sqlite:PATH`; `None`: `catalog.db` in the folder.
+    /// A folder, created if it does not exist, or a bucket.
+    pub warehouse: Warehouse,
+    /// `sqlite:PATH`; `None`: `catalog.db` in the folder; a bucket needs one.
     pub catalog: Option<String>,
     /// Usually `market`.
     pub namespace: String,
@@ -97,33 +97,19 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Opens the catalog that the option names.
-async fn open_catalog(
-    option: Option<&str>,
-    folder: &Path,
-    namespace: &str,
-    write: bool,
-) -> Result<SqliteCatalog, LakeError> {
-    let file = match option {
-        None => folder.join("catalog.db"),
-        Some(name) => match name.strip_prefix("sqlite:") {
-            Some(path) => PathBuf::from(path.strip_prefix("//").unwrap_or(path)),
-            None => {
-                let message = format!("catalog {name:?} is not supported by this build");
-                return Err(LakeError::fix(message, "use `--catalog sqlite:PATH`, or leave it out"));
-            }
-        },
-    };
-    SqliteCatalog::open(&file, namespace, write).await
-}
-
 impl Lake {
     /// Opens the lake, created if there is none: takes it over, brings all tables to what was decided, loads the state.
     /// Errors: of kind `Fix` if it is another dataflow's or was moved, `Corrupt` if committed data is damaged.
     pub async fn open(options: LakeOptions, tables: Vec<TableSpec>) -> Result<(Lake, Resume), LakeError> {
-        let store = FolderStore::open(&options.warehouse)?;
-        let catalog = open_catalog(options.catalog.as_deref(), store.root(), &options.namespace, true).await?;
-        Lake::open_on(Arc::new(store), Arc::new(catalog), &options, tables, Upkeep::default()).await
+        // a folder must be there before its catalog is put into it
+        let store = options.warehouse.open().await?;
+        let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
+        Lake::open_on(store, Arc::new(catalog), &options, tables, Upkeep::default()).await
+    }
+
+    /// What the store's requests came to; `None` for a folder.
+    pub fn store_meters(&self) -> Option<Arc<StoreMeters>> {
+        self.place.store.meters()
     }
 
     /// What a worker's I/O task writes with.

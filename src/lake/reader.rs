@@ -6,12 +6,12 @@ use super::epoch::Slot;
 use super::error::LakeError;
 use super::identity::{self, Identity};
 use super::log::read_slot;
-use super::open_catalog;
 use super::rows::Rows;
 use super::schema::APPLIED_EPOCH;
 use super::storage::file_io;
-use super::store::{FolderStore, Store};
+use super::store::Store;
 use super::table::{Cell, TableSpec};
+use super::warehouse::Warehouse;
 use crate::time::{Epoch, MICRO, Nanos};
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::TableMetadata;
@@ -19,7 +19,6 @@ use ::iceberg::table::Table;
 use ::iceberg::{NamespaceIdent, Runtime, TableIdent};
 use futures::TryStreamExt;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 /// One row of table `epochs`. Times are nanoseconds of UTC.
@@ -51,17 +50,13 @@ pub struct LakeReader {
 
 impl LakeReader {
     /// Opens a lake that exists. Error of kind `Fix`: there is none, or it was moved.
-    pub async fn open(warehouse: &Path, catalog: Option<&str>) -> Result<LakeReader, LakeError> {
-        if !warehouse.is_dir() {
-            return Err(LakeError::fix(
-                format!("there is no lake at {}", warehouse.display()),
-                "name the folder of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
-            ));
-        }
-        let store = FolderStore::open(warehouse)?;
-        let identity = identity::read(&store).await?;
-        let catalog = open_catalog(catalog, store.root(), &identity.namespace, false).await?;
-        Ok(LakeReader::on(Arc::new(store), Arc::new(catalog), identity))
+    pub async fn open(warehouse: impl Into<Warehouse>, catalog: Option<&str>) -> Result<LakeReader, LakeError> {
+        let warehouse = warehouse.into();
+        let store = warehouse.open_existing().await?;
+        let identity = identity::read(&*store).await?;
+        let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
+        identity::check_catalog(&*store, &catalog).await?;
+        Ok(LakeReader::on(store, Arc::new(catalog), identity))
     }
 
     pub(super) fn on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, identity: Identity) -> LakeReader {

@@ -11,7 +11,7 @@ use super::error::LakeError;
 use super::log::{claim, read_slot};
 use super::state::{StateEntry, StateFiles, load_state};
 use super::storage::file_io;
-use super::store::{FolderStore, Store};
+use super::store::Store;
 use super::table::TableSpec;
 use super::tables::{LakeTable, Place};
 use super::upkeep::Upkeep;
@@ -72,6 +72,7 @@ impl Lake {
         identity::check(&*store, options).await?;
         let namespace = options.namespace.clone();
         let place = Place { io: file_io(store.clone()), store, catalog, namespace, upkeep };
+        identity::check_catalog(&*place.store, &*place.catalog).await?;
         let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
 
         let token = Uuid::new_v4().simple().to_string();
@@ -100,14 +101,14 @@ impl Lake {
     pub async fn follow(options: &LakeOptions, epoch: Epoch, token: &str) -> Result<(LakeWriter, Resume), LakeError> {
         let elsewhere = || {
             LakeError::fix(
-                format!("the lake at {} is not the one that process 0 has taken over", options.warehouse.display()),
+                format!("the lake at {} is not the one that process 0 has taken over", options.warehouse),
                 "every process needs the same lake: a folder on a shared disk, under the same path on every host",
             )
         };
-        if !options.warehouse.is_dir() {
+        if options.warehouse.folder().is_some_and(|folder| !folder.is_dir()) {
             return Err(elsewhere());
         }
-        let store: Arc<dyn Store> = Arc::new(FolderStore::open(&options.warehouse)?);
+        let store = options.warehouse.open_existing().await?;
         let last = Arc::new(awaited(&*store, epoch).await?.ok_or_else(elsewhere)?);
         if last.token != token {
             return Err(elsewhere());

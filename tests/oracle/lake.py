@@ -18,31 +18,55 @@ from pyiceberg.catalog.sql import SqlCatalog
 OUTSIDE = ("epoch", "received_at", "partition", "offset")
 
 
-def connect():
-    """DuckDB with the Iceberg reader of the Python package: nothing is downloaded."""
+def connect(bucket=None):
+    """DuckDB with the Iceberg reader of the Python package: nothing is downloaded. `bucket`: how it reaches S3."""
     connection = duckdb.connect(config={"autoinstall_known_extensions": False})
     load_extensions(connection)
     connection.execute("SET TimeZone = 'UTC'")
+    if bucket:
+        load_extensions(connection, ("httpfs",))
+        connection.execute(f"CREATE SECRET (TYPE s3, KEY_ID '{bucket.access_key}', SECRET '{bucket.secret_key}', REGION '{bucket.region}', "
+                           f"ENDPOINT '{bucket.address}', URL_STYLE 'path', USE_SSL false)")
     return connection
 
 
-def load_extensions(connection):
-    for name in ("avro", "iceberg"):
+class Bucket:
+    """How readers reach an S3 that speaks plain HTTP at `address` (HOST:PORT)."""
+
+    def __init__(self, address, access_key, secret_key, region="eu-central-1"):
+        self.address, self.access_key, self.secret_key, self.region = address, access_key, secret_key, region
+
+    def properties(self):
+        """For pyiceberg."""
+        return {"s3.endpoint": f"http://{self.address}", "s3.access-key-id": self.access_key,
+                "s3.secret-access-key": self.secret_key, "s3.region": self.region}
+
+    def environment(self):
+        """For ticktide."""
+        return {"TICKTIDE_S3_ENDPOINT": f"http://{self.address}", "AWS_ACCESS_KEY_ID": self.access_key,
+                "AWS_SECRET_ACCESS_KEY": self.secret_key, "AWS_REGION": self.region}
+
+
+def load_extensions(connection, names=("avro", "iceberg")):
+    for name in names:
         folder = pathlib.Path(importlib.util.find_spec(f"duckdb_extension_{name}").origin).parent
         connection.execute(f"LOAD '{next(folder.glob(f'extensions/*/{name}.duckdb_extension'))}'")
 
 
 class Lake:
-    """A folder lake at rest or while it is written; every method reads the heads of this moment."""
+    """A lake at rest or while it is written; every method reads the heads of this moment.
 
-    def __init__(self, folder, namespace="market"):
-        self.folder = pathlib.Path(folder).resolve()
-        if not (self.folder / "catalog.db").exists():
-            raise FileNotFoundError(f"{self.folder} holds no catalog.db")
+    In a folder with its `catalog.db`, or, with `catalog` (a SQLite file) and `bucket`, wherever that catalog leads.
+    """
+
+    def __init__(self, folder, namespace="market", catalog=None, bucket=None):
+        catalog = pathlib.Path(catalog or pathlib.Path(folder) / "catalog.db").resolve()
+        if not catalog.exists():
+            raise FileNotFoundError(f"there is no {catalog}")
         self.namespace = namespace
         # a reader: it makes no tables in a catalog that is just being made
-        self.catalog = SqlCatalog("ticktide", uri=f"sqlite:///{self.folder}/catalog.db", warehouse=f"file://{self.folder}",
-                                  init_catalog_tables="false")
+        self.catalog = SqlCatalog("ticktide", uri=f"sqlite:///{catalog}", warehouse=str(folder), init_catalog_tables="false",
+                                  **(bucket.properties() if bucket else {}))
 
     def tables(self):
         return sorted(name for _, name in self.catalog.list_tables(self.namespace))

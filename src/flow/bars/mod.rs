@@ -17,6 +17,9 @@ pub mod keyed;
 pub mod partial;
 pub mod trades;
 
+#[cfg(test)]
+mod tests;
+
 use crate::calendar::PhaseAt;
 use crate::flow::memory::SeenEntry;
 use crate::market::Instrument;

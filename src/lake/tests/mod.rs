@@ -5,4 +5,5 @@ mod doubles;
 mod folder;
 mod race;
 mod rows;
+mod s3;
 mod scenario;

@@ -1,6 +1,7 @@
 //! A small market whose every step is known: what each step inserts, corrects and takes back, and what must be in the
 //! lake after any number of them, kept by an oracle that knows nothing of files or epochs.
 
+use crate::lake::catalog::Catalog;
 use crate::lake::epoch::Slot;
 use crate::lake::error::LakeError;
 use crate::lake::index::LiveFiles;
@@ -78,7 +79,7 @@ pub fn anomalies() -> TableSpec {
 
 pub fn options(warehouse: &std::path::Path) -> LakeOptions {
     LakeOptions {
-        warehouse: warehouse.to_owned(),
+        warehouse: warehouse.into(),
         catalog: None,
         namespace: "market".into(),
         dataflow: "test".into(),
@@ -260,6 +261,11 @@ fn tables<'a>(
 /// Opens the world's lake as a new process and runs it.
 pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
     let (store, catalog) = world.process(faults);
+    process_on(store, catalog, steps).await
+}
+
+/// Opens a lake as a new process and runs it.
+pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) -> Result<(), LakeError> {
     let specs = vec![bars(), ticks(), anomalies()];
     let options = options("unused".as_ref());
     let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), HASTY);
@@ -274,6 +280,11 @@ pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<
 /// Checks everything that must hold of a lake after `steps` steps: rows, single live files, slots, announced epochs.
 pub async fn check(world: &World, steps: i64) {
     let (store, catalog) = world.process(&Faults::none());
+    check_on(store, catalog, steps).await;
+}
+
+/// The same of any lake.
+pub async fn check_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) {
     let identity = identity::read(&*store).await.expect("a lake");
     let reader = LakeReader::on(store.clone(), catalog, identity);
     check_rows(&reader, steps).await;

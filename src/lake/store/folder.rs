@@ -1,0 +1,264 @@
+//! A local folder as a store: objects are files.
+
+use super::super::error::LakeError;
+use super::{Created, Store};
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A folder of a journaling file system, where the first sync of a file makes its name durable, too. The conditional create
+/// writes a temporary name, makes it durable and links it to its name: link(2) fails when the name exists, whatever else runs.
+#[derive(Clone, Debug)]
+pub struct FolderStore {
+    root: PathBuf,
+    temporary: Arc<AtomicU64>,
+}
+
+/// Names of files that are being written: never listed, never read.
+const TEMPORARY: &str = ".tmp-";
+
+impl FolderStore {
+    /// Opens the folder, created if it does not exist, under its absolute name.
+    pub fn open(root: &Path) -> Result<FolderStore, LakeError> {
+        let name = root.display().to_string();
+        fs::create_dir_all(root).map_err(|error| LakeError::io("create the folder", &name, false, &error))?;
+        let root = root.canonicalize().map_err(|error| LakeError::io("resolve", &name, false, &error))?;
+        if root.to_str().is_none() {
+            return Err(LakeError::fix(
+                format!("the warehouse folder {name} is not valid UTF-8"),
+                "choose a folder whose name is plain text",
+            ));
+        }
+        Ok(FolderStore { root, temporary: Arc::new(AtomicU64::new(0)) })
+    }
+
+    /// Runs blocking file work off the runtime's threads, so that the tables of an epoch are written side by side.
+    async fn off<T: Send + 'static>(
+        &self,
+        key: &str,
+        work: impl FnOnce(&FolderStore, &str) -> Result<T, LakeError> + Send + 'static,
+    ) -> Result<T, LakeError> {
+        let (store, key) = (self.clone(), key.to_owned());
+        let done = tokio::task::spawn_blocking(move || work(&store, &key)).await;
+        done.unwrap_or_else(|error| Err(LakeError::Bug(format!("file work panicked: {error}"))))
+    }
+
+    /// The absolute folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn path(&self, key: &str) -> Result<PathBuf, LakeError> {
+        let sound = !key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+        if sound { Ok(self.root.join(key)) } else { Err(LakeError::Bug(format!("{key:?} is no name of an object"))) }
+    }
+
+    /// Writes the bytes durably under a temporary name beside `path`.
+    fn write_temporary(&self, path: &Path, bytes: &[u8]) -> std::io::Result<PathBuf> {
+        let folder = path.parent().unwrap_or(&self.root);
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{TEMPORARY}{}-{number}", std::process::id());
+        let temporary = folder.join(name);
+        let mut file = create_file(&temporary)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            let _ = fs::remove_file(&temporary); // the first error is the one to tell
+            return Err(error);
+        }
+        Ok(temporary)
+    }
+
+    fn sync_folder(path: &Path) -> std::io::Result<()> {
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    }
+
+    fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_type()?.is_dir() {
+                Self::walk(&path, root, found)?;
+            } else if !entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+                && let Ok(key) = path.strip_prefix(root)
+            {
+                found.push(key.to_string_lossy().into_owned());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Creates or empties a file, and makes its folder if there is none.
+fn create_file(path: &Path) -> std::io::Result<File> {
+    match File::create(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            path.parent().map_or(Ok(()), fs::create_dir_all)?;
+            File::create(path)
+        }
+        other => other,
+    }
+}
+
+#[async_trait]
+impl Store for FolderStore {
+    async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
+        self.off(key, |store, key| {
+            fs::read(store.path(key)?).map(Bytes::from).map_err(|error| LakeError::io("read", key, false, &error))
+        })
+        .await
+    }
+
+    async fn get_range(&self, key: &str, range: Range<u64>) -> Result<Bytes, LakeError> {
+        let read = move |path: PathBuf| {
+            let mut file = File::open(path)?;
+            file.seek(SeekFrom::Start(range.start))?;
+            let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
+            file.read_exact(&mut bytes)?;
+            Ok(Bytes::from(bytes))
+        };
+        self.off(key, move |store, key| {
+            read(store.path(key)?).map_err(|error| LakeError::io("read", key, false, &error))
+        })
+        .await
+    }
+
+    async fn put(&self, key: &str, bytes: Bytes) -> Result<(), LakeError> {
+        self.off(key, move |store, key| {
+            let path = store.path(key)?;
+            // under its own name at once: nothing names the file before this answers, and with one sync instead of two a
+            // commit of many tables is twice as fast
+            let write = || {
+                let mut file = create_file(&path)?;
+                file.write_all(&bytes)?;
+                file.sync_all()
+            };
+            write().map_err(|error| LakeError::io("write", key, false, &error))
+        })
+        .await
+    }
+
+    async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, LakeError> {
+        self.off(key, move |store, key| {
+            let path = store.path(key)?;
+            let failed = |error| LakeError::io("create", key, false, &error);
+            let temporary = store.write_temporary(&path, &bytes).map_err(failed)?;
+            let linked = fs::hard_link(&temporary, &path);
+            let _ = fs::remove_file(&temporary); // a leftover is never listed nor read
+            match linked {
+                Ok(()) => {
+                    Self::sync_folder(&path).map_err(|error| LakeError::io("create", key, true, &error))?;
+                    Ok(Created::Won)
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Created::Exists),
+                Err(error) => Err(failed(error)),
+            }
+        })
+        .await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
+        self.off(prefix, |store, prefix| {
+            // the deepest folder that every match lies in
+            let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
+            let start = if folder.is_empty() { store.root.clone() } else { store.path(folder)? };
+            let mut found = Vec::new();
+            Self::walk(&start, &store.root, &mut found)
+                .map_err(|error| LakeError::io("list", prefix, false, &error))?;
+            found.retain(|key| key.starts_with(prefix));
+            found.sort_unstable();
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), LakeError> {
+        self.off(key, |store, key| match fs::remove_file(store.path(key)?) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(LakeError::io("delete", key, true, &error)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    async fn size(&self, key: &str) -> Result<Option<u64>, LakeError> {
+        self.off(key, |store, key| match fs::metadata(store.path(key)?) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(LakeError::io("read", key, false, &error)),
+        })
+        .await
+    }
+
+    fn location(&self, key: &str) -> String {
+        let root = self.root.display();
+        if key.is_empty() { format!("file://{root}") } else { format!("file://{root}/{key}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_many_racing_creates_of_a_name_one_wins_and_its_bytes_stay() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = Arc::new(FolderStore::open(folder.path()).expect("a store"));
+        for round in 0..20 {
+            let key = format!("log/{round}.json");
+            let racers: Vec<_> = (0..8u8)
+                .map(|racer| {
+                    let (store, key) = (store.clone(), key.clone());
+                    tokio::spawn(async move { (racer, store.create(&key, Bytes::from(vec![racer; 1000])).await) })
+                })
+                .collect();
+            let mut winners = Vec::new();
+            for racer in racers {
+                let (number, created) = racer.await.expect("no panic");
+                if created.expect("no error") == Created::Won {
+                    winners.push(number);
+                }
+            }
+            assert_eq!(winners.len(), 1);
+            let bytes = store.get(&key).await.expect("created");
+            assert_eq!(bytes, Bytes::from(vec![winners[0]; 1000]));
+        }
+        assert_eq!(store.list("log/").await.expect("a listing").len(), 20, "no temporary name is listed");
+    }
+
+    #[tokio::test]
+    async fn a_name_cannot_leave_the_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = FolderStore::open(folder.path()).expect("a store");
+        for key in ["../x", "a/../../x", "/etc/passwd", "a//b", ""] {
+            assert!(store.put(key, Bytes::new()).await.is_err(), "{key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_leads_back_to_its_name() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = FolderStore::open(folder.path()).expect("a store");
+        store.put("a/b.txt", Bytes::from_static(b"hello")).await.expect("written");
+        assert_eq!(store.key(&store.location("a/b.txt")).as_deref(), Some("a/b.txt"));
+        assert_eq!(store.key("file:///elsewhere/b.txt"), None);
+        assert_eq!(
+            store.key(&format!("{}-other/b.txt", store.location(""))),
+            None,
+            "a neighbour whose name begins like ours"
+        );
+        assert_eq!(store.get_range("a/b.txt", 1..3).await.expect("read"), Bytes::from_static(b"el"));
+        assert_eq!(store.size("a/b.txt").await.expect("size"), Some(5));
+        store.delete("a/b.txt").await.expect("deleted");
+        store.delete("a/b.txt").await.expect("deleting twice is no error");
+        assert_eq!(store.size("a/b.txt").await.expect("size"), None);
+    }
+}

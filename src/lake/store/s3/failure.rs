@@ -1,0 +1,224 @@
+//! What an answer of S3 means: for the request, for a repetition, for the user.
+//!
+//! What must hold (L3): a failure says *definitely failed* only when the server said so or was never reached; everything
+//! that leaves a doubt (a lost connection, a time-out, a 500) is *perhaps done*. No message holds a credential: only the
+//! server's code and text, and the SDK's own errors, which do not print them.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use std::error::Error as StdError;
+
+/// What to do about a failed request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is no such object.
+    Missing,
+    /// The condition did not hold: the name is taken.
+    Taken,
+    /// There is no such upload: it was completed or aborted.
+    NoUpload,
+    /// 409: another write was under way; nothing was done.
+    Conflict,
+    /// May go better next time.
+    Repeat,
+    /// Will not go better before the user has done something.
+    Fix { hint: String },
+    /// Will not go better.
+    Refused,
+}
+
+/// A request that failed.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub verdict: Verdict,
+    /// It may have landed.
+    pub perhaps: bool,
+    /// The server's words, or what broke on the way.
+    pub cause: String,
+}
+
+impl Failure {
+    fn new(verdict: Verdict, perhaps: bool, cause: impl Into<String>) -> Failure {
+        Failure { verdict, perhaps, cause: cause.into() }
+    }
+
+    /// The body of an answer broke off.
+    pub fn broken_body(error: &(dyn StdError + 'static)) -> Failure {
+        Failure::new(Verdict::Repeat, false, format!("the answer broke off: {}", chain(error)))
+    }
+
+    /// An answer that lacks what every such answer has.
+    pub fn odd_answer(cause: impl Into<String>) -> Failure {
+        Failure::new(Verdict::Refused, false, cause)
+    }
+
+    /// May be sent again if a second effect does no harm.
+    pub fn repeatable(&self) -> bool {
+        matches!(self.verdict, Verdict::Repeat | Verdict::Conflict)
+    }
+
+    /// May be sent again whatever it does: it had no effect.
+    pub fn repeatable_surely(&self) -> bool {
+        self.repeatable() && !self.perhaps
+    }
+
+    /// An answer about the object, not an error of the store.
+    pub fn is_answer(&self) -> bool {
+        matches!(self.verdict, Verdict::Missing | Verdict::Taken)
+    }
+}
+
+impl<E> From<SdkError<E, HttpResponse>> for Failure
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    fn from(error: SdkError<E, HttpResponse>) -> Failure {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let region = answer.raw().headers().get("x-amz-bucket-region");
+                answered(status, answer.err().code(), answer.err().message(), region)
+            }
+            SdkError::TimeoutError(_) => Failure::new(Verdict::Repeat, true, "no answer in time"),
+            SdkError::ResponseError(_) => Failure::new(Verdict::Repeat, true, chain(&error)),
+            SdkError::DispatchFailure(_) => unsent(&error, Failure::new(Verdict::Repeat, true, chain(&error))),
+            SdkError::ConstructionFailure(_) => unsent(&error, Failure::new(Verdict::Refused, false, chain(&error))),
+            _ => Failure::new(Verdict::Repeat, true, chain(&error)),
+        }
+    }
+}
+
+const CREDENTIALS: &str =
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached";
+const PERMISSIONS: &str = "the credentials in use need s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, \
+                           s3:AbortMultipartUpload on the objects below the prefix";
+
+/// What an answer with an error status means.
+fn answered(status: u16, code: Option<&str>, message: Option<&str>, region: Option<&str>) -> Failure {
+    let cause = match (code, message) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code.to_owned(),
+        _ => format!("HTTP status {status} without a reason"),
+    };
+    let fix = |hint: &str| Failure::new(Verdict::Fix { hint: hint.to_owned() }, false, cause.clone());
+    let is = |verdict: Verdict, perhaps: bool| Failure::new(verdict, perhaps, cause.clone());
+    match (status, code.unwrap_or_default()) {
+        (_, "NoSuchBucket") => fix("create the bucket, or correct the bucket's name in `--warehouse`"),
+        (_, "NoSuchUpload") => is(Verdict::NoUpload, false),
+        (404, _) => is(Verdict::Missing, false),
+        (412, _) => is(Verdict::Taken, false),
+        (409, _) => is(Verdict::Conflict, false),
+        (301 | 307, _) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => match region {
+            Some(region) => fix(&format!("the bucket is in another region: set AWS_REGION={region}")),
+            None => fix("set AWS_REGION to the bucket's region, or TICKTIDE_S3_ENDPOINT to the address of the store"),
+        },
+        (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch") => {
+            fix(&format!("check the credentials: {CREDENTIALS}"))
+        }
+        (_, "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired") => {
+            fix("get new credentials: these are no longer valid")
+        }
+        (_, "RequestTimeTooSkewed") => fix("set this machine's clock: the store's is more than 15 minutes away"),
+        (_, "SlowDown" | "SlowDownWrite" | "SlowDownRead" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded")
+        | (429, _)
+        // the bytes did not arrive, or not as they were sent
+        | (_, "RequestTimeout" | "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody") => {
+            is(Verdict::Repeat, false)
+        }
+        (401 | 403, _) => fix(PERMISSIONS),
+        (501, _) => fix("use a store that speaks all of S3 that a lake needs: conditional writes and multipart uploads"),
+        (408, _) | (500.., _) => is(Verdict::Repeat, true),
+        _ => is(Verdict::Refused, false),
+    }
+}
+
+/// A request that may not have left this machine: why, if that is known, else `unknown`.
+fn unsent(error: &(dyn StdError + 'static), unknown: Failure) -> Failure {
+    let cause = chain(error);
+    for link in links(error) {
+        if let Some(credentials) = link.downcast_ref::<CredentialsError>() {
+            return match credentials {
+                CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+                    let hint = CREDENTIALS.to_owned();
+                    Failure::new(Verdict::Fix { hint }, false, format!("no credentials: {cause}"))
+                }
+                _ => Failure::new(Verdict::Repeat, false, format!("no credentials yet: {cause}")),
+            };
+        }
+        if let Some(client) = link.downcast_ref::<hyper_util::client::legacy::Error>()
+            && client.is_connect()
+        {
+            if cause.contains("invalid peer certificate") {
+                let hint = "trust the certificate's issuer on this machine (SSL_CERT_FILE), or correct the endpoint";
+                return Failure::new(Verdict::Fix { hint: hint.to_owned() }, false, cause);
+            }
+            return Failure::new(Verdict::Repeat, false, format!("no connection: {cause}"));
+        }
+    }
+    unknown
+}
+
+/// An error and its causes, the outermost first.
+fn links<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}
+
+/// The texts of an error and its causes, each once.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = String::new();
+    for link in links(error).map(|link| link.to_string()) {
+        if !text.contains(&link) {
+            text = if text.is_empty() { link } else { format!("{text}: {link}") };
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(status: u16, code: &str) -> (Verdict, bool) {
+        let failure = answered(status, Some(code), Some("words"), None);
+        (failure.verdict, failure.perhaps)
+    }
+
+    #[test]
+    fn only_what_the_server_denied_has_definitely_failed() {
+        for (status, code) in
+            [(503, "SlowDown"), (409, "ConditionalRequestConflict"), (400, "RequestTimeout"), (429, "x")]
+        {
+            let failure = answered(status, Some(code), None, None);
+            assert!(failure.repeatable_surely(), "{status} {code}");
+        }
+        for (status, code) in [(500, "InternalError"), (502, ""), (503, "ServiceUnavailable"), (504, "")] {
+            assert_eq!(verdict(status, code), (Verdict::Repeat, true), "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn answers_about_an_object_are_no_errors() {
+        assert_eq!(verdict(404, "NoSuchKey"), (Verdict::Missing, false));
+        assert_eq!(verdict(412, "PreconditionFailed"), (Verdict::Taken, false));
+        assert!(answered(404, None, None, None).is_answer(), "a HEAD has no body");
+    }
+
+    #[test]
+    fn what_the_user_can_mend_says_how() {
+        for (status, code, word) in [
+            (404, "NoSuchBucket", "create the bucket"),
+            (403, "AccessDenied", "s3:ListBucket"),
+            (403, "SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"),
+            (403, "InvalidAccessKeyId", "AWS_ACCESS_KEY_ID"),
+            (400, "ExpiredToken", "new credentials"),
+            (403, "RequestTimeTooSkewed", "clock"),
+        ] {
+            let (Verdict::Fix { hint }, false) = verdict(status, code) else { panic!("{code}") };
+            assert!(hint.contains(word), "{code}: {hint}");
+        }
+        let moved = answered(301, Some("PermanentRedirect"), None, Some("eu-central-1"));
+        let Verdict::Fix { hint } = moved.verdict else { panic!("{moved:?}") };
+        assert!(hint.contains("AWS_REGION=eu-central-1"));
+    }
+}

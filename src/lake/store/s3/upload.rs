@@ -1,0 +1,128 @@
+//! Big objects in parts: begun, sent side by side, completed last; an upload that fails is aborted.
+//!
+//! Why aborted at once: parts of an upload that nobody ends are stored and paid for and appear in no listing.
+//! What must hold (L3): a completion whose answer was lost is looked up, not repeated blindly; one that met another write
+//! (409) starts the whole upload again, as S3 asks.
+
+use super::super::{Operation, Store};
+use super::S3Store;
+use super::failure::{Failure, Verdict};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+
+/// Uploads of one object that met other writes, before we give up.
+const UPLOADS_MAX: u32 = 4;
+
+impl S3Store {
+    /// Writes or replaces the object in parts.
+    pub(super) async fn put_parts(&self, key: &str, name: &str, bytes: &Bytes) -> Result<(), Failure> {
+        let mut uploads = 1;
+        loop {
+            let upload = self.begin(key, name).await?;
+            let ended = match self.send_parts(key, name, &upload, bytes).await {
+                Ok(parts) => self.complete(key, name, &upload, parts, bytes.len() as u64).await,
+                Err(failure) => Err(failure),
+            };
+            let Err(failure) = ended else { return Ok(()) };
+            self.abort(key, name, &upload).await;
+            if !matches!(failure.verdict, Verdict::Conflict | Verdict::NoUpload) || uploads == UPLOADS_MAX {
+                return Err(failure);
+            }
+            tracing::warn!(key, cause = failure.cause, "an upload met another write, it starts again");
+            uploads += 1;
+        }
+    }
+
+    async fn begin(&self, key: &str, name: &str) -> Result<String, Failure> {
+        let begun = self.call(Operation::Put, key, Failure::repeatable, || {
+            let request = self.client.create_multipart_upload().bucket(&self.bucket).key(name);
+            async move { Ok(request.send().await?) }
+        });
+        begun.await?.upload_id.ok_or_else(|| Failure::odd_answer("an upload that was begun has no id"))
+    }
+
+    async fn send_parts(
+        &self,
+        key: &str,
+        name: &str,
+        upload: &str,
+        bytes: &Bytes,
+    ) -> Result<Vec<CompletedPart>, Failure> {
+        let size = self.sizes.part;
+        let parts = (1..).zip((0..bytes.len()).step_by(size)).map(|(number, start)| {
+            let part = bytes.slice(start..bytes.len().min(start + size));
+            self.send_part(key, name, upload, number, part)
+        });
+        // in the order of their numbers, as the completion has to list them
+        let sent: Vec<_> = parts.collect();
+        futures::stream::iter(sent).buffered(self.sizes.parallel).try_collect().await
+    }
+
+    async fn send_part(
+        &self,
+        key: &str,
+        name: &str,
+        upload: &str,
+        number: i32,
+        part: Bytes,
+    ) -> Result<CompletedPart, Failure> {
+        let sent = self.call(Operation::Put, key, Failure::repeatable, || {
+            let request =
+                self.client.upload_part().bucket(&self.bucket).key(name).upload_id(upload).part_number(number);
+            let request = request.body(ByteStream::from(part.clone()));
+            let request = request.customize().config_override(self.timeouts(part.len()));
+            async move { Ok(request.send().await?) }
+        });
+        let sent = sent.await?;
+        Ok(CompletedPart::builder()
+            .part_number(number)
+            .set_e_tag(sent.e_tag)
+            .set_checksum_crc32(sent.checksum_crc32)
+            .set_checksum_crc64_nvme(sent.checksum_crc64_nvme)
+            .build())
+    }
+
+    async fn complete(
+        &self,
+        key: &str,
+        name: &str,
+        upload: &str,
+        parts: Vec<CompletedPart>,
+        size: u64,
+    ) -> Result<(), Failure> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let again = |failure: &Failure| failure.verdict == Verdict::Repeat;
+        let completed = self.call(Operation::Put, key, again, || {
+            let request = self.client.complete_multipart_upload().bucket(&self.bucket).key(name).upload_id(upload);
+            let request = request.multipart_upload(parts.clone());
+            async move { Ok(request.send().await.map(drop)?) }
+        });
+        let Err(failure) = completed.await else { return Ok(()) };
+        // a completion that landed unheard leaves no upload to complete; the names of files are never used twice
+        if failure.perhaps && self.size(key).await.is_ok_and(|found| found == Some(size)) {
+            return Ok(());
+        }
+        Err(failure)
+    }
+
+    /// Parts that stay because of an error are garbage, no more.
+    async fn abort(&self, key: &str, name: &str, upload: &str) {
+        let aborted = self.call(
+            Operation::Delete,
+            key,
+            |failure| failure.verdict == Verdict::Repeat,
+            || {
+                let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(name).upload_id(upload);
+                async move { Ok(request.send().await.map(drop)?) }
+            },
+        );
+        match aborted.await {
+            Err(failure) if !matches!(failure.verdict, Verdict::NoUpload | Verdict::Missing) => {
+                tracing::warn!(key, cause = failure.cause, "the parts of a failed upload stay");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,154 @@
+"""A lake in a bucket is the lake in a folder: the same input, killed and cut off on the way, read by pyiceberg and DuckDB.
+
+The store is an S3 of its own process on loopback that checks signatures (`tests/services/s3`). TICKTIDE_TEST_S3 names its
+binary; without it, it is looked for where cargo puts it, beside ticktide's.
+"""
+
+import os
+import pathlib
+import signal
+
+from harness import Child, Scenario, tail, wait_for
+from oracle import disorder, lake
+
+# nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts
+SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]',
+            "--set", 'indicators=[{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"}]',
+            "--set", "source.corrections=true", "--set", "ticks=true", "--set", "epoch.records=4000", "-w", "2")
+KILLS = 3
+
+
+class Store:
+    """The S3 server; its objects are files below `folder`."""
+
+    def __init__(self, scenario):
+        sibling = pathlib.Path(scenario.binary).parent / "examples" / "s3"
+        self.binary = os.environ.get("TICKTIDE_TEST_S3", str(sibling))
+        self.scenario, self.folder, self.address = scenario, scenario.work / "objects", "127.0.0.1:0"
+        self.start()
+
+    def start(self):
+        self.child = Child([self.binary, self.folder, self.address, "market"], self.scenario.work)
+        line = wait_for(lambda: self.child.read()[0].strip(), 20, 0.02)
+        if not line:
+            self.scenario.give_up(f"{self.binary} does not start: {self.child.read()[1]}")
+        *_, self.address, access_key, secret_key = line.split()
+        return lake.Bucket(self.address, access_key, secret_key)
+
+    def stop(self):
+        self.child.signal(signal.SIGKILL)
+        self.child.wait(10)
+
+    def slots(self, prefix):
+        return len(list((self.folder / "market" / prefix / "log").glob("*.json")))
+
+
+def killed(scenario, store, arguments):
+    """Runs into a bucket, killed with SIGKILL several times on the way, and once more to the end."""
+    for number in range(1, KILLS + 1):
+        before, child = store.slots("killed"), scenario.start(*arguments)
+        # a takeover and a little of what comes behind it
+        wait_for(lambda: store.slots("killed") >= before + 1 + number or not child.running(), 120, 0.005)
+        if not child.running():
+            scenario.give_up(f"the run ended before it could be killed a {number}. time: {tail(child.finished)}")
+        child.signal(signal.SIGKILL)
+        child.wait(10)
+    scenario.run(*arguments)
+
+
+def cut_off(scenario, store, arguments):
+    """Runs into a bucket whose server goes away for some seconds on the way and comes back."""
+    child = scenario.start(*arguments)
+    wait_for(lambda: store.slots("cut") >= 3 or not child.running(), 120, 0.005)
+    held = child.running()
+    store.stop()
+    scenario.check(wait_for(lambda: not child.running(), 4) is None and held, "without its store the run waits")
+    store.start()
+    done = child.wait(180)
+    scenario.check(done.code == 0, "when the store is back it goes on and ends well", tail(done))
+
+
+def compare(scenario, what, folder, bucket_lake, bucket):
+    """Every table of rows of the two lakes, by each reader; the histories by what they sum up to."""
+    tables = [name for name in folder.tables() if name.startswith(("bars_", "indicators_", "ticks"))]
+    for reader in ("pyiceberg", "duckdb"):
+        connection, rows, different = lake.connect(bucket), 0, {}
+        for name in tables:
+            base = name.removesuffix("_history")
+            if base != name and reader == "duckdb":
+                continue
+            folder.view(connection, base, "one", reader)
+            if base != name:
+                bucket_lake.history(connection, base, "other")
+            else:
+                bucket_lake.view(connection, name, "other", reader)
+            rows += connection.execute("SELECT count(*) FROM one").fetchone()[0]
+            only = lake.difference(connection, "one", "other")
+            if any(only):
+                different[name] = tuple(len(side) for side in only)
+        scenario.check(not different and rows > 1_000, f"{what}: by {reader} {rows} rows of [{', '.join(tables)}] are the folder's", different)
+
+
+def refusals(scenario, path, bucket):
+    """Mistakes end with exit code 2 and a hint, and show no secret."""
+    catalog = f"sqlite:{scenario.work}/refused.db"
+
+    def refused(what, words, warehouse, *more, code=2, **environment):
+        scenario.environment = {**bucket.environment(), **environment}
+        done = scenario.run_bars(path, warehouse, *more, code=None)
+        text = done.stdout + done.stderr
+        holds = done.code == code and "hint:" in text and all(word in text for word in words)
+        scenario.check(holds, f"{what}: exit code {done.code} after {done.wall_s:.1f} s with a hint", tail(done))
+        secrets = [bucket.secret_key, "not-the-secret"]
+        scenario.check(not any(secret in text for secret in secrets), f"{what}: no secret is shown", tail(done))
+        scenario.environment = bucket.environment()
+
+    refused("no catalog", ["--catalog"], "s3://market/refused")
+    refused("a wrong secret", ["SignatureDoesNotMatch"], "s3://market/refused", "--catalog", catalog, AWS_SECRET_ACCESS_KEY="not-the-secret")
+    refused("no such bucket", ["NoSuchBucket"], "s3://elsewhere/refused", "--catalog", catalog)
+    refused("a directory bucket", ["directory bucket"], "s3://lake--use1-az4--x-s3/refused", "--catalog", catalog)
+    refused("another store's address", ["gs://"], "gs://market/refused", "--catalog", catalog)
+    refused("nobody at the endpoint", ["127.0.0.1"], "s3://market/refused", "--catalog", catalog, code=1,
+            TICKTIDE_S3_ENDPOINT="http://127.0.0.1:9")
+    refused("another lake's catalog", ["outside of the lake"], "s3://market/refused", "--catalog", f"sqlite:{scenario.work}/whole.db")
+
+
+def main():
+    scenario = Scenario(__doc__)
+    path = scenario.work / "all.jsonl"
+    disorder.write(disorder.tape(120_000 if scenario.long else 40_000, 12), path)
+    scenario.run_bars(path, scenario.work / "folder", *SETTINGS)
+    folder = lake.Lake(scenario.work / "folder")
+
+    store = Store(scenario)
+    bucket = lake.Bucket(store.address, *store.child.read()[0].split()[-2:])
+    scenario.environment = bucket.environment()
+
+    def arguments(name):
+        return ("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
+                "--catalog", f"sqlite:{scenario.work}/{name}.db", *SETTINGS)
+
+    def in_bucket(name):
+        return lake.Lake(f"s3://market/{name}", catalog=scenario.work / f"{name}.db", bucket=bucket)
+
+    done = scenario.run(*arguments("whole"))
+    scenario.note(f"folder and bucket hold {store.slots('whole')} slots; the run into the bucket took {done.wall_s:.1f} s")
+    compare(scenario, "undisturbed", folder, in_bucket("whole"), bucket)
+    killed(scenario, store, arguments("killed"))
+    compare(scenario, f"killed {KILLS} times", folder, in_bucket("killed"), bucket)
+    cut_off(scenario, store, arguments("cut"))
+    compare(scenario, "cut off", folder, in_bucket("cut"), bucket)
+
+    place = ("--warehouse", "s3://market/killed", "--catalog", f"sqlite:{scenario.work}/killed.db")
+    counted = scenario.run("query", "select count(*) as bars from bars_1m", "--json", *place).stdout
+    scenario.check(f'"bars":{len(folder.rows("bars_1m"))}' in counted.replace(" ", ""), f"`ticktide query` reads it: {counted.strip()}")
+    listed = scenario.run("epochs", "ls", "--json", *place).stdout.splitlines()
+    scenario.check(len(listed) == store.slots("killed"), f"`ticktide epochs ls` shows its {len(listed)} epochs")
+    left = [name for name in store.folder.glob("market/*/probe/*") if name.is_file()]
+    scenario.check(not left, "the probes left nothing behind", left)
+    refusals(scenario, path, bucket)
+    scenario.end()
+
+
+if __name__ == "__main__":
+    main()
