@@ -15,6 +15,8 @@ use ticktide::feed::{Assignment, InstrumentTable, SourceSpec, Speed, StartFrom, 
 const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":1767584700123456,"seq":17,"price":2445.35,"qty":10,"bid":2445.30,"ask":2445.40,"bid_qty":120,"ask_qty":80,"cum_volume":90211,"recv_ts":1767584700140000,"cond":"REG"}"#;
 const PLAIN: &[u8] =
     br#"{"venue":"COMEX","symbol":"GC201312","time":1381204800374000,"sequence":113,"price":"1323.4","quantity":"1"}"#;
+const CSV: &[u8] = b"trade,COMEX,GC201312,1381204800374000,113,A1,1323.4,1,20";
+const QUOTED: &[u8] = b"trade,COMEX,\"GC201312\",1381204800374000,113,\"A1\",1323.4,1,20";
 const SNAPSHOT: &[u8] = br#"{"type":"snapshot","venue":"NSECM","symbol":"RELIANCE","time":1767584700123456,"sequence":17,"price":2445.35,"cumulative_volume":90211,"bid":2445.30,"bid_quantity":120,"ask":2445.40,"ask_quantity":80,"day_open":2440,"day_high":2450.5,"day_low":2431}"#;
 
 fn mapped() -> WireSpec {
@@ -37,9 +39,14 @@ fn decode(c: &mut Criterion<ThreadCpu>) {
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(1));
     let plain = WireSpec { format: "json".into(), ..WireSpec::default() };
-    for (name, spec, payload) in
-        [("json mapped", &mapped(), MAPPED), ("json plain", &plain, PLAIN), ("json snapshot", &plain, SNAPSHOT)]
-    {
+    let csv = WireSpec { format: "csv".into(), ..WireSpec::default() };
+    for (name, spec, payload) in [
+        ("json mapped", &mapped(), MAPPED),
+        ("json plain", &plain, PLAIN),
+        ("json snapshot", &plain, SNAPSHOT),
+        ("csv", &csv, CSV),
+        ("csv quoted", &csv, QUOTED),
+    ] {
         let mut decoder = wire::build(spec).expect("a format of the registry");
         let mut instruments = InstrumentTable::default();
         group.bench_function(name, |b| {
@@ -66,6 +73,7 @@ fn synthetic(c: &mut Criterion<ThreadCpu>) {
             partitions: 4,
             trades_a_day: 2_000_000,
             first_day: 20_458,
+            gaps: 0,
         },
         buffer_bytes: 1 << 20,
     };

@@ -97,6 +97,8 @@ impl Session {
                 WORKDAYS,
             ),
             "comex" => ("America/New_York", vec![phase("regular", -6 * 60, 17 * 60 + 15)], WORKDAYS),
+            // One timetable for all instruments. What differs between them since 2026-08-03 (the closing auction of some
+            // stocks within 15:15-15:35, derivatives until 15:40) lies inside these phases and is not told apart.
             "nse" => (
                 "Asia/Kolkata",
                 vec![
@@ -134,6 +136,11 @@ impl Session {
     /// The phase's name as the column `phase` shows it.
     pub fn phase_name(&self, phase: u8) -> &str {
         self.phases.get(usize::from(phase)).map_or("unknown", |phase| phase.name)
+    }
+
+    /// Whether a phase collects orders and matches them at its end, so that its quotes may cross.
+    pub fn is_auction(&self, phase: u8) -> bool {
+        self.phase_name(phase) == "pre_open"
     }
 
     pub fn phase_count(&self) -> u8 {
@@ -321,6 +328,83 @@ mod tests {
         }
         assert_eq!(nse.phase_at(at("2024-07-01T10:30:00Z")), None);
         assert_eq!(nse.phase_count(), 3);
+    }
+
+    /// The phases that start in a stretch of UTC days: name, trading date, start, end.
+    fn phases(name: &str, from: &str, to: &str) -> Vec<(String, i32, Nanos, Nanos)> {
+        let (session, mut t, to) = (preset(name), at(&format!("{from}T00:00:00Z")), at(&format!("{to}T00:00:00Z")));
+        let mut found: Vec<(String, i32, Nanos, Nanos)> = Vec::new();
+        while t < to {
+            if let Some(phase) = session.phase_at(t)
+                && phase.start == t
+            {
+                found.push((session.phase_name(phase.phase).to_owned(), phase.trading_date, phase.start, phase.end));
+            }
+            t += 5 * MINUTE;
+        }
+        found
+    }
+
+    fn phase(name: &str, date: &str, start: &str, end: &str) -> (String, i32, Nanos, Nanos) {
+        (name.to_owned(), day(date), at(&format!("{start}:00Z")), at(&format!("{end}:00Z")))
+    }
+
+    /// Expected times are those of the exchange's wall, turned to UTC by hand: EST = UTC−5, EDT = UTC−4.
+    #[test]
+    fn the_phases_of_new_york_over_both_changes_of_the_clocks() {
+        let spring = [
+            phase("pre", "2024-03-08", "2024-03-08T09:00", "2024-03-08T14:30"),
+            phase("regular", "2024-03-08", "2024-03-08T14:30", "2024-03-08T21:00"),
+            phase("post", "2024-03-08", "2024-03-08T21:00", "2024-03-09T01:00"),
+            phase("pre", "2024-03-11", "2024-03-11T08:00", "2024-03-11T13:30"),
+            phase("regular", "2024-03-11", "2024-03-11T13:30", "2024-03-11T20:00"),
+            phase("post", "2024-03-11", "2024-03-11T20:00", "2024-03-12T00:00"),
+        ];
+        assert_eq!(phases("us", "2024-03-08", "2024-03-12"), spring);
+        let autumn = [
+            phase("pre", "2024-11-01", "2024-11-01T08:00", "2024-11-01T13:30"),
+            phase("regular", "2024-11-01", "2024-11-01T13:30", "2024-11-01T20:00"),
+            phase("post", "2024-11-01", "2024-11-01T20:00", "2024-11-02T00:00"),
+            phase("pre", "2024-11-04", "2024-11-04T09:00", "2024-11-04T14:30"),
+            phase("regular", "2024-11-04", "2024-11-04T14:30", "2024-11-04T21:00"),
+            phase("post", "2024-11-04", "2024-11-04T21:00", "2024-11-05T01:00"),
+        ];
+        assert_eq!(phases("us", "2024-11-01", "2024-11-05"), autumn);
+    }
+
+    #[test]
+    fn a_comex_date_opens_at_six_in_the_evening_before_over_both_changes_of_the_clocks() {
+        let spring = [
+            phase("regular", "2024-03-08", "2024-03-07T23:00", "2024-03-08T22:15"),
+            phase("regular", "2024-03-11", "2024-03-10T22:00", "2024-03-11T21:15"),
+            phase("regular", "2024-03-12", "2024-03-11T22:00", "2024-03-12T21:15"),
+        ];
+        assert_eq!(phases("comex", "2024-03-07", "2024-03-12"), spring);
+        let autumn = [
+            phase("regular", "2024-11-01", "2024-10-31T22:00", "2024-11-01T21:15"),
+            phase("regular", "2024-11-04", "2024-11-03T23:00", "2024-11-04T22:15"),
+        ];
+        assert_eq!(phases("comex", "2024-10-31", "2024-11-04"), autumn);
+    }
+
+    #[test]
+    fn nse_keeps_its_times_all_year_and_rests_at_weekends() {
+        for date in ["2024-01-05", "2024-07-05"] {
+            let [next, monday] = [1, 3].map(|days| date_of(day(date) + days).expect("a date").to_string());
+            let expected = [
+                phase("pre_open", date, &format!("{date}T03:30"), &format!("{date}T03:45")),
+                phase("continuous", date, &format!("{date}T03:45"), &format!("{date}T10:00")),
+                phase("post_close", date, &format!("{date}T10:00"), &format!("{date}T10:30")),
+            ];
+            assert_eq!(phases("nse", date, &next), expected);
+            assert_eq!(phases("nse", &next, &monday), [], "Saturday and Sunday");
+        }
+        let nse = preset("nse");
+        let open = nse.phase_at(at("2024-07-05T06:00:00Z")).expect("trading");
+        let hour = nse.bucket(&open, Interval(HOUR), at("2024-07-05T06:00:00Z"));
+        assert_eq!(hour, (at("2024-07-05T05:45:00Z"), at("2024-07-05T06:45:00Z")), "hours from 09:15 on");
+        let last = nse.bucket(&open, Interval(HOUR), open.end - 1);
+        assert_eq!(last, (at("2024-07-05T09:45:00Z"), at("2024-07-05T10:00:00Z")), "the last one is short");
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 mod check;
 mod demo;
+mod feed;
 mod list;
+mod plan;
+mod quarantine;
 mod read;
 mod run;
 
@@ -13,7 +16,7 @@ use crate::document::Place;
 use crate::error::{Error, Kind};
 use crate::lake::Warehouse;
 use crate::settings::{self, Sourced};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;
 
 /// A stream of market ticks into a lake that is always right.
@@ -56,8 +59,18 @@ pub enum Command {
     /// The epochs of a lake
     #[command(subcommand)]
     Epochs(read::EpochsCommand),
+    /// What stands behind a source
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
     /// What a dataflow can be made of
     List(list::ListArgs),
+    /// The operators and tables of a dataflow, as text and as a drawing
+    Plan(plan::PlanArgs),
+    /// The records that entered no table
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
+    Completions { shell: clap_complete::Shell },
 }
 
 /// Runs a command.
@@ -69,8 +82,18 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Check(args) => check::check(&args, &global),
         Command::Query(args) => read::query(args, &global),
         Command::Epochs(command) => read::epochs(&command, &global),
-        Command::List(args) => list::list(args, &global),
+        Command::Feed(command) => feed::feed(&command, &global),
+        Command::List(args) => list::list(&args, &global),
+        Command::Plan(args) => plan::plan(&args, &global),
+        Command::Quarantine(command) => quarantine::quarantine(&command, &global),
+        Command::Completions { shell } => completions(shell),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ticktide", &mut script);
+    print(&String::from_utf8_lossy(&script))
 }
 
 impl Global {

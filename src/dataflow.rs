@@ -10,6 +10,7 @@
 //! one lake, the meaning of its rows may not. What must always hold: a secret is in [`Dataflow::source`] and nowhere else,
 //! so nothing that prints or stores a dataflow can show it.
 
+mod checks;
 mod reading;
 mod summary;
 
@@ -20,6 +21,7 @@ use crate::feed::SourceSpec;
 use crate::flow::indicators;
 use crate::time::{Interval, Nanos};
 use crate::{calendar, document};
+pub use checks::AnomalyUse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 pub use summary::Described;
@@ -27,6 +29,7 @@ pub use summary::Described;
 /// The dataflows that the binary carries; a file `dataflows/NAME.toml` where it is started goes first.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("bars", include_str!("../dataflows/bars.toml")), //
+    ("breakout", include_str!("../dataflows/breakout.toml")),
     ("demo", include_str!("../dataflows/demo.toml")),
     ("market", include_str!("../dataflows/market.toml")),
     ("us_tape", include_str!("../dataflows/us_tape.toml")),
@@ -121,6 +124,7 @@ pub struct Dataflow {
     /// Sorted, finest first, never empty; all are multiples of the first.
     pub bars: Vec<Interval>,
     pub indicators: Vec<IndicatorUse>,
+    pub anomalies: Vec<AnomalyUse>,
     pub conditions: Option<ConditionsSpec>,
     pub limits: Limits,
     pub idle_after: Nanos,

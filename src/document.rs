@@ -35,10 +35,23 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
-            Place::Set(text) => write!(f, "--set {text}"),
+            Place::Set(text) => write!(f, "--set {}", masked(text)),
             Place::Flag(name) | Place::Environment(name) => f.write_str(name),
             Place::Name(name) => f.write_str(name),
         }
+    }
+}
+
+/// Whether a setting of this name holds what nobody may see.
+pub fn looks_secret(name: &str) -> bool {
+    ["password", "secret", "token", "key.pem", "credential"].iter().any(|word| name.contains(word))
+}
+
+/// A `--set` as it may be shown: without its value where a secret may be in it.
+fn masked(setting: &str) -> std::borrow::Cow<'_, str> {
+    match setting.split_once('=') {
+        Some((key, _)) if looks_secret(setting) => format!("{key}=***").into(),
+        _ => setting.into(),
     }
 }
 
@@ -514,6 +527,19 @@ mod tests {
         let (path, node) = parse_set(setting, &problems).expect("a setting");
         assert_eq!(problems.take(), []);
         (path, node.value)
+    }
+
+    #[test]
+    fn a_set_value_that_may_be_a_secret_is_never_shown() {
+        for setting in [
+            "source.kafka.\"sasl.password\"=hunter2",
+            "source.kafka.ssl.key.password=hunter2",
+            "source.kafka={ \"sasl.password\" = \"hunter2\" }",
+        ] {
+            let shown = Place::Set(setting.to_owned()).to_string();
+            assert!(!shown.contains("hunter2") && shown.ends_with("=***"), "{shown}");
+        }
+        assert_eq!(Place::Set("grace=2s".to_owned()).to_string(), "--set grace=2s");
     }
 
     #[test]

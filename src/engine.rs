@@ -1,37 +1,42 @@
 //! THE ONE LOOP: a run of a dataflow, from opening the lake to its last epoch.
 //!
 //! ```text
-//!   main thread   open lake (takeover, state) ─▶ open source ─▶ timely workers ─▶ join ─▶ report
+//!   main thread   gather processes ─▶ open lake (takeover, state) ─▶ open source ─▶ timely workers ─▶ join ─▶ report
 //!   each worker   build control and data dataflow, then: step, carry reports to worker 0 and decisions back, until done
 //!   tokio         writes files and commits; each reader has a thread of its own
 //! ```
 //!
-//! What must always hold: the first failure anywhere ends the whole process with its exit code; the clock is asked here (for
-//! worker 0's decisions) and nowhere in the flow.
+//! Of several processes only the one with worker 0 takes the lake over and commits; the others load the same state from the
+//! same lake, and write their files. What must always hold: the first failure anywhere ends the whole process with its exit
+//! code, and every other process with it; the clock is asked here (for worker 0's decisions) and nowhere in the flow.
 
+use crate::checks::{self, Checks};
 use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
-use crate::dataflow::{Dataflow, Dedupe, Horizon, Volume};
+use crate::dataflow::{Dataflow, Horizon, Volume};
 use crate::error::Error;
 use crate::feed::{self, Assignment, Source};
-use crate::flow::bars::keyed::{BarsSpec, Emitted, Keyed, StateKey};
+use crate::flow::bars::keyed::Emitted;
 use crate::flow::clean::Horizons;
-use crate::flow::finished::Series;
-use crate::flow::indicators::{self, Accumulator, Composite};
-use crate::flow::volume::DaySoFar;
+use crate::flow::indicators::{self, Composite};
 use crate::flow::{readings, volume};
 use crate::graph;
 use crate::intake::Intake;
-use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
-use crate::market::Instrument;
+use crate::joining;
+use crate::lake::{LakeOptions, LakeWriter, Resume, Warehouse};
+use crate::mesh::{Cluster, Mesh};
+use crate::restore::{keep, restore};
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
+use crate::telemetry;
 use crate::time::{Interval, Nanos};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use timely::communication::WorkerGuards;
+use timely::communication::allocator::AllocatorBuilder;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::operator::Operator;
@@ -45,9 +50,14 @@ pub struct RunOptions {
     pub dataflow: Dataflow,
     pub warehouse: Warehouse,
     pub catalog: Option<String>,
+    /// Of this process.
     pub workers: usize,
+    /// The other processes; none: this is the only one.
+    pub cluster: Option<Cluster>,
     /// Serialise even what crosses workers of one process.
     pub force_bytes: bool,
+    /// Where figures are served, if they are.
+    pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
 }
@@ -55,6 +65,8 @@ pub struct RunOptions {
 /// What a run did.
 #[derive(Debug, Default)]
 pub struct RunReport {
+    /// It is that of process 0; another one knows only what it has read itself.
+    pub leads: bool,
     pub generation: u64,
     pub epochs: u64,
     pub records: u64,
@@ -82,11 +94,11 @@ impl Failure {
         self.met.store(true, Ordering::Release);
     }
 
-    fn is_met(&self) -> bool {
+    pub fn is_met(&self) -> bool {
         self.met.load(Ordering::Acquire)
     }
 
-    fn take(&self) -> Option<Error> {
+    pub fn take(&self) -> Option<Error> {
         self.first.lock().ok().and_then(|mut first| first.take())
     }
 }
@@ -115,15 +127,34 @@ struct CommitEnds {
 }
 
 /// Runs a dataflow until its end, a signal or a failure. Errors: of every stage, with who acts and what next.
-pub fn run(options: RunOptions) -> Result<RunReport, Error> {
-    let started = Instant::now();
-    let dataflow = options.dataflow;
-    dataflow.ready()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Error::bug(format!("the I/O threads do not start: {error}")))?;
+pub fn run(mut options: RunOptions) -> Result<RunReport, Error> {
+    options.dataflow.ready()?;
     let stop = stop_flag()?;
     let failure = Arc::new(Failure::default());
+    let mesh = match options.cluster.take() {
+        Some(cluster) => Some(joining::gather(cluster, &options, failure.clone(), &stop)?),
+        None => None,
+    };
+    let ended = run_with(options, stop, &failure, mesh.as_ref());
+    if let (Some(mesh), Err(error)) = (&mesh, &ended) {
+        mesh.tell(error);
+    }
+    ended
+}
+
+fn run_with(
+    options: RunOptions,
+    stop: Arc<AtomicBool>,
+    failure: &Arc<Failure>,
+    mesh: Option<&Mesh>,
+) -> Result<RunReport, Error> {
+    let started = Instant::now();
+    let dataflow = options.dataflow;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Error::bug(format!("the I/O threads do not start: {error}")))?;
     let meters = Arc::new(Meters::default());
+    let (process, processes) = mesh.map_or((0, 1), |mesh| (mesh.process(), mesh.processes()));
+    let peers = processes * options.workers;
 
     let outputs =
         composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
@@ -140,19 +171,34 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
         settings_json: dataflow.settings_json(),
         code_version: env!("CARGO_PKG_VERSION").into(),
     };
-    let (lake, resume) = runtime.block_on(Lake::open(lake, tables.specs()))?;
+    let (lake, writer, mut resume) = runtime.block_on(joining::open_lake(lake, &tables, mesh))?;
+    if mesh.is_some() {
+        keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
+    }
     let offsets = resume.binding.as_ref().map(|binding| {
         binding.places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect::<BTreeMap<_, _>>()
     });
     let source = feed::open(&dataflow.source, &offsets.unwrap_or_default())?;
+    if let Some(mesh) = mesh {
+        mesh.ready(&joining::readiness(resume.generation, &*source))?;
+    }
+
+    meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
+    let served = match options.metrics {
+        Some(listener) => {
+            let (meters, source) = (meters.clone(), source.clone());
+            Some(telemetry::serve(listener, move || meters.text(&source.ends()))?)
+        }
+        None => None,
+    };
 
     let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
     let (reports_out, reports) = mpsc::channel();
     let wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>> = Arc::default();
     let plan = Arc::new(Plan {
-        control: control_spec(&dataflow, options.workers, resume.generation),
-        writer: lake.writer(),
+        control: control_spec(&dataflow, peers, resume.generation),
+        writer,
         runtime: runtime.handle().clone(),
         failure: failure.clone(),
         stop,
@@ -174,25 +220,32 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
             }
         }
     };
-    let commits = runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell));
+    let commits = lake.map(|lake| runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell)));
 
     let watched = watch(options.progress, meters.clone(), started);
-    let config = timely::Config {
-        communication: match (options.workers, options.force_bytes) {
-            (workers, true) => timely::CommunicationConfig::ProcessBinary(workers),
-            (1, false) => timely::CommunicationConfig::Thread,
-            (workers, false) => timely::CommunicationConfig::Process(workers),
-        },
-        worker: timely::WorkerConfig::default(),
-    };
     let generation = plan.resume.generation;
-    let guards = timely::execute(config, move |worker| work(worker, &plan));
+    let (builders, links) = match mesh {
+        Some(mesh) => mesh.allocators(options.workers, options.force_bytes).map(|(all, links)| (all, Some(links)))?,
+        None => (local(options.workers, options.force_bytes)?, None),
+    };
+    let config = timely::WorkerConfig::default();
+    let guards = timely::execute::execute_from(builders, Box::new(()), config, move |worker| work(worker, &plan));
     let guards = guards.map_err(|error| Error::bug(format!("the workers do not start: {error}")))?;
-    let panicked = guards.join().into_iter().any(|result| result.is_err());
-    if !failure.is_met() && !panicked {
-        runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
+    let panicked = join(guards, failure, mesh);
+    if let Some(commits) = commits.filter(|_| !panicked) {
+        // what is decided is safe: in a failed run the next start applies it
+        while !commits.is_finished() && !failure.is_met() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if !failure.is_met() {
+            runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
+        }
+    }
+    if let (Some(mesh), Some(links)) = (mesh, links) {
+        mesh.finish(links);
     }
     drop(watched);
+    drop(served);
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(error) = failure.take() {
         return Err(error);
@@ -201,14 +254,18 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
         return Err(Error::bug("a worker panicked"));
     }
     let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let (accepted, duplicates, rejected) = (get(&meters.accepted), get(&meters.duplicates), get(&meters.rejected));
+    let pending = meters.pending.load(Ordering::Relaxed);
     Ok(RunReport {
+        leads: process == 0,
         generation,
         epochs: get(&meters.epochs),
-        records: get(&meters.records),
-        accepted: get(&meters.accepted),
-        duplicates: get(&meters.duplicates),
-        rejected: get(&meters.rejected),
-        pending: meters.pending.load(Ordering::Relaxed),
+        // those of all processes: what was committed balances
+        records: (accepted + duplicates + rejected).saturating_add_signed(pending),
+        accepted,
+        duplicates,
+        rejected,
+        pending,
         rows: get(&meters.rows),
         corrections: get(&meters.corrections),
         elapsed: started.elapsed(),
@@ -229,6 +286,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
         commit: ProbeHandle::new(),
         failure: plan.failure.clone(),
         records: meters.records.clone(),
+        figures: meters.telemetry.worker(index),
     };
     let mut control = build_control(worker, plan, wires.decisions.clone());
     let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
@@ -255,10 +313,10 @@ fn work(worker: &mut Worker, plan: &Plan) {
                 clock_at = Instant::now();
                 news.push(Report::Clock { now_ms: 1 + began.elapsed().as_millis() as u64, wall: wall_clock() });
             }
-            if plan.stop.load(Ordering::Relaxed) && !stopped {
-                stopped = true;
-                news.push(Report::Stop);
-            }
+        }
+        if plan.stop.load(Ordering::Relaxed) && !stopped {
+            stopped = true;
+            news.push(Report::Stop);
         }
         let heard = !news.is_empty();
         for report in news {
@@ -342,7 +400,10 @@ fn build_flow(
             (partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next))
         })
         .collect();
-    let mut restored = restore(plan, index, peers, Intake::new(dataflow, partitions, &assigned, &resumed))?;
+    let mut restored = {
+        let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
+        restore(dataflow, &plan.resume.state, (index, peers), intake)?
+    };
     let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
     let assignments: Vec<Assignment> =
         assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
@@ -351,6 +412,7 @@ fn build_flow(
     let session = Arc::new(dataflow.session.clone());
     let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
     let composites = composites(dataflow)?;
+    let checks = Checks::new(dataflow);
     let horizons = Horizons {
         intervals: dataflow
             .bars
@@ -374,7 +436,7 @@ fn build_flow(
             SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first)
         });
         let (changes, bar_rows) =
-            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons));
+            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
@@ -391,9 +453,10 @@ fn build_flow(
             })
         };
         let published = (session.clone(), resumed.clone());
-        if !composites.is_empty() {
-            let scanned: Vec<Interval> = composites.keys().copied().collect();
-            let arranged = readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0)));
+        let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
+        let arranged = (!scanned.is_empty())
+            .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
+        if let Some(arranged) = &arranged {
             for (interval, composite) in composites {
                 let bases = restored.indicators.remove(&interval).unwrap_or_default();
                 let (readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
@@ -403,6 +466,20 @@ fn build_flow(
                 rows.push(graph::close(readings, notices, session, resumed, first, SinkRow::Reading));
             }
         }
+        let watched = checks::Inputs {
+            arranged,
+            finished: finished.clone(),
+            suspicions: sourced.suspicions,
+            notices: sourced.notices.clone(),
+        };
+        let ended = checks::Resumed {
+            binding: resumed.clone(),
+            first,
+            horizons: &horizons,
+            intervals: &dataflow.bars,
+            session,
+        };
+        rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();
         rows.push(graph::close(finished, notices, published.0, published.1, first, SinkRow::Bar));
         rows.push(sourced.notices.flat_map(|notice| match notice {
@@ -418,7 +495,7 @@ fn build_flow(
                 *wake = Some(activator);
             }
         };
-        graph::commit(parts, jobs, decided, told).probe_with(&wires.commit);
+        graph::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
     });
     activator.ok_or_else(|| Error::bug("the source operator was not built"))
 }
@@ -456,67 +533,8 @@ fn read_on_a_thread(
     batches
 }
 
-/// What one worker takes from the restored state.
-struct Restored {
-    intake: Intake,
-    keyed: Keyed,
-    volume: HashMap<Series, DaySoFar>,
-    indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
-    /// Its entries as they were.
-    whole: BTreeMap<(String, Vec<u8>), Vec<u8>>,
-}
-
-/// Gives each operator of a worker its share of the state: by instrument, or by the partition it reads.
-fn restore(plan: &Plan, index: usize, peers: usize, mut intake: Intake) -> Result<Restored, Error> {
-    let dataflow = &plan.dataflow;
-    let mut keyed = Keyed::new(BarsSpec {
-        intervals: dataflow.bars.clone(),
-        corrections: dataflow.corrections,
-        carries: dataflow.conditions.is_some(),
-        dedupe_here: dataflow.dedupe == Dedupe::Instrument,
-    });
-    let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
-    let mut whole = BTreeMap::new();
-    let wrong = |operator: &str, error: &dyn std::fmt::Display| {
-        Error::bug(format!("the state of {operator:?} cannot be read: {error}"))
-    };
-    let mine = |instrument: &Instrument| instrument.route() % peers as u64 == index as u64;
-    for entry in &plan.resume.state {
-        let Some(value) = &entry.value else { continue };
-        let taken = match entry.operator.as_str() {
-            graph::BARS => {
-                let (instrument, key): (Instrument, StateKey) =
-                    bincode::deserialize(&entry.key).map_err(|error| wrong(graph::BARS, &error))?;
-                if mine(&instrument) {
-                    keyed.restore(instrument, key, value).map_err(|error| wrong(graph::BARS, &error))?;
-                    true
-                } else {
-                    false
-                }
-            }
-            graph::VOLUME | graph::INDICATORS => {
-                let failed = |error: bincode::Error| wrong(&entry.operator, &error);
-                let series: Series = bincode::deserialize(&entry.key).map_err(failed)?;
-                let taken = mine(&series.1);
-                if taken && entry.operator == graph::VOLUME {
-                    volume.insert(series, bincode::deserialize(value).map_err(failed)?);
-                } else if taken {
-                    let base = bincode::deserialize(value).map_err(failed)?;
-                    indicators.entry(series.0).or_default().insert(series, base);
-                }
-                taken
-            }
-            _ => intake.restore(entry).map_err(|error| wrong(&entry.operator, &error))?,
-        };
-        if taken {
-            whole.insert((entry.operator.clone(), entry.key.clone()), value.clone());
-        }
-    }
-    Ok(Restored { intake, keyed, volume, indicators, whole })
-}
-
 /// The indicators of a dataflow, by interval, in the order of the file.
-fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
+pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
     let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
     for usage in &dataflow.indicators {
         let indicator = indicators::build(&usage.name, &usage.parameters)
@@ -550,6 +568,39 @@ fn control_spec(dataflow: &Dataflow, workers: usize, generation: u64) -> Control
         calendar_hash: dataflow.session.hash(),
         code_version: env!("CARGO_PKG_VERSION").into(),
     }
+}
+
+/// What the workers of a single process talk through.
+fn local(workers: usize, force_bytes: bool) -> Result<Vec<AllocatorBuilder>, Error> {
+    let config = match (workers, force_bytes) {
+        (workers, true) => timely::CommunicationConfig::ProcessBinary(workers),
+        (1, false) => timely::CommunicationConfig::Thread,
+        (workers, false) => timely::CommunicationConfig::Process(workers),
+    };
+    let built = config.try_build();
+    built.map(|(builders, _)| builders).map_err(|error| Error::bug(format!("the workers do not start: {error}")))
+}
+
+/// A worker that is slow to leave a failed run is not waited for any longer.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Waits for the workers; a failure is told to the other processes at once. True: a worker panicked.
+fn join(guards: WorkerGuards<()>, failure: &Failure, mesh: Option<&Mesh>) -> bool {
+    let mut failed_at: Option<Instant> = None;
+    while !guards.guards().iter().all(|guard| guard.is_finished()) {
+        if failure.is_met() && failed_at.is_none() {
+            failed_at = Some(Instant::now());
+            if let (Some(mesh), Ok(first)) = (mesh, failure.first.lock()) {
+                first.iter().for_each(|error| mesh.tell(error));
+            }
+        }
+        if failed_at.is_some_and(|at| at.elapsed() >= LEAVE_WITHIN) {
+            std::mem::forget(guards); // to drop them is to wait for them
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    guards.join().into_iter().any(|result| result.is_err())
 }
 
 /// The wall clock, nanoseconds of UTC.

@@ -19,6 +19,8 @@ pub enum Kind {
     Corrupt,
     /// Ours; exit 1.
     Bug,
+    /// A second signal did not wait for the end of the epoch; exit 130.
+    Interrupted,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Kind::Fix => 2,
             Kind::Fenced => 3,
             Kind::Lost => 4,
+            Kind::Interrupted => 130,
             Kind::Retry | Kind::Corrupt | Kind::Bug => 1,
         }
     }
@@ -114,6 +117,7 @@ mod tests {
         assert_eq!(Kind::Fix.exit_code(), 2);
         assert_eq!(Kind::Fenced.exit_code(), 3);
         assert_eq!(Kind::Lost.exit_code(), 4);
+        assert_eq!(Kind::Interrupted.exit_code(), 130);
         for kind in [Kind::Retry, Kind::Corrupt, Kind::Bug] {
             assert_eq!(kind.exit_code(), 1);
         }

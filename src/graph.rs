@@ -12,6 +12,7 @@
 
 use crate::calendar::Session;
 use crate::engine::Failure;
+use crate::flow::anomalies::suspects::Suspicion;
 use crate::flow::bars::Routed;
 use crate::flow::bars::keyed::{Aside, Emitted, Keyed};
 use crate::flow::clean::Horizons;
@@ -44,18 +45,19 @@ pub const VOLUME: &str = "volume";
 /// Name of the indicators'.
 pub const INDICATORS: &str = "indicators";
 
-type Vecs<D> = CapacityContainerBuilder<Vec<D>>;
+/// Containers of an operator's output.
+pub(crate) type Vecs<D> = CapacityContainerBuilder<Vec<D>>;
 /// A stream of rows for the writer.
 pub type Rows<'scope> = Stream<'scope, u64, Vec<SinkRow>>;
 /// Changes of bars as the keyed operator knows them.
 pub type Changes<'scope> = VecCollection<'scope, u64, (Series, Emitted), isize>;
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     bincode::serialize(value).expect("plain values in memory always serialise")
 }
 
 /// Whether a time is complete: nothing at or before it can come.
-fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
+pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
     !frontier.less_equal(&time)
 }
 
@@ -72,10 +74,11 @@ impl Say for Outbox {
     }
 }
 
-/// The three streams of the source operator.
+/// The streams of the source operator.
 pub struct Sourced<'scope> {
     pub routed: Stream<'scope, u64, Vec<Routed>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
+    pub suspicions: Stream<'scope, u64, Vec<Suspicion>>,
     pub rows: Rows<'scope>,
 }
 
@@ -107,23 +110,28 @@ pub fn sourced<'scope>(
         said => Err(said),
     });
     let rest: Stream<'scope, u64, Vec<Said>> = rest;
-    let (notices, rows) = rest.ok_err(|said| match said {
+    let (notices, rest) = rest.ok_err(|said| match said {
         Said::Notice(notice) => Ok(notice),
-        Said::Row(row) => Err(row),
-        Said::Routed(_) => unreachable!("routed records went the other way"),
+        said => Err(said),
     });
-    Sourced { routed, notices, rows }
+    let rest: Stream<'scope, u64, Vec<Said>> = rest;
+    let (suspicions, rows) = rest.ok_err(|said| match said {
+        Said::Suspicion(suspicion) => Ok(suspicion),
+        Said::Row(row) => Err(row),
+        Said::Routed(_) | Said::Notice(_) => unreachable!("they went the other way"),
+    });
+    Sourced { routed, notices, suspicions, rows }
 }
 
 /// Work that waits for its time, in order of times.
-struct Waiting<D>(BTreeMap<u64, (Capability<u64>, Vec<D>)>);
+pub(crate) struct Waiting<D>(BTreeMap<u64, (Capability<u64>, Vec<D>)>);
 
 impl<D> Waiting<D> {
-    fn new() -> Waiting<D> {
+    pub(crate) fn new() -> Waiting<D> {
         Waiting(BTreeMap::new())
     }
 
-    fn push(&mut self, time: u64, cap: impl FnOnce() -> Option<Capability<u64>>, all: &mut Vec<D>) {
+    pub(crate) fn push(&mut self, time: u64, cap: impl FnOnce() -> Option<Capability<u64>>, all: &mut Vec<D>) {
         match self.0.entry(time) {
             std::collections::btree_map::Entry::Occupied(mut waiting) => waiting.get_mut().1.append(all),
             std::collections::btree_map::Entry::Vacant(place) => {
@@ -132,6 +140,12 @@ impl<D> Waiting<D> {
                 }
             }
         }
+    }
+
+    /// The work of the earliest time, once that is complete.
+    pub(crate) fn next(&mut self, complete: impl Fn(u64) -> bool) -> Option<(Capability<u64>, Vec<D>)> {
+        let first = self.0.first_entry()?;
+        complete(*first.key()).then(|| first.remove())
     }
 }
 
@@ -335,7 +349,12 @@ pub fn write<'scope>(
                 let Some(cap) = writes.remove(&epoch) else { continue };
                 match written {
                     Ok(part) => output.session(&cap).give(part),
-                    Err(error) => failure.set(error),
+                    Err(error) => {
+                        failure.set(error);
+                        // without its capability the epoch would look complete to worker 0, and lack this part
+                        writes.insert(epoch, cap);
+                        return;
+                    }
                 }
             }
         }
@@ -349,10 +368,12 @@ pub fn commit<'scope>(
     jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
     decided: std::sync::mpsc::Receiver<Epoch>,
     activator: impl FnOnce(SyncActivator),
+    failure: Arc<Failure>,
 ) -> Stream<'scope, u64, Vec<()>> {
     let scope = parts.scope();
     parts.unary_frontier::<Vecs<()>, _, _, _>(Exchange::new(|_: &WorkerPart| 0), "Commit", move |_, info| {
         activator(scope.worker().sync_activator_for(info.address.to_vec()));
+        let peers = scope.peers();
         let mut jobs = jobs;
         let mut open: BTreeMap<Epoch, (Capability<u64>, Vec<WorkerPart>)> = BTreeMap::new();
         let mut undecided: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();
@@ -367,6 +388,11 @@ pub fn commit<'scope>(
                     break;
                 }
                 let (epoch, (cap, parts)) = entry.remove_entry();
+                if parts.len() != peers {
+                    let message = format!("epoch {epoch} has {} parts of {peers} workers", parts.len());
+                    failure.set(crate::error::Error::bug(message));
+                    return;
+                }
                 if let Some(jobs) = &jobs {
                     undecided.insert(epoch, cap);
                     // the task ends early only after it has set the failure that ends this worker, too

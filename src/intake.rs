@@ -7,11 +7,14 @@
 use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
-use crate::flow::bars::acc::{Acc, SnapshotAcc, TradeAcc, TradeOrder};
+use crate::flow::anomalies::ticks::{OddTicks, TickChecks};
+use crate::flow::bars::acc::{Acc, SnapshotAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
 use crate::flow::bars::{Routed, bucket};
-use crate::flow::clean::{CleanSpec, Held, Horizons, Judge, Jumps, Memory, SeenEntries, SeenEntry, Verdict};
+use crate::flow::clean::{CleanSpec, Horizons, Judge, Verdict};
+use crate::flow::jumps::{Held, Jumps};
+use crate::flow::memory::{Memory, SeenEntries, SeenEntry};
 use crate::lake::StateEntry;
 use crate::market::{Instrument, InstrumentId, Tick, TickKind};
 use crate::tables::QuarantineRow;
@@ -35,6 +38,10 @@ pub struct Taken {
     pub routed: Vec<Routed>,
     pub quarantine: Vec<QuarantineRow>,
     pub archived: Option<Archived>,
+    /// Ticks of the batch to archive: their places, with the trading date of each.
+    kept: Vec<(usize, i32)>,
+    /// What checks say of its ticks.
+    pub odd: OddTicks,
     /// Memory that the batch keeps until its epoch is decided.
     pub bytes: usize,
 }
@@ -78,6 +85,7 @@ type SeenKey = (String, Instrument, i32, u64);
 /// The partitions of one worker.
 pub struct Intake {
     judge: Judge,
+    checks: TickChecks,
     trusted: bool,
     raw: bool,
     dedupe_here: bool,
@@ -151,13 +159,14 @@ impl Intake {
             drained_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
             judge: Judge::new(spec),
+            checks: crate::checks::tick_checks(dataflow),
         }
     }
 
     /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over.
     pub fn restore(&mut self, entry: &StateEntry) -> Result<bool, bincode::Error> {
         let Some(value) = &entry.value else { return Ok(false) };
-        match entry.operator.as_str() {
+        match &*entry.operator {
             PARTITION => {
                 let name: String = bincode::deserialize(&entry.key)?;
                 let state: PartitionState = bincode::deserialize(value)?;
@@ -197,6 +206,9 @@ impl Intake {
 
     /// The next epoch begins.
     pub fn begin_epoch(&mut self, horizons: Horizons) {
+        for reading in self.readings.values_mut() {
+            reading.memory.begin(horizons.least());
+        }
         self.horizons = horizons;
     }
 
@@ -230,9 +242,19 @@ impl Intake {
                 payload: reject.payload.into(),
             });
         }
-        for (index, mut tick) in std::mem::take(&mut batch.ticks).into_iter().enumerate() {
+        let mut ticks = std::mem::take(&mut batch.ticks);
+        for (index, tick) in ticks.iter_mut().enumerate() {
             tick.instrument = self.translate[tick.instrument.0 as usize];
-            self.tick(&mut reading, tick, batch.payload(index), &mut taken);
+            self.tick(&mut reading, index, tick, batch.payload(index), &mut taken);
+        }
+        if let Some(archived) = &mut taken.archived {
+            let mut kept = std::mem::take(&mut taken.kept).into_iter().peekable();
+            for (index, tick) in ticks.into_iter().enumerate() {
+                if let Some((_, trading_date)) = kept.next_if(|(kept, _)| *kept == index) {
+                    let instrument = self.names[tick.instrument.0 as usize].clone();
+                    archived.ticks.push((tick, instrument, trading_date));
+                }
+            }
         }
         reading.place.offset_next = batch.offset_next;
         reading.finished |= batch.finished;
@@ -250,22 +272,22 @@ impl Intake {
 
     /// One tick, as far as its time is believed.
     #[inline]
-    fn tick(&mut self, reading: &mut Reading, tick: Tick, payload: &[u8], taken: &mut Taken) {
+    fn tick(&mut self, reading: &mut Reading, index: usize, tick: &Tick, payload: &[u8], taken: &mut Taken) {
         if tick.received_at.is_some() {
-            if self.judge.is_future(&tick) {
+            if self.judge.is_future(tick) {
                 let detail = "its time is more than 60 s after the broker took it".to_owned();
-                return refuse(reading, &tick, payload, "future_time", detail, taken);
+                return refuse(reading, tick, payload, "future_time", detail, taken);
             }
-            return self.admit(reading, tick, payload, taken);
+            return self.admit(reading, Some(index), tick, payload, taken);
         }
         let at = tick.exchange_at;
         if reading.jumps.is_believed(at, &self.judge.spec) {
-            self.admit(reading, tick, payload, taken);
+            self.admit(reading, Some(index), tick, payload, taken);
         } else {
             reading.counts.pending += 1;
             reading.changed = true;
             let extra = (self.names[tick.instrument.0 as usize].clone(), payload.to_vec());
-            let released = reading.jumps.hold(at, &self.judge.spec, Held { tick, extra });
+            let released = reading.jumps.hold(at, &self.judge.spec, Held { tick: tick.clone(), extra });
             self.release(reading, released, Vec::new(), taken);
         }
         if !reading.jumps.is_quiet() {
@@ -287,7 +309,7 @@ impl Intake {
             reading.counts.pending -= 1;
             let (mut tick, (instrument, payload)) = (held.tick, held.extra);
             tick.instrument = self.id(&instrument);
-            self.admit(reading, tick, &payload, taken);
+            self.admit(reading, None, &tick, &payload, taken);
         }
         for held in given_up {
             reading.counts.pending -= 1;
@@ -296,17 +318,17 @@ impl Intake {
         }
     }
 
-    /// A tick whose time is believed.
+    /// A tick whose time is believed; `index`: its place in the batch, unless it was held.
     #[inline]
-    fn admit(&mut self, reading: &mut Reading, tick: Tick, payload: &[u8], taken: &mut Taken) {
-        let verdict = self.judge.judge(&tick, &self.horizons);
+    fn admit(&mut self, reading: &mut Reading, index: Option<usize>, tick: &Tick, payload: &[u8], taken: &mut Taken) {
+        let verdict = self.judge.judge(tick, &self.horizons);
         if let Verdict::Reject { reason, detail } = verdict {
-            return refuse(reading, &tick, payload, reason, detail, taken);
+            return refuse(reading, tick, payload, reason, detail, taken);
         }
         let trading_date = self.judge.phase_at(tick.exchange_at).map_or(0, |phase| phase.trading_date);
         let mut seen = None;
         if !matches!(verdict, Verdict::Correction) {
-            seen = SeenEntry::of(&tick, self.trusted);
+            seen = SeenEntry::of(tick, self.trusted);
             if self.dedupe_here
                 && let Some(entry) = seen.take()
             {
@@ -318,7 +340,7 @@ impl Intake {
                     }
                     Some(false) => {
                         let detail = "its id or sequence was there before, with other content".to_owned();
-                        return refuse(reading, &tick, payload, "conflicting_id", detail, taken);
+                        return refuse(reading, tick, payload, "conflicting_id", detail, taken);
                     }
                 }
             }
@@ -326,23 +348,23 @@ impl Intake {
         reading.place.event_at_max = reading.place.event_at_max.max(Some(tick.exchange_at));
         reading.jumps.anchor = reading.place.event_at_max;
         if tick.kind == TickKind::Snapshot {
-            self.note_baseline(reading, &tick, trading_date);
+            self.note_baseline(reading, tick, trading_date);
         }
         match verdict {
             Verdict::Accept { mask, parts, phase, at } => {
                 reading.counts.accepted += 1;
                 let all = ((1u64 << self.intervals.len()) - 1) as u32;
                 if mask != all && tick.kind == TickKind::Trade {
-                    self.note_late_partly(reading, &tick, payload, mask, taken);
+                    self.note_late_partly(reading, tick, payload, mask, taken);
                 }
                 if tick.kind == TickKind::Snapshot {
                     let instrument = &self.names[tick.instrument.0 as usize];
                     let known = reading.days.get(&phase.trading_date).is_some_and(|first| *first < phase.start)
                         || reading.zero.contains(&(phase.trading_date, instrument.clone()));
-                    let acc = Acc::Snapshots(SnapshotAcc::of(&tick, phase.trading_date, known));
+                    let acc = Acc::Snapshots(SnapshotAcc::of(tick, phase.trading_date, known));
                     self.partials.add(tick.instrument, phase, at, mask, &acc);
                 } else {
-                    let order = self.order(reading, &tick);
+                    let order = self.order(reading, tick);
                     if self.raw {
                         let (bucket_at, _) = bucket(&phase, self.intervals[0], at);
                         let (sets_price, adds_volume) = (parts.sets_price, parts.adds_volume);
@@ -357,11 +379,10 @@ impl Intake {
                             },
                             trade: Trade { order, bucket_at, sets_price, adds_volume },
                             seen,
-                            place: record_place(reading, &tick, payload),
+                            place: record_place(reading, tick, payload),
                         });
                     } else {
-                        let acc = Acc::Trades(TradeAcc::of(order, parts.sets_price, parts.adds_volume));
-                        self.partials.add(tick.instrument, phase, at, mask, &acc);
+                        self.partials.add_trade(tick.instrument, phase, mask, &order, parts);
                     }
                 }
             }
@@ -377,15 +398,27 @@ impl Intake {
                     correction: Correction {
                         order: (tick.sequence.unwrap_or(0), tick.exchange_at),
                         replaces,
-                        place: record_place(reading, &tick, payload),
+                        place: record_place(reading, tick, payload),
                     },
                 });
             }
             Verdict::Reject { .. } => {}
         }
+        if !self.checks.is_empty()
+            && let Some(phase) = self.judge.phase_at(tick.exchange_at)
+        {
+            let auction = self.judge.spec.session.is_auction(phase.phase);
+            let instrument = &self.names[tick.instrument.0 as usize];
+            taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
+        }
         if let Some(archived) = &mut taken.archived {
-            let instrument = self.names[tick.instrument.0 as usize].clone();
-            archived.ticks.push((tick, instrument, trading_date));
+            match index {
+                Some(index) => taken.kept.push((index, trading_date)),
+                None => {
+                    let instrument = self.names[tick.instrument.0 as usize].clone();
+                    archived.ticks.push((tick.clone(), instrument, trading_date));
+                }
+            }
         }
     }
 
@@ -457,8 +490,11 @@ impl Intake {
     /// Ends an epoch where the partitions are now.
     pub fn end_epoch(&mut self, epoch: u64) -> Ended {
         let mut ended = Ended { places: BTreeMap::new(), counts: BTreeMap::new(), state: Vec::new() };
-        let encode =
-            |operator: &str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry { operator: operator.into(), key, value };
+        let encode = |operator: &'static str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry {
+            operator: operator.into(),
+            key,
+            value,
+        };
         let least = self.horizons.least();
         for reading in self.readings.values_mut() {
             let mut counts = std::mem::take(&mut reading.counts);
@@ -479,7 +515,7 @@ impl Intake {
                 ended.state.push(encode(SEEN, bytes(&key), Some(bytes(&entries))));
                 self.seen_chunks.insert(key, entries.newest_minute());
             }
-            reading.memory.forget_before(least);
+            reading.memory.forget();
         }
         let least = least.div_euclid(MINUTE);
         self.seen_chunks.retain(|key, newest| {

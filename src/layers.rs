@@ -12,7 +12,10 @@ const LAYERS: [&[&str]; 6] = [
     &["feed", "flow", "lake"],
     &["query"],
     &["dataflow"],
-    &["cluster", "control", "engine", "graph", "intake", "mesh", "sink", "source", "tables"],
+    &[
+        "checks", "cluster", "control", "engine", "graph", "intake", "joining", "mesh", "restore", "sink", "source",
+        "tables",
+    ],
     &["cli"],
 ];
 

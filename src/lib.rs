@@ -15,6 +15,9 @@
 //! | bar, interval | what happened in one stretch of time; its width |
 //! | instrument, series | venue and token; an instrument's bars of one interval |
 //! | reading | what an indicator says at a bar |
+//! | check, anomaly | what looks for oddities in ticks, bars or a feed; what it finds |
+//! | beat | a bar's start at which any instrument of a venue has a bar |
+//! | suspect | an odd trade that may still be cancelled or corrected |
 //! | reject, quarantine | a record that is no tick or does not count; the table that keeps it as it came |
 //! | offset, partition | a record's number in its ordered run of records |
 //! | step | a timely timestamp: when results move on |
@@ -27,7 +30,9 @@
 //! | slot | an epoch's object in the log: the commit |
 
 pub mod calendar;
+pub mod checks;
 pub mod cli;
+pub mod cluster;
 pub mod conditions;
 pub mod control;
 pub mod dataflow;
@@ -38,13 +43,17 @@ pub mod feed;
 pub mod flow;
 pub mod graph;
 pub mod intake;
+pub mod joining;
 pub mod lake;
 #[cfg(test)]
 mod layers;
 pub mod market;
+pub mod mesh;
 pub mod query;
+pub mod restore;
 pub mod settings;
 pub mod sink;
 pub mod source;
 pub mod tables;
+pub mod telemetry;
 pub mod time;

@@ -18,6 +18,14 @@ pub const WORKERS: &str = "TICKTIDE_WORKERS";
 pub const S3_ENDPOINT: &str = "TICKTIDE_S3_ENDPOINT";
 /// Whether the bucket is part of the path (`true`) or of the host (`false`).
 pub const S3_PATH_STYLE: &str = "TICKTIDE_S3_PATH_STYLE";
+/// Where figures are served (`--metrics`).
+pub const METRICS: &str = "TICKTIDE_METRICS";
+/// The secret that the processes of a cluster share (`--secret-file` names a file with it).
+pub const SECRET: &str = "TICKTIDE_SECRET";
+/// How long the other processes may take to come (`--start-within`).
+pub const START_WITHIN: &str = "TICKTIDE_START_WITHIN";
+/// How long another process may be silent (`--silence`).
+pub const SILENCE: &str = "TICKTIDE_SILENCE";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 

@@ -13,14 +13,17 @@
 use crate::control::Report;
 use crate::dataflow::Dataflow;
 use crate::engine::Failure;
+use crate::flow::anomalies::Anomaly;
 use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Reading};
 use crate::intake::Archived;
 use crate::lake::table::{Change, TableSpec};
 use crate::lake::{EpochPart, Lake, LakeWriter, RowBuffer, StateEntry, StateRows, TableRows};
 use crate::tables::{self, QuarantineRow};
+use crate::telemetry::{Telemetry, Totals};
 use crate::time::{Binding, Conservation, Epoch, Interval};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum SinkRow {
     Bar(NetChange<FinishedBar>),
     Reading(NetChange<Reading>),
+    Anomaly(NetChange<Anomaly>),
     Ticks(Arc<Archived>),
     Quarantine(QuarantineRow),
     State(StateEntry),
@@ -42,7 +46,29 @@ pub enum SinkRow {
 pub struct WorkerPart {
     pub part: EpochPart,
     pub counts: BTreeMap<String, Conservation>,
+    /// Rows of the quarantine by reason.
+    pub reasons: BTreeMap<String, u64>,
     pub binding: Binding,
+}
+
+/// The table `anomalies`, and what its checks are called there.
+#[derive(Clone)]
+pub struct Anomalies {
+    pub spec: Arc<TableSpec>,
+    checks: Arc<[tables::CheckName]>,
+}
+
+impl Anomalies {
+    /// `None` for a dataflow without checks.
+    fn new(dataflow: &Dataflow) -> Option<Anomalies> {
+        let checks = dataflow.anomalies.iter().map(|used| tables::CheckName {
+            check: used.name().to_owned(),
+            interval: used.on().map(Interval::name),
+            parameters: used.build().parameters,
+        });
+        let checks: Arc<[tables::CheckName]> = checks.collect();
+        (!checks.is_empty()).then(|| Anomalies { spec: Arc::new(tables::anomalies()), checks })
+    }
 }
 
 /// The tables of a dataflow, by what fills them.
@@ -51,6 +77,7 @@ pub struct Tables {
     pub bars: BTreeMap<Interval, Arc<TableSpec>>,
     pub readings: BTreeMap<Interval, Arc<TableSpec>>,
     pub ticks: Option<Arc<TableSpec>>,
+    pub anomalies: Option<Anomalies>,
     pub quarantine: Arc<TableSpec>,
     phases: Arc<[String]>,
     source: Arc<str>,
@@ -67,6 +94,7 @@ impl Tables {
                 .map(|(interval, outputs)| (*interval, Arc::new(tables::indicators(*interval, outputs))))
                 .collect(),
             ticks: dataflow.ticks.then(|| Arc::new(tables::ticks())),
+            anomalies: Anomalies::new(dataflow),
             quarantine: Arc::new(tables::quarantine()),
             phases: phases.collect(),
             source: dataflow.source.uses.as_str().into(),
@@ -75,7 +103,9 @@ impl Tables {
 
     /// Every definition, for opening the lake.
     pub fn specs(&self) -> Vec<TableSpec> {
-        let all = self.bars.values().chain(self.readings.values()).chain(&self.ticks).chain([&self.quarantine]);
+        let anomalies = self.anomalies.as_ref().map(|anomalies| &anomalies.spec);
+        let all = self.bars.values().chain(self.readings.values()).chain(&self.ticks);
+        let all = all.chain(anomalies).chain([&self.quarantine]);
         all.map(|spec| TableSpec::clone(spec)).collect()
     }
 }
@@ -86,6 +116,7 @@ struct Buffers {
     tables: HashMap<String, TableRows>,
     state: Vec<StateEntry>,
     counts: BTreeMap<String, Conservation>,
+    reasons: BTreeMap<&'static str, u64>,
     binding: Option<Arc<Binding>>,
 }
 
@@ -97,7 +128,7 @@ pub struct Writing {
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
     /// The state that this worker restored: the first epoch writes it whole again, so that a restart compacts the log.
-    restored: Option<BTreeMap<(String, Vec<u8>), Vec<u8>>>,
+    restored: Option<BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>>,
     parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
     done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
 }
@@ -108,7 +139,7 @@ impl Writing {
         tables: Tables,
         lake: LakeWriter,
         runtime: tokio::runtime::Handle,
-        restored: BTreeMap<(String, Vec<u8>), Vec<u8>>,
+        restored: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
     ) -> Writing {
         let (done, parts) = std::sync::mpsc::channel();
         let epochs = BTreeMap::new();
@@ -131,6 +162,16 @@ impl Writing {
                 let row = |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), epoch);
                 buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
             }
+            SinkRow::Anomaly(NetChange { series, old, new }) => {
+                let Some(Anomalies { spec, checks }) = &tables.anomalies else { return };
+                let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
+                    side.map(|anomaly| {
+                        let check = &checks[usize::from(anomaly.check)];
+                        tables::anomaly_row(&series, anomaly, check, phase(anomaly.phase), epoch)
+                    })
+                });
+                buffers.change(spec, old, new);
+            }
             SinkRow::Ticks(archived) => {
                 let Some(spec) = &tables.ticks else { return };
                 let inserts = &mut buffers.rows(spec).inserts;
@@ -141,6 +182,7 @@ impl Writing {
                 }
             }
             SinkRow::Quarantine(row) => {
+                *buffers.reasons.entry(row.reason).or_default() += 1;
                 let cells = tables::quarantine_row(&row, &tables.source, epoch);
                 buffers.rows(&tables.quarantine).inserts.push(&cells);
             }
@@ -175,9 +217,10 @@ impl Writing {
         let (lake, worker, done) = (self.lake.clone(), self.worker, self.done.clone());
         let tables: Vec<TableRows> = buffers.tables.into_values().collect();
         let counts = buffers.counts;
+        let reasons = buffers.reasons.into_iter().map(|(reason, rows)| (reason.to_owned(), rows)).collect();
         self.runtime.spawn(async move {
             let written = lake.write_part(epoch, worker, tables, StateRows { entries, full }).await;
-            let written = written.map(|part| WorkerPart { part, counts, binding: Binding::clone(&binding) });
+            let written = written.map(|part| WorkerPart { part, counts, reasons, binding: Binding::clone(&binding) });
             // the receiver is gone only when the worker ends anyway
             let _ = done.send((epoch, written.map_err(Into::into)));
             wake();
@@ -233,6 +276,26 @@ pub struct Meters {
     pub pending: std::sync::atomic::AtomicI64,
     pub rows: AtomicU64,
     pub corrections: AtomicU64,
+    /// What is only counted for those who scrape it.
+    pub telemetry: Telemetry,
+}
+
+impl Meters {
+    /// All figures in Prometheus' text format; `ends` as [`Telemetry::text`] takes them.
+    pub fn text(&self, ends: &[Option<i64>]) -> String {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let totals = Totals {
+            records: get(&self.records),
+            accepted: get(&self.accepted),
+            duplicates: get(&self.duplicates),
+            rejected: get(&self.rejected),
+            pending: self.pending.load(Ordering::Relaxed),
+            epochs: get(&self.epochs),
+            rows: get(&self.rows),
+            corrections: get(&self.corrections),
+        };
+        self.telemetry.text(&totals, ends)
+    }
 }
 
 /// The commit task: decides one epoch after the other and applies it; ends when the sender is gone. `decided` is called
@@ -267,7 +330,13 @@ async fn commit_one(
     }
     let mut counts: BTreeMap<String, Conservation> = BTreeMap::new();
     let mut parts = Vec::new();
+    let telemetry = &meters.telemetry;
+    let closed_until = binding.closed_until;
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for part in job.parts {
+        for (reason, rows) in part.reasons {
+            *reasons.entry(reason).or_default() += rows;
+        }
         for (partition, of_worker) in part.counts {
             counts.entry(partition).or_default().add(&of_worker);
         }
@@ -280,7 +349,11 @@ async fn commit_one(
         sum.add(counts);
         sum
     });
+    let deciding = telemetry.epoch_decide_seconds.start_timer();
     let epoch = lake.decide(binding, counts, parts).await?;
+    deciding.observe_duration();
+    telemetry.quarantined(reasons.iter().map(|(reason, rows)| (reason.as_str(), *rows)));
+    telemetry.closed_until(closed_until);
     meters.epochs.fetch_add(1, Ordering::Relaxed);
     meters.accepted.fetch_add(all.accepted.max(0) as u64, Ordering::Relaxed);
     meters.duplicates.fetch_add(all.duplicates.max(0) as u64, Ordering::Relaxed);
@@ -289,7 +362,9 @@ async fn commit_one(
     meters.rows.fetch_add(rows, Ordering::Relaxed);
     meters.corrections.fetch_add(corrections as u64, Ordering::Relaxed);
     decided(Report::Decided { epoch });
+    let applying = telemetry.epoch_apply_seconds.start_timer();
     apply(lake, epoch).await?;
+    applying.observe_duration();
     tracing::info!(epoch, rows, corrections, "epoch committed");
     Ok(())
 }

@@ -10,13 +10,17 @@
 //! record alone, so it has to travel under a time of its epoch while reading goes on into the next. What must always hold: a
 //! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
 
+use crate::checks;
 use crate::control::{Decision, Report};
 use crate::error::Error;
 use crate::feed::{Batch, FeedError, wire};
+use crate::flow::anomalies::suspects::Suspicion;
 use crate::flow::bars::Routed;
 use crate::flow::clean::Horizons;
+use crate::flow::close::NetChange;
 use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
+use crate::telemetry::WorkerFigures;
 use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +44,7 @@ pub enum Notice {
 pub enum Said {
     Routed(Routed),
     Notice(Notice),
+    Suspicion(Suspicion),
     Row(SinkRow),
 }
 
@@ -62,6 +67,7 @@ pub struct Wires {
     pub commit: ProbeHandle<u64>,
     pub failure: Arc<crate::engine::Failure>,
     pub records: Arc<AtomicU64>,
+    pub figures: WorkerFigures,
 }
 
 /// The source operator's state on one worker.
@@ -134,7 +140,7 @@ impl Sniff {
 /// Batches taken in one activation at most, so that other operators get their turn.
 const BATCHES_A_TURN: usize = 8;
 /// Reports of progress are at least this far apart.
-const REPORT_EVERY: Duration = Duration::from_millis(20);
+const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// Restored rows travel under step 0 of the first epoch, records from here on.
 pub const FIRST_STEP: u64 = 1;
 
@@ -195,6 +201,7 @@ impl SourceLogic {
             more = self.read(now, out);
         }
         self.report(now);
+        self.measure();
         more
     }
 
@@ -266,6 +273,16 @@ impl SourceLogic {
         }
     }
 
+    /// Sets the gauges of this worker.
+    fn measure(&self) {
+        let figures = &self.wires.figures;
+        figures.steps_in_flight.set(self.steps_in_flight() as i64);
+        if let Some(undecided) = &figures.epochs_undecided {
+            let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
+            undecided.set(oldest.map_or(0, |at| (self.epoch + 1).saturating_sub(epoch_of(at)) as i64));
+        }
+    }
+
     fn bytes_in_flight(&mut self) -> usize {
         let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
         let undecided = oldest.map_or(Epoch::MAX, epoch_of);
@@ -294,10 +311,11 @@ impl SourceLogic {
                         return false;
                     }
                     self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
+                    self.wires.figures.read_to(batch.partition, batch.offset_next);
                     let sums = self.intake.open_sums();
                     let taken = self.intake.take(batch, now);
-                    // a sum, the changes and rows it leads to, and its state take about 1,500 bytes on their way
-                    let sums = (self.intake.open_sums() - sums) * 1_500;
+                    // a sum, the changes and rows it leads to, and its state take about 2,000 bytes on their way
+                    let sums = (self.intake.open_sums() - sums) * 2_000;
                     *self.bytes.entry(self.epoch).or_default() += taken.bytes + sums;
                     self.say(taken, out);
                 }
@@ -321,6 +339,13 @@ impl SourceLogic {
         }
         for row in taken.quarantine {
             out.say(cap, Said::Row(SinkRow::Quarantine(row)));
+        }
+        for (instrument, anomaly) in taken.odd.rows {
+            let change = NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) };
+            out.say(cap, Said::Row(SinkRow::Anomaly(change)));
+        }
+        for suspicion in taken.odd.suspicions {
+            out.say(cap, Said::Suspicion(suspicion));
         }
         if let Some(archived) = taken.archived.filter(|archived| !archived.ticks.is_empty()) {
             out.say(cap, Said::Row(SinkRow::Ticks(Arc::new(archived))));

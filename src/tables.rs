@@ -3,6 +3,7 @@
 //! The flow knows bars, the lake knows cells; here they meet. What must always hold: the columns and their order are those
 //! of the public interface, and no column but `received_at` holds a clock.
 
+use crate::flow::anomalies::Anomaly;
 use crate::flow::finished::{FinishedBar, Reading, Series};
 use crate::lake::table::{Cell, Column, ColumnType, Row, TableSpec};
 use crate::market::{Instrument, Tick};
@@ -104,6 +105,49 @@ pub fn indicators(interval: Interval, outputs: &[String]) -> TableSpec {
     columns.extend(outputs.iter().map(|name| column(name, ColumnType::Double, "null before its lookback")));
     columns.push(epoch_column());
     keyed(format!("indicators_{}", interval.name()), columns, is_partitioned(interval), true)
+}
+
+/// `anomalies`: what checks find. Rows of bars have no place in the feed, rows of ticks no interval.
+pub fn anomalies() -> TableSpec {
+    let mut columns = keys();
+    columns.extend([
+        required(column("check", ColumnType::Text, "the check's name")),
+        column("interval", ColumnType::Text, "of the bars it looks at; null: it looks at ticks"),
+        phase(),
+        by_delta(required(column("started_at", ColumnType::Time, "when it began"))),
+        by_delta(required(column("ended_at", ColumnType::Time, "when it was over"))),
+        required(column("severity", ColumnType::Text, "notice, warning or critical")),
+        column("observed", ColumnType::Double, "what was found: a price, a quantity, a return, seconds of silence"),
+        column("expected", ColumnType::Double, "the bound that it should have kept"),
+        required(column("parameters", ColumnType::Text, "of the check, all of them, as JSON")),
+        column("topic", ColumnType::Text, "topic or file of the records; null where bars are judged"),
+        unhashed(column("partition", ColumnType::Int, "of the records")),
+        unhashed(column("offset_first", ColumnType::Long, "of the records")),
+        unhashed(column("offset_last", ColumnType::Long, "of the records")),
+        epoch_column(),
+    ]);
+    let at = |name: &str| columns.iter().position(|column| column.name == name);
+    let find = |name: &str| at(name).expect("the table has the columns of its key");
+    let key =
+        ["venue", "instrument", "check", "interval", "parameters", "started_at", "topic", "partition", "offset_first"];
+    TableSpec {
+        name: "anomalies".into(),
+        key: key.map(find).to_vec(),
+        partition: None,
+        time: at("started_at"),
+        sort: vec![find("instrument"), find("started_at")],
+        history: true,
+        columns,
+    }
+}
+
+/// What a dataflow's check is called in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckName {
+    pub check: String,
+    pub interval: Option<String>,
+    /// A JSON object.
+    pub parameters: String,
 }
 
 /// `ticks`: the archive of accepted records.
@@ -250,6 +294,45 @@ pub fn reading_row<'a>(series: &'a Series, reading: &Reading, phase: &'a str, ep
     row
 }
 
+/// An anomaly as a row of its table.
+pub fn anomaly_row<'a>(
+    series: &'a Series,
+    anomaly: &'a Anomaly,
+    name: &'a CheckName,
+    phase: &'a str,
+    epoch: Epoch,
+) -> Vec<Cell<'a>> {
+    let [venue, instrument, symbol] = names(&series.1);
+    let double =
+        |bits: u64| Some(f64::from_bits(bits)).filter(|value| !value.is_nan()).map_or(Cell::Null, Cell::Double);
+    let place = anomaly.seen.as_ref().map(|seen| (place_of(&seen.partition), seen.offset_first, seen.offset_last));
+    vec![
+        venue,
+        instrument,
+        symbol,
+        Cell::Text(&name.check),
+        text(name.interval.as_deref()),
+        Cell::Text(phase),
+        moment(Some(anomaly.started_at)),
+        moment(Some(anomaly.ended_at)),
+        Cell::Text(anomaly.severity.name()),
+        double(anomaly.observed),
+        double(anomaly.expected),
+        Cell::Text(&name.parameters),
+        place.map_or(Cell::Null, |((topic, _), ..)| Cell::Text(topic)),
+        place.map_or(Cell::Null, |((_, partition), ..)| Cell::Int(partition)),
+        place.map_or(Cell::Null, |(_, first, _)| Cell::Long(first)),
+        place.map_or(Cell::Null, |(.., last)| Cell::Long(last)),
+        Cell::Long(epoch as i64),
+    ]
+}
+
+/// Topic and number of "topic/partition".
+fn place_of(partition: &str) -> (&str, i32) {
+    let (topic, number) = partition.rsplit_once('/').unwrap_or((partition, "0"));
+    (topic, number.parse().unwrap_or(0))
+}
+
 /// A tick as a row of the archive.
 pub fn tick_row<'a>(
     tick: &'a Tick,
@@ -302,11 +385,11 @@ pub struct QuarantineRow {
 
 /// A refused record as a row.
 pub fn quarantine_row<'a>(row: &'a QuarantineRow, source: &'a str, epoch: Epoch) -> [Cell<'a>; 9] {
-    let (topic, partition) = row.partition.rsplit_once('/').unwrap_or((&row.partition, "0"));
+    let (topic, partition) = place_of(&row.partition);
     [
         Cell::Text(source),
         Cell::Text(topic),
-        Cell::Int(partition.parse().unwrap_or(0)),
+        Cell::Int(partition),
         Cell::Long(row.offset),
         moment(row.received_at),
         Cell::Text(row.reason),
@@ -382,5 +465,36 @@ mod tests {
         let cells = quarantine_row(&row, "file", 1);
         assert_eq!(cells.len(), quarantine().columns.len());
         assert_eq!((cells[1], cells[2]), (Cell::Text("a/b"), Cell::Int(3)));
+    }
+
+    #[test]
+    fn an_anomalys_row_names_its_check_and_its_records_if_it_has_some() {
+        let spec = anomalies();
+        let name = CheckName { check: "c".into(), interval: None, parameters: "{}".into() };
+        let seen = crate::flow::anomalies::Seen { partition: "a/b/3".into(), offset_first: 7, offset_last: 7 };
+        let mut anomaly = Anomaly {
+            open_at: 5_000,
+            phase: 0,
+            check: 0,
+            started_at: 5_000,
+            ended_at: 6_000,
+            severity: crate::flow::anomalies::Severity::Warning,
+            observed: 2.5f64.to_bits(),
+            expected: f64::NAN.to_bits(),
+            seen: Some(seen),
+        };
+        let series = (Interval(0), Instrument::new("V", "S", None));
+        let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
+        let cell = |row: &[Cell<'_>], column: &str| row[spec.column(column).expect("a column")].to_value();
+        assert_eq!(row.len(), spec.columns.len());
+        assert_eq!(cell(&row, "topic"), Cell::Text("a/b").to_value());
+        assert_eq!(cell(&row, "partition"), Cell::Int(3).to_value());
+        assert_eq!(cell(&row, "offset_last"), Cell::Long(7).to_value());
+        assert_eq!(cell(&row, "started_at"), Cell::Time(5).to_value());
+        assert_eq!(cell(&row, "observed"), Cell::Double(2.5).to_value());
+        assert_eq!(cell(&row, "expected"), Cell::Null.to_value());
+        anomaly.seen = None;
+        let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
+        assert_eq!(cell(&row, "partition"), Cell::Null.to_value());
     }
 }

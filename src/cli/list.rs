@@ -4,14 +4,23 @@ use super::{Global, aligned, print};
 use crate::calendar::PRESETS;
 use crate::dataflow::SHIPPED;
 use crate::error::Error;
-use crate::feed;
-use crate::flow::indicators::{Anchor, INDICATORS};
+use crate::feed::{self, sniff::Sniffed};
+use crate::flow::anomalies::CHECKS;
+use crate::flow::indicators::{Anchor, INDICATORS, Spec};
+use crate::flow::parameters::Parameter;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
     pub what: What,
+    /// With `formats`: which of them decode the first records of a file, and why the others do not
+    #[arg(long, value_name = "FILE")]
+    pub sniff: Option<PathBuf>,
+    /// With `--sniff`: how many records to look at
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub records: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,7 +31,7 @@ pub enum What {
     Formats,
     /// What is read off bars, with parameters and defaults
     Indicators,
-    /// Checks of data (none in this version)
+    /// Checks of ticks, bars and feeds, with parameters and defaults
     Anomalies,
     /// Dataflows that come with ticktide
     Dataflows,
@@ -43,7 +52,13 @@ fn entry(name: &str, doc: &str) -> Entry {
 }
 
 /// Prints a registry.
-pub fn list(args: ListArgs, global: &Global) -> Result<(), Error> {
+pub fn list(args: &ListArgs, global: &Global) -> Result<(), Error> {
+    if let Some(path) = &args.sniff {
+        if args.what != What::Formats {
+            return Err(Error::fix("`--sniff` tells formats", "`ticktide list formats --sniff FILE`"));
+        }
+        return sniffed(path, args.records, global);
+    }
     let entries = entries(args.what);
     if global.json {
         for Entry { name, doc, detail, .. } in &entries {
@@ -67,7 +82,7 @@ fn entries(what: What) -> Vec<Entry> {
         What::Sources => feed::SOURCES.iter().map(|kind| entry(kind.name, kind.doc)).collect(),
         What::Formats => feed::wire::FORMATS.iter().map(|format| entry(format.name, format.doc)).collect(),
         What::Indicators => indicators(),
-        What::Anomalies => Vec::new(),
+        What::Anomalies => checks(),
         What::Dataflows => SHIPPED.iter().map(|(name, text)| entry(name, &first_comment(text))).collect(),
         What::Sessions => PRESETS.iter().map(|(name, doc)| entry(name, doc)).collect(),
     }
@@ -79,21 +94,88 @@ fn first_comment(text: &str) -> String {
     lines.map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
+/// Name and default of each parameter, or `-`.
+fn defaults(parameters: &[Parameter], more: Option<String>) -> String {
+    let settings: Vec<String> =
+        parameters.iter().map(|p| format!("{}={}", p.name, p.shown(p.default))).chain(more).collect();
+    if settings.is_empty() { "-".to_owned() } else { settings.join(" ") }
+}
+
+fn described(p: &Parameter) -> Value {
+    if p.words.is_empty() {
+        json!({ "name": p.name, "default": p.default, "least": p.least, "most": p.most, "doc": p.doc })
+    } else {
+        json!({ "name": p.name, "default": p.shown(p.default), "words": p.words, "doc": p.doc })
+    }
+}
+
+fn checks() -> Vec<Entry> {
+    let entries = CHECKS.iter().map(|spec| Entry {
+        name: spec.name.to_owned(),
+        settings: defaults(spec.parameters, Some(format!("level={}", spec.level.name()))),
+        doc: spec.doc.to_owned(),
+        detail: json!({
+            "level": spec.level.name(),
+            "parameters": spec.parameters.iter().map(described).collect::<Vec<_>>(),
+        }),
+    });
+    entries.collect()
+}
+
 fn indicators() -> Vec<Entry> {
-    let described = |spec: &&&crate::flow::indicators::Spec| {
+    let entry = |spec: &&Spec| {
         let anchor = spec.anchor.map(|anchor| if anchor == Anchor::Session { "session" } else { "none" });
-        let parameter = |p: &crate::flow::indicators::Parameter| json!({ "name": p.name, "default": p.default, "least": p.least, "most": p.most, "doc": p.doc });
-        let mut settings: Vec<String> = spec.parameters.iter().map(|p| format!("{}={}", p.name, p.default)).collect();
-        settings.extend(anchor.map(|anchor| format!("anchor={anchor}")));
         Entry {
             name: spec.name.to_owned(),
-            settings: if settings.is_empty() { "-".to_owned() } else { settings.join(" ") },
+            settings: defaults(spec.parameters, anchor.map(|anchor| format!("anchor={anchor}"))),
             doc: spec.doc.to_owned(),
             detail: json!({
-                "parameters": spec.parameters.iter().map(parameter).collect::<Vec<_>>(),
+                "parameters": spec.parameters.iter().map(described).collect::<Vec<_>>(),
                 "anchor": anchor,
             }),
         }
     };
-    INDICATORS.iter().map(|spec| described(&spec)).collect()
+    INDICATORS.iter().map(entry).collect()
+}
+
+/// What every format makes of a file's first records; nothing that decodes is an error.
+fn sniffed(path: &Path, most: u64, global: &Global) -> Result<(), Error> {
+    let found = feed::sniff::sniff(path, most)?;
+    if global.json {
+        found.iter().try_for_each(|format| print(&format!("{}\n", sniffed_json(format))))?;
+    } else {
+        let mut rows = Vec::new();
+        for format in &found {
+            let count = format!("{} of {} records decode", format.ticks, format.records);
+            rows.push(vec![format.format.to_owned(), count]);
+            for (reason, refused) in &format.rejects {
+                let line = format!("record {}: {}: {}", refused.offset, refused.detail, shown(&refused.payload));
+                rows.push(vec![String::new(), format!("{} {reason}", refused.records), line]);
+            }
+        }
+        print(&aligned(&rows))?;
+    }
+    if found.iter().all(|format| format.ticks == 0) {
+        let message = format!("no format decodes one of the first {} records of {}", found[0].records, path.display());
+        return Err(Error::fix(message, "name its fields in `source.fields` of a dataflow, see the reasons above"));
+    }
+    Ok(())
+}
+
+fn sniffed_json(format: &Sniffed) -> Value {
+    let rejects = format.rejects.iter().map(|(reason, refused)| {
+        let payload = String::from_utf8_lossy(&refused.payload);
+        json!({ "reason": reason, "records": refused.records, "offset": refused.offset, "detail": refused.detail, "payload": payload })
+    });
+    let rejects: Vec<Value> = rejects.collect();
+    json!({ "format": format.format, "records": format.records, "ticks": format.ticks, "rejects": rejects })
+}
+
+/// The start of a payload on one line.
+pub fn shown(payload: &[u8]) -> String {
+    const LETTERS: usize = 120;
+    let text = String::from_utf8_lossy(payload);
+    let start: String = text.chars().take(LETTERS).collect();
+    let more = if text.chars().nth(LETTERS).is_some() { "…" } else { "" };
+    format!("{start:?}{more}")
 }

@@ -18,10 +18,10 @@ pub struct QueryArgs {
     /// Read this epoch instead of the newest
     #[arg(long, value_name = "N")]
     pub epoch: Option<Epoch>,
-    /// Write to a file, as its ending says: .csv, .json (lines) or .parquet
+    /// Write to a file, as its ending says: .csv, .json (lines) or .parquet; it appears when it is whole
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Show times in this zone
+    /// Show times in this zone, e.g. Asia/Kolkata (in Parquet they stay instants, marked with the zone)
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,
 }
@@ -53,7 +53,16 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
             output::write(answer, format, zone.as_ref(), Stdout(std::io::stdout())).await?;
             return Ok(());
         };
-        let rows = output::write(answer, format, zone.as_ref(), create(path)?).await?;
+        let part = part_of(path);
+        let written = match create(&part) {
+            Ok(file) => output::write(answer, format, zone.as_ref(), file).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        let named = |rows: u64| std::fs::rename(&part, path).map(|()| rows).map_err(|error| unwritable(path, &error));
+        let rows = written.and_then(named).inspect_err(|_| {
+            // nothing but the half of an answer is lost when it cannot be removed
+            let _ = std::fs::remove_file(&part);
+        })?;
         if !global.quiet {
             eprintln!("{rows} rows of epoch {} written to {}", pinned.epoch, path.display());
         }
@@ -142,24 +151,33 @@ fn as_json(row: &EpochRow) -> Value {
     })
 }
 
-fn moment(at: Nanos) -> String {
+pub(super) fn moment(at: Nanos) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(at));
     stamp.expect("jiff's range holds every i64 of nanoseconds").to_string()
 }
 
-async fn open(global: &Global) -> Result<LakeReader, Error> {
+pub(super) async fn open(global: &Global) -> Result<LakeReader, Error> {
     let catalog = global.catalog().map(|found| found.value);
     Ok(LakeReader::open(&global.warehouse("./lake")?.value, catalog.as_deref()).await?)
 }
 
 fn create(path: &Path) -> Result<impl Write + Send + use<>, Error> {
-    let file = std::fs::File::create(path).map_err(|error| {
-        Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--output`")
-    })?;
+    let file = std::fs::File::create(path).map_err(|error| unwritable(path, &error))?;
     Ok(BufWriter::new(file))
 }
 
-fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// The name of a file that is not whole yet.
+pub(super) fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
+}
+
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--output`")
+}
+
+pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| Error {
         kind: Kind::Retry,
         message: format!("the threads for reading cannot be started: {error}"),

@@ -1,16 +1,21 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, plan, print};
+use crate::cluster;
 use crate::dataflow::{Dataflow, Override};
-use crate::document::Place;
+use crate::document::{self, duration};
 use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
 use crate::lake::Warehouse;
+use crate::mesh::Cluster;
 use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
+use crate::telemetry;
+use crate::time::MILLI;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,15 +51,30 @@ pub struct RunArgs {
     /// Serialise even what crosses threads of one process, as it would be between processes
     #[arg(short = 'z', long)]
     pub zerocopy: bool,
-    /// Processes
+    /// Processes, each with -w workers; without -p they are all started on this machine
     #[arg(short = 'n', long, value_name = "N")]
     pub processes: Option<usize>,
-    /// This process's index
+    /// Be this one of the processes, counted from 0; it runs where line I of the hostfile says
     #[arg(short = 'p', long, value_name = "I")]
     pub process: Option<usize>,
-    /// The hosts of all processes
+    /// All processes, one `host:port` a line
     #[arg(long, value_name = "FILE")]
     pub hostfile: Option<PathBuf>,
+    /// Serve figures for Prometheus at http://ADDR/metrics, e.g. 127.0.0.1:9464 [or TICKTIDE_METRICS]
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
+    /// A file with the secret by which the processes know each other, at least 16 bytes [or TICKTIDE_SECRET]
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Option<PathBuf>,
+    /// How long the other processes may take to come [default: 60s, or TICKTIDE_START_WITHIN]
+    #[arg(long, value_name = "DURATION")]
+    pub start_within: Option<String>,
+    /// How long another process may be silent before it counts as lost [default: 10s, or TICKTIDE_SILENCE]
+    #[arg(long, value_name = "DURATION")]
+    pub silence: Option<String>,
+    /// Set by the process that started this one: all hosts; the socket to listen at is standard input
+    #[arg(long, value_name = "HOSTS", hide = true, requires = "process")]
+    pub started_with: Option<String>,
     /// Override any key of the dataflow; may be repeated; goes last
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -69,11 +89,26 @@ pub struct Prepared {
     pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
+    pub metrics: Option<Sourced<String>>,
+    place: Place,
+    start_within: Sourced<Duration>,
+    silence: Sourced<Duration>,
 }
 
-/// Resolves what to run. Errors: a problem of the dataflow, several processes, no number of workers.
+/// Where this process stands among the processes of the run.
+enum Place {
+    Alone,
+    /// It starts this many and watches them.
+    Parent(usize),
+    One {
+        process: usize,
+        hosts: Vec<String>,
+        inherits: bool,
+    },
+}
+
+/// Resolves what to run. Errors: a problem of the dataflow, processes that do not fit together, no number of workers.
 fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
-    one_process(args)?;
     let dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
     dataflow.ready()?;
     Ok(Prepared {
@@ -81,22 +116,76 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         warehouse: global.warehouse("./lake")?,
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
+        metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
+        place: place(args)?,
+        start_within: limit(args.start_within.clone(), "--start-within", settings::START_WITHIN, "60s")?,
+        silence: limit(args.silence.clone(), "--silence", settings::SILENCE, "10s")?,
     })
 }
 
-/// This version runs in one process: anything that asks for more is refused, not ignored.
-fn one_process(args: &RunArgs) -> Result<(), Error> {
-    let asked = if let Some(count) = args.processes.filter(|count| *count != 1) {
-        format!("-n {count}")
-    } else if let Some(index) = args.process.filter(|index| *index != 0) {
-        format!("-p {index}")
-    } else if let Some(file) = &args.hostfile {
-        format!("--hostfile {}", file.display())
-    } else {
-        return Ok(());
+/// Which processes there are and which one this is.
+fn place(args: &RunArgs) -> Result<Place, Error> {
+    if args.processes == Some(0) {
+        return Err(Error::fix("`-n 0` is no number of processes", "use a number from 1"));
+    }
+    let (hosts, origin) = match (&args.started_with, &args.hostfile) {
+        (Some(hosts), _) => (hosts.split(',').map(str::to_owned).collect(), "this run".to_owned()),
+        (None, Some(path)) => (cluster::read_hosts(path)?, path.display().to_string()),
+        (None, None) => {
+            (cluster::local_hosts(args.processes.unwrap_or(1))?, format!("`-n {}`", args.processes.unwrap_or(1)))
+        }
     };
-    let message = format!("`{asked}`: several processes are not available in this version");
-    Err(Error::fix(message, "use `-w N` for more worker threads in one process"))
+    if let Some(count) = args.processes.filter(|count| *count != hosts.len()) {
+        let message = format!("`-n {count}`, but {origin} names {} processes", hosts.len());
+        return Err(Error::fix(message, "leave `-n` out, or write one line for each process"));
+    }
+    match args.process {
+        Some(process) if process >= hosts.len() => {
+            let message = format!("`-p {process}` is no process of {origin}: there are {}", hosts.len());
+            Err(Error::fix(message, format!("count from 0: the last one is `-p {}`", hosts.len() - 1)))
+        }
+        None if args.hostfile.is_some() => Err(Error::fix(
+            format!("{origin} names {} processes, but not which one this is", hosts.len()),
+            "add `-p I`, the number of this host's line, from 0",
+        )),
+        _ if hosts.len() == 1 => Ok(Place::Alone),
+        None => Ok(Place::Parent(hosts.len())),
+        Some(process) => Ok(Place::One { process, hosts, inherits: args.started_with.is_some() }),
+    }
+}
+
+/// What this process needs of the others. Errors: see [`cluster::secret`].
+fn cluster(args: &RunArgs, prepared: &Prepared) -> Result<Option<Cluster>, Error> {
+    let Place::One { process, hosts, inherits } = &prepared.place else { return Ok(None) };
+    let secret = cluster::secret(args.secret_file.as_deref(), hosts)?;
+    let listener = if *inherits { Some(inherited()?) } else { None };
+    let (start_within, silence) = (prepared.start_within.value, prepared.silence.value);
+    Ok(Some(Cluster { process: *process, hosts: hosts.clone(), listener, secret, start_within, silence }))
+}
+
+/// The socket that the parent has put in the place of standard input.
+fn inherited() -> Result<TcpListener, Error> {
+    use std::os::fd::AsFd;
+    let own = std::io::stdin().as_fd().try_clone_to_owned();
+    let listener = own.map(TcpListener::from).and_then(|listener| listener.local_addr().map(|_| listener));
+    listener.map_err(|error| Error::bug(format!("standard input is no socket to listen at: {error}")))
+}
+
+/// A limit of time, at least 100 ms.
+fn limit(
+    flag: Option<String>,
+    flag_name: &'static str,
+    variable: &'static str,
+    default: &str,
+) -> Result<Sourced<Duration>, Error> {
+    let found = settings::resolve(flag, flag_name, variable, Some(default)).expect("there is a default");
+    match duration(&found.value) {
+        Ok(nanos) if nanos >= 100 * MILLI => {
+            Ok(Sourced { value: Duration::from_nanos(nanos.unsigned_abs()), origin: found.origin })
+        }
+        Ok(_) => Err(Error::fix(format!("{} {}: the least is 100ms", found.origin, found.value), "use e.g. `10s`")),
+        Err(why) => Err(Error::fix(format!("{} {:?}, {why}", found.origin, found.value), "use e.g. `500ms`, `10s`")),
+    }
 }
 
 pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
@@ -116,8 +205,8 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     let brokers = settings::resolve(args.brokers.clone(), "--brokers", settings::BROKERS, None);
     if let Some(Sourced { value, origin }) = brokers {
         let place = match origin {
-            Origin::Environment(name) => Place::Environment(name),
-            Origin::Flag(_) | Origin::Default => Place::Flag("--brokers"),
+            Origin::Environment(name) => document::Place::Environment(name),
+            Origin::Flag(_) | Origin::Default => document::Place::Flag("--brokers"),
         };
         overrides.push(Override::text(place, "source.brokers", &value));
     }
@@ -128,18 +217,19 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
         ("--until", "source.until", &args.until),
     ];
     for (flag, key, value) in texts {
-        overrides.extend(value.as_deref().map(|value| Override::text(Place::Flag(flag), key, value)));
+        overrides.extend(value.as_deref().map(|value| Override::text(document::Place::Flag(flag), key, value)));
     }
     for (flag, key, values) in [("--topic", "source.topics", &args.topic), ("--path", "source.paths", &args.path)] {
         if !values.is_empty() {
-            overrides.push(Override::texts(Place::Flag(flag), key, values));
+            overrides.push(Override::texts(document::Place::Flag(flag), key, values));
         }
     }
     overrides
 }
 
-/// Prints each setting with its value and its origin.
+/// Prints each setting with its value and its origin, then the tables. Neither lake nor broker is touched.
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
+    let tables = plan::tables_of(&prepared.dataflow)?;
     let mut rows: Vec<(String, String, String)> = vec![
         ("dataflow".into(), prepared.dataflow.name.clone(), prepared.dataflow.hash()),
         ("warehouse".into(), prepared.warehouse.value.to_string(), prepared.warehouse.origin.to_string()),
@@ -153,15 +243,32 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         let style = |found: &Sourced<bool>| ("s3.path_style".into(), found.value.to_string(), found.origin.to_string());
         rows.extend(path_style.iter().map(style));
     }
+    let seconds = |limit: &Sourced<Duration>| format!("{}s", limit.value.as_secs_f64());
+    match &prepared.place {
+        Place::Alone => {}
+        Place::Parent(count) => rows.push(("processes".into(), count.to_string(), "-n".into())),
+        Place::One { process, hosts, .. } => {
+            rows.push(("processes".into(), hosts.join(", "), "--hostfile".into()));
+            rows.push(("process".into(), process.to_string(), "-p".into()));
+        }
+    }
+    if !matches!(prepared.place, Place::Alone) {
+        for (key, limit) in [("start-within", &prepared.start_within), ("silence", &prepared.silence)] {
+            rows.push((key.into(), seconds(limit), limit.origin.to_string()));
+        }
+    }
     rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
+    rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
     if global.json {
         let line =
             |(key, value, origin): &(String, String, String)| json!({ "key": key, "value": value, "origin": origin });
-        return rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))));
+        rows.iter().try_for_each(|row| print(&format!("{}\n", line(row))))?;
+        return tables.iter().try_for_each(|table| print(&format!("{}\n", plan::table_json(table))));
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(key, value, origin)| vec![key, origin, value]).collect();
-    print(&aligned(&rows))
+    print(&aligned(&rows))?;
+    print(&plan::tables(&tables))
 }
 
 /// Runs what the flags describe until its end, a signal or a failure.
@@ -170,23 +277,33 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
     if args.dry_run {
         return dry_run(&prepared, global);
     }
-    start(prepared, args.zerocopy, global)
+    if let Place::Parent(count) = prepared.place {
+        return cluster::run_all(count);
+    }
+    let cluster = cluster(args, &prepared)?;
+    start(prepared, cluster, args.zerocopy, global)
 }
 
 /// Runs what was prepared and prints its figures.
-pub fn start(prepared: Prepared, force_bytes: bool, global: &Global) -> Result<(), Error> {
+fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global: &Global) -> Result<(), Error> {
+    // figures are those of process 0, which decides
+    let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
+    let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
+    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process)).transpose()?;
     let report = engine::run(RunOptions {
+        metrics,
         dataflow: prepared.dataflow,
         warehouse: prepared.warehouse.value,
         catalog: prepared.catalog.map(|catalog| catalog.value),
         workers: prepared.workers.value,
+        cluster,
         force_bytes,
-        progress: (!global.quiet).then(progress_on_terminal).flatten(),
+        progress: (!quiet).then(progress_on_terminal).flatten(),
     })?;
-    if global.json {
+    if global.json && report.leads {
         return print(&format!("{}\n", report_json(&report)));
     }
-    if global.quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+    if quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
 }
 
 /// The figures of a run as one line of JSON.

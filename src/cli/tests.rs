@@ -1,7 +1,6 @@
 //! What can be typed, and what is refused.
 
 use super::*;
-use clap::CommandFactory;
 
 fn global(arguments: &[&str]) -> Cli {
     Cli::try_parse_from(arguments).expect("a command line")
@@ -50,4 +49,77 @@ fn several_bad_files_are_all_named_in_one_error() {
 fn columns_are_aligned_and_lines_have_no_blanks_at_their_end() {
     let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), String::new()]];
     assert_eq!(aligned(&rows), "a    bb\nccc\n");
+}
+
+/// The error that a command line ends with.
+fn refused(line: &[&str]) -> Error {
+    run(global(line)).expect_err(&line.join(" "))
+}
+
+#[test]
+fn every_shipped_dataflow_has_a_plan_and_a_drawing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let svg = directory.path().join("plan.svg");
+    let path = svg.to_str().expect("a plain path");
+    for (name, _) in crate::dataflow::SHIPPED {
+        for line in [&["ticktide", "plan", name, "-q", "--svg", path][..], &["ticktide", "plan", name, "--json"]] {
+            run(global(line)).expect(name);
+        }
+        let drawn = std::fs::read_to_string(&svg).expect("drawn");
+        assert!(
+            drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n") && drawn.contains(">quarantine</text>"),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_touches_no_lake_and_asks_no_broker() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = directory.path().join("lake");
+    let path = lake.to_str().expect("a plain path");
+    for json in [&["--json"][..], &[]] {
+        let line =
+            [&["ticktide", "run", "market", "--dry-run", "--warehouse", path, "--brokers", "127.0.0.1:9"][..], json]
+                .concat();
+        run(global(&line)).expect("a dry run");
+    }
+    assert!(!lake.exists());
+}
+
+#[test]
+fn completions_are_there_for_every_shell_and_name_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        run(global(&["ticktide", "completions", shell])).expect(shell);
+    }
+    assert!(Cli::try_parse_from(["ticktide", "completions", "csh"]).is_err());
+}
+
+#[test]
+fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let none = directory.path().join("none");
+    let path = none.to_str().expect("a plain path");
+    for line in [
+        &["ticktide", "plan", "nothing"][..],
+        &["ticktide", "plan", "bars", "--svg", "/no/such/folder/x.svg"],
+        &["ticktide", "list", "formats", "--sniff", path],
+        &["ticktide", "list", "sources", "--sniff", path],
+        &["ticktide", "quarantine", "ls", "--warehouse", path],
+        &["ticktide", "quarantine", "show", "a/0/1", "--warehouse", path],
+        &["ticktide", "quarantine", "show", "nonsense", "--warehouse", path],
+        &["ticktide", "quarantine", "retry", "--warehouse", path],
+        &["ticktide", "run", "bars", "--metrics", "nonsense", "--warehouse", path],
+    ] {
+        let error = refused(line);
+        assert!(error.kind == Kind::Fix && error.hint.is_some(), "{}: {error:?}", line.join(" "));
+    }
+    assert!(!none.exists());
+    for line in [
+        &["ticktide", "list", "formats", "--sniff", "x", "--records", "0"][..],
+        &["ticktide", "quarantine", "retry", "--all"],
+        &["ticktide", "quarantine", "ls", "--partition", "x"],
+    ] {
+        assert!(Cli::try_parse_from(line).is_err(), "{}", line.join(" "));
+    }
 }

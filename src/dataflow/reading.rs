@@ -3,7 +3,7 @@
 //! What must always hold: every key is read here or reported as unknown, a wrong one leaves its default and a problem, and
 //! what is checked across keys (multiples, horizons, retention) is only checked on values that were read.
 
-use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume};
+use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume, checks};
 use crate::calendar::{PRESETS, Session};
 use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
@@ -45,6 +45,8 @@ const SOURCE_KEYS: &[&str] = &[
     "speed",
     "wire",
     "fields",
+    "columns",
+    "delimiter",
     "volume",
     "sequence",
     "corrections",
@@ -55,6 +57,7 @@ const SOURCE_KEYS: &[&str] = &[
     "partitions",
     "trades_a_day",
     "first_day",
+    "gaps",
 ];
 const BARS_EXAMPLE: &str = "[{ use = \"time\", every = \"1m\" }]";
 
@@ -88,7 +91,6 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
         }
     });
     let step = span(&keys, "step", 100 * MILLI, MILLI);
-    anomalies(&keys);
     Dataflow {
         name: name.to_owned(),
         source,
@@ -107,6 +109,7 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
         epoch: epoch.unwrap_or(EpochSpec { every: 10 * SECOND, records: 1_000_000 }),
         ticks: keys.boolean("ticks").unwrap_or(false),
         indicators: indicators_of(&keys, &bars),
+        anomalies: checks::read(&keys, &bars),
         bars,
         conditions,
         limits: limits.unwrap_or(Limits { steps: 8, epochs: 4, bytes: 64 << 20 }),
@@ -197,7 +200,17 @@ fn wire(keys: &Keys<'_>) -> WireSpec {
             _ => keys.wrong_type(name, node, "text: a field of the record", format!("e.g. `{name} = \"field\"`")),
         }
     }
-    WireSpec { format: format.to_owned(), fields, ..WireSpec::default() }
+    let delimiter = |text: &str| match text.as_bytes() {
+        [byte] if !byte.is_ascii_alphanumeric() && !b"\"\r\n.-+:".contains(byte) => Ok(*byte),
+        _ => Err(("which separates no columns".to_owned(), "e.g. \",\", \";\", \"|\" or \"\\t\"".to_owned())),
+    };
+    WireSpec {
+        format: format.to_owned(),
+        fields,
+        columns: keys.texts("columns").unwrap_or_default(),
+        delimiter: keys.read("delimiter", delimiter).map(|(byte, _)| byte),
+        ..WireSpec::default()
+    }
 }
 
 /// Asks the format itself whether it knows the fields.
@@ -254,6 +267,7 @@ fn synthetic(keys: &Keys<'_>) -> SyntheticSpec {
         partitions: most("partitions", 4, 1_000) as u32,
         trades_a_day: most("trades_a_day", 1_000_000, 1_000_000_000),
         first_day: keys.read("first_day", day).map_or(19_905, |(day, _)| day), // Mon 2024-07-01
+        gaps: keys.whole("gaps", 0, u64::from(feed::synthetic::GAPS_MOST)).unwrap_or(0) as u32,
     }
 }
 
@@ -272,9 +286,7 @@ fn kafka(keys: &Keys<'_>) -> (BTreeMap<String, String>, BTreeSet<String>) {
             keys.problems().add(&node.place, format!("`{key}` is set apart from its settings"), "set `source.brokers`");
             continue;
         }
-        let looks_secret =
-            ["password", "secret", "token", "key.pem", "credential"].iter().any(|word| key.contains(word));
-        if looks_secret || written.contains("${") || written.starts_with('@') {
+        if document::looks_secret(&key) || written.contains("${") || written.starts_with('@') {
             secrets.insert(key.clone());
         }
         match resolved(&written) {
@@ -537,16 +549,6 @@ fn indicator(table: &Table, item: &Node, bars: &[Interval], problems: &Problems)
         problems.add(place, message, format!("there are bars of {}", there.join(", ")));
     }
     Some(IndicatorUse { name, parameters, on: Interval(on) })
-}
-
-fn anomalies(keys: &Keys<'_>) {
-    if let Some(first) = keys.list("anomalies", "[]").and_then(<[Node]>::first) {
-        keys.problems().add(
-            &first.place,
-            "anomaly checks are not available in this version",
-            "remove it, or set `anomalies = []`",
-        );
-    }
 }
 
 fn conditions(keys: &Keys<'_>) -> Option<ConditionsSpec> {

@@ -3,7 +3,7 @@
 //! Everything is read off one flat list of (dotted key, value). The hash covers those that change rows ([`CHANGES_ROWS`]), in
 //! a canonical form: presets and defaults are written out, so two files that mean the same have the same hash.
 
-use super::{Dataflow, Dedupe, Horizon, IndicatorUse, Volume};
+use super::{AnomalyUse, Dataflow, Dedupe, Horizon, IndicatorUse, Volume};
 use crate::calendar::hex;
 use crate::document::duration_text;
 use crate::feed::{Speed, StartFrom};
@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 const CHANGES_ROWS: &[&str] = &[
     "source.wire",
     "source.fields",
+    "source.columns",
+    "source.delimiter",
     "source.volume",
     "source.sequence",
     "source.corrections",
@@ -117,9 +119,16 @@ impl Dataflow {
         put("source.partitions", json!(synthetic.partitions));
         put("source.trades_a_day", json!(synthetic.trades_a_day));
         put("source.first_day", json!(day_text(synthetic.first_day)));
+        put("source.gaps", json!(synthetic.gaps));
         put("source.wire", json!(source.wire.format));
         for (name, field) in &source.wire.fields {
             put(&format!("source.fields.{name}"), json!(field));
+        }
+        if !source.wire.columns.is_empty() {
+            put("source.columns", json!(source.wire.columns));
+        }
+        if let Some(delimiter) = source.wire.delimiter {
+            put("source.delimiter", json!(char::from(delimiter)));
         }
         put("source.volume", json!(if self.volume == Volume::Cumulative { "cumulative" } else { "trade" }));
         put("source.sequence", json!(if self.sequence_trusted { "trusted" } else { "none" }));
@@ -137,7 +146,7 @@ impl Dataflow {
         put("ticks", json!(self.ticks));
         put("bars", self.bars.iter().map(|interval| json!(interval.name())).collect());
         put("indicators", self.indicators.iter().map(canonical).collect());
-        put("anomalies", json!([]));
+        put("anomalies", self.anomalies.iter().map(AnomalyUse::canonical).collect());
         if let Some(conditions) = &self.conditions {
             let rules =
                 |rules: &[super::Condition]| rules.iter().map(|rule| json!(rule.to_string())).collect::<Value>();
@@ -191,8 +200,9 @@ fn from_text(from: StartFrom) -> String {
 fn canonical(used: &IndicatorUse) -> Value {
     let mut parts = BTreeMap::new();
     if let Some(spec) = INDICATORS.iter().find(|spec| spec.name == used.name) {
-        parts
-            .extend(spec.parameters.iter().map(|parameter| (parameter.name.to_owned(), parameter.default.to_string())));
+        parts.extend(
+            spec.parameters.iter().map(|parameter| (parameter.name.to_owned(), parameter.shown(parameter.default))),
+        );
         match spec.anchor {
             Some(Anchor::Session) => parts.insert("anchor".to_owned(), "session".to_owned()),
             Some(Anchor::Unanchored) => parts.insert("anchor".to_owned(), "none".to_owned()),

@@ -27,6 +27,8 @@ fn every_shipped_dataflow_is_good() {
         assert_eq!((dataflow.source.wire.format.as_str(), dataflow.volume), ("json", Volume::Trade));
         if *name != "demo" {
             assert!(dataflow.sequence_trusted && !dataflow.corrections, "{name}");
+        }
+        if !["demo", "breakout"].contains(name) {
             assert_eq!(dataflow.bars[..2], [Interval(SECOND), Interval(MINUTE)], "{name}");
         }
     }
@@ -48,10 +50,24 @@ fn market_has_the_bars_and_indicators_that_the_interface_promises() {
         .iter()
         .flat_map(|used| indicators::build(&used.name, &used.parameters).expect("checked").outputs())
         .collect();
-    for wanted in ["sma_20", "ema_20", "rsi_14", "macd_12_26_9", "macd_12_26_9_signal", "vwap"] {
+    for wanted in "sma_20 ema_20 rsi_14 macd_12_26_9 macd_12_26_9_signal bbands_20_2_upper atr_14 vwap obv".split(' ') {
         assert!(outputs.iter().any(|output| output == wanted), "{wanted} is not in {outputs:?}");
     }
     assert!(market.ticks && !Dataflow::load("bars", &[], &[]).expect("shipped").ticks);
+}
+
+#[test]
+fn breakout_is_the_query_of_the_debs_challenge() {
+    let breakout = Dataflow::load("breakout", &[], &[]).expect("shipped");
+    let [used] = breakout.indicators.as_slice() else { panic!("one indicator") };
+    let outputs = indicators::build(&used.name, &used.parameters).expect("checked").outputs();
+    assert_eq!((used.on, outputs[0].as_str()), (Interval(5 * MINUTE), "crossover_38_100"));
+    let with = |start: &str| {
+        let setting = format!("indicators=[{{use=\"crossover\",on=\"5m\"{start}}}]");
+        Dataflow::load("breakout", &[], &[setting]).expect("a start rule")
+    };
+    assert_eq!(with("").hash(), breakout.hash(), "the default start is the one that the file names");
+    assert_ne!(with(",start=\"first\"").hash(), breakout.hash());
 }
 
 #[test]
@@ -128,12 +144,24 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("indicators = [{ use = \"ema\", on = \"5m\" }]", "there are no such bars"),
         ("indicators = [{ use = \"ema\" }]", "has no `on`"),
         ("indicators = [{ use = \"ema\", on = \"1m\" }, { use = \"ema\", on = \"1m\" }]", "two indicators on 1m say"),
-        ("anomalies = [{ use = \"return_z\" }]", "anomaly checks are not available in this version"),
+        ("anomalies = [{ use = \"return_z\" }]", "check \"return_z\" has no `on`"),
+        ("anomalies = [{ use = \"retrun_z\", on = \"1m\" }]", "there is no check \"retrun_z\""),
+        ("anomalies = [{ use = \"return_z\", on = \"7m\" }]", "there are no such bars"),
+        ("anomalies = [{ use = \"return_z\", on = \"1m\", z = 0 }]", "check \"return_z\" has z 0, the least is 1"),
+        ("anomalies = [{ use = \"crossed_quote\", on = \"1m\" }]", "it looks at ticks"),
+        (
+            "anomalies = [{ use = \"feed_gap\", on = \"1m\" }, { use = \"feed_gap\", on = \"1m\", seconds = 30 }]",
+            "twice",
+        ),
+        ("anomalies = [{ on = \"1m\" }]", "a check has no `use`"),
         ("session = \"nyse\"", "there is no session \"nyse\""),
         ("session = { zone = \"Mars\", open = \"09:00\", close = \"10:00\" }", "unknown time zone \"Mars\""),
         ("session = { zone = \"UTC\", open = \"09:00\" }", "has no `close`"),
         ("source = { use = \"kafak\" }", "which is no choice"),
         ("source = { wire = \"jsn\" }", "which is no choice"),
+        ("source = { wire = \"csv\", columns = [\"symbol\", \"price\"] }", "`columns` has no \"time\""),
+        ("source = { wire = \"csv\", delimiter = \"::\" }", "which separates no columns"),
+        ("source = { columns = [\"symbol\", \"time\"] }", "`columns` is set, but wire json has no columns"),
         ("source = { fields = { prize = \"p\" } }", "prize"),
         ("source = { from = \"yesterday\" }", "no place to start from"),
         ("source = { speed = 0 }", "which is no speed"),
@@ -226,6 +254,9 @@ fn the_hash_changes_with_rows_and_with_nothing_else() {
     }
     for other in [
         "source.fields.time=ts",
+        "source.wire=csv",
+        "source={wire=\"csv\",columns=[\"symbol\",\"time\",\"price\",\"quantity\"]}",
+        "source={wire=\"csv\",delimiter=\";\"}",
         "source.volume=cumulative",
         "source.sequence=trusted",
         "source.corrections=true",

@@ -1,11 +1,13 @@
-//! Recorded files: one JSON line (or another format's) a record, plain, `.gz` or `.zst`; each file is a partition.
+//! Recorded files: one line a record, in any wire format, plain, `.gz` or `.zst`; each file is a partition.
 //!
 //! Why a file's place goes by its name: the order of the files changes when one is added, their names do not; the directory
 //! is left out so that a moved recording is still the same. An offset is a record's number, from 0. What must always hold:
 //! the same bytes have the same offsets in every run, however often a growing file was looked at: a last line without its
-//! end counts as a record once it decodes (nothing that continues it could), at `until_end`, and in a compressed file.
+//! end counts as a record at `until_end`, in a compressed file, and once it decodes in a format where nothing that continues
+//! it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
 
 mod paths;
+pub mod sniff;
 mod stream;
 
 use super::pace::Pace;
@@ -23,7 +25,7 @@ use wire::Decoder;
 
 pub static KIND: SourceKind = SourceKind {
     name: "file",
-    doc: "recorded files: JSON lines, plain or .gz or .zst; `paths` are files, folders or globs, each file a partition",
+    doc: "recorded files: one record a line, plain or .gz or .zst; `paths` are files, folders or globs, each file a partition",
     open: |spec, resume| Ok(Arc::new(Files::open(spec, resume)?)),
 };
 
@@ -96,7 +98,8 @@ impl Files {
         let mut first = None;
         for (partition, path) in self.partitions.iter().zip(&self.paths) {
             let mut stream = Stream::open(path, stream::BUFFER_LEAST)?;
-            stream.skip_to(resume.get(&partition.name()).copied().unwrap_or(partition.offset_start))?;
+            stream
+                .skip_to(resume.get(&partition.name()).copied().unwrap_or(partition.offset_start), decoder.as_ref())?;
             for _ in 0..FIRST_TICK_WITHIN {
                 match stream.next(true, decoder.as_mut(), &mut instruments)? {
                     None => break,
@@ -177,7 +180,7 @@ impl FileReader {
             Some(stream) => stream,
             None => {
                 let mut stream = Stream::open(&entry.path, self.buffer)?;
-                stream.skip_to(entry.assignment.offset)?;
+                stream.skip_to(entry.assignment.offset, self.decoder.as_ref())?;
                 entry.stream.insert(stream)
             }
         };

@@ -19,7 +19,7 @@ use super::{
     StartFrom, nearest, wire,
 };
 use crate::time::MILLI;
-use client::{Client, refused};
+use client::{Client, Ends, refused, unanswered};
 use lane::Lane;
 use queue::{Event, Intake};
 use rdkafka::consumer::Consumer;
@@ -41,6 +41,10 @@ pub static KIND: SourceKind = SourceKind {
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// A batch that is not full is handed on at this age.
 const BATCH_AGE: Duration = Duration::from_millis(5);
+/// How long records are left to gather behind the first of them.
+const GATHER: Duration = Duration::from_micros(500);
+/// How often a held lane is looked at when nothing comes.
+const HELD_LOOK: Duration = Duration::from_millis(2);
 /// Records taken from librdkafka at once.
 const TAKEN_MOST: usize = 2000;
 /// How often librdkafka's own news (errors, logs) are served.
@@ -51,6 +55,7 @@ const NEWS_MOST: usize = 20;
 struct Kafka {
     spec: SourceSpec,
     partitions: Vec<Partition>,
+    ends: Arc<Ends>,
 }
 
 impl Kafka {
@@ -100,18 +105,15 @@ impl Kafka {
                 partitions.push(partition);
             }
         }
-        Ok(Kafka { spec: spec.clone(), partitions })
+        let ends = Arc::new(Ends::new(&partitions));
+        Ok(Kafka { spec: spec.clone(), partitions, ends })
     }
 }
 
 /// Nobody answered: the brokers' own words tell why.
 fn no_answer(spec: &SourceSpec, client: &Client, error: &KafkaError) -> FeedError {
     let why = client.last_error().unwrap_or_else(|| error.to_string());
-    FeedError::Fix(
-        format!("no broker at {} answers: {why}", spec.brokers),
-        "check `--brokers` and, for a secured cluster, `security.protocol` and its settings under `source.kafka`"
-            .into(),
-    )
+    FeedError::Fix(format!("no broker at {} answers: {why}", spec.brokers), unanswered(&why).into())
 }
 
 fn missing<'a>(topic: &str, there: impl Iterator<Item = &'a str>) -> FeedError {
@@ -149,6 +151,10 @@ impl Source for Kafka {
         &self.partitions
     }
 
+    fn ends(&self) -> Vec<Option<i64>> {
+        self.ends.known()
+    }
+
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
         let lanes: Vec<Lane> = assigned
             .iter()
@@ -157,7 +163,7 @@ impl Source for Kafka {
                 Lane::new(assignment.partition, assignment.offset, end)
             })
             .collect();
-        let client = Arc::new(Client::new(&self.spec)?);
+        let client = Arc::new(Client::telling(&self.spec, self.ends.clone())?);
         let mut list = TopicPartitionList::new();
         let mut names = Vec::new();
         for (lane, assignment) in assigned.iter().enumerate() {
@@ -172,30 +178,38 @@ impl Source for Kafka {
         let intake = Intake::new(client.clone(), &names)?;
         client.consumer.assign(&list).map_err(refused)?;
         Ok(Box::new(KafkaReader {
+            held: vec![false; lanes.len()],
             paused: vec![false; lanes.len()],
+            hold_bytes: (self.spec.buffer_bytes / 2 / lanes.len().max(1)).clamp(256 << 10, 4 << 20) as u64,
             intake,
             client,
             lanes,
             partitions: assigned.iter().map(|assignment| self.partitions[assignment.partition].clone()).collect(),
             decoder: wire::build(&self.spec.wire)?,
             instruments: InstrumentTable::default(),
-            turn: 0,
             news_at: Instant::now(),
             failure: None,
         }))
     }
 }
 
-/// Reads its partitions through one queue; a lane is an index into `lanes`, `paused` and `partitions`.
+/// Reads its partitions through one queue; a lane is an index into `lanes`, `held`, `paused` and `partitions`.
+///
+/// Why a lane that is ahead of the others is held before it is paused: librdkafka throws away what it has fetched of a
+/// partition that is paused, and fetches it again.
 struct KafkaReader {
     intake: Intake,
     client: Arc<Client>,
     lanes: Vec<Lane>,
+    /// Lanes whose batches wait here.
+    held: Vec<bool>,
+    /// Lanes that librdkafka leaves unread.
     paused: Vec<bool>,
+    /// A held lane with this much waiting is paused.
+    hold_bytes: u64,
     partitions: Vec<Partition>,
     decoder: Box<dyn Decoder>,
     instruments: InstrumentTable,
-    turn: usize,
     news_at: Instant,
     /// What broke behind the records that are still to be delivered.
     failure: Option<FeedError>,
@@ -204,7 +218,7 @@ struct KafkaReader {
 impl Reader for KafkaReader {
     fn poll(&mut self, wait: Duration, paused: &dyn Fn(usize) -> bool) -> Result<Option<Batch>, FeedError> {
         let until = Instant::now() + wait;
-        self.pause(paused)?;
+        self.hold(paused)?;
         if let Some(batch) = self.batch(Instant::now()) {
             return Ok(Some(batch)); // what is ready goes before what could be read
         }
@@ -213,6 +227,7 @@ impl Reader for KafkaReader {
         }
         loop {
             self.news()?;
+            self.hold(paused)?;
             let mut taken = self.take(Duration::ZERO, TAKEN_MOST);
             let now = Instant::now();
             if let Some(batch) = self.batch(now) {
@@ -224,12 +239,18 @@ impl Reader for KafkaReader {
             if now >= until {
                 return Ok(None);
             }
-            // a paused lane may hold what was read before its pause
-            let read = self.lanes.iter().zip(&self.paused).filter(|(_, paused)| !**paused);
+            let read = self.lanes.iter().zip(&self.held).filter(|(_, held)| !**held);
             let oldest = read.filter_map(|(lane, _)| lane.since()).min();
-            let due = oldest.map_or(until, |since| until.min(since + BATCH_AGE));
+            let mut due = oldest.map_or(until, |since| until.min(since + BATCH_AGE));
+            if self.held.contains(&true) {
+                due = due.min(now + HELD_LOOK); // it may be let go before anything comes
+            }
             if taken == 0 {
                 taken = self.take(due.saturating_duration_since(now), 1);
+                if taken > 0 {
+                    // behind the first record more are coming: being woken for each would cost more than reading it
+                    std::thread::sleep(GATHER);
+                }
             }
             if taken == 0 && Instant::now() >= until {
                 return Ok(self.batch(Instant::now()));
@@ -272,36 +293,34 @@ impl KafkaReader {
         })
     }
 
-    /// The next batch that is full, old enough, or the last of its partition; after a failure whatever was read.
+    /// The next batch that is full, old enough, or the last of its partition; after a failure whatever was read. Of
+    /// several that of the earliest event time, so that partitions advance together.
     fn batch(&mut self, now: Instant) -> Option<Batch> {
-        for _ in 0..self.lanes.len() {
-            let index = self.turn;
-            self.turn = (self.turn + 1) % self.lanes.len();
-            let lane = &mut self.lanes[index];
-            let ready = match lane.since() {
-                None => false,
-                Some(_) if self.failure.is_some() => true,
-                Some(since) => {
-                    !self.paused[index] && (lane.full() || now.saturating_duration_since(since) >= BATCH_AGE)
-                }
-            };
-            if ready {
-                return Some(lane.take(self.instruments.take_fresh()));
-            }
-        }
-        None
+        let ready = self.lanes.iter().enumerate().filter(|(index, lane)| match lane.since() {
+            None => false,
+            Some(_) if self.failure.is_some() => true,
+            Some(since) => !self.held[*index] && (lane.full() || now.saturating_duration_since(since) >= BATCH_AGE),
+        });
+        let (index, _) = ready.min_by_key(|(_, lane)| lane.first_at())?;
+        Some(self.lanes[index].take(self.instruments.take_fresh()))
     }
 
-    /// Tells librdkafka which partitions to leave unread.
-    fn pause(&mut self, paused: &dyn Fn(usize) -> bool) -> Result<(), FeedError> {
+    /// Holds lanes back, and tells librdkafka which partitions to leave unread.
+    fn hold(&mut self, held: &dyn Fn(usize) -> bool) -> Result<(), FeedError> {
         let (mut stop, mut go) = (TopicPartitionList::new(), TopicPartitionList::new());
         for (index, partition) in self.partitions.iter().enumerate() {
-            let now = paused(self.lanes[index].partition());
-            if now != self.paused[index] && !self.lanes[index].finished() {
-                let list = if now { &mut stop } else { &mut go };
+            let lane = &self.lanes[index];
+            self.held[index] = held(lane.partition());
+            let waiting = lane.waiting_bytes();
+            let pause = match self.paused[index] {
+                false => self.held[index] && waiting >= self.hold_bytes,
+                true => waiting >= self.hold_bytes / 2,
+            };
+            if pause != self.paused[index] && !lane.finished() {
+                let list = if pause { &mut stop } else { &mut go };
                 list.add_partition(&partition.topic, partition.partition);
+                self.paused[index] = pause;
             }
-            self.paused[index] = now;
         }
         if stop.count() > 0 {
             self.client.consumer.pause(&stop).map_err(refused)?;

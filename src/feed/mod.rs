@@ -15,6 +15,8 @@ mod pace;
 pub mod synthetic;
 pub mod wire;
 
+pub use file::sniff;
+
 use crate::error::{Classified, Kind, nearest};
 use crate::market::{Instrument, InstrumentId, Tick};
 use crate::time::Nanos;
@@ -86,6 +88,10 @@ pub struct WireSpec {
     pub conditions: Option<String>,
     /// The record's field that fills `Tick::suspicious`, when the dataflow names one.
     pub suspicious: Option<String>,
+    /// The names of a line's columns, in order, for formats that do not name their fields; empty: the format's own.
+    pub columns: Vec<String>,
+    /// What stands between columns; the format's own if `None`.
+    pub delimiter: Option<u8>,
 }
 
 /// A seeded market (see `synthetic`).
@@ -98,6 +104,8 @@ pub struct SyntheticSpec {
     pub trades_a_day: u64,
     /// The first trading day, days since 1970.
     pub first_day: i32,
+    /// Silences of the whole feed a day; as many of a busy instrument in each partition.
+    pub gaps: u32,
 }
 
 /// A source as the dataflow file and the flags describe it; secrets are resolved, never printed.
@@ -196,6 +204,13 @@ impl Batch {
         self.ticks.push(tick);
     }
 
+    /// Makes room for as much as another batch held.
+    pub fn reserve_like(&mut self, other: &Batch) {
+        self.ticks.reserve(other.ticks.len());
+        self.ends.reserve(other.ends.len());
+        self.payloads.reserve(other.payloads.len() + other.payloads.len() / 16);
+    }
+
     /// The payload of the tick at `index`.
     pub fn payload(&self, index: usize) -> &[u8] {
         let from = if index == 0 { 0 } else { self.ends[index - 1] as usize };
@@ -206,6 +221,10 @@ impl Batch {
 /// A place that records come from, opened and looked at once.
 pub trait Source: Send + Sync {
     fn partitions(&self) -> &[Partition];
+    /// The end of each partition as far as it is known now, the first offset without a record; by partition index.
+    fn ends(&self) -> Vec<Option<i64>> {
+        Vec::new()
+    }
     /// A reader for some of the partitions, with its own decoder.
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError>;
 }

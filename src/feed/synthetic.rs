@@ -5,11 +5,13 @@
 //! ```
 //!
 //! Instruments trade with Zipf-like activity; records arrive up to two seconds out of order, some minutes late, some twice;
-//! some trades are cancelled or corrected later, some prints are off by three tenths. What is wrong is labelled ([`labels`]).
+//! some trades are cancelled or corrected later, some prints are off by three tenths; with `gaps` the feed, or one instrument,
+//! is silent for minutes. What is wrong is labelled ([`labels`], [`gaps`]).
 //! What must always hold: a partition has the same number of records every day, so a day's offsets are known without
 //! playing the days before it; day `k` is the k-th weekday from `first_day`, 09:15–15:30 UTC.
 
 mod day;
+mod silence;
 
 use super::pace::Pace;
 use super::{
@@ -19,6 +21,7 @@ use super::{
 use crate::market::Price;
 use crate::time::Nanos;
 use day::{Day, Market};
+pub use silence::GAPS_MOST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +85,38 @@ pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<Label>, FeedError> {
     Ok(labels)
 }
 
+/// A silence that was planted: `[from, until)` of event time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub venue: String,
+    /// `None`: of the whole feed.
+    pub symbol: Option<String>,
+    pub from: Nanos,
+    pub until: Nanos,
+}
+
+/// The silences of a day (0 is the first): of the feed in their order, then of instruments. Errors: as opening the source.
+pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<Gap>, FeedError> {
+    let market = Market::new(spec)?;
+    let gap = |symbol: Option<&str>, (from, until): (Nanos, Nanos)| Gap {
+        venue: day::VENUE.into(),
+        symbol: symbol.map(Into::into),
+        from,
+        until,
+    };
+    let opens_at = market.opens_at(day);
+    let mut gaps: Vec<Gap> = Vec::new();
+    for partition in 0..market.partitions() {
+        let silences = market.silences(partition, day);
+        if partition == 0 {
+            gaps.extend(silences.feed.iter().map(|part| gap(None, part.from(opens_at))));
+        }
+        let symbol = Some(market.symbol(partition));
+        gaps.extend(silences.busiest.iter().map(|part| gap(symbol, part.from(opens_at))));
+    }
+    Ok(gaps)
+}
+
 /// The trading date of a day (0 is the first), days since 1970.
 pub fn date(spec: &SyntheticSpec, day: u64) -> i32 {
     day::weekday(spec.first_day, day)
@@ -102,8 +137,11 @@ impl Synthetic {
             return Err(FeedError::Fix("the synthetic market starts at its first day".into(), hint.into()));
         }
         let s = &spec.synthetic;
-        let source_id =
+        let mut source_id =
             format!("synthetic:{}:{}:{}:{}:{}", s.seed, s.instruments, s.partitions, s.trades_a_day, s.first_day);
+        if s.gaps > 0 {
+            source_id.push_str(&format!(":{}", s.gaps));
+        }
         let name = |partition: u32| format!("{TOPIC}/{partition}");
         let place = |partition| resume.get(&name(partition)).copied().unwrap_or(0).max(0);
         // the day to play: the earliest that some partition has not finished

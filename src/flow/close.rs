@@ -11,29 +11,40 @@ use crate::time::{Binding, Nanos};
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 
 /// A row that stands at a bar.
 pub trait AtBar: Clone + Ord + 'static {
+    /// What names the row inside its series; at most one live row has it.
+    type Key: Clone + Ord + Hash;
+
+    fn key(&self) -> Self::Key;
+    /// The start of the bar that it is published with.
     fn open_at(&self) -> Nanos;
-    fn phase(&self) -> u8;
 }
 
 impl AtBar for FinishedBar {
+    type Key = (Nanos, u8);
+
+    fn key(&self) -> (Nanos, u8) {
+        (self.open_at, self.phase)
+    }
+
     fn open_at(&self) -> Nanos {
         self.open_at
-    }
-    fn phase(&self) -> u8 {
-        self.phase
     }
 }
 
 impl AtBar for Reading {
+    type Key = (Nanos, u8);
+
+    fn key(&self) -> (Nanos, u8) {
+        (self.open_at, self.phase)
+    }
+
     fn open_at(&self) -> Nanos {
         self.open_at
-    }
-    fn phase(&self) -> u8 {
-        self.phase
     }
 }
 
@@ -45,14 +56,13 @@ pub struct NetChange<R> {
     pub new: Option<R>,
 }
 
-type Key = (Series, Nanos, u8);
-
 /// The rows of one worker that wait for their bar's end, and the changes of epochs that are not complete.
-pub struct Close<R> {
+pub struct Close<R: AtBar> {
     session: Arc<Session>,
     phase: Option<PhaseAt>,
     published: Binding,
-    held: HashMap<Key, R, ahash::RandomState>,
+    /// The live rows that are not published, and no others.
+    held: HashMap<(Series, R::Key), R, ahash::RandomState>,
     changes: BTreeMap<u64, (Vec<((Series, R), isize)>, usize)>,
 }
 
@@ -64,9 +74,8 @@ impl<R: AtBar> Close<R> {
 
     /// Takes a row that a restored state gives back: held if it is not published yet.
     pub fn restore(&mut self, series: Series, row: R) {
-        let published = self.published.clone();
-        if !self.publishes(&published, &series, &row) {
-            self.held.insert((series, row.open_at(), row.phase()), row);
+        if !self.is_due(&series, &row) {
+            self.held.insert((series, row.key()), row);
         }
     }
 
@@ -85,23 +94,27 @@ impl<R: AtBar> Close<R> {
     pub fn close(&mut self, binding: &Binding) -> Vec<NetChange<R>> {
         let (mut changes, _) = self.changes.remove(&binding.epoch).unwrap_or_default();
         consolidate(&mut changes);
-        let mut by_key: BTreeMap<Key, (Option<R>, Option<R>)> = BTreeMap::new();
+        // a key's old row and its new one may stand at two bars: an anomaly that another bar says now
+        let mut by_key: BTreeMap<(Series, R::Key), (Option<R>, Option<R>)> = BTreeMap::new();
         for ((series, row), diff) in changes {
-            let sides = by_key.entry((series, row.open_at(), row.phase())).or_default();
+            let sides = by_key.entry((series, row.key())).or_default();
             let side = if diff < 0 { &mut sides.0 } else { &mut sides.1 };
             assert!(side.is_none() && diff.abs() == 1, "one live row per key");
             *side = Some(row);
         }
-        let before = std::mem::replace(&mut self.published, binding.clone());
+        self.published = binding.clone();
         let mut net = Vec::new();
         for (key, (old, new)) in by_key {
-            let Some(row) = new.as_ref().or(old.as_ref()) else { continue };
-            if self.publishes(&before, &key.0, row) {
-                net.push(NetChange { series: key.0, old, new });
-            } else if let Some(new) = new {
-                self.held.insert(key, new);
-            } else {
-                self.held.remove(&key);
+            let was_held = self.held.remove(&key).is_some();
+            debug_assert!(!was_held || old.is_some(), "one live row per key");
+            let old = old.filter(|_| !was_held);
+            match (old, new) {
+                (old, Some(row)) if old.is_none() || !self.is_due(&key.0, &row) => {
+                    net.extend(old.map(|old| NetChange { series: key.0.clone(), old: Some(old), new: None }));
+                    self.held.insert(key, row);
+                }
+                (None, None) => {}
+                (old, new) => net.push(NetChange { series: key.0, old, new }),
             }
         }
         let mut due = Vec::new();
@@ -120,8 +133,9 @@ impl<R: AtBar> Close<R> {
         net
     }
 
-    fn publishes(&mut self, binding: &Binding, series: &Series, row: &R) -> bool {
-        binding.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
+    /// Whether the newest binding publishes the row's bar.
+    fn is_due(&mut self, series: &Series, row: &R) -> bool {
+        self.published.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
     }
 }
 
@@ -137,6 +151,7 @@ fn end_at<R: AtBar>(session: &Session, cached: &mut Option<PhaseAt>, series: &Se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::anomalies::{Anomaly, Severity};
     use crate::market::Instrument;
     use crate::time::{Interval, MINUTE};
 
@@ -207,5 +222,42 @@ mod tests {
         close.restore(series.clone(), bar(MINUTE, 6));
         let net = close.close(&closing(8, 2 * MINUTE));
         assert_eq!(net, [NetChange { series, old: None, new: Some(bar(MINUTE, 6)) }]);
+    }
+
+    #[test]
+    fn a_row_that_another_bar_says_now_is_one_change_or_waits_for_that_bar() {
+        let session = Arc::new(Session::preset("utc-day").expect("a preset"));
+        let series: Series = (Interval(MINUTE), Instrument::new("V", "S", None));
+        // a silence that began at 0 and was ended by the bar at a minute
+        let until = |minute: i64| Anomaly {
+            open_at: minute * MINUTE,
+            phase: 0,
+            check: 0,
+            started_at: 0,
+            ended_at: minute * MINUTE,
+            severity: Severity::Warning,
+            observed: 0,
+            expected: 0,
+            seen: None,
+        };
+        let change = |old: Option<i64>, new: Option<i64>| {
+            vec![NetChange { series: series.clone(), old: old.map(until), new: new.map(until) }]
+        };
+        let mut close = Close::new(session, Binding::default());
+        close.change(1, series.clone(), until(5), 1);
+        assert_eq!(close.close(&closing(1, 8 * MINUTE)), change(None, Some(5)));
+        // a late bar ends it sooner: its bar is closed, too
+        close.change(2, series.clone(), until(5), -1);
+        close.change(2, series.clone(), until(4), 1);
+        assert_eq!(close.close(&closing(2, 8 * MINUTE)), change(Some(5), Some(4)));
+        // that bar is cancelled, and the next one is still open
+        close.change(3, series.clone(), until(4), -1);
+        close.change(3, series.clone(), until(9), 1);
+        assert_eq!(close.close(&closing(3, 8 * MINUTE)), change(Some(4), None));
+        // while it waits it may change without a trace
+        close.change(4, series.clone(), until(9), -1);
+        close.change(4, series.clone(), until(10), 1);
+        assert!(close.close(&closing(4, 9 * MINUTE)).is_empty());
+        assert_eq!(close.close(&closing(5, 11 * MINUTE)), change(None, Some(10)));
     }
 }

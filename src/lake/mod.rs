@@ -125,6 +125,11 @@ impl Lake {
         self.generation
     }
 
+    /// The mark of the last slot; after opening, of the takeover.
+    pub fn token(&self) -> &str {
+        &self.last.token
+    }
+
     /// The epoch to decide next.
     pub fn epoch_next(&self) -> Epoch {
         self.last.epoch + 1

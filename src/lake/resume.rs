@@ -15,10 +15,11 @@ use super::store::Store;
 use super::table::TableSpec;
 use super::tables::{LakeTable, Place};
 use super::upkeep::Upkeep;
-use super::{Lake, LakeOptions, identity, now_ms};
+use super::{Lake, LakeOptions, LakeWriter, identity, now_ms};
 use crate::time::{Binding, Epoch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// Bindings that a run gets to derive its first horizons from.
@@ -84,11 +85,7 @@ impl Lake {
         let mut slots = Slots { store: &*store, read: BTreeMap::from([(last.epoch, last.clone())]) };
         let pending = pending(&mut slots, &last, &tables, [&epochs, &epoch_tables]).await?;
         let generation = last.generation;
-        let mut since = BTreeMap::new();
-        for epoch in last.state_from..=last.epoch {
-            since.insert(epoch, slots.get(epoch).await?.state.clone());
-        }
-        let state = StateFiles::new(last.state_base.clone(), since);
+        let state = state_files(&mut slots, &last).await?;
         let mut lake = Lake { place, generation, last: last.clone(), tables, epochs, epoch_tables, state, pending };
         lake.apply().await?;
 
@@ -98,6 +95,53 @@ impl Lake {
         let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
         Ok((lake, resume))
     }
+
+    /// What another process took over, for one that only writes files: the same to go on from, nothing is changed.
+    /// `epoch` and `token` are those of the takeover. Errors: of kind `Fix` if this is not the lake that was taken over.
+    pub async fn follow(options: &LakeOptions, epoch: Epoch, token: &str) -> Result<(LakeWriter, Resume), LakeError> {
+        let elsewhere = || {
+            LakeError::fix(
+                format!("the lake at {} is not the one that process 0 has taken over", options.warehouse),
+                "every process needs the same lake: a folder on a shared disk, under the same path on every host",
+            )
+        };
+        if options.warehouse.folder().is_some_and(|folder| !folder.is_dir()) {
+            return Err(elsewhere());
+        }
+        let store = options.warehouse.open_existing().await?;
+        let last = Arc::new(awaited(&*store, epoch).await?.ok_or_else(elsewhere)?);
+        if last.token != token {
+            return Err(elsewhere());
+        }
+        identity::read(&*store).await?;
+        let mut slots = Slots { store: &*store, read: BTreeMap::from([(epoch, last.clone())]) };
+        let files = state_files(&mut slots, &last).await?;
+        let bindings = bindings(&mut slots, &last).await?;
+        let state = load_state(&*store, files.files()).await?;
+        let (generation, binding) = (last.generation, last.binding.clone());
+        let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation };
+        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state }))
+    }
+}
+
+/// A slot that another machine has just created: a shared disk may show it a while later.
+async fn awaited(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
+    for _ in 0..50 {
+        if let Some(slot) = read_slot(store, epoch).await? {
+            return Ok(Some(slot));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(None)
+}
+
+/// The files of the state as a slot has it.
+async fn state_files(slots: &mut Slots<'_>, last: &Slot) -> Result<StateFiles, LakeError> {
+    let mut since = BTreeMap::new();
+    for epoch in last.state_from..=last.epoch {
+        since.insert(epoch, slots.get(epoch).await?.state.clone());
+    }
+    Ok(StateFiles::new(last.state_base.clone(), since))
 }
 
 type Tables = BTreeMap<String, LakeTable>;

@@ -29,9 +29,9 @@ pub fn field_id(column: usize) -> i32 {
     column as i32 + 1
 }
 
-/// Whether Iceberg's field is required.
+/// Whether Iceberg's field is required. A key may have columns that are null (an anomaly of bars has no offset).
 pub fn required(spec: &TableSpec, column: usize) -> bool {
-    !spec.columns[column].nullable || spec.key.contains(&column)
+    !spec.columns[column].nullable
 }
 
 fn primitive(column_type: ColumnType) -> PrimitiveType {
@@ -78,7 +78,9 @@ pub fn iceberg_schema(spec: &TableSpec) -> Result<IcebergSchema, LakeError> {
         let field = NestedField::new(field_id(at), &column.name, field_type, required(spec, at));
         Arc::new(if column.doc.is_empty() { field } else { field.with_doc(&column.doc) })
     });
-    let identifiers = spec.key.iter().filter(|at| spec.columns[**at].column_type != ColumnType::Double);
+    // Iceberg's identifiers are required and no doubles; a part of a key would claim too much
+    let fits = |at: &usize| required(spec, *at) && spec.columns[*at].column_type != ColumnType::Double;
+    let identifiers = spec.key.iter().filter(|_| spec.key.iter().all(fits));
     Ok(IcebergSchema::builder()
         .with_schema_id(0)
         .with_identifier_field_ids(identifiers.map(|at| field_id(*at)).collect::<Vec<_>>())

@@ -12,6 +12,7 @@ use super::store::Store;
 use crate::time::Epoch;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -19,8 +20,10 @@ use tokio::task::JoinSet;
 /// One key of one operator; `value: None` is a tombstone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateEntry {
-    pub operator: String,
+    pub operator: Cow<'static, str>,
+    #[serde(with = "serde_bytes")]
     pub key: Vec<u8>,
+    #[serde(with = "serde_bytes")]
     pub value: Option<Vec<u8>>,
 }
 
@@ -71,7 +74,7 @@ pub async fn load_state(
     store: &dyn Store,
     files: impl IntoIterator<Item = &StateFile>,
 ) -> Result<Vec<StateEntry>, LakeError> {
-    let mut state: BTreeMap<(String, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    let mut state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>> = BTreeMap::new();
     for file in files {
         let bytes = store.get(&file.path).await?;
         let failed = |error: String| LakeError::format(file.path.clone(), error);

@@ -73,6 +73,17 @@ impl Warehouse {
         Ok(Warehouse::Folder(PathBuf::from(text)))
     }
 
+    /// Its full name: the same for everyone who means the same place, from whatever folder.
+    pub fn address(&self) -> String {
+        match self {
+            Warehouse::Folder(folder) => {
+                let full = folder.canonicalize().or_else(|_| std::path::absolute(folder));
+                full.unwrap_or_else(|_| folder.clone()).display().to_string()
+            }
+            Warehouse::S3(place) => place.to_string(),
+        }
+    }
+
     /// The folder; `None` for a bucket.
     pub fn folder(&self) -> Option<&Path> {
         match self {

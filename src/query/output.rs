@@ -4,8 +4,9 @@
 
 use super::{Answer, QueryError, explain};
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::compute::cast;
 use arrow::csv::WriterBuilder as CsvBuilder;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
 use futures::StreamExt;
@@ -53,15 +54,14 @@ pub fn zone(name: &str) -> Result<TimeZone, QueryError> {
     })
 }
 
-/// Writes all rows; answers their number. With a zone, times are text of that zone, except in Parquet.
+/// Writes all rows; answers their number. With a zone, instants are text of that zone, or in Parquet marked with it.
 pub async fn write(
     answer: Answer,
     format: Format,
     zone: Option<&TimeZone>,
     into: impl Write + Send,
 ) -> Result<u64, QueryError> {
-    let zone = zone.filter(|_| format != Format::Parquet);
-    let schema = zone.map_or_else(|| answer.schema.clone(), |_| zoned_schema(&answer.schema));
+    let schema = zone.map_or_else(|| answer.schema.clone(), |zone| zoned_schema(&answer.schema, format, zone));
     let mut sink = Sink::new(format, &schema, into).map_err(refused)?;
     let (mut rows, mut count) = (answer.rows, 0);
     while let Some(batch) = rows.next().await {
@@ -133,32 +133,48 @@ impl<W: Write + Send> Sink<W> {
     }
 }
 
-fn is_instant(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, Some(_)))
+/// The unit of a column of instants; a time stamp without a zone is none.
+fn instant(data_type: &DataType) -> Option<TimeUnit> {
+    match data_type {
+        DataType::Timestamp(unit, Some(_)) => Some(*unit),
+        _ => None,
+    }
 }
 
-fn zoned_schema(schema: &SchemaRef) -> SchemaRef {
-    let fields = schema.fields().iter().map(|field| match is_instant(field.data_type()) {
-        true => Arc::new(Field::new(field.name(), DataType::Utf8, field.is_nullable())),
-        false => field.clone(),
+/// What instants are in a zone: text, but in Parquet still instants, which readers show in that zone.
+fn zoned_type(unit: TimeUnit, format: Format, zone: &TimeZone) -> DataType {
+    match format {
+        Format::Parquet => DataType::Timestamp(unit, Some(zone.iana_name().unwrap_or("UTC").into())),
+        Format::Table | Format::JsonLines | Format::Csv => DataType::Utf8,
+    }
+}
+
+fn zoned_schema(schema: &SchemaRef, format: Format, zone: &TimeZone) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| match instant(field.data_type()) {
+        Some(unit) => Arc::new(Field::new(field.name(), zoned_type(unit, format, zone), field.is_nullable())),
+        None => field.clone(),
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// Instants as text of the zone: "2024-07-01T09:15:00+05:30".
+/// Instants as the zone's: "2024-07-01T09:15:00+05:30" where they are text.
 fn zoned(batch: &RecordBatch, schema: &SchemaRef, zone: &TimeZone) -> Result<RecordBatch, ArrowError> {
-    let text = |micros: i64| {
-        Timestamp::from_microsecond(micros).ok().map(|at| {
-            let offset = zone.to_offset(at);
-            at.display_with_offset(offset).to_string()
-        })
-    };
-    let column = |column: &ArrayRef| -> ArrayRef {
-        if !is_instant(column.data_type()) {
-            return column.clone();
+    let text = |at: Timestamp| at.display_with_offset(zone.to_offset(at)).to_string();
+    let column = |(column, field): (&ArrayRef, &Arc<Field>)| -> Result<ArrayRef, ArrowError> {
+        let Some(unit) = instant(column.data_type()) else { return Ok(column.clone()) };
+        let counts = cast(column, &DataType::Int64)?;
+        if *field.data_type() != DataType::Utf8 {
+            return cast(&counts, field.data_type());
         }
-        let instants = column.as_primitive::<TimestampMicrosecondType>();
-        Arc::new(instants.iter().map(|micros| micros.and_then(text)).collect::<StringArray>())
+        let at = |count: i64| match unit {
+            TimeUnit::Second => Timestamp::from_second(count).ok(),
+            TimeUnit::Millisecond => Timestamp::from_millisecond(count).ok(),
+            TimeUnit::Microsecond => Timestamp::from_microsecond(count).ok(),
+            TimeUnit::Nanosecond => Timestamp::from_nanosecond(i128::from(count)).ok(),
+        };
+        let counts = counts.as_primitive::<Int64Type>();
+        Ok(Arc::new(counts.iter().map(|count| count.and_then(at).map(text)).collect::<StringArray>()))
     };
-    RecordBatch::try_new(schema.clone(), batch.columns().iter().map(column).collect())
+    let columns: Result<Vec<ArrayRef>, ArrowError> = batch.columns().iter().zip(schema.fields()).map(column).collect();
+    RecordBatch::try_new(schema.clone(), columns?)
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::lake::table::{Column, ColumnType, TableSpec, Value};
 use crate::lake::{Lake, LakeOptions, RowBuffer, StateRows, TableRows};
 use crate::time::Binding;
+use arrow::datatypes::{DataType, TimeUnit};
 use std::collections::BTreeMap;
 
 fn column(name: &str, column_type: ColumnType) -> Column {
@@ -196,6 +197,13 @@ fn rows_are_the_same_in_every_format() {
         assert_eq!(csv, wanted);
         let table = text(answer().await, Format::Table, Some(&zone("Asia/Kolkata").expect("a zone"))).await;
         assert!(table.contains("| A      | 1970-01-12T05:30:00+05:30 | 8.00000000 |"), "{table}");
+        // date_trunc and now() give instants of other units
+        let sql = "select date_trunc('hour', open_at) as hour, arrow_cast(open_at, 'Timestamp(Nanosecond, Some(\"UTC\"))') as nano \
+                   from bars_1m where symbol = 'C'";
+        let csv =
+            text(query(&pinned, sql).await.expect(sql), Format::Csv, Some(&zone("Asia/Kolkata").expect("a zone")))
+                .await;
+        assert_eq!(csv, "hour,nano\n1970-01-12T05:30:00+05:30,1970-01-12T05:30:00+05:30\n");
         let empty = query(&pinned, "select symbol from bars_1m where symbol = 'none'").await.expect("good");
         assert_eq!(text(empty, Format::Csv, None).await, "symbol\n");
         let mut parquet = Vec::new();
@@ -203,5 +211,12 @@ fn rows_are_the_same_in_every_format() {
         let read = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(parquet), 10);
         let rows: usize = read.expect("Parquet").map(|batch| batch.expect("a batch").num_rows()).sum();
         assert_eq!(rows, 2);
+        let mut parquet = Vec::new();
+        let kolkata = zone("Asia/Kolkata").expect("a zone");
+        write(answer().await, Format::Parquet, Some(&kolkata), &mut parquet).await.expect("written");
+        let read = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(parquet), 10);
+        let batch = read.expect("Parquet").next().expect("a batch").expect("rows");
+        let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("Asia/Kolkata".into()));
+        assert_eq!(batch.schema().field_with_name("open_at").expect("a column").data_type(), &wanted);
     });
 }

@@ -36,11 +36,11 @@ class Finished:
 class Child:
     """ticktide while it runs; its outputs go to files, so that nothing blocks."""
 
-    def __init__(self, command, folder, cwd=None, more=None):
+    def __init__(self, command, folder, cwd=None, env=None):
         self.command, self.begun = command, time.monotonic()
         self.outputs = [tempfile.TemporaryFile(dir=folder) for _ in range(2)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKTIDE")}
-        environment.update(more or {})
+        environment.update(env or {})
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.outputs[0], stderr=self.outputs[1],
                                         cwd=cwd, env=environment)
         self.pid = self.process.pid
@@ -131,12 +131,13 @@ class Scenario:
         """A topic name that no earlier run on the same broker has used."""
         return f"{self.name}-{name}-{os.getpid()}"
 
-    def start(self, *arguments, cwd=None):
-        return Child([self.binary, *map(str, arguments)], self.work, cwd, self.environment)
+    def start(self, *arguments, cwd=None, env=None):
+        """Starts ticktide; `env` adds to an environment without any TICKTIDE_ variable."""
+        return Child([self.binary, *map(str, arguments)], self.work, cwd, {**self.environment, **(env or {})})
 
-    def run(self, *arguments, code=0, timeout_s=300, cwd=None):
+    def run(self, *arguments, code=0, timeout_s=300, cwd=None, env=None):
         """Runs ticktide to its end; another exit code than `code` ends the scenario (None: any)."""
-        done = self.start(*arguments, cwd=cwd).wait(timeout_s)
+        done = self.start(*arguments, cwd=cwd, env=env).wait(timeout_s)
         if code is not None and done.code != code:
             self.give_up(f"`ticktide {' '.join(map(str, arguments))}` ended with {done.code}, not {code}:\n{tail(done)}")
         return done

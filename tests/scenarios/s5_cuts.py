@@ -13,6 +13,8 @@ from oracle import disorder, lake, tapes
 
 INDICATORS = ('indicators=[{use="sma",period=20,on="1m"},{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"},'
               '{use="macd",on="1m"},{use="vwap",on="1m"}]')
+CHECKS = ('anomalies=[{use="return_z",on="1m",z=2},{use="instrument_gap",on="1m",seconds=1,times=2},'
+          '{use="feed_gap",on="1s",seconds=1}]')
 GRACE_MS = 5_000
 
 
@@ -41,7 +43,7 @@ def shuffled(rows, unit, seed):
 def main():
     scenario = Scenario(__doc__)
     rows, unit, session = records(scenario)
-    settings = ("--set", f"session={session}", "--set", INDICATORS)
+    settings = ("--set", f"session={session}", "--set", INDICATORS, "--set", CHECKS)
     path = scenario.work / "all.jsonl"
 
     one = scenario.work / "one"
@@ -50,6 +52,9 @@ def main():
     lake.Lake(one).view(connection, "indicators_1m")
     filled = connection.execute("SELECT count(*), count(rsi_14) FROM indicators_1m").fetchone()
     scenario.check(filled[0] > 500 and filled[1] > 500, f"one run of {len(rows)} records: {filled[0]} readings, rsi_14 in {filled[1]}")
+
+    found = {row["check"] for row in lake.Lake(one).rows("anomalies")}
+    scenario.check(len(found) == 3, f"its anomalies are of {', '.join(sorted(found))}")
 
     def same(name, what):
         result = lake.compare(lake.Lake(one), lake.Lake(scenario.work / name))
@@ -69,6 +74,8 @@ def main():
     for workers in (2, 3):
         scenario.run_bars(path, scenario.work / f"w{workers}", *settings, "-w", workers)
         same(f"w{workers}", f"-w {workers}")
+    scenario.run_bars(path, scenario.work / "bytes", *settings, "-w", 2, "-z")
+    same("bytes", "everything exchanged as bytes (-z)")
     for name, what in (("step=1ms", "steps of 1 ms"), ("step=2s", "steps of 2 s"), ("epoch.records=500", "epochs of 500 records"),
                        ("limits.steps=1", "one step in flight")):
         folder = "set-" + name.replace("=", "-")

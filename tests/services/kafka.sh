@@ -7,7 +7,8 @@
 #
 # Broker i listens on 127.0.0.1:BASE_PORT+i-1, its controller on BASE_PORT+99+i. DIR/node-I/{pid,server.log,data,start}:
 # `kill -9 $(cat DIR/node-I/pid)` and DIR/node-I/start are a crash and a restart. JAVA picks the JVM, HEAP its heap,
-# KAFKA_LIBS a folder of jars (default: the user's cache).
+# KAFKA_LIBS a folder of jars (default: the user's cache). MORE_PROPERTIES names a file of settings that go over a broker's
+# own, MORE_FORMAT an argument that its storage is formatted with (`--add-scram=…`); kafka-secure.sh uses both.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 usage() { sed -n '4,6s/^# *//p' "$0" >&2; exit 2; }
@@ -63,6 +64,7 @@ num.io.threads=2
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=4194304
 P
+  [ -z "${MORE_PROPERTIES:-}" ] || cat "$MORE_PROPERTIES" >>"$1/server.properties"
 }
 
 up() {
@@ -83,7 +85,7 @@ up() {
     write_start "$node"
     [ -e "$node/data/meta.properties" ] && continue   # old data: start on it
     "$java" "${jvm[@]}" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn kafka.tools.StorageTool format \
-      -t "$cluster" -c "$node/server.properties" >"$node/format.log" 2>&1 &
+      -t "$cluster" -c "$node/server.properties" ${MORE_FORMAT:+"$MORE_FORMAT"} >"$node/format.log" 2>&1 &
     formats+=($!)
   done
   for i in "${formats[@]}"; do

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 pub const BUFFER_LEAST: usize = 16 << 10;
 pub const BUFFER_MOST: usize = 256 << 10;
+/// What some editors put at the start of a file: no part of its first record.
+const EDITORS_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A longer line is no record but a file of another kind.
 const RECORD_BYTES_MOST: u64 = 16 << 20;
 
@@ -32,6 +34,10 @@ pub struct Stream {
     offset: i64,
     payload: Vec<u8>,
     line: Vec<u8>,
+    /// No line was read yet: the next one may be a header.
+    first: bool,
+    /// What the file's header made.
+    own: Option<Box<dyn Decoder>>,
     /// The record in `line` was delivered although its line has no end yet: what may follow is only that end.
     line_ends_outstanding: bool,
     /// A tick read ahead of its time.
@@ -65,6 +71,8 @@ impl Stream {
             compressed,
             offset: 0,
             line: Vec::new(),
+            first: true,
+            own: None,
             payload: Vec::new(),
             line_ends_outstanding: false,
             held: None,
@@ -82,10 +90,10 @@ impl Stream {
     }
 
     /// Passes over the records before an offset; errors: there are fewer.
-    pub fn skip_to(&mut self, offset: i64) -> Result<(), FeedError> {
+    pub fn skip_to(&mut self, offset: i64, decoder: &dyn Decoder) -> Result<(), FeedError> {
         while self.offset < offset {
             self.line.clear();
-            if !self.read_line()? && self.line.is_empty() {
+            if !self.read_record(true, decoder)? && self.line.is_empty() {
                 let (path, have) = (self.path.display(), self.offset);
                 return Err(FeedError::Fix(
                     format!("file {path} has {have} records, the lake has already read {offset} of it"),
@@ -124,17 +132,22 @@ impl Stream {
         let (tick, bytes) = match self.held.take() {
             Some(held) => held,
             None => {
-                let ended = self.read_line()?;
+                let ended = self.read_record(whole, decoder)?;
+                let decoder: &mut dyn Decoder = match &mut self.own {
+                    Some(own) => own.as_mut(),
+                    None => decoder,
+                };
                 if !ended && self.line.is_empty() {
                     return Ok(Next::End);
                 }
                 let bytes = self.line.len() as u64;
-                let decoded = decoder.decode(text(&self.line, self.offset), self.offset, None, instruments);
+                let decoded = decoder.decode(text(&self.line), self.offset, None, instruments);
                 if !ended {
-                    if decoded.is_err() && !whole {
+                    if !whole && (decoded.is_err() || !decoder.ends_itself()) {
                         return Ok(Next::End); // the line goes on when the file has grown
                     }
                     self.line_ends_outstanding = true;
+                    self.first = false;
                 }
                 std::mem::swap(&mut self.line, &mut self.payload);
                 self.line.clear();
@@ -157,7 +170,25 @@ impl Stream {
 
     /// The payload of the tick that was given last.
     pub fn payload(&self) -> &[u8] {
-        text(&self.payload, self.offset - 1)
+        text(&self.payload)
+    }
+
+    /// As [`Stream::read_line`], past a header, which is no record and has no number.
+    fn read_record(&mut self, whole: bool, decoder: &dyn Decoder) -> Result<bool, FeedError> {
+        let ended = self.read_line()?;
+        if self.first && self.line.starts_with(EDITORS_MARK) {
+            self.line.drain(..EDITORS_MARK.len());
+        }
+        if !self.first || !(ended || whole) {
+            return Ok(ended);
+        }
+        self.first = false;
+        self.own = decoder.header(text(&self.line));
+        if self.own.is_none() {
+            return Ok(ended);
+        }
+        self.line.clear();
+        self.read_line()
     }
 
     /// Reads on until `line` holds a line with its end; false: the file ends before.
@@ -176,7 +207,7 @@ impl Stream {
                     "one record a line is read; is it a file of another kind?".into(),
                 ));
             }
-            if ended && self.line_ends_outstanding && text(&self.line, -1).is_empty() {
+            if ended && self.line_ends_outstanding && text(&self.line).is_empty() {
                 self.line_ends_outstanding = false;
                 self.line.clear();
                 continue;
@@ -201,9 +232,8 @@ impl Stream {
     }
 }
 
-/// A line without its end and, at the start of a file, without the mark that some editors put there.
-fn text(line: &[u8], offset: i64) -> &[u8] {
+/// A line without its end.
+fn text(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    if offset == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
+    line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -23,7 +23,7 @@ fn spec(paths: &[&Path]) -> SourceSpec {
         speed: Speed::Max,
         until_end: true,
         wire: WireSpec { format: "json".into(), ..WireSpec::default() },
-        synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0 },
+        synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0, gaps: 0 },
         buffer_bytes: 1 << 20,
     }
 }
@@ -246,4 +246,85 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
     spec.uses = "flie".into();
     let Err(FeedError::Fix(_, hint)) = crate::feed::open(&spec, &BTreeMap::new()) else { panic!("no such source") };
     assert!(hint.contains("`file`"), "{hint}");
+}
+
+fn csv(paths: &[&Path]) -> SourceSpec {
+    SourceSpec { wire: WireSpec { format: "csv".into(), ..WireSpec::default() }, ..spec(paths) }
+}
+
+fn quantities(batches: &[Batch]) -> Vec<(i64, i64)> {
+    let of = |tick: &crate::market::Tick| {
+        (tick.offset, tick.quantity.map_or(0, |quantity| quantity.0 / crate::market::SCALE))
+    };
+    batches.iter().flat_map(|batch| batch.ticks.iter().map(of)).collect()
+}
+
+#[test]
+fn a_header_is_no_record_and_each_file_has_its_own() {
+    let root = tempfile::tempdir().expect("a folder");
+    let [a, b, c] = ["a.csv", "b.csv.gz", "c.csv"].map(|name| root.path().join(name));
+    // a mark of an editor before the header, columns in two orders, the default order without a header
+    std::fs::write(&a, "\u{feff}symbol,time,price,quantity\r\nA,1700000000,1,10\r\nA,1700000001,1,11").expect("a file");
+    std::fs::write(&b, gz("quantity,other,price,time,symbol\n20,x,1,1700000000,B\n")).expect("a file");
+    std::fs::write(&c, "trade,V,C,1700000000,1,i,1,30,\nsymbol,time,price,quantity\n").expect("a file");
+    let source = open(&csv(&[&a, &b, &c]));
+    let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 3);
+    assert!(error.is_none());
+    let mut found: Vec<(usize, (i64, i64))> = Vec::new();
+    for batch in &batches {
+        found.extend(quantities(std::slice::from_ref(batch)).into_iter().map(|tick| (batch.partition, tick)));
+    }
+    found.sort_unstable();
+    assert_eq!(found, [(0, (0, 10)), (0, (1, 11)), (1, (0, 20)), (2, (0, 30))]);
+    let rejects: Vec<_> = batches.iter().flat_map(|batch| &batch.rejects).collect();
+    assert_eq!(rejects.len(), 1, "only a first line can be a header: {rejects:?}");
+    assert_eq!((rejects[0].offset, rejects[0].reason), (1, "field_count"));
+    assert_eq!(batches.iter().map(|batch| batch.gaps).sum::<u64>(), 0);
+    let payloads: Vec<&[u8]> =
+        batches.iter().filter(|batch| batch.partition == 0).map(|batch| batch.payload(0)).collect();
+    assert_eq!(payloads, [b"A,1700000000,1,10"]);
+}
+
+#[test]
+fn a_csv_file_is_read_on_behind_its_header() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.csv");
+    std::fs::write(&path, "price,quantity,time,symbol\n1,10,1700000000,A\n1,11,1700000001,A\n").expect("a file");
+    let resume = BTreeMap::from([("a.csv/0".to_owned(), 1)]);
+    let source = crate::feed::open(&csv(&[&path]), &resume).expect("a source");
+    let mut reader = source.reader(&[Assignment { partition: 0, offset: 1 }]).expect("a reader");
+    assert_eq!(quantities(&drain(reader.as_mut(), 1).0), [(1, 11)]);
+    let source = crate::feed::open(&csv(&[&path]), &resume).expect("a source");
+    let mut reader = source.reader(&[Assignment { partition: 0, offset: 3 }]).expect("a reader");
+    let error = drain(reader.as_mut(), 1).1.expect("there are two records");
+    assert!(error.to_string().contains("has 2 records, the lake has already read 3"), "{error}");
+}
+
+#[test]
+fn a_csv_line_that_is_still_being_written_waits_for_its_end() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.csv");
+    std::fs::write(&path, "symbol,time,pri").expect("a file");
+    let source = open(&SourceSpec { until_end: false, ..csv(&[&path]) });
+    let mut reader = read_all(source.as_ref());
+    let append = |text: &str| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("it is there");
+        file.write_all(text.as_bytes()).expect("written");
+    };
+    let ticks = |reader: &mut dyn Reader| {
+        let mut found = Vec::new();
+        let deadline = Instant::now() + 2 * GROWTH_CHECKED_EVERY;
+        while Instant::now() < deadline {
+            found.extend(reader.poll(Duration::from_millis(1), &|_| false).expect("reads").into_iter().map(|batch| {
+                assert_eq!(batch.rejects, []);
+                quantities(&[batch])
+            }));
+        }
+        found.concat()
+    };
+    assert_eq!(ticks(reader.as_mut()), []);
+    append("ce,quantity\nA,1700000000,1,1");
+    assert_eq!(ticks(reader.as_mut()), [], "the quantity may go on");
+    append("0\n");
+    assert_eq!(ticks(reader.as_mut()), [(0, 10)]);
 }

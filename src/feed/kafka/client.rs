@@ -1,19 +1,57 @@
 //! The consumer: its settings, and what it says about itself.
 
 use super::ANSWER_WITHIN;
-use crate::feed::{FeedError, SourceSpec};
+use crate::feed::{FeedError, Partition, SourceSpec};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
+use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Keeps the last error, because the calls that fail only say "timed out".
 #[derive(Default)]
 pub struct Context {
     last_error: Mutex<Option<String>>,
+    ends: Option<Arc<Ends>>,
+}
+
+/// The ends of all partitions, as the brokers told them with the last records.
+pub struct Ends(BTreeMap<String, BTreeMap<i32, (usize, AtomicI64)>>);
+
+impl Ends {
+    /// As they were when the source was opened.
+    pub fn new(partitions: &[Partition]) -> Ends {
+        let mut ends = BTreeMap::<String, BTreeMap<i32, (usize, AtomicI64)>>::new();
+        for (index, partition) in partitions.iter().enumerate() {
+            let end = (index, AtomicI64::new(partition.offset_end));
+            ends.entry(partition.topic.clone()).or_default().insert(partition.partition, end);
+        }
+        Ends(ends)
+    }
+
+    /// By index into the partitions.
+    pub fn known(&self) -> Vec<Option<i64>> {
+        let mut all: Vec<&(usize, AtomicI64)> = self.0.values().flat_map(BTreeMap::values).collect();
+        all.sort_by_key(|(index, _)| *index);
+        all.iter().map(|(_, end)| Some(end.load(Ordering::Relaxed))).collect()
+    }
+
+    fn hear(&self, statistics: &Statistics) {
+        for (topic, told) in &statistics.topics {
+            for (id, partition) in &told.partitions {
+                let known = self.0.get(topic).and_then(|topic| topic.get(id));
+                if let Some((_, end)) = known {
+                    // negative: not told yet; another reader may have heard of a later one
+                    end.fetch_max(partition.ls_offset, Ordering::Relaxed);
+                }
+            }
+        }
+    }
 }
 
 impl ClientContext for Context {
@@ -22,6 +60,12 @@ impl ClientContext for Context {
         match level {
             RDKafkaLogLevel::Debug => tracing::trace!(facility, message, "librdkafka"),
             _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        if let Some(ends) = &self.ends {
+            ends.hear(&statistics);
         }
     }
 
@@ -43,6 +87,15 @@ pub struct Client {
 impl Client {
     /// A consumer that is not connected yet. Errors: a setting that librdkafka does not take.
     pub fn new(spec: &SourceSpec) -> Result<Client, FeedError> {
+        Client::with(spec, Context::default())
+    }
+
+    /// As [`Client::new`], and it keeps the ends of partitions up to date.
+    pub fn telling(spec: &SourceSpec, ends: Arc<Ends>) -> Result<Client, FeedError> {
+        Client::with(spec, Context { ends: Some(ends), ..Context::default() })
+    }
+
+    fn with(spec: &SourceSpec, context: Context) -> Result<Client, FeedError> {
         let mut config = ClientConfig::new();
         // half of the reader's memory is the client's, half is that of unread batches
         let kbytes = (spec.buffer_bytes / 2048).clamp(1024, 1 << 20);
@@ -61,12 +114,13 @@ impl Client {
             .set("fetch.queue.backoff.ms", "1")
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", kbytes.to_string())
+            .set("statistics.interval.ms", if context.ends.is_some() { "2000" } else { "0" })
             .set("socket.connection.setup.timeout.ms", "5000")
             .set("reconnect.backoff.max.ms", "2000");
         for (key, value) in &spec.kafka {
             config.set(key, value);
         }
-        let consumer = config.create_with_context(Context::default()).map_err(refused)?;
+        let consumer = config.create_with_context(context).map_err(refused)?;
         Ok(Client { consumer })
     }
 
@@ -84,8 +138,16 @@ impl Client {
 
     /// What librdkafka last complained about.
     pub fn last_error(&self) -> Option<String> {
-        // complaints wait in the client's queue, between log lines
-        while self.consumer.poll(Duration::from_millis(20)).is_some() {}
+        // complaints wait in the client's queue between log lines, each of which makes an early `None`
+        const QUIET: Duration = Duration::from_millis(20);
+        let until = Instant::now() + Duration::from_secs(2);
+        loop {
+            let asked_at = Instant::now();
+            let silent = self.consumer.poll(QUIET).is_none() && asked_at.elapsed() >= QUIET;
+            if silent || Instant::now() >= until {
+                break;
+            }
+        }
         self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -106,5 +168,50 @@ pub fn refused(error: KafkaError) -> FeedError {
             "correct them under `source.kafka`; its CONFIGURATION.md lists all settings".into(),
         ),
         other => FeedError::Unavailable(format!("kafka: {other}")),
+    }
+}
+
+/// What to do about a broker that does not answer, by librdkafka's or OpenSSL's words for why.
+pub fn unanswered(why: &str) -> &'static str {
+    if why.contains("certificate verify failed") {
+        "set `\"ssl.ca.location\"` under `source.kafka` to the authority that signed the brokers' certificates"
+    } else if why.contains("alert") && why.contains("certificate") {
+        "the broker wants a certificate that it trusts: set `\"ssl.certificate.location\"` and `\"ssl.key.location\"` under \
+         `source.kafka`"
+    } else if why.contains("Unsupported SASL mechanism") {
+        "set `\"sasl.mechanism\"` under `source.kafka` to one that the broker has"
+    } else if why.contains("SASL") {
+        "check `\"sasl.username\"`, `\"sasl.password\"` and `\"sasl.mechanism\"` under `source.kafka`"
+    } else if why.contains("PLAINTEXT broker") {
+        "the port is one without TLS: check `--brokers` and `\"security.protocol\"` under `source.kafka`"
+    } else {
+        "check `--brokers` and, for a secured cluster, `\"security.protocol\"` and its settings under `source.kafka`"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unanswered;
+
+    #[test]
+    fn each_refusal_of_a_secured_broker_has_its_own_hint() {
+        // as librdkafka 2 and OpenSSL 3 say it of a Kafka 4 broker
+        for (why, word) in [
+            (
+                "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate",
+                "ssl.ca",
+            ),
+            (
+                "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42",
+                "ssl.key",
+            ),
+            ("Receive failed: SSL routines::tlsv13 alert certificate required: SSL alert number 116", "ssl.key"),
+            ("SASL authentication error: Authentication failed due to invalid credentials", "sasl.password"),
+            ("SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism", "one that the broker has"),
+            ("SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?", "without TLS"),
+            ("Local: Broker transport failure", "security.protocol"),
+        ] {
+            assert!(unanswered(why).contains(word), "{why}: {}", unanswered(why));
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::feed::{BATCH_BYTES, BATCH_RECORDS, Batch};
 use crate::market::Instrument;
+use crate::time::Nanos;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// One partition of a reader.
@@ -12,6 +14,8 @@ pub struct Lane {
     /// With `until_end`: the first offset that is not ours.
     end: Option<i64>,
     pub pending: Batch,
+    /// Full batches before the pending one: a lane that is held back fills more than one.
+    ready: VecDeque<Batch>,
     /// Since when there is something to tell.
     since: Option<Instant>,
     caught_up: bool,
@@ -25,6 +29,7 @@ impl Lane {
             next,
             end,
             pending: Batch { partition, ..Batch::default() },
+            ready: VecDeque::new(),
             since: None,
             caught_up: false,
             told_caught_up: false,
@@ -56,7 +61,22 @@ impl Lane {
 
     /// Whether there is no reason to wait for more.
     pub fn full(&self) -> bool {
-        self.pending.records >= BATCH_RECORDS || self.pending.bytes >= BATCH_BYTES || self.finished()
+        !self.ready.is_empty() || self.pending_is_full() || self.finished()
+    }
+
+    fn pending_is_full(&self) -> bool {
+        self.pending.records >= BATCH_RECORDS || self.pending.bytes >= BATCH_BYTES
+    }
+
+    /// Payload bytes that were read and not handed on.
+    pub fn waiting_bytes(&self) -> u64 {
+        self.ready.iter().map(|batch| batch.bytes).sum::<u64>() + self.pending.bytes
+    }
+
+    /// The event time of the first tick that waits; `None`: none does.
+    pub fn first_at(&self) -> Option<Nanos> {
+        let first = self.ready.front().unwrap_or(&self.pending).ticks.first();
+        first.map(|tick| tick.exchange_at)
     }
 
     /// Counts a record; false: it is not ours (behind the end), or was read before.
@@ -67,6 +87,10 @@ impl Lane {
         if self.end.is_some_and(|end| offset >= end) {
             self.end(offset);
             return false;
+        }
+        if self.pending_is_full() {
+            let batch = self.seal();
+            self.ready.push_back(batch);
         }
         self.pass_to(offset);
         self.next = offset + 1;
@@ -101,16 +125,31 @@ impl Lane {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// What was read since the last call.
-    pub fn take(&mut self, instruments: Vec<Instrument>) -> Batch {
+    /// The pending batch, complete up to the next offset; a new one is pending.
+    fn seal(&mut self) -> Batch {
         let mut batch = std::mem::replace(&mut self.pending, Batch { partition: self.partition, ..Batch::default() });
-        self.pending.ticks.reserve(batch.ticks.len());
+        self.pending.reserve_like(&batch);
         batch.offset_next = self.next;
-        batch.caught_up = self.caught_up;
-        batch.finished = self.finished();
+        batch
+    }
+
+    /// The next batch of what was read and not handed on.
+    pub fn take(&mut self, instruments: Vec<Instrument>) -> Batch {
+        let mut batch = match self.ready.pop_front() {
+            Some(batch) => batch,
+            None => {
+                let mut batch = self.seal();
+                batch.caught_up = self.caught_up;
+                batch.finished = self.finished();
+                self.told_caught_up = self.caught_up;
+                batch
+            }
+        };
         batch.instruments = instruments;
-        self.since = None;
-        self.told_caught_up = self.caught_up;
+        let more = !self.ready.is_empty() || self.pending.records > 0 || self.pending.gaps > 0;
+        // an end that was reached behind a sealed batch is still to be told
+        let more = more || (self.caught_up && !self.told_caught_up) || (self.finished() && !batch.finished);
+        self.since = if more { self.since } else { None };
         batch
     }
 }
@@ -152,6 +191,19 @@ mod tests {
         assert!(lane.full() && lane.since().is_some());
         let batch = lane.take(Vec::new());
         assert!(batch.finished && batch.caught_up && batch.partition == 3 && batch.offset_next == 5);
+    }
+
+    #[test]
+    fn a_lane_that_is_held_back_hands_on_batches_of_the_usual_size() {
+        let (mut lane, most) = (Lane::new(0, 0, Some(2 * BATCH_RECORDS as i64 + 1)), BATCH_RECORDS);
+        for offset in 0..=2 * most as i64 {
+            assert!(lane.record(offset, 1));
+        }
+        assert_eq!(lane.waiting_bytes(), 2 * most + 1);
+        let batches = [(); 3].map(|()| lane.take(Vec::new()));
+        assert_eq!(batches.each_ref().map(|batch| batch.records), [most, most, 1]);
+        assert_eq!(batches.each_ref().map(|batch| batch.finished), [false, false, true]);
+        assert!(lane.since().is_none() && lane.waiting_bytes() == 0);
     }
 
     proptest! {

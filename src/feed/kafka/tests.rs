@@ -55,7 +55,7 @@ impl Broker {
             speed: Speed::Max,
             until_end: false,
             wire: WireSpec { format: "json".into(), ..WireSpec::default() },
-            synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0 },
+            synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0, gaps: 0 },
             buffer_bytes: 8 << 20,
         }
     }

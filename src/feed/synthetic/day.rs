@@ -3,6 +3,7 @@
 //! Why all arithmetic is on integers, or on doubles with + − × ÷ only: the same bytes on every machine.
 
 use super::LabelKind;
+use super::silence::{GAPS_MOST, Silences};
 use crate::feed::{FeedError, SyntheticSpec};
 use crate::market::{Price, SCALE};
 use crate::time::{DAY, HOUR, MICRO, MILLI, MINUTE, Nanos, SECOND};
@@ -50,6 +51,7 @@ impl Every {
 pub struct Market {
     seed: u64,
     first_day: i32,
+    gaps: u32,
     partitions: Vec<Shard>,
     symbols: Vec<Symbol>,
 }
@@ -87,6 +89,10 @@ impl Market {
             let message = format!("{} trades a day for {} instruments", spec.trades_a_day, spec.instruments);
             return fix(message, "set trades a day to at least one for each instrument, and below 2^40");
         }
+        if spec.gaps > GAPS_MOST {
+            let message = format!("synthetic market with {} gaps", spec.gaps);
+            return fix(message, "set gaps to a number from 0 to 10");
+        }
         let weight = |instrument: u64| 1_000_000_000 / (instrument + 4);
         let symbols = (0..u64::from(spec.instruments)).map(|instrument| {
             let random = mix(spec.seed ^ mix(instrument));
@@ -116,6 +122,7 @@ impl Market {
         Ok(Market {
             seed: spec.seed,
             first_day: spec.first_day,
+            gaps: spec.gaps,
             partitions: partitions.collect(),
             symbols: symbols.collect(),
         })
@@ -136,6 +143,22 @@ impl Market {
 
     pub fn symbol(&self, instrument: u32) -> &str {
         &self.symbols[instrument as usize].name
+    }
+
+    /// When a day opens.
+    pub fn opens_at(&self, day: u64) -> Nanos {
+        Nanos::from(weekday(self.first_day, day)) * DAY + OPENS
+    }
+
+    /// When a partition is silent on a day; one of a single instrument has no silence of its own.
+    pub fn silences(&self, partition: u32, day: u64) -> Silences {
+        let alone = self.partitions[partition as usize].weights.len() == 1;
+        let own = if alone { 0 } else { self.gaps };
+        Silences::new((mix(self.seed ^ mix(day ^ 0x6761_7073)), self.gaps), (self.day_seed(partition, day), own))
+    }
+
+    fn day_seed(&self, partition: u32, day: u64) -> u64 {
+        mix(self.seed ^ mix((u64::from(partition) << 32) ^ day ^ 0x6461_7973))
     }
 }
 
@@ -258,6 +281,7 @@ pub struct Day {
     seed: u64,
     random: u64,
     opens_at: Nanos,
+    silences: Silences,
     /// Per own instrument: price in steps, next sequence.
     state: Vec<(i64, u64)>,
     chosen: [u64; 5],
@@ -281,7 +305,7 @@ impl Day {
 
     pub fn new(market: &Market, partition: u32, day: u64) -> Day {
         let shard = &market.partitions[partition as usize];
-        let seed = mix(market.seed ^ mix((u64::from(partition) << 32) ^ day ^ 0x6461_7973));
+        let seed = market.day_seed(partition, day);
         let own = market.symbols.iter().skip(partition as usize).step_by(market.partitions.len());
         let state = own.clone().enumerate().map(|(index, symbol)| {
             // a day opens within three hundredths of the usual price
@@ -298,7 +322,8 @@ impl Day {
             day,
             seed,
             random: seed,
-            opens_at: Nanos::from(weekday(market.first_day, day)) * DAY + OPENS,
+            opens_at: market.opens_at(day),
+            silences: market.silences(partition, day),
             state: state.collect(),
             chosen: [u64::MAX; 5],
             made: 0,
@@ -334,9 +359,14 @@ impl Day {
 
     /// The earliest time of a trade by its number: busy at the open and the close.
     fn event_at(&self, number: u64) -> Nanos {
+        self.opens_at + self.silences.stretched(self.traded(number))
+    }
+
+    /// The same without the feed's silences, since the open.
+    fn traded(&self, number: u64) -> Nanos {
         let u = number as f64 / self.market_trades as f64;
         let part = u + 0.4 * u * (1.0 - u) * (2.0 * u - 1.0);
-        self.opens_at + (part * (SESSION - SECOND) as f64) as Nanos / MICRO * MICRO
+        (part * (SESSION - SECOND - self.silences.feed_silent()) as f64) as Nanos / MICRO * MICRO
     }
 
     fn draw(&mut self) -> u64 {
@@ -356,7 +386,14 @@ impl Day {
 
         let total = self.weights[self.weights.len() - 1];
         let pick = ((u128::from(random) * u128::from(total)) >> 64) as u64;
-        let own = self.weights.partition_point(|sum| *sum <= pick);
+        let (from, to) = (self.traded(number), self.traded(number + 1));
+        let traded = from + (more >> 40) as i64 * ((to - from) / MICRO) / (1 << 24) * MICRO;
+        let of_day = self.silences.stretched(traded);
+        let exchange_at = self.opens_at + of_day;
+        let own = match self.weights.partition_point(|sum| *sum <= pick) {
+            0 if self.silences.busiest_is_silent(of_day) => 1,
+            own => own,
+        };
         let (price, sequence) = &mut self.state[own];
         // half of the trades repeat the price; a price stays above a tenth of what an instrument may cost
         *price = (*price + [0, 0, 1, -1][(more & 3) as usize] * self.strides[own]).max(100);
@@ -364,8 +401,6 @@ impl Day {
         let (price, sequence_now) = (if bad { wrong } else { *price }, *sequence);
         *sequence += 1;
 
-        let (from, to) = (self.event_at(number), self.event_at(number + 1));
-        let exchange_at = from + (more >> 40) as i64 * ((to - from) / MICRO) / (1 << 24) * MICRO;
         let delay = match (more >> 8) & 0xff {
             0..3 => 500 * MILLI + ((more >> 16) & 0xffff) as i64 * 1_500 * MILLI / 65_536,
             3..24 => 20 * MILLI + ((more >> 16) & 0xffff) as i64 * 480 * MILLI / 65_536,
@@ -434,7 +469,7 @@ fn quantity(random: u64) -> u64 {
 }
 
 /// A good hash of a number (the finaliser of SplitMix64).
-fn mix(value: u64) -> u64 {
+pub fn mix(value: u64) -> u64 {
     mix_step(value.wrapping_add(0x9e37_79b9_7f4a_7c15))
 }
 

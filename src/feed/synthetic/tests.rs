@@ -3,6 +3,8 @@ use crate::market::{InstrumentId, Tick, TickKind};
 use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// FNV-1a over the lines of the first day, as another program took it from the quarantine of a build without silences.
+const FINGERPRINT: u64 = 0x46c6_af88_2111_737b;
 /// Monday, 5 January 2026.
 const MONDAY: i32 = 20_458;
 
@@ -17,7 +19,14 @@ fn spec() -> SourceSpec {
         speed: Speed::Max,
         until_end: true,
         wire: WireSpec::default(),
-        synthetic: SyntheticSpec { seed: 7, instruments: 40, partitions: 4, trades_a_day: 60_000, first_day: MONDAY },
+        synthetic: SyntheticSpec {
+            seed: 7,
+            instruments: 40,
+            partitions: 4,
+            trades_a_day: 60_000,
+            first_day: MONDAY,
+            gaps: 0,
+        },
         buffer_bytes: 1 << 20,
     }
 }
@@ -255,4 +264,43 @@ fn impossible_markets_are_refused_with_the_values() {
     }
     let spec = SourceSpec { from: StartFrom::Latest, ..spec() };
     assert!(matches!(crate::feed::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
+}
+
+#[test]
+fn planted_silences_are_silent_and_a_day_keeps_its_records() {
+    let mut with = spec();
+    with.synthetic.gaps = 8;
+    let (_, without_gaps) = play(&spec(), &new_lake());
+    let (played, places) = play(&with, &new_lake());
+    assert_eq!(places, without_gaps, "as many records as a day without");
+    let silences = gaps(&with.synthetic, 0).expect("gaps");
+    let of_feed: Vec<&Gap> = silences.iter().filter(|gap| gap.symbol.is_none()).collect();
+    assert_eq!((of_feed.len(), silences.len()), (8, 8 + 4 * 8));
+    let trades = || played.values().flatten().filter(|(_, tick)| tick.kind == TickKind::Trade);
+    for gap in &silences {
+        assert!(gap.until - gap.from >= 2 * MINUTE);
+        let is_its = |symbol: &String| gap.symbol.as_ref().is_none_or(|silent| silent == symbol);
+        let spoken = |from, until| {
+            trades().filter(|(symbol, tick)| is_its(symbol) && (from..until).contains(&tick.exchange_at)).count()
+        };
+        assert_eq!(spoken(gap.from, gap.until), 0, "{gap:?}");
+        assert!(spoken(gap.from - MINUTE, gap.from) > 0 && spoken(gap.until, gap.until + MINUTE) > 0, "{gap:?}");
+    }
+    assert!(gaps(&with.synthetic, 1).expect("gaps")[0].from != of_feed[0].from + DAY, "another day, other silences");
+    with.synthetic.gaps = 11;
+    assert!(gaps(&with.synthetic, 0).is_err());
+}
+
+#[test]
+fn a_market_without_silences_has_the_bytes_it_always_had() {
+    let market = Market::new(&spec().synthetic).expect("a market");
+    let (mut sum, mut line) = (0u64, Vec::new());
+    for partition in 0..4 {
+        for record in Day::new(&market, partition, 0) {
+            line.clear();
+            record.write(&market, &mut line);
+            sum = line.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        }
+    }
+    assert_eq!(sum, FINGERPRINT, "{sum:#x}");
 }

@@ -4,7 +4,9 @@
 //! goes to the quarantine with its bytes and the stream goes on. What must always hold: any bytes whatever give exactly one
 //! tick or one reject that carries them; nothing panics; prices and quantities come from their digits, never through floats.
 
+mod csv;
 mod json;
+mod record;
 
 use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use crate::market::Tick;
@@ -21,6 +23,16 @@ pub trait Decoder: Send {
         received_at: Option<Nanos>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Reject>;
+
+    /// If this first line of a file is no record but names what is in the others: the decoder of that file's records.
+    fn header(&self, _first: &[u8]) -> Option<Box<dyn Decoder>> {
+        None
+    }
+
+    /// Whether a record that decodes is a whole one: nothing that could follow it on its line would decode, too.
+    fn ends_itself(&self) -> bool {
+        true
+    }
 }
 
 /// A wire format: a row of [`FORMATS`].
@@ -38,6 +50,7 @@ pub struct Format {
 /// Every wire format.
 pub static FORMATS: &[&Format] = &[
     &json::FORMAT, //
+    &csv::FORMAT,
 ];
 
 /// The decoder that a dataflow's `wire` and `fields` describe.
@@ -55,13 +68,31 @@ pub fn build(spec: &WireSpec) -> Result<Box<dyn Decoder>, FeedError> {
     }
 }
 
+/// For formats whose records name their fields themselves; errors: settings that only make sense for lines of columns.
+fn no_columns(spec: &WireSpec) -> Result<(), FeedError> {
+    let found = [("columns", !spec.columns.is_empty()), ("delimiter", spec.delimiter.is_some())];
+    match found.into_iter().find(|(_, set)| *set) {
+        None => Ok(()),
+        Some((key, _)) => {
+            let hint = format!("remove `{key}`, or set `wire = \"csv\"`");
+            Err(FeedError::Fix(format!("`{key}` is set, but wire {} has no columns", spec.format), hint))
+        }
+    }
+}
+
 /// The formats that decode at least one of some payloads without a mapping: advice for a user whose records are rejected.
 pub fn formats_that_decode(payloads: &[&[u8]]) -> Vec<&'static str> {
     let decodes = |format: &&&Format| {
         let Ok(mut decoder) = (format.build)(&WireSpec { format: format.name.into(), ..WireSpec::default() }) else {
             return false;
         };
-        payloads.iter().any(|payload| decoder.decode(payload, 0, None, &mut InstrumentTable::default()).is_ok())
+        payloads.iter().any(|payload| match decoder.header(payload) {
+            Some(own) => {
+                decoder = own;
+                false
+            }
+            None => decoder.decode(payload, 0, None, &mut InstrumentTable::default()).is_ok(),
+        })
     };
     FORMATS.iter().filter(decodes).map(|format| format.name).collect()
 }
@@ -80,6 +111,21 @@ mod tests {
             assert!(!format.doc.is_empty());
             assert_eq!(formats_that_decode(&[b"junk", format.example]), [format.name]);
         }
+    }
+
+    #[test]
+    fn a_header_among_the_payloads_tells_what_the_others_are() {
+        let payloads: [&[u8]; 2] = [b"quantity,price,time,symbol", b"1,2,1700000000,A"];
+        assert_eq!(formats_that_decode(&payloads), ["csv"]);
+        assert_eq!(formats_that_decode(&payloads[1..]), [""; 0]);
+    }
+
+    #[test]
+    fn columns_are_refused_where_records_name_their_fields() {
+        let spec = WireSpec { format: "json".into(), delimiter: Some(b';'), ..WireSpec::default() };
+        let Err(FeedError::Fix(message, hint)) = build(&spec) else { panic!("json has no columns") };
+        assert_eq!(message, "`delimiter` is set, but wire json has no columns");
+        assert!(hint.contains("set `wire = \"csv\"`"), "{hint}");
     }
 
     #[test]

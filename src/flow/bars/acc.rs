@@ -51,6 +51,31 @@ impl TradeAcc {
         acc
     }
 
+    /// Adds one trade: what merging [`TradeAcc::of`] it gives.
+    #[inline]
+    pub fn add(&mut self, order: &TradeOrder, sets_price: bool, adds_volume: bool) {
+        if sets_price {
+            if self.priced == 0 {
+                (self.first, self.last, self.high, self.low) = (*order, *order, order.price, order.price);
+            } else {
+                if *order < self.first {
+                    self.first = *order;
+                }
+                if *order > self.last {
+                    self.last = *order;
+                }
+                self.high = self.high.max(order.price);
+                self.low = self.low.min(order.price);
+            }
+            self.priced += 1;
+        }
+        if adds_volume {
+            self.volume = self.volume.saturating_add(i128::from(order.quantity));
+            self.turnover = self.turnover.saturating_add(i128::from(order.price) * i128::from(order.quantity));
+        }
+        self.trades += 1;
+    }
+
     #[inline]
     pub fn merge(&mut self, other: &TradeAcc) {
         if other.priced > 0 {
@@ -208,6 +233,17 @@ mod tests {
             let view = |x: &TradeAcc| (x.priced, (x.priced > 0).then_some((x.first, x.last, x.high, x.low)), x.volume, x.turnover, x.trades);
             prop_assert_eq!(view(&merged(&a, &b)), view(&merged(&b, &a)));
             prop_assert_eq!(view(&merged(&merged(&a, &b), &c)), view(&merged(&a, &merged(&b, &c))));
+        }
+
+        #[test]
+        fn adding_a_trade_is_merging_it(
+            a in trade(), at in 0i64..4, price in 1i64..5, quantity in 0i64..4, sets in any::<bool>(), adds in any::<bool>()
+        ) {
+            let order = TradeOrder { at, price, quantity, ..TradeOrder::default() };
+            let (mut added, mut merged) = (a.clone(), a);
+            added.add(&order, sets, adds);
+            merged.merge(&TradeAcc::of(order, sets, adds));
+            prop_assert_eq!(added, merged);
         }
 
         #[test]

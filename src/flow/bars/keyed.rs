@@ -4,8 +4,9 @@ use super::acc::{Acc, TradeAcc};
 use super::trades::{Correction, Effect, Entry, Trades};
 use super::{Refused, Routed, bucket};
 use crate::calendar::PhaseAt;
-use crate::flow::clean::{Horizons, Memory, SeenEntries};
+use crate::flow::clean::Horizons;
 use crate::flow::finished::{FinishedBar, Series};
+use crate::flow::memory::{Memory, SeenEntries};
 use crate::flow::volume::SnapshotBar;
 use crate::market::Instrument;
 use crate::time::{Conservation, Interval, Nanos};
@@ -135,6 +136,7 @@ impl Keyed {
                 }
             }
             Routed::Trade { phase, mask, key, trade, seen, place, .. } => {
+                state.memory.begin(self.horizons.least());
                 if let Some(seen) = seen
                     && let Some(same) = state.memory.remember(0, phase.trading_date, seen)
                 {
@@ -310,7 +312,7 @@ impl Keyed {
                     self.seen_chunks.insert((instrument.clone(), trading_date, epoch), newest);
                     states.push((instrument.clone(), StateKey::Seen(trading_date, epoch), Some(encode(&entries))));
                 }
-                state.memory.forget_before(horizons.least());
+                state.memory.forget();
             }
         }
         let least = horizons.least().div_euclid(crate::time::MINUTE);

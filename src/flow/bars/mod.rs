@@ -17,8 +17,11 @@ pub mod keyed;
 pub mod partial;
 pub mod trades;
 
+#[cfg(test)]
+mod tests;
+
 use crate::calendar::PhaseAt;
-use crate::flow::clean::SeenEntry;
+use crate::flow::memory::SeenEntry;
 use crate::market::Instrument;
 use crate::time::{Interval, Nanos};
 use acc::Acc;

@@ -1,8 +1,9 @@
 //! Adding up before the exchange: one lattice value per step, instrument and finest bucket.
 
-use super::acc::Acc;
+use super::acc::{Acc, TradeAcc, TradeOrder};
 use super::{Routed, bucket};
 use crate::calendar::PhaseAt;
+use crate::conditions::Effect;
 use crate::market::{Instrument, InstrumentId};
 use crate::time::{Interval, Nanos};
 use std::collections::HashMap;
@@ -20,7 +21,27 @@ impl Partials {
         Partials { finest, all: ((1u64 << intervals) - 1) as u32, open: HashMap::default() }
     }
 
-    /// Adds one tick.
+    /// Adds one trade.
+    #[inline]
+    pub fn add_trade(
+        &mut self,
+        instrument: InstrumentId,
+        phase: PhaseAt,
+        mask: u32,
+        order: &TradeOrder,
+        parts: Effect,
+    ) {
+        let (open_at, _) = bucket(&phase, self.finest, order.at);
+        debug_assert!(mask & !self.all == 0);
+        let sum = self.open.entry((instrument, open_at, mask));
+        let (_, acc) = sum.or_insert_with(|| (phase, Acc::Trades(TradeAcc::default())));
+        match acc {
+            Acc::Trades(acc) => acc.add(order, parts.sets_price, parts.adds_volume),
+            Acc::Snapshots(_) => unreachable!("a dataflow has bars of one kind"),
+        }
+    }
+
+    /// Adds one snapshot.
     #[inline]
     pub fn add(&mut self, instrument: InstrumentId, phase: PhaseAt, at: Nanos, mask: u32, acc: &Acc) {
         let (open_at, _) = bucket(&phase, self.finest, at);

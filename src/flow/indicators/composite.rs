@@ -4,7 +4,7 @@
 //! written with one move. What must always hold: no −0.0 and no other NaN than the canonical one leaves a step, so that
 //! equal means equal bits.
 
-use super::{BarInput, Indicator, IndicatorError, NULL};
+use super::{BarInput, Indicator, NULL, SettingError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeSet;
 
@@ -74,7 +74,7 @@ pub struct Composite {
 
 impl Composite {
     /// Puts indicators together; an error when two of them have an output of the same name.
-    pub fn new(indicators: Vec<Box<dyn Indicator>>) -> Result<Composite, IndicatorError> {
+    pub fn new(indicators: Vec<Box<dyn Indicator>>) -> Result<Composite, SettingError> {
         let mut seen = BTreeSet::new();
         let mut outputs = Vec::new();
         let mut sizes = Vec::new();
@@ -83,7 +83,7 @@ impl Composite {
             sizes.push((indicator.width(), names.len()));
             for name in names {
                 if !seen.insert(name.clone()) {
-                    return Err(IndicatorError::new(
+                    return Err(SettingError::new(
                         format!("two indicators of one interval have the output {name:?}"),
                         "remove one of them or give it other parameters".to_string(),
                     ));
@@ -126,6 +126,6 @@ impl Composite {
 }
 
 /// The same number with one representation: no −0.0, one NaN.
-fn canonical(double: f64) -> f64 {
+pub fn canonical(double: f64) -> f64 {
     if double.is_nan() { NULL } else { double + 0.0 }
 }

@@ -11,19 +11,34 @@
 //!
 //! Definitions and seeding are those of TA-Lib 0.8, multiply-adds included.
 
+mod adx;
 mod anchored;
+mod atr;
+mod bbands;
+mod cci;
 mod composite;
+mod crossover;
+mod dema;
 mod ema;
 mod macd;
+mod mfi;
+mod mom;
+mod obv;
 mod registry;
+mod roc;
 mod rsi;
 mod sma;
+mod stoch;
+mod tema;
 #[cfg(test)]
 mod tests;
 mod vwap;
+mod willr;
+mod window;
+mod wma;
 
-pub use composite::{Accumulator, Composite};
-pub use registry::{Anchor, IndicatorError, Parameter, Parameters, Setting, Spec, build};
+pub use composite::{Accumulator, Composite, canonical};
+pub use registry::{Anchor, Parameter, Parameters, Setting, SettingError, Spec, build};
 
 /// What an indicator says before its lookback: null in the lake, the canonical NaN here.
 pub const NULL: f64 = f64::NAN;
@@ -34,7 +49,21 @@ pub static INDICATORS: &[&Spec] = &[
     &ema::SPEC,
     &rsi::SPEC,
     &macd::SPEC,
+    &bbands::SPEC,
+    &atr::SPEC,
     &vwap::SPEC,
+    &obv::SPEC,
+    &wma::SPEC,
+    &dema::SPEC,
+    &tema::SPEC,
+    &adx::SPEC,
+    &stoch::SPEC,
+    &cci::SPEC,
+    &willr::SPEC,
+    &mfi::SPEC,
+    &roc::SPEC,
+    &mom::SPEC,
+    &crossover::SPEC,
 ];
 
 /// A finished bar as indicators see it.

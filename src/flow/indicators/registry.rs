@@ -1,30 +1,15 @@
 //! From a name and settings to a built indicator, or to an error that says what to change.
 //!
-//! Why settings are checked here and not in each indicator's file: bounds, defaults and "did you mean" are then the same
-//! for all, and `list` prints what is checked. What must always hold: `build` of a spec only reads parameters the spec lists.
+//! Parameters are checked by [`crate::flow::parameters`], as those of every registry; what is special here is the anchor.
 
 use super::anchored::Anchored;
 use super::{INDICATORS, Indicator};
+use crate::flow::parameters::read;
+pub use crate::flow::parameters::{Parameter, Parameters, Setting, SettingError};
 use std::collections::BTreeMap;
 
-/// A parameter of an indicator; `least` and `most` are allowed.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter {
-    pub name: &'static str,
-    pub default: f64,
-    pub least: f64,
-    pub most: f64,
-    /// Whether only whole numbers are allowed.
-    pub whole: bool,
-    pub doc: &'static str,
-}
-
-impl Parameter {
-    /// A whole number of bars.
-    pub const fn bars(name: &'static str, default: u32, least: u32, most: u32, doc: &'static str) -> Parameter {
-        Parameter { name, default: default as f64, least: least as f64, most: most as f64, whole: true, doc }
-    }
-}
+/// What errors call an entry.
+const FAMILY: &str = "indicator";
 
 /// Where an indicator that depends on its start starts anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,77 +32,6 @@ pub struct Spec {
     pub build: fn(&Parameters) -> Result<Box<dyn Indicator>, String>,
 }
 
-/// The checked values of an indicator's parameters, in the order of its spec.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parameters(Vec<(&'static str, f64)>);
-
-impl Parameters {
-    /// A parameter's value.
-    pub fn number(&self, name: &str) -> f64 {
-        let found = self.0.iter().find(|(have, _)| *have == name);
-        found.expect("a spec lists every parameter that its build reads").1
-    }
-
-    /// A whole parameter's value.
-    pub fn count(&self, name: &str) -> usize {
-        self.number(name) as usize
-    }
-
-    /// What follows the name in output names: `12_26_9`; a decimal point becomes an underscore.
-    pub fn suffix(&self) -> String {
-        let parts: Vec<String> = self.0.iter().map(|(_, value)| value.to_string().replace('.', "_")).collect();
-        parts.join("_")
-    }
-}
-
-/// A setting as the dataflow file has it.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Setting {
-    Number(f64),
-    Text(String),
-}
-
-impl From<i64> for Setting {
-    fn from(value: i64) -> Setting {
-        Setting::Number(value as f64)
-    }
-}
-
-impl From<f64> for Setting {
-    fn from(value: f64) -> Setting {
-        Setting::Number(value)
-    }
-}
-
-impl From<&str> for Setting {
-    fn from(value: &str) -> Setting {
-        Setting::Text(value.to_string())
-    }
-}
-
-impl std::fmt::Display for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Setting::Number(value) => write!(f, "{value}"),
-            Setting::Text(value) => write!(f, "{value:?}"),
-        }
-    }
-}
-
-/// Why an indicator could not be built: the user's file is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct IndicatorError {
-    pub message: String,
-    pub hint: String,
-}
-
-impl IndicatorError {
-    pub(super) fn new(message: String, hint: String) -> IndicatorError {
-        IndicatorError { message, hint }
-    }
-}
-
 /// Builds an indicator from its name and settings: its parameters by name and, where its start matters, `anchor`.
 ///
 /// ```
@@ -130,106 +44,36 @@ impl IndicatorError {
 /// let error = build("emma", &BTreeMap::new()).err().unwrap();
 /// assert_eq!(error.hint, r#"did you mean "ema"?"#);
 /// ```
-pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Box<dyn Indicator>, IndicatorError> {
+pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Box<dyn Indicator>, SettingError> {
     let Some(spec) = INDICATORS.iter().find(|spec| spec.name == name) else {
         let names: Vec<&str> = INDICATORS.iter().map(|spec| spec.name).collect();
-        return Err(IndicatorError::new(format!("there is no indicator {name:?}"), did_you_mean(name, &names)));
+        return Err(SettingError::unknown(FAMILY, name, &names));
     };
     let anchor = anchor(spec, settings)?;
-    let parameters = parameters(spec, settings)?;
-    let built = (spec.build)(&parameters).map_err(|contradiction| {
-        let names: Vec<String> = spec.parameters.iter().map(|p| format!("`{} = {}`", p.name, p.default)).collect();
-        let hint = format!("the defaults are {}", names.join(", "));
-        IndicatorError::new(format!("indicator {name:?}: {contradiction}"), hint)
-    })?;
+    let others: &[&str] = if spec.anchor.is_some() { &["anchor"] } else { &[] };
+    let parameters = read(FAMILY, name, spec.parameters, others, settings)?;
+    let built = (spec.build)(&parameters)
+        .map_err(|fault| SettingError::contradiction(FAMILY, name, spec.parameters, &fault))?;
     Ok(match anchor {
         Some(Anchor::Session) => Box::new(Anchored::new(built)),
         Some(Anchor::Unanchored) | None => built,
     })
 }
 
-fn anchor(spec: &Spec, settings: &BTreeMap<String, Setting>) -> Result<Option<Anchor>, IndicatorError> {
+fn anchor(spec: &Spec, settings: &BTreeMap<String, Setting>) -> Result<Option<Anchor>, SettingError> {
     let name = spec.name;
     match (settings.get("anchor"), spec.anchor) {
         (None, default) => Ok(default),
-        (Some(_), None) => Err(IndicatorError::new(
+        (Some(_), None) => Err(SettingError::new(
             format!("indicator {name:?} has no anchor: it does not depend on where it starts"),
             "remove `anchor`".to_string(),
         )),
         (Some(Setting::Text(text)), Some(_)) if text == "session" => Ok(Some(Anchor::Session)),
         (Some(Setting::Text(text)), Some(_)) if text == "none" => Ok(Some(Anchor::Unanchored)),
-        (Some(other), Some(_)) => Err(IndicatorError::new(
+        (Some(other), Some(_)) => Err(SettingError::new(
             format!("indicator {name:?} has anchor {other}, which is none of \"session\" and \"none\""),
             "set `anchor = \"session\"` to start anew with every trading date, `anchor = \"none\"` to carry on"
                 .to_string(),
         )),
     }
-}
-
-fn parameters(spec: &Spec, settings: &BTreeMap<String, Setting>) -> Result<Parameters, IndicatorError> {
-    let name = spec.name;
-    for key in settings.keys() {
-        if key != "anchor" && !spec.parameters.iter().any(|parameter| parameter.name == key) {
-            let mut names: Vec<&str> = spec.parameters.iter().map(|parameter| parameter.name).collect();
-            if spec.anchor.is_some() {
-                names.push("anchor");
-            }
-            let message = format!("indicator {name:?} has no parameter {key:?}");
-            return Err(IndicatorError::new(message, did_you_mean(key, &names)));
-        }
-    }
-    let mut values = Vec::with_capacity(spec.parameters.len());
-    for parameter in spec.parameters {
-        let Parameter { name: key, least, most, default, .. } = *parameter;
-        let hint = || format!("set `{key}` between {least} and {most}, e.g. `{key} = {default}`");
-        let value = match settings.get(key) {
-            None => default,
-            Some(Setting::Number(value)) => *value,
-            Some(other) => {
-                let message = format!("indicator {name:?} has {key} {other}, which is no number");
-                return Err(IndicatorError::new(message, hint()));
-            }
-        };
-        let fault = if !value.is_finite() || (parameter.whole && value.fract() != 0.0) {
-            Some(format!("which is no {}", if parameter.whole { "whole number" } else { "finite number" }))
-        } else if value < least {
-            Some(format!("the least is {least}"))
-        } else if value > most {
-            Some(format!("the most is {most}"))
-        } else {
-            None
-        };
-        if let Some(fault) = fault {
-            return Err(IndicatorError::new(format!("indicator {name:?} has {key} {value}, {fault}"), hint()));
-        }
-        values.push((key, value + 0.0));
-    }
-    Ok(Parameters(values))
-}
-
-fn did_you_mean(word: &str, names: &[&str]) -> String {
-    if names.is_empty() {
-        return "it takes no parameters".to_string();
-    }
-    let nearest = names.iter().map(|name| (distance(word, name), *name)).min().expect("names is not empty");
-    if nearest.0 <= 1 + word.len() / 3 {
-        return format!("did you mean {:?}?", nearest.1);
-    }
-    format!("choose one of {}", names.join(", "))
-}
-
-/// The number of letters to insert, remove or replace.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, have) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, want) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(have != *want);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
 }

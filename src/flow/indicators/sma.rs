@@ -4,7 +4,7 @@
 //! remember every bar for ever and a corrected bar would change all later values in the last digit. Here the window is
 //! summed anew, oldest first: n additions a bar, and after n bars a correction is over.
 
-use super::{BarInput, Indicator, NULL, Parameter, Parameters, Spec};
+use super::{BarInput, Indicator, NULL, Parameter, Parameters, Spec, window};
 
 pub static SPEC: Spec = Spec {
     name: "sma",
@@ -16,7 +16,7 @@ pub static SPEC: Spec = Spec {
     },
 };
 
-/// State: closes seen (at most n), then the last n closes, oldest first.
+/// State: a window of closes.
 struct Sma {
     period: usize,
     name: String,
@@ -24,7 +24,7 @@ struct Sma {
 
 impl Indicator for Sma {
     fn width(&self) -> usize {
-        1 + self.period
+        window::width(self.period)
     }
 
     fn outputs(&self) -> Vec<String> {
@@ -32,13 +32,6 @@ impl Indicator for Sma {
     }
 
     fn step(&self, state: &mut [f64], bar: &BarInput, out: &mut [f64]) {
-        let n = self.period as f64;
-        let (seen, window) = state.split_first_mut().expect("the width is above 0");
-        window.copy_within(1.., 0);
-        window[self.period - 1] = bar.close;
-        if *seen < n {
-            *seen += 1.0;
-        }
-        out[0] = if *seen == n { window.iter().sum::<f64>() / n } else { NULL };
+        out[0] = window::push(state, bar.close).map_or(NULL, window::mean);
     }
 }

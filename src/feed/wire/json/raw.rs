@@ -7,15 +7,12 @@
 //! object of plain strings, numbers, `true`, `false` and `null`, in one pass, and gives up at anything else (an escape, a
 //! nested value, an exponent, any fault). What must always hold: where it does not give up, serde_json says the same.
 
+use crate::feed::wire::record::{Kind, NO_SLOT, SLOTS, Values};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// The slot of a field that no key fills.
-pub const NO_SLOT: u8 = u8::MAX;
-/// More slots than fields: at most one key a field.
-const SLOTS: usize = 24;
 const TABLE: usize = 128;
 
 /// The keys we look for, each with a slot.
@@ -26,34 +23,20 @@ pub struct Keys {
     table: [u8; TABLE],
 }
 
-impl Default for Keys {
-    fn default() -> Keys {
-        Keys { names: Vec::new(), prefixes: Vec::new(), table: [NO_SLOT; TABLE] }
-    }
-}
-
 impl Keys {
-    /// The slot of a key, made if new. Panics beyond 24 keys: there is at most one for each field.
-    pub fn slot(&mut self, key: &str) -> u8 {
-        let found = self.find(key.as_bytes(), prefix(key.as_bytes()));
-        if found != NO_SLOT {
-            return found;
+    /// Keys by slot, each once; panics beyond 24: there is at most one for each field.
+    pub fn new(names: &[Box<str>]) -> Keys {
+        assert!(names.len() <= SLOTS, "one key a field, and fewer fields than slots");
+        let prefixes: Vec<u64> = names.iter().map(|name| prefix(name.as_bytes())).collect();
+        let mut table = [NO_SLOT; TABLE];
+        for (slot, name) in names.iter().enumerate() {
+            let mut at = hash(prefixes[slot], name.len());
+            while table[at] != NO_SLOT {
+                at = (at + 1) % TABLE;
+            }
+            table[at] = slot as u8;
         }
-        assert!(self.names.len() < SLOTS, "one key a field, and fewer fields than slots");
-        let slot = self.names.len() as u8;
-        self.names.push(key.into());
-        self.prefixes.push(prefix(key.as_bytes()));
-        let mut at = hash(prefix(key.as_bytes()), key.len());
-        while self.table[at] != NO_SLOT {
-            at = (at + 1) % TABLE;
-        }
-        self.table[at] = slot;
-        slot
-    }
-
-    /// The key of a slot, for messages.
-    pub fn name(&self, slot: u8) -> &str {
-        self.names.get(usize::from(slot)).map_or("", |name| name)
+        Keys { names: names.to_vec(), prefixes, table }
     }
 
     /// The slot of a key, [`NO_SLOT`] for one that nobody looks for; `first` is its prefix.
@@ -92,60 +75,6 @@ fn prefix(key: &[u8]) -> u64 {
 #[inline]
 fn hash(prefix: u64, length: usize) -> usize {
     ((prefix ^ ((length as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as usize
-}
-
-/// What a value is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// Not there, or null.
-    #[default]
-    Absent,
-    /// A string: its text without quotes, escapes resolved.
-    Text,
-    /// A number as it was written.
-    Number,
-    /// `true`, `false`, an array or an object as it was written.
-    Other,
-    /// A string as it was written, whose escapes give no text (half a surrogate pair) or a NUL, which separates the parts of
-    /// an instrument's key.
-    Unreadable,
-}
-
-/// The values of one record, by slot.
-pub struct Values<'a> {
-    texts: [&'a str; SLOTS],
-    kinds: [Kind; SLOTS],
-    seen: u32,
-    /// A slot whose key came twice.
-    pub duplicate: Option<u8>,
-}
-
-impl Default for Values<'_> {
-    #[inline]
-    fn default() -> Self {
-        Values { texts: [""; SLOTS], kinds: [Kind::Absent; SLOTS], seen: 0, duplicate: None }
-    }
-}
-
-impl<'a> Values<'a> {
-    #[inline(always)]
-    pub fn get(&self, slot: u8) -> (Kind, &'a str) {
-        match self.kinds.get(usize::from(slot)) {
-            Some(kind) => (*kind, self.texts[usize::from(slot)]),
-            None => (Kind::Absent, ""), // a field that no key fills
-        }
-    }
-
-    #[inline(always)]
-    fn put(&mut self, slot: u8, kind: Kind, text: &'a str) {
-        let bit = 1u32.wrapping_shl(u32::from(slot));
-        if self.seen & bit != 0 {
-            self.duplicate = Some(slot);
-        }
-        self.seen |= bit;
-        self.kinds[usize::from(slot)] = kind;
-        self.texts[usize::from(slot)] = text;
-    }
 }
 
 /// Fills `values` (fresh ones) from the known keys of a JSON object; `owned` keeps what had to be written anew. Errors:
@@ -415,11 +344,8 @@ mod tests {
     const RECORD: &str = r#"{ "symbol":"RELIANCE", "ts" :1767584700123456,"price":-2445.35,"qty":"10","null":null,"on":true,"off":false,"zero":0,"x":"\u00fc"}"#;
 
     fn keys() -> Keys {
-        let mut keys = Keys::default();
-        for key in ["symbol", "price", "qty", "null", "on", "zero", "off", "cumulative_volume", "cumulative_v0lume"] {
-            keys.slot(key);
-        }
-        keys
+        let names = ["symbol", "price", "qty", "null", "on", "zero", "off", "cumulative_volume", "cumulative_v0lume"];
+        Keys::new(&names.map(Box::from))
     }
 
     fn same(text: &str) -> Result<(), TestCaseError> {

@@ -1,7 +1,9 @@
 use super::*;
-use crate::market::Instrument;
+use crate::market::{Instrument, Price, Quantity, Snapshot, TickKind};
+use crate::time::{MICRO, SECOND};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":1767584700123456,"seq":17,"price":2445.35,"qty":10,"bid":2445.30,"ask":2445.40,"bid_qty":120,"ask_qty":80,"cum_volume":90211,"recv_ts":1767584700140000,"cond":"REG"}"#;
 

@@ -1,0 +1,353 @@
+//! The checks of a dataflow in its graph: what they read, where they run, and how their rows reach the writer.
+//!
+//! ```text
+//!   arranged bars ─▶ scan of an interval's checks ──────────────┐
+//!   finished bars ─▶ presence ═ by venue ═▶ beats ──────────────┴─▶ close ─▶ rows of `anomalies`
+//!   suspicions ═ by instrument ═▶ suspects ─────────────────────────────────▶ rows   (ticks that can be taken back)
+//!   odd ticks ──────────────────────────────────────────────────────────────▶ rows   (the others: from the source itself)
+//! ```
+//!
+//! What must always hold: a row's key is live at most once, and a restart finds the rows of its lake as it left them: scans have
+//! their bases, venues their last retired beat, suspects all they know.
+
+use crate::calendar::Session;
+use crate::dataflow::{Dataflow, Dedupe};
+use crate::flow::anomalies::beats::{Beat, Beats, Presence, Pulse, route};
+use crate::flow::anomalies::scan::{BarChecks, anomalies};
+use crate::flow::anomalies::suspects::{Suspect, Suspects, Suspicion, TradeName};
+use crate::flow::anomalies::ticks::TickChecks;
+use crate::flow::anomalies::{Anomaly, BarCheck, Check, FeedGap};
+use crate::flow::clean::Horizons;
+use crate::flow::close::NetChange;
+use crate::flow::finished::{FinishedBar, Series};
+use crate::flow::indicators::Accumulator;
+use crate::flow::readings::FinishedTrace;
+use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete, encode};
+use crate::lake::StateEntry;
+use crate::market::Instrument;
+use crate::sink::SinkRow;
+use crate::source::Notice;
+use crate::time::{Binding, Epoch, Interval, LAST_STEP, Nanos, step_of};
+use differential_dataflow::consolidation::consolidate;
+use differential_dataflow::operators::arrange::Arranged;
+use differential_dataflow::{AsCollection, VecCollection};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// Names of the checks' operators in the durable state.
+const BARS: &str = "anomalies";
+const BEATS: &str = "beats";
+const SUSPECTS: &str = "suspects";
+
+/// The interval that rows of ticks carry: none.
+pub const TICKS: Interval = Interval(0);
+
+type Finished<'scope> = VecCollection<'scope, u64, (Series, FinishedBar), isize>;
+type Found<'scope> = VecCollection<'scope, u64, (Series, Anomaly), isize>;
+
+/// The checks of a dataflow that look at bars, built.
+pub struct Checks {
+    pub bars: BTreeMap<Interval, BarChecks>,
+    feed: Vec<(u16, Interval, FeedGap)>,
+    /// Whether suspects are decided behind the exchange.
+    suspects: bool,
+}
+
+/// The checks of ticks, for the worker that reads.
+pub fn tick_checks(dataflow: &Dataflow) -> TickChecks {
+    let built = dataflow.anomalies.iter().enumerate();
+    let checks = built.filter_map(|(index, used)| match used.build().check {
+        Check::Tick(check) => Some((index as u16, check)),
+        Check::Bar(_) | Check::Feed(_) => None,
+    });
+    TickChecks {
+        checks: checks.collect(),
+        prices_signed: dataflow.prices_signed,
+        by_name: dataflow.corrections || dataflow.dedupe == Dedupe::Instrument,
+        sequence_trusted: dataflow.sequence_trusted,
+    }
+}
+
+impl Checks {
+    pub fn new(dataflow: &Dataflow) -> Checks {
+        let session = Arc::new(dataflow.session.clone());
+        let mut bars: BTreeMap<Interval, Vec<(u16, Box<dyn BarCheck>)>> = BTreeMap::new();
+        let mut feed = Vec::new();
+        for (index, used) in dataflow.anomalies.iter().enumerate() {
+            let index = index as u16;
+            match (used.build().check, used.on()) {
+                (Check::Bar(check), Some(on)) => bars.entry(on).or_default().push((index, check)),
+                (Check::Feed(gap), Some(on)) => feed.push((index, on, gap)),
+                _ => {}
+            }
+        }
+        let bars = bars.into_iter().map(|(on, checks)| (on, BarChecks::new(on, session.clone(), checks)));
+        let ticks = tick_checks(dataflow);
+        Checks { bars: bars.collect(), feed, suspects: ticks.by_name && !ticks.is_empty() }
+    }
+}
+
+/// What an earlier run left to the checks of one worker.
+#[derive(Default)]
+pub struct State {
+    bars: BTreeMap<Interval, HashMap<Series, Accumulator>>,
+    /// By index of the check.
+    beats: Vec<(u16, String, Beat)>,
+    suspects: Suspects,
+}
+
+impl State {
+    /// Takes an entry if it is the checks' and this worker's; `None`: it is another operator's.
+    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<Option<bool>, bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(None) };
+        Ok(Some(match &*entry.operator {
+            BARS => {
+                let series: Series = bincode::deserialize(&entry.key)?;
+                let taken = mine(series.1.route());
+                if taken {
+                    self.bars.entry(series.0).or_default().insert(series, bincode::deserialize(value)?);
+                }
+                taken
+            }
+            BEATS => {
+                let (check, venue): (u16, String) = bincode::deserialize(&entry.key)?;
+                let taken = mine(route(&venue));
+                if taken {
+                    self.beats.push((check, venue, bincode::deserialize(value)?));
+                }
+                taken
+            }
+            SUSPECTS => {
+                let name: TradeName = bincode::deserialize(&entry.key)?;
+                let taken = mine(name.0.route());
+                if taken {
+                    self.suspects.restore(name, bincode::deserialize::<Suspect>(value)?);
+                }
+                taken
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// What the checks read.
+pub struct Inputs<'scope> {
+    /// Bars of at least the intervals that bar checks are on.
+    pub arranged: Option<Arranged<'scope, FinishedTrace>>,
+    pub finished: Finished<'scope>,
+    pub suspicions: Stream<'scope, u64, Vec<Suspicion>>,
+    pub notices: Stream<'scope, u64, Vec<Notice>>,
+}
+
+/// Where an earlier run ended.
+pub struct Resumed<'a> {
+    pub binding: Binding,
+    pub first: Epoch,
+    pub horizons: &'a Horizons,
+    /// The dataflow's intervals, as the horizons count them.
+    pub intervals: &'a [Interval],
+    pub session: Arc<Session>,
+}
+
+/// Everything that checks find behind the source, as rows.
+pub fn watch<'scope>(
+    checks: Checks,
+    mut state: State,
+    inputs: Inputs<'scope>,
+    resumed: &Resumed<'_>,
+) -> Vec<Rows<'scope>> {
+    let Inputs { arranged, finished, suspicions, notices } = inputs;
+    let (mut rows, mut found) = (Vec::new(), Vec::<Found<'scope>>::new());
+    if let Some(arranged) = arranged {
+        for (interval, checks) in checks.bars {
+            let bases = state.bars.remove(&interval).unwrap_or_default();
+            let (said, bases) = anomalies(arranged.clone(), checks, bases);
+            rows.push(base_state(bases, BARS));
+            found.push(said);
+        }
+    }
+    for (check, on, gap) in checks.feed {
+        let Some(level) = resumed.intervals.iter().position(|interval| *interval == on) else { continue };
+        let horizon = resumed.horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
+        let mut beats = Beats::new(gap, check, on, horizon);
+        for (_, venue, base) in state.beats.iter().filter(|(of, ..)| *of == check) {
+            beats.restore(venue, *base);
+        }
+        let pulses = presence(finished.clone(), on);
+        let (said, states) = feed_gaps(pulses, notices.clone(), beats, (check, level));
+        rows.push(states);
+        found.push(said);
+    }
+    if let Some(first) = found.pop() {
+        let all = first.concatenate(found);
+        rows.push(close(
+            all,
+            notices.clone(),
+            resumed.session.clone(),
+            resumed.binding.clone(),
+            resumed.first,
+            SinkRow::Anomaly,
+        ));
+    }
+    if checks.suspects {
+        rows.push(suspects(suspicions, notices, state.suspects));
+    }
+    rows
+}
+
+/// The beats that this worker's bars of an interval gain and lose.
+fn presence<'scope>(finished: Finished<'scope>, on: Interval) -> Stream<'scope, u64, Vec<Pulse>> {
+    finished.inner.unary_frontier::<Vecs<Pulse>, _, _, _>(Pipeline, "Presence", move |_, _| {
+        let mut presence = Presence::default();
+        let mut waiting: Waiting<(Instrument, Beat, isize)> = Waiting::new();
+        move |(input, frontier), output| {
+            input.for_each(|cap, data| {
+                let mut by_time: BTreeMap<u64, Vec<(Instrument, Beat, isize)>> = BTreeMap::new();
+                for (((interval, instrument), bar), time, diff) in data.drain(..) {
+                    if interval == on {
+                        let FinishedBar { open_at, phase, trading_date, .. } = bar;
+                        let beat = Beat { open_at, phase, trading_date };
+                        by_time.entry(time).or_default().push((instrument, beat, diff));
+                    }
+                }
+                for (time, mut all) in by_time {
+                    waiting.push(time, || Some(cap.delayed(&time, 0)), &mut all);
+                }
+            });
+            while let Some((cap, all)) = waiting.next(|time| complete(frontier, time)) {
+                all.iter().for_each(|(instrument, beat, diff)| presence.change(instrument, *beat, *diff));
+                output.session(&cap).give_iterator(presence.pulses());
+            }
+        }
+    })
+}
+
+/// The gaps of the venues of this worker, and their durable state.
+fn feed_gaps<'scope>(
+    pulses: Stream<'scope, u64, Vec<Pulse>>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    mut beats: Beats,
+    (check, level): (u16, usize),
+) -> (Found<'scope>, Rows<'scope>) {
+    #[derive(Clone)]
+    enum Out {
+        Change((Series, Anomaly), u64, isize),
+        Row(SinkRow),
+    }
+    enum Work {
+        Pulse(Pulse),
+        Notice(Notice),
+    }
+    let route = Exchange::new(Pulse::route);
+    let out = pulses.binary_frontier::<_, Vecs<Out>, _, _, _, _>(notices, route, Pipeline, "Feed gaps", move |_, _| {
+        let mut waiting: Waiting<Work> = Waiting::new();
+        let mut horizon = Nanos::MIN;
+        move |(input, input_frontier), (notices, notices_frontier), output| {
+            input.for_each(|cap, data| {
+                if let Some(time) = cap.least().copied() {
+                    let mut all = data.drain(..).map(Work::Pulse).collect();
+                    waiting.push(time, || cap.retain_least(0), &mut all);
+                }
+            });
+            notices.for_each(|cap, data| {
+                if let Some(time) = cap.least().copied() {
+                    let mut all = data.drain(..).map(Work::Notice).collect();
+                    waiting.push(time, || cap.retain_least(0), &mut all);
+                }
+            });
+            let ready = |time| complete(input_frontier, time) && complete(notices_frontier, time);
+            while let Some((cap, all)) = waiting.next(ready) {
+                let time = *cap.time();
+                let mut changes = Vec::new();
+                let mut retires = false;
+                for work in all {
+                    match work {
+                        // under an epoch's last step bars only retire, which the beats do by the horizon
+                        Work::Pulse(pulse) if step_of(time) != LAST_STEP => beats.take(&pulse, &mut changes),
+                        Work::Pulse(_) => {}
+                        Work::Notice(Notice::Begin(_, horizons)) => {
+                            horizon = horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
+                        }
+                        Work::Notice(Notice::Bind(_)) => retires = true,
+                    }
+                }
+                consolidate(&mut changes);
+                let mut session = output.session(&cap);
+                session.give_iterator(changes.into_iter().map(|(change, diff)| Out::Change(change, time, diff)));
+                if retires {
+                    session.give_iterator(beats.retire(horizon).into_iter().map(|(venue, base)| {
+                        let key = encode(&(check, venue.as_ref()));
+                        Out::Row(SinkRow::State(StateEntry { operator: BEATS.into(), key, value: Some(encode(&base)) }))
+                    }));
+                }
+            }
+        }
+    });
+    let (changes, rows) = out.ok_err(|out| match out {
+        Out::Change(change, time, diff) => Ok((change, time, diff)),
+        Out::Row(row) => Err(row),
+    });
+    let changes: Stream<'scope, u64, Vec<((Series, Anomaly), u64, isize)>> = changes;
+    (changes.as_collection(), rows)
+}
+
+/// Odd trades that may be taken back: one net change per row and epoch, and their durable state.
+fn suspects<'scope>(
+    suspicions: Stream<'scope, u64, Vec<Suspicion>>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    mut suspects: Suspects,
+) -> Rows<'scope> {
+    enum Work {
+        Suspicion(Suspicion),
+        Notice(Notice),
+    }
+    let route = Exchange::new(|suspicion: &Suspicion| suspicion.name.0.route());
+    suspicions.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, route, Pipeline, "Suspects", move |_, _| {
+        let mut waiting: Waiting<Work> = Waiting::new();
+        let mut retained_from = Nanos::MIN;
+        let mut changes: Vec<((Series, Anomaly), isize)> = Vec::new();
+        move |(input, input_frontier), (notices, notices_frontier), output| {
+            input.for_each(|cap, data| {
+                if let Some(time) = cap.least().copied() {
+                    let mut all = data.drain(..).map(Work::Suspicion).collect();
+                    waiting.push(time, || cap.retain_least(0), &mut all);
+                }
+            });
+            notices.for_each(|cap, data| {
+                if let Some(time) = cap.least().copied() {
+                    let mut all = data.drain(..).map(Work::Notice).collect();
+                    waiting.push(time, || cap.retain_least(0), &mut all);
+                }
+            });
+            let ready = |time| complete(input_frontier, time) && complete(notices_frontier, time);
+            while let Some((cap, all)) = waiting.next(ready) {
+                for work in all {
+                    match work {
+                        Work::Suspicion(suspicion) => {
+                            let series = (TICKS, suspicion.name.0.clone());
+                            let rows = suspects.take(suspicion).into_iter();
+                            changes.extend(rows.map(|(anomaly, diff)| ((series.clone(), anomaly), diff)));
+                        }
+                        Work::Notice(Notice::Begin(_, horizons)) => retained_from = horizons.retained_from,
+                        Work::Notice(Notice::Bind(_)) => {
+                            let mut session = output.session(&cap);
+                            consolidate(&mut changes);
+                            session.give_iterator(changes.drain(..).map(|((series, anomaly), diff)| {
+                                let (old, new) = if diff < 0 { (Some(anomaly), None) } else { (None, Some(anomaly)) };
+                                SinkRow::Anomaly(NetChange { series, old, new })
+                            }));
+                            session.give_iterator(suspects.retire(retained_from).into_iter().map(|(name, suspect)| {
+                                let value = suspect.as_ref().map(encode);
+                                SinkRow::State(StateEntry { operator: SUSPECTS.into(), key: encode(&name), value })
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,77 @@
+//! `feed`: what stands behind a source.
+
+use super::{Global, aligned, print};
+use crate::dataflow::Dataflow;
+use crate::error::Error;
+use crate::feed::synthetic::{self, LabelKind};
+use crate::time::Nanos;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+#[derive(Debug, Subcommand)]
+pub enum FeedCommand {
+    /// What the synthetic market of a dataflow has planted on a day: bad prints, late and cancelled trades, silences
+    Labels(LabelsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LabelsArgs {
+    /// A dataflow whose source is synthetic, by name or file
+    pub dataflow: String,
+    /// The trading day; 0 is the first
+    #[arg(long, default_value_t = 0)]
+    pub day: u64,
+    /// Overrides a key of the dataflow
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Runs a command of `feed`.
+pub fn feed(command: &FeedCommand, global: &Global) -> Result<(), Error> {
+    match command {
+        FeedCommand::Labels(args) => labels(args, global),
+    }
+}
+
+/// Prints what is planted; records have a place, silences an end. Errors: the dataflow is wrong, or of another source.
+fn labels(args: &LabelsArgs, global: &Global) -> Result<(), Error> {
+    let dataflow = Dataflow::load(&args.dataflow, &[], &args.set)?;
+    if dataflow.source.uses != "synthetic" {
+        let message = format!("dataflow {:?} reads {}, which has no labels", dataflow.name, dataflow.source.uses);
+        return Err(Error::fix(message, "set `source.use = \"synthetic\"`"));
+    }
+    let spec = &dataflow.source.synthetic;
+    let mut lines = Vec::new();
+    for gap in synthetic::gaps(spec, args.day)? {
+        let kind = if gap.symbol.is_some() { "instrument_gap" } else { "feed_gap" };
+        lines.push(json!({
+            "kind": kind, "venue": gap.venue, "symbol": gap.symbol, "at": moment(gap.from), "until": moment(gap.until),
+        }));
+    }
+    for label in synthetic::labels(spec, args.day)? {
+        let kind = match label.kind {
+            LabelKind::BadPrint => "bad_print",
+            LabelKind::Late => "late",
+            LabelKind::Cancelled => "cancelled",
+        };
+        lines.push(json!({
+            "kind": kind, "venue": label.venue, "symbol": label.symbol, "at": moment(label.at),
+            "price": label.price.to_string(), "partition": label.partition, "offset": label.offset, "id": label.id,
+        }));
+    }
+    if global.json {
+        return lines.iter().try_for_each(|line| print(&format!("{line}\n")));
+    }
+    let shown = ["kind", "symbol", "at", "until", "price"];
+    let row = |line: &serde_json::Value| {
+        let cell = |key: &&str| line[*key].as_str().unwrap_or("-").to_owned();
+        shown.iter().map(cell).collect::<Vec<_>>()
+    };
+    let mut rows = vec![shown.map(str::to_owned).to_vec()];
+    rows.extend(lines.iter().map(row));
+    print(&aligned(&rows))
+}
+
+fn moment(at: Nanos) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(at)).map_or_else(|_| at.to_string(), |stamp| stamp.to_string())
+}

@@ -1,0 +1,107 @@
+//! Which wire formats decode the first records of a file: advice before a dataflow is written.
+//!
+//! What must always hold: a record is found as a run would find it (lines, decompressed by the file's ending), and each
+//! format answers for every record with a tick or a reason.
+
+use super::stream::{BUFFER_LEAST, Stream};
+use crate::feed::wire::FORMATS;
+use crate::feed::{FeedError, InstrumentTable, WireSpec};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What one format says of a file's first records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sniffed {
+    pub format: &'static str,
+    pub records: u64,
+    pub ticks: u64,
+    /// By reason.
+    pub rejects: BTreeMap<&'static str, Refused>,
+}
+
+/// How often a reason was given, and the first record that it was given for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub records: u64,
+    pub offset: i64,
+    pub detail: String,
+    pub payload: Vec<u8>,
+}
+
+/// Decodes the first `most` records of a file with every format, without a mapping of fields; the format with most ticks
+/// comes first. Errors: the file cannot be read, or holds no record.
+pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
+    let mut all = Vec::new();
+    for format in FORMATS {
+        let mut decoder = (format.build)(&WireSpec { format: format.name.into(), ..WireSpec::default() })?;
+        let mut instruments = InstrumentTable::default();
+        let mut stream = Stream::open(path, BUFFER_LEAST)?;
+        let mut sniffed = Sniffed { format: format.name, records: 0, ticks: 0, rejects: BTreeMap::new() };
+        while sniffed.records < most {
+            let Some(record) = stream.next(true, decoder.as_mut(), &mut instruments)? else { break };
+            sniffed.records += 1;
+            match record {
+                Ok(_) => sniffed.ticks += 1,
+                Err(reject) => {
+                    let first = || Refused {
+                        records: 0,
+                        offset: reject.offset,
+                        detail: reject.detail,
+                        payload: reject.payload,
+                    };
+                    sniffed.rejects.entry(reject.reason).or_insert_with(first).records += 1;
+                }
+            }
+        }
+        if sniffed.records == 0 {
+            let message = format!("file {} holds no record", path.display());
+            return Err(FeedError::Fix(message, "give a recorded file: one record a line, plain, .gz or .zst".into()));
+        }
+        all.push(sniffed);
+    }
+    all.sort_by_key(|sniffed| std::cmp::Reverse(sniffed.ticks));
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::wire;
+
+    #[test]
+    fn ticks_and_reasons_are_counted_and_the_first_record_of_each_reason_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mixed.jsonl");
+        let example = FORMATS.iter().find(|format| format.name == "json").expect("json is a format").example;
+        let bytes = [example, b"\nnot json\n\n", example, b"\n{}\n[1]"].concat();
+        std::fs::write(&path, bytes).expect("written");
+        let json = |most| {
+            sniff(&path, most).expect("readable").into_iter().find(|found| found.format == "json").expect("json")
+        };
+        let found = json(1_000);
+        assert_eq!((found.records, found.ticks), (6, 2));
+        assert_eq!(found.rejects.values().map(|refused| refused.records).sum::<u64>(), 4);
+        assert!(found.rejects.values().any(|refused| refused.offset == 1 && refused.payload == b"not json"));
+        assert_eq!(json(2).records, 2);
+    }
+
+    #[test]
+    fn each_format_is_first_for_its_own_example() {
+        for format in wire::FORMATS {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("recorded");
+            std::fs::write(&path, format.example).expect("written");
+            assert_eq!(sniff(&path, 10).expect("readable")[0].format, format.name);
+        }
+    }
+
+    #[test]
+    fn an_empty_and_a_missing_file_are_errors_with_a_hint() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("empty");
+        std::fs::write(&path, b"").expect("written");
+        for path in [path, folder.path().join("nothing"), folder.path().to_path_buf()] {
+            assert!(matches!(sniff(&path, 10), Err(FeedError::Fix(..))), "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Instrument gap: an active instrument that says nothing for much longer than it usually does, inside a phase.
+//!
+//! How long it usually waits is its own: over its last `window` bars, the time they span by the records in them. A gap is what
+//! lies between the end of one bar and the start of the next one of the same phase, which is at most two bars less than the
+//! true silence. It is one when it exceeds `seconds`, `times` that wait, and five times the mean silence between those bars (an
+//! instrument that speaks in bursts waits long between them, however many records they hold). It is said by the bar that
+//! ends it: a silence that lasts has no bar yet, and a function of records alone cannot know of it. A bar that comes
+//! late into the gap splits it or takes it back.
+
+use super::{BarCheck, Check, Found, Level, Severity, Spec};
+use crate::flow::finished::FinishedBar;
+use crate::flow::parameters::{Parameter, Parameters};
+use crate::time::{Interval, MICRO, SECOND};
+
+pub static SPEC: Spec = Spec {
+    name: "instrument_gap",
+    doc: "no bar of an instrument for much longer than its records usually are apart, inside a phase",
+    level: Level::Bar,
+    parameters: &[
+        Parameter::real("seconds", 60.0, 0.001, 86_400.0, "a shorter gap is none"),
+        Parameter::real("times", 20.0, 1.0, 10_000.0, "how many times its usual wait"),
+        Parameter::bars("window", 60, 5, 1_000, "bars that the usual wait is taken from"),
+        Parameter::bars("warm_up", 10, 3, 1_000, "bars to see before anything is said"),
+    ],
+    build: |parameters: &Parameters| {
+        let (window, warm_up) = (parameters.count("window"), parameters.count("warm_up"));
+        if warm_up > window {
+            return Err(format!("warm_up {warm_up} is above window {window}"));
+        }
+        Ok(Check::Bar(Box::new(InstrumentGap {
+            seconds: parameters.number("seconds"),
+            times: parameters.number("times"),
+            window,
+            warm_up,
+        })))
+    },
+};
+
+/// State: bars seen (at most n), trading date, phase + 1, end of the bar before (microseconds); then of the last n bars,
+/// oldest first, records and seconds spanned.
+struct InstrumentGap {
+    seconds: f64,
+    times: f64,
+    window: usize,
+    warm_up: usize,
+}
+
+const FIXED: usize = 4;
+/// How many times the mean silence between bars is still ordinary.
+const BURSTS: f64 = 5.0;
+
+impl BarCheck for InstrumentGap {
+    fn width(&self) -> usize {
+        FIXED + 2 * self.window
+    }
+
+    fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<Found> {
+        let (fixed, window) = state.split_at_mut(FIXED);
+        let (records, spans) = window.split_at_mut(self.window);
+        let [seen, date, phase, end] = fixed else { unreachable!("split at their number") };
+        // bars start and end at whole milliseconds: microseconds are exact in a double for 285 years
+        let micros = |nanos: i64| (nanos / MICRO) as f64;
+        let now = (f64::from(bar.trading_date), f64::from(bar.phase) + 1.0);
+        let width = interval.0 as f64 / SECOND as f64;
+        let silence = if (*date, *phase) == now { (micros(bar.open_at) - *end) / 1e6 } else { 0.0 };
+        let n = *seen as usize;
+        let live = self.window - n..;
+        let (said, spanned) = (records[live.clone()].iter().sum::<f64>(), spans[live].iter().sum::<f64>());
+        let mut longest = f64::INFINITY;
+        if n >= self.warm_up {
+            let between = spanned / n as f64 - width;
+            longest = self.seconds.max(self.times * spanned / said).max(BURSTS * between);
+        }
+        let found = (silence > longest).then(|| Found {
+            started_at: *end as i64 * MICRO,
+            ended_at: Some(bar.open_at),
+            severity: Severity::beyond(silence, longest),
+            observed: silence,
+            expected: longest,
+        });
+        for (values, value) in [(records, bar.updates.max(1) as f64), (spans, width + silence.min(longest))] {
+            values.copy_within(1.., 0);
+            values[self.window - 1] = value;
+        }
+        *seen = (*seen + 1.0).min(self.window as f64);
+        (*date, *phase, *end) = (now.0, now.1, micros(bar.open_at + interval.0));
+        found
+    }
+}

@@ -1,0 +1,83 @@
+//! From a name and settings to a built check, or to an error that says what to change.
+
+use super::{BarCheck, CHECKS, FeedGap, TickCheck};
+pub use crate::flow::parameters::Setting;
+use crate::flow::parameters::{Parameter, Parameters, SettingError, read};
+use std::collections::BTreeMap;
+
+/// What errors call an entry.
+const FAMILY: &str = "check";
+
+/// What a check looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Each tick by itself: `on` is refused.
+    Tick,
+    /// An instrument's bars of the interval `on`.
+    Bar,
+    /// All bars of a venue of the interval `on`.
+    Feed,
+}
+
+impl Level {
+    /// As `list` shows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Tick => "ticks",
+            Level::Bar => "bars",
+            Level::Feed => "feed",
+        }
+    }
+}
+
+/// A row of the registry.
+pub struct Spec {
+    pub name: &'static str,
+    /// One line for `list`.
+    pub doc: &'static str,
+    pub level: Level,
+    pub parameters: &'static [Parameter],
+    /// Builds it from checked parameters; an error says how they contradict each other.
+    pub build: fn(&Parameters) -> Result<Check, String>,
+}
+
+/// A check of any level.
+pub enum Check {
+    Tick(Box<dyn TickCheck>),
+    Bar(Box<dyn BarCheck>),
+    Feed(FeedGap),
+}
+
+/// A built check, and its parameters as the table shows them.
+pub struct Built {
+    pub check: Check,
+    /// A JSON object with every parameter, defaults included.
+    pub parameters: String,
+}
+
+/// Builds a check from its name and settings.
+///
+/// ```
+/// use ticktide::flow::anomalies::{build, Setting};
+/// use std::collections::BTreeMap;
+/// let built = build("return_z", &BTreeMap::from([("z".to_string(), Setting::from(8))])).unwrap();
+/// assert!(built.parameters.contains(r#""z":8"#));
+/// let error = build("return_x", &BTreeMap::new()).err().unwrap();
+/// assert_eq!(error.hint, r#"did you mean "return_z"?"#);
+/// ```
+pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Built, SettingError> {
+    let spec = spec(name)?;
+    let parameters = read(FAMILY, name, spec.parameters, &[], settings)?;
+    let check = (spec.build)(&parameters)
+        .map_err(|fault| SettingError::contradiction(FAMILY, name, spec.parameters, &fault))?;
+    Ok(Built { check, parameters: parameters.json() })
+}
+
+/// A row of the registry by its name.
+pub fn spec(name: &str) -> Result<&'static Spec, SettingError> {
+    let found = CHECKS.iter().find(|spec| spec.name == name).copied();
+    found.ok_or_else(|| {
+        let names: Vec<&str> = CHECKS.iter().map(|spec| spec.name).collect();
+        SettingError::unknown(FAMILY, name, &names)
+    })
+}

@@ -1,0 +1,129 @@
+//! Return z-score: a bar whose prices go much further from the last good close than the instrument's bars usually do.
+//!
+//! The return is ln(p / reference), p being the bar's high or low, whichever is further: a bad print in the middle of a bar is
+//! seen, not only one that happens to be the last. The reference is the close of the bar before it; the first bar of a
+//! trading date or phase is measured from its own open, so that a night's gap is no anomaly.
+//!
+//! The scale is robust and knows nothing of the bar it judges: the greatest of 1.4826 · median |r|, √(π/2) · mean |r| and
+//! `floor`, over the last `window` returns before it (half of a quiet name's returns are 0, and its median with them: hence
+//! the mean). A return that is found odd enters the window cut to the bound, so that one spike does not blind the check and a
+//! new regime is learnt. A scale of fewer than 30 returns is widened by √(30 / n).
+//!
+//! A spike and its reversal are one anomaly: behind an odd bar the next one is measured from the last good close and from the
+//! odd one, and the nearer counts. So is a jump to a new level. An excursion of several bars is two: its way out and back.
+
+use super::{BarCheck, Check, Found, Level, Severity, Spec};
+use crate::flow::finished::FinishedBar;
+use crate::flow::parameters::{Parameter, Parameters};
+use crate::time::Interval;
+
+pub static SPEC: Spec = Spec {
+    name: "return_z",
+    doc: "a bar whose high or low is more than z robust deviations of the instrument's own returns from the last good close",
+    level: Level::Bar,
+    parameters: &[
+        Parameter::real("z", 6.0, 1.0, 1_000.0, "deviations that are still ordinary"),
+        Parameter::bars("window", 60, 5, 1_000, "returns that the scale is taken from"),
+        Parameter::bars("warm_up", 10, 3, 1_000, "returns to see before anything is said"),
+        Parameter::real("floor", 0.0005, 0.0, 1.0, "the least scale: half a price step or so, as a return"),
+    ],
+    build: |parameters: &Parameters| {
+        let (window, warm_up) = (parameters.count("window"), parameters.count("warm_up"));
+        if warm_up > window {
+            return Err(format!("warm_up {warm_up} is above window {window}"));
+        }
+        Ok(Check::Bar(Box::new(ReturnZ {
+            z: parameters.number("z"),
+            window,
+            warm_up,
+            floor: parameters.number("floor"),
+        })))
+    },
+};
+
+/// Returns from which on a scale is taken as it is.
+const SETTLED: f64 = 30.0;
+/// Makes a median of magnitudes the deviation of a normal distribution.
+const BY_MEDIAN: f64 = 1.4826;
+/// √(π/2) makes a mean of magnitudes one.
+const BY_MEAN: f64 = 1.253_314_137_315_500_3;
+
+/// State: returns seen (at most n), the last good close, the close of an odd bar behind it, trading date, phase + 1; then the
+/// magnitudes of the last n returns, oldest first.
+struct ReturnZ {
+    z: f64,
+    window: usize,
+    warm_up: usize,
+    floor: f64,
+}
+
+const FIXED: usize = 5;
+
+impl ReturnZ {
+    /// The deviation of the returns in the window.
+    fn scale(&self, magnitudes: &[f64]) -> f64 {
+        let n = magnitudes.len() as f64;
+        let mut sorted = magnitudes.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 };
+        let mean = magnitudes.iter().sum::<f64>() / n;
+        (BY_MEDIAN * median).max(BY_MEAN * mean).max(self.floor) * (SETTLED / n).sqrt().max(1.0)
+    }
+}
+
+/// The return to the further of high and low; none where a price has no logarithm.
+fn furthest(reference: f64, high: f64, low: f64) -> Option<f64> {
+    if !(reference > 0.0 && low > 0.0) {
+        return None;
+    }
+    let (up, down) = ((high / reference).ln(), (low / reference).ln());
+    Some(if down.abs() > up.abs() { down } else { up })
+}
+
+impl BarCheck for ReturnZ {
+    fn width(&self) -> usize {
+        FIXED + self.window
+    }
+
+    fn step(&self, state: &mut [f64], bar: &FinishedBar, _: Interval) -> Option<Found> {
+        let (fixed, window) = state.split_at_mut(FIXED);
+        let [seen, good, odd, date, phase] = fixed else { unreachable!("split at their number") };
+        let input = bar.input();
+        let now = (f64::from(bar.trading_date), f64::from(bar.phase) + 1.0);
+        if (*date, *phase) != now {
+            (*date, *phase, *good, *odd) = (now.0, now.1, input.open, 0.0);
+        }
+        let from_odd = if *odd > 0.0 { furthest(*odd, input.high, input.low) } else { None };
+        let from_good = furthest(*good, input.high, input.low);
+        if let (Some(by_odd), Some(by_good)) = (from_odd, from_good)
+            && by_odd.abs() < by_good.abs()
+        {
+            *good = *odd;
+        }
+        *odd = 0.0;
+        let Some(found) = furthest(*good, input.high, input.low) else {
+            *good = input.close;
+            return None;
+        };
+        let n = *seen as usize;
+        let magnitude = found.abs();
+        let judged = n >= self.warm_up;
+        let bound = if judged { self.z * self.scale(&window[self.window - n..]) } else { f64::INFINITY };
+        window.copy_within(1.., 0);
+        window[self.window - 1] = magnitude.min(bound);
+        *seen = (*seen + 1.0).min(self.window as f64);
+        if magnitude <= bound {
+            *good = input.close;
+            return None;
+        }
+        *odd = input.close;
+        Some(Found {
+            started_at: bar.open_at,
+            ended_at: None,
+            severity: Severity::beyond(magnitude, bound),
+            observed: found,
+            expected: bound.copysign(found),
+        })
+    }
+}

@@ -1,0 +1,98 @@
+//! The checks of ticks, put to each tick that is accepted, on the worker that reads it.
+//!
+//! Why one row per odd tick and no merging of neighbours: what is merged would depend on where a batch or an epoch ends. Row
+//! and record are bound by (partition, offset), so a replay says the same, and a duplicate is never accepted, so it is never
+//! looked at. What can still be taken back (by a cancel, a correction, or the same trade in another partition) goes to the
+//! worker of its instrument instead ([`super::suspects`]).
+
+use super::suspects::{Label, Suspicion, Told};
+use super::{Anomaly, Facts, Seen, TickCheck};
+use crate::calendar::PhaseAt;
+use crate::market::{Instrument, Tick, TickKind};
+use std::sync::Arc;
+
+/// The tick checks of a dataflow, with their places in its list.
+#[derive(Default)]
+pub struct TickChecks {
+    pub checks: Vec<(u16, Box<dyn TickCheck>)>,
+    pub prices_signed: bool,
+    /// Trades that have a name are decided by their instrument's worker.
+    pub by_name: bool,
+    pub sequence_trusted: bool,
+}
+
+/// About what a row takes on its way.
+const BYTES: usize = 300;
+
+/// What is odd about some ticks.
+#[derive(Default)]
+pub struct OddTicks {
+    /// Rows as they are.
+    pub rows: Vec<(Instrument, Anomaly)>,
+    /// Rows, and what takes rows back.
+    pub suspicions: Vec<Suspicion>,
+}
+
+impl TickChecks {
+    pub fn is_empty(&self) -> bool {
+        self.checks.is_empty()
+    }
+
+    /// Looks at an accepted tick; `auction` as in [`Facts`]. Gives how much memory its rows take.
+    pub fn look(
+        &self,
+        tick: &Tick,
+        (phase, auction): (&PhaseAt, bool),
+        instrument: &Instrument,
+        partition: &Arc<str>,
+        odd: &mut OddTicks,
+    ) -> usize {
+        let facts = Facts { auction, prices_signed: self.prices_signed };
+        let found = self.checks.iter().filter_map(|(check, judge)| {
+            let found = judge.look(tick, &facts)?;
+            Some(Anomaly {
+                open_at: tick.exchange_at,
+                phase: phase.phase,
+                check: *check,
+                started_at: tick.exchange_at,
+                ended_at: tick.exchange_at,
+                severity: found.severity,
+                observed: found.observed.to_bits(),
+                expected: found.expected.to_bits(),
+                seen: Some(Seen { partition: partition.clone(), offset_first: tick.offset, offset_last: tick.offset }),
+            })
+        });
+        let anomalies: Vec<Anomaly> = found.collect();
+        let takes_back = matches!(tick.kind, TickKind::Cancel | TickKind::Correct);
+        if anomalies.is_empty() && !takes_back {
+            return 0;
+        }
+        let bytes = BYTES * anomalies.len().max(1);
+        let Some(label) = self.label(tick) else {
+            odd.rows.extend(anomalies.into_iter().map(|anomaly| (instrument.clone(), anomaly)));
+            return bytes;
+        };
+        let name = (instrument.clone(), phase.trading_date, label);
+        let mut say = |told| odd.suspicions.push(Suspicion { name: name.clone(), at: tick.exchange_at, told });
+        let (price, quantity) = (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0));
+        let rank = ((tick.sequence.unwrap_or(0), tick.exchange_at), price, quantity);
+        match tick.kind {
+            TickKind::Cancel => say(Told::Cancelled),
+            TickKind::Correct => {
+                say(Told::Corrected(rank));
+                say(Told::Odd { rank: Some(rank), anomalies });
+            }
+            TickKind::Trade | TickKind::Snapshot => say(Told::Odd { rank: None, anomalies }),
+        }
+        bytes
+    }
+
+    /// What names the tick's trade, where its instrument's worker decides.
+    fn label(&self, tick: &Tick) -> Option<Label> {
+        if !self.by_name || tick.kind == TickKind::Snapshot {
+            return None;
+        }
+        let sequence = tick.sequence.filter(|_| self.sequence_trusted);
+        tick.id.clone().map(Label::Id).or(sequence.map(Label::Sequence))
+    }
+}

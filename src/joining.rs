@@ -1,0 +1,59 @@
+//! How a process joins its cluster: it finds the others, takes the lake over or follows the one that did, and is ready.
+//!
+//! Why in this order: a cluster that is not complete, or whose processes differ, must take nothing over. What must hold:
+//! exactly one process opens the lake for writing; all go on from the same epoch, with the same partitions in the same order.
+
+use crate::engine::{Failure, RunOptions};
+use crate::error::Error;
+use crate::feed::Source;
+use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
+use crate::mesh::{Cluster, Hello, Mesh, Ready, Start};
+use crate::sink::Tables;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Waits for the processes that run the same thing.
+pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, stop: &AtomicBool) -> Result<Mesh, Error> {
+    let hash = options.dataflow.hash();
+    let hello = Hello {
+        code_version: env!("CARGO_PKG_VERSION").into(),
+        processes: cluster.hosts.len(),
+        workers: options.workers,
+        dataflow: format!("{} {}", options.dataflow.name, &hash[..hash.len().min(16)]),
+        lake: options.warehouse.address(),
+        until_end: options.dataflow.source.until_end,
+        process: cluster.process,
+        to: cluster.process,
+    };
+    Ok(Mesh::gather(cluster, hello, failure, stop)?)
+}
+
+/// Process 0 takes the lake over and tells the others, which load the same to go on from.
+pub async fn open_lake(
+    options: LakeOptions,
+    tables: &Tables,
+    mesh: Option<&Mesh>,
+) -> Result<(Option<Lake>, LakeWriter, Resume), Error> {
+    if let Some(mesh) = mesh.filter(|mesh| !mesh.leads()) {
+        let start = mesh.await_start()?;
+        let (writer, resume) = Lake::follow(&options, start.epoch_next - 1, &start.token).await?;
+        return Ok((None, writer, resume));
+    }
+    let (lake, resume) = Lake::open(options, tables.specs()).await?;
+    let writer = lake.writer();
+    if let Some(mesh) = mesh {
+        let (generation, epoch_next, token) = (resume.generation, resume.epoch_next, lake.token().to_owned());
+        mesh.start(&Start { generation, epoch_next, token })?;
+    }
+    Ok((Some(lake), writer, resume))
+}
+
+/// What all processes must see alike before the first record.
+pub fn readiness(generation: u64, source: &dyn Source) -> Ready {
+    let partitions = source.partitions();
+    let mut hash = Sha256::new();
+    partitions.iter().for_each(|partition| hash.update(format!("{}\n", partition.name())));
+    let partitions_hash = crate::calendar::hex(&hash.finalize());
+    Ready { generation, partitions: partitions.len(), partitions_hash }
+}

@@ -1,0 +1,309 @@
+//! The start of a mesh: until every process has come, a mismatch was found or time is over.
+//!
+//! ```text
+//!   dialler, one for each process before ours ──┐
+//!   listener ─▶ one thread for each stranger ───┴─▶ Event ─▶ the one who gathers
+//! ```
+//!
+//! Why a thread for each stranger: a silent one must hold up nobody. They are few: at most [`CROWD`] at once, each for at
+//! most [`PATIENCE`], and only while the cluster starts.
+
+use super::handshake::{Refusal, Secret, answer, dial};
+use super::hello::{Hello, compare};
+use super::link::{Fate, Kind as Frame, Link, Receiving, Sending};
+use super::{Cluster, MeshError, Peer};
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Strangers that are listened to at once.
+const CROWD: usize = 128;
+/// What a handshake may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How soon a signal is noticed.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Between two attempts to reach a process.
+const RETRY: Duration = Duration::from_millis(50);
+
+type Halves = (Receiving, Sending);
+
+/// What happens while a mesh starts.
+enum Event {
+    Joined(Peer, Halves),
+    Refused(Refusal, String),
+    /// A process that we dial does not answer as it should, so far.
+    Absent {
+        process: usize,
+        why: String,
+        wrong_secret: bool,
+    },
+    Failed(MeshError),
+}
+
+/// What the threads of a start share.
+struct Common {
+    hello: Hello,
+    hosts: Vec<String>,
+    secret: Secret,
+    over: AtomicBool,
+    strangers: AtomicUsize,
+}
+
+impl Common {
+    fn peer(&self, process: usize) -> Peer {
+        let address = self.hosts.get(process).cloned().unwrap_or_default();
+        Peer { process, address }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits for all processes; gives a link to each.
+pub fn gather(
+    cluster: Cluster,
+    hello: Hello,
+    fate: &Arc<Fate>,
+    stop: &AtomicBool,
+) -> Result<Vec<Option<Link>>, MeshError> {
+    let Cluster { process, hosts, listener, secret, start_within, silence } = cluster;
+    let deadline = Instant::now() + start_within;
+    let (count, strangers) = (hosts.len(), AtomicUsize::new(0));
+    let common = Arc::new(Common { hello, hosts, secret, over: AtomicBool::new(false), strangers });
+    let (say, heard) = channel();
+    for other in 0..process {
+        let (common, say) = (common.clone(), say.clone());
+        spawn(format!("mesh:dial-{other}"), move || dial_until(&common, other, &say))?;
+    }
+    if process + 1 < count {
+        let listener = listen(listener, &common.hosts[process])?;
+        let (common, say) = (common.clone(), say.clone());
+        spawn("mesh:listen".into(), move || {
+            listen_until(&common, &listener, &say);
+            close(listener);
+        })?;
+    } else if let Some(listener) = listener {
+        close(listener); // all others are dialled
+    }
+    drop(say);
+    let (absent, refused) = (BTreeMap::new(), BTreeMap::new());
+    let mut gathering = Gathering { common: &common, stop, links: vec![None; count], absent, refused };
+    let gathered = gathering.until(deadline, start_within, &heard, (fate, silence));
+    common.over.store(true, Ordering::Relaxed);
+    gathered?;
+    let refused: u64 = gathering.refused.values().sum();
+    tracing::info!(process, processes = count, refused, "cluster complete");
+    Ok(gathering.links)
+}
+
+/// What has happened so far.
+struct Gathering<'a> {
+    common: &'a Common,
+    stop: &'a AtomicBool,
+    links: Vec<Option<Link>>,
+    absent: BTreeMap<usize, (String, bool)>,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+impl Gathering<'_> {
+    fn until(
+        &mut self,
+        deadline: Instant,
+        within: Duration,
+        heard: &Receiver<Event>,
+        (fate, silence): (&Arc<Fate>, Duration),
+    ) -> Result<(), MeshError> {
+        let ours = self.common.hello.process;
+        while (0..self.links.len()).any(|other| other != ours && self.links[other].is_none()) {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(MeshError::Interrupted);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            match heard.recv_timeout(left.min(LOOK_EVERY)) {
+                Ok(Event::Joined(peer, halves)) => {
+                    let system = |error: io::Error| MeshError::System(format!("a link cannot be made: {error}"));
+                    let link = Link::new(peer, halves, fate.clone(), silence).map_err(system)?;
+                    let other = link.peer().process;
+                    if self.links[other].is_some() {
+                        link.tell(Frame::Refused, &format!("it has a process {other} already"));
+                    } else {
+                        self.links[other] = Some(link);
+                    }
+                }
+                Ok(Event::Refused(refusal, from)) => {
+                    tracing::warn!(from, %refusal, "connection refused");
+                    *self.refused.entry(refusal.word()).or_default() += 1;
+                }
+                Ok(Event::Absent { process, why, wrong_secret }) => {
+                    let said = self.absent.insert(process, (why.clone(), wrong_secret));
+                    if wrong_secret && said.is_none_or(|(before, _)| before != why) {
+                        tracing::warn!(peer = %self.common.peer(process), why, "not joined yet");
+                    }
+                }
+                Ok(Event::Failed(error)) => return Err(error),
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                Err(RecvTimeoutError::Timeout) => return Err(self.missing(within)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(MeshError::System("the threads of the mesh have ended".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, within: Duration) -> MeshError {
+        let ours = self.common.hello.process;
+        let missing: Vec<usize> =
+            (0..self.links.len()).filter(|other| *other != ours && self.links[*other].is_none()).collect();
+        let named = missing.iter().map(|other| {
+            let why = self.absent.get(other).map_or(String::new(), |(why, _)| format!(": {why}"));
+            format!("host {other} ({}{why})", self.common.hosts[*other])
+        });
+        let strangers: Vec<String> = self.refused.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        MeshError::Missing {
+            missing: named.collect::<Vec<_>>().join(", "),
+            within,
+            strangers: if strangers.is_empty() {
+                String::new()
+            } else {
+                format!("; refused meanwhile: {}", strangers.join(", "))
+            },
+            wrong_secret: missing.iter().any(|other| self.absent.get(other).is_some_and(|(_, wrong)| *wrong)),
+        }
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), MeshError> {
+    let spawned = std::thread::Builder::new().name(name).spawn(run);
+    spawned.map(drop).map_err(|error| MeshError::System(format!("a thread of the mesh does not start: {error}")))
+}
+
+fn listen(inherited: Option<TcpListener>, address: &str) -> Result<TcpListener, MeshError> {
+    let listener = inherited.map_or_else(|| TcpListener::bind(address), Ok);
+    let ready = listener.and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    ready.map_err(|cause| MeshError::Listen { address: address.to_owned(), cause })
+}
+
+/// Ends a listener even where it stands open as standard input, too.
+fn close(listener: TcpListener) {
+    // where the system does not know this, the socket lives on until the process ends, and nobody answers
+    let _ = TcpStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both);
+}
+
+/// Takes connections until the start is over.
+fn listen_until(common: &Arc<Common>, listener: &TcpListener, say: &Sender<Event>) {
+    while !common.is_over() {
+        let Ok((tcp, from)) = listener.accept() else {
+            std::thread::sleep(Duration::from_millis(10));
+            continue;
+        };
+        let from = from.to_string();
+        if common.strangers.fetch_add(1, Ordering::Relaxed) >= CROWD {
+            common.strangers.fetch_sub(1, Ordering::Relaxed);
+            let _ = say.send(Event::Refused(Refusal::Crowd, from)); // the start is over: nobody counts any more
+            continue;
+        }
+        let (common_too, say_too) = (common.clone(), say.clone());
+        let spawned = spawn("mesh:stranger".into(), move || {
+            let event = meet(&common_too, tcp, from);
+            common_too.strangers.fetch_sub(1, Ordering::Relaxed);
+            let _ = say_too.send(event); // the start is over: a link that comes now is closed
+        });
+        if let Err(error) = spawned {
+            let _ = say.send(Event::Failed(error)); // likewise
+        }
+    }
+}
+
+/// Finds out who has connected.
+fn meet(common: &Common, tcp: TcpStream, from: String) -> Event {
+    let prepared = tcp.set_nonblocking(false).and_then(|()| tcp.set_nodelay(true));
+    if prepared.and_then(|()| tcp.set_write_timeout(Some(PATIENCE))).is_err() {
+        return Event::Refused(Refusal::Silent, from);
+    }
+    let mut halves = match answer(tcp, &common.secret, Instant::now() + PATIENCE) {
+        Ok(halves) => halves,
+        Err(refusal) => return Event::Refused(refusal, from),
+    };
+    let theirs: Hello = match halves.0.message(Frame::Hello) {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(_)) => return Event::Refused(Refusal::Forged, from),
+        Err(error) if error.kind() == ErrorKind::InvalidData => return Event::Refused(Refusal::Forged, from),
+        Err(_) => return Event::Refused(Refusal::Silent, from),
+    };
+    let hello = Hello { to: theirs.process, ..common.hello.clone() };
+    let known = theirs.process > hello.process && theirs.process < common.hosts.len();
+    let peer =
+        Peer { process: theirs.process, address: if known { common.hosts[theirs.process].clone() } else { from } };
+    // both sides get to know both hellos, and find the same difference
+    if let Err(error) = halves.1.message(Frame::Hello, &hello) {
+        return Event::Failed(MeshError::Lost { peer, why: format!("went away while it joined: {error}") });
+    }
+    match compare(&hello, &theirs, &peer) {
+        Ok(()) if known => Event::Joined(peer, halves),
+        Ok(()) => Event::Failed(MeshError::Mismatch {
+            what: "place in the hostfile".to_owned(),
+            ours: format!("process {}", hello.process),
+            theirs: format!("process {}", theirs.process),
+            hint: "give every process another `-p`, the number of its line in the hostfile, from 0".to_owned(),
+            peer,
+        }),
+        Err(error) => Event::Failed(error),
+    }
+}
+
+/// Dials a process until it has answered or the start is over.
+fn dial_until(common: &Common, other: usize, say: &Sender<Event>) {
+    while !common.is_over() {
+        let event = match reach(common, other) {
+            Ok(Ok(halves)) => Event::Joined(common.peer(other), halves),
+            Ok(Err(event)) => event,
+            Err(error) => Event::Absent { process: other, why: error.to_string(), wrong_secret: false },
+        };
+        let again = matches!(event, Event::Absent { .. });
+        if say.send(event).is_err() || !again {
+            return;
+        }
+        std::thread::sleep(RETRY);
+    }
+}
+
+fn reach(common: &Common, other: usize) -> io::Result<Result<Halves, Event>> {
+    let peer = common.peer(other);
+    let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    let mut connected = None;
+    for address in peer.address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(tcp) => {
+                connected = Some(tcp);
+                break;
+            }
+            Err(error) => last = error,
+        }
+    }
+    let tcp = connected.ok_or(last)?;
+    tcp.set_nodelay(true)?;
+    tcp.set_write_timeout(Some(PATIENCE))?;
+    let absent = |why: String, wrong_secret: bool| Ok(Err(Event::Absent { process: other, why, wrong_secret }));
+    let mut halves = match dial(tcp, &common.secret, Instant::now() + PATIENCE)? {
+        Ok(halves) => halves,
+        Err(Refusal::Secret) => return absent("it has another secret".to_owned(), true),
+        Err(refusal) => return absent(refusal.to_string(), false),
+    };
+    let hello = Hello { to: other, ..common.hello.clone() };
+    halves.1.message(Frame::Hello, &hello)?;
+    let theirs: Hello = match halves.0.message(Frame::Hello)? {
+        Ok(theirs) => theirs,
+        Err(goodbye) => return absent(format!("{goodbye:?}"), false),
+    };
+    Ok(match compare(&hello, &theirs, &peer) {
+        Ok(()) => Ok(halves),
+        Err(error) => Err(Event::Failed(error)),
+    })
+}
