@@ -22,7 +22,8 @@ fn share_heaps() {}
 fn main() -> ExitCode {
     share_heaps();
     let cli = Cli::parse();
-    let default = if cli.global.quiet { "error" } else { "warn,ticktide=info" };
+    // what the AWS libraries warn of comes back as an error of ours, in a line that can be read
+    let default = if cli.global.quiet { "error" } else { "warn,ticktide=info,aws=error" };
     let filter = settings::variable(settings::LOG).unwrap_or_else(|| default.to_owned());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))

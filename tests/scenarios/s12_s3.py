@@ -14,7 +14,9 @@ from oracle import disorder, lake
 # nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts
 SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]',
             "--set", 'indicators=[{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"}]',
-            "--set", "source.corrections=true", "--set", "ticks=true", "--set", "epoch.records=4000", "-w", "2")
+            "--set", "source.corrections=true", "--set", "ticks=true", "-w", "2")
+# three hours in a few seconds, so that there is an epoch to be killed in
+PACED = ("--speed", "1200", "--set", "epoch.every=300ms")
 KILLS = 3
 
 
@@ -47,10 +49,10 @@ def killed(scenario, store, arguments):
     """Runs into a bucket, killed with SIGKILL several times on the way, and once more to the end."""
     for number in range(1, KILLS + 1):
         before, child = store.slots("killed"), scenario.start(*arguments)
-        # a takeover and a little of what comes behind it
-        wait_for(lambda: store.slots("killed") >= before + 1 + number or not child.running(), 120, 0.005)
+        # a takeover and an epoch or two behind it
+        wait_for(lambda: store.slots("killed") >= before + 2 + number % 2 or not child.running(), 120, 0.005)
         if not child.running():
-            scenario.give_up(f"the run ended before it could be killed a {number}. time: {tail(child.finished)}")
+            scenario.give_up(f"the run ended before it could be killed for time {number}: {tail(child.finished)}")
         child.signal(signal.SIGKILL)
         child.wait(10)
     scenario.run(*arguments)
@@ -131,12 +133,13 @@ def main():
     def in_bucket(name):
         return lake.Lake(f"s3://market/{name}", catalog=scenario.work / f"{name}.db", bucket=bucket)
 
-    done = scenario.run(*arguments("whole"))
-    scenario.note(f"folder and bucket hold {store.slots('whole')} slots; the run into the bucket took {done.wall_s:.1f} s")
+    done = scenario.run(*arguments("whole"), "--set", "epoch.records=4000")
+    scenario.note(f"{store.slots('whole')} epochs in the bucket after {done.wall_s:.1f} s")
     compare(scenario, "undisturbed", folder, in_bucket("whole"), bucket)
-    killed(scenario, store, arguments("killed"))
+    killed(scenario, store, (*arguments("killed"), *PACED))
+    scenario.note(f"{store.slots('killed')} epochs, {KILLS + 1} of them takeovers")
     compare(scenario, f"killed {KILLS} times", folder, in_bucket("killed"), bucket)
-    cut_off(scenario, store, arguments("cut"))
+    cut_off(scenario, store, (*arguments("cut"), *PACED))
     compare(scenario, "cut off", folder, in_bucket("cut"), bucket)
 
     place = ("--warehouse", "s3://market/killed", "--catalog", f"sqlite:{scenario.work}/killed.db")

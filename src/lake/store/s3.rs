@@ -26,7 +26,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use failure::{Failure, Verdict};
+use failure::{CREDENTIALS, Failure, Verdict};
 use patience::Patience;
 use std::fmt;
 use std::ops::Range;
@@ -102,7 +102,12 @@ impl S3Store {
             let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.name("")).max_keys(1);
             async move { Ok(request.send().await?) }
         });
-        listed.await.map(drop).map_err(|failure| self.error(Operation::List, "", failure))
+        listed.await.map(drop).map_err(|failure| match failure.verdict {
+            Verdict::NoCredentials => {
+                LakeError::fix(format!("no way into {}: {}", self.location(""), failure.cause), CREDENTIALS)
+            }
+            _ => self.error(Operation::List, "", failure),
+        })
     }
 
     /// Sends a request until it is answered, may not be repeated, or the patience ends. `perhaps` of the failure is that of
@@ -132,9 +137,9 @@ impl S3Store {
             let pause = if repeatable(&failure) { self.patience.pause(retry, began.elapsed()) } else { None };
             failure.perhaps = perhaps;
             let Some(pause) = pause else { return Err(failure) };
-            if retry >= QUIET_RETRIES {
-                let (operation, cause) = (operation.name(), &failure.cause);
-                tracing::warn!(operation, key, retry, cause, "the store does not answer as it should, trying again");
+            if retry >= QUIET_RETRIES && retry.is_power_of_two() {
+                let (operation, at, cause) = (operation.name(), self.location(key), &failure.cause);
+                tracing::warn!(operation, at, retry, cause, "the store does not answer as it should, trying again");
             }
             tokio::time::sleep(pause).await;
             meter.count_retry();
@@ -204,8 +209,8 @@ impl S3Store {
     }
 }
 
-/// Retries that are not worth a line in the log.
-const QUIET_RETRIES: u32 = 2;
+/// The retry from which on they are worth a line in the log, each time their number has doubled.
+const QUIET_RETRIES: u32 = 4;
 
 async fn collect(answer: GetObjectOutput) -> Result<Bytes, Failure> {
     let body = answer.body.collect().await.map_err(|error| Failure::broken_body(&error))?;

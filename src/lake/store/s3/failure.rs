@@ -22,6 +22,8 @@ pub enum Verdict {
     Conflict,
     /// May go better next time.
     Repeat,
+    /// There are no credentials at the moment: the service that gives them did not.
+    NoCredentials,
     /// Will not go better before the user has done something.
     Fix { hint: String },
     /// Will not go better.
@@ -55,7 +57,7 @@ impl Failure {
 
     /// May be sent again if a second effect does no harm.
     pub fn repeatable(&self) -> bool {
-        matches!(self.verdict, Verdict::Repeat | Verdict::Conflict)
+        matches!(self.verdict, Verdict::Repeat | Verdict::Conflict | Verdict::NoCredentials)
     }
 
     /// May be sent again whatever it does: it had no effect.
@@ -89,7 +91,8 @@ where
     }
 }
 
-const CREDENTIALS: &str =
+/// How to come by credentials.
+pub const CREDENTIALS: &str =
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached";
 const PERMISSIONS: &str = "the credentials in use need s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, \
                            s3:AbortMultipartUpload on the objects below the prefix";
@@ -143,7 +146,7 @@ fn unsent(error: &(dyn StdError + 'static), unknown: Failure) -> Failure {
                     let hint = CREDENTIALS.to_owned();
                     Failure::new(Verdict::Fix { hint }, false, format!("no credentials: {cause}"))
                 }
-                _ => Failure::new(Verdict::Repeat, false, format!("no credentials yet: {cause}")),
+                _ => Failure::new(Verdict::NoCredentials, false, format!("no credentials: {cause}")),
             };
         }
         if let Some(client) = link.downcast_ref::<hyper_util::client::legacy::Error>()
@@ -164,10 +167,11 @@ fn links<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (d
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source())
 }
 
-/// The texts of an error and its causes, each once.
+/// The texts of an error and its causes, each once, in one line.
 fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = String::new();
     for link in links(error).map(|link| link.to_string()) {
+        let link = link.split_whitespace().collect::<Vec<_>>().join(" ");
         if !text.contains(&link) {
             text = if text.is_empty() { link } else { format!("{text}: {link}") };
         }
