@@ -13,7 +13,7 @@ from oracle import disorder, lake, tapes
 
 INDICATORS = ('indicators=[{use="sma",period=20,on="1m"},{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"},'
               '{use="macd",on="1m"},{use="vwap",on="1m"}]')
-CHECKS = ('anomalies=[{use="return_z",on="1m",z=2},{use="instrument_gap",on="1m",seconds=1,times=2},'
+CHECKS = ('anomalies=[{use="return_z",on="1m",z=2},{use="instrument_gap",on="1s",seconds=1,times=2},'
           '{use="feed_gap",on="1s",seconds=1}]')
 GRACE_MS = 5_000
 
