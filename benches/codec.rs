@@ -16,8 +16,8 @@
 //! Soundness of abomonation: it is unmaintained and unsound, and here as a figure only, a dev-dependency. It copies structs
 //! with their padding, which nobody may read, and hands out references into a byte buffer whatever its alignment: a debug
 //! build aborts on a misaligned one (`unsafe precondition(s) violated: slice::from_raw_parts_mut requires the pointer to be
-//! aligned`), a release build has undefined behaviour. The buffer here starts at a multiple of 8, and every part of these
-//! ticks has a size that keeps what follows readable; a socket gives no such promise.
+//! aligned`), a release build has undefined behaviour. The buffer here starts at a multiple of 8, and only letters
+//! follow the records; a socket gives no such promise.
 
 #![allow(unsafe_code)] // abomonation's two calls; nowhere else
 
