@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 pub struct Context {
     last_error: Mutex<Option<String>>,
+    /// Log lines so far.
+    heard: AtomicU64,
     ends: Option<Arc<Ends>>,
 }
 
@@ -56,6 +58,7 @@ impl Ends {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
         // an error that matters arrives as an error, too
         match level {
             RDKafkaLogLevel::Debug => tracing::trace!(facility, message, "librdkafka"),
@@ -138,17 +141,17 @@ impl Client {
 
     /// What librdkafka last complained about.
     pub fn last_error(&self) -> Option<String> {
-        // complaints wait in the client's queue between log lines, each of which makes an early `None`
-        const QUIET: Duration = Duration::from_millis(20);
+        // complaints wait in the client's queue between log lines, which make a poll look as if there was nothing
+        let context = self.consumer.context();
         let until = Instant::now() + Duration::from_secs(2);
         loop {
-            let asked_at = Instant::now();
-            let silent = self.consumer.poll(QUIET).is_none() && asked_at.elapsed() >= QUIET;
-            if silent || Instant::now() >= until {
+            let heard = context.heard.load(Ordering::Relaxed);
+            let silent = self.consumer.poll(Duration::from_millis(20)).is_none();
+            if (silent && context.heard.load(Ordering::Relaxed) == heard) || Instant::now() >= until {
                 break;
             }
         }
-        self.consumer.context().last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        context.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
