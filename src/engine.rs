@@ -183,6 +183,9 @@ fn run_with(
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
 
+    if let Some(store) = writer.store_meters() {
+        meters.follow_store(&store)?;
+    }
     meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
     let served = match options.metrics {
         Some(listener) => {

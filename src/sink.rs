@@ -18,7 +18,7 @@ use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Reading};
 use crate::intake::Archived;
 use crate::lake::table::{Change, TableSpec};
-use crate::lake::{EpochPart, Lake, LakeWriter, RowBuffer, StateEntry, StateRows, TableRows};
+use crate::lake::{EpochPart, Lake, LakeWriter, Meter, RowBuffer, StateEntry, StateRows, StoreMeters, TableRows};
 use crate::tables::{self, QuarantineRow};
 use crate::telemetry::{Telemetry, Totals};
 use crate::time::{Binding, Conservation, Epoch, Interval};
@@ -295,6 +295,29 @@ impl Meters {
             corrections: get(&self.corrections),
         };
         self.telemetry.text(&totals, ends)
+    }
+}
+
+impl Meters {
+    /// Serves what the store's requests come to with the other figures.
+    pub fn follow_store(&self, store: &Arc<StoreMeters>) -> Result<(), crate::error::Error> {
+        let figures: [(&str, &str, fn(&Meter) -> f64); 4] = [
+            ("ticktide_store_requests_total", "Requests to the store, repeated ones included", |meter| {
+                meter.requests() as f64
+            }),
+            ("ticktide_store_errors_total", "Requests to the store that failed", |meter| meter.errors() as f64),
+            ("ticktide_store_retries_total", "Requests to the store that repeated a failed one", |meter| {
+                meter.retries() as f64
+            }),
+            ("ticktide_store_seconds_total", "Seconds that requests to the store took", Meter::seconds),
+        ];
+        for (name, help, figure) in figures {
+            let store = store.clone();
+            let read = move || store.iter().map(|(operation, meter)| (operation.name(), figure(meter))).collect();
+            let followed = self.telemetry.follow((name, help), "operation", read);
+            followed.map_err(|error| crate::error::Error::bug(format!("figures of the store: {error}")))?;
+        }
+        Ok(())
     }
 }
 

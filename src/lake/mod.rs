@@ -45,7 +45,7 @@ pub use files::RowBuffer;
 pub use reader::{EpochRow, LakeReader};
 pub use resume::Resume;
 pub use state::{StateEntry, StateRows};
-pub use store::StoreMeters;
+pub use store::{Meter, StoreMeters};
 pub use warehouse::Warehouse;
 pub use writer::{LakeWriter, TableRows};
 
@@ -105,11 +105,6 @@ impl Lake {
         let store = options.warehouse.open().await?;
         let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
         Lake::open_on(store, Arc::new(catalog), &options, tables, Upkeep::default()).await
-    }
-
-    /// What the store's requests came to; `None` for a folder.
-    pub fn store_meters(&self) -> Option<Arc<StoreMeters>> {
-        self.place.store.meters()
     }
 
     /// What a worker's I/O task writes with.

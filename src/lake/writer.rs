@@ -6,7 +6,7 @@ use super::files::{FileNames, RowBuffer, table_folder, write_batch};
 use super::rows::{Rows, hash_of};
 use super::schema::arrow_schema;
 use super::state::{StateRows, write_state};
-use super::store::Store;
+use super::store::{Store, StoreMeters};
 use super::table::{Change, TableSpec, Value};
 use crate::time::Epoch;
 use arrow::array::{ArrayRef, Int32Array, RecordBatch};
@@ -31,6 +31,11 @@ pub struct LakeWriter {
 }
 
 impl LakeWriter {
+    /// What the store's requests came to; `None` for a folder.
+    pub fn store_meters(&self) -> Option<Arc<StoreMeters>> {
+        self.store.meters()
+    }
+
     /// Writes a worker's rows and state of an epoch. May be repeated after an error: the same call gives the same names.
     pub async fn write_part(
         &self,
