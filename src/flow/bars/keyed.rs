@@ -224,11 +224,11 @@ impl Keyed {
                     let before: Vec<Nanos> = touched.iter().filter_map(|at| priced_before(buckets, *at)).collect();
                     touched.extend(before);
                 }
-                let newest = if self.spec.carries { newest_priced(buckets) } else { None };
+                let kept_from = if self.spec.carries { kept_from(buckets, horizon) } else { None };
                 for open_at in touched {
                     let published = published(buckets, open_at, interval, self.spec.carries);
                     let Some(bucket) = buckets.get_mut(&open_at) else { continue };
-                    let behind = bucket.end_at <= horizon && newest != Some(open_at);
+                    let behind = bucket.end_at <= horizon && kept_from.is_none_or(|kept| open_at < kept);
                     if bucket.frozen || behind || published == bucket.emitted {
                         continue;
                     }
@@ -261,7 +261,7 @@ impl Keyed {
                 let horizon = horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
                 let keep_from = if corrections { horizon.min(horizons.retained_from) } else { horizon };
                 let first_kept = if self.spec.carries {
-                    newest_priced(&state.levels[level]).unwrap_or(Nanos::MIN)
+                    kept_from(&state.levels[level], horizon).unwrap_or(Nanos::MIN)
                 } else {
                     Nanos::MAX
                 };
@@ -375,12 +375,12 @@ impl Keyed {
         for (instrument, state) in &mut self.instruments {
             for (level, interval) in self.spec.intervals.iter().enumerate() {
                 let horizon = self.horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
-                let newest = if self.spec.carries { newest_priced(&state.levels[level]) } else { None };
+                let kept_from = if self.spec.carries { kept_from(&state.levels[level], horizon) } else { None };
                 let all: Vec<Nanos> = state.levels[level].keys().copied().collect();
                 for open_at in all {
                     let published = published(&state.levels[level], open_at, *interval, self.spec.carries);
                     let Some(bucket) = state.levels[level].get_mut(&open_at) else { continue };
-                    if bucket.end_at <= horizon && newest != Some(open_at) {
+                    if bucket.end_at <= horizon && kept_from.is_none_or(|kept| open_at < kept) {
                         bucket.frozen = true;
                     } else if let Some(bar) = published {
                         bucket.emitted = Some(bar.clone());
@@ -417,9 +417,11 @@ fn is_priced(bucket: &Bucket) -> bool {
     bucket.acc.as_ref().is_some_and(Acc::is_priced)
 }
 
-/// The newest bucket with a price: volume without a price may still be carried to it.
-fn newest_priced(buckets: &BTreeMap<Nanos, Bucket>) -> Option<Nanos> {
-    buckets.iter().rev().find(|(_, bucket)| is_priced(bucket)).map(|(open_at, _)| *open_at)
+/// The newest bucket with a price that the horizon has passed. It stays writable: volume without a price may still be
+/// carried to it, and a bar that comes between takes such volume away again. Earlier ones can change no more.
+fn kept_from(buckets: &BTreeMap<Nanos, Bucket>, horizon: Nanos) -> Option<Nanos> {
+    let behind = buckets.iter().rev().skip_while(|(_, bucket)| bucket.end_at > horizon);
+    behind.into_iter().find(|(_, bucket)| is_priced(bucket)).map(|(open_at, _)| *open_at)
 }
 
 fn merge(state: &mut State, level: usize, interval: Interval, phase: &PhaseAt, at: Nanos, acc: &Acc) {

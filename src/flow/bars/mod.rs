@@ -10,7 +10,7 @@
 //! corrections every trade travels and stays until the retention: the finest bucket is rebuilt from its trades, a coarser
 //! one = base ⊕ its live finer buckets, so a cancel never rescans a day. What must always hold: a published bar is a
 //! function of the set of ticks of its bucket; a frozen bucket (behind its interval's horizon) never changes what was
-//! published of it; the newest bar that may still receive carried volume is kept until a newer one exists.
+//! published of it; of the bars behind a horizon the newest, which may still receive or give back carried volume, is kept until another one is.
 
 pub mod acc;
 pub mod keyed;

@@ -303,14 +303,17 @@ fn volume_without_a_price_goes_to_the_newest_earlier_bar_of_the_day_even_behind_
     end(&mut keyed, 1, &mut known, &mut durable);
     keyed = restart(spec(false, true), passed, &known, &durable);
     step(&mut keyed, [volume_only(90 * SECOND, 5)], &mut known);
-    assert_eq!(
-        known.prices()[&(INTERVALS[0], SECOND)][4],
-        13,
-        "the newest bar stays writable until a newer one exists"
-    );
-    step(&mut keyed, [trade(2, 80 * SECOND, 101, 1, 1)], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[0], SECOND)][4], 13, "the newest bar behind the horizon stays writable");
+    step(&mut keyed, [trade(2, 100 * SECOND, 102, 1, 1)], &mut known);
+    step(&mut keyed, [trade(3, 80 * SECOND, 101, 1, 1)], &mut known);
     assert_eq!(known.prices()[&(INTERVALS[0], SECOND)][4], 8, "the volume of 90 s now follows the bar of 80 s");
     assert_eq!(known.prices()[&(INTERVALS[0], 80 * SECOND)][4], 6);
+    let passed = horizons([2 * MINUTE, Nanos::MIN, Nanos::MIN], Nanos::MIN);
+    keyed.begin(passed.clone());
+    end(&mut keyed, 2, &mut known, &mut durable);
+    let left: Vec<Nanos> = known.0.keys().map(|(_, open_at)| *open_at).collect();
+    assert_eq!(left, [100 * SECOND], "only the newest bar behind the horizon can still change");
+    restart(spec(false, true), passed, &known, &durable);
 }
 
 #[test]
