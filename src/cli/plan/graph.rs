@@ -3,7 +3,9 @@
 //! Why not read off a running dataflow: a plan must not need a broker or a lake. What must always hold: an operator's name
 //! is the one that timely knows it by (a test looks for each in the source of the graph), and a place is on the grid once.
 
+use crate::checks;
 use crate::dataflow::{Dataflow, Volume};
+use crate::flow::anomalies::Check;
 use crate::lake::announce;
 use crate::lake::table::TableSpec;
 use crate::sink::Tables;
@@ -106,13 +108,24 @@ impl Graph {
             false => bars,
         };
         let mut closes = Vec::new();
-        let arranged = (!outputs.is_empty()).then(|| {
+        let (mut bar_checks, mut feed_checks) = (BTreeMap::<Interval, Vec<&str>>::new(), Vec::new());
+        for used in &dataflow.anomalies {
+            match (used.build().check, used.on()) {
+                (Check::Bar(_), Some(on)) => bar_checks.entry(on).or_default().push(used.name()),
+                (Check::Feed(_), Some(on)) => feed_checks.push(format!("{} on {}", used.name(), on.name())),
+                _ => {} // of ticks: the source's, or those of suspects
+            }
+        }
+        let arranged = (!outputs.is_empty() || !bar_checks.is_empty()).then(|| {
             let doc = "one shared arrangement: series to finished bars in order".to_owned();
             let arranged = graph.node("Finished", "", doc, Runs::EveryWorker, next(), 2);
             graph.edge(finished, arranged, "changes of bars", None);
             arranged
         });
-        let (scan_at, close_at) = if arranged.is_some() { (next(), next()) } else { (0, next()) };
+        let ticks = checks::tick_checks(dataflow);
+        let suspects = ticks.by_name && !ticks.is_empty();
+        let scans = arranged.is_some() || !feed_checks.is_empty() || suspects;
+        let (scan_at, close_at) = if scans { (next(), next()) } else { (0, next()) };
         let doc = format!("holds bars back until closed, grace {}", crate::document::duration_text(dataflow.grace));
         let close = graph.node("Close", "bars", doc, Runs::EveryWorker, close_at, 1);
         graph.edge(finished, close, "changes of bars", None);
@@ -127,11 +140,36 @@ impl Graph {
             graph.edge(scan, close, "changes of readings", None);
             closes.push(close);
         }
+        let mut row = 2 + outputs.len();
+        if !bar_checks.is_empty() || !feed_checks.is_empty() {
+            let doc = "holds anomalies back until their bar is closed".to_owned();
+            let close = graph.node("Close", "anomalies", doc, Runs::EveryWorker, close_at, row);
+            for (interval, names) in bar_checks {
+                let Some(arranged) = arranged else { continue };
+                let scan = graph.node("Anomalies", &interval.name(), names.join(", "), Runs::EveryWorker, scan_at, row);
+                graph.edge(arranged, scan, "bars in order", None);
+                graph.edge(scan, close, "changes of anomalies", None);
+                row += 1;
+            }
+            if !feed_checks.is_empty() {
+                let gaps = graph.node("Feed gaps", "", feed_checks.join(", "), Runs::EveryWorker, scan_at, row);
+                graph.edge(finished, gaps, "which bars there are", Some("by venue"));
+                graph.edge(gaps, close, "changes of anomalies", None);
+                row += 1;
+            }
+            closes.push(close);
+        }
+        let suspected = suspects.then(|| {
+            let doc = "odd ticks that may still be taken back".to_owned();
+            let suspected = graph.node("Suspects", "", doc, Runs::EveryWorker, scan_at, row);
+            graph.edge(stamped, suspected, "odd ticks", Some("by instrument"));
+            suspected
+        });
         let doc = "buffers an epoch; an I/O task writes Parquet and state".to_owned();
         let write = graph.node("Write", "", doc, Runs::EveryWorker, next(), 1);
         let doc = "decides the epoch in the log, then brings the tables to it".to_owned();
         let commit = graph.node("Commit", "", doc, Runs::WorkerZero, next(), 1);
-        for close in closes {
+        for close in closes.into_iter().chain(suspected) {
             graph.edge(close, write, "net changes of the epoch", None);
         }
         graph.edge(write, commit, "written parts", Some("to worker 0"));
@@ -179,6 +217,8 @@ mod tests {
         let source = [
             include_str!("../../graph.rs"),
             include_str!("../../engine.rs"),
+            include_str!("../../checks.rs"),
+            include_str!("../../flow/anomalies/scan.rs"),
             include_str!("../../flow/readings.rs"),
             include_str!("../../flow/volume.rs"),
         ]

@@ -21,9 +21,7 @@ use std::path::{Path, PathBuf};
 /// judged when it is fed (`too_late`, `conflicting_id`, …), and may come back to the quarantine.
 ///
 /// `--output FILE` writes the payloads that decode, one a line, byte for byte, in the order of their places. Feed them with
-///
-///     ticktide run NAME --source file --path FILE --until end --warehouse …
-///
+/// `ticktide run NAME --source file --path FILE --until end --warehouse …`
 /// while no other run writes the lake (a second one would fence the first). What counts once, and what does not: a lake
 /// knows records by partition and offset, here by the file's NAME and the line. Feeding one file again reads nothing twice.
 /// The same payloads in a file of another name are other records: they count again, unless the dataflow recognises them
