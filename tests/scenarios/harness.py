@@ -27,10 +27,10 @@ _children = []
 class Finished:
     """How a child ended: exit code, both outputs, wall and CPU seconds, greatest resident bytes."""
 
-    def __init__(self, code, stdout, stderr, wall_s, usage):
+    def __init__(self, code, stdout, stderr, wall_s, usage, rss_bytes_max):
         self.code, self.stdout, self.stderr, self.wall_s = code, stdout, stderr, wall_s
         self.cpu_s = usage.ru_utime + usage.ru_stime
-        self.rss_bytes_max = usage.ru_maxrss * 1024
+        self.rss_bytes_max = rss_bytes_max
 
 
 class Child:
@@ -44,7 +44,7 @@ class Child:
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.outputs[0], stderr=self.outputs[1],
                                         cwd=cwd, env=environment)
         self.pid = self.process.pid
-        self.finished = None
+        self.finished, self.rss_bytes_max = None, 0
         _children.append(self)
 
     def _reap(self, options):
@@ -54,11 +54,13 @@ class Child:
         if pid == 0:
             return False
         self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.finished = Finished(self.process.returncode, *self.read(), time.monotonic() - self.begun, usage)
+        self.finished = Finished(self.process.returncode, *self.read(), time.monotonic() - self.begun, usage, self.rss_bytes_max)
         _children.remove(self)
         return True
 
     def running(self):
+        # not the kernel's figure for an ended child: that one counts the memory of the Python it was forked from
+        self.rss_bytes_max = max(self.rss_bytes_max, self.status_bytes("VmHWM"))
         return not self._reap(os.WNOHANG)
 
     def wait(self, timeout_s):
@@ -79,9 +81,13 @@ class Child:
 
     def rss_bytes(self):
         """Resident bytes now; 0 once it has ended."""
+        return self.status_bytes("VmRSS")
+
+    def status_bytes(self, name):
+        """A figure of its memory; 0 once it has ended."""
         with contextlib.suppress(OSError):
             for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
-                if line.startswith("VmRSS:"):
+                if line.startswith(name + ":"):
                     return int(line.split()[1]) * 1024
         return 0
 
