@@ -118,6 +118,9 @@ impl Keyed {
 
     /// An epoch begins: what its horizons pass is frozen from now on.
     pub fn begin(&mut self, horizons: Horizons) {
+        if self.spec.dedupe_here {
+            self.instruments.values_mut().for_each(|state| state.memory.begin(horizons.least()));
+        }
         self.horizons = horizons;
     }
 
@@ -125,7 +128,11 @@ impl Keyed {
     pub fn apply(&mut self, routed: Routed, aside: &mut Aside) {
         let levels = self.spec.intervals.len();
         let instrument = routed.instrument().clone();
-        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels));
+        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| {
+            let mut state = State::new(levels);
+            state.memory.begin(self.horizons.least());
+            state
+        });
         let dirty = &mut self.dirty;
         match routed {
             Routed::Partial { phase, at, mask, acc, .. } => {
@@ -136,7 +143,6 @@ impl Keyed {
                 }
             }
             Routed::Trade { phase, mask, key, trade, seen, place, .. } => {
-                state.memory.begin(self.horizons.least());
                 if let Some(seen) = seen
                     && let Some(same) = state.memory.remember(0, phase.trading_date, seen)
                 {
