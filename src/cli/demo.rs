@@ -2,12 +2,13 @@
 //!
 //! Why a child process is killed and not a flag set: the claim is that SIGKILL loses and doubles nothing, so it is SIGKILL.
 
-use super::{Global, print, read};
+use super::read::{self, moment};
+use super::{Global, print};
 use crate::dataflow::Dataflow;
 use crate::error::{Error, Kind};
 use crate::feed::synthetic::{self, Label, LabelKind};
 use crate::feed::{self, SourceSpec};
-use crate::time::{Binding, MINUTE, Nanos};
+use crate::time::{Binding, MINUTE};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -231,8 +232,4 @@ fn queries(lake: &Path, global: &Global) -> Result<(), Error> {
         read::show_table(sql, lake, global)?;
     }
     Ok(())
-}
-
-fn moment(at: Nanos) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(at)).map_or_else(|_| at.to_string(), |stamp| stamp.to_string())
 }

@@ -1,10 +1,10 @@
 //! `feed`: what stands behind a source.
 
+use super::read::moment;
 use super::{Global, aligned, print};
 use crate::dataflow::Dataflow;
 use crate::error::Error;
 use crate::feed::synthetic::{self, LabelKind};
-use crate::time::Nanos;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -70,8 +70,4 @@ fn labels(args: &LabelsArgs, global: &Global) -> Result<(), Error> {
     let mut rows = vec![shown.map(str::to_owned).to_vec()];
     rows.extend(lines.iter().map(row));
     print(&aligned(&rows))
-}
-
-fn moment(at: Nanos) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(at)).map_or_else(|_| at.to_string(), |stamp| stamp.to_string())
 }
