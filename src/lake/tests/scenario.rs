@@ -1,8 +1,13 @@
 //! A small market whose every step is known: what each step inserts, corrects and takes back, and what must be in the
 //! lake after any number of them, kept by an oracle that knows nothing of files or epochs.
+//!
+//! Three tables (`bars_1m` with corrections, tombstones and a history, `anomalies` with tombstones, `ticks` append-only), two
+//! workers, upkeep so hasty that files are merged and snapshots expire within a few steps. What a process does besides its
+//! epochs belongs into [`run`]: the crash points are found by recording it.
 
+use crate::lake::announce::{epoch_tables_spec, epochs_spec};
 use crate::lake::catalog::Catalog;
-use crate::lake::epoch::Slot;
+use crate::lake::epoch::{Slot, SlotKind};
 use crate::lake::error::LakeError;
 use crate::lake::index::LiveFiles;
 use crate::lake::reader::LakeReader;
@@ -15,7 +20,7 @@ use crate::lake::tests::doubles::{Faults, World};
 use crate::lake::upkeep::Upkeep;
 use crate::lake::writer::TableRows;
 use crate::lake::{Lake, LakeOptions, Resume, RowBuffer, identity};
-use crate::time::{Binding, Conservation, Place};
+use crate::time::{Binding, Conservation, MILLI, Place};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -75,6 +80,12 @@ pub fn anomalies() -> TableSpec {
         sort: vec![1],
         history: false,
     }
+}
+
+/// The definition of any table of the lake.
+pub fn spec_of(table: &str) -> TableSpec {
+    let all = [bars(), bars().history_spec(), ticks(), anomalies(), epochs_spec(), epoch_tables_spec()];
+    all.into_iter().find(|spec| spec.name == table).expect("a table of the lake")
 }
 
 pub fn options(warehouse: &std::path::Path) -> LakeOptions {
@@ -280,16 +291,22 @@ pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps:
 /// Checks everything that must hold of a lake after `steps` steps: rows, single live files, slots, announced epochs.
 pub async fn check(world: &World, steps: i64) {
     let (store, catalog) = world.process(&Faults::none());
-    check_on(store, catalog, steps).await;
+    check_with(store, catalog, steps, |id| world.is_foreign(id)).await;
 }
 
-/// The same of any lake.
+/// The same of any lake that nobody else writes.
 pub async fn check_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) {
+    check_with(store, catalog, steps, |_| false).await;
+}
+
+async fn check_with(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64, foreign: impl Fn(i64) -> bool) {
     let identity = identity::read(&*store).await.expect("a lake");
     let reader = LakeReader::on(store.clone(), catalog, identity);
     check_rows(&reader, steps).await;
     check_files(&reader, store.clone()).await;
-    check_log(&reader, &*store, steps).await;
+    let slots = check_log(&reader, &*store, steps).await;
+    check_announced(&reader, &slots).await;
+    check_pins(&reader, slots.last().expect("a takeover"), foreign).await;
 }
 
 pub async fn check_rows(reader: &LakeReader, steps: i64) {
@@ -355,7 +372,8 @@ pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
     }
 }
 
-async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
+/// The log's own rules; gives its slots.
+async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) -> Vec<Slot> {
     let names = store.list("log/").await.expect("the log");
     let mut slots: Vec<Slot> = Vec::new();
     for (epoch, name) in names.iter().enumerate() {
@@ -365,20 +383,14 @@ async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
             assert!(slot.generation >= last.generation, "L5: no slot of a lower generation after a higher one");
             assert!(slot.cut_at > last.cut_at, "cuts increase");
         }
+        let claims = slot.kind == SlotKind::Takeover;
+        let owner = slots.last().map_or(0, |last| last.generation);
+        assert_eq!(claims, slot.generation > owner, "L5: a generation begins with its takeover, and with nothing else");
         slots.push(slot);
     }
     let last = slots.last().expect("a takeover");
     let place = last.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
     assert_eq!(place, steps, "every step is decided once");
-    let announced: Vec<_> = reader.epochs().await.expect("epochs").iter().map(|row| row.epoch).collect();
-    assert_eq!(announced, (0..=last.epoch).collect::<Vec<_>>(), "every slot is announced once");
-    let (epoch, pins) = reader.pins(None).await.expect("pins");
-    assert_eq!(epoch, last.epoch);
-    for (table, snapshot) in &pins {
-        let head = reader.load(table).await.expect("loads");
-        let current = head.metadata().current_snapshot().expect("a snapshot").snapshot_id();
-        assert_eq!(*snapshot, current, "{table}: the newest pin is the head");
-    }
     for spec in [bars(), ticks(), anomalies()] {
         let mut hash = 0u128;
         let mut count = 0;
@@ -388,5 +400,49 @@ async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
         }
         let entry = &last.tables[&spec.name];
         assert_eq!((entry.rows, entry.content_hash), (count, hash), "{}: rows and hash of the log", spec.name);
+    }
+    slots
+}
+
+/// Every slot is announced once, with what it says of itself and of every table.
+async fn check_announced(reader: &LakeReader, slots: &[Slot]) {
+    let announced = reader.epochs().await.expect("epochs");
+    let told: Vec<_> = announced.iter().map(|row| (row.epoch, row.cut_at, row.generation, row.records)).collect();
+    let records = |slot: &Slot| slot.conservation.values().map(|place| place.records).sum::<i64>();
+    let decided = slots.iter().map(|slot| (slot.epoch, slot.cut_at * MILLI, slot.generation, records(slot)));
+    assert_eq!(told, decided.collect::<Vec<_>>(), "every slot is announced once, as it was decided");
+
+    let mut told = Vec::new();
+    for rows in reader.scan(&epoch_tables_spec(), None).await.expect("pins") {
+        told.extend((0..rows.len()).map(|row| [0, 1, 2, 4, 5].map(|column| rows.cell(row, column).to_value())));
+    }
+    told.sort();
+    let mut decided = Vec::new();
+    for slot in slots {
+        for (table, entry) in &slot.tables {
+            let (added, removed) = entry.work.as_ref().map_or((0, 0), |work| (work.rows_added, work.rows_removed));
+            let (added, removed) = (Value::Long(added as i64), Value::Long(removed as i64));
+            let snapshot = entry.snapshot_id.map_or(Value::Null, Value::Long);
+            decided.push([Value::Long(slot.epoch as i64), Value::Text(table.clone()), snapshot, added, removed]);
+        }
+    }
+    decided.sort();
+    assert_eq!(told, decided, "every table of every epoch is announced once, with its snapshot");
+}
+
+/// The newest pins are the heads, or lie below what only others have committed since.
+async fn check_pins(reader: &LakeReader, last: &Slot, foreign: impl Fn(i64) -> bool) {
+    let (epoch, pins) = reader.pins(None).await.expect("pins");
+    assert_eq!(epoch, last.epoch);
+    for (table, pin) in &pins {
+        let loaded = reader.load(table).await.expect("loads");
+        let metadata = loaded.metadata();
+        let mut head = metadata.current_snapshot().expect("a snapshot");
+        while foreign(head.snapshot_id())
+            && let Some(parent) = head.parent_snapshot_id()
+        {
+            head = metadata.snapshot_by_id(parent).expect("the parent is kept");
+        }
+        assert_eq!(*pin, head.snapshot_id(), "{table}: the newest pin is the head");
     }
 }
