@@ -6,6 +6,7 @@
 //! changes something. A stop before or after any operation leaves one of these, and each is gone on from.
 
 use super::doubles::{Event, Fault, Faults, State, World, class};
+use super::many::judge;
 use super::scenario::{check, process};
 use std::collections::HashMap;
 
@@ -34,11 +35,6 @@ impl Run {
         }
         Run { operations, worlds }
     }
-
-    /// Stops before and after each operation.
-    fn points(&self) -> usize {
-        2 * self.operations.len()
-    }
 }
 
 /// An undisturbed lake of two generations, recorded.
@@ -53,22 +49,31 @@ async fn two_generations() -> [Run; 2] {
     runs
 }
 
-#[tokio::test]
-async fn a_process_stopped_before_or_after_any_operation_leaves_a_lake_that_goes_on_without_loss_or_doubles() {
-    let runs = two_generations().await;
-    for (generation, run) in runs.iter().enumerate() {
-        for (number, (operation, state)) in run.worlds.iter().enumerate() {
-            let world = World::at(state.clone());
-            let resumed = process(&world, &Faults::none(), 2 * EPOCHS).await;
-            resumed.unwrap_or_else(|error| panic!("generation {generation}, {number} ({operation}): {error}"));
-            check(&world, 2 * EPOCHS).await;
-        }
-    }
-    let (points, operations): (usize, usize) =
-        runs.iter().fold((0, 0), |(points, all), run| (points + run.points(), all + run.operations.len()));
-    let worlds: usize = runs.iter().map(|run| run.worlds.len()).sum();
-    println!("{points} points around {operations} operations leave {worlds} worlds, each gone on from");
-    assert!(points > 1_000 && worlds > 300, "{points} points, {worlds} worlds");
+#[test]
+fn a_process_stopped_before_or_after_any_operation_leaves_a_lake_that_goes_on_without_loss_or_doubles() {
+    let runs = on_a_runtime(two_generations());
+    let worlds: Vec<_> = runs.iter().flat_map(|run| &run.worlds).collect();
+    let judged = judge(worlds.len(), async |number| {
+        let (operation, state) = worlds[number];
+        go_on(state.clone()).await.map_err(|error| format!("world {number}, after {operation}: {error}"))
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+    let operations: usize = runs.iter().map(|run| run.operations.len()).sum();
+    let points = 2 * operations;
+    println!("{points} points around {operations} operations leave {} worlds, each gone on from", worlds.len());
+    assert!(points > 1_000 && worlds.len() > 300, "{points} points, {} worlds", worlds.len());
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+/// The next process in a world, to the end.
+async fn go_on(state: State) -> Result<(), String> {
+    let world = World::at(state);
+    process(&world, &Faults::none(), 2 * EPOCHS).await.map_err(|error| error.to_string())?;
+    check(&world, 2 * EPOCHS).await;
+    Ok(())
 }
 
 /// A generator of numbers, the same for the same seed.
@@ -88,48 +93,55 @@ impl Draw {
     }
 }
 
-#[tokio::test]
-async fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_goes_on() {
-    const STOPS: u64 = 12;
-    let runs = two_generations().await;
-    for seed in 0..STOPS {
-        let mut draw = Draw::new(seed);
+#[test]
+fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_goes_on() {
+    const SEEDS: usize = 12;
+    let runs = on_a_runtime(two_generations());
+    let judged = judge(SEEDS, async |seed| {
+        let mut draw = Draw::new(seed as u64);
         let run = &runs[draw.below(2)];
         let (first, state) = &run.worlds[draw.below(run.worlds.len())];
         let again = Run::record(&World::at(state.clone()), 2 * EPOCHS).await;
         for _ in 0..4 {
             let (second, state) = &again.worlds[draw.below(again.worlds.len())];
-            let world = World::at(state.clone());
-            let resumed = process(&world, &Faults::none(), 2 * EPOCHS).await;
-            resumed.unwrap_or_else(|error| panic!("seed {seed}, after {first}, then {second}: {error}"));
-            check(&world, 2 * EPOCHS).await;
+            let failed = |error| format!("seed {seed}, after {first}, then {second}: {error}");
+            go_on(state.clone()).await.map_err(failed)?;
         }
-    }
+        Ok(())
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-#[tokio::test]
-async fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
-    let recorded = Run::record(&World::default(), EPOCHS).await;
+/// Of every operation that changes something the answer is lost; of every commit, in each way there is.
+#[test]
+fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
+    const EPOCHS: i64 = 2;
+    let recorded = on_a_runtime(Run::record(&World::default(), EPOCHS));
     let mut seen: HashMap<String, usize> = HashMap::new();
-    let mut points = 0;
-    for operation in recorded.operations {
-        let class = class(&operation);
+    let mut events = Vec::new();
+    for operation in &recorded.operations {
+        let class = class(operation);
         let nth = seen.entry(class.clone()).or_default();
-        for fault in [Fault::LoseBefore, Fault::LoseAfter, Fault::Late(3), Fault::Echo] {
-            let reads = ["get", "size", "list", "catalog location", "catalog tables"];
-            if reads.iter().any(|verb| class.starts_with(verb)) {
-                continue;
+        let faults: &[Fault] = match class.split(' ').next() {
+            Some("create") => &[Fault::LoseBefore, Fault::LoseAfter, Fault::Late(3), Fault::Echo],
+            _ if class.starts_with("catalog create") || class.starts_with("catalog swap") => {
+                &[Fault::LoseBefore, Fault::LoseAfter, Fault::Late(3), Fault::Echo]
             }
-            let world = World::default();
-            let event = Event { class: class.clone(), nth: *nth, fault };
-            let run = process(&world, &Faults::new("", vec![event.clone()], 0), EPOCHS).await;
-            run.unwrap_or_else(|error| panic!("{event}: {error}"));
-            world.land_all();
-            check(&world, EPOCHS).await;
-            points += 1;
-        }
+            Some("put" | "delete") => &[Fault::LoseAfter],
+            _ => &[],
+        };
+        events.extend(faults.iter().map(|fault| Event { class: class.clone(), nth: *nth, fault: *fault }));
         *nth += 1;
     }
-    println!("{points} lost answers");
-    assert!(points > 400, "{points} points");
+    let judged = judge(events.len(), async |number| {
+        let (world, event) = (World::default(), &events[number]);
+        let ended = process(&world, &Faults::new("", vec![event.clone()], 0), EPOCHS).await;
+        ended.map_err(|error| format!("{event}: {error}"))?;
+        world.land_all();
+        check(&world, EPOCHS).await;
+        Ok(())
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{} lost answers", events.len());
+    assert!(events.len() > 200, "{} points", events.len());
 }

@@ -5,6 +5,7 @@ mod crash;
 mod doubles;
 mod folder;
 mod foreign;
+mod many;
 mod plan;
 mod race;
 mod rows;

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const INSTRUMENTS: i64 = 3;
-const WORKERS: usize = 2;
+pub const WORKERS: usize = 2;
 
 fn column(name: &str, column_type: ColumnType) -> Column {
     let hashed = name != "epoch";
@@ -177,6 +177,11 @@ fn bar(instrument: i64, minute: i64, close: i64, epoch: u64) -> Row {
 
 /// Runs the steps that the lake lacks, up to `steps`.
 pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), LakeError> {
+    run_of(WORKERS, lake, resume, steps).await
+}
+
+/// The same with so many workers.
+async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), LakeError> {
     let done = resume.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
     let mut oracle = Oracle::after(done);
     let state: BTreeMap<_, _> = resume.state.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
@@ -186,15 +191,20 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
         let before = oracle.clone();
         let (changes, gone) = oracle.step(step);
         let mut parts = Vec::new();
-        for worker in 0..WORKERS {
-            let mine = |instrument: i64| instrument as usize % WORKERS == worker;
-            let tables = tables(worker, step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
-            let state = state_rows(worker, &before, &oracle, step);
+        for worker in 0..workers {
+            let mine = |instrument: i64| instrument as usize % workers == worker;
+            let tables = tables((worker, workers), step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
+            let state = state_rows((worker, workers), &before, &oracle, step);
             // a writer may repeat what failed: the names are the same
             let part = match lake.writer().write_part(epoch, worker, tables, state.clone()).await {
                 Err(LakeError::Store { .. }) => {
-                    let again =
-                        self::tables(worker, step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
+                    let again = self::tables(
+                        (worker, workers),
+                        step,
+                        epoch,
+                        changes.iter().filter(|change| mine(change.0)),
+                        &gone,
+                    );
                     lake.writer().write_part(epoch, worker, again, state).await?
                 }
                 other => other?,
@@ -214,7 +224,7 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
     Ok(())
 }
 
-fn state_rows(worker: usize, before: &Oracle, after: &Oracle, step: i64) -> StateRows {
+fn state_rows((worker, workers): (usize, usize), before: &Oracle, after: &Oracle, step: i64) -> StateRows {
     let entry = |key: &Vec<u8>, value: Option<&Vec<u8>>| StateEntry {
         operator: "test".into(),
         key: key.clone(),
@@ -229,12 +239,12 @@ fn state_rows(worker: usize, before: &Oracle, after: &Oracle, step: i64) -> Stat
         .map(|(key, value)| entry(key, Some(value)))
         .collect();
     entries.extend(before.state.keys().filter(|key| !after.state.contains_key(*key)).map(|key| entry(key, None)));
-    entries.retain(|entry| entry.key.len() % WORKERS == worker);
+    entries.retain(|entry| entry.key.len() % workers == worker);
     StateRows { entries, full }
 }
 
 fn tables<'a>(
-    worker: usize,
+    (worker, workers): (usize, usize),
     step: i64,
     epoch: u64,
     changes: impl Iterator<Item = &'a BarChange>,
@@ -254,7 +264,7 @@ fn tables<'a>(
     let mut tables = vec![rows];
     let spec = Arc::new(ticks());
     let mut rows = TableRows { inserts: RowBuffer::new(spec.clone()), spec, changes: Vec::new() };
-    for instrument in (0..INSTRUMENTS).filter(|instrument| *instrument as usize % WORKERS == worker) {
+    for instrument in (0..INSTRUMENTS).filter(|instrument| *instrument as usize % workers == worker) {
         rows.inserts.push_row(&[Value::Text(name(instrument)), Value::Long(step)]);
     }
     tables.push(rows);
@@ -271,12 +281,22 @@ fn tables<'a>(
 
 /// Opens the world's lake as a new process and runs it.
 pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
+    process_of(WORKERS, world, faults, steps).await
+}
+
+/// The same with so many workers.
+pub async fn process_of(workers: usize, world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
     let (store, catalog) = world.process(faults);
-    process_on(store, catalog, steps).await
+    process_on(workers, store, catalog, steps).await
 }
 
 /// Opens a lake as a new process and runs it.
-pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) -> Result<(), LakeError> {
+pub async fn process_on(
+    workers: usize,
+    store: Arc<dyn Store>,
+    catalog: Arc<dyn Catalog>,
+    steps: i64,
+) -> Result<(), LakeError> {
     let specs = vec![bars(), ticks(), anomalies()];
     let options = options("unused".as_ref());
     let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), HASTY);
@@ -285,7 +305,7 @@ pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps:
         Err(LakeError::Store { .. }) => open().await?,
         other => other?,
     };
-    run(&mut lake, &resume, steps).await
+    run_of(workers, &mut lake, &resume, steps).await
 }
 
 /// Checks everything that must hold of a lake after `steps` steps: rows, single live files, slots, announced epochs.
