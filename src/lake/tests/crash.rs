@@ -112,6 +112,22 @@ fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_go
     judged.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// By the number of the operation, not by recording: what a dying process still does changes nothing more.
+#[test]
+fn a_dead_process_changes_nothing_more_whatever_it_tries() {
+    let judged = judge(24, async |number| {
+        let (at, fault) = (number * 13, [Fault::Before, Fault::After][number % 2]);
+        let (world, faults) = (World::default(), Faults::new(at, fault));
+        let ended = process(&world, &faults, EPOCHS).await;
+        let done = faults.operations.lock().expect("no panic inside").len();
+        if done > at && (ended.is_ok() || done != at + 1) {
+            return Err(format!("{fault:?} {at}: {done} operations, {ended:?}"));
+        }
+        go_on(world.state()).await.map_err(|error| format!("{fault:?} {at}: {error}"))
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
 /// Of every operation that changes something the answer is lost; of every commit, in each way there is.
 #[test]
 fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
@@ -123,11 +139,11 @@ fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
         let class = class(operation);
         let nth = seen.entry(class.clone()).or_default();
         let faults: &[Fault] = match class.split(' ').next() {
-            Some("create") => &[Fault::LoseBefore, Fault::LoseAfter, Fault::Late(3), Fault::Echo],
+            Some("create") => &[Fault::Unheard, Fault::Lost, Fault::Late(3), Fault::Echo],
             _ if class.starts_with("catalog create") || class.starts_with("catalog swap") => {
-                &[Fault::LoseBefore, Fault::LoseAfter, Fault::Late(3), Fault::Echo]
+                &[Fault::Unheard, Fault::Lost, Fault::Late(3), Fault::Echo]
             }
-            Some("put" | "delete") => &[Fault::LoseAfter],
+            Some("put" | "delete") => &[Fault::Lost],
             _ => &[],
         };
         events.extend(faults.iter().map(|fault| Event { class: class.clone(), nth: *nth, fault: *fault }));
@@ -135,7 +151,7 @@ fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
     }
     let judged = judge(events.len(), async |number| {
         let (world, event) = (World::default(), &events[number]);
-        let ended = process(&world, &Faults::new("", vec![event.clone()], 0), EPOCHS).await;
+        let ended = process(&world, &Faults::planned("", vec![event.clone()], 0), EPOCHS).await;
         ended.map_err(|error| format!("{event}: {error}"))?;
         world.land_all();
         check(&world, EPOCHS).await;

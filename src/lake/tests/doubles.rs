@@ -4,11 +4,11 @@
 //! ```text
 //!   World        objects, locations; outlives processes; counts operations, keeps a trace, holds effects that are still under way
 //!   └ Faults     one process: which of its operations go wrong and how, whether it is dead, stopped or yielding
-//!     └ Door     what the lake holds: the Store and the Catalog of that process in that world
+//!     └ Door     what the lake holds, as MemoryStore and MemoryCatalog: the way of that process to that world
 //! ```
 //!
-//! An operation is chosen by its class and its number in it (the second `create log`), not by its number of all: names hold
-//! random ids, so the order of operations differs a little from run to run.
+//! An operation is chosen by its class and its number in it (the second `create log`), or by its number of all, which names
+//! the same one only roughly: names hold random ids, so the order of operations differs a little from run to run.
 
 use super::foreign;
 use crate::lake::catalog::{Catalog, Swapped};
@@ -25,17 +25,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The process ends before it.
-    DieBefore,
+    Before,
     /// The process ends after it: it has landed, nobody heard the answer.
-    DieAfter,
+    After,
     /// The process ends while it is under way: it lands that many operations later.
-    DieLate(u64),
+    During(u64),
     /// Definitely denied (503, 409), or a read that fails.
-    Deny,
+    Denied,
     /// No answer, no effect.
-    LoseBefore,
+    Unheard,
     /// The effect, no answer.
-    LoseAfter,
+    Lost,
     /// No answer; the effect that many operations later.
     Late(u64),
     /// The effect, and the answer of a repetition: the name is taken, the base has moved (412 of our own write).
@@ -51,12 +51,12 @@ pub enum Fault {
 impl Fault {
     pub fn name(self) -> &'static str {
         match self {
-            Fault::DieBefore => "die before",
-            Fault::DieAfter => "die after",
-            Fault::DieLate(_) => "die, land later",
-            Fault::Deny => "deny",
-            Fault::LoseBefore => "lose before",
-            Fault::LoseAfter => "lose after",
+            Fault::Before => "die before",
+            Fault::After => "die after",
+            Fault::During(_) => "die, land later",
+            Fault::Denied => "deny",
+            Fault::Unheard => "lose before",
+            Fault::Lost => "lose after",
             Fault::Late(_) => "land later",
             Fault::Echo => "412 of our own",
             Fault::Cut => "cut short",
@@ -105,6 +105,8 @@ pub struct Faults {
     name: String,
     events: Vec<Event>,
     seen: Mutex<HashMap<String, usize>>,
+    /// A fault at an operation by its number of all.
+    at: Option<(usize, Fault)>,
     dead: AtomicBool,
     stopped: AtomicBool,
     gone_on: AtomicBool,
@@ -115,25 +117,36 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub fn new(name: &str, events: Vec<Event>, yields: usize) -> Arc<Faults> {
-        Arc::new(Faults {
+    /// One fault, at the operation of this number.
+    pub fn new(at: usize, fault: Fault) -> Arc<Faults> {
+        Arc::new(Faults { at: Some((at, fault)), ..Faults::of("", Vec::new(), 0) })
+    }
+
+    /// Faults of a process with a name.
+    pub fn planned(name: &str, events: Vec<Event>, yields: usize) -> Arc<Faults> {
+        Arc::new(Faults::of(name, events, yields))
+    }
+
+    fn of(name: &str, events: Vec<Event>, yields: usize) -> Faults {
+        Faults {
             name: name.to_owned(),
             events,
             seen: Mutex::default(),
+            at: None,
             dead: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             gone_on: AtomicBool::new(false),
             yields: AtomicUsize::new(yields),
             operations: Mutex::default(),
-        })
+        }
     }
 
     pub fn none() -> Arc<Faults> {
-        Faults::new("", Vec::new(), 0)
+        Faults::planned("", Vec::new(), 0)
     }
 
     pub fn yielding(seed: usize) -> Arc<Faults> {
-        Faults::new("", Vec::new(), seed * 2 + 1)
+        Faults::planned("", Vec::new(), seed * 2 + 1)
     }
 
     /// Whether the process is stopped before an operation.
@@ -153,7 +166,12 @@ impl Faults {
         met.map(|event| event.fault.name()).collect()
     }
 
+    /// The fault of the operation that was begun last, which is of this class.
     fn fault(&self, class: &str) -> Option<Fault> {
+        let done = locked(&self.operations).len();
+        if let Some((_, fault)) = self.at.filter(|(at, _)| at + 1 == done) {
+            return Some(fault);
+        }
         let mut seen = locked(&self.seen);
         let nth = seen.entry(class.to_owned()).or_default();
         let event = self.events.iter().find(|event| event.class == class && event.nth == *nth);
@@ -310,15 +328,15 @@ impl World {
     }
 
     /// The world as one process sees it.
-    pub fn process(&self, faults: &Arc<Faults>) -> (Arc<Door>, Arc<Door>) {
-        let door = Arc::new(Door { world: self.clone(), faults: faults.clone() });
-        (door.clone(), door)
+    pub fn process(&self, faults: &Arc<Faults>) -> (Arc<MemoryStore>, Arc<MemoryCatalog>) {
+        let door = Door { world: self.clone(), faults: faults.clone() };
+        (Arc::new(MemoryStore(door.clone())), Arc::new(MemoryCatalog(door)))
     }
 }
 
 /// The way of one process to the world.
 #[derive(Clone, Debug)]
-pub struct Door {
+struct Door {
     world: World,
     faults: Arc<Faults>,
 }
@@ -379,8 +397,8 @@ impl Door {
             inner.late.push((due, effect.clone()));
         };
         let done = match fault {
-            Some(Fault::DieBefore | Fault::LoseBefore | Fault::Deny) => None,
-            Some(Fault::DieLate(after) | Fault::Late(after)) => {
+            Some(Fault::Before | Fault::Unheard | Fault::Denied) => None,
+            Some(Fault::During(after) | Fault::Late(after)) => {
                 late(&mut inner, after);
                 None
             }
@@ -395,9 +413,9 @@ impl Door {
             None | Some(Fault::Stop | Fault::Foreign | Fault::Cut) => Ok(done.unwrap_or(false)),
             Some(Fault::Echo) if matches!(effect, Effect::Put(..) | Effect::Delete(_)) => Ok(true),
             Some(Fault::Echo) => Ok(false),
-            Some(Fault::Deny) => Err(self.failed(&name, false, "denied")),
-            Some(Fault::LoseBefore | Fault::LoseAfter | Fault::Late(_)) => Err(self.failed(&name, true, "no answer")),
-            Some(Fault::DieBefore | Fault::DieAfter | Fault::DieLate(_)) => {
+            Some(Fault::Denied) => Err(self.failed(&name, false, "denied")),
+            Some(Fault::Unheard | Fault::Lost | Fault::Late(_)) => Err(self.failed(&name, true, "no answer")),
+            Some(Fault::Before | Fault::After | Fault::During(_)) => {
                 self.die();
                 Err(self.failed(&name, true, "the process dies"))
             }
@@ -414,7 +432,7 @@ impl Door {
         match fault {
             None | Some(Fault::Stop | Fault::Foreign | Fault::Echo) => Ok((read(&inner.state), false)),
             Some(Fault::Cut) => Ok((read(&inner.state), true)),
-            Some(Fault::DieBefore | Fault::DieAfter | Fault::DieLate(_)) => {
+            Some(Fault::Before | Fault::After | Fault::During(_)) => {
                 self.die();
                 Err(self.failed(&operation, false, "the process dies"))
             }
@@ -423,37 +441,43 @@ impl Door {
     }
 }
 
+#[derive(Clone, Debug)]
+pub struct MemoryStore(Door);
+
+#[derive(Clone, Debug)]
+pub struct MemoryCatalog(Door);
+
 #[async_trait]
-impl Store for Door {
+impl Store for MemoryStore {
     async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
         let get = |state: &State| state.objects.get(key).cloned();
-        let (found, cut) = self.read(format!("get {key}"), get).await?;
+        let (found, cut) = self.0.read(format!("get {key}"), get).await?;
         let found = found.ok_or_else(|| LakeError::Missing { key: key.to_owned() })?;
         Ok(if cut { found.slice(..found.len() / 2) } else { found })
     }
 
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), LakeError> {
-        self.change(Effect::Put(key.to_owned(), bytes)).await.map(drop)
+        self.0.change(Effect::Put(key.to_owned(), bytes)).await.map(drop)
     }
 
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, LakeError> {
-        let created = self.change(Effect::Create(key.to_owned(), bytes)).await?;
+        let created = self.0.change(Effect::Create(key.to_owned(), bytes)).await?;
         Ok(if created { Created::Won } else { Created::Exists })
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
         let list =
             |state: &State| state.objects.keys().filter(|key| key.starts_with(prefix)).cloned().collect::<Vec<_>>();
-        Ok(self.read(format!("list {prefix}"), list).await?.0)
+        Ok(self.0.read(format!("list {prefix}"), list).await?.0)
     }
 
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
-        self.change(Effect::Delete(key.to_owned())).await.map(drop)
+        self.0.change(Effect::Delete(key.to_owned())).await.map(drop)
     }
 
     async fn size(&self, key: &str) -> Result<Option<u64>, LakeError> {
         let size = |state: &State| state.objects.get(key).map(|bytes| bytes.len() as u64);
-        Ok(self.read(format!("size {key}"), size).await?.0)
+        Ok(self.0.read(format!("size {key}"), size).await?.0)
     }
 
     fn location(&self, key: &str) -> String {
@@ -462,23 +486,23 @@ impl Store for Door {
 }
 
 #[async_trait]
-impl Catalog for Door {
+impl Catalog for MemoryCatalog {
     async fn tables(&self) -> Result<BTreeMap<String, String>, LakeError> {
-        Ok(self.read("catalog tables".to_owned(), |state| state.locations.clone()).await?.0)
+        Ok(self.0.read("catalog tables".to_owned(), |state| state.locations.clone()).await?.0)
     }
 
     async fn location(&self, table: &str) -> Result<Option<String>, LakeError> {
         let location = |state: &State| state.locations.get(table).cloned();
-        Ok(self.read(format!("catalog location {table}"), location).await?.0)
+        Ok(self.0.read(format!("catalog location {table}"), location).await?.0)
     }
 
     async fn create(&self, table: &str, location: &str) -> Result<Created, LakeError> {
-        let created = self.change(Effect::Register(table.to_owned(), location.to_owned())).await?;
+        let created = self.0.change(Effect::Register(table.to_owned(), location.to_owned())).await?;
         Ok(if created { Created::Won } else { Created::Exists })
     }
 
     async fn swap(&self, table: &str, base: &str, next: &str) -> Result<Swapped, LakeError> {
-        let swapped = self.change(Effect::Swap(table.to_owned(), base.to_owned(), next.to_owned())).await?;
+        let swapped = self.0.change(Effect::Swap(table.to_owned(), base.to_owned(), next.to_owned())).await?;
         Ok(if swapped { Swapped::Done } else { Swapped::Conflict })
     }
 }

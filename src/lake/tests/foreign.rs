@@ -25,8 +25,8 @@ use uuid::Uuid;
 /// What OPTIMIZE of another engine does: the live files of the fullest partition become one, in a snapshot of its own, with
 /// all properties kept. A table with fewer than two files gets a property instead.
 pub async fn optimize(world: &World, table: &str) -> Result<(), LakeError> {
-    let (store, catalog) = world.process(&Faults::new("foreign", Vec::new(), 0));
-    let Some(location) = Catalog::location(&*catalog, table).await? else { return Ok(()) };
+    let (store, catalog) = world.process(&Faults::planned("foreign", Vec::new(), 0));
+    let Some(location) = catalog.location(table).await? else { return Ok(()) };
     let io = file_io(store.clone());
     let metadata = Arc::new(TableMetadata::read_from(&io, &location).await?);
     let base = Base { location, metadata };

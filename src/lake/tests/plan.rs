@@ -77,7 +77,7 @@ impl Choice {
                 let next = seen.entry(class.clone()).or_default();
                 let nth = *next;
                 *next += 1;
-                (Event { class, nth, fault: Fault::Deny }, operation.ends_with('!'))
+                (Event { class, nth, fault: Fault::Denied }, operation.ends_with('!'))
             });
             all.push(numbered.collect::<Vec<_>>());
         }
@@ -103,17 +103,17 @@ impl Choice {
         let (event, changes) = self.draw(draw, life, |event, _| !commits || is_commit(event));
         let later = |draw: &mut Draw| if draw.below(2) == 0 { 1 + draw.below(20) } else { 20 + draw.below(600) };
         let fault = match (changes, draw.below(10)) {
-            (true, 0) => Fault::DieBefore,
-            (true, 1) => Fault::DieAfter,
-            (true, 2) => Fault::DieLate(later(draw) as u64),
-            (true, 3) => Fault::Deny,
-            (true, 4) => Fault::LoseBefore,
-            (true, 5) => Fault::LoseAfter,
+            (true, 0) => Fault::Before,
+            (true, 1) => Fault::After,
+            (true, 2) => Fault::During(later(draw) as u64),
+            (true, 3) => Fault::Denied,
+            (true, 4) => Fault::Unheard,
+            (true, 5) => Fault::Lost,
             (true, 6 | 7) => Fault::Late(later(draw) as u64),
             (true, 8) => Fault::Echo,
-            (false, 0 | 1) => Fault::DieBefore,
+            (false, 0 | 1) => Fault::Before,
             (false, 2 | 3) => Fault::Cut,
-            (false, 4..=7) => Fault::Deny,
+            (false, 4..=7) => Fault::Denied,
             _ => Fault::Foreign,
         };
         Event { fault, ..event }
@@ -249,7 +249,7 @@ impl Plan {
 
 impl Life {
     fn faults(&self, number: usize) -> Arc<Faults> {
-        Faults::new(&format!("P{number}"), self.events.clone(), self.yields)
+        Faults::planned(&format!("P{number}"), self.events.clone(), self.yields)
     }
 }
 

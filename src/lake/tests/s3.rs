@@ -1,7 +1,7 @@
 //! The scenario in a bucket: the real client against a server whose answers are lost, refused or never come again.
 
 use super::doubles::{Faults, World};
-use super::scenario::{WORKERS, anomalies, bars, check_on, options, process_on, ticks};
+use super::scenario::{anomalies, bars, check_on, options, process_on, ticks};
 use crate::error::{Classified, Kind};
 use crate::lake::catalog::{Catalog, SqliteCatalog};
 use crate::lake::store::s3::tests::Server;
@@ -36,7 +36,7 @@ async fn a_lake_in_a_bucket_is_whole_although_every_eleventh_answer_is_spoilt() 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let catalog = sqlite(&folder.path().join("catalog.db")).await;
     for steps in [STEPS, 2 * STEPS] {
-        process_on(WORKERS, Arc::new(server.store()), catalog.clone(), steps).await.expect("runs");
+        process_on(Arc::new(server.store()), catalog.clone(), steps).await.expect("runs");
     }
     check_on(Arc::new(server.store()), catalog, 2 * STEPS).await;
 }
@@ -57,10 +57,10 @@ async fn a_process_whose_requests_end_anywhere_leaves_a_lake_in_a_bucket_that_go
         };
         let server = Server::start(stopping).await;
         let (_, catalog) = World::default().process(&Faults::none());
-        let stopped = process_on(WORKERS, Arc::new(server.store()), catalog.clone(), STEPS).await.is_err();
+        let stopped = process_on(Arc::new(server.store()), catalog.clone(), STEPS).await.is_err();
         stops += usize::from(stopped);
         let server = server.revived().await;
-        process_on(WORKERS, Arc::new(server.store()), catalog.clone(), STEPS).await.expect("the next process goes on");
+        process_on(Arc::new(server.store()), catalog.clone(), STEPS).await.expect("the next process goes on");
         check_on(Arc::new(server.store()), catalog, STEPS).await;
         if !stopped {
             break;

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const INSTRUMENTS: i64 = 3;
-pub const WORKERS: usize = 2;
+const WORKERS: usize = 2;
 
 fn column(name: &str, column_type: ColumnType) -> Column {
     let hashed = name != "epoch";
@@ -287,11 +287,15 @@ pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<
 /// The same with so many workers.
 pub async fn process_of(workers: usize, world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
     let (store, catalog) = world.process(faults);
-    process_on(workers, store, catalog, steps).await
+    process_in(workers, store, catalog, steps).await
 }
 
 /// Opens a lake as a new process and runs it.
-pub async fn process_on(
+pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) -> Result<(), LakeError> {
+    process_in(WORKERS, store, catalog, steps).await
+}
+
+async fn process_in(
     workers: usize,
     store: Arc<dyn Store>,
     catalog: Arc<dyn Catalog>,
