@@ -2,8 +2,8 @@
 //! another engine's commits in between. Whatever the plan, a process without faults then brings the lake to where one
 //! undisturbed process would have brought it.
 //!
-//! A plan that fails is made smaller as long as it fails, and printed with the trace of its operations. A seed alone:
-//! `TICKTIDE_TEST_SEED=N cargo test fault_plans`.
+//! A plan that fails is made smaller as long as it fails, and printed with the trace of its operations. Other seeds:
+//! `TICKTIDE_TEST_SEEDS=N..M cargo test seeded_fault_plans_nothing`.
 
 use super::crash::Draw;
 use super::doubles::{Event, Fault, Faults, World, class};
@@ -333,8 +333,12 @@ fn campaign(seeds: Range<u64>) {
 
 #[test]
 fn under_seeded_fault_plans_nothing_is_lost_doubled_or_out_of_place() {
-    let one = std::env::var("TICKTIDE_TEST_SEED").ok().and_then(|text| text.parse::<u64>().ok());
-    campaign(one.map_or(0..150, |seed| seed..seed + 1));
+    let chosen = std::env::var("TICKTIDE_TEST_SEEDS").ok().map(|text| {
+        let (first, end) = text.split_once("..").unwrap_or((&text, ""));
+        let first: u64 = first.parse().expect("TICKTIDE_TEST_SEEDS is N or N..M");
+        first..end.parse().unwrap_or(first + 1)
+    });
+    campaign(chosen.unwrap_or(0..150));
 }
 
 #[test]
