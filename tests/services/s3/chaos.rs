@@ -43,24 +43,37 @@ impl Chaos {
             return Fault::None;
         }
         let (kind, size) = (drawn / 100 % 20, drawn / 2_000 % 100);
-        match (method, kind) {
-            // a time-out costs a quarter of a minute
-            (_, 0) if size < 8 => Fault::Hang,
-            ("GET" | "HEAD", 0..=3) => Fault::Refuse(503, "SlowDown"),
-            ("GET" | "HEAD", 4..=6) => Fault::Refuse(500, "InternalError"),
-            ("GET" | "HEAD", 7..=9) => Fault::Lose,
-            ("GET", 10..=14) => Fault::Truncate,
-            ("GET" | "HEAD", _) => Fault::Slow(Duration::from_millis(size)),
-            (_, 1) if size < 8 => Fault::Mute,
-            (_, 0..=2) => Fault::Refuse(503, "SlowDown"),
-            // done, and then told to come again: the next answer is a 412 of our own write
-            (_, 3..=5) => Fault::Doubt(503, "SlowDown"),
-            (_, 6 | 7) => Fault::Refuse(409, "ConditionalRequestConflict"),
-            (_, 8 | 9) => Fault::Refuse(500, "InternalError"),
-            (_, 10..=12) => Fault::Doubt(500, "InternalError"),
-            (_, 13..=15) => Fault::Lose,
-            (_, _) => Fault::Late(Duration::from_millis(20 + 40 * size)),
+        match method {
+            "GET" | "HEAD" => of_read(kind, size),
+            _ => of_write(kind, size),
         }
+    }
+}
+
+fn of_read(kind: u64, size: u64) -> Fault {
+    match kind {
+        // a time-out costs a quarter of a minute
+        0 if size < 8 => Fault::Hang,
+        0..=3 => Fault::Refuse(503, "SlowDown"),
+        4..=6 => Fault::Refuse(500, "InternalError"),
+        7..=9 => Fault::Lose,
+        10..=14 => Fault::Truncate,
+        _ => Fault::Slow(Duration::from_millis(size)),
+    }
+}
+
+fn of_write(kind: u64, size: u64) -> Fault {
+    match kind {
+        0 if size < 8 => Fault::Hang,
+        1 if size < 8 => Fault::Mute,
+        0..=2 => Fault::Refuse(503, "SlowDown"),
+        // done, and then told to come again: the next answer is a 412 of our own write
+        3..=5 => Fault::Doubt(503, "SlowDown"),
+        6 | 7 => Fault::Refuse(409, "ConditionalRequestConflict"),
+        8 | 9 => Fault::Refuse(500, "InternalError"),
+        10..=12 => Fault::Doubt(500, "InternalError"),
+        13..=15 => Fault::Lose,
+        _ => Fault::Late(Duration::from_millis(20 + 40 * size)),
     }
 }
 
