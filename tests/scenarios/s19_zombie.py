@@ -142,13 +142,13 @@ def main():
     scenario.run_bars(path, scenario.work / "undisturbed", *SETTINGS)
     arguments = ("run", "bars", "--source", "file", "--path", path, "--until", "end", *SETTINGS)
     for number in range(5 if scenario.long else 1):
-        for count, after in ((1, False), (1, True), (2, False), (2, True)):
+        for count, after in ((1, False), (1, True), (2, False), (2, True)) if scenario.long else ((1, False), (2, True)):
             anywhere(scenario, arguments, count, after, number)
     hold = pathlib.Path(scenario.work / "hold")
     hold.write_text("\n")
     store = Store(scenario, "--hold", hold)
     scenario.environment = store.bucket.environment()
-    for count, verdict in ((1, "go"), (1, "drop"), (2, "go"), (2, "drop")):
+    for count, verdict in ((1, "go"), (1, "drop"), (2, "go"), (2, "drop")) if scenario.long else ((1, "drop"), (2, "go")):
         at_its_slot(scenario, store, hold, arguments, count, verdict)
     scenario.end()
 
