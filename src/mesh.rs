@@ -85,6 +85,9 @@ pub enum MeshError {
     Lost { peer: Peer, why: String },
     #[error("{peer} ended: {why}")]
     Ended { peer: Peer, why: String },
+    /// All processes of a generation are fenced as one.
+    #[error("{peer} is fenced: {why}")]
+    Fenced { peer: Peer, why: String },
     #[error("{peer} refuses this process: {why}")]
     Refused { peer: Peer, why: String },
     #[error("stopped by a signal before all processes had come")]
@@ -105,6 +108,7 @@ impl Classified for MeshError {
                 }
             }
             MeshError::Lost { .. } | MeshError::Ended { .. } => Kind::Lost,
+            MeshError::Fenced { .. } => Kind::Fenced,
             MeshError::Interrupted => Kind::Interrupted,
             MeshError::System(_) => Kind::Bug,
         }
@@ -126,6 +130,7 @@ impl Classified for MeshError {
             MeshError::Lost { .. } | MeshError::Ended { .. } => {
                 "its own log says more; start all processes again, they go on from the last epoch"
             }
+            MeshError::Fenced { .. } => "other processes run this dataflow into the same lake: stop one of the two",
             MeshError::Interrupted | MeshError::System(_) => return None,
         };
         Some(hint.to_owned())
@@ -219,6 +224,7 @@ impl Mesh {
 
     /// Tells every other process why this one ends.
     pub fn tell(&self, error: &Error) {
-        self.links().for_each(|link| link.tell(Frame::Failed, &error.message));
+        let frame = if error.kind == Kind::Fenced { Frame::Fenced } else { Frame::Failed };
+        self.links().for_each(|link| link.tell(frame, &error.message));
     }
 }

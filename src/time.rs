@@ -116,10 +116,15 @@ pub struct Conservation {
 }
 
 impl Conservation {
+    /// What is left over of the offsets, and of the records; anything but zero is lost, or counted twice.
+    pub fn balance(&self) -> [i64; 2] {
+        let placed = self.accepted + self.duplicates + self.rejected + self.pending;
+        [self.advanced - self.records - self.gaps, self.records - placed]
+    }
+
     /// Zero on both lines, or a bug that must stop the commit.
     pub fn balances(&self) -> bool {
-        self.advanced == self.records + self.gaps
-            && self.records == self.accepted + self.duplicates + self.rejected + self.pending
+        self.balance() == [0, 0]
     }
 
     pub fn add(&mut self, other: &Conservation) {

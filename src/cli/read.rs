@@ -2,7 +2,8 @@
 
 use super::{Global, aligned, print};
 use crate::error::{Error, Kind};
-use crate::lake::{EpochRow, LakeReader};
+use crate::lake::epoch::SlotKind;
+use crate::lake::{EpochRow, LakeReader, Slot};
 use crate::query::output::{self, Format};
 use crate::query::{self, Pinned};
 use crate::time::{Epoch, Nanos};
@@ -30,7 +31,7 @@ pub struct QueryArgs {
 pub enum EpochsCommand {
     /// All published epochs, the oldest first
     Ls,
-    /// One epoch: its counts and what it is defined by
+    /// One epoch: where each record of each partition went, and what it is defined by
     Show {
         /// The newest if absent
         epoch: Option<Epoch>,
@@ -95,10 +96,17 @@ fn render(sql: &str, warehouse: &Path, format: Format, global: &Global) -> Resul
 
 /// Lists epochs, or shows one.
 pub fn epochs(command: &EpochsCommand, global: &Global) -> Result<(), Error> {
-    let rows = block_on(async { Ok(open(global).await?.epochs().await?) })?;
     match command {
-        EpochsCommand::Ls => ls(&rows, global),
-        EpochsCommand::Show { epoch } => show(&rows, *epoch, global),
+        EpochsCommand::Ls => ls(&block_on(async { Ok(open(global).await?.epochs().await?) })?, global),
+        EpochsCommand::Show { epoch } => {
+            let (row, slot) = block_on(async {
+                let reader = open(global).await?;
+                let row = find(reader.epochs().await?, *epoch)?;
+                let slot = reader.slot(row.epoch).await?;
+                Ok((row, slot))
+            })?;
+            show(&row, slot.as_ref(), global)
+        }
     }
 }
 
@@ -117,28 +125,62 @@ fn ls(rows: &[EpochRow], global: &Global) -> Result<(), Error> {
     print(&aligned(&lines))
 }
 
-fn show(rows: &[EpochRow], epoch: Option<Epoch>, global: &Global) -> Result<(), Error> {
+/// An epoch of these, the newest if none is given.
+fn find(mut rows: Vec<EpochRow>, epoch: Option<Epoch>) -> Result<EpochRow, Error> {
     let found = match epoch {
-        Some(epoch) => rows.iter().find(|row| row.epoch == epoch),
-        None => rows.last(),
+        Some(epoch) => rows.into_iter().find(|row| row.epoch == epoch),
+        None => rows.pop(),
     };
-    let Some(row) = found else {
+    found.ok_or_else(|| {
         let message =
             epoch.map_or("the lake has no epoch yet".to_owned(), |epoch| format!("there is no epoch {epoch}"));
-        return Err(Error::fix(message, "list them with `ticktide epochs ls`"));
-    };
-    let shown = as_json(row);
+        Error::fix(message, "list them with `ticktide epochs ls`")
+    })
+}
+
+fn show(row: &EpochRow, slot: Option<&Slot>, global: &Global) -> Result<(), Error> {
+    let mut shown = as_json(row);
     if global.json {
+        shown["partitions"] = slot.map_or(Value::Null, |slot| Value::Object(partitions(slot)));
         return print(&format!("{shown}\n"));
     }
     let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let fields = shown.as_object().into_iter().flatten().filter(|(name, _)| *name != "binding");
     let lines: Vec<Vec<String>> = fields.map(|(name, value)| vec![name.clone(), cell(value)]).collect();
     print(&aligned(&lines))?;
+    let partitions = slot.map(partitions).unwrap_or_default();
+    if !partitions.is_empty() {
+        let mut lines = vec![std::iter::once("partition").chain(COUNTS).map(str::to_owned).collect::<Vec<_>>()];
+        lines.extend(partitions.iter().map(|(name, counts)| {
+            std::iter::once(name.clone()).chain(COUNTS.iter().map(|column| cell(&counts[*column]))).collect()
+        }));
+        print(&format!("\n{}\n", aligned(&lines)))?;
+    }
     match serde_json::to_string_pretty(&shown["binding"]) {
         Ok(binding) if row.binding.is_some() => print(&format!("binding\n{binding}\n")),
         _ => Ok(()),
     }
+}
+
+/// What is shown of a partition, in this order.
+const COUNTS: [&str; 9] =
+    ["offset_first", "offset_next", "gaps", "records", "accepted", "duplicates", "rejected", "pending", "balance"];
+
+/// Where the records of each partition went; `balance` is what is left over, and zero in every epoch that was committed.
+fn partitions(slot: &Slot) -> serde_json::Map<String, Value> {
+    let places = slot.binding.iter().flat_map(|binding| &binding.places);
+    // a takeover repeats the binding of the last data epoch, and read nothing
+    let counted = places.filter(|_| slot.kind == SlotKind::Data).map(|(name, place)| {
+        let counts = slot.conservation.get(name).copied().unwrap_or_default();
+        let [offsets, records] = counts.balance();
+        let shown = json!({
+            "offset_first": place.offset_next - counts.advanced, "offset_next": place.offset_next, "gaps": counts.gaps,
+            "records": counts.records, "accepted": counts.accepted, "duplicates": counts.duplicates,
+            "rejected": counts.rejected, "pending": counts.pending, "balance": offsets.abs() + records.abs(),
+        });
+        (name.clone(), shown)
+    });
+    counted.collect()
 }
 
 fn as_json(row: &EpochRow) -> Value {

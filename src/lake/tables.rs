@@ -88,14 +88,19 @@ impl Place {
         let file = MetadataLocation::new_with_metadata(&location, &metadata);
         metadata.write_to(&self.io, &file).await?;
         // ours or another's that was faster: what the catalog says is the table
-        let created = self.catalog.create(&spec.name, &file.to_string()).await;
-        if let Err(error) = &created
-            && !error.perhaps_done()
-        {
-            return Err(created.expect_err("just seen"));
+        for _ in 0..CREATE_ATTEMPTS {
+            let created = self.catalog.create(&spec.name, &file.to_string()).await;
+            if let Err(error) = &created
+                && !error.perhaps_done()
+            {
+                return Err(error.clone());
+            }
+            // an answer that was lost is looked up (L3)
+            if let Some(base) = self.load(&spec.name, None).await? {
+                return Ok(base);
+            }
         }
-        let missing = || LakeError::corrupt(format!("table {} cannot be created", spec.name), "start again");
-        self.load(&spec.name, None).await?.ok_or_else(missing)
+        Err(gave_up("create a table", &spec.name))
     }
 }
 
@@ -158,7 +163,7 @@ impl LakeTable {
                     let hint = "run `ticktide lake doctor`; a table that was rolled back or replaced cannot go on";
                     return Err(LakeError::corrupt(message, hint));
                 }
-                TableStep::GiveUp => return Err(gave_up(&name)),
+                TableStep::GiveUp => return Err(gave_up("swap a table", &name)),
             };
             step = machine.on(answer);
         }
@@ -289,14 +294,16 @@ impl LakeTable {
                 return Ok(());
             }
         }
-        Err(gave_up(&self.spec.name))
+        Err(gave_up("swap a table", &self.spec.name))
     }
 }
 
 /// Conflicts and lost answers in a row after which announcing gives up.
 const ANNOUNCE_ATTEMPTS: usize = 6;
+/// Lost answers in a row after which a table that is not there is not created.
+const CREATE_ATTEMPTS: usize = 6;
 
-fn gave_up(table: &str) -> LakeError {
+fn gave_up(operation: &'static str, table: &str) -> LakeError {
     let cause = format!("every answer for table {table} was lost or a conflict");
-    LakeError::Catalog { operation: "swap a table", perhaps: true, cause, busy: false }
+    LakeError::Catalog { operation, perhaps: true, cause, busy: false }
 }

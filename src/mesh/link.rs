@@ -46,12 +46,14 @@ pub enum Kind {
     Start = 6,
     /// The process has its state and its source.
     Ready = 7,
+    /// The process ends because another generation owns the lake; why, as text.
+    Fenced = 8,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        use Kind::{Data, End, Failed, Hello, Idle, Ready, Refused, Start};
-        [Data, Idle, End, Failed, Hello, Refused, Start, Ready].into_iter().find(|kind| *kind as u8 == byte)
+        use Kind::{Data, End, Failed, Fenced, Hello, Idle, Ready, Refused, Start};
+        [Data, Idle, End, Failed, Hello, Refused, Start, Ready, Fenced].into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -59,6 +61,7 @@ impl Kind {
 #[derive(Debug)]
 pub enum Goodbye {
     Failed(String),
+    Fenced(String),
     Refused(String),
 }
 
@@ -66,6 +69,7 @@ impl Goodbye {
     fn of(self, peer: Peer) -> MeshError {
         match self {
             Goodbye::Failed(why) => MeshError::Ended { peer, why },
+            Goodbye::Fenced(why) => MeshError::Fenced { peer, why },
             Goodbye::Refused(why) => MeshError::Refused { peer, why },
         }
     }
@@ -163,6 +167,7 @@ impl Receiving {
                     return read.map(Ok).map_err(|error| invalid(format!("a {wanted:?} that cannot be read: {error}")));
                 }
                 Kind::Failed => return Ok(Err(Goodbye::Failed(self.text(own)))),
+                Kind::Fenced => return Ok(Err(Goodbye::Fenced(self.text(own)))),
                 Kind::Refused => return Ok(Err(Goodbye::Refused(self.text(own)))),
                 other => return Err(invalid(format!("{other:?} where {wanted:?} belongs"))),
             }
@@ -349,6 +354,7 @@ impl Read for Link {
                 Ok((Kind::Idle, _)) => {}
                 Ok((Kind::End, _)) => receiving.ended = true,
                 Ok((Kind::Failed, own)) => self.lose(Goodbye::Failed(receiving.text(own)).of(self.peer().clone())),
+                Ok((Kind::Fenced, own)) => self.lose(Goodbye::Fenced(receiving.text(own)).of(self.peer().clone())),
                 Ok((other, _)) => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
                 Err(error) => self.lose(self.lost(&error)),
             }

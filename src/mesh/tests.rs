@@ -368,6 +368,18 @@ fn a_process_that_fails_tells_why_and_one_that_vanishes_is_named() {
 }
 
 #[test]
+fn when_one_process_is_fenced_all_of_its_generation_end_as_fenced() {
+    let [(first, _), (second, failure)] = both(|_, _| ());
+    let _reading = read_on(&second, 0);
+    let why = "epoch 5 was decided by generation 2, ours is 1";
+    first.tell(&Error { kind: Kind::Fenced, message: why.to_owned(), hint: None });
+    let error = first_error(&failure, Duration::from_secs(2));
+    assert_eq!(error.kind, Kind::Fenced);
+    assert!(error.message.starts_with("process 0 (") && error.message.ends_with(why), "{error}");
+    assert!(error.hint.is_some_and(|hint| hint.contains("stop one of the two")));
+}
+
+#[test]
 fn a_byte_that_was_changed_on_the_way_is_a_lost_peer() {
     let (mut listeners, hosts) = places(2);
     drop(listeners.pop());

@@ -210,6 +210,11 @@ def wait_for(condition, timeout_s, every_s=0.1):
     return None
 
 
+def children(pid):
+    """The processes that a parent has started."""
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Watch(threading.Thread):
     """Samples a child's resident bytes."""
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import time
 
-from harness import Scenario, epochs, tail, wait_for
+from harness import Scenario, children, epochs, tail, wait_for
 from oracle import disorder, generate, lake
 
 INDICATORS = ('indicators=[{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"},{use="macd",on="1m"},{use="vwap",on="1m"}]')
@@ -53,10 +53,6 @@ class Cluster:
 
 def errors(done):
     return "\n".join(line for line in done.stderr.splitlines() if line.startswith(("error:", "hint:")))
-
-
-def children(pid):
-    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def alive(pid):

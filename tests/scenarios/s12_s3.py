@@ -1,14 +1,12 @@
 """A lake in a bucket is the lake in a folder: the same input, killed and cut off on the way, read by pyiceberg and DuckDB.
 
-The store is an S3 of its own process on loopback that checks signatures (`tests/services/s3`). TICKTIDE_TEST_S3 names its
-binary; without it, it is looked for where cargo puts it, beside ticktide's.
+The store is an S3 of its own process on loopback that checks signatures (`tests/services/s3`).
 """
 
-import os
-import pathlib
 import signal
 
-from harness import Child, Scenario, tail, wait_for
+from buckets import Store, compare
+from harness import Scenario, tail, wait_for
 from oracle import disorder, lake
 
 # nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts
@@ -18,31 +16,6 @@ SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]',
 # three hours in a few seconds, so that there is an epoch to be killed in
 PACED = ("--speed", "1200", "--set", "epoch.every=300ms")
 KILLS = 3
-
-
-class Store:
-    """The S3 server; its objects are files below `folder`."""
-
-    def __init__(self, scenario):
-        sibling = pathlib.Path(scenario.binary).parent / "examples" / "s3"
-        self.binary = os.environ.get("TICKTIDE_TEST_S3", str(sibling))
-        self.scenario, self.folder, self.address = scenario, scenario.work / "objects", "127.0.0.1:0"
-        self.start()
-
-    def start(self):
-        self.child = Child([self.binary, self.folder, self.address, "market"], self.scenario.work)
-        line = wait_for(lambda: self.child.read()[0].strip(), 20, 0.02)
-        if not line:
-            self.scenario.give_up(f"{self.binary} does not start: {self.child.read()[1]}")
-        *_, self.address, access_key, secret_key = line.split()
-        return lake.Bucket(self.address, access_key, secret_key)
-
-    def stop(self):
-        self.child.signal(signal.SIGKILL)
-        self.child.wait(10)
-
-    def slots(self, prefix):
-        return len(list((self.folder / "market" / prefix / "log").glob("*.json")))
 
 
 def killed(scenario, store, arguments):
@@ -68,27 +41,6 @@ def cut_off(scenario, store, arguments):
     store.start()
     done = child.wait(180)
     scenario.check(done.code == 0, "when the store is back it goes on and ends well", tail(done))
-
-
-def compare(scenario, what, folder, bucket_lake, bucket):
-    """Every table of rows of the two lakes, by each reader; the histories by what they sum up to."""
-    tables = [name for name in folder.tables() if name.startswith(("bars_", "indicators_", "ticks"))]
-    for reader in ("pyiceberg", "duckdb"):
-        connection, rows, different = lake.connect(bucket), 0, {}
-        for name in tables:
-            base = name.removesuffix("_history")
-            if base != name and reader == "duckdb":
-                continue
-            folder.view(connection, base, "one", reader)
-            if base != name:
-                bucket_lake.history(connection, base, "other")
-            else:
-                bucket_lake.view(connection, name, "other", reader)
-            rows += connection.execute("SELECT count(*) FROM one").fetchone()[0]
-            only = lake.difference(connection, "one", "other")
-            if any(only):
-                different[name] = tuple(len(side) for side in only)
-        scenario.check(not different and rows > 1_000, f"{what}: by {reader} {rows} rows of [{', '.join(tables)}] are the folder's", different)
 
 
 def refusals(scenario, path, bucket):
@@ -123,26 +75,22 @@ def main():
     folder = lake.Lake(scenario.work / "folder")
 
     store = Store(scenario)
-    bucket = lake.Bucket(store.address, *store.child.read()[0].split()[-2:])
+    bucket = store.bucket
     scenario.environment = bucket.environment()
 
     def arguments(name):
-        return ("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
-                "--catalog", f"sqlite:{scenario.work}/{name}.db", *SETTINGS)
-
-    def in_bucket(name):
-        return lake.Lake(f"s3://market/{name}", catalog=scenario.work / f"{name}.db", bucket=bucket)
+        return ("run", "bars", "--source", "file", "--path", path, "--until", "end", *store.place(name), *SETTINGS)
 
     done = scenario.run(*arguments("whole"), "--set", "epoch.records=4000")
     scenario.note(f"{store.slots('whole')} epochs in the bucket after {done.wall_s:.1f} s")
-    compare(scenario, "undisturbed", folder, in_bucket("whole"), bucket)
+    compare(scenario, "undisturbed", folder, store.lake("whole"), bucket)
     killed(scenario, store, (*arguments("killed"), *PACED))
     scenario.note(f"{store.slots('killed')} epochs, {KILLS + 1} of them takeovers")
-    compare(scenario, f"killed {KILLS} times", folder, in_bucket("killed"), bucket)
+    compare(scenario, f"killed {KILLS} times", folder, store.lake("killed"), bucket)
     cut_off(scenario, store, (*arguments("cut"), *PACED))
-    compare(scenario, "cut off", folder, in_bucket("cut"), bucket)
+    compare(scenario, "cut off", folder, store.lake("cut"), bucket)
 
-    place = ("--warehouse", "s3://market/killed", "--catalog", f"sqlite:{scenario.work}/killed.db")
+    place = store.place("killed")
     counted = scenario.run("query", "select count(*) as bars from bars_1m", "--json", *place).stdout
     scenario.check(f'"bars":{len(folder.rows("bars_1m"))}' in counted.replace(" ", ""), f"`ticktide query` reads it: {counted.strip()}")
     listed = scenario.run("epochs", "ls", "--json", *place).stdout.splitlines()

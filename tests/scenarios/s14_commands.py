@@ -154,6 +154,30 @@ def quarantine(scenario, folder, path, mapped, lines):
     retry(scenario, folder, mapped, rows)
 
 
+def conservation(scenario, folder, lines):
+    """Each record of the file is in one place of one epoch: shown by ticktide, counted against file and quarantine."""
+    read = lake.Lake(folder)
+    shown = {row["epoch"]: decode_rows(scenario.run("epochs", "show", row["epoch"], "--json", "--warehouse", folder).stdout)[0]
+             for row in read.rows("epochs")}
+    data = [row for _, row in sorted(shown.items()) if row["binding"]]
+    steps = [one for row in data for one in row["partitions"].values()]
+    scenario.check(all(row["partitions"] == {} for row in shown.values() if not row["binding"]), "epochs show: a takeover has read nothing")
+    scenario.check(steps[0]["offset_first"] == 0 and steps[-1]["offset_next"] == len(lines)
+                   and all(one["offset_next"] == next_["offset_first"] for one, next_ in zip(steps, steps[1:])),
+                   f"epochs show: the epochs' offsets follow each other from 0 to {len(lines)}", steps)
+    odd = [one for one in steps if one["balance"] != 0 or one["offset_next"] - one["offset_first"] != one["records"] + one["gaps"]
+           or one["records"] != sum(one[name] for name in ("accepted", "duplicates", "rejected", "pending"))]
+    scenario.check(not odd, f"epochs show: each of {sum(one['records'] for one in steps)} records is counted once", odd)
+    rejected = {}
+    for row in read.rows("quarantine"):
+        rejected[row["epoch"]] = rejected.get(row["epoch"], 0) + (row["reason"] != "late_partly")
+    told = {row["epoch"]: sum(one["rejected"] for one in row["partitions"].values()) for row in data}
+    scenario.check({epoch: count for epoch, count in told.items() if count} == {epoch: count for epoch, count in rejected.items() if count}
+                   and sum(told.values()) > 0, f"epochs show: {sum(told.values())} rejects are the rows of the quarantine, epoch by epoch", (told, rejected))
+    text = scenario.run("epochs", "show", data[-1]["epoch"], "--warehouse", folder).stdout
+    scenario.check("balance" in text and "offset_first" in text, "epochs show: partitions as a table", text)
+
+
 def retry(scenario, folder, mapped, rows):
     told = {row["reason"]: row for row in decode_rows(scenario.run("quarantine", "retry", "--json", "--warehouse", folder).stdout)}
     late = sum(row["reason"] == "too_late" for row in rows.values())
@@ -397,6 +421,7 @@ def main():
     scenario.run_bars(path, folder, "-w", 2, *FOLLOWED)
     tables_of_plan(scenario, folder)
     quarantine(scenario, folder, path, mapped, lines)
+    conservation(scenario, folder, lines)
     query(scenario, folder)
     completions(scenario)
     metrics(scenario, watched, late, {"records": len(lines), "rejected": len(mapped) + len(JUNK) + 1})

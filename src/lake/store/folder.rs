@@ -8,15 +8,13 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use uuid::Uuid;
 
 /// A folder of a journaling file system, where the first sync of a file makes its name durable, too. The conditional create
 /// writes a temporary name, makes it durable and links it to its name: link(2) fails when the name exists, whatever else runs.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     root: PathBuf,
-    temporary: Arc<AtomicU64>,
 }
 
 /// Names of files that are being written: never listed, never read.
@@ -34,7 +32,7 @@ impl FolderStore {
                 "choose a folder whose name is plain text",
             ));
         }
-        Ok(FolderStore { root, temporary: Arc::new(AtomicU64::new(0)) })
+        Ok(FolderStore { root })
     }
 
     /// Runs blocking file work off the runtime's threads, so that the tables of an epoch are written side by side.
@@ -58,12 +56,11 @@ impl FolderStore {
         if sound { Ok(self.root.join(key)) } else { Err(LakeError::Bug(format!("{key:?} is no name of an object"))) }
     }
 
-    /// Writes the bytes durably under a temporary name beside `path`.
+    /// Writes the bytes durably under a temporary name beside `path`. The name is nobody else's, ever: one that a process left
+    /// when it was killed may be a second name of a committed slot, and ids of processes come again (in containers, at once).
     fn write_temporary(&self, path: &Path, bytes: &[u8]) -> std::io::Result<PathBuf> {
         let folder = path.parent().unwrap_or(&self.root);
-        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{TEMPORARY}{}-{number}", std::process::id());
-        let temporary = folder.join(name);
+        let temporary = folder.join(format!("{TEMPORARY}{}", Uuid::new_v4().simple()));
         let mut file = create_file(&temporary)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if let Err(error) = written {
@@ -232,6 +229,32 @@ mod tests {
             assert_eq!(bytes, Bytes::from(vec![winners[0]; 1000]));
         }
         assert_eq!(store.list("log/").await.expect("a listing").len(), 20, "no temporary name is listed");
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_of_the_same_id_left_half_done_is_never_written_to() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let committed = Bytes::from_static(b"committed");
+        FolderStore::open(folder.path()).expect("a store").create("log/0", committed.clone()).await.expect("created");
+        // killed between link(2) and the removal of the temporary name
+        for number in 0..8 {
+            let left = folder.path().join(format!("log/{TEMPORARY}{}-{number}", std::process::id()));
+            fs::hard_link(folder.path().join("log/0"), left).expect("a second name");
+        }
+        // two containers that share the folder, each with this process's id
+        let stores = [(); 2].map(|()| FolderStore::open(folder.path()).expect("a store"));
+        for round in 1..20 {
+            let key = format!("log/{round}");
+            let create = async |store: &FolderStore, by: u8| store.create(&key, Bytes::from(vec![by; 4_000])).await;
+            let (one, two) = tokio::join!(create(&stores[0], 1), create(&stores[1], 2));
+            let winner = match (one.expect("no error"), two.expect("no error")) {
+                (Created::Won, Created::Exists) => 1,
+                (Created::Exists, Created::Won) => 2,
+                both => panic!("{key}: {both:?}"),
+            };
+            assert_eq!(stores[0].get(&key).await.expect("created"), Bytes::from(vec![winner; 4_000]), "{key}");
+        }
+        assert_eq!(stores[0].get("log/0").await.expect("still there"), committed);
     }
 
     #[tokio::test]

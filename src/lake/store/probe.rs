@@ -10,26 +10,33 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 const RACERS: usize = 6;
-/// A race that lost answers decide nothing about is run again under another name.
+/// A race that is not decided, because of lost answers, is run again under another name.
 const RACES: usize = 3;
 
 /// Races for a name that nothing else uses. Error of kind `Fix`: more than one create won, or one that came later did.
 pub async fn insist_on_conditions(store: &dyn Store) -> Result<(), LakeError> {
-    let mut lost = None;
+    let mut undecided = None;
     for _ in 0..RACES {
         let key = format!("probe/{}", Uuid::new_v4().simple());
         let outcome = race(store, &key).await;
         let removed = store.delete(&key).await;
         match outcome {
-            Err(error) if error.perhaps_done() => lost = Some(error),
+            Ok(Race::Kept) => return removed,
+            Ok(Race::Undecided(error)) => undecided = Some(error),
             Err(error) => return Err(error),
-            Ok(()) => return removed,
         }
     }
-    Err(lost.expect("a race that was not decided lost an answer"))
+    Err(undecided.expect("a race that was not decided says why"))
 }
 
-async fn race(store: &dyn Store, key: &str) -> Result<(), LakeError> {
+enum Race {
+    /// The conditions were kept.
+    Kept,
+    /// Answers were lost, or came twice: why, should this be the last race.
+    Undecided(LakeError),
+}
+
+async fn race(store: &dyn Store, key: &str) -> Result<Race, LakeError> {
     let body = |racer: usize| Bytes::from(format!("{key} {racer}"));
     let answers = join_all((0..RACERS).map(|racer| store.create(key, body(racer)))).await;
     let late = store.create(key, body(RACERS)).await;
@@ -50,9 +57,10 @@ async fn race(store: &dyn Store, key: &str) -> Result<(), LakeError> {
         }
     }
     match (winner, lost) {
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(refuse(store, "of several racing creates of one name none won")),
-        (Some(racer), _) if store.get(key).await? == body(racer) => Ok(()),
+        (None, Some(error)) => Ok(Race::Undecided(error)),
+        // the winner was told to come again, and then that the name is taken: by itself
+        (None, None) => Ok(Race::Undecided(refuse(store, "of several racing creates of one name none won"))),
+        (Some(racer), _) if store.get(key).await? == body(racer) => Ok(Race::Kept),
         (Some(_), _) => Err(refuse(store, "an object was replaced by a create that was told that the name is taken")),
     }
 }

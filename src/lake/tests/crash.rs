@@ -1,83 +1,163 @@
-//! A process stopped after every operation that changes the store or the catalog, before many others, and with every answer
-//! lost: the next process goes on, and nothing is missing, doubled or out of place.
+//! A process stopped before and after every operation on the store and the catalog: the next process goes on, and nothing
+//! is missing, doubled or out of place.
+//!
+//! Why by recording: a process that is stopped leaves the world as its last operation left it, and reading changes nothing.
+//! So one undisturbed run shows every world that a stop can leave: before the first operation, and after each one that
+//! changes something. A stop before or after any operation leaves one of these, and each is gone on from.
 
-use super::doubles::{Fault, Faults, World};
+use super::doubles::{Event, Fault, Faults, State, World, class};
+use super::many::judge;
 use super::scenario::{check, process};
+use std::collections::HashMap;
 
-const STEPS: i64 = 4;
+/// Epochs of each of the two generations.
+const EPOCHS: i64 = 3;
 
-/// The operations of an undisturbed run, first the one that makes the lake, then one that goes on.
-async fn operations() -> (Vec<String>, Vec<String>) {
-    let world = World::default();
-    let mut logs = Vec::new();
-    for steps in [STEPS / 2, STEPS] {
-        let faults = Faults::none();
-        process(&world, &faults, steps).await.expect("an undisturbed run");
-        logs.push(faults.operations.lock().expect("no panic inside").clone());
-    }
-    check(&world, STEPS).await;
-    let second = logs.pop().expect("two runs");
-    (logs.pop().expect("two runs"), second)
+/// What a recorded process did, and every world that a stop of it can leave.
+struct Run {
+    operations: Vec<String>,
+    /// With the last operation before it.
+    worlds: Vec<(String, State)>,
 }
 
-#[tokio::test]
-async fn a_process_stopped_at_any_operation_leaves_a_lake_that_goes_on_without_loss_or_doubles() {
-    let (first, second) = operations().await;
-    let mut points = 0;
-    for (generation, log) in [&first, &second].into_iter().enumerate() {
-        for (at, operation) in log.iter().enumerate() {
-            // before an operation is after the last one that changed something, so few of the former are enough
-            let faults: &[Fault] = match (operation.ends_with('!'), at % 16) {
-                (true, 0) => &[Fault::Before, Fault::After],
-                (true, _) => &[Fault::After],
-                (false, 0) => &[Fault::Before],
-                (false, _) => &[],
-            };
-            for fault in faults {
-                let world = World::default();
-                if generation == 1 {
-                    process(&world, &Faults::none(), STEPS / 2).await.expect("an undisturbed run");
-                }
-                let steps = if generation == 0 { STEPS / 2 } else { STEPS };
-                // the operation's number may name another one in this run: ids differ, and with them the order of names
-                let _ = process(&world, &Faults::new(at, *fault), steps).await;
-                let resumed = process(&world, &Faults::none(), STEPS).await;
-                resumed.unwrap_or_else(|error| panic!("{fault:?} {at} ({operation}): {error}"));
-                check(&world, STEPS).await;
-                points += 1;
+impl Run {
+    /// Runs a process to the end of `steps` steps.
+    async fn record(world: &World, steps: i64) -> Run {
+        world.record();
+        process(world, &Faults::none(), steps).await.expect("an undisturbed run");
+        let recorded = world.recorded();
+        let operations = recorded.iter().skip(1).map(|(operation, _)| operation.clone()).collect();
+        let mut worlds: Vec<(String, State)> = Vec::new();
+        for (operation, state) in recorded {
+            if let Some(state) = state.filter(|state| worlds.last().is_none_or(|(_, last)| last != state)) {
+                worlds.push((operation, state));
             }
         }
+        Run { operations, worlds }
     }
-    println!("{points} points, {} and {} operations", first.len(), second.len());
-    assert!(points > 150, "{points} points");
 }
 
-#[tokio::test]
-async fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
-    let (first, _) = operations().await;
-    let mut points = 0;
-    for (at, operation) in first.iter().enumerate().filter(|(_, operation)| operation.ends_with('!')) {
-        let world = World::default();
-        let faults = Faults::new(at, Fault::Lost);
-        let run = process(&world, &faults, STEPS / 2).await;
-        run.unwrap_or_else(|error| panic!("{at} ({operation}): {error}"));
-        check(&world, STEPS / 2).await;
-        points += 1;
-    }
-    println!("{points} lost answers");
-    assert!(points > 50, "{points} points");
+/// An undisturbed lake of two generations, recorded.
+async fn two_generations() -> [Run; 2] {
+    let world = World::default();
+    let runs = [Run::record(&world, EPOCHS).await, Run::record(&world, 2 * EPOCHS).await];
+    check(&world, 2 * EPOCHS).await;
+    let all = runs.iter().flat_map(|run| &run.operations);
+    let merges = all.clone().filter(|name| name.starts_with("put") && name.contains("-merge-")).count();
+    let expiries = all.clone().filter(|name| name.starts_with("delete") && name.contains("/data/")).count();
+    assert!(merges > 1 && expiries > 1, "{merges} merges, {expiries} data files deleted: upkeep is among the points");
+    runs
 }
 
-#[tokio::test]
-async fn two_crashes_in_a_row_leave_a_lake_that_goes_on() {
-    let (first, second) = operations().await;
-    for (round, at) in (0..first.len()).step_by(23).enumerate() {
-        for again in (round % 5..second.len()).step_by(61) {
-            let world = World::default();
-            let _ = process(&world, &Faults::new(at, Fault::After), STEPS).await;
-            let _ = process(&world, &Faults::new(again, Fault::After), STEPS).await;
-            process(&world, &Faults::none(), STEPS).await.unwrap_or_else(|error| panic!("{at}, {again}: {error}"));
-            check(&world, STEPS).await;
+#[test]
+fn a_process_stopped_before_or_after_any_operation_leaves_a_lake_that_goes_on_without_loss_or_doubles() {
+    let runs = on_a_runtime(two_generations());
+    let worlds: Vec<_> = runs.iter().flat_map(|run| &run.worlds).collect();
+    let judged = judge(worlds.len(), async |number| {
+        let (operation, state) = worlds[number];
+        go_on(state.clone()).await.map_err(|error| format!("world {number}, after {operation}: {error}"))
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+    let operations: usize = runs.iter().map(|run| run.operations.len()).sum();
+    let points = 2 * operations;
+    println!("{points} points around {operations} operations leave {} worlds, each gone on from", worlds.len());
+    assert!(points > 1_000 && worlds.len() > 300, "{points} points, {} worlds", worlds.len());
+}
+
+fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+/// The next process in a world, to the end.
+async fn go_on(state: State) -> Result<(), String> {
+    let world = World::at(state);
+    process(&world, &Faults::none(), 2 * EPOCHS).await.map_err(|error| error.to_string())?;
+    check(&world, 2 * EPOCHS).await;
+    Ok(())
+}
+
+/// A generator of numbers, the same for the same seed.
+pub struct Draw(u64);
+
+impl Draw {
+    pub fn new(seed: u64) -> Draw {
+        Draw(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
+    }
+
+    /// Below `end`, by splitmix64.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % end.max(1) as u64) as usize
+    }
+}
+
+#[test]
+fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_goes_on() {
+    const SEEDS: usize = 12;
+    let runs = on_a_runtime(two_generations());
+    let judged = judge(SEEDS, async |seed| {
+        let mut draw = Draw::new(seed as u64);
+        let run = &runs[draw.below(2)];
+        let (first, state) = &run.worlds[draw.below(run.worlds.len())];
+        let again = Run::record(&World::at(state.clone()), 2 * EPOCHS).await;
+        for _ in 0..4 {
+            let (second, state) = &again.worlds[draw.below(again.worlds.len())];
+            let failed = |error| format!("seed {seed}, after {first}, then {second}: {error}");
+            go_on(state.clone()).await.map_err(failed)?;
         }
+        Ok(())
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// By the number of the operation, not by recording: what a dying process still does changes nothing more.
+#[test]
+fn a_dead_process_changes_nothing_more_whatever_it_tries() {
+    let judged = judge(24, async |number| {
+        let (at, fault) = (number * 13, [Fault::Before, Fault::After][number % 2]);
+        let (world, faults) = (World::default(), Faults::new(at, fault));
+        let ended = process(&world, &faults, EPOCHS).await;
+        let done = faults.operations.lock().expect("no panic inside").len();
+        if done > at && (ended.is_ok() || done != at + 1) {
+            return Err(format!("{fault:?} {at}: {done} operations, {ended:?}"));
+        }
+        go_on(world.state()).await.map_err(|error| format!("{fault:?} {at}: {error}"))
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// Of every operation that changes something the answer is lost; of every commit, in each way there is.
+#[test]
+fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
+    const EPOCHS: i64 = 2;
+    let recorded = on_a_runtime(Run::record(&World::default(), EPOCHS));
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    let mut events = Vec::new();
+    for operation in &recorded.operations {
+        let class = class(operation);
+        let nth = seen.entry(class.clone()).or_default();
+        let faults: &[Fault] = match class.split(' ').next() {
+            Some("create") => &[Fault::Unheard, Fault::Lost, Fault::Late(3), Fault::Echo],
+            _ if class.starts_with("catalog create") || class.starts_with("catalog swap") => {
+                &[Fault::Unheard, Fault::Lost, Fault::Late(3), Fault::Echo]
+            }
+            Some("put" | "delete") => &[Fault::Lost],
+            _ => &[],
+        };
+        events.extend(faults.iter().map(|fault| Event { class: class.clone(), nth: *nth, fault: *fault }));
+        *nth += 1;
     }
+    let judged = judge(events.len(), async |number| {
+        let (world, event) = (World::default(), &events[number]);
+        let ended = process(&world, &Faults::planned("", vec![event.clone()], 0), EPOCHS).await;
+        ended.map_err(|error| format!("{event}: {error}"))?;
+        world.land_all();
+        check(&world, EPOCHS).await;
+        Ok(())
+    });
+    judged.unwrap_or_else(|failure| panic!("{failure}"));
+    println!("{} lost answers", events.len());
+    assert!(events.len() > 120, "{} points", events.len());
 }

@@ -1,8 +1,12 @@
-//! Promises of the lake as a whole: stopped at every operation, raced, corrected, read back.
+//! Promises of the lake as a whole: stopped at every operation, under every fault, raced, corrected, read back.
 
+mod balance;
 mod crash;
 mod doubles;
 mod folder;
+mod foreign;
+mod many;
+mod plan;
 mod race;
 mod rows;
 mod s3;

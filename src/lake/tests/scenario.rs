@@ -1,8 +1,13 @@
 //! A small market whose every step is known: what each step inserts, corrects and takes back, and what must be in the
 //! lake after any number of them, kept by an oracle that knows nothing of files or epochs.
+//!
+//! Three tables (`bars_1m` with corrections, tombstones and a history, `anomalies` with tombstones, `ticks` append-only), two
+//! workers, upkeep so hasty that files are merged and snapshots expire within a few steps. What a process does besides its
+//! epochs belongs into [`run`]: the crash points are found by recording it.
 
+use crate::lake::announce::{epoch_tables_spec, epochs_spec};
 use crate::lake::catalog::Catalog;
-use crate::lake::epoch::Slot;
+use crate::lake::epoch::{Slot, SlotKind};
 use crate::lake::error::LakeError;
 use crate::lake::index::LiveFiles;
 use crate::lake::reader::LakeReader;
@@ -15,7 +20,7 @@ use crate::lake::tests::doubles::{Faults, World};
 use crate::lake::upkeep::Upkeep;
 use crate::lake::writer::TableRows;
 use crate::lake::{Lake, LakeOptions, Resume, RowBuffer, identity};
-use crate::time::{Binding, Conservation, Place};
+use crate::time::{Binding, Conservation, MILLI, Place};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -75,6 +80,12 @@ pub fn anomalies() -> TableSpec {
         sort: vec![1],
         history: false,
     }
+}
+
+/// The definition of any table of the lake.
+pub fn spec_of(table: &str) -> TableSpec {
+    let all = [bars(), bars().history_spec(), ticks(), anomalies(), epochs_spec(), epoch_tables_spec()];
+    all.into_iter().find(|spec| spec.name == table).expect("a table of the lake")
 }
 
 pub fn options(warehouse: &std::path::Path) -> LakeOptions {
@@ -166,6 +177,11 @@ fn bar(instrument: i64, minute: i64, close: i64, epoch: u64) -> Row {
 
 /// Runs the steps that the lake lacks, up to `steps`.
 pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), LakeError> {
+    run_of(WORKERS, lake, resume, steps).await
+}
+
+/// The same with so many workers.
+async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), LakeError> {
     let done = resume.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
     let mut oracle = Oracle::after(done);
     let state: BTreeMap<_, _> = resume.state.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
@@ -175,15 +191,20 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
         let before = oracle.clone();
         let (changes, gone) = oracle.step(step);
         let mut parts = Vec::new();
-        for worker in 0..WORKERS {
-            let mine = |instrument: i64| instrument as usize % WORKERS == worker;
-            let tables = tables(worker, step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
-            let state = state_rows(worker, &before, &oracle, step);
+        for worker in 0..workers {
+            let mine = |instrument: i64| instrument as usize % workers == worker;
+            let tables = tables((worker, workers), step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
+            let state = state_rows((worker, workers), &before, &oracle, step);
             // a writer may repeat what failed: the names are the same
             let part = match lake.writer().write_part(epoch, worker, tables, state.clone()).await {
                 Err(LakeError::Store { .. }) => {
-                    let again =
-                        self::tables(worker, step, epoch, changes.iter().filter(|change| mine(change.0)), &gone);
+                    let again = self::tables(
+                        (worker, workers),
+                        step,
+                        epoch,
+                        changes.iter().filter(|change| mine(change.0)),
+                        &gone,
+                    );
                     lake.writer().write_part(epoch, worker, again, state).await?
                 }
                 other => other?,
@@ -203,7 +224,7 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
     Ok(())
 }
 
-fn state_rows(worker: usize, before: &Oracle, after: &Oracle, step: i64) -> StateRows {
+fn state_rows((worker, workers): (usize, usize), before: &Oracle, after: &Oracle, step: i64) -> StateRows {
     let entry = |key: &Vec<u8>, value: Option<&Vec<u8>>| StateEntry {
         operator: "test".into(),
         key: key.clone(),
@@ -218,12 +239,12 @@ fn state_rows(worker: usize, before: &Oracle, after: &Oracle, step: i64) -> Stat
         .map(|(key, value)| entry(key, Some(value)))
         .collect();
     entries.extend(before.state.keys().filter(|key| !after.state.contains_key(*key)).map(|key| entry(key, None)));
-    entries.retain(|entry| entry.key.len() % WORKERS == worker);
+    entries.retain(|entry| entry.key.len() % workers == worker);
     StateRows { entries, full }
 }
 
 fn tables<'a>(
-    worker: usize,
+    (worker, workers): (usize, usize),
     step: i64,
     epoch: u64,
     changes: impl Iterator<Item = &'a BarChange>,
@@ -243,7 +264,7 @@ fn tables<'a>(
     let mut tables = vec![rows];
     let spec = Arc::new(ticks());
     let mut rows = TableRows { inserts: RowBuffer::new(spec.clone()), spec, changes: Vec::new() };
-    for instrument in (0..INSTRUMENTS).filter(|instrument| *instrument as usize % WORKERS == worker) {
+    for instrument in (0..INSTRUMENTS).filter(|instrument| *instrument as usize % workers == worker) {
         rows.inserts.push_row(&[Value::Text(name(instrument)), Value::Long(step)]);
     }
     tables.push(rows);
@@ -260,12 +281,26 @@ fn tables<'a>(
 
 /// Opens the world's lake as a new process and runs it.
 pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
+    process_of(WORKERS, world, faults, steps).await
+}
+
+/// The same with so many workers.
+pub async fn process_of(workers: usize, world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
     let (store, catalog) = world.process(faults);
-    process_on(store, catalog, steps).await
+    process_in(workers, store, catalog, steps).await
 }
 
 /// Opens a lake as a new process and runs it.
 pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) -> Result<(), LakeError> {
+    process_in(WORKERS, store, catalog, steps).await
+}
+
+async fn process_in(
+    workers: usize,
+    store: Arc<dyn Store>,
+    catalog: Arc<dyn Catalog>,
+    steps: i64,
+) -> Result<(), LakeError> {
     let specs = vec![bars(), ticks(), anomalies()];
     let options = options("unused".as_ref());
     let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), HASTY);
@@ -274,22 +309,28 @@ pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps:
         Err(LakeError::Store { .. }) => open().await?,
         other => other?,
     };
-    run(&mut lake, &resume, steps).await
+    run_of(workers, &mut lake, &resume, steps).await
 }
 
 /// Checks everything that must hold of a lake after `steps` steps: rows, single live files, slots, announced epochs.
 pub async fn check(world: &World, steps: i64) {
     let (store, catalog) = world.process(&Faults::none());
-    check_on(store, catalog, steps).await;
+    check_with(store, catalog, steps, |id| world.is_foreign(id)).await;
 }
 
-/// The same of any lake.
+/// The same of any lake that nobody else writes.
 pub async fn check_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) {
+    check_with(store, catalog, steps, |_| false).await;
+}
+
+async fn check_with(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64, foreign: impl Fn(i64) -> bool) {
     let identity = identity::read(&*store).await.expect("a lake");
     let reader = LakeReader::on(store.clone(), catalog, identity);
     check_rows(&reader, steps).await;
     check_files(&reader, store.clone()).await;
-    check_log(&reader, &*store, steps).await;
+    let slots = check_log(&reader, &*store, steps).await;
+    check_announced(&reader, &slots).await;
+    check_pins(&reader, slots.last().expect("a takeover"), foreign).await;
 }
 
 pub async fn check_rows(reader: &LakeReader, steps: i64) {
@@ -355,7 +396,8 @@ pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
     }
 }
 
-async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
+/// The log's own rules; gives its slots.
+async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) -> Vec<Slot> {
     let names = store.list("log/").await.expect("the log");
     let mut slots: Vec<Slot> = Vec::new();
     for (epoch, name) in names.iter().enumerate() {
@@ -365,20 +407,14 @@ async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
             assert!(slot.generation >= last.generation, "L5: no slot of a lower generation after a higher one");
             assert!(slot.cut_at > last.cut_at, "cuts increase");
         }
+        let claims = slot.kind == SlotKind::Takeover;
+        let owner = slots.last().map_or(0, |last| last.generation);
+        assert_eq!(claims, slot.generation > owner, "L5: a generation begins with its takeover, and with nothing else");
         slots.push(slot);
     }
     let last = slots.last().expect("a takeover");
     let place = last.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
     assert_eq!(place, steps, "every step is decided once");
-    let announced: Vec<_> = reader.epochs().await.expect("epochs").iter().map(|row| row.epoch).collect();
-    assert_eq!(announced, (0..=last.epoch).collect::<Vec<_>>(), "every slot is announced once");
-    let (epoch, pins) = reader.pins(None).await.expect("pins");
-    assert_eq!(epoch, last.epoch);
-    for (table, snapshot) in &pins {
-        let head = reader.load(table).await.expect("loads");
-        let current = head.metadata().current_snapshot().expect("a snapshot").snapshot_id();
-        assert_eq!(*snapshot, current, "{table}: the newest pin is the head");
-    }
     for spec in [bars(), ticks(), anomalies()] {
         let mut hash = 0u128;
         let mut count = 0;
@@ -388,5 +424,49 @@ async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) {
         }
         let entry = &last.tables[&spec.name];
         assert_eq!((entry.rows, entry.content_hash), (count, hash), "{}: rows and hash of the log", spec.name);
+    }
+    slots
+}
+
+/// Every slot is announced once, with what it says of itself and of every table.
+async fn check_announced(reader: &LakeReader, slots: &[Slot]) {
+    let announced = reader.epochs().await.expect("epochs");
+    let told: Vec<_> = announced.iter().map(|row| (row.epoch, row.cut_at, row.generation, row.records)).collect();
+    let records = |slot: &Slot| slot.conservation.values().map(|place| place.records).sum::<i64>();
+    let decided = slots.iter().map(|slot| (slot.epoch, slot.cut_at * MILLI, slot.generation, records(slot)));
+    assert_eq!(told, decided.collect::<Vec<_>>(), "every slot is announced once, as it was decided");
+
+    let mut told = Vec::new();
+    for rows in reader.scan(&epoch_tables_spec(), None).await.expect("pins") {
+        told.extend((0..rows.len()).map(|row| [0, 1, 2, 4, 5].map(|column| rows.cell(row, column).to_value())));
+    }
+    told.sort();
+    let mut decided = Vec::new();
+    for slot in slots {
+        for (table, entry) in &slot.tables {
+            let (added, removed) = entry.work.as_ref().map_or((0, 0), |work| (work.rows_added, work.rows_removed));
+            let (added, removed) = (Value::Long(added as i64), Value::Long(removed as i64));
+            let snapshot = entry.snapshot_id.map_or(Value::Null, Value::Long);
+            decided.push([Value::Long(slot.epoch as i64), Value::Text(table.clone()), snapshot, added, removed]);
+        }
+    }
+    decided.sort();
+    assert_eq!(told, decided, "every table of every epoch is announced once, with its snapshot");
+}
+
+/// The newest pins are the heads, or lie below what only others have committed since.
+async fn check_pins(reader: &LakeReader, last: &Slot, foreign: impl Fn(i64) -> bool) {
+    let (epoch, pins) = reader.pins(None).await.expect("pins");
+    assert_eq!(epoch, last.epoch);
+    for (table, pin) in &pins {
+        let loaded = reader.load(table).await.expect("loads");
+        let metadata = loaded.metadata();
+        let mut head = metadata.current_snapshot().expect("a snapshot");
+        while foreign(head.snapshot_id())
+            && let Some(parent) = head.parent_snapshot_id()
+        {
+            head = metadata.snapshot_by_id(parent).expect("the parent is kept");
+        }
+        assert_eq!(*pin, head.snapshot_id(), "{table}: the newest pin is the head");
     }
 }

@@ -3,8 +3,9 @@
 //! Why the lock: s3s-fs looks whether a name is free and renames onto it later, so without one of two racing conditional
 //! puts both win. Why faults at the level of HTTP: what the client makes of a lost connection is what is tested.
 
-use hyper::body::Incoming;
-use hyper::service::Service;
+use bytes::Bytes;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
@@ -16,6 +17,7 @@ use std::error::Error;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -24,7 +26,7 @@ pub const ACCESS_KEY: &str = "stand-in";
 pub const SECRET_KEY: &str = "stand-in-secret";
 
 /// What becomes of a request.
-#[allow(dead_code)] // the server of the scenarios has no faults
+#[allow(dead_code)] // neither the tests nor the server of the scenarios use all of them
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
@@ -36,6 +38,33 @@ pub enum Fault {
     Lose,
     /// Nothing is done, nothing is ever answered.
     Hang,
+    /// It is done, nothing is ever answered.
+    Mute,
+    /// The connection is closed without an answer; it is done that much later.
+    Late(Duration),
+    /// The answer breaks off in the middle of its body.
+    Truncate,
+    /// The answer's body comes in pieces, that much apart.
+    Slow(Duration),
+    /// It is kept until [`Gate`] lets it go.
+    Hold,
+}
+
+/// Where a request is kept that came to [`Fault::Hold`].
+#[async_trait::async_trait]
+pub trait Gate: Send + Sync {
+    /// Ends when the request may go on; false: its connection is closed, nothing is done.
+    async fn opens(&self, address: &str) -> bool;
+}
+
+/// Never keeps a request.
+pub struct Open;
+
+#[async_trait::async_trait]
+impl Gate for Open {
+    async fn opens(&self, _: &str) -> bool {
+        true
+    }
 }
 
 /// Chooses the fault of a request by its method and address.
@@ -46,7 +75,10 @@ pub type Faults = Arc<dyn Fn(&str, &str) -> Fault + Send + Sync>;
 pub struct StandIn {
     service: S3Service,
     faults: Faults,
+    gate: Arc<dyn Gate>,
 }
+
+type Problem = Box<dyn Error + Send + Sync>;
 
 impl StandIn {
     /// Serves the folder, in which each folder is a bucket. `conditions`: whether `If-None-Match` is honoured.
@@ -55,7 +87,13 @@ impl StandIn {
         let locks = (0..256).map(|_| Mutex::default()).collect();
         let mut builder = S3ServiceBuilder::new(Locked { files, locks, conditions });
         builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
-        Ok(StandIn { service: builder.build(), faults })
+        Ok(StandIn { service: builder.build(), faults, gate: Arc::new(Open) })
+    }
+
+    /// Keeps requests at this gate.
+    #[allow(dead_code)] // the tests keep none
+    pub fn behind(self, gate: Arc<dyn Gate>) -> StandIn {
+        StandIn { gate, ..self }
     }
 
     /// Answers until the listener fails.
@@ -70,24 +108,67 @@ impl StandIn {
         }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Problem> {
         let address = request.uri().path_and_query().map_or_else(String::new, |address| address.to_string());
         let fault = (self.faults)(request.method().as_str(), &address);
         match fault {
             Fault::Refuse(status, code) => return refusal(status, code),
             Fault::Hang => std::future::pending().await,
-            Fault::None | Fault::Doubt(..) | Fault::Lose => {}
+            _ => {}
         }
-        let answer = Service::call(&self.service, request).await?;
+        // whole before anything is done with it; what is done then does not depend on who still listens
+        let (head, body) = request.into_parts();
+        let request = Request::from_parts(head, Body::from(body.collect().await?.to_bytes()));
+        let (service, gate) = (self.service.clone(), self.gate.clone());
+        let done = tokio::spawn(async move {
+            match fault {
+                Fault::Late(after) => tokio::time::sleep(after).await,
+                Fault::Hold if !gate.opens(&address).await => return Err("it was kept, and not let in".into()),
+                _ => {}
+            }
+            service.call(request).await.map_err(|error| Problem::from(format!("{error:?}")))
+        });
+        if let Fault::Late(_) = fault {
+            return Err("the answer is lost".into());
+        }
+        let answer = done.await??;
         match fault {
             Fault::Doubt(status, code) => refusal(status, code),
             Fault::Lose => Err("the answer is lost".into()),
+            Fault::Mute => std::future::pending().await,
+            Fault::Truncate => in_pieces(answer, 2, Duration::ZERO, true).await,
+            Fault::Slow(pause) => in_pieces(answer, 5, pause, false).await,
             _ => Ok(answer),
         }
     }
 }
 
-fn refusal(status: u16, code: &str) -> Result<Response<Body>, Box<dyn Error + Send + Sync>> {
+/// The answer with its body in so many pieces; `broken`: the last one never comes.
+async fn in_pieces(
+    answer: Response<Body>,
+    count: usize,
+    pause: Duration,
+    broken: bool,
+) -> Result<Response<Body>, Problem> {
+    let (mut head, body) = answer.into_parts();
+    let bytes = body.collect().await?.to_bytes();
+    head.headers.insert("content-length", bytes.len().into());
+    let length = bytes.len().div_ceil(count).max(1);
+    let pieces = (0..bytes.len()).step_by(length).map(|from| bytes.slice(from..bytes.len().min(from + length)));
+    let mut pieces: Vec<Result<Bytes, std::io::Error>> = pieces.map(Ok).collect();
+    if broken {
+        pieces.pop();
+        pieces.push(Err(std::io::ErrorKind::BrokenPipe.into()));
+    }
+    let sent = futures::stream::unfold(pieces.into_iter(), move |mut left| async move {
+        let piece = left.next()?;
+        tokio::time::sleep(pause).await;
+        Some((piece.map(Frame::data), left))
+    });
+    Ok(Response::from_parts(head, Body::http_body_unsync(StreamBody::new(sent))))
+}
+
+fn refusal(status: u16, code: &str) -> Result<Response<Body>, Problem> {
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>");
     Ok(Response::builder().status(status).header("content-type", "application/xml").body(Body::from(body))?)
 }

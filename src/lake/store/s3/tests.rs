@@ -340,9 +340,10 @@ async fn the_probe_accepts_a_store_that_keeps_conditions_and_refuses_one_that_ig
 
 #[tokio::test]
 async fn the_probe_decides_by_another_race_when_answers_were_lost() {
-    let lost = vec![Fault::Lose, Fault::Lose, Fault::Lose, Fault::Lose, Fault::Lose, Fault::Lose];
-    let server = Server::start(first("PUT", lost)).await;
-    insist_on_conditions(&server.store()).await.expect("conditions are kept");
+    for spoilt in [Fault::Lose, Fault::Doubt(503, "SlowDown")] {
+        let server = Server::start(first("PUT", vec![spoilt; 6])).await;
+        insist_on_conditions(&server.store()).await.unwrap_or_else(|error| panic!("{spoilt:?}: {error}"));
+    }
 }
 
 #[tokio::test]
