@@ -15,7 +15,7 @@ use super::store::Store;
 use super::table::TableSpec;
 use super::tables::{LakeTable, Place};
 use super::upkeep::Upkeep;
-use super::{Lake, LakeOptions, LakeWriter, identity, now_ms};
+use super::{Lake, LakeOptions, LakeWriter, Warehouse, identity, now_ms};
 use crate::time::{Binding, Epoch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Resume {
     pub bindings: Vec<Binding>,
     /// The last value of every key; no tombstones.
     pub state: Vec<StateEntry>,
+    /// Bytes of the files that the state was read from.
+    pub state_bytes: u64,
 }
 
 /// Slots read so far; each is read once.
@@ -61,6 +63,14 @@ impl Slots<'_> {
 }
 
 impl Lake {
+    /// Whether a lake was made there, as far as can be told now.
+    pub async fn is_at(warehouse: &Warehouse) -> bool {
+        match warehouse.open_existing().await {
+            Ok(store) => identity::read(&*store).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// [`Lake::open`] on any store and catalog.
     pub async fn open_on(
         store: Arc<dyn Store>,
@@ -91,8 +101,8 @@ impl Lake {
 
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, lake.state.files()).await?;
-        let binding = last.binding.clone();
-        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
+        let (binding, state_bytes) = (last.binding.clone(), bytes_of(&lake.state));
+        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state, state_bytes };
         Ok((lake, resume))
     }
 
@@ -120,8 +130,13 @@ impl Lake {
         let state = load_state(&*store, files.files()).await?;
         let (generation, binding) = (last.generation, last.binding.clone());
         let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation };
-        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state }))
+        let state_bytes = bytes_of(&files);
+        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state, state_bytes }))
     }
+}
+
+fn bytes_of(files: &StateFiles) -> u64 {
+    files.files().map(|file| file.bytes).sum()
 }
 
 /// A slot that another machine has just created: a shared disk may show it a while later.
