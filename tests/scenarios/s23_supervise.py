@@ -115,12 +115,11 @@ def not_again(scenario):
     child = start(scenario, "limit", *FOREVER, *QUICK, "-n", 2, "--restarts", 2)
     killed = 0
     while killed < 3 and child.running():
-        below = wait_for(lambda: children(child.pid) if child.running() else None, 20, 0.02)
-        fresh = [pid for pid in below or [] if alive(pid)]
-        if fresh:
-            os.kill(fresh[0], signal.SIGKILL)
+        below = wait_for(lambda: [pid for pid in children(child.pid) if alive(pid)] if child.running() else None, 20, 0.02) or []
+        if len(below) == 2:  # all of a generation, none of the one before
+            os.kill(below[0], signal.SIGKILL)
             killed += 1
-            wait_for(lambda: not any(alive(pid) for pid in fresh), 10, 0.02)
+            wait_for(lambda: not any(alive(pid) for pid in below), 10, 0.02)
     done = child.wait(30)
     scenario.check(done.code == 4 and restarts(done) == 2 and "started again 2 times within 600 s" in done.stderr and "--restarts" in done.stderr,
                    f"`--restarts 2`, killed {killed} times: given up with {done.code} and a hint", tail(done))

@@ -34,12 +34,12 @@ HEALED_WITHIN_S = 120
 
 
 class Producer(threading.Thread):
-    """Sends the tape at an even pace; a symbol's records all go to one partition."""
+    """Sends the tape at an even pace, what is left at once when told to hurry; a symbol's records all go to one partition."""
 
     def __init__(self, brokers, topic, path, seconds):
         super().__init__(daemon=True)
         self.brokers, self.topic, self.path, self.seconds = brokers, topic, path, seconds
-        self.sent, self.failure = 0, None
+        self.sent, self.failure, self.hurry = 0, None, threading.Event()
         self.start()
 
     def run(self):
@@ -49,8 +49,9 @@ class Producer(threading.Thread):
             sink, begun = produce.Sink(self.brokers), time.monotonic()
             symbol_of = re.compile(rb'"symbol":"([A-Z]+)"')
             for number, record in enumerate(records):
-                if number % 200 == 0:
-                    sink.producer.poll(max(0.0, begun + self.seconds * number / len(records) - time.monotonic()))
+                if number % 100 == 0:
+                    sink.producer.poll(0)
+                    self.hurry.wait(max(0.0, begun + self.seconds * number / len(records) - time.monotonic()))
                 sink.put(self.topic, record, None, place[symbol_of.search(record)[1]])
                 self.sent = sink.sent
             sink.flush()
@@ -193,7 +194,7 @@ def main():
     scenario = Scenario(__doc__)
     scenario.note(f"seed {scenario.seed}")
     draw = random.Random(scenario.seed)
-    trades, seconds = (1_800_000, 600) if scenario.long else (60_000, 50)
+    trades, seconds = (1_800_000, 900) if scenario.long else (60_000, 300)
     tape = scenario.work / "tape.jsonl"
     # in a process of its own, which gives the memory of millions of records back
     subprocess.run([sys.executable, disorder.__file__, tape, "--trades", str(trades), "--seed", str(scenario.seed % 1000)],
@@ -216,6 +217,7 @@ def main():
         chaos.phase(shape, plan)
         last = shape == PHASES[-1]
         if last:
+            producer.hurry.set()
             reached = wait_for(lambda: not producer.is_alive() or not chaos.parent.running(), seconds + 300, 0.5)
             scenario.check(reached and not producer.failure, f"{producer.sent} records were produced meanwhile", producer.failure)
         chaos.end_phase()
