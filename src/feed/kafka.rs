@@ -34,7 +34,7 @@ use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 use wire::Decoder;
@@ -133,7 +133,7 @@ impl Kafka {
 
 /// Names in their order, each once.
 fn distinct(names: &[String]) -> Vec<String> {
-    names.iter().collect::<std::collections::BTreeSet<_>>().into_iter().cloned().collect()
+    names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
 /// Which records the offsets of a topic count: the cluster's, the name's, those since the topic was made.
@@ -232,20 +232,9 @@ impl Source for Kafka {
                 lane
             })
             .collect();
-        let client = Arc::new(Client::telling(&self.spec, self.ends.clone())?);
-        let mut list = TopicPartitionList::new();
-        let mut names = Vec::new();
-        for (lane, assignment) in assigned.iter().enumerate() {
-            let partition = &self.partitions[assignment.partition];
-            names.push((partition.topic.clone(), partition.partition));
-            if !lanes[lane].finished() {
-                list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(lanes[lane].next()))
-                    .map_err(refused)?;
-            }
-        }
-        // the queue first: what is fetched before it stands would be lost to it
-        let intake = Intake::new(client.clone(), &names)?;
-        client.consumer.assign(&list).map_err(refused)?;
+        let partitions: Vec<Partition> =
+            assigned.iter().map(|assignment| self.partitions[assignment.partition].clone()).collect();
+        let (client, intake) = connect(&self.spec, &self.ends, &partitions, &lanes)?;
         self.watched.call_once(|| self.guard.watch());
         Ok(Box::new(KafkaReader {
             held: vec![false; lanes.len()],
@@ -254,7 +243,9 @@ impl Source for Kafka {
             intake,
             client,
             lanes,
-            partitions: assigned.iter().map(|assignment| self.partitions[assignment.partition].clone()).collect(),
+            partitions,
+            spec: self.spec.clone(),
+            ends: self.ends.clone(),
             decoder: wire::build(&self.spec.wire)?,
             instruments: InstrumentTable::default(),
             news_at: Instant::now(),
@@ -264,6 +255,26 @@ impl Source for Kafka {
             failure: None,
         }))
     }
+}
+
+/// A client that reads each lane from its place on.
+fn connect(
+    spec: &SourceSpec,
+    ends: &Arc<Ends>,
+    partitions: &[Partition],
+    lanes: &[Lane],
+) -> Result<(Arc<Client>, Intake), FeedError> {
+    let client = Arc::new(Client::telling(spec, ends.clone())?);
+    let mut list = TopicPartitionList::new();
+    for (partition, lane) in partitions.iter().zip(lanes).filter(|(_, lane)| !lane.finished()) {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(lane.next()))
+            .map_err(refused)?;
+    }
+    let names: Vec<_> = partitions.iter().map(|partition| (partition.topic.clone(), partition.partition)).collect();
+    // the queue first: what is fetched before it stands would be lost to it
+    let intake = Intake::new(client.clone(), &names)?;
+    client.consumer.assign(&list).map_err(refused)?;
+    Ok((client, intake))
 }
 
 /// Reads its partitions through one queue; a lane is an index into `lanes`, `held`, `paused` and `partitions`.
@@ -281,6 +292,8 @@ struct KafkaReader {
     /// A held lane with this much waiting is paused.
     hold_bytes: u64,
     partitions: Vec<Partition>,
+    spec: SourceSpec,
+    ends: Arc<Ends>,
     decoder: Box<dyn Decoder>,
     instruments: InstrumentTable,
     news_at: Instant,
@@ -410,37 +423,33 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Lanes whose place the broker refuses go on behind what it has deleted. Error: it has less than was read.
+    /// Lanes whose place the broker refuses go on behind what it has deleted, with a client of their own: librdkafka does not
+    /// start a partition again that it has given up, and forgets our queue when it is assigned anew. Error: no new client.
     fn set_anew(&mut self) -> Result<(), FeedError> {
-        if self.reset.is_empty() || self.failure.is_some() || self.reset_at.is_some_and(|at| at.elapsed() < RESET_EVERY)
-        {
+        let waits = self.reset_at.is_some_and(|at| at.elapsed() < RESET_EVERY);
+        if self.reset.is_empty() || waits || self.failure.is_some() {
             return Ok(());
         }
-        self.reset_at = None;
-        for lane in std::mem::take(&mut self.reset) {
+        for lane in self.reset.iter().copied().filter(|lane| !self.lanes[*lane].finished()).collect::<BTreeSet<_>>() {
             let (partition, next) = (&self.partitions[lane], self.lanes[lane].next());
-            if self.lanes[lane].finished() {
-                continue;
-            }
             match self.client.consumer.fetch_watermarks(&partition.topic, partition.partition, ANSWER_WITHIN) {
                 Err(error) => {
                     tracing::warn!(partition = partition.name(), offset = next, %error, "its place is refused: will ask again");
-                    self.reset.push(lane);
                     self.reset_at = Some(Instant::now());
+                    return Ok(());
                 }
-                Ok((first, end)) if next > end => self.failure = Some(cut_off(partition, next, first, end)),
-                Ok((first, _)) => {
-                    self.lanes[lane].lose(first);
-                    let mut list = TopicPartitionList::new();
-                    list.add_partition(&partition.topic, partition.partition);
-                    self.client.consumer.incremental_unassign(&list).map_err(refused)?;
-                    let place = Offset::Offset(self.lanes[lane].next());
-                    list.set_all_offsets(place).map_err(refused)?;
-                    self.client.consumer.incremental_assign(&list).map_err(refused)?;
-                    self.paused[lane] = false; // what is assigned anew is read
+                Ok((first, end)) if next > end => {
+                    let why = self.guard.confirm().err();
+                    self.failure = Some(why.unwrap_or_else(|| cut_off(partition, next, first, end)));
+                    return Ok(());
                 }
+                Ok((first, _)) => self.lanes[lane].lose(first),
             }
         }
+        (self.reset, self.reset_at) = (Vec::new(), Some(Instant::now()));
+        let (client, intake) = connect(&self.spec, &self.ends, &self.partitions, &self.lanes)?;
+        (self.intake, self.client) = (intake, client);
+        self.paused.fill(false);
         Ok(())
     }
 
