@@ -17,6 +17,7 @@ use super::tables::{LakeTable, Place};
 use super::upkeep::Upkeep;
 use super::{Lake, LakeOptions, LakeWriter, Warehouse, identity, now_ms};
 use crate::time::{Binding, Epoch};
+use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +48,25 @@ struct Slots<'a> {
     read: BTreeMap<Epoch, Arc<Slot>>,
 }
 
+/// Slots that are read at once at a start.
+const SLOTS_AT_ONCE: usize = 16;
+
 impl Slots<'_> {
+    /// Reads what will be asked for, some at once: one after the other would cost a round trip each.
+    async fn ahead(&mut self, epochs: std::ops::RangeInclusive<Epoch>) -> Result<(), LakeError> {
+        let (store, missing) = (self.store, epochs.filter(|epoch| !self.read.contains_key(epoch)).collect::<Vec<_>>());
+        let mut found = futures::stream::iter(missing)
+            .map(|epoch| async move { read_slot(store, epoch).await })
+            .buffer_unordered(SLOTS_AT_ONCE);
+        while let Some(slot) = found.next().await {
+            // one that is missing is told where it is asked for
+            if let Some(slot) = slot? {
+                self.read.insert(slot.epoch, Arc::new(slot));
+            }
+        }
+        Ok(())
+    }
+
     async fn get(&mut self, epoch: Epoch) -> Result<Arc<Slot>, LakeError> {
         if let Some(slot) = self.read.get(&epoch) {
             return Ok(slot.clone());
@@ -152,6 +171,7 @@ async fn awaited(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeEr
 
 /// The files of the state as a slot has it.
 async fn state_files(slots: &mut Slots<'_>, last: &Slot) -> Result<StateFiles, LakeError> {
+    slots.ahead(last.state_from..=last.epoch).await?;
     let mut since = BTreeMap::new();
     for epoch in last.state_from..=last.epoch {
         since.insert(epoch, slots.get(epoch).await?.state.clone());

@@ -131,7 +131,7 @@ class Scenario:
         if not self._brokers:
             folder = self.work / "kafka"
             atexit.register(subprocess.run, [SERVICES / "kafka.sh", "down", folder], check=False)
-            started = subprocess.run([SERVICES / "kafka.sh", "up", folder, "1", "19392"], check=True,
+            started = subprocess.run([SERVICES / "kafka.sh", "up", folder, "1", os.environ.get("TICKTIDE_TEST_PORT", "19392")], check=True,
                                      stdout=subprocess.PIPE, text=True)
             self._brokers = started.stdout.strip()
         return self._brokers

@@ -181,11 +181,9 @@ class Chaos:
 def plans(scenario, draw):
     """What is done in each phase: every kind at least once."""
     must = [["killed", "stopped", "broker killed"], ["killed", "stopped", "parent killed"], ["killed", "stopped"]]
-    if not scenario.long:
-        return must
     kinds = ["killed"] * 5 + ["stopped"] * 3 + ["broker killed", "broker stopped", "parent killed"]
     for plan in must:
-        plan.extend(draw.choice(kinds) for _ in range(10))
+        plan.extend(draw.choice(kinds) for _ in range(10 if scenario.long else 0))
         draw.shuffle(plan)
     return must
 
