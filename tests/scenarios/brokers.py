@@ -5,6 +5,7 @@ Ports: `TICKTIDE_TEST_PORT` (19092) + 200 and up, so that it can run beside the 
 
 import atexit
 import contextlib
+import gc
 import os
 import pathlib
 import signal
@@ -28,6 +29,7 @@ class Brokers:
         self.bootstrap = started.stdout.strip()
 
     def down(self):
+        gc.collect()  # a client that ends while its brokers are gone may wait for them
         for index in range(self.count):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(self.pid(index), signal.SIGCONT)
