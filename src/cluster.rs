@@ -1,25 +1,17 @@
-//! Which processes make up a run: the hostfile, the secret, and the parent that starts them all on this machine.
+//! Which processes make up a run: the hostfile and the secret.
 //!
-//! What must hold: a secret is never an argument and never printed; without one nobody but this machine is talked to; the
-//! processes of a parent end with it, however it ends, and it ends with what they end with.
+//! What must hold: a secret is never an argument and never printed; without one nobody but this machine is talked to.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
 use crate::mesh::Secret;
 use crate::settings;
-use std::ffi::OsString;
-use std::net::{IpAddr, TcpListener};
+use std::net::IpAddr;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 /// Where processes without a hostfile are, as timely's users know it: this port and those behind it.
 const FIRST_PORT: u16 = 2101;
 /// The least length of a secret: a shorter one can be guessed from a recorded connection.
 const SECRET_MIN: usize = 16;
-/// How long the other processes have to end by themselves when one has failed.
-const END_WITHIN: Duration = Duration::from_millis(1_900);
 
 fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host).trim_start_matches('[').trim_end_matches(']')
@@ -122,162 +114,10 @@ fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(failed)
 }
 
-/// How a parent tells its processes where all of them are; the socket to listen at is their standard input.
-pub const STARTED_WITH: &str = "--started-with";
-
-/// Starts `count` processes of this program with its own arguments, on this machine and with a fresh secret; waits for
-/// them. Must be called on the main thread: its processes end with the thread that started them. Error: of the first
-/// process that failed by itself.
-pub fn run_all(count: usize) -> Result<(), Error> {
-    let failed = |error: std::io::Error| Error::bug(format!("the processes cannot be started: {error}"));
-    // taken before anybody is started, and handed on: nobody else can take the ports in between
-    let listeners = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)));
-    let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let hosts = listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string()));
-    let hosts = hosts.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let secret = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
-    let program = std::env::current_exe().map_err(failed)?;
-    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let mut signals = Signals::new().map_err(failed)?;
-    let mut family = Family(Vec::new());
-    for (index, listener) in listeners.into_iter().enumerate() {
-        let mut command = Command::new(&program);
-        command.args(&arguments).args(["-p", &index.to_string(), STARTED_WITH, &hosts.join(",")]);
-        command.env(settings::SECRET, &secret).stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)));
-        if index > 0 {
-            command.stdout(Stdio::null()); // figures come from process 0
-        }
-        end_with_parent(&mut command);
-        family.0.push(Member { child: command.spawn().map_err(failed)?, status: None });
-    }
-    family.wait(&mut signals).map_err(failed)?;
-    family.verdict(&hosts)
-}
-
-/// The kernel kills the child when this thread is gone, and the terminal's signals reach it through us only.
-#[cfg(unix)]
-#[allow(unsafe_code)]
-fn end_with_parent(command: &mut Command) {
-    use std::os::unix::process::CommandExt;
-    command.process_group(0);
-    #[cfg(target_os = "linux")]
-    {
-        let parent = std::process::id();
-        let tie = move || {
-            // SAFETY: prctl and getppid are async-signal-safe system calls without pointers; nothing is allocated here.
-            let (tied, alive) = unsafe {
-                (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), u32::try_from(libc::getppid()) == Ok(parent))
-            };
-            if tied == 0 && alive { Ok(()) } else { Err(std::io::ErrorKind::NotConnected.into()) }
-        };
-        // SAFETY: the closure runs between fork and exec and keeps to what is allowed there, see above.
-        unsafe {
-            command.pre_exec(tie);
-        }
-    }
-}
-
-/// SIGINT and SIGTERM since they were last looked at.
-struct Signals([(i32, Arc<AtomicBool>); 2]);
-
-impl Signals {
-    fn new() -> std::io::Result<Signals> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        let signals = Signals([SIGINT, SIGTERM].map(|signal| (signal, Arc::default())));
-        for (signal, met) in &signals.0 {
-            signal_hook::flag::register(*signal, met.clone())?;
-        }
-        Ok(signals)
-    }
-
-    fn take(&mut self) -> impl Iterator<Item = i32> {
-        self.0.iter().filter(|(_, met)| met.swap(false, Ordering::Relaxed)).map(|(signal, _)| *signal)
-    }
-}
-
-struct Member {
-    child: Child,
-    status: Option<ExitStatus>,
-}
-
-/// The processes in order of their index; those that still run are killed when it is dropped.
-struct Family(Vec<Member>);
-
-impl Family {
-    /// Until all have ended. When one has failed, the others have a moment to end by themselves.
-    fn wait(&mut self, signals: &mut Signals) -> std::io::Result<()> {
-        let mut failed_at: Option<Instant> = None;
-        while self.0.iter().any(|member| member.status.is_none()) {
-            for signal in signals.take() {
-                self.0.iter().filter(|member| member.status.is_none()).for_each(|member| send(&member.child, signal));
-            }
-            for member in self.0.iter_mut().filter(|member| member.status.is_none()) {
-                member.status = member.child.try_wait()?;
-                if member.status.is_some_and(|status| !status.success()) {
-                    failed_at.get_or_insert_with(Instant::now);
-                }
-            }
-            if failed_at.is_some_and(|at| at.elapsed() >= END_WITHIN) {
-                self.kill();
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        Ok(())
-    }
-
-    fn kill(&mut self) {
-        for member in self.0.iter_mut().filter(|member| member.status.is_none()) {
-            // one that has just ended cannot be killed, and need not be
-            let _ = member.child.kill();
-            let _ = member.child.wait();
-        }
-    }
-
-    /// What the processes ended with: the one that failed by itself counts, not those that lost it.
-    fn verdict(&self, hosts: &[String]) -> Result<(), Error> {
-        let ended = self.0.iter().map(|member| member.status);
-        let failed: Vec<_> =
-            ended.enumerate().filter(|(_, status)| status.is_some_and(|status| !status.success())).collect();
-        let code = |status: &Option<ExitStatus>| status.and_then(|status| status.code());
-        let own = failed.iter().find(|(_, status)| code(status).is_some_and(|code| code != Kind::Lost.exit_code()));
-        let killed = failed.iter().find(|(_, status)| code(status).is_none());
-        let Some((index, status)) = own.or(killed).or(failed.first()) else {
-            return match self.0.iter().position(|member| member.status.is_none()) {
-                None => Ok(()),
-                Some(index) => Err(Error::bug(format!("process {index} did not end"))),
-            };
-        };
-        let kinds = [Kind::Bug, Kind::Fix, Kind::Fenced, Kind::Lost, Kind::Interrupted];
-        let kind = match code(status) {
-            Some(code) => kinds.into_iter().find(|kind| kind.exit_code() == code).unwrap_or(Kind::Bug),
-            None => Kind::Lost,
-        };
-        let how = status.map_or_else(String::new, |status| status.to_string());
-        let message = format!("process {index} ({}) ended: {how}", hosts[*index]);
-        Err(Error { kind, message, hint: Some("what it said about it stands above".to_owned()) })
-    }
-}
-
-impl Drop for Family {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-#[cfg(unix)]
-#[allow(unsafe_code)]
-fn send(child: &Child, signal: i32) {
-    let Ok(id) = i32::try_from(child.id()) else { return };
-    // SAFETY: a system call on plain numbers; the child is not waited for yet, so its id is still its own.
-    unsafe {
-        libc::kill(id, signal);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     #[test]
     fn a_hostfile_has_one_host_a_line_and_says_which_line_is_wrong() {

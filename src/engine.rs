@@ -13,7 +13,7 @@
 use crate::checks::{self, Checks};
 use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
 use crate::dataflow::{Dataflow, Horizon, Volume};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::feed::{self, Assignment, Source};
 use crate::flow::bars::keyed::Emitted;
 use crate::flow::clean::Horizons;
@@ -22,13 +22,14 @@ use crate::flow::{readings, volume};
 use crate::graph;
 use crate::intake::Intake;
 use crate::joining;
-use crate::lake::{LakeOptions, LakeWriter, Resume, Warehouse};
+use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
 use crate::mesh::{Cluster, Mesh};
 use crate::restore::{keep, restore};
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
+use crate::supervise::{Heart, Pulse};
 use crate::telemetry;
-use crate::time::{Interval, Nanos};
+use crate::time::{Interval, Nanos, Place};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -114,6 +115,9 @@ struct Plan {
     runtime: tokio::runtime::Handle,
     failure: Arc<Failure>,
     stop: Arc<AtomicBool>,
+    heart: Heart,
+    /// When the lake began to be opened.
+    opened_at: Instant,
     meters: Arc<Meters>,
     /// Worker 0 takes them.
     commit: Mutex<Option<CommitEnds>>,
@@ -149,6 +153,8 @@ fn run_with(
     mesh: Option<&Mesh>,
 ) -> Result<RunReport, Error> {
     let started = Instant::now();
+    let heart = Heart::inherited();
+    let mut pulse = heart.main();
     let dataflow = options.dataflow;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Error::bug(format!("the I/O threads do not start: {error}")))?;
@@ -160,8 +166,13 @@ fn run_with(
         composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
     let tables = Tables::new(&dataflow, &outputs);
     // the source is looked at first: a wrong topic or path must not take a lake over
-    let offsets = BTreeMap::new();
-    feed::open(&dataflow.source, &offsets)?;
+    let looked = match feed::open(&dataflow.source, &BTreeMap::new()) {
+        // who has been there before may be back soon
+        Err(feed::FeedError::Unanswered(message, hint)) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
+            return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
+        }
+        looked => looked?,
+    };
     let lake = LakeOptions {
         warehouse: options.warehouse,
         catalog: options.catalog,
@@ -171,18 +182,28 @@ fn run_with(
         settings_json: dataflow.settings_json(),
         code_version: env!("CARGO_PKG_VERSION").into(),
     };
-    let (lake, writer, mut resume) = runtime.block_on(joining::open_lake(lake, &tables, mesh))?;
+    let opened_at = Instant::now();
+    let (lake, writer, mut resume) = runtime.block_on(pulse.during(joining::open_lake(lake, &tables, mesh)))?;
     if mesh.is_some() {
         keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
     }
-    let offsets = resume.binding.as_ref().map(|binding| {
-        binding.places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect::<BTreeMap<_, _>>()
-    });
-    let source = feed::open(&dataflow.source, &offsets.unwrap_or_default())?;
+    let places = resume.binding.as_ref().map(|binding| binding.places.clone()).unwrap_or_default();
+    continues(&*looked, &places)?;
+    drop(looked); // it was for a look: the one that is read knows the places
+    let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
+    let source = match feed::open(&dataflow.source, &offsets) {
+        Err(feed::FeedError::Unanswered(message, hint)) => {
+            return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
+        }
+        source => source?,
+    };
+    continues(&*source, &places)?;
     if let Some(mesh) = mesh {
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
 
+    meters.telemetry.restore_bytes.set(resume.state_bytes as i64);
+    meters.telemetry.restore_entries.set(resume.state.len() as i64);
     if let Some(store) = writer.store_meters() {
         meters.follow_store(&store)?;
     }
@@ -205,6 +226,8 @@ fn run_with(
         runtime: runtime.handle().clone(),
         failure: failure.clone(),
         stop,
+        heart,
+        opened_at,
         meters: meters.clone(),
         commit: Mutex::new(Some(CommitEnds { jobs, decided, reports, wake: wake.clone() })),
         source,
@@ -223,7 +246,11 @@ fn run_with(
             }
         }
     };
-    let commits = lake.map(|lake| runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell)));
+    let commits = lake.map(|lake| {
+        let (sure, proven) = tokio::sync::mpsc::unbounded_channel();
+        runtime.spawn(confirm(plan.source.clone(), todo, sure, failure.clone()));
+        runtime.spawn(sink::commit(lake, proven, meters.clone(), failure.clone(), tell))
+    });
 
     let watched = watch(options.progress, meters.clone(), started);
     let generation = plan.resume.generation;
@@ -234,16 +261,18 @@ fn run_with(
     let config = timely::WorkerConfig::default();
     let guards = timely::execute::execute_from(builders, Box::new(()), config, move |worker| work(worker, &plan));
     let guards = guards.map_err(|error| Error::bug(format!("the workers do not start: {error}")))?;
-    let panicked = join(guards, failure, mesh);
+    let panicked = join(guards, failure, mesh, &mut pulse);
     if let Some(commits) = commits.filter(|_| !panicked) {
         // what is decided is safe: in a failed run the next start applies it
         while !commits.is_finished() && !failure.is_met() {
+            pulse.beat();
             std::thread::sleep(Duration::from_millis(1));
         }
         if !failure.is_met() {
             runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
         }
     }
+    drop(pulse); // from here on it waits for the others, which are watched themselves
     if let (Some(mesh), Some(links)) = (mesh, links) {
         mesh.finish(links);
     }
@@ -275,12 +304,47 @@ fn run_with(
     })
 }
 
+/// Refuses a source that counts other records under the lake's offsets.
+fn continues(source: &dyn Source, places: &BTreeMap<String, Place>) -> Result<(), Error> {
+    for partition in source.partitions() {
+        if let Some(place) = places.get(&partition.name()) {
+            source.continues(partition, &place.source_id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands epochs on to be decided once the source has said, after their last record was fetched, that they are its own.
+async fn confirm(
+    source: Arc<dyn Source>,
+    mut written: tokio::sync::mpsc::UnboundedReceiver<sink::CommitJob>,
+    sure: tokio::sync::mpsc::UnboundedSender<sink::CommitJob>,
+    failure: Arc<Failure>,
+) {
+    while let Some(job) = written.recv().await {
+        let mut jobs = vec![job];
+        while let Ok(job) = written.try_recv() {
+            jobs.push(job);
+        }
+        let source = source.clone();
+        let confirmed = tokio::task::spawn_blocking(move || source.confirm()).await;
+        match confirmed {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return failure.set(error.into()),
+            Err(error) => return failure.set(Error::bug(format!("the source cannot be asked: {error}"))),
+        }
+        // the commit task ends early only with a failure of its own
+        jobs.into_iter().for_each(|job| drop(sure.send(job)));
+    }
+}
+
 /// How often a worker looks at its source when nothing wakes it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// One worker: builds the graph, then loops until its part of the run is over.
 fn work(worker: &mut Worker, plan: &Plan) {
     let index = worker.index();
+    let mut pulse = plan.heart.worker(index);
     let meters = plan.meters.clone();
     let wires = Wires {
         decisions: Rc::default(),
@@ -304,11 +368,13 @@ fn work(worker: &mut Worker, plan: &Plan) {
             return leave(worker);
         }
     };
+    meters.telemetry.restored(plan.opened_at.elapsed());
 
     let began = Instant::now();
     let (mut clock_at, mut source_at) = (began, began);
     let mut stopped = false;
     while !wires.commit.done() && !plan.failure.is_met() {
+        pulse.beat();
         let mut news: Vec<Report> = std::mem::take(&mut *wires.reports.borrow_mut());
         if index == 0 {
             news.extend(reports.iter().flat_map(|reports| reports.try_iter()));
@@ -342,6 +408,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
         return leave(worker);
     }
     while worker.has_dataflows() && !plan.failure.is_met() {
+        pulse.beat();
         worker.step_or_park(Some(Duration::from_millis(5)));
     }
     leave(worker);
@@ -588,9 +655,10 @@ fn local(workers: usize, force_bytes: bool) -> Result<Vec<AllocatorBuilder>, Err
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Waits for the workers; a failure is told to the other processes at once. True: a worker panicked.
-fn join(guards: WorkerGuards<()>, failure: &Failure, mesh: Option<&Mesh>) -> bool {
+fn join(guards: WorkerGuards<()>, failure: &Failure, mesh: Option<&Mesh>, pulse: &mut Pulse) -> bool {
     let mut failed_at: Option<Instant> = None;
     while !guards.guards().iter().all(|guard| guard.is_finished()) {
+        pulse.beat();
         if failure.is_met() && failed_at.is_none() {
             failed_at = Some(Instant::now());
             if let (Some(mesh), Ok(first)) = (mesh, failure.first.lock()) {

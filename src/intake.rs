@@ -230,6 +230,19 @@ impl Intake {
         }
         reading.counts.records += batch.records as i64;
         reading.counts.gaps += batch.gaps as i64;
+        // gaps already: a row without a record, so that nothing is lost in silence
+        for (from, to) in std::mem::take(&mut batch.lost) {
+            let count = to - from;
+            tracing::warn!(partition = %reading.name, from, to, count, "the broker deleted records before they were read");
+            taken.quarantine.push(QuarantineRow {
+                partition: reading.name.clone(),
+                offset: from,
+                received_at: None,
+                reason: "lost_range",
+                detail: format!("offsets {from} to {} ({count}) were deleted before they were read", to - 1),
+                payload: Box::default(),
+            });
+        }
         for reject in std::mem::take(&mut batch.rejects) {
             reading.counts.rejected += 1;
             taken.bytes += reject.payload.len();

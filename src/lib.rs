@@ -54,6 +54,7 @@ pub mod restore;
 pub mod settings;
 pub mod sink;
 pub mod source;
+pub mod supervise;
 pub mod tables;
 pub mod telemetry;
 pub mod time;

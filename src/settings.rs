@@ -26,6 +26,18 @@ pub const SECRET: &str = "TICKTIDE_SECRET";
 pub const START_WITHIN: &str = "TICKTIDE_START_WITHIN";
 /// How long another process may be silent (`--silence`).
 pub const SILENCE: &str = "TICKTIDE_SILENCE";
+/// Restarts within a window (`--restarts`).
+pub const RESTARTS: &str = "TICKTIDE_RESTARTS";
+/// The window in which restarts are counted (`--restart-window`).
+pub const RESTART_WINDOW: &str = "TICKTIDE_RESTART_WINDOW";
+/// The first wait before a restart (`--backoff`).
+pub const BACKOFF: &str = "TICKTIDE_BACKOFF";
+/// The longest wait before a restart (`--backoff-max`).
+pub const BACKOFF_MAX: &str = "TICKTIDE_BACKOFF_MAX";
+/// How long a loop of a process may stand still (`--hang-after`).
+pub const HANG_AFTER: &str = "TICKTIDE_HANG_AFTER";
+/// From a parent to its processes: where to send signs of life, and with what token.
+pub const HEART: &str = "TICKTIDE_HEART";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 

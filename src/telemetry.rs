@@ -20,7 +20,7 @@ use prometheus::{
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Totals of a run, read at each scrape from where the run counts them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,6 +71,11 @@ pub struct Telemetry {
     pub epoch_decide_seconds: Histogram,
     /// From the decision until every table has the epoch.
     pub epoch_apply_seconds: Histogram,
+    /// Bytes of the state's files that this process has read at its start.
+    pub restore_bytes: IntGauge,
+    /// Entries of the state that were for workers of this process.
+    pub restore_entries: IntGauge,
+    restore_seconds: Gauge,
     totals: [IntCounter; 7],
     pending: IntGauge,
     quarantined: IntCounterVec,
@@ -138,6 +143,15 @@ impl Default for Telemetry {
             epoch_apply_seconds: seconds(
                 "ticktide_epoch_apply_seconds",
                 "from an epoch's decision until all tables have it",
+            ),
+            restore_bytes: whole("ticktide_restore_bytes", "bytes of the lake's state that were read at the start"),
+            restore_entries: whole(
+                "ticktide_restore_entries",
+                "entries of the lake's state that this process's workers took",
+            ),
+            restore_seconds: gauge(
+                "ticktide_restore_seconds",
+                "from opening the lake until every worker of this process had its state",
             ),
             totals: TOTALS.map(|(name, help)| counter(name, help)),
             pending: whole(
@@ -216,6 +230,12 @@ impl Telemetry {
                 self.late.inc_by(count);
             }
         }
+    }
+
+    /// One more worker has its state, so long after the lake began to be opened.
+    pub fn restored(&self, after: Duration) {
+        // workers come one after the other within milliseconds: the last of them counts
+        self.restore_seconds.set(self.restore_seconds.get().max(after.as_secs_f64()));
     }
 
     /// A decided epoch has closed what ends at or before a time.

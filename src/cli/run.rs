@@ -10,6 +10,7 @@ use crate::lake::Warehouse;
 use crate::mesh::Cluster;
 use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
+use crate::supervise::{Below, Heart, Policy, SILENCE_LEAST, Watching, supervise};
 use crate::telemetry;
 use crate::time::MILLI;
 use clap::Args;
@@ -72,6 +73,25 @@ pub struct RunArgs {
     /// How long another process may be silent before it counts as lost [default: 10s, or TICKTIDE_SILENCE]
     #[arg(long, value_name = "DURATION")]
     pub silence: Option<String>,
+    /// Start it again when it fails or hangs; -n without -p always does
+    #[arg(long)]
+    pub supervise: bool,
+    /// Restarts within the window after which it is given up; 0: none [default: 10, or TICKTIDE_RESTARTS]
+    #[arg(long, value_name = "N")]
+    pub restarts: Option<String>,
+    /// The window in which restarts are counted [default: 10m, or TICKTIDE_RESTART_WINDOW]
+    #[arg(long, value_name = "DURATION")]
+    pub restart_window: Option<String>,
+    /// The first wait before a restart, less up to half of it by chance; doubled from failure to failure [default: 1s, or
+    /// TICKTIDE_BACKOFF]
+    #[arg(long, value_name = "DURATION")]
+    pub backoff: Option<String>,
+    /// The longest wait before a restart [default: 30s, or TICKTIDE_BACKOFF_MAX]
+    #[arg(long, value_name = "DURATION")]
+    pub backoff_max: Option<String>,
+    /// How long a worker of a watched process may stand still before it is killed [default: 60s, or TICKTIDE_HANG_AFTER]
+    #[arg(long, value_name = "DURATION")]
+    pub hang_after: Option<String>,
     /// Set by the process that started this one: all hosts; the socket to listen at is standard input
     #[arg(long, value_name = "HOSTS", hide = true, requires = "process")]
     pub started_with: Option<String>,
@@ -93,6 +113,13 @@ pub struct Prepared {
     place: Place,
     start_within: Sourced<Duration>,
     silence: Sourced<Duration>,
+    /// If it is started again when it fails.
+    below: Option<Below>,
+    restarts: Sourced<usize>,
+    restart_window: Sourced<Duration>,
+    backoff: Sourced<Duration>,
+    backoff_max: Sourced<Duration>,
+    hang_after: Sourced<Duration>,
 }
 
 /// Where this process stands among the processes of the run.
@@ -111,16 +138,44 @@ enum Place {
 fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
     let dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
     dataflow.ready()?;
+    let place = place(args)?;
     Ok(Prepared {
         dataflow,
         warehouse: global.warehouse("./lake")?,
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
         metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
-        place: place(args)?,
+        below: match place {
+            Place::Parent(count) => Some(Below::Many(count)),
+            Place::Alone | Place::One { .. } => {
+                (args.supervise && !Heart::inherited().is_watched()).then_some(Below::One)
+            }
+        },
+        place,
+        restarts: restarts(args.restarts.clone())?,
+        restart_window: limit(args.restart_window.clone(), "--restart-window", settings::RESTART_WINDOW, "10m")?,
+        backoff: limit(args.backoff.clone(), "--backoff", settings::BACKOFF, "1s")?,
+        backoff_max: limit(args.backoff_max.clone(), "--backoff-max", settings::BACKOFF_MAX, "30s")?,
+        hang_after: hang_after(args.hang_after.clone())?,
         start_within: limit(args.start_within.clone(), "--start-within", settings::START_WITHIN, "60s")?,
         silence: limit(args.silence.clone(), "--silence", settings::SILENCE, "10s")?,
     })
+}
+
+impl Prepared {
+    /// How the parent of this run watches it.
+    fn watching(&self) -> Watching {
+        Watching {
+            restarts: Policy {
+                most: self.restarts.value,
+                window: self.restart_window.value,
+                wait: self.backoff.value,
+                wait_max: self.backoff_max.value,
+            },
+            hang_after: self.hang_after.value,
+            start_within: self.start_within.value,
+        }
+    }
 }
 
 /// Which processes there are and which one this is.
@@ -185,6 +240,27 @@ fn limit(
         }
         Ok(_) => Err(Error::fix(format!("{} {}: the least is 100ms", found.origin, found.value), "use e.g. `10s`")),
         Err(why) => Err(Error::fix(format!("{} {:?}, {why}", found.origin, found.value), "use e.g. `500ms`, `10s`")),
+    }
+}
+
+/// A limit of time that no healthy loop comes near.
+fn hang_after(flag: Option<String>) -> Result<Sourced<Duration>, Error> {
+    let found = limit(flag, "--hang-after", settings::HANG_AFTER, "60s")?;
+    if found.value < SILENCE_LEAST {
+        let least = SILENCE_LEAST.as_secs();
+        return Err(Error::fix(format!("{} is less than {least} s", found.origin), "use e.g. `60s`"));
+    }
+    Ok(found)
+}
+
+fn restarts(flag: Option<String>) -> Result<Sourced<usize>, Error> {
+    let found = settings::resolve(flag, "--restarts", settings::RESTARTS, Some("10")).expect("there is a default");
+    match found.value.parse::<usize>() {
+        Ok(value) => Ok(Sourced { value, origin: found.origin }),
+        Err(_) => {
+            let message = format!("{} {:?} is no number of restarts", found.origin, found.value);
+            Err(Error::fix(message, "use a number from 0, which never restarts"))
+        }
     }
 }
 
@@ -257,6 +333,17 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
             rows.push((key.into(), seconds(limit), limit.origin.to_string()));
         }
     }
+    if prepared.below.is_some() {
+        let Prepared { restarts, restart_window, backoff, backoff_max, hang_after, .. } = prepared;
+        rows.push(("restarts".into(), restarts.value.to_string(), restarts.origin.to_string()));
+        let limits = [
+            ("restart-window", restart_window),
+            ("backoff", backoff),
+            ("backoff-max", backoff_max),
+            ("hang-after", hang_after),
+        ];
+        rows.extend(limits.map(|(key, limit)| (key.into(), seconds(limit), limit.origin.to_string())));
+    }
     rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
@@ -277,8 +364,8 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
     if args.dry_run {
         return dry_run(&prepared, global);
     }
-    if let Place::Parent(count) = prepared.place {
-        return cluster::run_all(count);
+    if let Some(below) = prepared.below {
+        return supervise(below, &prepared.watching());
     }
     let cluster = cluster(args, &prepared)?;
     start(prepared, cluster, args.zerocopy, global)

@@ -8,7 +8,7 @@ use crate::calendar::{PRESETS, Session};
 use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
 use crate::error::{Classified, nearest};
-use crate::feed::{self, FeedError, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
+use crate::feed::{self, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 use crate::flow::indicators;
 use crate::settings;
 use crate::time::{DAY, HOUR, Interval, MILLI, MINUTE, Nanos, SECOND};
@@ -222,8 +222,7 @@ fn check_wire(keys: &Keys<'_>, source: &SourceSpec) {
         });
         let place = fields.map_or(Place::Name("source.fields".to_owned()), |node| node.place.clone());
         let hint = Classified::hint(&error).unwrap_or_default();
-        let (FeedError::Fix(message, _) | FeedError::Unavailable(message)) = error;
-        keys.problems().add(&place, message, hint);
+        keys.problems().add(&place, error.to_string(), hint);
     }
 }
 

@@ -9,10 +9,17 @@
 //! always hold: `offset_next` of a batch = that of the one before + records + gaps; `caught_up` is said at the end that the
 //! broker reported (the position there, not the last record + 1). With `read_committed` the end is the last stable offset,
 //! at opening (`until_end`) and while reading.
+//!
+//! What the outside may do meanwhile, and what becomes of it: a broker goes away, a leader moves: librdkafka waits and
+//! connects again. Records are deleted before they are read: a gap, told as `lost_range`. The log is cut off behind our place
+//! (an unclean election), a topic is deleted, or made anew ([`guard`]): the run ends, and the next one, too, would. A topic
+//! gets more partitions: the run ends, and the next one reads them.
 
 mod client;
+mod guard;
 mod lane;
 mod queue;
+mod topics;
 
 use super::{
     Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Reject, Source, SourceKind, SourceSpec,
@@ -20,14 +27,15 @@ use super::{
 };
 use crate::time::MILLI;
 use client::{Client, Ends, refused, unanswered};
+use guard::Guard;
 use lane::Lane;
 use queue::{Event, Intake};
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 use wire::Decoder;
 
@@ -51,11 +59,17 @@ const TAKEN_MOST: usize = 2000;
 const NEWS_EVERY: Duration = Duration::from_millis(100);
 /// How much of it at once.
 const NEWS_MOST: usize = 20;
+/// How often a place that the broker refuses is asked about while nobody answers.
+const RESET_EVERY: Duration = Duration::from_secs(1);
 
 struct Kafka {
     spec: SourceSpec,
     partitions: Vec<Partition>,
+    /// The first offset that each partition still has.
+    firsts: Vec<i64>,
     ends: Arc<Ends>,
+    guard: Arc<Guard>,
+    watched: Once,
 }
 
 impl Kafka {
@@ -74,8 +88,12 @@ impl Kafka {
         };
         let there: BTreeMap<&str, _> = metadata.topics().iter().map(|topic| (topic.name(), topic)).collect();
         let cluster = client.consumer.client().fetch_cluster_id(ANSWER_WITHIN).unwrap_or_default();
-        let mut partitions = Vec::new();
-        for topic in spec.topics.iter().collect::<std::collections::BTreeSet<_>>() {
+        let names: Vec<String> = spec.topics.iter().filter(|name| there.contains_key(name.as_str())).cloned().collect();
+        let described = topics::describe(&client, &distinct(&names), ANSWER_WITHIN);
+        let topics =
+            described.map_err(|why| FeedError::Unavailable(format!("the topics' ids cannot be had: {why}")))?;
+        let (mut partitions, mut firsts) = (Vec::new(), Vec::new());
+        for topic in &distinct(&spec.topics) {
             let Some(found) = there.get(topic.as_str()).filter(|found| !found.partitions().is_empty()) else {
                 return Err(missing(topic, there.keys().copied()));
             };
@@ -85,7 +103,7 @@ impl Kafka {
                 let mut partition = Partition {
                     topic: topic.clone(),
                     partition: id,
-                    source_id: format!("kafka:{cluster}/{topic}"),
+                    source_id: source_id(&cluster, topic, topics.get(topic).and_then(|topic| topic.id.as_deref())),
                     offset_start: 0,
                     offset_end: 0,
                 };
@@ -93,8 +111,9 @@ impl Kafka {
                 let (first, end) = range.map_err(|error| no_answer(spec, &client, &error))?;
                 partition.offset_end = end;
                 partition.offset_start = match (resume.get(&partition.name()), spec.from) {
-                    (Some(place), _) if (first..=end).contains(place) => *place,
-                    (Some(place), _) => return Err(out_of_range(&partition, *place, first, end)),
+                    // one before the first: what lies between is lost, and told when it is passed over
+                    (Some(place), _) if *place <= end => *place,
+                    (Some(place), _) => return Err(cut_off(&partition, *place, first, end)),
                     (None, StartFrom::Earliest) => first,
                     (None, StartFrom::Latest) => end,
                     (None, StartFrom::At(at)) => {
@@ -103,17 +122,60 @@ impl Kafka {
                     }
                 };
                 partitions.push(partition);
+                firsts.push(first);
             }
         }
         let ends = Arc::new(Ends::new(&partitions));
-        Ok(Kafka { spec: spec.clone(), partitions, ends })
+        let guard = Arc::new(Guard::new(client, topics, spec.until_end));
+        Ok(Kafka { spec: spec.clone(), partitions, firsts, ends, guard, watched: Once::new() })
     }
+}
+
+/// Names in their order, each once.
+fn distinct(names: &[String]) -> Vec<String> {
+    names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
+}
+
+/// Which records the offsets of a topic count: the cluster's, the name's, those since the topic was made.
+fn source_id(cluster: &str, topic: &str, id: Option<&str>) -> String {
+    let id = id.map_or_else(String::new, |id| format!(":{id}"));
+    format!("kafka:{cluster}/{topic}{id}")
+}
+
+/// The cluster and the topic's id of a [`source_id`]; empty: not known.
+fn identity<'a>(source_id: &'a str, topic: &str) -> Option<(&'a str, &'a str)> {
+    let (cluster, rest) = source_id.strip_prefix("kafka:")?.split_once('/')?;
+    let id = rest.strip_prefix(topic)?;
+    if id.is_empty() { Some((cluster, "")) } else { Some((cluster, id.strip_prefix(':')?)) }
+}
+
+/// Whether a partition is the one that the lake has read. What one side does not know cannot differ.
+fn continues(partition: &Partition, recorded: &str) -> Result<(), FeedError> {
+    let name = &partition.topic;
+    let (Some(was), Some(is)) = (identity(recorded, name), identity(&partition.source_id, name)) else {
+        return Err(FeedError::Fix(
+            format!("partition {}: the lake has read it from {recorded}, not from Kafka", partition.name()),
+            "read the source that the lake was made from, or write to a new lake with another `--warehouse`".into(),
+        ));
+    };
+    let differ = |was: &str, is: &str| !was.is_empty() && !is.is_empty() && was != is;
+    if differ(was.1, is.1) {
+        return Err(guard::anew(name, was.1, is.1));
+    }
+    // a copy of a topic in another cluster counts its offsets anew
+    if differ(was.0, is.0) {
+        return Err(FeedError::Fix(
+            format!("topic \"{name}\": the lake has read it from cluster {}, `--brokers` lead to {}", was.0, is.0),
+            "name brokers of that cluster, or write to a new lake with another `--warehouse`".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// Nobody answered: the brokers' own words tell why.
 fn no_answer(spec: &SourceSpec, client: &Client, error: &KafkaError) -> FeedError {
     let why = client.last_error().unwrap_or_else(|| error.to_string());
-    FeedError::Fix(format!("no broker at {} answers: {why}", spec.brokers), unanswered(&why).into())
+    FeedError::Unanswered(format!("no broker at {} answers: {why}", spec.brokers), unanswered(&why).into())
 }
 
 fn missing<'a>(topic: &str, there: impl Iterator<Item = &'a str>) -> FeedError {
@@ -134,15 +196,12 @@ fn listed(names: &[&str]) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
-fn out_of_range(partition: &Partition, wanted: i64, first: i64, end: i64) -> FeedError {
-    let why = if wanted < first {
-        "the broker has deleted what comes next (its retention was shorter than the pause)"
-    } else {
-        "the topic was truncated or made anew"
-    };
+/// The log ends before our place: records that were read are not there any more.
+fn cut_off(partition: &Partition, wanted: i64, first: i64, end: i64) -> FeedError {
     FeedError::Fix(
         format!("partition {}: offset {wanted} is wanted, available are {first} to {end}", partition.name()),
-        format!("{why}; write to a new lake, or read a topic that still has these records"),
+        "the topic was made anew, or an unclean election has cut it off behind what was read; write to a new lake"
+            .into(),
     )
 }
 
@@ -155,28 +214,28 @@ impl Source for Kafka {
         self.ends.known()
     }
 
+    fn confirm(&self) -> Result<(), FeedError> {
+        self.guard.confirm()
+    }
+
+    fn continues(&self, partition: &Partition, recorded: &str) -> Result<(), FeedError> {
+        continues(partition, recorded)
+    }
+
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
         let lanes: Vec<Lane> = assigned
             .iter()
             .map(|assignment| {
                 let end = self.spec.until_end.then(|| self.partitions[assignment.partition].offset_end);
-                Lane::new(assignment.partition, assignment.offset, end)
+                let mut lane = Lane::new(assignment.partition, assignment.offset, end);
+                lane.lose(self.firsts[assignment.partition]);
+                lane
             })
             .collect();
-        let client = Arc::new(Client::telling(&self.spec, self.ends.clone())?);
-        let mut list = TopicPartitionList::new();
-        let mut names = Vec::new();
-        for (lane, assignment) in assigned.iter().enumerate() {
-            let partition = &self.partitions[assignment.partition];
-            names.push((partition.topic.clone(), partition.partition));
-            if !lanes[lane].finished() {
-                list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(assignment.offset))
-                    .map_err(refused)?;
-            }
-        }
-        // the queue first: what is fetched before it stands would be lost to it
-        let intake = Intake::new(client.clone(), &names)?;
-        client.consumer.assign(&list).map_err(refused)?;
+        let partitions: Vec<Partition> =
+            assigned.iter().map(|assignment| self.partitions[assignment.partition].clone()).collect();
+        let (client, intake) = connect(&self.spec, &self.ends, &partitions, &lanes)?;
+        self.watched.call_once(|| self.guard.watch());
         Ok(Box::new(KafkaReader {
             held: vec![false; lanes.len()],
             paused: vec![false; lanes.len()],
@@ -184,13 +243,38 @@ impl Source for Kafka {
             intake,
             client,
             lanes,
-            partitions: assigned.iter().map(|assignment| self.partitions[assignment.partition].clone()).collect(),
+            partitions,
+            spec: self.spec.clone(),
+            ends: self.ends.clone(),
             decoder: wire::build(&self.spec.wire)?,
             instruments: InstrumentTable::default(),
             news_at: Instant::now(),
+            guard: self.guard.clone(),
+            reset: Vec::new(),
+            reset_at: None,
             failure: None,
         }))
     }
+}
+
+/// A client that reads each lane from its place on.
+fn connect(
+    spec: &SourceSpec,
+    ends: &Arc<Ends>,
+    partitions: &[Partition],
+    lanes: &[Lane],
+) -> Result<(Arc<Client>, Intake), FeedError> {
+    let client = Arc::new(Client::telling(spec, ends.clone())?);
+    let mut list = TopicPartitionList::new();
+    for (partition, lane) in partitions.iter().zip(lanes).filter(|(_, lane)| !lane.finished()) {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(lane.next()))
+            .map_err(refused)?;
+    }
+    let names: Vec<_> = partitions.iter().map(|partition| (partition.topic.clone(), partition.partition)).collect();
+    // the queue first: what is fetched before it stands would be lost to it
+    let intake = Intake::new(client.clone(), &names)?;
+    client.consumer.assign(&list).map_err(refused)?;
+    Ok((client, intake))
 }
 
 /// Reads its partitions through one queue; a lane is an index into `lanes`, `held`, `paused` and `partitions`.
@@ -208,9 +292,15 @@ struct KafkaReader {
     /// A held lane with this much waiting is paused.
     hold_bytes: u64,
     partitions: Vec<Partition>,
+    spec: SourceSpec,
+    ends: Arc<Ends>,
     decoder: Box<dyn Decoder>,
     instruments: InstrumentTable,
     news_at: Instant,
+    guard: Arc<Guard>,
+    /// Lanes whose place the broker refuses.
+    reset: Vec<usize>,
+    reset_at: Option<Instant>,
     /// What broke behind the records that are still to be delivered.
     failure: Option<FeedError>,
 }
@@ -229,6 +319,7 @@ impl Reader for KafkaReader {
             self.news()?;
             self.hold(paused)?;
             let mut taken = self.take(Duration::ZERO, TAKEN_MOST);
+            self.set_anew()?;
             let now = Instant::now();
             if let Some(batch) = self.batch(now) {
                 return Ok(Some(batch));
@@ -262,7 +353,7 @@ impl Reader for KafkaReader {
 impl KafkaReader {
     /// Takes what librdkafka has into the lanes; the number of events.
     fn take(&mut self, wait: Duration, most: usize) -> usize {
-        let KafkaReader { intake, lanes, partitions, decoder, instruments, failure, client, .. } = self;
+        let KafkaReader { intake, lanes, partitions, decoder, instruments, failure, guard, reset, .. } = self;
         intake.take(wait, most, &mut |lane, event| match event {
             Event::Record { offset, payload, received_at } => {
                 let lane = &mut lanes[lane];
@@ -285,9 +376,10 @@ impl KafkaReader {
                 }
             }
             Event::End { offset } => lanes[lane].end(offset),
+            Event::Error { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, .. } => reset.push(lane),
             Event::Error { code, text } => {
                 if failure.is_none() {
-                    *failure = broken(client, &partitions[lane], lanes[lane].next(), code, &text);
+                    *failure = broken(guard, &partitions[lane], lanes[lane].next(), code, &text);
                 }
             }
         })
@@ -331,12 +423,45 @@ impl KafkaReader {
         Ok(())
     }
 
+    /// Lanes whose place the broker refuses go on behind what it has deleted, with a client of their own: librdkafka does not
+    /// start a partition again that it has given up, and forgets our queue when it is assigned anew. Error: no new client.
+    fn set_anew(&mut self) -> Result<(), FeedError> {
+        let waits = self.reset_at.is_some_and(|at| at.elapsed() < RESET_EVERY);
+        if self.reset.is_empty() || waits || self.failure.is_some() {
+            return Ok(());
+        }
+        for lane in self.reset.iter().copied().filter(|lane| !self.lanes[*lane].finished()).collect::<BTreeSet<_>>() {
+            let (partition, next) = (&self.partitions[lane], self.lanes[lane].next());
+            match self.client.consumer.fetch_watermarks(&partition.topic, partition.partition, ANSWER_WITHIN) {
+                Err(error) => {
+                    tracing::warn!(partition = partition.name(), offset = next, %error, "its place is refused: will ask again");
+                    self.reset_at = Some(Instant::now());
+                    return Ok(());
+                }
+                Ok((first, end)) if next > end => {
+                    let why = self.guard.confirm().err();
+                    self.failure = Some(why.unwrap_or_else(|| cut_off(partition, next, first, end)));
+                    return Ok(());
+                }
+                Ok((first, _)) => self.lanes[lane].lose(first),
+            }
+        }
+        (self.reset, self.reset_at) = (Vec::new(), Some(Instant::now()));
+        let (client, intake) = connect(&self.spec, &self.ends, &self.partitions, &self.lanes)?;
+        (self.intake, self.client) = (intake, client);
+        self.paused.fill(false);
+        Ok(())
+    }
+
     /// Serves librdkafka's own queue; only a fatal error ends the reader, for everything else it connects again.
     fn news(&mut self) -> Result<(), FeedError> {
         if self.news_at.elapsed() < NEWS_EVERY {
             return Ok(());
         }
         self.news_at = Instant::now();
+        if let Some(found) = self.guard.found() {
+            return Err(found);
+        }
         for _ in 0..NEWS_MOST {
             // `None` may also mean that a line of log was served
             if let Some(Err(KafkaError::MessageConsumptionFatal(code))) = self.client.consumer.poll(Duration::ZERO) {
@@ -349,21 +474,20 @@ impl KafkaReader {
 }
 
 /// What an error of a partition means for the reader: `None` where librdkafka goes on by itself.
-fn broken(client: &Client, partition: &Partition, next: i64, code: RDKafkaErrorCode, text: &str) -> Option<FeedError> {
-    use RDKafkaErrorCode as Code;
+fn broken(guard: &Guard, partition: &Partition, next: i64, code: Code, text: &str) -> Option<FeedError> {
     let name = partition.name();
     match code {
-        Code::AutoOffsetReset | Code::OffsetOutOfRange => {
-            let range = client.consumer.fetch_watermarks(&partition.topic, partition.partition, ANSWER_WITHIN);
-            Some(match range {
-                Ok((first, end)) => out_of_range(partition, next, first, end),
-                Err(_) => FeedError::Unavailable(format!("partition {name}: offset {next} is not available: {text}")),
-            })
-        }
-        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => Some(FeedError::Fix(
-            format!("partition {name} is gone: {text}"),
-            "was the topic deleted? read another one into a new lake".into(),
+        Code::LogTruncation => Some(FeedError::Fix(
+            format!("partition {name}: records before offset {next} were read and are gone: {text}"),
+            "an unclean election has cut the log off behind what was read; write to a new lake".into(),
         )),
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
+            let gone = guard.confirm().err();
+            if gone.is_none() {
+                tracing::warn!(partition = name, %code, text, "kafka: a broker does not know it yet, others do");
+            }
+            gone
+        }
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Some(FeedError::Fix(
             format!("partition {name} may not be read: {text}"),
             "give the user of `source.kafka` the right to read the topic".into(),

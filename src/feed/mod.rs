@@ -180,6 +180,8 @@ pub struct Batch {
     pub records: u64,
     /// Offsets passed over without a record.
     pub gaps: u64,
+    /// Of the gaps: what was deleted before it was read, from the first offset to the first that is still there.
+    pub lost: Vec<(i64, i64)>,
     /// Payload bytes.
     pub bytes: u64,
     pub ticks: Vec<Tick>,
@@ -224,6 +226,14 @@ pub trait Source: Send + Sync {
     /// The end of each partition as far as it is known now, the first offset without a record; by partition index.
     fn ends(&self) -> Vec<Option<i64>> {
         Vec::new()
+    }
+    /// Whether all that its readers have given so far is of the partitions as they were opened. May take seconds.
+    fn confirm(&self) -> Result<(), FeedError> {
+        Ok(())
+    }
+    /// Whether it goes on where a lake has ended: `recorded` is the lake's [`Partition::source_id`] of a partition.
+    fn continues(&self, _partition: &Partition, _recorded: &str) -> Result<(), FeedError> {
+        Ok(())
     }
     /// A reader for some of the partitions, with its own decoder.
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError>;
@@ -276,19 +286,27 @@ pub enum FeedError {
     /// The outside is not there just now.
     #[error("{0}")]
     Unavailable(String),
+    /// Nobody is there where the user says: a mistake, unless it has been there before; second field: the hint.
+    #[error("{0}")]
+    Unanswered(String, String),
+    /// The outside has changed in a way that the next start takes in; second field: the hint.
+    #[error("{0}")]
+    Changed(String, String),
 }
 
 impl Classified for FeedError {
     fn kind(&self) -> Kind {
         match self {
-            FeedError::Fix(..) => Kind::Fix,
-            FeedError::Unavailable(_) => Kind::Retry,
+            FeedError::Fix(..) | FeedError::Unanswered(..) => Kind::Fix,
+            FeedError::Unavailable(_) | FeedError::Changed(..) => Kind::Retry,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            FeedError::Fix(_, hint) => Some(hint.clone()),
+            FeedError::Fix(_, hint) | FeedError::Unanswered(_, hint) | FeedError::Changed(_, hint) => {
+                Some(hint.clone())
+            }
             FeedError::Unavailable(_) => None,
         }
     }

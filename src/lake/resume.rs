@@ -15,8 +15,9 @@ use super::store::Store;
 use super::table::TableSpec;
 use super::tables::{LakeTable, Place};
 use super::upkeep::Upkeep;
-use super::{Lake, LakeOptions, LakeWriter, identity, now_ms};
+use super::{Lake, LakeOptions, LakeWriter, Warehouse, identity, now_ms};
 use crate::time::{Binding, Epoch};
+use futures::StreamExt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub struct Resume {
     pub bindings: Vec<Binding>,
     /// The last value of every key; no tombstones.
     pub state: Vec<StateEntry>,
+    /// Bytes of the files that the state was read from.
+    pub state_bytes: u64,
 }
 
 /// Slots read so far; each is read once.
@@ -45,7 +48,25 @@ struct Slots<'a> {
     read: BTreeMap<Epoch, Arc<Slot>>,
 }
 
+/// Slots that are read at once at a start.
+const SLOTS_AT_ONCE: usize = 16;
+
 impl Slots<'_> {
+    /// Reads what will be asked for, some at once: one after the other would cost a round trip each.
+    async fn ahead(&mut self, epochs: std::ops::RangeInclusive<Epoch>) -> Result<(), LakeError> {
+        let (store, missing) = (self.store, epochs.filter(|epoch| !self.read.contains_key(epoch)).collect::<Vec<_>>());
+        let mut found = futures::stream::iter(missing)
+            .map(|epoch| async move { read_slot(store, epoch).await })
+            .buffer_unordered(SLOTS_AT_ONCE);
+        while let Some(slot) = found.next().await {
+            // one that is missing is told where it is asked for
+            if let Some(slot) = slot? {
+                self.read.insert(slot.epoch, Arc::new(slot));
+            }
+        }
+        Ok(())
+    }
+
     async fn get(&mut self, epoch: Epoch) -> Result<Arc<Slot>, LakeError> {
         if let Some(slot) = self.read.get(&epoch) {
             return Ok(slot.clone());
@@ -61,6 +82,14 @@ impl Slots<'_> {
 }
 
 impl Lake {
+    /// Whether a lake was made there, as far as can be told now.
+    pub async fn is_at(warehouse: &Warehouse) -> bool {
+        match warehouse.open_existing().await {
+            Ok(store) => identity::read(&*store).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// [`Lake::open`] on any store and catalog.
     pub async fn open_on(
         store: Arc<dyn Store>,
@@ -91,8 +120,8 @@ impl Lake {
 
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, lake.state.files()).await?;
-        let binding = last.binding.clone();
-        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
+        let (binding, state_bytes) = (last.binding.clone(), bytes_of(&lake.state));
+        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state, state_bytes };
         Ok((lake, resume))
     }
 
@@ -120,8 +149,13 @@ impl Lake {
         let state = load_state(&*store, files.files()).await?;
         let (generation, binding) = (last.generation, last.binding.clone());
         let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation };
-        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state }))
+        let state_bytes = bytes_of(&files);
+        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state, state_bytes }))
     }
+}
+
+fn bytes_of(files: &StateFiles) -> u64 {
+    files.files().map(|file| file.bytes).sum()
 }
 
 /// A slot that another machine has just created: a shared disk may show it a while later.
@@ -137,6 +171,7 @@ async fn awaited(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeEr
 
 /// The files of the state as a slot has it.
 async fn state_files(slots: &mut Slots<'_>, last: &Slot) -> Result<StateFiles, LakeError> {
+    slots.ahead(last.state_from..=last.epoch).await?;
     let mut since = BTreeMap::new();
     for epoch in last.state_from..=last.epoch {
         since.insert(epoch, slots.get(epoch).await?.state.clone());

@@ -11,6 +11,7 @@ use super::error::LakeError;
 use super::store::Store;
 use crate::time::Epoch;
 use bytes::Bytes;
+use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -69,21 +70,35 @@ pub fn is_full(parts: &[EpochPart]) -> bool {
     !parts.is_empty() && parts.iter().all(|part| part.state.iter().any(|file| file.full))
 }
 
-/// The state that files make up, in the order of their epochs: per operator and key the last value.
-pub async fn load_state(
-    store: &dyn Store,
-    files: impl IntoIterator<Item = &StateFile>,
-) -> Result<Vec<StateEntry>, LakeError> {
-    let mut state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>> = BTreeMap::new();
-    for file in files {
-        let bytes = store.get(&file.path).await?;
+/// Files that are read at once at a start.
+const FILES_AT_ONCE: usize = 16;
+
+/// The entries of one file. Error: it does not hold what its slot says.
+async fn read_entries(store: &dyn Store, file: StateFile) -> Result<Vec<StateEntry>, LakeError> {
+    let bytes = store.get(&file.path).await?;
+    let decoded = tokio::task::spawn_blocking(move || {
         let failed = |error: String| LakeError::format(file.path.clone(), error);
         let plain = zstd::decode_all(&*bytes).map_err(|error| failed(error.to_string()))?;
         let entries: Vec<StateEntry> = bincode::deserialize(&plain).map_err(|error| failed(error.to_string()))?;
         if entries.len() as u64 != file.entries {
             return Err(failed(format!("holds {} entries, its slot says {}", entries.len(), file.entries)));
         }
-        for entry in entries {
+        Ok(entries)
+    });
+    decoded.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("decoding state panicked: {error}"))))
+}
+
+/// The state that files make up, in the order of their epochs: per operator and key the last value.
+pub async fn load_state(
+    store: &dyn Store,
+    files: impl IntoIterator<Item = &StateFile>,
+) -> Result<Vec<StateEntry>, LakeError> {
+    let mut state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    // hundreds of small files: one after the other they would cost hundreds of round trips
+    let mut read =
+        futures::stream::iter(files.into_iter().cloned()).map(|file| read_entries(store, file)).buffered(FILES_AT_ONCE);
+    while let Some(entries) = read.next().await {
+        for entry in entries? {
             let key = (entry.operator, entry.key);
             match entry.value {
                 Some(value) => state.insert(key, value),

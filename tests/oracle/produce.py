@@ -17,10 +17,10 @@ SETTINGS = {"linger.ms": 50, "batch.size": 1_000_000, "batch.num.messages": 20_0
             "enable.idempotence": True}
 
 
-def create(brokers, topic, partitions, config=None):
+def create(brokers, topic, partitions, config=None, replicas=1):
     """Makes a topic; an existing one of that name is an error."""
     client = AdminClient({"bootstrap.servers": brokers})
-    client.create_topics([NewTopic(topic, partitions, 1, config=config or {})])[topic].result(timeout=30)
+    client.create_topics([NewTopic(topic, partitions, replicas, config=config or {})])[topic].result(timeout=30)
 
 
 def delete(brokers, topic):

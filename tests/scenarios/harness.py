@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,7 @@ class Scenario:
         parser.add_argument("--brokers", default=os.environ.get("TICKTIDE_TEST_BROKERS"),
                             help="a running Kafka; without it the scenario starts one")
         parser.add_argument("--long", action="store_true", help="more seeds, cuts and records")
+        parser.add_argument("--seed", type=int, help="replays what a scenario with chance in it has drawn")
         self.given = parser.parse_args()
         self.long = self.given.long
         self.binary = str(pathlib.Path(self.given.binary).resolve())
@@ -117,6 +119,7 @@ class Scenario:
         self.work = pathlib.Path(self.given.work).resolve()
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
+        self.seed = self.given.seed if self.given.seed is not None else random.SystemRandom().randrange(1 << 32)
         self.environment = {}  # what ticktide is given besides the shell's
         self._brokers = self.given.brokers
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -128,7 +131,7 @@ class Scenario:
         if not self._brokers:
             folder = self.work / "kafka"
             atexit.register(subprocess.run, [SERVICES / "kafka.sh", "down", folder], check=False)
-            started = subprocess.run([SERVICES / "kafka.sh", "up", folder, "1", "19392"], check=True,
+            started = subprocess.run([SERVICES / "kafka.sh", "up", folder, "1", os.environ.get("TICKTIDE_TEST_PORT", "19392")], check=True,
                                      stdout=subprocess.PIPE, text=True)
             self._brokers = started.stdout.strip()
         return self._brokers

@@ -225,7 +225,7 @@ def parents(scenario):
     def start(name):
         folder = scenario.work / name
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--set", INDICATORS, "--set",
-                               "epoch.every=300ms", "--speed", SPEED, "--until", "end", "-n", 3)
+                               "epoch.every=300ms", "--speed", SPEED, "--until", "end", "-n", 3, "--restarts", 0)
         wait_for(lambda: epochs(folder) > 2 or not child.running(), 60)
         return child, children(child.pid) if child.running() else []
 
@@ -244,7 +244,7 @@ def parents(scenario):
     done = child.wait(30)
     took = time.monotonic() - begun
     scenario.check(done.code == 4 and took <= 2.5 and not any(alive(pid) for pid in family),
-                   f"kill -9 of one of its processes: the parent ends with {done.code} after {took:.2f} s, and all with it", tail(done))
+                   f"kill -9 of one of its processes, `--restarts 0`: the parent ends with {done.code} after {took:.2f} s, and all with it", tail(done))
     for name in ("parent-killed", "child-killed"):
         scenario.run_bars(path, scenario.work / name, "--set", INDICATORS, "-w", 2)
         same(scenario, name, name)

@@ -29,7 +29,8 @@ use std::path::{Path, PathBuf};
 /// not change it: an existing file is never overwritten. A corrected mapping of fields changes the dataflow's hash: its
 /// records go into a new lake, together with everything else.
 ///
-/// Rows of `late_partly` are in the tables already (of some intervals), so they are left out. A payload that holds a line's
+/// Rows of `late_partly` are in the tables already (of some intervals), and those of `lost_range` stand for records that
+/// nobody has read, so they are left out. A payload that holds a line's
 /// end cannot be a line of a file: `retry` refuses it, or leaves it out with `--single-line`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
@@ -52,8 +53,8 @@ pub struct RetryArgs {
     pub single_line: bool,
 }
 
-/// The reason of records that were accepted, too.
-const IN_TABLES: &str = "late_partly";
+/// The reasons of rows that are no refused record: it was accepted, too, or nobody has read it.
+const NOT_REFUSED: [&str; 2] = ["late_partly", "lost_range"];
 
 /// What became of the rows of one reason.
 #[derive(Default)]
@@ -89,7 +90,7 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
         let tally = tallies.entry(row.reason.clone()).or_default();
         tally.rows += 1;
         tally.decode += u64::from(decoded.is_ok());
-        let wanted = (args.all || decoded.is_ok()) && row.reason != IN_TABLES;
+        let wanted = (args.all || decoded.is_ok()) && !NOT_REFUSED.contains(&row.reason.as_str());
         if let Err(reject) = decoded {
             let why = format!("{}: {}", reject.reason, reject.detail);
             tally.refused.get_or_insert_with(|| (row.place(), why, shown(&row.payload)));
@@ -147,9 +148,13 @@ fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Erro
     rows.extend(tallies.iter().map(|(reason, tally)| {
         let example =
             tally.refused.as_ref().map_or(String::new(), |(place, why, payload)| format!("{place}: {why}: {payload}"));
-        let in_tables = if reason == IN_TABLES { " (in the tables already)" } else { "" };
+        let why = match reason.as_str() {
+            "late_partly" => " (in the tables already)",
+            "lost_range" => " (nobody has read them)",
+            _ => "",
+        };
         let counts = [tally.rows, tally.decode, tally.written].map(|count| count.to_string());
-        [vec![format!("{reason}{in_tables}")], counts.to_vec(), vec![example]].concat()
+        [vec![format!("{reason}{why}")], counts.to_vec(), vec![example]].concat()
     }));
     print(&aligned(&rows))
 }

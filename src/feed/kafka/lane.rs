@@ -121,6 +121,17 @@ impl Lane {
         }
     }
 
+    /// The broker has deleted what is before `first`: it is passed over, and told.
+    pub fn lose(&mut self, first: i64) {
+        let first = self.end.map_or(first, |end| first.min(end));
+        if first > self.next {
+            self.pending.lost.push((self.next, first));
+            self.pass_to(first);
+            self.caught_up = self.finished();
+            self.news();
+        }
+    }
+
     fn news(&mut self) {
         self.since.get_or_insert_with(Instant::now);
     }
@@ -171,6 +182,22 @@ mod tests {
         assert!(lane.since().is_none());
         lane.end(18);
         assert_eq!(lane.take(Vec::new()).gaps, 1);
+    }
+
+    #[test]
+    fn what_the_broker_has_deleted_is_a_gap_and_told_as_lost() {
+        let mut lane = Lane::new(0, 10, None);
+        assert!(lane.record(10, 5));
+        lane.lose(15);
+        lane.lose(12); // long passed
+        assert!(lane.record(15, 5));
+        let batch = lane.take(Vec::new());
+        assert_eq!((batch.offset_next, batch.records, batch.gaps, batch.lost), (16, 2, 4, vec![(11, 15)]));
+        // it ends where ours does
+        let mut lane = Lane::new(0, 0, Some(5));
+        lane.lose(9);
+        let batch = lane.take(Vec::new());
+        assert_eq!((batch.offset_next, batch.gaps, batch.lost, batch.finished), (5, 5, vec![(0, 5)], true));
     }
 
     #[test]

@@ -117,9 +117,11 @@ fn every_partition_of_every_topic_is_read_from_its_own_place() {
     let source = crate::feed::open(&broker.spec(&["b", "a"]), &resume).expect("a source");
     let names: Vec<_> = source.partitions().iter().map(|p| (p.name(), p.offset_start, p.offset_end)).collect();
     assert_eq!(names, [("a/0".to_owned(), 0, 30), ("a/1".to_owned(), 15, 20), ("b/0".to_owned(), 10, 10)]);
-    assert!(
-        source.partitions().iter().all(|partition| partition.source_id.ends_with(&format!("/{}", partition.topic)))
-    );
+    for partition in source.partitions() {
+        let (_, id) = identity(&partition.source_id, &partition.topic).expect("a topic of a cluster");
+        assert!(!id.is_empty(), "{}", partition.source_id);
+        assert!(source.continues(partition, &partition.source_id).is_ok());
+    }
 
     let mut reader = read_all(source.as_ref());
     let mut places = BTreeMap::new();
@@ -253,7 +255,7 @@ fn a_broker_that_nobody_hears_is_named_in_ten_seconds() {
     let started = Instant::now();
     let spec = SourceSpec { brokers: "127.0.0.1:1".into(), ..broker.spec(&["a"]) };
     let error = crate::feed::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("nobody there");
-    let FeedError::Fix(message, hint) = error else { panic!("{error}") };
+    let FeedError::Unanswered(message, hint) = error else { panic!("{error}") };
     assert!(message.starts_with("no broker at 127.0.0.1:1 answers: "), "{message}");
     assert!(message.contains("refused"), "the reason, not only a time-out: {message}");
     assert!(hint.contains("--brokers"), "{hint}");
@@ -270,6 +272,59 @@ fn a_wrong_setting_is_named_and_a_secret_is_not_shown() {
         assert!(message.contains(key) || key.contains("pem") || message.contains("topic"), "{message}");
         assert!(!message.contains("hunter2") && !hint.contains("hunter2"));
     }
+}
+
+#[test]
+fn a_topic_is_the_lakes_only_with_its_cluster_and_id_as_far_as_both_are_known() {
+    let of = |cluster: &str, id: Option<&str>| source_id(cluster, "a.b", id);
+    let partition =
+        |source_id: String| Partition { topic: "a.b".into(), partition: 0, source_id, offset_start: 0, offset_end: 0 };
+    let told = |was: String, is: String| continues(&partition(is), &was).map_err(|error| error.to_string());
+    for (was, is) in [
+        (of("C", Some("X")), of("C", Some("X"))),
+        (of("C", None), of("C", Some("X"))),
+        (of("C", Some("X")), of("", Some("X"))),
+        (of("", None), of("C", Some("X"))),
+    ] {
+        assert_eq!(told(was.clone(), is.clone()), Ok(()), "{was} {is}");
+    }
+    let anew = told(of("C", Some("X")), of("C", Some("Y"))).expect_err("made anew");
+    assert!(anew.contains("deleted and made anew") && anew.contains("id X") && anew.contains("id Y"), "{anew}");
+    let moved = told(of("C", None), of("D", Some("X"))).expect_err("another cluster");
+    assert!(moved.contains("cluster C") && moved.contains("lead to D"), "{moved}");
+    assert!(told("file:a".into(), of("C", None)).is_err());
+}
+
+#[test]
+fn what_was_deleted_before_the_start_is_a_lost_range_and_reading_goes_on_behind_it() {
+    let broker = Broker::new(&[("a", 1)]);
+    broker.trades("a", 0, 0..5);
+    let spec = broker.spec(&["a"]);
+    let mut kafka = Kafka::open(&spec, &BTreeMap::from([("a/0".to_owned(), 1)])).expect("a source");
+    kafka.firsts[0] = 3; // the mock's log begins at 0
+    let mut reader = kafka.reader(&[Assignment { partition: 0, offset: 1 }]).expect("a reader");
+    let batches = read(reader.as_mut(), &mut BTreeMap::new(), NONE, &|batches| count(batches) == 2);
+    assert_eq!(offsets(&batches, 0), [3, 4]);
+    let lost: Vec<_> = batches.iter().flat_map(|batch| batch.lost.clone()).collect();
+    assert_eq!((lost, batches.iter().map(|batch| batch.gaps).sum::<u64>()), (vec![(1, 3)], 2));
+}
+
+#[test]
+fn more_partitions_end_the_run_and_a_run_until_the_end_does_not_mind() {
+    let broker = Broker::new(&[("a", 1)]);
+    let described = |partitions| BTreeMap::from([("a".to_owned(), topics::Topic { id: None, partitions })]);
+    let guard = |partitions, until_end| {
+        let client = Client::new(&broker.spec(&["a"])).expect("a client");
+        Guard::new(client, described(partitions), until_end)
+    };
+    // opened when it had none: the mock cannot add one
+    for until_end in [false, true] {
+        assert!(guard(0, until_end).confirm().is_ok(), "what was read is of the topic");
+    }
+    let names = ["a".to_owned(), "none".to_owned()];
+    let client = Client::new(&broker.spec(&["a"])).expect("a client");
+    let found = topics::describe(&client, &names, ANSWER_WITHIN).expect("an answer");
+    assert_eq!(found.iter().map(|(name, topic)| (name.as_str(), topic.partitions)).collect::<Vec<_>>(), [("a", 1)]);
 }
 
 #[test]

@@ -1,0 +1,106 @@
+//! What a topic is besides its name: the id that Kafka gave it when it was made, and how many partitions it has.
+//!
+//! Why librdkafka's C interface: only its admin call tells the id, and the safe interface does not have that call. A topic
+//! that was deleted and made anew has the same name, other records under the same offsets, and another id; librdkafka
+//! itself reads on in it without a word. What must always hold: every object that librdkafka hands out is given back once,
+//! and what it points to is copied before.
+
+#![allow(unsafe_code)]
+
+use super::client::Client;
+use rdkafka::bindings as sys;
+use rdkafka::consumer::Consumer;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+use std::time::Duration;
+
+/// A topic as the brokers describe it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// `None`: the brokers are older than topic ids (2.8).
+    pub id: Option<String>,
+    pub partitions: usize,
+}
+
+/// The id of no topic, as old brokers tell it.
+const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Describes topics by their names; one that does not exist is left out. Error: nobody answered in time, or what they said.
+pub fn describe(client: &Client, names: &[String], within: Duration) -> Result<BTreeMap<String, Topic>, String> {
+    let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    let native = client.consumer.client().native_ptr();
+    // SAFETY: `native` lives as long as `client`; the topics' names are copied by the call that takes them, the collection
+    // and the options by the request; each object is destroyed once, the event after all that points into it was copied.
+    unsafe {
+        let queue = sys::rd_kafka_queue_new(native);
+        let options =
+            sys::rd_kafka_AdminOptions_new(native, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        // it refuses only times that cannot be, and then keeps its own
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis.max(1), ptr::null_mut(), 0);
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        sys::rd_kafka_DescribeTopics(native, topics, options, queue);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        // the request times out by itself; a little later it would be librdkafka that hangs
+        let event = sys::rd_kafka_queue_poll(queue, millis.saturating_add(1_000));
+        let found = if event.is_null() { Err("no answer".to_owned()) } else { read(event) };
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        found
+    }
+}
+
+/// # Safety
+/// `event` must be one of librdkafka's that is not destroyed yet.
+unsafe fn read(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<String, Topic>, String> {
+    // SAFETY: as above; each pointer is looked at only where librdkafka says that something is there.
+    unsafe {
+        if sys::rd_kafka_event_error(event) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return Err(text(sys::rd_kafka_event_error_string(event)));
+        }
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return Err("an answer to another question".to_owned());
+        }
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        let mut found = BTreeMap::new();
+        for index in 0..count {
+            let topic = *topics.add(index);
+            let name = text(sys::rd_kafka_TopicDescription_name(topic));
+            let error = sys::rd_kafka_TopicDescription_error(topic);
+            let code: RDKafkaErrorCode = match error.is_null() {
+                true => RDKafkaErrorCode::NoError,
+                false => sys::rd_kafka_error_code(error).into(),
+            };
+            match code {
+                RDKafkaErrorCode::NoError => {}
+                RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopicId => continue,
+                _ => return Err(format!("topic \"{name}\": {}", text(sys::rd_kafka_error_string(error)))),
+            }
+            let id = sys::rd_kafka_TopicDescription_topic_id(topic);
+            let id = if id.is_null() { String::new() } else { text(sys::rd_kafka_Uuid_base64str(id)) };
+            let mut partitions = 0;
+            sys::rd_kafka_TopicDescription_partitions(topic, &mut partitions);
+            let id = (!id.is_empty() && id != NO_ID).then_some(id);
+            found.insert(name, Topic { id, partitions });
+        }
+        Ok(found)
+    }
+}
+
+/// # Safety
+/// `pointer` must be null or a C string that lives during the call.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: see above.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
