@@ -5,6 +5,7 @@ use super::epoch::{LOG, Slot, slot_epoch, slot_key};
 use super::error::LakeError;
 use super::store::{Created, Store};
 use crate::time::Epoch;
+use futures::{StreamExt, TryStreamExt};
 
 /// The slot of an epoch; `None` if it is free.
 pub async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
@@ -27,6 +28,27 @@ pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
     }
     read_slot(store, *last).await
 }
+
+/// The cuts of epochs, all of which are in the log.
+pub async fn cuts(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<(Epoch, i64)>, LakeError> {
+    let slots = slots(store, epochs).await?;
+    Ok(slots.iter().map(|slot| (slot.epoch, slot.cut_at)).collect())
+}
+
+/// The slots of epochs, all of which are in the log.
+pub async fn slots(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<Slot>, LakeError> {
+    let read = epochs.map(|epoch| async move {
+        let missing = || {
+            let message = format!("epoch {epoch} is missing in the log");
+            LakeError::corrupt(message, "restore the missing files of log/ from a backup")
+        };
+        read_slot(store, epoch).await?.ok_or_else(missing)
+    });
+    futures::stream::iter(read).buffered(READ_AT_ONCE).try_collect().await
+}
+
+/// Slots that are read side by side.
+const READ_AT_ONCE: usize = 32;
 
 /// One operation of a machine on the log; `None`: the machine is at an end.
 async fn perform(

@@ -29,7 +29,7 @@ pub struct EpochRow {
     pub decided_at: Nanos,
     pub generation: u64,
     pub closed_until: Option<Nanos>,
-    /// JSON; `None` for a takeover.
+    /// JSON; `None` for an epoch without records of its own.
     pub binding: Option<String>,
     pub records: i64,
     pub accepted: i64,
@@ -37,6 +37,8 @@ pub struct EpochRow {
     pub rejected: i64,
     pub pending: i64,
     pub gaps: i64,
+    /// Its snapshots may be gone.
+    pub expired: bool,
 }
 
 /// Reads a lake.
@@ -186,5 +188,6 @@ fn epoch_row(rows: &Rows, row: usize) -> EpochRow {
         rejected: long(9),
         pending: long(10),
         gaps: long(11),
+        expired: rows.cell(row, 12) == Cell::Bool(true),
     }
 }

@@ -129,7 +129,12 @@ fn hash<'a>(spec: &TableSpec, cell: impl Fn(usize) -> Cell<'a>, scratch: &mut Ve
             encode(cell(at), scratch);
         }
     }
-    let digest = Sha256::digest(&*scratch);
+    digest(scratch)
+}
+
+/// The first half of the SHA-256 of some bytes.
+pub fn digest(bytes: &[u8]) -> u128 {
+    let digest = Sha256::digest(bytes);
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     u128::from_be_bytes(first)

@@ -7,3 +7,4 @@ mod race;
 mod rows;
 mod s3;
 mod scenario;
+mod upkeep;
