@@ -328,10 +328,15 @@ impl Lake {
             announce::epochs_row(find(epoch)?, expired, rows)
         });
         epochs.await?;
-        if let Some(next) = next {
-            self.announced = next.clone();
-        }
+        let next = next.cloned();
         self.pending.clear();
+        if let Some(next) = next {
+            // what stays because of an error is garbage, no more
+            if let Err(error) = self.forget(next.since).await {
+                tracing::warn!(%error, "state of epochs that have left stays");
+            }
+            self.announced = next;
+        }
         Ok(())
     }
 }

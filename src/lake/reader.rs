@@ -6,6 +6,7 @@ use super::epoch::Slot;
 use super::error::LakeError;
 use super::identity::{self, Identity};
 use super::log::read_slot;
+use super::retention::Retention;
 use super::rows::Rows;
 use super::schema::APPLIED_EPOCH;
 use super::storage::file_io;
@@ -128,6 +129,15 @@ impl LakeReader {
         read_slot(&*self.store, epoch).await
     }
 
+    /// Which epochs stay readable, as the newest announced one has it.
+    pub async fn retention(&self) -> Result<Retention, LakeError> {
+        let Some(last) = self.epoch_last().await? else { return Ok(Retention::default()) };
+        let Some(at) = self.slot(last).await?.and_then(|slot| slot.retention_at) else {
+            return Ok(Retention::default());
+        };
+        Ok(self.slot(at).await?.and_then(|slot| slot.retention).unwrap_or_default())
+    }
+
     /// An epoch, the newest if none is given, and the snapshot of every table at it; a table that is absent is empty at
     /// that epoch. Error of kind `Fix`: the epoch does not exist yet, or a snapshot of it is no longer kept.
     pub async fn pins(&self, epoch: Option<Epoch>) -> Result<(Epoch, BTreeMap<String, i64>), LakeError> {
@@ -155,9 +165,12 @@ impl LakeReader {
         if expired.is_empty() {
             return Ok((epoch, pins));
         }
+        let next = self.retention().await?.first_in(epoch, newest).unwrap_or(newest);
         Err(LakeError::fix(
             format!("epoch {epoch} is no longer kept: its snapshots of [{}] have expired", expired.join(", ")),
-            "choose a newer epoch of `ticktide epochs ls`; the `_history` tables answer for older ones",
+            format!(
+                "the next that is kept is {next} (`ticktide epochs ls`); the `_history` tables answer for older ones"
+            ),
         ))
     }
 }

@@ -16,7 +16,7 @@
 
 use super::error::LakeError;
 use super::files::{FileNames, write_batch};
-use super::index::{LiveFile, LiveFiles, manifests_of};
+use super::index::{LiveFiles, manifests_of};
 use super::names;
 use super::retention::{Keep, Retention};
 use super::rewrite::{Rewrite, read_file};
@@ -34,8 +34,8 @@ use std::sync::Arc;
 const MERGED_ROWS: u64 = 1 << 16;
 /// Files that are merged at once, at most.
 const MERGED_FILES_MAX: usize = 256;
-/// A file smaller than this is merged with any others; a bigger one when they are as many rows together.
-const TIER_ROWS_MIN: u64 = 1 << 10;
+/// Files below it are of the lowest tier; each further tier has eight times the rows.
+const TIER_ROWS: u64 = 1 << 10;
 /// The property of a snapshot's summary that says which epoch made it.
 pub const SNAPSHOT_EPOCH: &str = "ticktide.epoch";
 /// Tags of retained epochs begin with it.
@@ -80,30 +80,25 @@ pub async fn merge(
     if live.deletes {
         return Ok(Rewrite::default());
     }
-    let mut partitions: BTreeMap<Option<i32>, Vec<(&str, &LiveFile)>> = BTreeMap::new();
+    let mut alike: BTreeMap<(Option<i32>, u32), Vec<&str>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(_, file)| file.rows < MERGED_ROWS) {
         if !except.contains_key(location) && is_ours(location) {
-            partitions.entry(file.partition).or_default().push((location, file));
+            alike.entry((file.partition, tier(file.rows))).or_default().push(location);
         }
     }
-    let many = partitions.into_values().map(alike).find(|files| files.len() >= files_min);
-    let Some(small) = many else { return Ok(Rewrite::default()) };
+    let many = alike.into_values().find(|files| files.len() >= files_min);
+    let Some(mut small) = many else { return Ok(Rewrite::default()) };
+    small.sort_unstable();
+    small.truncate(MERGED_FILES_MAX);
     let add = join(store, spec, &small, names).await?;
     let remove = small.into_iter().map(|location| (location.to_owned(), live.manifest(location))).collect();
     Ok(Rewrite { remove, add })
 }
 
-/// The smallest files up to the first that has more rows than all before it: so a row is written again only when the file
-/// it is in doubles, not with every merge.
-fn alike<'a>(mut files: Vec<(&'a str, &'a LiveFile)>) -> Vec<&'a str> {
-    files.sort_unstable_by_key(|(location, file)| (file.rows, *location));
-    let mut rows = 0;
-    let similar = files.into_iter().take(MERGED_FILES_MAX).take_while(|(_, file)| {
-        let fits = file.rows <= TIER_ROWS_MIN.max(rows);
-        rows += file.rows;
-        fits
-    });
-    similar.map(|(location, _)| location).collect()
+/// Files are merged with others of about their size: each merge makes a file of a higher tier, so a row is written again a
+/// few times at most, and not whenever new files have come.
+fn tier(rows: u64) -> u32 {
+    (rows / TIER_ROWS).checked_ilog2().map_or(0, |bits| 1 + bits / 3)
 }
 
 /// Writes the rows of some files as one file for each partition.

@@ -14,9 +14,12 @@
 //! the head fails.
 
 use super::super::Lake;
+use super::super::epoch::Slot;
 use super::super::error::LakeError;
 use super::super::files::table_folder;
+use super::super::log::read_slot;
 use super::super::names::{self, Named};
+use super::super::store::Store;
 use super::Survey;
 use super::survey::applied;
 use crate::time::Epoch;
@@ -31,7 +34,9 @@ const DELETED_AT_ONCE: usize = 32;
 pub enum Fate {
     Needed,
     Garbage,
-    /// Of something that is under way, or not by us.
+    /// Named by us, and somebody may come to need it.
+    Waiting,
+    /// Not named by us.
     Unknown,
 }
 
@@ -56,13 +61,16 @@ pub fn of_table(key: &str, end: End, head: &Head) -> Fate {
     if head.reached.contains(key) {
         return Fate::Needed;
     }
-    let garbage = match names::of_table(key) {
+    garbage_if(match names::of_table(key) {
         Some(Named::Written { epoch, generation }) if epoch > end.epoch => generation < end.generation,
         Some(Named::Written { epoch, .. } | Named::Applied { epoch }) => head.applied >= Some(epoch),
         Some(Named::Version(version)) => version <= head.version,
-        None => false,
-    };
-    if garbage { Fate::Garbage } else { Fate::Unknown }
+        None => return Fate::Unknown,
+    })
+}
+
+fn garbage_if(holds: bool) -> Fate {
+    if holds { Fate::Garbage } else { Fate::Waiting }
 }
 
 /// An object of the state; `named`: by the slots from which on it is needed.
@@ -70,12 +78,11 @@ pub fn of_state(key: &str, end: End, named: &HashSet<&str>) -> Fate {
     if named.contains(key) {
         return Fate::Needed;
     }
-    let garbage = match names::of_state(key) {
+    garbage_if(match names::of_state(key) {
         // a base is written in the background, a later slot names it
         Some((epoch, base, generation)) => generation < end.generation || (epoch <= end.epoch && !base),
-        None => false,
-    };
-    if garbage { Fate::Garbage } else { Fate::Unknown }
+        None => return Fate::Unknown,
+    })
 }
 
 /// A list of changes; `tokens`: of the slots of which all stay.
@@ -91,6 +98,17 @@ pub fn of_changes(key: &str, end: End, tokens: &HashMap<Epoch, &str>) -> Fate {
         Some((epoch, _, token)) if tokens.get(&epoch) == Some(&token) => Fate::Needed,
         Some(_) => Fate::Garbage,
         None => Fate::Unknown,
+    }
+}
+
+/// Whether a file of the state or a list of changes is of the past alone once a retention holds, whose oldest epoch of which
+/// all stay has this slot: what a run deletes as it goes.
+pub fn is_past(key: &str, since: &Slot) -> bool {
+    let base_from = since.state_base.as_ref().map_or(since.state_from, |base| base.epoch);
+    match (names::of_state(key), names::of_changes(key)) {
+        (Some((epoch, base, _)), _) => epoch < if base { base_from } else { since.state_from },
+        (_, Some((epoch, ..))) => epoch < since.epoch,
+        _ => false,
     }
 }
 
@@ -110,7 +128,7 @@ impl Garbage {
 
     fn sort(&mut self, place: &str, key: String, fate: Fate) {
         match fate {
-            Fate::Needed => {}
+            Fate::Needed | Fate::Waiting => {}
             Fate::Garbage => self.keys.entry(place.to_owned()).or_default().push(key),
             Fate::Unknown => *self.unknown.entry(place.to_owned()).or_default() += 1,
         }
@@ -171,6 +189,17 @@ pub async fn of(survey: &Survey) -> Result<Garbage, LakeError> {
 }
 
 impl Lake {
+    /// Deletes state and changes that only epochs before the retention needed.
+    pub(in crate::lake) async fn forget(&self, since: Epoch) -> Result<usize, LakeError> {
+        let store = &*self.place.store;
+        let Some(slot) = read_slot(store, since).await? else { return Ok(0) };
+        let mut keys = store.list("state/").await?;
+        keys.extend(store.list("changes/").await?);
+        keys.retain(|key| is_past(key, &slot));
+        delete(store, keys.iter()).await?;
+        Ok(keys.len())
+    }
+
     /// Deletes the garbage of the lake, which must be applied to its end. Gives what was deleted.
     pub(super) async fn clear(&self) -> Result<Garbage, LakeError> {
         let survey = Survey::open_on(self.place.store.clone(), self.place.catalog.clone()).await?;
@@ -179,11 +208,14 @@ impl Lake {
             return Err(LakeError::Fenced { epoch, ours: self.generation, theirs });
         }
         let garbage = survey.garbage(|_, _, _| ()).await?;
-        let store = &*self.place.store;
-        let deletes = garbage.keys.values().flatten().map(|key| store.delete(key));
-        futures::stream::iter(deletes).buffer_unordered(DELETED_AT_ONCE).try_collect::<()>().await?;
+        delete(&*self.place.store, garbage.keys.values().flatten()).await?;
         Ok(garbage)
     }
+}
+
+async fn delete(store: &dyn Store, keys: impl Iterator<Item = &String>) -> Result<(), LakeError> {
+    let deletes = keys.map(|key| store.delete(key));
+    futures::stream::iter(deletes).buffer_unordered(DELETED_AT_ONCE).try_collect().await
 }
 
 #[cfg(test)]
@@ -201,18 +233,18 @@ mod tests {
         let judge = |name: &str, applied| of_table(&format!("t/data/{name}"), END, &head(applied));
         assert_eq!(judge("4-0-1-0.parquet", Some(10)), Fate::Needed, "a snapshot reaches it");
         assert_eq!(judge("4-1-1-0.parquet", Some(10)), Fate::Garbage, "decided without it, or expired");
-        assert_eq!(judge("9-0-3-0.parquet", Some(8)), Fate::Unknown, "decided, and still to be applied");
+        assert_eq!(judge("9-0-3-0.parquet", Some(8)), Fate::Waiting, "decided, and still to be applied");
         assert_eq!(judge("11-0-2-0.parquet", Some(10)), Fate::Garbage, "a fenced generation's next epoch");
-        assert_eq!(judge("11-0-3-0.parquet", Some(10)), Fate::Unknown, "the present generation writes it just now");
-        assert_eq!(judge("11-compact-3-0-0.parquet", Some(10)), Fate::Unknown, "a compaction under way");
+        assert_eq!(judge("11-0-3-0.parquet", Some(10)), Fate::Waiting, "the present generation writes it just now");
+        assert_eq!(judge("11-compact-3-0-0.parquet", Some(10)), Fate::Waiting, "a compaction under way");
         assert_eq!(judge("11-compact-2-0-0.parquet", Some(10)), Fate::Garbage, "a fenced compaction");
         let id = "0123456789abcdef0123456789abcdef";
         assert_eq!(judge(&format!("9-apply-{id}-0-0.parquet"), Some(9)), Fate::Garbage, "a swap that lost");
-        assert_eq!(judge(&format!("9-apply-{id}-0-0.parquet"), Some(8)), Fate::Unknown, "a swap that may come");
+        assert_eq!(judge(&format!("9-apply-{id}-0-0.parquet"), Some(8)), Fate::Waiting, "a swap that may come");
         assert_eq!(judge(&format!("9-{id}-m0.avro"), Some(9)), Fate::Garbage);
-        assert_eq!(judge(&format!("9-{id}-m0.avro"), None), Fate::Unknown);
+        assert_eq!(judge(&format!("9-{id}-m0.avro"), None), Fate::Waiting);
         assert_eq!(judge("00012-66a4f8cd.metadata.json", None), Fate::Garbage, "its base is not the head any more");
-        assert_eq!(judge("00013-66a4f8cd.metadata.json", None), Fate::Unknown, "somebody is about to swap it in");
+        assert_eq!(judge("00013-66a4f8cd.metadata.json", None), Fate::Waiting, "somebody is about to swap it in");
         for foreign in ["00000-0-66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1.parquet", "snap-1-0-66a4.avro", "notes.txt"] {
             assert_eq!(judge(foreign, Some(10)), Fate::Unknown, "{foreign}");
         }
@@ -226,15 +258,15 @@ mod tests {
         assert_eq!(state("state/5-base-2.bin.zst"), Fate::Needed);
         assert_eq!(state("state/4-0-1.bin.zst"), Fate::Garbage);
         assert_eq!(state("state/8-1-3.bin.zst"), Fate::Garbage, "decided without it");
-        assert_eq!(state("state/9-base-3.bin.zst"), Fate::Unknown, "the next slot may name it");
-        assert_eq!(state("state/11-0-3.bin.zst"), Fate::Unknown);
+        assert_eq!(state("state/9-base-3.bin.zst"), Fate::Waiting, "the next slot may name it");
+        assert_eq!(state("state/11-0-3.bin.zst"), Fate::Waiting);
         assert_eq!(state("state/11-0-2.bin.zst"), Fate::Garbage);
         let tokens = HashMap::from([(9, "abc")]);
         let changes = |key| of_changes(key, END, &tokens);
         assert_eq!(changes("changes/9-3-abc/t.json"), Fate::Needed);
         assert_eq!(changes("changes/9-3-xyz/t.json"), Fate::Garbage, "an attempt that lost");
         assert_eq!(changes("changes/2-1-abc/t.json"), Fate::Garbage);
-        assert_eq!(changes("changes/11-3-abc/t.json"), Fate::Unknown);
+        assert_eq!(changes("changes/11-3-abc/t.json"), Fate::Waiting);
         assert_eq!(changes("changes/11-2-abc/t.json"), Fate::Garbage);
     }
 }

@@ -1,7 +1,7 @@
 //! Promises of the lake as a whole: stopped at every operation, raced, corrected, read back.
 
 mod crash;
-mod doubles;
+pub(super) mod doubles;
 mod folder;
 mod race;
 mod rows;
