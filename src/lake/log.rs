@@ -5,7 +5,6 @@ use super::epoch::{LOG, Slot, slot_epoch, slot_key};
 use super::error::LakeError;
 use super::store::{Created, Store};
 use crate::time::Epoch;
-use futures::{StreamExt, TryStreamExt};
 
 /// The slot of an epoch; `None` if it is free.
 pub async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
@@ -37,14 +36,20 @@ pub async fn cuts(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<V
 
 /// The slots of epochs, all of which are in the log.
 pub async fn slots(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<Slot>, LakeError> {
-    let read = epochs.map(|epoch| async move {
-        let missing = || {
-            let message = format!("epoch {epoch} is missing in the log");
-            LakeError::corrupt(message, "restore the missing files of log/ from a backup")
-        };
-        read_slot(store, epoch).await?.ok_or_else(missing)
-    });
-    futures::stream::iter(read).buffered(READ_AT_ONCE).try_collect().await
+    let mut slots = Vec::new();
+    for first in epochs.clone().step_by(READ_AT_ONCE) {
+        let some = first..epochs.end.min(first + READ_AT_ONCE as u64);
+        slots.extend(futures::future::try_join_all(some.map(|epoch| present(store, epoch))).await?);
+    }
+    Ok(slots)
+}
+
+async fn present(store: &dyn Store, epoch: Epoch) -> Result<Slot, LakeError> {
+    let missing = || {
+        let message = format!("epoch {epoch} is missing in the log");
+        LakeError::corrupt(message, "restore the missing files of log/ from a backup")
+    };
+    read_slot(store, epoch).await?.ok_or_else(missing)
 }
 
 /// Slots that are read side by side.

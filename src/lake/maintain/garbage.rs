@@ -23,7 +23,6 @@ use super::super::store::Store;
 use super::Survey;
 use super::survey::applied;
 use crate::time::Epoch;
-use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Objects that are deleted side by side.
@@ -196,7 +195,7 @@ impl Lake {
         let mut keys = store.list("state/").await?;
         keys.extend(store.list("changes/").await?);
         keys.retain(|key| is_past(key, &slot));
-        delete(store, keys.iter()).await?;
+        delete(store, &keys).await?;
         Ok(keys.len())
     }
 
@@ -208,14 +207,18 @@ impl Lake {
             return Err(LakeError::Fenced { epoch, ours: self.generation, theirs });
         }
         let garbage = survey.garbage(|_, _, _| ()).await?;
-        delete(&*self.place.store, garbage.keys.values().flatten()).await?;
+        for keys in garbage.keys.values() {
+            delete(&*self.place.store, keys).await?;
+        }
         Ok(garbage)
     }
 }
 
-async fn delete(store: &dyn Store, keys: impl Iterator<Item = &String>) -> Result<(), LakeError> {
-    let deletes = keys.map(|key| store.delete(key));
-    futures::stream::iter(deletes).buffer_unordered(DELETED_AT_ONCE).try_collect().await
+async fn delete(store: &dyn Store, keys: &[String]) -> Result<(), LakeError> {
+    for some in keys.chunks(DELETED_AT_ONCE) {
+        futures::future::try_join_all(some.iter().map(|key| store.delete(key))).await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
