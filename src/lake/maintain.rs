@@ -116,6 +116,17 @@ impl Lake {
         Ok(Lake::take_over(place, specs.collect()).await?.0)
     }
 
+    /// What came of some work, or that another generation has taken the lake over meanwhile: it may have deleted what the
+    /// work was about.
+    async fn unless_fenced<T>(&self, done: Result<T, LakeError>) -> Result<T, LakeError> {
+        let Err(error) = done else { return done };
+        let next = self.epoch_next();
+        match log::read_slot(&*self.place.store, next).await? {
+            Some(slot) => Err(LakeError::Fenced { epoch: next, ours: self.generation, theirs: slot.generation }),
+            None => Err(error),
+        }
+    }
+
     /// Decides an epoch without rows and brings the tables to it.
     pub(super) async fn maintain(
         &mut self,

@@ -64,7 +64,12 @@ pub fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
 
 impl Lake {
     /// Compacts every table; `told` hears of each table's round. Gives the epochs that it made.
-    pub async fn compact(&mut self, mut told: impl FnMut(&str, &Compacted)) -> Result<Vec<Epoch>, LakeError> {
+    pub async fn compact(&mut self, told: impl FnMut(&str, &Compacted)) -> Result<Vec<Epoch>, LakeError> {
+        let done = self.compact_all(told).await;
+        self.unless_fenced(done).await
+    }
+
+    async fn compact_all(&mut self, mut told: impl FnMut(&str, &Compacted)) -> Result<Vec<Epoch>, LakeError> {
         let mut epochs = Vec::new();
         loop {
             let mut work = BTreeMap::new();

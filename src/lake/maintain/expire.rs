@@ -36,6 +36,11 @@ fn count(retention: &Retention, last: Epoch) -> usize {
 impl Lake {
     /// Lets old epochs go, as this lake's upkeep says, and deletes all garbage.
     pub async fn expire(&mut self) -> Result<Expired, LakeError> {
+        let done = self.expire_all().await;
+        self.unless_fenced(done).await
+    }
+
+    async fn expire_all(&mut self) -> Result<Expired, LakeError> {
         let before = self.retention.clone();
         let cuts = self.cuts_since_retained().await?.to_vec();
         let next = retain(&before, &cuts, &self.place.upkeep.keep);

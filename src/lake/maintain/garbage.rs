@@ -202,10 +202,6 @@ impl Lake {
     /// Deletes the garbage of the lake, which must be applied to its end. Gives what was deleted.
     pub(super) async fn clear(&self) -> Result<Garbage, LakeError> {
         let survey = Survey::open_on(self.place.store.clone(), self.place.catalog.clone()).await?;
-        if (survey.last.epoch, survey.last.generation) != (self.last.epoch, self.generation) {
-            let (epoch, theirs) = (survey.last.epoch, survey.last.generation);
-            return Err(LakeError::Fenced { epoch, ours: self.generation, theirs });
-        }
         let garbage = survey.garbage(|_, _, _| ()).await?;
         for keys in garbage.keys.values() {
             delete(&*self.place.store, keys).await?;

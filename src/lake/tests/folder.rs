@@ -99,7 +99,8 @@ async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired
     let error = reader.pins(Some(2)).await.expect_err("its snapshots are gone");
     assert!(error.to_string().contains("epoch 2 is no longer kept"), "{error}");
     assert!(reader.pins(Some(120)).await.is_ok());
-    for row in reader.epochs().await.expect("epochs") {
+    // the first slot is a takeover, at which no table has a snapshot to lose
+    for row in reader.epochs().await.expect("epochs").into_iter().skip(1) {
         assert_eq!(row.expired, reader.pins(Some(row.epoch)).await.is_err(), "epoch {} says whether it is", row.epoch);
     }
 }
