@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod feed;
+mod lake;
 mod list;
 mod plan;
 mod quarantine;
@@ -69,6 +70,9 @@ pub enum Command {
     /// The records that entered no table
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Look after a lake: fewer files, fewer epochs, what is wrong
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
     /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
     Completions { shell: clap_complete::Shell },
 }
@@ -86,6 +90,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::List(args) => list::list(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),
+        Command::Lake(command) => lake::lake(&command, &global),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -333,9 +333,10 @@ pub async fn commit(
     while let Some(job) = jobs.recv().await {
         if let Err(error) = commit_one(&mut lake, job, &meters, &decided).await {
             failure.set(error);
-            return;
+            break;
         }
     }
+    lake.leave().await;
 }
 
 async fn commit_one(

@@ -114,12 +114,14 @@ fn ls(rows: &[EpochRow], global: &Global) -> Result<(), Error> {
     if global.json {
         return rows.iter().try_for_each(|row| print(&format!("{}\n", as_json(row))));
     }
-    let names = ["epoch", "cut_at", "closed_until", "records", "accepted", "duplicates", "rejected", "pending"];
+    let names =
+        ["epoch", "cut_at", "closed_until", "records", "accepted", "duplicates", "rejected", "pending", "expired"];
     let mut lines = vec![names.map(str::to_owned).to_vec()];
     lines.extend(rows.iter().map(|row| {
         let counts = [row.records, row.accepted, row.duplicates, row.rejected, row.pending];
         let mut line = vec![row.epoch.to_string(), moment(row.cut_at), row.closed_until.map_or("-".into(), moment)];
         line.extend(counts.map(|count| count.to_string()));
+        line.extend(row.expired.then(|| "yes".to_owned()));
         line
     }));
     print(&aligned(&lines))
@@ -189,7 +191,7 @@ fn as_json(row: &EpochRow) -> Value {
         "epoch": row.epoch, "cut_at": moment(row.cut_at), "decided_at": moment(row.decided_at),
         "generation": row.generation, "closed_until": row.closed_until.map(moment), "records": row.records,
         "accepted": row.accepted, "duplicates": row.duplicates, "rejected": row.rejected, "pending": row.pending,
-        "gaps": row.gaps, "binding": binding,
+        "gaps": row.gaps, "expired": row.expired, "binding": binding,
     })
 }
 

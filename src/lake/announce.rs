@@ -2,12 +2,20 @@
 //!
 //! Every slot is announced once all tables have it, in order. `epoch_tables` goes first, so that an epoch in `epochs` has
 //! its pins; both name every table of every epoch, whether it was touched or not.
+//!
+//! An epoch that is no longer retained keeps its row, with `expired` set: the mark is made in the swap that announces the
+//! retention, before any snapshot leaves, so a reader that picks an epoch without the mark finds its snapshots.
 
-use super::epoch::{Slot, SlotKind};
+use super::epoch::{NetChange, Slot, SlotKind};
 use super::error::LakeError;
 use super::files::RowBuffer;
-use super::table::{Cell, Column, ColumnType, TableSpec};
-use crate::time::{Conservation, MICRO};
+use super::index::LiveFiles;
+use super::retention::Retention;
+use super::rewrite::read_file;
+use super::rows::Rows;
+use super::store::Store;
+use super::table::{Cell, Column, ColumnType, TableSpec, Value};
+use crate::time::{Conservation, Epoch, MICRO};
 
 /// The announcing tables' names.
 pub const EPOCHS: &str = "epochs";
@@ -23,8 +31,8 @@ fn append_only(name: &str, columns: Vec<Column>) -> TableSpec {
 
 /// One row an epoch.
 pub fn epochs_spec() -> TableSpec {
-    use ColumnType::{Long, Text, Time};
-    append_only(
+    use ColumnType::{Bool, Long, Text, Time};
+    let spec = append_only(
         EPOCHS,
         vec![
             column("epoch", Long, false, "number of the epoch, its slot in the log"),
@@ -32,15 +40,18 @@ pub fn epochs_spec() -> TableSpec {
             column("decided_at", Time, false, "when the epoch was committed, by the clock of worker 0"),
             column("generation", Long, false, "which start of the dataflow decided it"),
             column("closed_until", Time, true, "bars that end at or before it are published"),
-            column("binding", Text, true, "what defines the epoch, as JSON; null for a takeover"),
+            column("binding", Text, true, "what defines the epoch, as JSON; null for one without records of its own"),
             column("records", Long, false, "records read in the epoch"),
             column("accepted", Long, false, "records that entered a table"),
             column("duplicates", Long, false, "records seen before"),
             column("rejected", Long, false, "records in quarantine only"),
             column("pending", Long, false, "change of the records that wait for a decision"),
             column("gaps", Long, false, "offsets without a record"),
+            column("expired", Bool, false, "whether the epoch's snapshots may be gone"),
         ],
-    )
+    );
+    // rows are found by it when they are marked
+    TableSpec { key: vec![0], ..spec }
 }
 
 /// One row an epoch and table.
@@ -69,11 +80,52 @@ fn micros(milliseconds: i64) -> Cell<'static> {
     Cell::Time(milliseconds.saturating_mul(1_000))
 }
 
-/// Adds the slot's row of `epochs`.
-pub fn epochs_row(slot: &Slot, into: &mut RowBuffer) -> Result<(), LakeError> {
+/// The column of `epochs` that is set when an epoch leaves.
+const EXPIRED: &str = "expired";
+
+/// The changes that mark the rows of epochs that `before` retains and `after` does not.
+pub async fn leaving_rows(
+    store: &dyn Store,
+    spec: &TableSpec,
+    live: &LiveFiles,
+    before: &Retention,
+    after: &Retention,
+) -> Result<Vec<NetChange>, LakeError> {
+    let Some(expired) = spec.column(EXPIRED) else { return Ok(Vec::new()) };
+    let thinned: Vec<Epoch> = before.kept.iter().map(|kept| kept.0).filter(|epoch| !after.keeps(*epoch)).collect();
+    let may_hold = |least: Epoch, greatest: Epoch| {
+        let all = least < after.since && greatest >= before.since;
+        all || thinned.iter().any(|epoch| (least..=greatest).contains(epoch))
+    };
+    let mut changes = Vec::new();
+    for (location, file) in &live.files {
+        let (least, greatest) = match file.bounds.first() {
+            Some(Some((Value::Long(least), Value::Long(greatest)))) => (*least, *greatest),
+            _ => (0, i64::MAX),
+        };
+        if !may_hold(least.max(0) as Epoch, greatest.max(0) as Epoch) {
+            continue;
+        }
+        let rows = Rows::new(spec, &read_file(store, spec, location).await?)?;
+        let mut scratch = Vec::new();
+        for row in 0..rows.len() {
+            let Cell::Long(epoch) = rows.cell(row, 0) else { continue };
+            if rows.cell(row, expired) == Cell::Bool(false) && !after.keeps(epoch as Epoch) {
+                let mut new = rows.row(row);
+                new[expired] = Value::Bool(true);
+                let old_hash = rows.hash(spec, row, &mut scratch);
+                changes.push(NetChange { key: vec![Value::Long(epoch)], old_hash, new: Some(new) });
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// Adds the slot's row of `epochs`; `expired`: it left before it could be announced.
+pub fn epochs_row(slot: &Slot, expired: bool, into: &mut RowBuffer) -> Result<(), LakeError> {
     let mut total = Conservation::default();
     slot.conservation.values().for_each(|place| total.add(place));
-    // a takeover repeats the binding of the last data epoch: it is none of its own
+    // a takeover and maintenance repeat the binding of the last data epoch: it is none of their own
     let binding = slot.binding.as_ref().filter(|_| slot.kind == SlotKind::Data);
     let json = binding.map(serde_json::to_string).transpose();
     let json = json.map_err(|error| LakeError::format(format!("binding of epoch {}", slot.epoch), error))?;
@@ -91,6 +143,7 @@ pub fn epochs_row(slot: &Slot, into: &mut RowBuffer) -> Result<(), LakeError> {
         Cell::Long(total.rejected),
         Cell::Long(total.pending),
         Cell::Long(total.gaps),
+        Cell::Bool(expired),
     ]);
     Ok(())
 }

@@ -289,6 +289,8 @@ mod tests {
             state: Vec::new(),
             state_base: None,
             state_from: 0,
+            retention: None,
+            retention_at: None,
         }
     }
 

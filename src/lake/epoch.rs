@@ -6,6 +6,7 @@
 
 use super::error::LakeError;
 use super::files::DataFileMeta;
+use super::retention::Retention;
 use super::rows::{hash_of, key_of};
 use super::store::Store;
 use super::table::{Change, Row, TableSpec};
@@ -65,6 +66,8 @@ pub enum SlotKind {
     Data,
     /// Empty: a new generation claims the log (L5).
     Takeover,
+    /// No rows: files of a table become fewer, or old epochs leave.
+    Maintain,
 }
 
 /// An epoch as decided.
@@ -78,7 +81,7 @@ pub struct Slot {
     /// Milliseconds since 1970, strictly increasing: the time stamp of every snapshot of the epoch.
     pub cut_at: i64,
     pub decided_at: i64,
-    /// Of the last data epoch; a takeover carries it unchanged.
+    /// Of the last data epoch; a takeover and maintenance carry it unchanged.
     pub binding: Option<Binding>,
     pub conservation: BTreeMap<String, Conservation>,
     /// Every table of the lake.
@@ -88,6 +91,12 @@ pub struct Slot {
     #[serde(default)]
     pub state_base: Option<StateBase>,
     pub state_from: Epoch,
+    /// What stays readable from this epoch on, where that changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// The slot, at most this one, whose retention holds; `None`: every epoch stays.
+    #[serde(default)]
+    pub retention_at: Option<Epoch>,
 }
 
 /// A table at an epoch.
@@ -112,6 +121,9 @@ pub struct TableWork {
     pub changes: Changes,
     pub rows_added: u64,
     pub rows_removed: u64,
+    /// Names in the store of the files whose rows `files` hold instead: all are live, or none of it happens.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
 }
 
 /// Net changes by key, here or in a side file.

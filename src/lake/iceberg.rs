@@ -10,13 +10,14 @@
 use super::error::LakeError;
 use super::index::manifests;
 use super::schema::APPLIED_EPOCH;
-use super::upkeep::{Upkeep, expired};
+use super::upkeep::{Past, SNAPSHOT_EPOCH, Upkeep, expiry};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{
     DataFile, MAIN_BRANCH, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter,
-    ManifestWriterBuilder, Operation, Snapshot, SnapshotSummaryCollector, Summary, TableMetadata,
+    ManifestWriterBuilder, Operation, Snapshot, SnapshotReference, SnapshotRetention, SnapshotSummaryCollector,
+    Summary, TableMetadata, TableMetadataBuilder,
 };
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
@@ -45,6 +46,8 @@ pub struct Delta {
     pub add: Vec<DataFile>,
     /// Locations of files that leave the table, with the manifests that name them.
     pub remove: HashMap<String, String>,
+    /// The rows are the same afterwards.
+    pub replaces: bool,
 }
 
 /// The next state of a table, written but not yet swapped in.
@@ -67,14 +70,20 @@ struct Stage<'a> {
     delta: &'a Delta,
     upkeep: &'a Upkeep,
     folder: String,
-    /// Makes the names of one attempt its own.
-    attempt: Uuid,
+    /// Makes the names of one attempt its own, and says for which epoch it was.
+    attempt: String,
     summary: SnapshotSummaryCollector,
     written: Vec<(String, Vec<DataFile>)>,
 }
 
 /// Writes everything that the swap needs.
-pub async fn stage(io: &FileIO, base: &Base, delta: &Delta, upkeep: &Upkeep) -> Result<Staged, LakeError> {
+pub async fn stage(
+    io: &FileIO,
+    base: &Base,
+    delta: &Delta,
+    upkeep: &Upkeep,
+    past: Past<'_>,
+) -> Result<Staged, LakeError> {
     let metadata = &*base.metadata;
     let mut stage = Stage {
         io,
@@ -82,7 +91,7 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta, upkeep: &Upkeep) -> 
         delta,
         upkeep,
         folder: format!("{}/metadata", metadata.location()),
-        attempt: Uuid::new_v4(),
+        attempt: format!("{}-{}", delta.epoch, Uuid::new_v4().simple()),
         summary: SnapshotSummaryCollector::default(),
         written: Vec::new(),
     };
@@ -90,7 +99,7 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta, upkeep: &Upkeep) -> 
     list.extend(stage.added().await?);
     let parent = metadata.current_snapshot().map(|snapshot| snapshot.snapshot_id());
     let sequence = metadata.next_sequence_number();
-    let list_location = format!("{}/snap-{}-{}.avro", stage.folder, delta.snapshot_id, stage.attempt);
+    let list_location = format!("{}/{}-list.avro", stage.folder, stage.attempt);
     let output = io.new_output(&list_location)?.writer().await?;
     let mut writer = ManifestListWriter::v2(output, delta.snapshot_id, parent, sequence);
     writer.add_manifests(list.into_iter())?;
@@ -106,12 +115,14 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta, upkeep: &Upkeep) -> 
         .with_summary(stage.summary())
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let expired_snapshots = expired(metadata, upkeep)?;
-    let built = metadata
-        .clone()
-        .into_builder(Some(base.location.clone()))
-        .set_branch_snapshot(snapshot, MAIN_BRANCH)?
-        .remove_snapshots(&expired_snapshots)
+    let leaves = expiry(metadata, upkeep, past, delta.epoch)?;
+    let builder = metadata.clone().into_builder(Some(base.location.clone()));
+    let builder = leaves.untag.iter().fold(builder, |builder, name| builder.remove_ref(name));
+    let builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_snapshots(&leaves.snapshots);
+    let built = leaves
+        .tag
+        .into_iter()
+        .try_fold(builder, tagged)?
         .set_properties(HashMap::from([(APPLIED_EPOCH.to_owned(), delta.epoch.to_string())]))?
         .build()?;
     let next = built.metadata;
@@ -121,9 +132,16 @@ pub async fn stage(io: &FileIO, base: &Base, delta: &Delta, upkeep: &Upkeep) -> 
         next: Base { location: location.to_string(), metadata: Arc::new(next) },
         stamped_at,
         written: stage.written,
-        expired_snapshots,
+        expired_snapshots: leaves.snapshots,
         expired_metadata: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
     })
+}
+
+fn tagged(
+    builder: TableMetadataBuilder,
+    (name, snapshot_id): (String, i64),
+) -> ::iceberg::Result<TableMetadataBuilder> {
+    builder.set_ref(&name, SnapshotReference::new(snapshot_id, SnapshotRetention::Tag { max_ref_age_ms: None }))
 }
 
 /// The cut, or the least later time that iceberg takes.
@@ -204,7 +222,7 @@ impl Stage<'_> {
 
     fn summary(&self) -> Summary {
         let mut properties = self.summary.build();
-        properties.insert("ticktide.epoch".to_owned(), self.delta.epoch.to_string());
+        properties.insert(SNAPSHOT_EPOCH.to_owned(), self.delta.epoch.to_string());
         let parent = self.metadata.current_snapshot().map(|snapshot| snapshot.summary());
         let totals = [
             ("total-records", "added-records", "deleted-records"),
@@ -220,7 +238,11 @@ impl Stage<'_> {
             let after = before + number(properties.get(added)) - number(properties.get(removed));
             properties.insert(total.to_owned(), after.to_string());
         }
-        let operation = if self.delta.remove.is_empty() { Operation::Append } else { Operation::Overwrite };
+        let operation = match (self.delta.remove.is_empty(), self.delta.replaces) {
+            (true, _) => Operation::Append,
+            (false, true) => Operation::Replace,
+            (false, false) => Operation::Overwrite,
+        };
         Summary { operation, additional_properties: properties }
     }
 }

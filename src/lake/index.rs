@@ -18,6 +18,7 @@ pub struct LiveFile {
     /// The manifest that names it as live.
     pub manifest: String,
     pub rows: u64,
+    pub bytes: u64,
     /// Days since 1970, where the table has a partition column.
     pub partition: Option<i32>,
     /// For each key column least and greatest value, as far as they are known.
@@ -65,7 +66,8 @@ impl LiveFile {
             Some(::iceberg::spec::PrimitiveLiteral::Int(days)) => Some(days),
             _ => None,
         };
-        LiveFile { manifest, rows: file.record_count(), partition, bounds: bounds.collect() }
+        let (rows, bytes) = (file.record_count(), file.file_size_in_bytes());
+        LiveFile { manifest, rows, bytes, partition, bounds: bounds.collect() }
     }
 
     fn may_hold(&self, key: &[Value]) -> bool {
@@ -101,6 +103,11 @@ impl LiveFiles {
             }
         }
         Ok(live)
+    }
+
+    /// The manifest that names a file as live; empty if none does.
+    pub fn manifest(&self, location: &str) -> String {
+        self.files.get(location).map(|file| file.manifest.clone()).unwrap_or_default()
     }
 
     /// The files that may hold an old row of the changes, in order of their names.

@@ -28,6 +28,33 @@ pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
     read_slot(store, *last).await
 }
 
+/// The cuts of epochs, all of which are in the log.
+pub async fn cuts(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<(Epoch, i64)>, LakeError> {
+    let slots = slots(store, epochs).await?;
+    Ok(slots.iter().map(|slot| (slot.epoch, slot.cut_at)).collect())
+}
+
+/// The slots of epochs, all of which are in the log.
+pub async fn slots(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<Slot>, LakeError> {
+    let mut slots = Vec::new();
+    for first in epochs.clone().step_by(READ_AT_ONCE) {
+        let some = first..epochs.end.min(first + READ_AT_ONCE as u64);
+        slots.extend(futures::future::try_join_all(some.map(|epoch| present(store, epoch))).await?);
+    }
+    Ok(slots)
+}
+
+async fn present(store: &dyn Store, epoch: Epoch) -> Result<Slot, LakeError> {
+    let missing = || {
+        let message = format!("epoch {epoch} is missing in the log");
+        LakeError::corrupt(message, "restore the missing files of log/ from a backup")
+    };
+    read_slot(store, epoch).await?.ok_or_else(missing)
+}
+
+/// Slots that are read side by side.
+const READ_AT_ONCE: usize = 32;
+
 /// One operation of a machine on the log; `None`: the machine is at an end.
 async fn perform(
     store: &dyn Store,

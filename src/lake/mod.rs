@@ -9,6 +9,8 @@
 //! Why a log of our own before Iceberg: catalogs swap one table at a time, so no catalog can commit offsets, state and
 //! twenty tables together; one object that is created at most once can. The tables are its replayable projection.
 //!
+//! Old epochs leave and small files become big ones as a run goes ([`retention`], [`upkeep`]) and by command ([`maintain`]).
+//!
 //! What must hold: L1 a slot is created at most once · L2 an epoch's rows are visible in a table exactly once · L3 a write
 //! whose answer was lost is looked up, never blindly repeated · L4 slots are contiguous · L5 after the takeover of a
 //! generation no slot of a lower one appears · L9 state, offsets and tables of an epoch commit in the same slot.
@@ -23,8 +25,12 @@ pub mod iceberg;
 pub mod identity;
 pub mod index;
 mod log;
+pub mod maintain;
+pub mod names;
+pub mod owner;
 pub mod reader;
 mod resume;
+pub mod retention;
 pub mod rewrite;
 pub mod rows;
 pub mod schema;
@@ -51,6 +57,8 @@ pub use writer::{LakeWriter, TableRows};
 
 use crate::time::{Binding, Conservation, Epoch};
 use epoch::{Changes, NetChange, SlotKind, TableEntry, TableWork};
+use owner::Owner;
+use retention::{Retention, leaving, retain};
 use state::StateFiles;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,6 +97,13 @@ pub struct Lake {
     state: StateFiles,
     /// Decided and not yet applied and announced.
     pending: BTreeMap<Epoch, Arc<Slot>>,
+    /// What the log says stays readable, and what of that is announced: only by the latter snapshots leave.
+    retention: Retention,
+    announced: Retention,
+    /// The last epochs with their cuts, without a hole up to the last one; more are read when they are needed.
+    cuts: Vec<(Epoch, i64)>,
+    /// Says that we are here.
+    owner: Option<Owner>,
 }
 
 /// Milliseconds since 1970 by the wall clock.
@@ -104,7 +119,17 @@ impl Lake {
         // a folder must be there before its catalog is put into it
         let store = options.warehouse.open().await?;
         let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
-        Lake::open_on(store, Arc::new(catalog), &options, tables, Upkeep::default()).await
+        let opened = Lake::open_on(store.clone(), Arc::new(catalog), &options, tables, Upkeep::default()).await;
+        let (mut lake, resume) = opened?;
+        lake.owner = Some(Owner::begin(store, lake.generation));
+        Ok((lake, resume))
+    }
+
+    /// The end of a writer: those who would wait for it need not any more.
+    pub async fn leave(mut self) {
+        if let Some(owner) = self.owner.take() {
+            owner.end().await;
+        }
     }
 
     /// What a worker's I/O task writes with.
@@ -161,12 +186,14 @@ impl Lake {
         };
         let tables = self.entries(&parts, &token).await?;
         let decided_at = now_ms();
+        let cut_at = decided_at.max(self.last.cut_at + 1);
+        let retention = self.retention_next(epoch, cut_at).await?;
         let slot = Slot {
             epoch,
             kind: SlotKind::Data,
             generation: self.generation,
             token,
-            cut_at: decided_at.max(self.last.cut_at + 1),
+            cut_at,
             decided_at,
             binding: Some(binding),
             conservation,
@@ -174,13 +201,49 @@ impl Lake {
             state: parts.into_iter().flat_map(|part| part.state).collect(),
             state_base,
             state_from,
+            retention_at: retention.as_ref().map(|_| epoch).or(self.last.retention_at),
+            retention,
         };
         log::decide(&*self.place.store, &slot).await?;
         self.state.decided(epoch, slot.state.clone(), full);
-        self.last = Arc::new(slot);
-        self.pending.insert(epoch, self.last.clone());
+        self.decided(slot);
         self.state.fold(&self.place.store, self.generation);
         Ok(epoch)
+    }
+
+    /// The slot is in the log: it is the last one, and to be applied.
+    fn decided(&mut self, slot: Slot) {
+        self.cuts.push((slot.epoch, slot.cut_at));
+        if let Some(retention) = &slot.retention {
+            self.cuts.retain(|(epoch, _)| *epoch >= retention.since);
+            self.retention = retention.clone();
+        }
+        self.last = Arc::new(slot);
+        self.pending.insert(self.last.epoch, self.last.clone());
+    }
+
+    /// The retention that the slot of `epoch` decides, if enough epochs are to leave.
+    async fn retention_next(&mut self, epoch: Epoch, cut_at: i64) -> Result<Option<Retention>, LakeError> {
+        let batch = self.place.upkeep.snapshots_batch.max(1);
+        if epoch % batch as u64 != 0 || epoch - self.retention.since < batch as u64 {
+            return Ok(None);
+        }
+        let mut cuts = self.cuts_since_retained().await?.to_vec();
+        cuts.push((epoch, cut_at));
+        let keep = &self.place.upkeep.keep;
+        Ok((leaving(&cuts, keep) >= batch).then(|| retain(&self.retention, &cuts, keep)))
+    }
+
+    /// The cut of every epoch of which all stay.
+    async fn cuts_since_retained(&mut self) -> Result<&[(Epoch, i64)], LakeError> {
+        let since = self.retention.since;
+        let known = self.cuts.first().map_or(self.last.epoch + 1, |(epoch, _)| *epoch);
+        if known > since {
+            let mut cuts = log::cuts(&*self.place.store, since..known).await?;
+            cuts.append(&mut self.cuts);
+            self.cuts = cuts;
+        }
+        Ok(&self.cuts)
     }
 
     /// What the next slot says of every table.
@@ -239,28 +302,41 @@ impl Lake {
     /// generation: what is applied already is left alone (L2).
     pub async fn apply(&mut self) -> Result<(), LakeError> {
         let Some(last) = self.pending.values().next_back().cloned() else { return Ok(()) };
-        let (place, pending) = (&self.place, &self.pending);
+        let (place, pending, announced) = (&self.place, &self.pending, &self.announced);
         let applied = self.tables.values_mut().map(async |table| {
             for slot in pending.values() {
-                table.apply(place, slot).await?;
+                table.apply(place, slot, announced).await?;
             }
             Ok::<_, LakeError>(())
         });
         futures::future::try_join_all(applied).await?;
+        let next = pending.values().rev().find_map(|slot| slot.retention.as_ref());
         let find = |epoch: Epoch| {
             let missing = || LakeError::Bug(format!("epoch {epoch} is to be announced and was not loaded"));
             pending.get(&epoch).ok_or_else(missing)
         };
         let tables = &self.tables;
         let stamped_at = |table: &str, id: i64| tables.get(table).and_then(|table| table.stamped_at(id));
-        let pins = self.epoch_tables.announce(place, &last, |epoch, rows| {
+        let pins = self.epoch_tables.announce(place, &last, None, |epoch, rows| {
             announce::epoch_tables_rows(find(epoch)?, stamped_at, rows);
             Ok(())
         });
         pins.await?;
-        let epochs = self.epochs.announce(place, &last, |epoch, rows| announce::epochs_row(find(epoch)?, rows));
+        let marks = next.map(|next| (announced, next));
+        let epochs = self.epochs.announce(place, &last, marks, |epoch, rows| {
+            let expired = next.is_some_and(|next| !next.keeps(epoch));
+            announce::epochs_row(find(epoch)?, expired, rows)
+        });
         epochs.await?;
+        let next = next.cloned();
         self.pending.clear();
+        if let Some(next) = next {
+            // what stays because of an error is garbage, no more
+            if let Err(error) = self.forget(next.since).await {
+                tracing::warn!(%error, "state of epochs that have left stays");
+            }
+            self.announced = next;
+        }
         Ok(())
     }
 }

@@ -6,6 +6,7 @@ use super::epoch::Slot;
 use super::error::LakeError;
 use super::identity::{self, Identity};
 use super::log::read_slot;
+use super::retention::Retention;
 use super::rows::Rows;
 use super::schema::APPLIED_EPOCH;
 use super::storage::file_io;
@@ -29,7 +30,7 @@ pub struct EpochRow {
     pub decided_at: Nanos,
     pub generation: u64,
     pub closed_until: Option<Nanos>,
-    /// JSON; `None` for a takeover.
+    /// JSON; `None` for an epoch without records of its own.
     pub binding: Option<String>,
     pub records: i64,
     pub accepted: i64,
@@ -37,6 +38,8 @@ pub struct EpochRow {
     pub rejected: i64,
     pub pending: i64,
     pub gaps: i64,
+    /// Its snapshots may be gone.
+    pub expired: bool,
 }
 
 /// Reads a lake.
@@ -126,6 +129,15 @@ impl LakeReader {
         read_slot(&*self.store, epoch).await
     }
 
+    /// Which epochs stay readable, as the newest announced one has it.
+    pub async fn retention(&self) -> Result<Retention, LakeError> {
+        let Some(last) = self.epoch_last().await? else { return Ok(Retention::default()) };
+        let Some(at) = self.slot(last).await?.and_then(|slot| slot.retention_at) else {
+            return Ok(Retention::default());
+        };
+        Ok(self.slot(at).await?.and_then(|slot| slot.retention).unwrap_or_default())
+    }
+
     /// An epoch, the newest if none is given, and the snapshot of every table at it; a table that is absent is empty at
     /// that epoch. Error of kind `Fix`: the epoch does not exist yet, or a snapshot of it is no longer kept.
     pub async fn pins(&self, epoch: Option<Epoch>) -> Result<(Epoch, BTreeMap<String, i64>), LakeError> {
@@ -153,9 +165,12 @@ impl LakeReader {
         if expired.is_empty() {
             return Ok((epoch, pins));
         }
+        let next = self.retention().await?.first_in(epoch, newest).unwrap_or(newest);
         Err(LakeError::fix(
             format!("epoch {epoch} is no longer kept: its snapshots of [{}] have expired", expired.join(", ")),
-            "choose a newer epoch of `ticktide epochs ls`; the `_history` tables answer for older ones",
+            format!(
+                "the next that is kept is {next} (`ticktide epochs ls`); the `_history` tables answer for older ones"
+            ),
         ))
     }
 }
@@ -186,5 +201,6 @@ fn epoch_row(rows: &Rows, row: usize) -> EpochRow {
         rejected: long(9),
         pending: long(10),
         gaps: long(11),
+        expired: rows.cell(row, 12) == Cell::Bool(true),
     }
 }

@@ -9,6 +9,7 @@ use super::commit::Applied;
 use super::epoch::{Slot, SlotKind, TableEntry};
 use super::error::LakeError;
 use super::log::{claim, read_slot};
+use super::retention::Retention;
 use super::state::{StateEntry, StateFiles, load_state};
 use super::storage::file_io;
 use super::store::Store;
@@ -100,7 +101,21 @@ impl Lake {
     ) -> Result<(Lake, Resume), LakeError> {
         identity::check(&*store, options).await?;
         let namespace = options.namespace.clone();
-        let place = Place { io: file_io(store.clone()), store, catalog, namespace, upkeep };
+        let place = Place { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
+        let (lake, read) = Lake::take_over(place, specs).await?;
+        let (last, generation) = (lake.last.clone(), lake.generation);
+        let bindings = bindings(&mut Slots { store: &*store, read }, &last).await?;
+        let state = load_state(&*store, lake.state.files()).await?;
+        let (binding, state_bytes) = (last.binding.clone(), bytes_of(&lake.state));
+        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state, state_bytes };
+        Ok((lake, resume))
+    }
+
+    /// Takes the log over and brings the tables to its end; gives the slots that were read for it, too.
+    pub(super) async fn take_over(
+        place: Place,
+        specs: Vec<TableSpec>,
+    ) -> Result<(Lake, BTreeMap<Epoch, Arc<Slot>>), LakeError> {
         identity::check_catalog(&*place.store, &*place.catalog).await?;
         let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
 
@@ -115,14 +130,32 @@ impl Lake {
         let pending = pending(&mut slots, &last, &tables, [&epochs, &epoch_tables]).await?;
         let generation = last.generation;
         let state = state_files(&mut slots, &last).await?;
-        let mut lake = Lake { place, generation, last: last.clone(), tables, epochs, epoch_tables, state, pending };
+        let retention = retention(&mut slots, &last).await?;
+        let announced = match epochs.applied() {
+            Applied::Epoch(epoch) => {
+                let slot = slots.get(epoch).await?;
+                self::retention(&mut slots, &slot).await?
+            }
+            Applied::Nothing | Applied::Missing => Retention::default(),
+        };
+        let cuts = vec![(last.epoch, last.cut_at)];
+        let last = last.clone();
+        let mut lake = Lake {
+            place,
+            generation,
+            last,
+            tables,
+            epochs,
+            epoch_tables,
+            state,
+            pending,
+            retention,
+            announced,
+            cuts,
+            owner: None,
+        };
         lake.apply().await?;
-
-        let bindings = bindings(&mut slots, &last).await?;
-        let state = load_state(&*store, lake.state.files()).await?;
-        let (binding, state_bytes) = (last.binding.clone(), bytes_of(&lake.state));
-        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state, state_bytes };
-        Ok((lake, resume))
+        Ok((lake, slots.read))
     }
 
     /// What another process took over, for one that only writes files: the same to go on from, nothing is changed.
@@ -222,7 +255,17 @@ fn takeover(tables: &Tables, last: Option<&Slot>, generation: u64, token: &str) 
         state: Vec::new(),
         state_base: last.and_then(|last| last.state_base.clone()),
         state_from: last.map_or(0, |last| last.state_from),
+        retention: None,
+        retention_at: last.and_then(|last| last.retention_at),
     }
+}
+
+/// What stays readable at a slot.
+async fn retention(slots: &mut Slots<'_>, slot: &Slot) -> Result<Retention, LakeError> {
+    let Some(at) = slot.retention_at else { return Ok(Retention::default()) };
+    let decided = slots.get(at).await?;
+    let none = || LakeError::format(super::epoch::slot_key(at), "says nothing of what stays readable");
+    decided.retention.clone().ok_or_else(none)
 }
 
 /// The slots that some table lacks, back from the last one.

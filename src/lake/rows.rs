@@ -228,8 +228,9 @@ fn hash<'a>(spec: &TableSpec, cell: impl Fn(usize) -> Cell<'a>, scratch: &mut Ve
     digest(scratch)
 }
 
-fn digest(encoded: &[u8]) -> u128 {
-    let digest = Sha256::digest(encoded);
+/// The first half of the SHA-256 of some bytes.
+pub fn digest(bytes: &[u8]) -> u128 {
+    let digest = Sha256::digest(bytes);
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     u128::from_be_bytes(first)

@@ -5,13 +5,13 @@
 
 use super::error::LakeError;
 use super::files::DataFileMeta;
-use super::table::{ColumnType, TableSpec, Value};
+use super::table::{Column, ColumnType, TableSpec, Value};
 use ::iceberg::TableCreation;
 use ::iceberg::arrow::UTC_TIME_ZONE;
 use ::iceberg::spec::{
     DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, FormatVersion, Literal, NestedField, NullOrder,
-    PrimitiveType, Schema as IcebergSchema, SortDirection, SortField, SortOrder, Struct, Transform, Type,
-    UnboundPartitionSpec,
+    PrimitiveType, Schema as IcebergSchema, SortDirection, SortField, SortOrder, Struct, TableMetadata, Transform,
+    Type, UnboundPartitionSpec,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use std::collections::HashMap;
@@ -21,6 +21,10 @@ use std::sync::Arc;
 pub const APPLIED_EPOCH: &str = "ticktide.applied-epoch";
 /// The value of [`APPLIED_EPOCH`] before the first epoch.
 pub const APPLIED_NONE: &str = "none";
+/// The properties that say of a table what Iceberg does not: lists of column names.
+const KEY: &str = "ticktide.key";
+const UNHASHED: &str = "ticktide.unhashed";
+const DELTA: &str = "ticktide.delta";
 /// Metadata files that stay beside the current one.
 const METADATA_VERSIONS_KEPT: usize = 20;
 
@@ -106,8 +110,14 @@ pub fn creation(spec: &TableSpec, location: String) -> Result<TableCreation, Lak
         true => SortOrder::unsorted_order(),
         false => SortOrder::builder().with_order_id(1).with_fields(sort.collect::<Vec<_>>()).build(&schema)?,
     };
+    let names = |columns: &mut dyn Iterator<Item = &Column>| {
+        columns.map(|column| column.name.as_str()).collect::<Vec<_>>().join(",")
+    };
     let properties = [
         (APPLIED_EPOCH, APPLIED_NONE.to_owned()),
+        (KEY, names(&mut spec.key.iter().map(|at| &spec.columns[*at]))),
+        (UNHASHED, names(&mut spec.columns.iter().filter(|column| !column.hashed))),
+        (DELTA, names(&mut spec.columns.iter().filter(|column| column.delta))),
         ("write.metadata.previous-versions-max", METADATA_VERSIONS_KEPT.to_string()),
         ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
         ("write.parquet.compression-codec", "zstd".to_owned()),
@@ -121,6 +131,63 @@ pub fn creation(spec: &TableSpec, location: String) -> Result<TableCreation, Lak
         .properties(properties.into_iter().map(|(key, value)| (key.to_owned(), value)))
         .format_version(FormatVersion::V2)
         .build())
+}
+
+/// A table's definition from its own metadata, for those who have no dataflow at hand. Error: it is no table of ours.
+pub fn spec_of(name: &str, metadata: &TableMetadata) -> Result<TableSpec, LakeError> {
+    let strange = |what: String| LakeError::format(format!("table {name}"), what);
+    let listed = |property: &str| -> Result<Vec<&str>, LakeError> {
+        let text = metadata.properties().get(property);
+        let text = text.ok_or_else(|| strange(format!("has no property {property}: ticktide did not make it")))?;
+        Ok(text.split(',').filter(|name| !name.is_empty()).collect())
+    };
+    let (key, unhashed, delta) = (listed(KEY)?, listed(UNHASHED)?, listed(DELTA)?);
+    let schema = metadata.current_schema();
+    let columns = schema.as_struct().fields().iter().map(|field| {
+        let primitive = field.field_type.as_primitive_type().and_then(column_type);
+        let column = field.name.as_str();
+        Ok(Column {
+            name: column.to_owned(),
+            column_type: primitive.ok_or_else(|| strange(format!("column {column} is {}", field.field_type)))?,
+            nullable: !field.required,
+            hashed: !unhashed.contains(&column),
+            delta: delta.contains(&column),
+            doc: field.doc.clone().unwrap_or_default(),
+        })
+    });
+    let columns = columns.collect::<Result<Vec<_>, LakeError>>()?;
+    let at = |column: &str| {
+        let found = columns.iter().position(|other| other.name == column);
+        found.ok_or_else(|| strange(format!("has no column {column}")))
+    };
+    let of_field = |id: i32| schema.name_by_field_id(id).ok_or_else(|| strange(format!("has no field {id}")));
+    let partition = metadata.default_partition_spec().fields().first();
+    let sort = metadata.default_sort_order().fields.iter();
+    let key = key.into_iter().map(at).collect::<Result<Vec<_>, _>>()?;
+    Ok(TableSpec {
+        name: name.to_owned(),
+        partition: partition.map(|field| of_field(field.source_id).and_then(at)).transpose()?,
+        time: key.iter().copied().find(|column| columns[*column].column_type == ColumnType::Time),
+        sort: sort.map(|field| of_field(field.source_id).and_then(at)).collect::<Result<_, _>>()?,
+        history: false,
+        key,
+        columns,
+    })
+}
+
+fn column_type(primitive: &PrimitiveType) -> Option<ColumnType> {
+    Some(match primitive {
+        PrimitiveType::String => ColumnType::Text,
+        PrimitiveType::Boolean => ColumnType::Bool,
+        PrimitiveType::Int => ColumnType::Int,
+        PrimitiveType::Long => ColumnType::Long,
+        PrimitiveType::Double => ColumnType::Double,
+        PrimitiveType::Date => ColumnType::Date,
+        PrimitiveType::Timestamptz => ColumnType::Time,
+        PrimitiveType::Binary => ColumnType::Binary,
+        PrimitiveType::Decimal { precision, scale } => ColumnType::Decimal { precision: *precision, scale: *scale },
+        _ => return None,
+    })
 }
 
 /// Why an existing table is not the one that the spec describes; `None` if it is.

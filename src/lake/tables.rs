@@ -3,22 +3,25 @@
 //! Drives [`Apply`] against the catalog: load, judge, stage under new names, swap; a conflict or a lost answer loads again.
 //! The metadata that was swapped in last is kept, so an ordinary commit reads one manifest list and no metadata.
 
+use super::announce::leaving_rows;
 use super::catalog::{Catalog, Swapped};
 use super::commit::{Applied, Apply, Head, TableAnswer, TableStep, unannounced};
-use super::epoch::{NetChange, Slot};
+use super::epoch::{NetChange, Slot, SlotKind};
 use super::error::LakeError;
 use super::files::{DataFileMeta, FileNames, RowBuffer, table_folder, write_batch};
 use super::iceberg::{Base, Delta, Staged, stage};
 use super::index::{LiveFile, LiveFiles};
-use super::rewrite::rewrite;
+use super::retention::Retention;
+use super::rewrite::{Rewrite, rewrite};
 use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference};
 use super::store::Store;
 use super::table::TableSpec;
-use super::upkeep::{Upkeep, collect, merge};
+use super::upkeep::{Past, Upkeep, collect, merge};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -39,6 +42,18 @@ pub struct LakeTable {
     pub base: Base,
     /// Of another head, or of none, until it is needed.
     live: LiveFiles,
+}
+
+/// What a commit is to do to a table.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    files: &'a [DataFileMeta],
+    changes: &'a [NetChange],
+    /// Files that `files` replace, by their names in the store.
+    replaced: &'a [String],
+    /// What was retained and what is from now on: epochs that leave are marked.
+    marks: Option<(&'a Retention, &'a Retention)>,
+    past: Past<'a>,
 }
 
 /// A positive id that nothing else has.
@@ -123,6 +138,21 @@ impl LakeTable {
         self.base.metadata.snapshot_by_id(snapshot_id).map(|snapshot| snapshot.timestamp_ms())
     }
 
+    /// The live files of the head.
+    pub async fn live(&mut self, place: &Place) -> Result<&LiveFiles, LakeError> {
+        self.reload(place).await?;
+        self.index(place).await?;
+        Ok(&self.live)
+    }
+
+    async fn index(&mut self, place: &Place) -> Result<(), LakeError> {
+        if self.live.at != self.base.location {
+            let (at, metadata) = (&self.base.location, &self.base.metadata);
+            self.live = LiveFiles::build(&self.spec, &place.io, at, metadata).await?;
+        }
+        Ok(())
+    }
+
     async fn reload(&mut self, place: &Place) -> Result<(), LakeError> {
         let loaded = place.load(&self.spec.name, Some(&self.base)).await?;
         let gone = || {
@@ -133,8 +163,9 @@ impl LakeTable {
         Ok(())
     }
 
-    /// Brings the table to the slot's epoch, if the slot touches it and it is not there yet.
-    pub async fn apply(&mut self, place: &Place, slot: &Slot) -> Result<(), LakeError> {
+    /// Brings the table to the slot's epoch, if the slot touches it and it is not there yet. `retention`: the one that is
+    /// announced, by which old snapshots may leave.
+    pub async fn apply(&mut self, place: &Place, slot: &Slot, retention: &Retention) -> Result<(), LakeError> {
         let name = self.spec.name.clone();
         let Some(entry) = slot.tables.get(&name) else { return Ok(()) };
         let (Some(mut machine), Some(work), Some(snapshot_id)) =
@@ -156,7 +187,9 @@ impl LakeTable {
                         Some(changes) => changes,
                         None => changes.insert(work.changes.load(&*place.store).await?),
                     };
-                    self.attempt(place, slot, snapshot_id, &work.files, changes).await?
+                    let (files, replaced, past) = (&work.files, &work.replaced, Past::Retained(retention));
+                    let wanted = Wanted { files, changes, replaced, marks: None, past };
+                    self.attempt(place, slot, snapshot_id, wanted).await?
                 }
                 TableStep::Applied => return Ok(()),
                 TableStep::Stop(message) => {
@@ -175,11 +208,10 @@ impl LakeTable {
         place: &Place,
         slot: &Slot,
         snapshot_id: i64,
-        files: &[DataFileMeta],
-        changes: &[NetChange],
+        wanted: Wanted<'_>,
     ) -> Result<TableAnswer, LakeError> {
-        let attempted = match self.delta(place, slot, snapshot_id, files, changes).await {
-            Ok(delta) => self.swap(place, &delta).await,
+        let attempted = match self.delta(place, slot, snapshot_id, wanted).await {
+            Ok(delta) => self.swap(place, &delta, wanted.past).await,
             Err(error) => Err(error),
         };
         match attempted {
@@ -198,30 +230,43 @@ impl LakeTable {
         place: &Place,
         slot: &Slot,
         snapshot_id: i64,
-        files: &[DataFileMeta],
-        changes: &[NetChange],
+        wanted: Wanted<'_>,
     ) -> Result<Delta, LakeError> {
-        if self.live.at != self.base.location {
-            let (at, metadata) = (&self.base.location, &self.base.metadata);
-            self.live = LiveFiles::build(&self.spec, &place.io, at, metadata).await?;
-        }
+        self.index(place).await?;
         let (epoch, attempt) = (slot.epoch, Uuid::new_v4().simple());
         let folder = place.folder(&self.spec.name);
         let names = |what: &str| FileNames { folder: folder.clone(), stem: format!("{epoch}-{what}-{attempt}") };
         let (store, spec, live) = (&*place.store, &self.spec, &self.live);
-        let mut rewritten = rewrite(store, spec, live, changes, names("apply"), epoch).await?;
+        let mut rewritten = rewrite(store, spec, live, wanted.changes, names("apply"), epoch).await?;
+        if let Some((before, after)) = wanted.marks {
+            let changes = leaving_rows(store, spec, live, before, after).await?;
+            rewritten = rewrite(store, spec, live, &changes, names("mark"), epoch).await?;
+        }
+        let files = match replaceable(live, store, wanted.replaced) {
+            Some(replaced) => {
+                rewritten.remove.extend(replaced);
+                wanted.files
+            }
+            None => {
+                // another engine's commit came between: its rows count, the tidying can be done again
+                tracing::warn!(table = spec.name, epoch, "compaction given up: its files are no longer as they were");
+                &[]
+            }
+        };
         let merged = merge(store, spec, live, &rewritten.remove, names("merge"), place.upkeep.files).await?;
         rewritten.remove.extend(merged.remove);
-        let add = self.data_files(place, &[files, &rewritten.add, &merged.add].concat())?;
-        Ok(Delta { epoch, snapshot_id, cut_at: slot.cut_at, add, remove: rewritten.remove })
+        let Rewrite { remove, add } = rewritten;
+        let add = self.data_files(place, &[files, &add, &merged.add].concat())?;
+        let replaces = slot.kind == SlotKind::Maintain;
+        Ok(Delta { epoch, snapshot_id, cut_at: slot.cut_at, add, remove, replaces })
     }
 
     fn data_files(&self, place: &Place, files: &[DataFileMeta]) -> Result<Vec<::iceberg::spec::DataFile>, LakeError> {
         files.iter().map(|file| data_file(&self.spec, place.store.location(&file.path), file)).collect()
     }
 
-    async fn swap(&mut self, place: &Place, delta: &Delta) -> Result<TableAnswer, LakeError> {
-        let staged = stage(&place.io, &self.base, delta, &place.upkeep).await?;
+    async fn swap(&mut self, place: &Place, delta: &Delta, past: Past<'_>) -> Result<TableAnswer, LakeError> {
+        let staged = stage(&place.io, &self.base, delta, &place.upkeep, past).await?;
         let swapped = place.catalog.swap(&self.spec.name, &self.base.location, &staged.next.location).await;
         match swapped {
             Ok(Swapped::Done) => {
@@ -268,10 +313,12 @@ impl LakeTable {
     }
 
     /// Appends the rows of the epochs that the table lacks up to `last`: announcing tables keep their own count (L2).
+    /// `marks`: what was retained and what is now; rows of epochs that leave are marked in the same swap.
     pub async fn announce(
         &mut self,
         place: &Place,
         last: &Slot,
+        marks: Option<(&Retention, &Retention)>,
         mut rows: impl FnMut(Epoch, &mut RowBuffer) -> Result<(), LakeError>,
     ) -> Result<(), LakeError> {
         for _ in 0..ANNOUNCE_ATTEMPTS {
@@ -290,12 +337,27 @@ impl LakeTable {
             let stem = format!("{}-announce-{}", last.epoch, Uuid::new_v4().simple());
             let names = FileNames { folder: place.folder(&self.spec.name), stem };
             let (files, _) = write_batch(&*place.store, self.spec.clone(), names, buffer.finish()?).await?;
-            if matches!(self.attempt(place, last, snapshot_id(), &files, &[]).await?, TableAnswer::Swapped) {
+            let wanted = Wanted { files: &files, changes: &[], replaced: &[], marks, past: Past::Newest };
+            if matches!(self.attempt(place, last, snapshot_id(), wanted).await?, TableAnswer::Swapped) {
                 return Ok(());
             }
         }
         Err(gave_up("swap a table", &self.spec.name))
     }
+}
+
+/// The files to replace with their manifests, if every one of them is live as it was written: the check at the swap that
+/// keeps a compaction from bringing back rows that were corrected or deleted since it read them.
+fn replaceable(live: &LiveFiles, store: &dyn Store, replaced: &[String]) -> Option<HashMap<String, String>> {
+    if live.deletes && !replaced.is_empty() {
+        return None;
+    }
+    let found = replaced.iter().map(|key| {
+        let location = store.location(key);
+        let manifest = live.files.get(&location)?.manifest.clone();
+        Some((location, manifest))
+    });
+    found.collect()
 }
 
 /// Conflicts and lost answers in a row after which announcing gives up.

@@ -1,18 +1,31 @@
-//! Upkeep inside ordinary commits: small files become one, what only expired snapshots reach is deleted.
+//! Upkeep inside ordinary commits: small files become one, old snapshots leave, what only they reached is deleted.
+//!
+//! ```text
+//!   snapshots of a table, by age:   gone ─ kept by a tag ─ … ─ kept by a tag ─┬─ the newest hundred ─ head
+//!   Retention (in the log)          which epochs stay ──▶ which snapshots ────┘
+//! ```
 //!
 //! Why inside: a commit that is slow because nobody compacted is a commit that fails at night. A merge is part of the
-//! epoch's own swap, so it cannot race with a correction (a compaction beside the writer can bring an old row back).
-//! What must hold: L6, a file is deleted only when no snapshot reaches it that is kept or named by a branch or tag.
+//! epoch's own swap and no record of its own: it reads files of the head that the swap compares with, so it cannot race
+//! with a correction (a compaction beside the writer can bring an old row back), and whoever applies the epoch again finds
+//! it applied. Big files are made by `lake compact`, whose swap is a slot of the log ([`super::maintain`]).
+//!
+//! Why tags: another engine's expiry keeps what a tag names, so a retained epoch survives Glue's optimizer and Trino's
+//! `expire_snapshots`. What must hold: L6, a file is deleted only when no snapshot reaches it that stays; a snapshot
+//! leaves only by a retention that is in the log and announced.
 
 use super::error::LakeError;
 use super::files::{FileNames, write_batch};
 use super::index::{LiveFiles, manifests_of};
+use super::names;
+use super::retention::{Keep, Retention};
 use super::rewrite::{Rewrite, read_file};
 use super::schema::arrow_schema;
 use super::store::Store;
 use super::table::TableSpec;
+use crate::time::Epoch;
 use ::iceberg::io::FileIO;
-use ::iceberg::spec::{ManifestFile, ManifestStatus, SnapshotRef, TableMetadata};
+use ::iceberg::spec::{MAIN_BRANCH, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef, TableMetadata};
 use arrow::compute::concat_batches;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -23,24 +36,37 @@ const MERGED_ROWS: u64 = 1 << 16;
 const MERGED_TOGETHER: u64 = 1 << 17;
 /// Files that are merged at once, at most.
 const MERGED_FILES_MAX: usize = 256;
+/// Files below it are of the lowest tier; each further tier has eight times the rows.
+const TIER_ROWS: u64 = 1 << 10;
+/// The property of a snapshot's summary that says which epoch made it.
+pub const SNAPSHOT_EPOCH: &str = "ticktide.epoch";
+/// Tags of retained epochs begin with it.
+const TAG: &str = "epoch-";
 
 /// How much of the past stays, and how small things may get.
 #[derive(Clone, Copy, Debug)]
 pub struct Upkeep {
-    /// Snapshots of a table that stay readable.
+    /// Snapshots of a table that stay without a tag; of the announcing tables, that stay at all.
     pub snapshots: usize,
-    /// Further snapshots that go when some have to.
+    /// Epochs, or further snapshots of an announcing table, that go when some have to.
     pub snapshots_batch: usize,
     /// More manifests than this are merged.
     pub manifests: usize,
     /// From this many small files in a partition on, they are merged.
     pub files: usize,
+    /// Which epochs stay.
+    pub keep: Keep,
 }
 
 impl Default for Upkeep {
     fn default() -> Upkeep {
-        Upkeep { snapshots: 100, snapshots_batch: 20, manifests: 50, files: 32 }
+        Upkeep { snapshots: 100, snapshots_batch: 20, manifests: 50, files: 32, keep: Keep::default() }
     }
+}
+
+/// Whether this lake's writers named a file. What other engines wrote stays as it is, so that it can be told apart.
+pub fn is_ours(location: &str) -> bool {
+    names::of_table(location).is_some()
 }
 
 /// Merges the small files of one partition, if there are many; `except` leave the table anyway.
@@ -52,62 +78,186 @@ pub async fn merge(
     names: FileNames,
     files_min: usize,
 ) -> Result<Rewrite, LakeError> {
-    let mut partitions: BTreeMap<Option<i32>, Vec<&str>> = BTreeMap::new();
+    // rows that another engine deleted by position would come back
+    if live.deletes {
+        return Ok(Rewrite::default());
+    }
+    let mut alike: BTreeMap<(Option<i32>, u32), Vec<&str>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(_, file)| file.rows < MERGED_ROWS) {
-        if !except.contains_key(location) {
-            partitions.entry(file.partition).or_default().push(location);
+        if !except.contains_key(location) && is_ours(location) {
+            alike.entry((file.partition, tier(file.rows))).or_default().push(location);
         }
     }
-    let many = partitions.into_values().find(|files| files.len() >= files_min);
-    // rows that another engine deleted by position would come back
-    let Some(mut small) = many.filter(|_| !live.deletes) else { return Ok(Rewrite::default()) };
+    let many = alike.into_values().find(|files| files.len() >= files_min);
+    let Some(mut small) = many else { return Ok(Rewrite::default()) };
     small.sort_unstable();
+    small.truncate(MERGED_FILES_MAX);
     let mut rows = 0;
     small.retain(|location| {
         let fits = rows < MERGED_TOGETHER;
         rows += live.files.get(*location).map_or(0, |file| file.rows);
         fits
     });
-    small.truncate(MERGED_FILES_MAX);
-    let read = small.iter().map(|location| read_file(store, spec, location));
-    let batches = futures::future::try_join_all(read).await?;
-    let batch = concat_batches(&arrow_schema(spec), &batches)?;
-    let rows = batch.num_rows() as u64;
-    let add = write_batch(store, spec.clone(), names, batch).await?.0;
-    if add.iter().map(|file| file.rows).sum::<u64>() != rows {
-        return Err(LakeError::Bug(format!("table {}: merging {rows} rows wrote another number", spec.name)));
-    }
-    let manifest = |location: &str| live.files.get(location).map(|file| file.manifest.clone()).unwrap_or_default();
-    let remove = small.into_iter().map(|location| (location.to_owned(), manifest(location))).collect();
+    let add = join(store, spec, &small, names).await?;
+    let remove = small.into_iter().map(|location| (location.to_owned(), live.manifest(location))).collect();
     Ok(Rewrite { remove, add })
 }
 
-/// The oldest snapshots, when there are too many with the one being staged; never one that a branch or tag names.
-pub fn expired(metadata: &TableMetadata, upkeep: &Upkeep) -> Result<Vec<i64>, LakeError> {
-    let count = metadata.snapshots().len() + 1;
-    if count <= upkeep.snapshots {
-        return Ok(Vec::new());
-    }
-    let named = named_snapshots(metadata)?;
-    let ids = ascending(metadata).into_iter().map(|snapshot| snapshot.snapshot_id());
-    Ok(ids.filter(|id| !named.contains(id)).take(count - upkeep.snapshots + upkeep.snapshots_batch).collect())
+/// Files are merged with others of about their size: each merge makes a file of a higher tier, so a row is written again a
+/// few times at most, and not whenever new files have come.
+fn tier(rows: u64) -> u32 {
+    (rows / TIER_ROWS).checked_ilog2().map_or(0, |bits| 1 + bits / 3)
 }
 
-fn ascending(metadata: &TableMetadata) -> Vec<&SnapshotRef> {
+/// Writes the rows of some files as one file for each partition.
+pub async fn join(
+    store: &dyn Store,
+    spec: &Arc<TableSpec>,
+    locations: &[&str],
+    names: FileNames,
+) -> Result<Vec<super::files::DataFileMeta>, LakeError> {
+    let read = locations.iter().map(|location| read_file(store, spec, location));
+    let batches = futures::future::try_join_all(read).await?;
+    let batch = concat_batches(&arrow_schema(spec), &batches)?;
+    drop(batches);
+    let rows = batch.num_rows() as u64;
+    let written = write_batch(store, spec.clone(), names, batch).await?.0;
+    if written.iter().map(|file| file.rows).sum::<u64>() != rows {
+        return Err(LakeError::Bug(format!("table {}: joining {rows} rows wrote another number", spec.name)));
+    }
+    Ok(written)
+}
+
+/// Which of a table's past a commit may let go.
+#[derive(Clone, Copy, Debug)]
+pub enum Past<'a> {
+    /// All but the newest snapshots: of a table that is read at its head.
+    Newest,
+    /// What no retained epoch is pinned to.
+    Retained(&'a Retention),
+}
+
+/// What becomes of a table's past in a commit.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Expiry {
+    pub snapshots: Vec<i64>,
+    /// Names and snapshots.
+    pub tag: Vec<(String, i64)>,
+    pub untag: Vec<String>,
+}
+
+/// What leaves and what is tagged in the commit that brings the table to `epoch`. Never what a branch, or a tag that is
+/// not ours, names.
+pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
+    let snapshots = ascending(metadata);
+    let retention = match past {
+        Past::Newest => {
+            let count = snapshots.len() + 1;
+            if count <= upkeep.snapshots {
+                return Ok(Expiry::default());
+            }
+            let named: HashSet<i64> =
+                references(metadata)?.into_iter().map(|reference| reference.snapshot_id).collect();
+            let ids = snapshots.iter().map(|snapshot| snapshot.snapshot_id()).filter(|id| !named.contains(id));
+            let ids = ids.take(count - upkeep.snapshots + upkeep.snapshots_batch);
+            return Ok(Expiry { snapshots: ids.collect(), ..Expiry::default() });
+        }
+        Past::Retained(retention) => retention,
+    };
+    let spans = spans(&snapshots, epoch);
+    if spans.iter().all(|(from, to)| retention.first_in(*from, *to).is_some()) {
+        return Ok(Expiry::default());
+    }
+    let references = references(metadata)?;
+    let named: HashSet<i64> =
+        references.iter().filter(|reference| !reference.is_ours()).map(|reference| reference.snapshot_id).collect();
+    let newest = (snapshots.len() + 1).saturating_sub(upkeep.snapshots);
+    let mut expiry = Expiry::default();
+    for (at, (snapshot, (from, to))) in snapshots.iter().zip(spans).enumerate() {
+        let id = snapshot.snapshot_id();
+        if retention.first_in(from, to).is_none() {
+            expiry.snapshots.extend((!named.contains(&id)).then_some(id));
+        } else if at < newest {
+            let dense = (to > retention.since).then_some(retention.since.max(from));
+            let epochs = retention.kept_in(from, to).chain(dense);
+            expiry.tag.extend(epochs.map(|epoch| (format!("{TAG}{epoch}"), id)));
+        }
+    }
+    let ours = references.into_iter().filter(|reference| reference.is_ours());
+    let stale = ours.filter(|reference| !expiry.tag.iter().any(|(name, _)| *name == reference.name));
+    expiry.untag = stale.map(|reference| reference.name).collect();
+    Ok(expiry)
+}
+
+/// The snapshots in the order in which they were made.
+pub fn ascending(metadata: &TableMetadata) -> Vec<&SnapshotRef> {
     let mut snapshots: Vec<_> = metadata.snapshots().collect();
     snapshots.sort_unstable_by_key(|snapshot| snapshot.sequence_number());
     snapshots
 }
 
-/// The snapshots that branches and tags name; iceberg shows them in the metadata's JSON only.
-fn named_snapshots(metadata: &TableMetadata) -> Result<HashSet<i64>, LakeError> {
-    let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
-    let references = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flat_map(|refs| refs.values());
-    Ok(references.filter_map(|reference| reference.get("snapshot-id")?.as_i64()).collect())
+/// The epoch that made a snapshot; `None`: another engine did.
+pub fn made_by(snapshot: &SnapshotRef) -> Option<Epoch> {
+    snapshot.summary().additional_properties.get(SNAPSHOT_EPOCH)?.parse().ok()
 }
 
-/// Deletes what the expired snapshots reached and their successors do not. `before` still has them, `after` is the head.
-/// What is not sure to be garbage stays: snapshots that do not follow each other, tables with other branches or tags.
+/// For each snapshot the epochs that are pinned to it: from the one that made it until the next that touched the table, or
+/// `next`. One of another engine stays as long as the one before it.
+pub fn spans(snapshots: &[&SnapshotRef], next: Epoch) -> Vec<(Epoch, Epoch)> {
+    let mut last = 0;
+    let from: Vec<Epoch> = snapshots
+        .iter()
+        .map(|snapshot| {
+            last = made_by(snapshot).unwrap_or(last);
+            last
+        })
+        .collect();
+    let to = |at: usize| from[at..].iter().copied().find(|epoch| *epoch > from[at]).unwrap_or(next);
+    from.iter().enumerate().map(|(at, epoch)| (*epoch, to(at))).collect()
+}
+
+/// A branch or tag.
+pub struct Reference {
+    pub name: String,
+    pub snapshot_id: i64,
+    branch: bool,
+}
+
+impl Reference {
+    /// Whether it is the tag of a retained epoch.
+    pub fn is_ours(&self) -> bool {
+        !self.branch && self.name.strip_prefix(TAG).is_some_and(|epoch| epoch.parse::<Epoch>().is_ok())
+    }
+}
+
+/// All branches and tags; iceberg shows them in the metadata's JSON only.
+pub fn references(metadata: &TableMetadata) -> Result<Vec<Reference>, LakeError> {
+    let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
+    let all = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flatten();
+    let references = all.filter_map(|(name, reference)| {
+        let branch = reference.get("type").and_then(|kind| kind.as_str()) != Some("tag");
+        Some(Reference { name: name.clone(), snapshot_id: reference.get("snapshot-id")?.as_i64()?, branch })
+    });
+    Ok(references.collect())
+}
+
+/// Whether the snapshots are one line, as far as they are still there: no other branch, none made from one that is not the
+/// last before it.
+fn is_line(chain: &[&SnapshotRef], references: &[Reference]) -> bool {
+    let known: HashSet<i64> = chain.iter().map(|snapshot| snapshot.snapshot_id()).collect();
+    let follows = |pair: &[&SnapshotRef]| {
+        pair[1].parent_snapshot_id().is_none_or(|id| id == pair[0].snapshot_id() || !known.contains(&id))
+    };
+    references.iter().all(|reference| !reference.branch || reference.name == MAIN_BRANCH)
+        && chain.windows(2).all(follows)
+}
+
+/// Deletes what the expired snapshots reached and none that stays does. `before` still has them, `after` is the head.
+/// What is not sure to be garbage stays, for `lake expire` to look at as a whole: snapshots that are not one line.
+///
+/// In one line a file is reached from the snapshot that added it to the last before the one that removed it. So what left
+/// between an expired snapshot and its successor is garbage unless it was there already in the last one before that stays,
+/// which its sequence number tells.
 pub async fn collect(
     store: &dyn Store,
     io: &FileIO,
@@ -116,16 +266,18 @@ pub async fn collect(
     expired: &[i64],
 ) -> Result<usize, LakeError> {
     let Some(head) = after.current_snapshot() else { return Ok(0) };
-    if named_snapshots(after)?.iter().any(|id| *id != head.snapshot_id()) {
-        return Ok(0);
-    }
     let mut chain = ascending(before);
     chain.push(head);
+    if !is_line(&chain, &references(after)?) {
+        return Ok(0);
+    }
     let mut garbage = Vec::new();
     let mut known: Option<(i64, Vec<ManifestFile>)> = None;
-    for pair in chain.windows(2).filter(|pair| expired.contains(&pair[0].snapshot_id())) {
+    let mut stays_until = i64::MIN;
+    for pair in chain.windows(2) {
         let (old, new) = (pair[0], pair[1]);
-        if new.parent_snapshot_id() != Some(old.snapshot_id()) {
+        if !expired.contains(&old.snapshot_id()) {
+            stays_until = old.sequence_number();
             continue;
         }
         let reached = match known.take() {
@@ -133,22 +285,70 @@ pub async fn collect(
             _ => manifests_of(io, before, old).await?,
         };
         let kept = manifests_of(io, after, new).await?;
-        // what the successor removed is in the manifests that it wrote
-        let wrote = kept.iter().filter(|manifest| manifest.added_snapshot_id == new.snapshot_id());
-        for manifest in wrote.filter(|manifest| manifest.has_deleted_files()) {
-            let entries = manifest.load_manifest(io).await?;
-            let removed = entries.entries().iter().filter(|entry| {
-                entry.status() == ManifestStatus::Deleted && entry.snapshot_id() == Some(new.snapshot_id())
-            });
-            garbage.extend(removed.map(|entry| entry.file_path().to_owned()));
+        let left = |entry: &ManifestEntry| {
+            let added = entry.file_sequence_number.or(entry.sequence_number());
+            added.is_some_and(|added| added > stays_until)
+        };
+        if new.parent_snapshot_id() == Some(old.snapshot_id()) {
+            garbage.extend(removed_by(io, new, &kept, left).await?);
+        } else {
+            garbage.extend(difference(io, &reached, &kept, left).await?);
         }
         let stays: HashSet<&str> = kept.iter().map(|manifest| manifest.manifest_path.as_str()).collect();
-        let gone = reached.into_iter().map(|manifest| manifest.manifest_path);
-        garbage.extend(gone.filter(|path| !stays.contains(path.as_str())));
+        let gone = reached.into_iter().filter(|manifest| {
+            manifest.sequence_number > stays_until && !stays.contains(manifest.manifest_path.as_str())
+        });
+        garbage.extend(gone.map(|manifest| manifest.manifest_path));
         garbage.push(old.manifest_list().to_owned());
         known = Some((new.snapshot_id(), kept));
     }
     let keys: Vec<_> = garbage.iter().filter_map(|location| store.key(location)).collect();
     futures::future::try_join_all(keys.iter().map(|key| store.delete(key))).await?;
     Ok(keys.len())
+}
+
+/// The files that a snapshot removed: they are in the manifests that it wrote.
+async fn removed_by(
+    io: &FileIO,
+    snapshot: &SnapshotRef,
+    manifests: &[ManifestFile],
+    left: impl Fn(&ManifestEntry) -> bool,
+) -> Result<Vec<String>, LakeError> {
+    let id = snapshot.snapshot_id();
+    let mut removed = Vec::new();
+    let wrote = manifests.iter().filter(|manifest| manifest.added_snapshot_id == id && manifest.has_deleted_files());
+    for manifest in wrote {
+        let manifest = manifest.load_manifest(io).await?;
+        let entries = manifest.entries().iter().filter(|entry| {
+            entry.status() == ManifestStatus::Deleted && entry.snapshot_id() == Some(id) && left(entry)
+        });
+        removed.extend(entries.map(|entry| entry.file_path().to_owned()));
+    }
+    Ok(removed)
+}
+
+/// The files that one list of manifests reaches and another does not; shared manifests need not be read.
+async fn difference(
+    io: &FileIO,
+    reached: &[ManifestFile],
+    kept: &[ManifestFile],
+    left: impl Fn(&ManifestEntry) -> bool,
+) -> Result<Vec<String>, LakeError> {
+    let paths =
+        |list: &[ManifestFile]| list.iter().map(|manifest| manifest.manifest_path.clone()).collect::<HashSet<_>>();
+    let (before, after) = (paths(reached), paths(kept));
+    let mut live = HashSet::new();
+    for manifest in kept.iter().filter(|manifest| !before.contains(&manifest.manifest_path)) {
+        let manifest = manifest.load_manifest(io).await?;
+        live.extend(
+            manifest.entries().iter().filter(|entry| entry.is_alive()).map(|entry| entry.file_path().to_owned()),
+        );
+    }
+    let mut gone = Vec::new();
+    for manifest in reached.iter().filter(|manifest| !after.contains(&manifest.manifest_path)) {
+        let manifest = manifest.load_manifest(io).await?;
+        let entries = manifest.entries().iter().filter(|entry| entry.is_alive() && left(entry));
+        gone.extend(entries.map(|entry| entry.file_path().to_owned()).filter(|path| !live.contains(path)));
+    }
+    Ok(gone)
 }

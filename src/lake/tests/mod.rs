@@ -2,7 +2,7 @@
 
 mod balance;
 mod crash;
-mod doubles;
+pub(super) mod doubles;
 mod folder;
 mod foreign;
 mod many;
@@ -11,3 +11,4 @@ mod race;
 mod rows;
 mod s3;
 mod scenario;
+mod upkeep;

@@ -11,6 +11,7 @@ use crate::lake::epoch::{Slot, SlotKind};
 use crate::lake::error::LakeError;
 use crate::lake::index::LiveFiles;
 use crate::lake::reader::LakeReader;
+use crate::lake::retention::Keep;
 use crate::lake::rows::Rows;
 use crate::lake::state::{StateEntry, StateRows};
 use crate::lake::storage::file_io;
@@ -101,7 +102,9 @@ pub fn options(warehouse: &std::path::Path) -> LakeOptions {
 }
 
 /// Upkeep that has something to do in a few epochs.
-pub const HASTY: Upkeep = Upkeep { snapshots: 2, snapshots_batch: 1, manifests: 2, files: 4 };
+pub const HASTY: Upkeep = Upkeep { snapshots: 2, snapshots_batch: 1, manifests: 2, files: 4, keep: HASTY_KEEP };
+/// Three epochs stay, and two that are far enough apart.
+pub const HASTY_KEEP: Keep = Keep { all_ms: i64::MAX, all: 3, hour_ms: 7, hourly_ms: 14, days: 1 };
 
 /// What the tables hold, without epochs; what changes a step makes.
 #[derive(Clone, Debug, Default, PartialEq)]

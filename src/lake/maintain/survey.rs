@@ -1,0 +1,135 @@
+//! A lake looked at as a whole, from outside: the log, every table's head, what all of its snapshots reach. Changes nothing.
+
+use super::super::Warehouse;
+use super::super::catalog::Catalog;
+use super::super::epoch::{LOG, Slot, slot_epoch};
+use super::super::error::LakeError;
+use super::super::identity::{self, Identity};
+use super::super::index::{LiveFiles, manifests_of};
+use super::super::log::{read_slot, slots};
+use super::super::retention::Retention;
+use super::super::schema::{APPLIED_EPOCH, APPLIED_NONE};
+use super::super::storage::file_io;
+use super::super::store::Store;
+use super::super::table::TableSpec;
+use super::{Found, find_tables, is_announcing};
+use crate::time::Epoch;
+use ::iceberg::io::FileIO;
+use ::iceberg::spec::TableMetadata;
+use futures::{StreamExt, TryStreamExt};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+/// Objects that are read side by side.
+const READ_AT_ONCE: usize = 32;
+
+/// A lake at one moment.
+#[derive(Debug)]
+pub struct Survey {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) io: FileIO,
+    pub(super) identity: Identity,
+    pub(super) tables: BTreeMap<String, Found>,
+    /// The epochs whose slots a listing shows.
+    pub(super) listed: Vec<Epoch>,
+    pub(super) last: Slot,
+    pub(super) retention: Retention,
+    /// The slots of the epochs of which all stay, and of those before them that their state needs.
+    pub(super) slots: Vec<Slot>,
+}
+
+/// The epoch that a table has; `None`: it has none, or does not say.
+pub(super) fn applied(metadata: &TableMetadata) -> Option<Epoch> {
+    metadata.properties().get(APPLIED_EPOCH).filter(|text| *text != APPLIED_NONE)?.parse().ok()
+}
+
+impl Survey {
+    /// Looks at a lake that exists. Error of kind `Fix`: there is none.
+    pub async fn open(warehouse: &Warehouse, catalog: Option<&str>) -> Result<Survey, LakeError> {
+        let store = warehouse.open_existing().await?;
+        let identity = identity::read(&*store).await?;
+        let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
+        Survey::open_on(store, Arc::new(catalog)).await
+    }
+
+    /// The same on any store and catalog.
+    pub async fn open_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>) -> Result<Survey, LakeError> {
+        let identity = identity::read(&*store).await?;
+        identity::check_catalog(&*store, &*catalog).await?;
+        // the tables first: whatever they have is in the log that is read afterwards
+        let tables = find_tables(&store, &*catalog).await?;
+        let mut listed: Vec<Epoch> = store.list(LOG).await?.iter().filter_map(|name| slot_epoch(name)).collect();
+        listed.sort_unstable();
+        let none = || LakeError::fix("the lake has no epoch yet", "start `ticktide run` first");
+        let end = listed.last().copied().ok_or_else(none)?;
+        let missing = |epoch: Epoch| {
+            let message = format!("epoch {epoch} is missing in the log");
+            LakeError::corrupt(message, "restore the missing files of log/ from a backup")
+        };
+        let last = read_slot(&*store, end).await?.ok_or_else(|| missing(end))?;
+        let retention = retention_at(&*store, &last).await?;
+        let first = read_slot(&*store, retention.since).await?.ok_or_else(|| missing(retention.since))?;
+        let slots = slots(&*store, first.state_from.min(retention.since)..end + 1).await?;
+        Ok(Survey { io: file_io(store.clone()), store, identity, tables, listed, last, retention, slots })
+    }
+
+    /// The tables that epochs write, by name.
+    pub(super) fn data_tables(&self) -> impl Iterator<Item = (&str, &TableSpec)> {
+        let data = self.tables.iter().filter(|(name, _)| !is_announcing(name));
+        data.map(|(name, found)| (name.as_str(), &found.spec))
+    }
+
+    /// The live files of a table's head.
+    pub(super) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
+        let Some(found) = self.tables.get(name) else { return Ok(LiveFiles::default()) };
+        LiveFiles::build(spec, &self.io, &found.base.location, &found.base.metadata).await
+    }
+
+    /// The slot of an epoch, read if it is not at hand.
+    pub(super) async fn slot(&self, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
+        match self.slots.iter().find(|slot| slot.epoch == epoch) {
+            Some(slot) => Ok(Some(slot.clone())),
+            None => read_slot(&*self.store, epoch).await,
+        }
+    }
+
+    /// The names in the store of everything that a snapshot of the table reaches, and of its metadata files.
+    pub(super) async fn reached(&self, found: &Found) -> Result<HashSet<String>, LakeError> {
+        let metadata = &found.base.metadata;
+        let mut reached = HashSet::new();
+        let mut add = |location: &str| reached.extend(self.store.key(location));
+        add(&found.base.location);
+        metadata.metadata_log().iter().for_each(|log| add(&log.metadata_file));
+        metadata.statistics_iter().for_each(|file| add(&file.statistics_path));
+        metadata.partition_statistics_iter().for_each(|file| add(&file.statistics_path));
+        let lists = metadata.snapshots().map(|snapshot| async {
+            Ok::<_, LakeError>((snapshot.manifest_list(), manifests_of(&self.io, metadata, snapshot).await?))
+        });
+        let lists: Vec<_> = futures::stream::iter(lists).buffered(READ_AT_ONCE).try_collect().await?;
+        let mut manifests = BTreeMap::new();
+        for (location, list) in lists {
+            add(location);
+            manifests.extend(list.into_iter().map(|manifest| (manifest.manifest_path.clone(), manifest)));
+        }
+        manifests.keys().for_each(|location| add(location));
+        let loaded = manifests.into_values().map(|manifest| {
+            let io = self.io.clone();
+            async move { manifest.load_manifest(&io).await }
+        });
+        let mut loaded = futures::stream::iter(loaded).buffer_unordered(READ_AT_ONCE);
+        while let Some(manifest) = loaded.try_next().await? {
+            let live = manifest.entries().iter().filter(|entry| entry.is_alive());
+            live.for_each(|entry| add(entry.file_path()));
+        }
+        Ok(reached)
+    }
+}
+
+/// What stays readable at a slot.
+pub(super) async fn retention_at(store: &dyn Store, slot: &Slot) -> Result<Retention, LakeError> {
+    let Some(at) = slot.retention_at else { return Ok(Retention::default()) };
+    if at == slot.epoch {
+        return Ok(slot.retention.clone().unwrap_or_default());
+    }
+    Ok(read_slot(store, at).await?.and_then(|slot| slot.retention).unwrap_or_default())
+}
