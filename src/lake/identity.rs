@@ -1,7 +1,7 @@
 //! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created.
 
 use super::LakeOptions;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, CatalogIdentity};
 use super::error::LakeError;
 use super::log::{create_or_get, read_slot};
 use super::store::Store;
@@ -22,13 +22,17 @@ pub struct Identity {
     /// The address of the lake when it was created.
     pub location: String,
     pub namespace: String,
+    /// The catalog that it was created with; `None` if that could not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogIdentity>,
     pub code_version: String,
     /// Epochs before it are no longer readable.
     pub since: u64,
 }
 
-/// Claims a new lake for the dataflow, or checks that it is its own. Error of kind `Fix`: it is another's, or was moved.
-pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity, LakeError> {
+/// Claims a new lake for the dataflow and the catalog, or checks that it is theirs. Error of kind `Fix`: it is another's, or
+/// was moved.
+pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Identity, LakeError> {
     let settings = serde_json::from_str(&options.settings_json)
         .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
     let ours = Identity {
@@ -37,13 +41,22 @@ pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity,
         settings,
         location: store.location(""),
         namespace: options.namespace.clone(),
+        catalog: catalog.identity().await?,
         code_version: options.code_version.clone(),
         since: 0,
     };
-    let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
-    let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+    let found = match store.get(IDENTITY).await {
+        Err(LakeError::Missing { .. }) => {
+            // no lake is made that belongs to another one's catalog
+            check_tables(store, catalog, UNKNOWN).await?;
+            let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
+            create_or_get(store, IDENTITY, Bytes::from(bytes)).await?
+        }
+        found => found?,
+    };
     let found: Identity = serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?;
     compare(&ours, &found)?;
+    check_catalog(store, catalog, &found).await?;
     Ok(found)
 }
 
@@ -64,9 +77,24 @@ pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
     Ok(found)
 }
 
-/// Refuses a catalog that is not the lake's: one without its tables would get new ones that no decided epoch fits, one with
-/// another lake's would be written into. Error of kind `Fix`.
-pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
+/// What is said of the catalog of a lake that did not keep which one it is.
+const UNKNOWN: &str = "sqlite:PATH";
+
+/// Refuses a catalog that is not the lake's. Error of kind `Fix`.
+pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog, identity: &Identity) -> Result<(), LakeError> {
+    let Some(own) = &identity.catalog else { return check_tables(store, catalog, UNKNOWN).await };
+    if let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id) {
+        return Err(LakeError::fix(
+            format!("the lake at {} belongs to the catalog {}, this is {}", identity.location, own.name, other.name),
+            format!("name the lake's own catalog: `--catalog {}`", own.name),
+        ));
+    }
+    check_tables(store, catalog, &own.name).await
+}
+
+/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits, one with another
+/// lake's would be written into. `own` names the lake's.
+async fn check_tables(store: &dyn Store, catalog: &dyn Catalog, own: &str) -> Result<(), LakeError> {
     let lake = store.location("");
     let tables = catalog.tables().await?;
     if let Some((table, elsewhere)) = tables.iter().find(|(_, location)| store.key(location).is_none()) {
@@ -78,7 +106,7 @@ pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(
     if tables.is_empty() && read_slot(store, 0).await?.is_some() {
         return Err(LakeError::fix(
             format!("the catalog has no table of the lake at {lake}, which has epochs"),
-            "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
+            format!("name the catalog that the lake was made with: `--catalog {own}`"),
         ));
     }
     Ok(())
@@ -148,6 +176,7 @@ mod tests {
             settings,
             location: "file:///lake".into(),
             namespace: "market".into(),
+            catalog: None,
             code_version: "1".into(),
             since: 0,
         }

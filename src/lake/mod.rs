@@ -23,6 +23,7 @@ pub mod iceberg;
 pub mod identity;
 pub mod index;
 mod log;
+mod patience;
 pub mod reader;
 mod resume;
 pub mod rewrite;
@@ -65,7 +66,7 @@ use uuid::Uuid;
 pub struct LakeOptions {
     /// A folder, created if it does not exist, or a bucket.
     pub warehouse: Warehouse,
-    /// `sqlite:PATH`; `None`: `catalog.db` in the folder; a bucket needs one.
+    /// What [`catalog::CatalogPlace`] reads; `None`: `catalog.db` in the folder; a bucket needs one.
     pub catalog: Option<String>,
     /// Usually `market`.
     pub namespace: String,
@@ -104,7 +105,7 @@ impl Lake {
         // a folder must be there before its catalog is put into it
         let store = options.warehouse.open().await?;
         let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
-        Lake::open_on(store, Arc::new(catalog), &options, tables, Upkeep::default()).await
+        Lake::open_on(store, catalog, &options, tables, Upkeep::default()).await
     }
 
     /// What a worker's I/O task writes with.

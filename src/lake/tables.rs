@@ -87,15 +87,18 @@ impl Place {
         let metadata = TableMetadataBuilder::from_table_creation(creation(spec, location.clone())?)?.build()?.metadata;
         let file = MetadataLocation::new_with_metadata(&location, &metadata);
         metadata.write_to(&self.io, &file).await?;
-        // ours or another's that was faster: what the catalog says is the table
-        let created = self.catalog.create(&spec.name, &file.to_string()).await;
-        if let Err(error) = &created
-            && !error.perhaps_done()
-        {
-            return Err(created.expect_err("just seen"));
+        for _ in 0..CREATE_ATTEMPTS {
+            match self.catalog.create(&spec.name, &file.to_string()).await {
+                Err(error) if !error.perhaps_done() => return Err(error),
+                _ => {}
+            }
+            // ours or another's that was faster: what the catalog says is the table
+            if let Some(base) = self.load(&spec.name, None).await? {
+                return Ok(base);
+            }
         }
-        let missing = || LakeError::corrupt(format!("table {} cannot be created", spec.name), "start again");
-        self.load(&spec.name, None).await?.ok_or_else(missing)
+        let cause = format!("every answer for table {} was lost", spec.name);
+        Err(LakeError::Catalog { operation: "create a table", perhaps: true, cause, busy: false })
     }
 }
 
@@ -293,6 +296,8 @@ impl LakeTable {
     }
 }
 
+/// Lost answers in a row after which creating a table gives up.
+const CREATE_ATTEMPTS: usize = 3;
 /// Conflicts and lost answers in a row after which announcing gives up.
 const ANNOUNCE_ATTEMPTS: usize = 6;
 

@@ -3,6 +3,8 @@
 mod crash;
 mod doubles;
 mod folder;
+#[cfg(feature = "aws")]
+mod glue;
 mod race;
 mod rows;
 mod s3;
