@@ -62,7 +62,7 @@ impl PostgresCatalog {
         let patience = Patience { total: FIRST_CONTACT, ..Patience::default() };
         let mut catalog = PostgresCatalog { pool, namespace: namespace.to_owned(), name, patience };
         // one connection by hand: the pool would only say that it waited in vain
-        catalog.reading("open", || options.connect()).await?;
+        catalog.reading("open", || async { options.connect().await?.close().await }).await?;
         if write {
             catalog.prepare().await?;
         }
