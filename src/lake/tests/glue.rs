@@ -24,16 +24,15 @@ async fn catalog(server: &Server, world: &World) -> Arc<dyn Catalog> {
 async fn a_lake_in_glue_is_whole_although_every_seventh_answer_is_spoilt() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();
-    let server = Server::start(move |_, table| {
+    let server = Server::start(move |operation, _| {
         let number = counted.fetch_add(1, Ordering::Relaxed);
         match (number % 7, number / 7 % 5) {
-            // the database must be there before anything is spoilt
-            _ if table.is_empty() || table == "market" => Fault::None,
             (6, 0) => Fault::Refuse(400, "ThrottlingException"),
             (6, 1) => Fault::Lose,
             (6, 2) => Fault::Refuse(500, "InternalServiceException"),
             (6, 3) => Fault::Doubt(500, "InternalServiceException"),
-            (6, _) => Fault::Refuse(400, "ConcurrentModificationException"),
+            (6, _) if operation == "UpdateTable" => Fault::Refuse(400, "ConcurrentModificationException"),
+            (6, _) => Fault::Doubt(400, "OperationTimeoutException"),
             _ => Fault::None,
         }
     })
