@@ -30,8 +30,8 @@ pub struct Identity {
     pub since: u64,
 }
 
-/// Claims a new lake for the dataflow and the catalog, or checks that it is theirs. Error of kind `Fix`: it is another's, or
-/// was moved.
+/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
+/// another's, or was moved.
 pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Identity, LakeError> {
     let settings = serde_json::from_str(&options.settings_json)
         .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
@@ -45,19 +45,27 @@ pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catal
         code_version: options.code_version.clone(),
         since: 0,
     };
-    let found = match store.get(IDENTITY).await {
-        Err(LakeError::Missing { .. }) => {
-            // no lake is made that belongs to another one's catalog
-            check_tables(store, catalog, UNKNOWN).await?;
+    let found = match known(store).await? {
+        Some(found) => found,
+        None => {
+            // no lake is made that would belong to another one's catalog
+            check_tables(store, catalog, None).await?;
             let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
-            create_or_get(store, IDENTITY, Bytes::from(bytes)).await?
+            let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+            serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
         }
-        found => found?,
     };
-    let found: Identity = serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?;
     compare(&ours, &found)?;
-    check_catalog(store, catalog, &found).await?;
     Ok(found)
+}
+
+/// The record as it is; `None`: there is none.
+async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
+    let bytes = match store.get(IDENTITY).await {
+        Err(LakeError::Missing { .. }) => return Ok(None),
+        other => other?,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::format(IDENTITY, error))
 }
 
 /// Reads whose lake it is. Error of kind `Fix`: it is none, or was moved.
@@ -77,33 +85,38 @@ pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
     Ok(found)
 }
 
-/// What is said of the catalog of a lake that did not keep which one it is.
-const UNKNOWN: &str = "sqlite:PATH";
-
 /// Refuses a catalog that is not the lake's. Error of kind `Fix`.
-pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog, identity: &Identity) -> Result<(), LakeError> {
-    let Some(own) = &identity.catalog else { return check_tables(store, catalog, UNKNOWN).await };
-    if let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id) {
+pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
+    let own = known(store).await?.and_then(|identity| identity.catalog);
+    if let Some(own) = &own
+        && let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id)
+    {
         return Err(LakeError::fix(
-            format!("the lake at {} belongs to the catalog {}, this is {}", identity.location, own.name, other.name),
+            format!("the lake at {} belongs to the catalog {}, this is {}", store.location(""), own.name, other.name),
             format!("name the lake's own catalog: `--catalog {}`", own.name),
         ));
     }
-    check_tables(store, catalog, &own.name).await
+    check_tables(store, catalog, own.as_ref()).await
 }
 
-/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits, one with another
-/// lake's would be written into. `own` names the lake's.
-async fn check_tables(store: &dyn Store, catalog: &dyn Catalog, own: &str) -> Result<(), LakeError> {
+/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits; one with tables
+/// from elsewhere is another lake's, unless it is known to be ours: then they are its other users'.
+async fn check_tables(
+    store: &dyn Store,
+    catalog: &dyn Catalog,
+    own: Option<&CatalogIdentity>,
+) -> Result<(), LakeError> {
     let lake = store.location("");
     let tables = catalog.tables().await?;
-    if let Some((table, elsewhere)) = tables.iter().find(|(_, location)| store.key(location).is_none()) {
+    let foreign = tables.iter().find(|(_, location)| store.key(location).is_none());
+    if let Some((table, elsewhere)) = foreign.filter(|_| own.is_none()) {
         return Err(LakeError::fix(
             format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
-            "name the lake's own catalog with `--catalog`: one catalog holds one lake",
+            "name the lake's own catalog with `--catalog`: a new lake needs one without tables (of Glue: glue://REGION/DATABASE)",
         ));
     }
-    if tables.is_empty() && read_slot(store, 0).await?.is_some() {
+    if tables.values().all(|location| store.key(location).is_none()) && read_slot(store, 0).await?.is_some() {
+        let own = own.map_or("sqlite:PATH", |own| &own.name);
         return Err(LakeError::fix(
             format!("the catalog has no table of the lake at {lake}, which has epochs"),
             format!("name the catalog that the lake was made with: `--catalog {own}`"),

@@ -55,7 +55,7 @@ impl LakeReader {
         let store = warehouse.open_existing().await?;
         let identity = identity::read(&*store).await?;
         let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
-        identity::check_catalog(&*store, &*catalog, &identity).await?;
+        identity::check_catalog(&*store, &*catalog).await?;
         Ok(LakeReader::on(store, catalog, identity))
     }
 

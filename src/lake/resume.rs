@@ -72,6 +72,7 @@ impl Lake {
         identity::check(&*store, options, &*catalog).await?;
         let namespace = options.namespace.clone();
         let place = Place { io: file_io(store.clone()), store, catalog, namespace, upkeep };
+        identity::check_catalog(&*place.store, &*place.catalog).await?;
         let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
 
         let token = Uuid::new_v4().simple().to_string();

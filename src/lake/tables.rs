@@ -87,18 +87,20 @@ impl Place {
         let metadata = TableMetadataBuilder::from_table_creation(creation(spec, location.clone())?)?.build()?.metadata;
         let file = MetadataLocation::new_with_metadata(&location, &metadata);
         metadata.write_to(&self.io, &file).await?;
+        // ours or another's that was faster: what the catalog says is the table
         for _ in 0..CREATE_ATTEMPTS {
-            match self.catalog.create(&spec.name, &file.to_string()).await {
-                Err(error) if !error.perhaps_done() => return Err(error),
-                _ => {}
+            let created = self.catalog.create(&spec.name, &file.to_string()).await;
+            if let Err(error) = &created
+                && !error.perhaps_done()
+            {
+                return Err(error.clone());
             }
-            // ours or another's that was faster: what the catalog says is the table
+            // an answer that was lost is looked up (L3)
             if let Some(base) = self.load(&spec.name, None).await? {
                 return Ok(base);
             }
         }
-        let cause = format!("every answer for table {} was lost", spec.name);
-        Err(LakeError::Catalog { operation: "create a table", perhaps: true, cause, busy: false })
+        Err(gave_up("create a table", &spec.name))
     }
 }
 
@@ -161,7 +163,7 @@ impl LakeTable {
                     let hint = "run `ticktide lake doctor`; a table that was rolled back or replaced cannot go on";
                     return Err(LakeError::corrupt(message, hint));
                 }
-                TableStep::GiveUp => return Err(gave_up(&name)),
+                TableStep::GiveUp => return Err(gave_up("swap a table", &name)),
             };
             step = machine.on(answer);
         }
@@ -292,16 +294,16 @@ impl LakeTable {
                 return Ok(());
             }
         }
-        Err(gave_up(&self.spec.name))
+        Err(gave_up("swap a table", &self.spec.name))
     }
 }
 
-/// Lost answers in a row after which creating a table gives up.
-const CREATE_ATTEMPTS: usize = 3;
 /// Conflicts and lost answers in a row after which announcing gives up.
 const ANNOUNCE_ATTEMPTS: usize = 6;
+/// Lost answers in a row after which a table that is not there is not created.
+const CREATE_ATTEMPTS: usize = 6;
 
-fn gave_up(table: &str) -> LakeError {
+fn gave_up(operation: &'static str, table: &str) -> LakeError {
     let cause = format!("every answer for table {table} was lost or a conflict");
-    LakeError::Catalog { operation: "swap a table", perhaps: true, cause, busy: false }
+    LakeError::Catalog { operation, perhaps: true, cause, busy: false }
 }

@@ -204,42 +204,37 @@ impl GlueCatalog {
     async fn metadata(&self, location: &str) -> Result<TableMetadata, LakeError> {
         Ok(TableMetadata::read_from(&self.io, location).await?)
     }
+}
 
-    /// The table as Glue is to have it, on top of what it has.
-    fn input(
-        &self,
-        name: &str,
-        known: Option<&Table>,
-        metadata: &TableMetadata,
-        pointer: [(&str, &str); 2],
-    ) -> Result<TableInput, LakeError> {
-        let descriptor = match known.and_then(|known| known.storage_descriptor.clone()) {
-            Some(mut descriptor) => {
-                descriptor.columns = Some(columns::columns(metadata)?);
-                descriptor.location = Some(metadata.location().to_owned());
-                descriptor
-            }
-            None => {
-                let descriptor = StorageDescriptor::builder().location(metadata.location());
-                descriptor.set_columns(Some(columns::columns(metadata)?)).build()
-            }
-        };
-        let mut parameters: HashMap<String, String> =
-            known.and_then(|known| known.parameters.clone()).unwrap_or_default();
-        let pointer = pointer.into_iter().filter(|(_, location)| !location.is_empty());
-        let pointer = pointer.map(|(key, location)| (key.to_owned(), location.to_owned()));
-        parameters.extend(pointer.chain([(TABLE_TYPE.to_owned(), ICEBERG.to_owned())]));
-        TableInput::builder()
-            .name(name)
-            .table_type("EXTERNAL_TABLE")
-            .storage_descriptor(descriptor)
-            .set_parameters(Some(parameters))
-            .set_description(known.and_then(|known| known.description.clone()))
-            .set_owner(known.and_then(|known| known.owner.clone()))
-            .retention(known.map_or(0, |known| known.retention))
-            .build()
-            .map_err(|error| LakeError::Bug(format!("the input of table {name}: {error}")))
+/// The table as Glue is to have it, on top of what it has.
+fn input(name: &str, known: Option<&Table>, metadata: &TableMetadata, location: &str) -> Result<TableInput, LakeError> {
+    let descriptor = match known.and_then(|known| known.storage_descriptor.clone()) {
+        Some(mut descriptor) => {
+            descriptor.columns = Some(columns::columns(metadata)?);
+            descriptor.location = Some(metadata.location().to_owned());
+            descriptor
+        }
+        None => {
+            let descriptor = StorageDescriptor::builder().location(metadata.location());
+            descriptor.set_columns(Some(columns::columns(metadata)?)).build()
+        }
+    };
+    let mut parameters: HashMap<String, String> = known.and_then(|known| known.parameters.clone()).unwrap_or_default();
+    if let Some(previous) = parameters.remove(METADATA) {
+        parameters.insert(PREVIOUS.to_owned(), previous);
     }
+    parameters.insert(METADATA.to_owned(), location.to_owned());
+    parameters.insert(TABLE_TYPE.to_owned(), ICEBERG.to_owned());
+    TableInput::builder()
+        .name(name)
+        .table_type("EXTERNAL_TABLE")
+        .storage_descriptor(descriptor)
+        .set_parameters(Some(parameters))
+        .set_description(known.and_then(|known| known.description.clone()))
+        .set_owner(known.and_then(|known| known.owner.clone()))
+        .retention(known.map_or(0, |known| known.retention))
+        .build()
+        .map_err(|error| LakeError::Bug(format!("the input of table {name}: {error}")))
 }
 
 /// The metadata location of a table of Glue; `None`: it is no table of Iceberg's.
@@ -287,7 +282,7 @@ impl Catalog for GlueCatalog {
 
     async fn create(&self, table: &str, location: &str) -> Result<Created, LakeError> {
         let metadata = self.metadata(location).await?;
-        let input = self.input(table, None, &metadata, [(METADATA, location), (PREVIOUS, "")])?;
+        let input = input(table, None, &metadata, location)?;
         let created = self.call(Failure::repeatable_surely, || {
             let request = self.client.create_table().database_name(&self.database).table_input(input.clone());
             async move { request.send().await.map(drop).map_err(failed) }
@@ -311,7 +306,7 @@ impl Catalog for GlueCatalog {
                 "use a Glue that keeps versions: Amazon's does",
             ));
         };
-        let input = self.input(table, Some(&known), &metadata, [(METADATA, next), (PREVIOUS, base)])?;
+        let input = input(table, Some(&known), &metadata, next)?;
         let swapped = self.call(Failure::repeatable_surely, || {
             let request = self.client.update_table().database_name(&self.database).table_input(input.clone());
             // an archived version for each epoch would soon meet the limit of versions

@@ -1,5 +1,6 @@
 //! Promises of the lake as a whole: stopped at every operation, raced, corrected, read back.
 
+mod catalog;
 mod crash;
 mod doubles;
 mod folder;

@@ -167,15 +167,7 @@ fn on_databases(
 ) -> Option<Answer> {
     let unknown = |name: &str| missing(format!("Database {name} not found."));
     Some(match operation {
-        "CreateDatabase" => (|| {
-            let input = object(&body["DatabaseInput"], "DatabaseInput")?;
-            let name = named(&input)?;
-            if databases.contains_key(&name) {
-                return Err(("AlreadyExistsException", format!("Database {name} already exists.")));
-            }
-            databases.insert(name, Database { input, created_at: now(), tables: BTreeMap::new() });
-            Ok(json!({}))
-        })(),
+        "CreateDatabase" => create_database(databases, &body["DatabaseInput"]),
         "GetDatabase" => {
             let name = of("Name");
             databases.get(&name).map(|found| json!({ "Database": described(found) })).ok_or_else(|| unknown(&name))
@@ -187,6 +179,16 @@ fn on_databases(
         }
         _ => return None,
     })
+}
+
+fn create_database(databases: &mut BTreeMap<String, Database>, input: &Value) -> Answer {
+    let input = object(input, "DatabaseInput")?;
+    let name = named(&input)?;
+    if databases.contains_key(&name) {
+        return Err(("AlreadyExistsException", format!("Database {name} already exists.")));
+    }
+    databases.insert(name, Database { input, created_at: now(), tables: BTreeMap::new() });
+    Ok(json!({}))
 }
 
 fn create_table(database: &mut Database, input: &Value) -> Answer {
