@@ -14,8 +14,9 @@ use super::schema::arrow_schema;
 use super::store::Store;
 use super::table::TableSpec;
 use crate::time::Epoch;
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::{BooleanArray, RecordBatch, new_null_array};
+use arrow::compute::{cast, concat_batches, filter_record_batch};
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -44,20 +45,27 @@ pub async fn read_file(store: &dyn Store, spec: &TableSpec, location: &str) -> R
     let key = store.key(location);
     let key = key.ok_or_else(|| LakeError::format(location, "the file lies outside the lake"))?;
     let bytes = store.get(&key).await?;
-    let (schema, columns) = (arrow_schema(spec), spec.columns.len());
+    let schema = arrow_schema(spec);
     let read = tokio::task::spawn_blocking(move || {
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
         let batches = reader.collect::<Result<Vec<_>, _>>()?;
-        let same = batches.iter().map(|batch| {
-            if batch.num_columns() != columns {
-                let found = format!("has {} columns, the table {columns}", batch.num_columns());
-                return Err(LakeError::format("a data file", found));
-            }
-            Ok(RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?)
-        });
-        Ok(concat_batches(&schema, &same.collect::<Result<Vec<_>, LakeError>>()?)?)
+        let same = batches.iter().map(|batch| shaped(batch, &schema)).collect::<Result<Vec<_>, _>>()?;
+        Ok(concat_batches(&schema, &same)?)
     });
     read.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("reading a file panicked: {error}"))))
+}
+
+/// The batch with the table's columns: another engine may have written them in another order, with other Arrow types, or
+/// left out those that are null.
+fn shaped(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, LakeError> {
+    let columns = schema.fields().iter().map(|field| match batch.column_by_name(field.name()) {
+        Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
+        Some(column) => Ok(cast(column, field.data_type())?),
+        None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        None => Err(LakeError::format("a data file", format!("has no column {:?}", field.name()))),
+    });
+    let columns = columns.collect::<Result<Vec<_>, LakeError>>()?;
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
 
 /// Resolves the changes of an epoch against the live files.
