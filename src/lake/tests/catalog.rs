@@ -59,6 +59,7 @@ async fn tables_of_others_keep_a_lake_from_being_made_and_not_from_going_on() {
     let names = [bars(), ticks(), anomalies()].map(|spec| spec.name);
     let found = sqlite(&file).await.tables().await.expect("a list");
     assert!(names.iter().all(|name| found.contains_key(name)));
-    let reader = LakeReader::open(folder.path().join("lake"), Some(&format!("sqlite:{}", file.display())));
-    check_rows(&reader.await.expect("opens"), 2 * STEPS).await;
+    let named = format!("sqlite:{}", file.display());
+    let reader = LakeReader::open(folder.path().join("lake"), Some(&named)).await.expect("opens");
+    check_rows(&reader, 2 * STEPS).await;
 }
