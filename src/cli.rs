@@ -36,7 +36,8 @@ pub struct Global {
     /// The lake: a folder, or s3://BUCKET/PREFIX [default: ./lake, or TICKTIDE_WAREHOUSE]
     #[arg(long, global = true, value_name = "DIR|s3://…")]
     pub warehouse: Option<String>,
-    /// The lake's catalog, `sqlite:PATH` [default: catalog.db in the folder, or TICKTIDE_CATALOG]
+    /// The lake's catalog: sqlite:PATH, postgres://USER@HOST/DATABASE or glue[://REGION/DATABASE] [default: catalog.db in
+    /// the folder, or TICKTIDE_CATALOG]
     #[arg(long, global = true, value_name = "CATALOG")]
     pub catalog: Option<String>,
     /// Print data as JSON lines

@@ -239,6 +239,14 @@ impl Dataflow {
         }
     }
 
+    /// How long an epoch lasts unless that was set, for a lake whose commits are dear; `place` says why.
+    pub fn default_epoch(&mut self, every: Nanos, place: Place) {
+        if !self.origins.contains_key("epoch.every") {
+            self.epoch.every = every;
+            self.origins.insert("epoch.every".to_owned(), place);
+        }
+    }
+
     /// What is missing to run it, beyond what a file alone must have: paths for files, topics for Kafka.
     pub fn ready(&self) -> Result<(), crate::error::Error> {
         let missing = match self.source.uses.as_str() {

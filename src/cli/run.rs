@@ -7,12 +7,13 @@ use crate::document::{self, duration};
 use crate::engine::{self, RunOptions, RunReport};
 use crate::error::Error;
 use crate::lake::Warehouse;
+use crate::lake::catalog::CatalogPlace;
 use crate::mesh::Cluster;
 use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
 use crate::supervise::{Below, Heart, Policy, SILENCE_LEAST, Watching, supervise};
 use crate::telemetry;
-use crate::time::MILLI;
+use crate::time::{MILLI, Nanos, SECOND};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -134,15 +135,28 @@ enum Place {
     },
 }
 
+/// How long an epoch lasts by default where every commit is requests to a service that counts them.
+const EPOCH_DEAR: Nanos = 60 * SECOND;
+
 /// Resolves what to run. Errors: a problem of the dataflow, processes that do not fit together, no number of workers.
 fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
-    let dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
+    let mut dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
     dataflow.ready()?;
     let place = place(args)?;
+    let catalog = global.catalog();
+    if let Some(Sourced { value, origin }) = &catalog
+        && CatalogPlace::parse(value)?.is_dear()
+    {
+        let place = match origin {
+            Origin::Environment(name) => document::Place::Environment(name),
+            Origin::Flag(_) | Origin::Default => document::Place::Flag("--catalog"),
+        };
+        dataflow.default_epoch(EPOCH_DEAR, place);
+    }
     Ok(Prepared {
         dataflow,
         warehouse: global.warehouse("./lake")?,
-        catalog: global.catalog(),
+        catalog,
         workers: workers(args.workers.clone())?,
         metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
         below: match place {
@@ -344,7 +358,10 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         ];
         rows.extend(limits.map(|(key, limit)| (key.into(), seconds(limit), limit.origin.to_string())));
     }
-    rows.extend(prepared.catalog.iter().map(|found| ("catalog".into(), found.value.clone(), found.origin.to_string())));
+    if let Some(Sourced { value, origin }) = &prepared.catalog {
+        // its address without the password
+        rows.push(("catalog".into(), CatalogPlace::parse(value)?.to_string(), origin.to_string()));
+    }
     rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
     rows.extend(prepared.dataflow.origins().into_iter().map(|found| (found.key, found.value, found.origin)));
     if global.json {

@@ -1,7 +1,7 @@
 //! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created.
 
 use super::LakeOptions;
-use super::catalog::Catalog;
+use super::catalog::{Catalog, CatalogIdentity};
 use super::error::LakeError;
 use super::log::{create_or_get, read_slot};
 use super::store::Store;
@@ -22,13 +22,17 @@ pub struct Identity {
     /// The address of the lake when it was created.
     pub location: String,
     pub namespace: String,
+    /// The catalog that it was created with; `None` if that could not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogIdentity>,
     pub code_version: String,
     /// Epochs before it are no longer readable.
     pub since: u64,
 }
 
-/// Claims a new lake for the dataflow, or checks that it is its own. Error of kind `Fix`: it is another's, or was moved.
-pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity, LakeError> {
+/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
+/// another's, or was moved.
+pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Identity, LakeError> {
     let settings = serde_json::from_str(&options.settings_json)
         .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
     let ours = Identity {
@@ -37,14 +41,31 @@ pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity,
         settings,
         location: store.location(""),
         namespace: options.namespace.clone(),
+        catalog: catalog.identity().await?,
         code_version: options.code_version.clone(),
         since: 0,
     };
-    let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
-    let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
-    let found: Identity = serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?;
+    let found = match known(store).await? {
+        Some(found) => found,
+        None => {
+            // no lake is made that would belong to another one's catalog
+            check_tables(store, catalog, None).await?;
+            let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
+            let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+            serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
+        }
+    };
     compare(&ours, &found)?;
     Ok(found)
+}
+
+/// The record as it is; `None`: there is none.
+async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
+    let bytes = match store.get(IDENTITY).await {
+        Err(LakeError::Missing { .. }) => return Ok(None),
+        other => other?,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::format(IDENTITY, error))
 }
 
 /// Reads whose lake it is. Error of kind `Fix`: it is none, or was moved.
@@ -64,21 +85,41 @@ pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
     Ok(found)
 }
 
-/// Refuses a catalog that is not the lake's: one without its tables would get new ones that no decided epoch fits, one with
-/// another lake's would be written into. Error of kind `Fix`.
+/// Refuses a catalog that is not the lake's. Error of kind `Fix`.
 pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
-    let lake = store.location("");
-    let tables = catalog.tables().await?;
-    if let Some((table, elsewhere)) = tables.iter().find(|(_, location)| store.key(location).is_none()) {
+    let own = known(store).await?.and_then(|identity| identity.catalog);
+    if let Some(own) = &own
+        && let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id)
+    {
         return Err(LakeError::fix(
-            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
-            "name the lake's own catalog with `--catalog`: one catalog holds one lake",
+            format!("the lake at {} belongs to the catalog {}, this is {}", store.location(""), own.name, other.name),
+            format!("name the lake's own catalog: `--catalog {}`", own.name),
         ));
     }
-    if tables.is_empty() && read_slot(store, 0).await?.is_some() {
+    check_tables(store, catalog, own.as_ref()).await
+}
+
+/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits; one with tables
+/// from elsewhere is another lake's, unless it is known to be ours: then they are its other users'.
+async fn check_tables(
+    store: &dyn Store,
+    catalog: &dyn Catalog,
+    own: Option<&CatalogIdentity>,
+) -> Result<(), LakeError> {
+    let lake = store.location("");
+    let tables = catalog.tables().await?;
+    let foreign = tables.iter().find(|(_, location)| store.key(location).is_none());
+    if let Some((table, elsewhere)) = foreign.filter(|_| own.is_none()) {
+        return Err(LakeError::fix(
+            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
+            "name the lake's own catalog with `--catalog`: a new lake needs one without tables (of Glue: glue://REGION/DATABASE)",
+        ));
+    }
+    if tables.values().all(|location| store.key(location).is_none()) && read_slot(store, 0).await?.is_some() {
+        let own = own.map_or("sqlite:PATH", |own| &own.name);
         return Err(LakeError::fix(
             format!("the catalog has no table of the lake at {lake}, which has epochs"),
-            "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
+            format!("name the catalog that the lake was made with: `--catalog {own}`"),
         ));
     }
     Ok(())
@@ -148,6 +189,7 @@ mod tests {
             settings,
             location: "file:///lake".into(),
             namespace: "market".into(),
+            catalog: None,
             code_version: "1".into(),
             since: 0,
         }

@@ -28,6 +28,7 @@ mod log;
 pub mod maintain;
 pub mod names;
 pub mod owner;
+mod patience;
 pub mod reader;
 mod resume;
 pub mod retention;
@@ -73,7 +74,7 @@ use uuid::Uuid;
 pub struct LakeOptions {
     /// A folder, created if it does not exist, or a bucket.
     pub warehouse: Warehouse,
-    /// `sqlite:PATH`; `None`: `catalog.db` in the folder; a bucket needs one.
+    /// What [`catalog::CatalogPlace`] reads; `None`: `catalog.db` in the folder; a bucket needs one.
     pub catalog: Option<String>,
     /// Usually `market`.
     pub namespace: String,
@@ -119,7 +120,7 @@ impl Lake {
         // a folder must be there before its catalog is put into it
         let store = options.warehouse.open().await?;
         let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
-        let opened = Lake::open_on(store.clone(), Arc::new(catalog), &options, tables, Upkeep::default()).await;
+        let opened = Lake::open_on(store.clone(), catalog, &options, tables, Upkeep::default()).await;
         let (mut lake, resume) = opened?;
         lake.owner = Some(Owner::begin(store, lake.generation));
         Ok((lake, resume))

@@ -58,8 +58,8 @@ impl LakeReader {
         let store = warehouse.open_existing().await?;
         let identity = identity::read(&*store).await?;
         let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
-        identity::check_catalog(&*store, &catalog).await?;
-        Ok(LakeReader::on(store, Arc::new(catalog), identity))
+        identity::check_catalog(&*store, &*catalog).await?;
+        Ok(LakeReader::on(store, catalog, identity))
     }
 
     pub(super) fn on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, identity: Identity) -> LakeReader {

@@ -99,7 +99,7 @@ impl Lake {
         specs: Vec<TableSpec>,
         upkeep: Upkeep,
     ) -> Result<(Lake, Resume), LakeError> {
-        identity::check(&*store, options).await?;
+        identity::check(&*store, options, &*catalog).await?;
         let namespace = options.namespace.clone();
         let place = Place { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
         let (lake, read) = Lake::take_over(place, specs).await?;

@@ -1,6 +1,6 @@
 //! Where a lake is: a folder or a prefix of a bucket, read once from what the user wrote.
 
-use super::catalog::SqliteCatalog;
+use super::catalog::{Catalog, CatalogPlace};
 use super::error::LakeError;
 use super::store::{FolderStore, S3Place, S3Store, Store, insist_on_conditions};
 use crate::settings::S3Settings;
@@ -117,42 +117,24 @@ impl Warehouse {
     }
 
     /// Opens the lake's catalog: what `--catalog` says, else `catalog.db` in the folder. Errors of kind `Fix`: a catalog of
-    /// another kind, a bucket without one, a file that is not there.
+    /// another kind, a bucket without one, one that is not there.
     pub(super) async fn catalog(
         &self,
         option: Option<&str>,
         namespace: &str,
         write: bool,
-    ) -> Result<SqliteCatalog, LakeError> {
-        let file = match (option, self) {
-            (None, Warehouse::Folder(folder)) => folder.join("catalog.db"),
+    ) -> Result<Arc<dyn Catalog>, LakeError> {
+        let place = match (option, self) {
+            (Some(text), _) => CatalogPlace::parse(text)?,
+            (None, Warehouse::Folder(folder)) => CatalogPlace::Sqlite(folder.join("catalog.db")),
             (None, Warehouse::S3(place)) => {
                 return Err(LakeError::fix(
-                    format!("the lake at {place} has no catalog: a bucket cannot hold the file of one"),
-                    "name it with `--catalog sqlite:PATH`; readers of the lake need the same file",
+                    format!("the lake at {place} has no catalog: a bucket cannot hold one"),
+                    "name it with `--catalog glue`, `postgres://…` or `sqlite:PATH`; readers of the lake need the same",
                 ));
             }
-            (Some(name), _) => match name.strip_prefix("sqlite:") {
-                Some(path) => PathBuf::from(path.strip_prefix("//").unwrap_or(path)),
-                None => {
-                    let message = format!("catalog {name:?} is not supported by this build");
-                    return Err(LakeError::fix(message, "use `--catalog sqlite:PATH`, or leave it out for a folder"));
-                }
-            },
         };
-        if !write && !file.is_file() {
-            return Err(LakeError::fix(
-                format!("there is no catalog at {}", file.display()),
-                "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
-            ));
-        }
-        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-            return Err(LakeError::fix(
-                format!("the catalog {} cannot be made: {} is no folder", file.display(), folder.display()),
-                "make the folder, or name another file with `--catalog sqlite:PATH`",
-            ));
-        }
-        SqliteCatalog::open(&file, namespace, write).await
+        place.open(self, namespace, write).await
     }
 }
 
@@ -179,7 +161,7 @@ mod tests {
         let bucket = Warehouse::S3(S3Place::parse("s3://bucket/x", S3Settings::default()).expect("an address"));
         let error = bucket.catalog(None, "market", true).await.expect_err("none");
         assert!(error.to_string().contains("s3://bucket/x"), "{error}");
-        for name in ["sqlite:/no/such/folder/catalog.db", "glue"] {
+        for name in ["sqlite:/no/such/folder/catalog.db", "hive"] {
             assert!(matches!(bucket.catalog(Some(name), "market", true).await, Err(LakeError::Fix { .. })), "{name}");
         }
     }

@@ -10,8 +10,7 @@
 //! the one before definitely failed · an object has its name only when it is whole (multipart uploads are completed last).
 
 mod client;
-mod failure;
-mod patience;
+pub(in crate::lake) mod failure;
 #[cfg(test)]
 pub(in crate::lake) mod tests;
 mod upload;
@@ -19,6 +18,7 @@ mod upload;
 pub use client::S3Place;
 
 use super::super::error::LakeError;
+use super::super::patience::Patience;
 use super::{Created, Operation, Store, StoreMeters};
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -27,7 +27,6 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use failure::{CREDENTIALS, Failure, Verdict};
-use patience::Patience;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,12 +1,15 @@
 //! Promises of the lake as a whole: stopped at every operation, under every fault, raced, corrected, read back.
 
 mod balance;
+mod catalog;
 mod crash;
 pub(super) mod doubles;
 mod folder;
 mod foreign;
 mod many;
 mod plan;
+#[cfg(feature = "aws")]
+mod glue;
 mod race;
 mod rows;
 mod s3;

@@ -1,0 +1,220 @@
+//! Which catalog `--catalog` names, and how it is opened.
+//!
+//! What must hold: no text of this module, and nothing that is stored, has the password of an address.
+
+use super::Catalog;
+use super::sql::{PostgresCatalog, SqliteCatalog};
+use crate::lake::error::LakeError;
+use crate::lake::warehouse::Warehouse;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A catalog's address.
+#[derive(Clone, PartialEq, Eq)]
+pub enum CatalogPlace {
+    Sqlite(PathBuf),
+    /// The whole address, which may hold a password.
+    Postgres(String),
+    /// `None`: the region of the environment, the database of the namespace's name.
+    Glue {
+        region: Option<String>,
+        database: Option<String>,
+    },
+}
+
+/// What a user may write.
+const KINDS: &str = "write `--catalog sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `glue` (`glue://REGION/DATABASE`); a folder needs none";
+
+impl fmt::Display for CatalogPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CatalogPlace::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            CatalogPlace::Postgres(address) => f.write_str(&masked(address)),
+            CatalogPlace::Glue { region: None, database: None } => f.write_str("glue"),
+            CatalogPlace::Glue { region, database } => {
+                write!(f, "glue://{}", region.as_deref().unwrap_or_default())?;
+                database.iter().try_for_each(|database| write!(f, "/{database}"))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for CatalogPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An address without what could be a password: all between the user's name and the host, and the values behind `?`.
+fn masked(address: &str) -> String {
+    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
+    let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
+    let (user, host) = place.rsplit_once('@').map_or((None, place), |(user, host)| (Some(user), host));
+    let user = user.map(|user| match user.split_once(':') {
+        Some((name, _)) => format!("{name}:***@"),
+        None => format!("{user}@"),
+    });
+    let names = parameters.map(|text| {
+        let shown = text.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=***"),
+            _ => pair.to_owned(),
+        });
+        format!("?{}", shown.collect::<Vec<_>>().join("&"))
+    });
+    format!("{scheme}://{}{host}{}", user.unwrap_or_default(), names.unwrap_or_default())
+}
+
+impl CatalogPlace {
+    /// Reads what `--catalog` says. Error of kind `Fix`: a catalog of another kind.
+    pub fn parse(text: &str) -> Result<CatalogPlace, LakeError> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return Ok(CatalogPlace::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path))));
+        }
+        if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Ok(CatalogPlace::Postgres(text.to_owned()));
+        }
+        if text == "glue" {
+            return Ok(CatalogPlace::Glue { region: None, database: None });
+        }
+        if let Some(rest) = text.strip_prefix("glue://") {
+            return glue(text, rest);
+        }
+        let message = if ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme)) {
+            format!("catalog {:?}: REST catalogs are not supported", masked(text))
+        } else {
+            format!("catalog {:?} is of no kind that is known", masked(text))
+        };
+        Err(LakeError::fix(message, KINDS))
+    }
+
+    /// Whether a commit costs so much that epochs are longer by default: every table's is a handful of requests over a
+    /// network, and the service counts them.
+    pub fn is_dear(&self) -> bool {
+        matches!(self, CatalogPlace::Glue { .. })
+    }
+
+    /// Opens the catalog of the lake in `warehouse`; `write` makes what it lacks. Errors of kind `Fix`: it is not there, or
+    /// this build does not speak to it.
+    pub(in crate::lake) async fn open(
+        &self,
+        warehouse: &Warehouse,
+        namespace: &str,
+        write: bool,
+    ) -> Result<Arc<dyn Catalog>, LakeError> {
+        match self {
+            CatalogPlace::Sqlite(file) => {
+                look(file, write)?;
+                Ok(Arc::new(SqliteCatalog::open(file, namespace, write).await?))
+            }
+            CatalogPlace::Postgres(address) => Ok(Arc::new(PostgresCatalog::open(address, namespace, write).await?)),
+            CatalogPlace::Glue { region, database } => {
+                let database = database.as_deref().unwrap_or(namespace);
+                open_glue(warehouse, region.as_deref(), database, write).await
+            }
+        }
+    }
+}
+
+/// Refuses a file that is not there, or cannot be made.
+fn look(file: &Path, write: bool) -> Result<(), LakeError> {
+    if !write && !file.is_file() {
+        return Err(LakeError::fix(
+            format!("there is no catalog at {}", file.display()),
+            "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
+        ));
+    }
+    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(LakeError::fix(
+            format!("the catalog {} cannot be made: {} is no folder", file.display(), folder.display()),
+            "make the folder, or name another file with `--catalog sqlite:PATH`",
+        ));
+    }
+    Ok(())
+}
+
+/// Reads what is behind `glue://`: a region, a database.
+fn glue(text: &str, rest: &str) -> Result<CatalogPlace, LakeError> {
+    let (region, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let of_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let of_database = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if !region.bytes().all(of_region) || !database.bytes().all(of_database) || database.len() > 255 {
+        return Err(LakeError::fix(
+            format!("catalog {text:?} is no database of Glue"),
+            "write glue://REGION/DATABASE, e.g. glue://eu-central-1/market; Athena reads databases named with a-z, 0-9 and `_`",
+        ));
+    }
+    let given = |part: &str| (!part.is_empty()).then(|| part.to_owned());
+    Ok(CatalogPlace::Glue { region: given(region), database: given(database) })
+}
+
+#[cfg(feature = "aws")]
+async fn open_glue(
+    warehouse: &Warehouse,
+    region: Option<&str>,
+    database: &str,
+    write: bool,
+) -> Result<Arc<dyn Catalog>, LakeError> {
+    if let Some(folder) = warehouse.folder() {
+        return Err(LakeError::fix(
+            format!("the lake is in the folder {}, where the readers of Glue cannot look", folder.display()),
+            "put it into a bucket (`--warehouse s3://…`), or leave `--catalog` out",
+        ));
+    }
+    let store = warehouse.open_existing().await?;
+    Ok(Arc::new(super::glue::GlueCatalog::open(store, region, database, write).await?))
+}
+
+#[cfg(not(feature = "aws"))]
+async fn open_glue(_: &Warehouse, _: Option<&str>, database: &str, _: bool) -> Result<Arc<dyn Catalog>, LakeError> {
+    Err(LakeError::fix(
+        format!("this build cannot reach the Glue database {database:?}: it was made without Amazon's catalog"),
+        "build it with `cargo build --release --features aws`, or use `--catalog sqlite:PATH` or `postgres://…`",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Classified, Kind};
+
+    #[test]
+    fn a_catalog_is_a_file_a_postgres_or_a_database_of_glue_and_nothing_else() {
+        let shown = |text: &str| CatalogPlace::parse(text).expect(text).to_string();
+        for text in
+            ["sqlite:/x/catalog.db", "postgres://db/lake", "glue", "glue://eu-central-1/market", "glue://eu-west-1"]
+        {
+            assert_eq!(shown(text), text);
+        }
+        assert_eq!(shown("sqlite:///x/catalog.db"), "sqlite:/x/catalog.db");
+        assert_eq!(shown("glue://"), "glue");
+        for text in
+            ["glue:x", "glue://Eu/market", "glue://eu-west-1/Market", "glue://eu-west-1/a/b", "https://h/x", "hive"]
+        {
+            let error = CatalogPlace::parse(text).expect_err(text);
+            assert!(error.kind() == Kind::Fix && error.hint().is_some(), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_shown_nowhere() {
+        for text in [
+            "postgres://ann:pass@wor@d@db:5432/lake?sslmode=prefer&password=passwd&application_name=x",
+            "postgresql://ann:passwd@db/lake",
+            "https://ann:passwd@catalog/x",
+            "mysql://ann:passwd@db/lake",
+        ] {
+            let said = match CatalogPlace::parse(text) {
+                Ok(place) => format!("{place} {place:?}"),
+                Err(error) => format!("{error} {error:?} {:?}", error.hint()),
+            };
+            assert!(said.contains("ann:***@") && !said.contains("pass@") && !said.contains("passwd"), "{said}");
+        }
+    }
+
+    #[test]
+    fn epochs_are_longer_where_a_commit_is_dear() {
+        let dear = |text: &str| CatalogPlace::parse(text).expect(text).is_dear();
+        assert!(dear("glue") && dear("glue://eu-west-1/x") && !dear("sqlite:x") && !dear("postgres://db/lake"));
+    }
+}
