@@ -101,7 +101,7 @@ impl Lake {
                  a minute), or fence it with `--take-over`: it then ends with exit code 3",
             ));
         }
-        let mut lake = Lake::tend_on(store.clone(), Arc::new(catalog), upkeep).await?;
+        let mut lake = Lake::tend_on(store.clone(), catalog, upkeep).await?;
         lake.owner = Some(Owner::begin(store, lake.generation));
         Ok(lake)
     }
