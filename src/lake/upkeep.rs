@@ -32,6 +32,8 @@ use std::sync::Arc;
 
 /// A file of this many rows is not merged again.
 const MERGED_ROWS: u64 = 1 << 16;
+/// Rows up to which files are merged at once: all of them are in memory, twice while they are sorted.
+const MERGED_TOGETHER: u64 = 1 << 17;
 /// Files that are merged at once, at most.
 const MERGED_FILES_MAX: usize = 256;
 /// Files below it are of the lowest tier; each further tier has eight times the rows.
@@ -89,6 +91,12 @@ pub async fn merge(
     let many = alike.into_values().find(|files| files.len() >= files_min);
     let Some(mut small) = many else { return Ok(Rewrite::default()) };
     small.sort_unstable();
+    let mut rows = 0;
+    small.retain(|location| {
+        let fits = rows < MERGED_TOGETHER;
+        rows += live.files.get(*location).map_or(0, |file| file.rows);
+        fits
+    });
     small.truncate(MERGED_FILES_MAX);
     let add = join(store, spec, &small, names).await?;
     let remove = small.into_iter().map(|location| (location.to_owned(), live.manifest(location))).collect();
