@@ -87,13 +87,7 @@ pub fn of_state(key: &str, end: End, named: &HashSet<&str>) -> Fate {
 /// A list of changes; `tokens`: of the slots of which all stay.
 pub fn of_changes(key: &str, end: End, tokens: &HashMap<Epoch, &str>) -> Fate {
     match names::of_changes(key) {
-        Some((epoch, generation, _)) if epoch > end.epoch => {
-            if generation < end.generation {
-                Fate::Garbage
-            } else {
-                Fate::Unknown
-            }
-        }
+        Some((epoch, generation, _)) if epoch > end.epoch => garbage_if(generation < end.generation),
         Some((epoch, _, token)) if tokens.get(&epoch) == Some(&token) => Fate::Needed,
         Some(_) => Fate::Garbage,
         None => Fate::Unknown,
