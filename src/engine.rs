@@ -500,17 +500,17 @@ fn build_flow(
     );
     let mut activator = None;
     worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = graph::sourced(scope, |cap, wake, again| {
+        let sourced = graph::sourced(scope, |ports, wake, again| {
             let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone());
             activator = Some(again);
-            SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first)
+            SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first)
         });
         let (changes, bar_rows) =
             graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
-                Emitted::Snapshot(bar) => Some((series, bar)),
+                Emitted::Snapshot(bar) => Some((series, *bar)),
                 Emitted::Finished(_) => None,
             });
             let (finished, bases) = volume::finish(snapshots, restored.volume);

@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The last column of a history: +1, the row appeared in its epoch; -1, it was taken back.
+const DIFF: &str = "diff";
+
 /// The type of a column. Times are microseconds of UTC (`timestamptz`), dates days since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColumnType {
@@ -54,14 +57,19 @@ impl TableSpec {
         self.columns.iter().position(|column| column.name == name)
     }
 
+    /// Where `diff` is in a history; a row's hash counts as often as its diff says.
+    pub fn diff(&self) -> Option<usize> {
+        self.columns.iter().rposition(|column| column.name == DIFF)
+    }
+
     /// The definition of `<name>_history`: the same columns and `diff`, no key.
     pub fn history_spec(&self) -> TableSpec {
         let mut columns = self.columns.clone();
         columns.push(Column {
-            name: "diff".into(),
+            name: DIFF.into(),
             column_type: ColumnType::Int,
             nullable: false,
-            hashed: true,
+            hashed: false,
             delta: false,
             doc: "+1: the row appeared in this epoch, -1: it was taken back".into(),
         });
