@@ -49,7 +49,7 @@ impl Survey {
         let store = warehouse.open_existing().await?;
         let identity = identity::read(&*store).await?;
         let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
-        Survey::open_on(store, Arc::new(catalog)).await
+        Survey::open_on(store, catalog).await
     }
 
     /// The same on any store and catalog.

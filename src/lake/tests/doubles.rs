@@ -293,6 +293,11 @@ impl World {
         self.inner().state.clone()
     }
 
+    /// The catalog points to these metadata files, as it did before.
+    pub fn point(&self, locations: BTreeMap<String, String>) {
+        self.inner().state.locations = locations;
+    }
+
     /// From now on keeps the state after each operation.
     pub fn record(&self) {
         let mut inner = self.inner();

@@ -7,12 +7,13 @@ use crate::lake::error::LakeError;
 use crate::lake::files::{DataFileMeta, FileNames, write_batch};
 use crate::lake::iceberg::{Base, Delta, stage};
 use crate::lake::index::LiveFiles;
+use crate::lake::retention::Retention;
 use crate::lake::rewrite::read_file;
 use crate::lake::schema::{APPLIED_EPOCH, arrow_schema, data_file};
 use crate::lake::storage::file_io;
 use crate::lake::store::Store;
 use crate::lake::table::TableSpec;
-use crate::lake::upkeep::Upkeep;
+use crate::lake::upkeep::{Past, Upkeep};
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::TableMetadata;
@@ -32,7 +33,7 @@ pub async fn optimize(world: &World, table: &str) -> Result<(), LakeError> {
     let base = Base { location, metadata };
     let (next, snapshot_id) = match merged(&*store, &io, &Arc::new(spec_of(table)), &base).await? {
         Some(delta) => {
-            let staged = stage(&io, &base, &delta, &Upkeep::default()).await?;
+            let staged = stage(&io, &base, &delta, &Upkeep::default(), Past::Retained(&Retention::default())).await?;
             (staged.next.location, Some(delta.snapshot_id))
         }
         None => (with_property(&io, &base).await?, None),
@@ -71,6 +72,7 @@ async fn merged(
         cut_at: crate::lake::now_ms(),
         add: written.iter().map(entry).collect::<Result<_, _>>()?,
         remove: files.iter().map(|file| ((*file).clone(), live.files[*file].manifest.clone())).collect(),
+        replaces: true,
     }))
 }
 

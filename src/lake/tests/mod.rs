@@ -6,10 +6,10 @@ mod crash;
 pub(super) mod doubles;
 mod folder;
 mod foreign;
-mod many;
-mod plan;
 #[cfg(feature = "aws")]
 mod glue;
+mod many;
+mod plan;
 mod race;
 mod rows;
 mod s3;

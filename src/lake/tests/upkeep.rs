@@ -288,15 +288,15 @@ async fn the_doctor_is_silent_on_a_sound_lake_and_names_what_was_done_to_it() {
 
     // an epoch that is decided and not applied
     let faults = Faults::none();
-    let log = world.objects.lock().expect("no panic inside").keys().filter(|key| key.starts_with("log/")).count();
+    let log = world.state().objects.keys().filter(|key| key.starts_with("log/")).count();
     let (held, holding) = world.process(&faults);
     let options = options("unused".as_ref());
     let opened = Lake::open_on(held, holding, &options, vec![bars(), ticks(), anomalies()], HASTY);
     let (mut lake, _) = opened.await.expect("opens");
     let work = BTreeMap::from([("ticks".to_owned(), TableWork::default())]);
-    let before = world.locations.lock().expect("no panic inside").clone();
+    let before = world.state().locations;
     lake.maintain(work, None).await.expect("decided");
-    *world.locations.lock().expect("no panic inside") = before;
+    world.point(before);
     let found = of(findings(&world).await, "unapplied epochs");
     assert!(found.len() == 1 && found[0].starts_with("ticks"), "{found:?} after {log} slots");
 
