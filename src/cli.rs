@@ -11,6 +11,7 @@ mod plan;
 mod quarantine;
 mod read;
 mod run;
+mod verify;
 
 use crate::document::Place;
 use crate::error::{Error, Kind};
@@ -69,6 +70,8 @@ pub enum Command {
     /// The records that entered no table
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
+    /// Hold a lake against its log: read its data files, recompute its epochs from the recorded source
+    Verify(verify::VerifyArgs),
     /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
     Completions { shell: clap_complete::Shell },
 }
@@ -86,6 +89,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::List(args) => list::list(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),
+        Command::Verify(args) => verify::verify(args, &global),
         Command::Completions { shell } => completions(shell),
     }
 }

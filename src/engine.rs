@@ -13,7 +13,7 @@
 use crate::checks::{self, Checks};
 use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
 use crate::dataflow::{Dataflow, Horizon, Volume};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::feed::{self, Assignment, Source};
 use crate::flow::bars::keyed::Emitted;
 use crate::flow::clean::Horizons;
@@ -24,11 +24,14 @@ use crate::intake::Intake;
 use crate::joining;
 use crate::lake::{LakeOptions, LakeWriter, Resume, Warehouse};
 use crate::mesh::{Cluster, Mesh};
+use crate::replay::{Recorded, Replay};
 use crate::restore::{keep, restore};
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
 use crate::telemetry;
 use crate::time::{Interval, Nanos};
+use crate::until::Until;
+use crate::verify;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -60,6 +63,8 @@ pub struct RunOptions {
     pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
+    /// Recompute this range of the lake and compare, in the place of going on behind it.
+    pub replay: Option<verify::Wanted>,
 }
 
 /// What a run did.
@@ -115,6 +120,8 @@ struct Plan {
     failure: Arc<Failure>,
     stop: Arc<AtomicBool>,
     meters: Arc<Meters>,
+    /// What is fed in the place of minted decisions.
+    recorded: Option<Recorded>,
     /// Worker 0 takes them.
     commit: Mutex<Option<CommitEnds>>,
 }
@@ -159,9 +166,10 @@ fn run_with(
     let outputs =
         composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
     let tables = Tables::new(&dataflow, &outputs);
-    // the source is looked at first: a wrong topic or path must not take a lake over
-    let offsets = BTreeMap::new();
-    feed::open(&dataflow.source, &offsets)?;
+    if options.replay.is_none() {
+        // the source is looked at first: a wrong topic or path must not take a lake over
+        feed::open(&dataflow.source, &BTreeMap::new())?;
+    }
     let lake = LakeOptions {
         warehouse: options.warehouse,
         catalog: options.catalog,
@@ -171,14 +179,32 @@ fn run_with(
         settings_json: dataflow.settings_json(),
         code_version: env!("CARGO_PKG_VERSION").into(),
     };
-    let (lake, writer, mut resume) = runtime.block_on(joining::open_lake(lake, &tables, mesh))?;
+    let (lake, writer, mut resume, replay) = match &options.replay {
+        None => {
+            let (lake, writer, resume) = runtime.block_on(joining::open_lake(lake, &tables, mesh))?;
+            (lake, writer, resume, None)
+        }
+        Some(wanted) => {
+            let verify::Opened { writer, resume, recorded, compare } =
+                runtime.block_on(verify::open(&lake, wanted, &tables))?;
+            (None, writer, resume, Some((recorded, compare)))
+        }
+    };
     if mesh.is_some() {
         keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
     }
     let offsets = resume.binding.as_ref().map(|binding| {
         binding.places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect::<BTreeMap<_, _>>()
     });
-    let source = feed::open(&dataflow.source, &offsets.unwrap_or_default())?;
+    let source = match &replay {
+        None => feed::open(&dataflow.source, &offsets.unwrap_or_default())?,
+        Some((recorded, _)) => {
+            let source = feed::open(&dataflow.source, &recorded.starts).map_err(verify::without_source)?;
+            verify::check_source(recorded, source.partitions())?;
+            source
+        }
+    };
+    let (recorded, compare) = replay.unzip();
     if let Some(mesh) = mesh {
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
@@ -206,6 +232,7 @@ fn run_with(
         failure: failure.clone(),
         stop,
         meters: meters.clone(),
+        recorded,
         commit: Mutex::new(Some(CommitEnds { jobs, decided, reports, wake: wake.clone() })),
         source,
         tables,
@@ -223,7 +250,11 @@ fn run_with(
             }
         }
     };
-    let commits = lake.map(|lake| runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell)));
+    let commits = match (lake, compare) {
+        (Some(lake), _) => Some(runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell))),
+        (None, Some(compare)) => Some(runtime.spawn(compare.run(todo, failure.clone(), tell))),
+        (None, None) => None,
+    };
 
     let watched = watch(options.progress, meters.clone(), started);
     let generation = plan.resume.generation;
@@ -319,6 +350,11 @@ fn work(worker: &mut Worker, plan: &Plan) {
         }
         if plan.stop.load(Ordering::Relaxed) && !stopped {
             stopped = true;
+            if plan.recorded.is_some() {
+                // what is recorded has no earlier end
+                let message = "interrupted: what was compared so far is equal".to_owned();
+                plan.failure.set(Error { kind: Kind::Interrupted, message, hint: None });
+            }
             news.push(Report::Stop);
         }
         let heard = !news.is_empty();
@@ -361,7 +397,18 @@ fn build_control(
     decisions: Rc<RefCell<VecDeque<Decision>>>,
 ) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
-    let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
+    let mut decide: Box<dyn FnMut(Report) -> Vec<Decision>> = match &plan.recorded {
+        None => {
+            let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
+            Box::new(move |report| minter.hear(report))
+        }
+        Some(recorded) => {
+            let ControlSpec { intervals, workers, epochs, .. } = &plan.control;
+            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
+            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
+            Box::new(move |report| replay.hear(report))
+        }
+    };
     worker.dataflow::<u64, _, _>(|scope| {
         let reports = scope.input_from(&mut input);
         reports
@@ -369,7 +416,7 @@ fn build_control(
                 let mut newest = 0;
                 move |input, output| {
                     input.for_each(|cap, reports| {
-                        let heard = reports.drain(..).flat_map(|report| minter.hear(report));
+                        let heard = reports.drain(..).flat_map(&mut decide);
                         // operators behind this one work by time: decisions must not overtake each other
                         newest = cap.least().map_or(newest, |time| newest.max(*time));
                         output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
@@ -398,15 +445,21 @@ fn build_flow(
     let partitions = plan.source.partitions();
     let assigned: Vec<(usize, i64)> = (0..partitions.len())
         .filter(|partition| partition % peers == index)
-        .map(|partition| {
+        .filter_map(|partition| {
+            if let Some(recorded) = &plan.recorded {
+                let start = recorded.starts.get(&partitions[partition].name())?;
+                return Some((partition, *start));
+            }
             let place = resumed.places.get(&partitions[partition].name());
-            (partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next))
+            Some((partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next)))
         })
         .collect();
     let mut restored = {
         let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
         restore(dataflow, &plan.resume.state, (index, peers), intake)?
     };
+    let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
+    let until = plan.recorded.as_ref().map(|_| Until::new(named));
     let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
     let assignments: Vec<Assignment> =
         assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
@@ -436,7 +489,12 @@ fn build_flow(
         let sourced = graph::sourced(scope, |cap, wake, again| {
             let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone());
             activator = Some(again);
-            SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first)
+            let source =
+                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first);
+            match until {
+                Some(until) => source.replaying(until),
+                None => source,
+            }
         });
         let (changes, bar_rows) =
             graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));

@@ -26,6 +26,7 @@
 //! | frontier | the least greatest event time of the partitions that brake |
 //! | close | to publish a bar, because its end and the grace have passed |
 //! | horizon | before it a tick is too late for an interval |
+//! | replay | reading a recorded range again, under its recorded bindings |
 //! | generation, fence | one start of a run; what keeps an older one from deciding |
 //! | slot | an epoch's object in the log: the commit |
 
@@ -50,6 +51,7 @@ mod layers;
 pub mod market;
 pub mod mesh;
 pub mod query;
+pub mod replay;
 pub mod restore;
 pub mod settings;
 pub mod sink;
@@ -57,3 +59,5 @@ pub mod source;
 pub mod tables;
 pub mod telemetry;
 pub mod time;
+pub mod until;
+pub mod verify;

@@ -22,6 +22,7 @@ use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
 use crate::telemetry::WorkerFigures;
 use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use crate::until::{Ending, Until};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -93,6 +94,8 @@ pub struct SourceLogic {
     told_at: Option<Instant>,
     told: (u64, Vec<crate::control::Progress>),
     sniff: Sniff,
+    /// The recorded ends of a replay.
+    until: Option<Until>,
 }
 
 /// The first records of a run: a wrong format shows at once.
@@ -184,7 +187,14 @@ impl SourceLogic {
             told_at: None,
             told: (0, Vec::new()),
             sniff: Sniff::default(),
+            until: None,
         }
+    }
+
+    /// Ends its epochs where they are recorded to have ended.
+    pub fn replaying(mut self, until: Until) -> SourceLogic {
+        self.until = Some(until);
+        self
     }
 
     /// One activation. True: there is more to do at once.
@@ -198,7 +208,7 @@ impl SourceLogic {
         if self.cap.is_some() && self.grants.contains_key(&self.epoch) {
             self.begin(out);
             self.advance(now, out);
-            more = self.read(now, out);
+            more = self.read(now, out) || self.end_as_recorded(out);
         }
         self.report(now);
         self.measure();
@@ -220,6 +230,11 @@ impl SourceLogic {
             Decision::Cut { epoch, flush, last } => {
                 debug_assert_eq!(epoch, self.epoch, "epochs end in order");
                 self.end_epoch(flush, last, out);
+            }
+            Decision::CutAt { epoch, flush, last, offsets } => {
+                if let Some(until) = &mut self.until {
+                    until.expect(epoch, Ending { flush, last }, offsets);
+                }
             }
             Decision::Bind(binding) => {
                 let epoch = binding.epoch;
@@ -296,17 +311,26 @@ impl SourceLogic {
             return false;
         }
         for _ in 0..BATCHES_A_TURN {
-            if self.bytes_in_flight() >= self.credit.bytes {
-                let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
+            let in_flight = self.bytes_in_flight();
+            let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
+            // a recorded end cannot come earlier: only the epochs before it are waited for
+            let counted = if self.until.is_some() { in_flight - mine } else { in_flight };
+            if counted >= self.credit.bytes {
                 if mine > 0 && self.asked != Some(self.epoch) {
                     self.asked = Some(self.epoch);
                     self.wires.reports.borrow_mut().push(Report::OutOfCredit { epoch: self.epoch });
                 }
                 return false;
             }
-            match self.batches.try_recv() {
+            let received = match &mut self.until {
+                None => self.batches.try_recv(),
+                Some(until) => until.receive(self.epoch, &self.batches),
+            };
+            match received {
                 Ok(Ok(batch)) => {
-                    if let Err(error) = self.sniff.look(&batch) {
+                    if self.until.is_none()
+                        && let Err(error) = self.sniff.look(&batch)
+                    {
                         self.wires.failure.set(error);
                         return false;
                     }
@@ -349,6 +373,25 @@ impl SourceLogic {
         }
         if let Some(archived) = taken.archived.filter(|archived| !archived.ticks.is_empty()) {
             out.say(cap, Said::Row(SinkRow::Ticks(Arc::new(archived))));
+        }
+    }
+
+    /// Ends the epoch if all that is recorded of it was read. True: it ended, and there is a next one.
+    fn end_as_recorded(&mut self, out: &mut impl Say) -> bool {
+        let Some(until) = &mut self.until else { return false };
+        for (index, paused) in until.paused() {
+            self.paused[index].store(paused, Ordering::Relaxed);
+        }
+        match until.reached(self.epoch) {
+            Ok(None) => false,
+            Ok(Some(Ending { flush, last })) => {
+                self.end_epoch(flush, last, out);
+                !last
+            }
+            Err(error) => {
+                self.wires.failure.set(error);
+                false
+            }
         }
     }
 

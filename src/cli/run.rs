@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RunArgs {
     /// A dataflow's name, or its file ending in .toml
     pub dataflow: String,
@@ -200,7 +200,7 @@ pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
 }
 
 /// Flags of their own, over the environment, over the file.
-fn overrides(args: &RunArgs) -> Vec<Override> {
+pub(super) fn overrides(args: &RunArgs) -> Vec<Override> {
     let mut overrides = Vec::new();
     let brokers = settings::resolve(args.brokers.clone(), "--brokers", settings::BROKERS, None);
     if let Some(Sourced { value, origin }) = brokers {
@@ -299,6 +299,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         cluster,
         force_bytes,
         progress: (!quiet).then(progress_on_terminal).flatten(),
+        replay: None,
     })?;
     if global.json && report.leads {
         return print(&format!("{}\n", report_json(&report)));
@@ -327,7 +328,7 @@ fn summary(report: &RunReport) -> String {
 }
 
 /// A line of progress that is drawn over itself, on a terminal only.
-fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+pub(super) fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
     let line = ProgressBar::new_spinner();
     if line.is_hidden() {
         return None;

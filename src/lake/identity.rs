@@ -4,6 +4,7 @@ use super::LakeOptions;
 use super::catalog::Catalog;
 use super::error::LakeError;
 use super::log::{create_or_get, read_slot};
+use super::reader::LakeReader;
 use super::store::Store;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -29,17 +30,7 @@ pub struct Identity {
 
 /// Claims a new lake for the dataflow, or checks that it is its own. Error of kind `Fix`: it is another's, or was moved.
 pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity, LakeError> {
-    let settings = serde_json::from_str(&options.settings_json)
-        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
-    let ours = Identity {
-        dataflow: options.dataflow.clone(),
-        hash: options.dataflow_hash.clone(),
-        settings,
-        location: store.location(""),
-        namespace: options.namespace.clone(),
-        code_version: options.code_version.clone(),
-        since: 0,
-    };
+    let ours = ours(options, store.location(""))?;
     let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
     let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
     let found: Identity = serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?;
@@ -82,6 +73,27 @@ pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(
         ));
     }
     Ok(())
+}
+
+impl LakeReader {
+    /// Refuses a dataflow that is not the lake's. Error of kind `Fix` with the keys that differ.
+    pub fn belongs_to(&self, options: &LakeOptions) -> Result<(), LakeError> {
+        compare(&ours(options, self.identity().location.clone())?, self.identity())
+    }
+}
+
+fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
+    let settings = serde_json::from_str(&options.settings_json)
+        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
+    Ok(Identity {
+        dataflow: options.dataflow.clone(),
+        hash: options.dataflow_hash.clone(),
+        settings,
+        location,
+        namespace: options.namespace.clone(),
+        code_version: options.code_version.clone(),
+        since: 0,
+    })
 }
 
 fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {

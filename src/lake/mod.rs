@@ -14,6 +14,7 @@
 //! generation no slot of a lower one appears · L9 state, offsets and tables of an epoch commit in the same slot.
 
 pub mod announce;
+pub mod audit;
 pub mod catalog;
 pub mod commit;
 pub mod epoch;
@@ -23,6 +24,8 @@ pub mod iceberg;
 pub mod identity;
 pub mod index;
 mod log;
+pub mod measure;
+pub mod past;
 pub mod reader;
 mod resume;
 pub mod rewrite;
@@ -39,9 +42,12 @@ pub mod upkeep;
 pub mod warehouse;
 pub mod writer;
 
+pub use audit::{Audited, Finding};
 pub use epoch::{EpochPart, Slot, TablePart};
 pub use error::LakeError;
 pub use files::RowBuffer;
+pub use measure::{Kept, KeptRows};
+pub use past::Past;
 pub use reader::{EpochRow, LakeReader};
 pub use resume::Resume;
 pub use state::{StateEntry, StateRows};
@@ -113,6 +119,7 @@ impl Lake {
             store: self.place.store.clone(),
             namespace: self.place.namespace.clone(),
             generation: self.generation,
+            kept: None,
         }
     }
 

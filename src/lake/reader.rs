@@ -63,6 +63,14 @@ impl LakeReader {
         LakeReader { io: file_io(store.clone()), store, catalog, identity }
     }
 
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(super) fn io(&self) -> &FileIO {
+        &self.io
+    }
+
     /// Whose lake it is.
     pub fn identity(&self) -> &Identity {
         &self.identity

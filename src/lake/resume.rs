@@ -119,7 +119,7 @@ impl Lake {
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, files.files()).await?;
         let (generation, binding) = (last.generation, last.binding.clone());
-        let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation };
+        let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation, kept: None };
         Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state }))
     }
 }

@@ -5,7 +5,7 @@
 
 use super::error::LakeError;
 use super::files::DataFileMeta;
-use super::table::{ColumnType, TableSpec, Value};
+use super::table::{Column, ColumnType, TableSpec, Value};
 use ::iceberg::TableCreation;
 use ::iceberg::arrow::UTC_TIME_ZONE;
 use ::iceberg::spec::{
@@ -86,6 +86,51 @@ pub fn iceberg_schema(spec: &TableSpec) -> Result<IcebergSchema, LakeError> {
         .with_identifier_field_ids(identifiers.map(|at| field_id(*at)).collect::<Vec<_>>())
         .with_fields(fields)
         .build()?)
+}
+
+/// Columns that hold a place, a clock or a cut: they are in no content hash, whatever the table.
+const UNHASHED: [&str; 6] = ["epoch", "received_at", "partition", "offset", "offset_first", "offset_last"];
+
+/// A table of a lake as far as reading and hashing its rows needs, from its schema alone; without key and sort order.
+pub fn spec_of(name: &str, schema: &IcebergSchema) -> Result<TableSpec, LakeError> {
+    let column = |field: &Arc<NestedField>| {
+        let column_type = match field.field_type.as_primitive_type() {
+            Some(PrimitiveType::String) => ColumnType::Text,
+            Some(PrimitiveType::Boolean) => ColumnType::Bool,
+            Some(PrimitiveType::Int) => ColumnType::Int,
+            Some(PrimitiveType::Long) => ColumnType::Long,
+            Some(PrimitiveType::Double) => ColumnType::Double,
+            Some(PrimitiveType::Date) => ColumnType::Date,
+            Some(PrimitiveType::Timestamptz) => ColumnType::Time,
+            Some(PrimitiveType::Binary) => ColumnType::Binary,
+            Some(PrimitiveType::Decimal { precision, scale }) => {
+                ColumnType::Decimal { precision: *precision, scale: *scale }
+            }
+            _ => {
+                return Err(LakeError::format(
+                    format!("{name}.{}", field.name),
+                    "has a type that no table of a lake has",
+                ));
+            }
+        };
+        Ok(Column {
+            name: field.name.clone(),
+            column_type,
+            nullable: !field.required,
+            hashed: !UNHASHED.contains(&field.name.as_str()),
+            delta: false,
+            doc: String::new(),
+        })
+    };
+    Ok(TableSpec {
+        name: name.to_owned(),
+        columns: schema.as_struct().fields().iter().map(column).collect::<Result<_, _>>()?,
+        key: Vec::new(),
+        partition: None,
+        time: None,
+        sort: Vec::new(),
+        history: false,
+    })
 }
 
 /// What a new table is created with: format v2, its location, its properties.

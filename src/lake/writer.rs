@@ -3,7 +3,8 @@
 use super::epoch::{EpochPart, TablePart};
 use super::error::LakeError;
 use super::files::{FileNames, RowBuffer, table_folder, write_batch};
-use super::rows::{Rows, hash_of};
+use super::measure::Kept;
+use super::rows::Rows;
 use super::schema::arrow_schema;
 use super::state::{StateRows, write_state};
 use super::store::{Store, StoreMeters};
@@ -28,6 +29,8 @@ pub struct LakeWriter {
     pub(super) store: Arc<dyn Store>,
     pub(super) namespace: String,
     pub(super) generation: u64,
+    /// Of a recomputation: rows are counted, and nothing is written.
+    pub(super) kept: Option<Arc<Kept>>,
 }
 
 impl LakeWriter {
@@ -44,6 +47,9 @@ impl LakeWriter {
         tables: Vec<TableRows>,
         state: StateRows,
     ) -> Result<EpochPart, LakeError> {
+        if let Some(kept) = &self.kept {
+            return kept.measure(epoch, worker, tables).await;
+        }
         let tables = tables.into_iter().map(|rows| self.write_table(epoch, worker, rows));
         let tables = futures::future::try_join_all(tables);
         let state = write_state(&*self.store, epoch, worker, self.generation, state);
@@ -75,14 +81,7 @@ impl LakeWriter {
         }
         (part.files, part.content_hash) = self.write(epoch, worker, spec.clone(), batch).await?;
         for change in &changes {
-            if let Some(old) = &change.old {
-                part.content_hash = part.content_hash.wrapping_sub(hash_of(&spec, old));
-                part.rows_removed += 1;
-            }
-            if let Some(new) = &change.new {
-                part.content_hash = part.content_hash.wrapping_add(hash_of(&spec, new));
-                part.rows_added += 1;
-            }
+            part.add(&spec, change);
         }
         part.changes = changes;
         Ok(part)
