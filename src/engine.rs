@@ -23,6 +23,7 @@ use crate::graph;
 use crate::intake::Intake;
 use crate::joining;
 use crate::lake::{LakeOptions, LakeWriter, Resume, Warehouse};
+use crate::lineage::{self, Additions};
 use crate::mesh::{Cluster, Mesh};
 use crate::replay::{Recorded, Replay};
 use crate::restore::{keep, restore};
@@ -63,6 +64,8 @@ pub struct RunOptions {
     pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
+    /// The dataflow may have more than the lake's: what it adds begins now.
+    pub evolve: bool,
     /// Recompute this range of the lake and compare, in the place of going on behind it.
     pub replay: Option<verify::Wanted>,
 }
@@ -122,6 +125,8 @@ struct Plan {
     meters: Arc<Meters>,
     /// What is fed in the place of minted decisions.
     recorded: Option<Recorded>,
+    /// When what was added to the lake's dataflow begins.
+    additions: Additions,
     /// Worker 0 takes them.
     commit: Mutex<Option<CommitEnds>>,
 }
@@ -165,7 +170,6 @@ fn run_with(
 
     let outputs =
         composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
-    let tables = Tables::new(&dataflow, &outputs);
     if options.replay.is_none() {
         // the source is looked at first: a wrong topic or path must not take a lake over
         feed::open(&dataflow.source, &BTreeMap::new())?;
@@ -179,6 +183,9 @@ fn run_with(
         settings_json: dataflow.settings_json(),
         code_version: env!("CARGO_PKG_VERSION").into(),
     };
+    let settings = runtime.block_on(joining::lineages(&lake, options.evolve, mesh))?;
+    let original = lineage::additions(settings.iter(), &[], &dataflow)?.outputs;
+    let tables = Tables::new(&dataflow, &outputs).evolved(&original, &outputs);
     let (lake, writer, mut resume, replay) = match &options.replay {
         None => {
             let (lake, writer, resume) = runtime.block_on(joining::open_lake(lake, &tables, mesh))?;
@@ -190,6 +197,7 @@ fn run_with(
             (None, writer, resume, Some((recorded, compare)))
         }
     };
+    let additions = lineage::additions(settings.iter(), &resume.lineages, &dataflow)?;
     if mesh.is_some() {
         keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
     }
@@ -233,6 +241,7 @@ fn run_with(
         stop,
         meters: meters.clone(),
         recorded,
+        additions,
         commit: Mutex::new(Some(CommitEnds { jobs, decided, reports, wake: wake.clone() })),
         source,
         tables,
@@ -513,14 +522,28 @@ fn build_flow(
                 Emitted::Snapshot(_) => None,
             })
         };
+        let finished = match plan.additions.bars.is_empty() {
+            true => finished,
+            false => {
+                let additions = plan.additions.clone();
+                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at))
+            }
+        };
         let published = (session.clone(), resumed.clone());
         let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
         let arranged = (!scanned.is_empty())
             .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
         if let Some(arranged) = &arranged {
             for (interval, composite) in composites {
-                let bases = restored.indicators.remove(&interval).unwrap_or_default();
-                let (readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
+                let mut bases = restored.indicators.remove(&interval).unwrap_or_default();
+                bases.values_mut().for_each(|base| base.widen(composite.width()));
+                let (mut readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
+                if plan.additions.readings.contains_key(&interval) {
+                    let additions = plan.additions.clone();
+                    readings = readings.flat_map(move |(series, reading)| {
+                        additions.shown(interval, reading).map(|reading| (series, reading))
+                    });
+                }
                 rows.push(graph::base_state(bases, graph::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
@@ -539,6 +562,7 @@ fn build_flow(
             horizons: &horizons,
             intervals: &dataflow.bars,
             session,
+            additions: &plan.additions,
         };
         rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();

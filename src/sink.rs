@@ -101,6 +101,19 @@ impl Tables {
         }
     }
 
+    /// The tables of a lake whose dataflow was added to: `original` outputs of an interval were there from the start.
+    pub fn evolved(
+        mut self,
+        original: &BTreeMap<Interval, usize>,
+        outputs: &BTreeMap<Interval, Vec<String>>,
+    ) -> Tables {
+        for (interval, outputs) in outputs {
+            let count = original.get(interval).copied().unwrap_or(outputs.len());
+            self.readings.insert(*interval, Arc::new(tables::evolved_indicators(*interval, outputs, count)));
+        }
+        self
+    }
+
     /// Every definition, for opening the lake.
     pub fn specs(&self) -> Vec<TableSpec> {
         let anomalies = self.anomalies.as_ref().map(|anomalies| &anomalies.spec);
@@ -159,7 +172,9 @@ impl Writing {
             }
             SinkRow::Reading(NetChange { series, old, new }) => {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
-                let row = |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), epoch);
+                let original = tables::original_outputs(spec);
+                let row =
+                    |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), original, epoch);
                 buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
             }
             SinkRow::Anomaly(NetChange { series, old, new }) => {

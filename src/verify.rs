@@ -82,6 +82,7 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
         force_bytes,
         metrics: None,
         progress,
+        evolve: false,
         replay: Some(wanted),
     });
     let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
@@ -132,12 +133,16 @@ pub async fn open(options: &LakeOptions, wanted: &Wanted, tables: &Tables) -> Re
     })
 }
 
-/// The range in numbers: what is not said is the first and the last epoch there is. Error of kind `Fix`: it is empty.
+/// The range in numbers: what is not said is the first epoch of the newest lineage, and the last there is. Error of kind `Fix`: it is empty.
 pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch>) -> Result<(Epoch, Epoch), Error> {
     let Some(newest) = reader.decided_last().await? else {
         return Err(Error::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
     };
-    let (first, last) = (first.unwrap_or(0), last.unwrap_or(newest));
+    let first = match first {
+        Some(first) => first,
+        None => reader.lineage_first().await?.min(newest),
+    };
+    let last = last.unwrap_or(newest);
     if first > last || last > newest {
         let message = format!("there are no epochs {first} to {last}: the newest is {newest}");
         return Err(Error::fix(message, "list them with `ticktide epochs ls`"));

@@ -78,6 +78,9 @@ pub struct RunArgs {
     /// Override any key of the dataflow; may be repeated; goes last
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Go on with a dataflow that has more than the lake's (indicators, intervals, checks, ticks): it begins now
+    #[arg(long)]
+    pub evolve: bool,
     /// Print every setting with its origin, and do not run
     #[arg(long)]
     pub dry_run: bool,
@@ -89,6 +92,7 @@ pub struct Prepared {
     pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
+    pub evolve: bool,
     pub metrics: Option<Sourced<String>>,
     place: Place,
     start_within: Sourced<Duration>,
@@ -116,6 +120,7 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         warehouse: global.warehouse("./lake")?,
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
+        evolve: args.evolve,
         metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
         place: place(args)?,
         start_within: limit(args.start_within.clone(), "--start-within", settings::START_WITHIN, "60s")?,
@@ -299,6 +304,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         cluster,
         force_bytes,
         progress: (!quiet).then(progress_on_terminal).flatten(),
+        evolve: prepared.evolve,
         replay: None,
     })?;
     if global.json && report.leads {

@@ -16,7 +16,7 @@ use super::reader::LakeReader;
 use super::rewrite::read_file;
 use super::rows::{Rows, hash_of};
 use super::schema::{arrow_schema, spec_of};
-use super::table::TableSpec;
+use super::table::{TableSpec, Value};
 use crate::time::Epoch;
 use ::iceberg::spec::ManifestContentType;
 use arrow::array::RecordBatch;
@@ -219,8 +219,9 @@ impl LakeReader {
         let mut expected = entry.content_hash.wrapping_sub(earlier.map_or(0, |entry| entry.content_hash));
         for change in &changes {
             expected = expected.wrapping_add(change.old_hash);
-            if let Some(new) = change.new.as_ref().filter(|new| new.len() == reached.spec.columns.len()) {
-                expected = expected.wrapping_sub(hash_of(&reached.spec, new));
+            if let Some(mut new) = change.new.clone() {
+                new.resize(reached.spec.columns.len(), Value::Null); // the table may have got columns since
+                expected = expected.wrapping_sub(hash_of(&reached.spec, &new));
             }
         }
         if hash == expected {

@@ -1,8 +1,10 @@
-//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created.
+//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created; what is added to
+//! the dataflow later is in its lineages ([`lineage`]).
 
 use super::LakeOptions;
 use super::catalog::Catalog;
 use super::error::LakeError;
+use super::lineage::{self, Lineage};
 use super::log::{create_or_get, read_slot};
 use super::reader::LakeReader;
 use super::store::Store;
@@ -34,12 +36,27 @@ pub async fn check(store: &dyn Store, options: &LakeOptions) -> Result<Identity,
     let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
     let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
     let found: Identity = serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?;
+    let found = newest(store, found).await?;
     compare(&ours, &found)?;
     Ok(found)
 }
 
-/// Reads whose lake it is. Error of kind `Fix`: it is none, or was moved.
+/// The identity with the hash and the settings of the newest lineage.
+async fn newest(store: &dyn Store, found: Identity) -> Result<Identity, LakeError> {
+    match lineage::read_all(store).await?.pop() {
+        None => Ok(found),
+        Some(Lineage { hash, settings, code_version, .. }) => Ok(Identity { hash, settings, code_version, ..found }),
+    }
+}
+
+/// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
 pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
+    let found = first(store).await?;
+    newest(store, found).await
+}
+
+/// As [`read`], with the settings that the lake was made with.
+pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
     let location = store.location("");
     let bytes = match store.get(IDENTITY).await {
         Err(LakeError::Missing { .. }) => {
@@ -82,13 +99,17 @@ impl LakeReader {
     }
 }
 
+/// The options' settings, read.
+pub fn settings(options: &LakeOptions) -> Result<Json, LakeError> {
+    serde_json::from_str(&options.settings_json)
+        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))
+}
+
 fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
-    let settings = serde_json::from_str(&options.settings_json)
-        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
     Ok(Identity {
         dataflow: options.dataflow.clone(),
         hash: options.dataflow_hash.clone(),
-        settings,
+        settings: settings(options)?,
         location,
         namespace: options.namespace.clone(),
         code_version: options.code_version.clone(),
@@ -103,6 +124,17 @@ fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {
     Err(LakeError::fix(
         format!("the lake at {location} was created at {}", found.location),
         "its files name each other by their whole address: move it back, or make that address lead here",
+    ))
+}
+
+/// Refuses another dataflow's lake.
+pub fn check_name(options: &LakeOptions, found: &Identity) -> Result<(), LakeError> {
+    if found.dataflow == options.dataflow {
+        return Ok(());
+    }
+    Err(LakeError::fix(
+        format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, options.dataflow),
+        "choose another `--warehouse` for this dataflow",
     ))
 }
 
@@ -123,17 +155,20 @@ fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
     if found.hash != ours.hash {
         let mut keys = BTreeSet::new();
         differing("", &found.settings, &ours.settings, &mut keys);
+        // where and how it runs may differ
+        keys.retain(|key| key != "running" && !key.starts_with("running."));
         let keys: Vec<_> = keys.into_iter().collect();
         return Err(LakeError::fix(
             format!("dataflow {:?} differs from the lake's in [{}]", ours.dataflow, keys.join(", ")),
-            "set these keys back, or write into a new lake with another `--warehouse`",
+            "set these keys back, add `--evolve` if they only add to the lake's, or write into a new lake with another \
+             `--warehouse`",
         ));
     }
     Ok(())
 }
 
 /// The paths of the leaves in which two settings differ.
-fn differing(path: &str, left: &Json, right: &Json, into: &mut BTreeSet<String>) {
+pub fn differing(path: &str, left: &Json, right: &Json, into: &mut BTreeSet<String>) {
     match (left, right) {
         (Json::Object(left), Json::Object(right)) => {
             for key in left.keys().chain(right.keys()) {

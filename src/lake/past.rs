@@ -6,6 +6,7 @@
 use super::epoch::{Slot, SlotKind};
 use super::error::LakeError;
 use super::index::manifests;
+use super::lineage::{self, Beginning, Begun};
 use super::log::last_listed;
 use super::measure::Kept;
 use super::reader::LakeReader;
@@ -106,7 +107,14 @@ impl LakeReader {
         let mut past = Past {
             starts: BTreeMap::new(),
             bindings: Vec::new(),
-            resume: Resume { generation: 0, binding, epoch_next: begins, bindings: Vec::new(), state },
+            resume: Resume {
+                generation: 0,
+                binding,
+                epoch_next: begins,
+                bindings: Vec::new(),
+                state,
+                lineages: self.lineages().await?,
+            },
         };
         for epoch in begins..=last {
             past.add(self.decided(epoch).await?)?;
@@ -117,6 +125,37 @@ impl LakeReader {
         };
         past.resume.epoch_next = epoch_next;
         Ok(past)
+    }
+
+    /// Where each lineage of the lake begins.
+    pub async fn lineages(&self) -> Result<Vec<Begun>, LakeError> {
+        let all = lineage::read_all(&**self.store()).await?;
+        let mut begun = Vec::with_capacity(all.len());
+        for (at, lineage) in all.iter().enumerate() {
+            let mut beginning = Beginning::new(&all, at, Some(&self.decided(lineage.after).await?));
+            let mut epoch = lineage.after + 1;
+            while let Some(slot) = self.slot(epoch).await?
+                && !beginning.is(&slot)
+            {
+                epoch += 1;
+            }
+            begun.push(Begun { lineage: lineage.clone(), seen_until: beginning.seen_until() });
+        }
+        Ok(begun)
+    }
+
+    /// The first epoch of the newest lineage: what was decided under the dataflow that the lake has now.
+    pub async fn lineage_first(&self) -> Result<Epoch, LakeError> {
+        let all = lineage::read_all(&**self.store()).await?;
+        let Some(last) = all.last() else { return Ok(0) };
+        let mut epoch = last.after + 1;
+        while let Some(slot) = self.slot(epoch).await? {
+            if slot.kind == SlotKind::Data && slot.binding.is_some_and(|binding| binding.dataflow_hash == last.hash) {
+                break;
+            }
+            epoch += 1;
+        }
+        Ok(epoch)
     }
 
     /// The state as the slot has it.
@@ -190,7 +229,8 @@ impl Past {
         let Some(binding) = &slot.binding else { return Ok(()) };
         let data = slot.kind == SlotKind::Data;
         let known = self.bindings.last().or(self.resume.binding.as_ref());
-        if let Some(before) = self.bindings.iter().rev().find(|before| before.dataflow_hash != binding.dataflow_hash) {
+        let differs = |before: &&Binding| data && before.dataflow_hash != binding.dataflow_hash;
+        if let Some(before) = self.bindings.last().filter(differs) {
             return Err(LakeError::fix(
                 format!("epochs {} and {} are of different dataflows", before.epoch, slot.epoch),
                 format!("choose epochs of one of them: `--epochs ..{}` or `--epochs {}..`", before.epoch, slot.epoch),

@@ -8,6 +8,7 @@ use super::catalog::Catalog;
 use super::commit::Applied;
 use super::epoch::{Slot, SlotKind, TableEntry};
 use super::error::LakeError;
+use super::lineage::{self, Beginning, Begun};
 use super::log::{claim, read_slot};
 use super::state::{StateEntry, StateFiles, load_state};
 use super::storage::file_io;
@@ -37,6 +38,8 @@ pub struct Resume {
     pub bindings: Vec<Binding>,
     /// The last value of every key; no tombstones.
     pub state: Vec<StateEntry>,
+    /// What the lake's dataflow was added to since it was made, in order.
+    pub lineages: Vec<Begun>,
 }
 
 /// Slots read so far; each is read once.
@@ -92,7 +95,8 @@ impl Lake {
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, lake.state.files()).await?;
         let binding = last.binding.clone();
-        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state };
+        let lineages = lineages(&mut slots, &last).await?;
+        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state, lineages };
         Ok((lake, resume))
     }
 
@@ -118,9 +122,10 @@ impl Lake {
         let files = state_files(&mut slots, &last).await?;
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, files.files()).await?;
+        let lineages = lineages(&mut slots, &last).await?;
         let (generation, binding) = (last.generation, last.binding.clone());
         let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation, kept: None };
-        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state }))
+        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state, lineages }))
     }
 }
 
@@ -230,6 +235,23 @@ async fn pending(
         }
         epoch -= 1;
     }
+}
+
+/// Where each lineage of the lake begins.
+async fn lineages(slots: &mut Slots<'_>, last: &Slot) -> Result<Vec<Begun>, LakeError> {
+    let all = lineage::read_all(slots.store).await?;
+    let mut begun = Vec::with_capacity(all.len());
+    for (at, lineage) in all.iter().enumerate() {
+        let after = slots.get(lineage.after).await?;
+        let mut beginning = Beginning::new(&all, at, Some(&after));
+        for epoch in lineage.after + 1..=last.epoch {
+            if beginning.is(&*slots.get(epoch).await?) {
+                break;
+            }
+        }
+        begun.push(Begun { lineage: lineage.clone(), seen_until: beginning.seen_until() });
+    }
+    Ok(begun)
 }
 
 /// The bindings of the last data epochs, the oldest first.

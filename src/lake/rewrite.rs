@@ -14,7 +14,7 @@ use super::schema::arrow_schema;
 use super::store::Store;
 use super::table::TableSpec;
 use crate::time::Epoch;
-use arrow::array::{BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch, new_null_array};
 use arrow::compute::{concat_batches, filter_record_batch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::{BTreeMap, HashMap};
@@ -49,11 +49,14 @@ pub async fn read_file(store: &dyn Store, spec: &TableSpec, location: &str) -> R
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
         let batches = reader.collect::<Result<Vec<_>, _>>()?;
         let same = batches.iter().map(|batch| {
-            if batch.num_columns() != columns {
+            // the table may have got columns since, behind all others
+            let later = schema.fields().get(batch.num_columns()..).unwrap_or_default();
+            if batch.num_columns() > columns || later.iter().any(|field| !field.is_nullable()) {
                 let found = format!("has {} columns, the table {columns}", batch.num_columns());
                 return Err(LakeError::format("a data file", found));
             }
-            Ok(RecordBatch::try_new(schema.clone(), batch.columns().to_vec())?)
+            let nulls = later.iter().map(|field| new_null_array(field.data_type(), batch.num_rows()));
+            Ok(RecordBatch::try_new(schema.clone(), batch.columns().iter().cloned().chain(nulls).collect())?)
         });
         Ok(concat_batches(&schema, &same.collect::<Result<Vec<_>, LakeError>>()?)?)
     });

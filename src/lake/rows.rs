@@ -2,7 +2,9 @@
 //!
 //! The canonical encoding of a row decides the content hash, so it must never change: per column a tag byte (0 = null,
 //! 1 = present), then little-endian fixed bytes, or a four-byte length and the bytes. The content hash of a table is the
-//! wrapping sum of its rows' hashes, so it does not depend on order, and rows can be taken out again.
+//! wrapping sum of its rows' hashes, so it does not depend on order, and rows can be taken out again. Columns that a table
+//! got later stand behind `epoch`; there only what is not null is encoded, with a tag of 2 and the column's place before it,
+//! so that the rows from before have the hash that they had.
 
 use super::error::LakeError;
 use super::table::{Cell, ColumnType, Row, TableSpec, Value};
@@ -124,8 +126,15 @@ pub fn hash_of(spec: &TableSpec, row: &[Value]) -> u128 {
 
 fn hash<'a>(spec: &TableSpec, cell: impl Fn(usize) -> Cell<'a>, scratch: &mut Vec<u8>) -> u128 {
     scratch.clear();
+    let mut added = false;
     for (at, column) in spec.columns.iter().enumerate() {
-        if column.hashed {
+        if !column.hashed {
+            added |= column.name == "epoch";
+        } else if !added || column.name == "diff" {
+            encode(cell(at), scratch);
+        } else if cell(at) != Cell::Null {
+            scratch.push(2);
+            scratch.extend_from_slice(&(at as u32).to_le_bytes());
             encode(cell(at), scratch);
         }
     }

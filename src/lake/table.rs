@@ -54,17 +54,18 @@ impl TableSpec {
         self.columns.iter().position(|column| column.name == name)
     }
 
-    /// The definition of `<name>_history`: the same columns and `diff`, no key.
+    /// The definition of `<name>_history`: the same columns and `diff` (behind `epoch`, if there is one), no key.
     pub fn history_spec(&self) -> TableSpec {
         let mut columns = self.columns.clone();
-        columns.push(Column {
+        let diff = Column {
             name: "diff".into(),
             column_type: ColumnType::Int,
             nullable: false,
             hashed: true,
             delta: false,
             doc: "+1: the row appeared in this epoch, -1: it was taken back".into(),
-        });
+        };
+        columns.insert(self.column("epoch").map_or(columns.len(), |at| at + 1), diff);
         TableSpec { name: format!("{}_history", self.name), columns, key: Vec::new(), history: false, ..self.clone() }
     }
 }

@@ -110,6 +110,8 @@ fn history_rows(
 ) -> Result<RecordBatch, LakeError> {
     let mut corrections = RowBuffer::new(history.clone());
     let epoch_column = spec.column("epoch");
+    let missing = || LakeError::Bug(format!("table {} has no column diff", history.name));
+    let diff = history.column("diff").ok_or_else(missing)?;
     for change in changes {
         if let Some(old) = &change.old {
             let mut row = old.clone();
@@ -119,17 +121,18 @@ fn history_rows(
                     _ => Value::Long(epoch as i64),
                 };
             }
-            row.push(Value::Int(-1));
+            row.insert(diff, Value::Int(-1));
             corrections.push_row(&row);
         }
         if let Some(new) = &change.new {
             let mut row = new.clone();
-            row.push(Value::Int(1));
+            row.insert(diff, Value::Int(1));
             corrections.push_row(&row);
         }
     }
     let plus: ArrayRef = Arc::new(Int32Array::from_value(1, inserts.num_rows()));
-    let columns = inserts.columns().iter().cloned().chain([plus]).collect();
+    let mut columns = inserts.columns().to_vec();
+    columns.insert(diff, plus);
     let schema = arrow_schema(history);
     let inserted = RecordBatch::try_new(schema.clone(), columns)?;
     let all = concat_batches(&schema, [&inserted, &corrections.finish()?])?;
