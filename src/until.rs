@@ -132,18 +132,18 @@ mod tests {
     use crate::feed::Reject;
     use std::sync::mpsc::sync_channel;
 
+    #[allow(clippy::field_reassign_with_default)] // some of its fields are its own
     fn batch(partition: usize, offsets: std::ops::Range<i64>, finished: bool) -> Batch {
         let reject =
             |offset| Reject { offset, received_at: None, reason: "r", detail: String::new(), payload: Vec::new() };
         let rejects: Vec<Reject> = offsets.clone().map(reject).collect();
-        Batch {
-            partition,
-            offset_next: offsets.end,
-            records: rejects.len() as u64,
-            rejects,
-            finished,
-            ..Batch::default()
-        }
+        let mut batch = Batch::default();
+        batch.partition = partition;
+        batch.offset_next = offsets.end;
+        batch.records = rejects.len() as u64;
+        batch.rejects = rejects;
+        batch.finished = finished;
+        batch
     }
 
     fn ends(a: i64, b: i64) -> BTreeMap<String, i64> {

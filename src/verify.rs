@@ -123,13 +123,7 @@ pub async fn open(options: &LakeOptions, wanted: &Wanted, tables: &Tables) -> Re
         writer: reader.measuring(kept.clone()),
         resume: past.resume,
         recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
-        compare: Compare {
-            tables: tables.specs().into_iter().map(|spec| spec.name).collect(),
-            reader,
-            kept,
-            before,
-            outcome: wanted.outcome.clone(),
-        },
+        compare: Compare { tables: upstream_first(tables), reader, kept, before, outcome: wanted.outcome.clone() },
     })
 }
 
@@ -183,12 +177,19 @@ pub fn without_source(error: impl Into<Error>) -> Error {
     }
 }
 
+/// The names of the tables; what others are made from comes first, so that a cause is named and not what follows from it.
+fn upstream_first(tables: &Tables) -> Vec<String> {
+    let specs = tables.specs();
+    let (records, made): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.key.is_empty());
+    records.into_iter().chain(made).map(|spec| spec.name).collect()
+}
+
 /// What stands where the commit task of a run stands: decides nothing, compares.
 pub struct Compare {
     reader: LakeReader,
     kept: Arc<Kept>,
-    /// Tables whose sums are compared; a history follows from its table.
-    tables: BTreeSet<String>,
+    /// Tables whose sums are compared, in the order of the flow; a history follows from its table.
+    tables: Vec<String>,
     before: Option<Slot>,
     outcome: Arc<Mutex<Recomputed>>,
 }

@@ -120,8 +120,8 @@ fn first(spec: &TableSpec, recorded: &[(Row, i64)], recomputed: &[(Row, i64)]) -
         }
     }
     let (key, sides) = keys.into_iter().find(|(_, sides)| sides.more.values().any(|count| *count != 0))?;
-    let named =
-        naming.iter().zip(&key).map(|(at, value)| format!("{} {}", spec.columns[*at].name, shown(spec, *at, value)));
+    let cells = naming.iter().zip(&key).filter(|(_, value)| **value != Value::Null);
+    let named = cells.map(|(at, value)| format!("{} {}", spec.columns[*at].name, shown(spec, *at, value)));
     Some((named.collect::<Vec<_>>().join(", "), sides))
 }
 
