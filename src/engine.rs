@@ -25,6 +25,7 @@ use crate::joining;
 use crate::lake::{LakeOptions, LakeWriter, Resume, Warehouse};
 use crate::lineage::{self, Additions};
 use crate::mesh::{Cluster, Mesh};
+use crate::rebuild;
 use crate::replay::{Recorded, Replay};
 use crate::restore::{keep, restore};
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
@@ -66,6 +67,8 @@ pub struct RunOptions {
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
     /// The dataflow may have more than the lake's: what it adds begins now.
     pub evolve: bool,
+    /// With `evolve`: it begins with the lake's first record.
+    pub rebuild: bool,
     /// Recompute this range of the lake and compare, in the place of going on behind it.
     pub replay: Option<verify::Wanted>,
 }
@@ -183,21 +186,34 @@ fn run_with(
         settings_json: dataflow.settings_json(),
         code_version: env!("CARGO_PKG_VERSION").into(),
     };
-    let settings = runtime.block_on(joining::lineages(&lake, options.evolve, mesh))?;
+    let lake_options = lake.clone();
+    let settings = runtime.block_on(joining::lineages(&lake, (options.evolve, options.rebuild), mesh))?;
     let original = lineage::additions(settings.iter(), &[], &dataflow)?.outputs;
     let tables = Tables::new(&dataflow, &outputs).evolved(&original, &outputs);
-    let (lake, writer, mut resume, replay) = match &options.replay {
+    let (mut lake, writer, mut resume, replay) = match &options.replay {
         None => {
             let (lake, writer, resume) = runtime.block_on(joining::open_lake(lake, &tables, mesh))?;
             (lake, writer, resume, None)
         }
         Some(wanted) => {
-            let verify::Opened { writer, resume, recorded, compare } =
-                runtime.block_on(verify::open(&lake, wanted, &tables))?;
-            (None, writer, resume, Some((recorded, compare)))
+            let control = control_spec(&dataflow, peers, 0);
+            let verify::Opened { writer, resume, recorded, taker } =
+                runtime.block_on(verify::open(&lake, wanted, &tables, &control))?;
+            (None, writer, resume, Some((recorded, taker)))
         }
     };
     let additions = lineage::additions(settings.iter(), &resume.lineages, &dataflow)?;
+    let missing = resume.lineages.last().is_some_and(|begun| begun.lineage.rebuilt && begun.first.is_none());
+    if missing && replay.is_none() {
+        if mesh.is_some() {
+            let message = "what was added to the lake's dataflow is not rebuilt yet, which one process does alone";
+            return Err(Error::fix(message, "start `ticktide run` once without other processes"));
+        }
+        if let (Some(lake), [.., before, now]) = (&mut lake, &settings[..]) {
+            let added = lineage::added(before, now, &dataflow)?;
+            rebuild::rebuild((lake, &mut resume), &lake_options, &dataflow, &added, options.workers, &runtime)?;
+        }
+    }
     if mesh.is_some() {
         keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
     }
@@ -212,7 +228,7 @@ fn run_with(
             source
         }
     };
-    let (recorded, compare) = replay.unzip();
+    let (recorded, taker) = replay.unzip();
     if let Some(mesh) = mesh {
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
@@ -259,9 +275,9 @@ fn run_with(
             }
         }
     };
-    let commits = match (lake, compare) {
+    let commits = match (lake, taker) {
         (Some(lake), _) => Some(runtime.spawn(sink::commit(lake, todo, meters.clone(), failure.clone(), tell))),
-        (None, Some(compare)) => Some(runtime.spawn(compare.run(todo, failure.clone(), tell))),
+        (None, Some(taker)) => Some(runtime.spawn(taker.run(todo, failure.clone(), tell))),
         (None, None) => None,
     };
 

@@ -33,14 +33,28 @@ pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, sto
 
 /// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet. With `evolve` this
 /// run's is the next one, if it only adds to the newest. Error of kind `Fix`: it does more.
-pub async fn lineages(options: &LakeOptions, evolve: bool, mesh: Option<&Mesh>) -> Result<Vec<Json>, Error> {
+pub async fn lineages(
+    options: &LakeOptions,
+    (evolve, rebuild): (bool, bool),
+    mesh: Option<&Mesh>,
+) -> Result<Vec<Json>, Error> {
     let Some(chain) = Chain::read(&options.warehouse).await? else { return Ok(Vec::new()) };
     let mut settings: Vec<Json> = chain.settings().cloned().collect();
-    if let Some(next) = chain.next(options, 0)?.filter(|_| evolve) {
-        lineage::only_adds(chain.newest().1, &next.settings)
+    if let Some(next) = chain.next(options, rebuild, 0)?.filter(|_| evolve) {
+        if rebuild && let Some(before) = chain.lineages.iter().find(|lineage| !lineage.rebuilt) {
+            let message = format!(
+                "lineage {} of the lake was added without `--rebuild`: its rows from before are null",
+                before.number
+            );
+            return Err(Error::fix(
+                message,
+                "leave `--rebuild` out, or write into a new lake with another `--warehouse`",
+            ));
+        }
+        lineage::only_adds(chain.newest().1, &next.settings, rebuild)
             .map_err(|refused| lineage::refused(&options.dataflow, &refused))?;
         if mesh.is_none_or(Mesh::leads) {
-            chain.declare(options).await?;
+            chain.declare(options, rebuild).await?;
             tracing::info!(lineage = next.number, "the lake goes on with what this dataflow adds");
         }
         settings.push(next.settings);

@@ -53,6 +53,7 @@ pub mod lineage;
 pub mod market;
 pub mod mesh;
 pub mod query;
+pub mod rebuild;
 pub mod replay;
 pub mod restore;
 pub mod settings;

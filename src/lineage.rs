@@ -10,12 +10,14 @@
 //! saw. What must always hold: when an addition begins is a function of the log alone, so that a restart and `verify` find the
 //! same; additions stand behind what was there, so that state and columns of the rest stay where they are.
 
-use crate::dataflow::Dataflow;
+use crate::dataflow::{Dataflow, IndicatorUse};
 use crate::document::duration;
 use crate::error::Error;
 use crate::flow::finished::Reading;
-use crate::flow::indicators;
+use crate::flow::indicators::{self, Indicator};
 use crate::lake::Begun;
+use crate::lake::table::{TableSpec, Value};
+use crate::tables::CheckName;
 use crate::time::{Interval, Nanos};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,8 +65,8 @@ fn by_interval(settings: &Json) -> BTreeMap<Interval, Vec<&Json>> {
     found
 }
 
-/// Whether `new` only adds to `old`; else every key in which it does more.
-pub fn only_adds(old: &Json, new: &Json) -> Result<(), Vec<Refused>> {
+/// Whether `new` only adds to `old`; else every key in which it does more. `rebuild`: what is added sees all records.
+pub fn only_adds(old: &Json, new: &Json, rebuild: bool) -> Result<(), Vec<Refused>> {
     let mut refused = Vec::new();
     let mut refuse = |key: &str, why: &str| refused.push(Refused { key: key.to_owned(), why: why.to_owned() });
     let (before, after) = (intervals(old), intervals(new));
@@ -73,7 +75,7 @@ pub fn only_adds(old: &Json, new: &Json) -> Result<(), Vec<Refused>> {
     let (ours, theirs): (BTreeSet<String>, BTreeSet<String>) = (keys(new), keys(old));
     for key in ours.union(&theirs).filter(|key| *key != "running" && old.get(*key) != new.get(*key)) {
         match key.as_str() {
-            "bars" => bars(new, &before, &after, &mut refuse),
+            "bars" => bars(new, &before, &after, rebuild, &mut refuse),
             "indicators" => {
                 let now = by_interval(new);
                 let kept = |(on, before): (Interval, Vec<&Json>)| {
@@ -100,15 +102,21 @@ pub fn only_adds(old: &Json, new: &Json) -> Result<(), Vec<Refused>> {
     if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
 
-fn bars(new: &Json, before: &[Interval], after: &[Interval], refuse: &mut impl FnMut(&str, &str)) {
+fn bars(new: &Json, before: &[Interval], after: &[Interval], rebuild: bool, refuse: &mut impl FnMut(&str, &str)) {
     if !before.iter().all(|interval| after.contains(interval)) {
         return refuse("bars", "an interval cannot be taken away");
     }
     if before.first() != after.first() {
         return refuse("bars", "all bars are made from the finest ones, which must stay the finest");
     }
+    if rebuild {
+        return;
+    }
     if new.get("source.volume").and_then(Json::as_str) == Some("cumulative") {
-        return refuse("bars", "on a feed of cumulative volume a new interval does not know the day so far");
+        return refuse(
+            "bars",
+            "on a feed of cumulative volume a new interval does not know the day so far; add `--rebuild`",
+        );
     }
     let child =
         |all: &[Interval], of: Interval| all.iter().filter(|finer| **finer < of && of.0 % finer.0 == 0).max().copied();
@@ -116,7 +124,7 @@ fn bars(new: &Json, before: &[Interval], after: &[Interval], refuse: &mut impl F
     if corrections && before.iter().any(|interval| child(before, *interval) != child(after, *interval)) {
         refuse(
             "bars",
-            "with corrections a coarser interval would be made from the new one, which lacks what was before",
+            "with corrections a coarser interval would be made from the new one, which lacks what was before; add `--rebuild`",
         );
     }
 }
@@ -146,7 +154,8 @@ pub fn additions<'a>(
             }
         }
         let Some(before) = at.checked_sub(1).map(|at| settings[at]) else { continue };
-        let Some(until) = begun.get(at - 1).and_then(|begun| begun.seen_until) else { continue };
+        let begun = begun.get(at - 1).filter(|begun| !begun.lineage.rebuilt);
+        let Some(until) = begun.and_then(|begun| begun.seen_until) else { continue };
         let known = intervals(before);
         additions.bars.extend(intervals(now).into_iter().filter(|on| !known.contains(on)).map(|on| (on, until)));
         let (had, has) = (by_interval(before), by_interval(now));
@@ -168,11 +177,80 @@ pub fn additions<'a>(
 fn outputs(dataflow: &Dataflow, on: Interval, count: usize) -> Result<usize, Error> {
     let mut outputs = 0;
     for usage in dataflow.indicators.iter().filter(|usage| usage.on == on).take(count) {
-        let built = indicators::build(&usage.name, &usage.parameters);
-        let built = built.map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        outputs += built.outputs().len();
+        outputs += built(usage)?.outputs().len();
     }
     Ok(outputs)
+}
+
+fn built(usage: &IndicatorUse) -> Result<Box<dyn Indicator>, Error> {
+    let built = indicators::build(&usage.name, &usage.parameters);
+    built.map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))
+}
+
+/// What a dataflow has that the one before it had not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Added {
+    /// New tables. The archive is none of them: it begins when it is switched on.
+    pub whole: BTreeSet<String>,
+    /// New columns of tables that there were.
+    pub columns: BTreeMap<String, Vec<String>>,
+    /// New checks, as their rows name them, beside others that there were.
+    pub checks: Vec<CheckName>,
+}
+
+/// What the newest of the dataflows adds to the one before it.
+pub fn added(before: &Json, now: &Json, dataflow: &Dataflow) -> Result<Added, Error> {
+    let mut added = Added::default();
+    let known = intervals(before);
+    let fresh = intervals(now).into_iter().filter(|on| !known.contains(on));
+    added.whole.extend(fresh.map(|on| format!("bars_{}", on.name())));
+    let had = by_interval(before);
+    for (on, usages) in by_interval(now) {
+        let count = had.get(&on).map_or(0, Vec::len);
+        let table = format!("indicators_{}", on.name());
+        if count == 0 {
+            added.whole.insert(table);
+        } else if usages.len() > count {
+            let mut names = Vec::new();
+            for usage in dataflow.indicators.iter().filter(|usage| usage.on == on).skip(count) {
+                names.extend(built(usage)?.outputs());
+            }
+            added.columns.insert(table, names);
+        }
+    }
+    let checks = list(before, "anomalies").len();
+    let new = dataflow.anomalies.iter().skip(checks).map(CheckName::of).collect::<Vec<_>>();
+    if checks == 0 && !new.is_empty() {
+        added.whole.insert("anomalies".to_owned());
+    } else {
+        added.checks = new;
+    }
+    Ok(added)
+}
+
+impl Added {
+    /// The tables that get rows or values.
+    pub fn tables(&self) -> BTreeSet<String> {
+        let mut tables: BTreeSet<String> = self.whole.iter().chain(self.columns.keys()).cloned().collect();
+        if !self.checks.is_empty() {
+            tables.insert("anomalies".to_owned());
+        }
+        tables
+    }
+
+    /// Whether a row is one of those that are added or changed.
+    pub fn has(&self, table: &str, spec: &TableSpec, row: &[Value]) -> bool {
+        let text = |name: &str| match spec.column(name).map(|at| &row[at]) {
+            Some(Value::Text(text)) => Some(text.as_str()),
+            _ => None,
+        };
+        self.whole.contains(table)
+            || self.columns.contains_key(table)
+            || self.checks.iter().any(|name| {
+                let same = (text("check"), text("parameters")) == (Some(&*name.check), Some(&*name.parameters));
+                same && text("interval") == name.interval.as_deref()
+            })
+    }
 }
 
 impl Additions {
@@ -227,7 +305,7 @@ mod tests {
     }
 
     fn keys(old: &Json, new: &Json) -> Vec<String> {
-        only_adds(old, new).err().unwrap_or_default().into_iter().map(|refused| refused.key).collect()
+        only_adds(old, new, false).err().unwrap_or_default().into_iter().map(|refused| refused.key).collect()
     }
 
     #[test]
@@ -240,7 +318,7 @@ mod tests {
         all["ticks"] = json!(true);
         all["anomalies"] = json!([{"use": "return_z"}, {"use": "feed_gap"}]);
         all["running"] = json!({});
-        assert_eq!(only_adds(&settings(), &all), Ok(()));
+        assert_eq!(only_adds(&settings(), &all, false), Ok(()));
 
         let refuses =
             |key: &str, value: Json| assert_eq!(keys(&settings(), &with(key, value.clone())), [key], "{value}");
@@ -293,7 +371,9 @@ mod tests {
                 settings: settings.clone(),
                 code_version: String::new(),
                 after: 0,
+                rebuilt: false,
             },
+            first: Some(1),
             seen_until,
         };
         let chain = [cut(2, 1), cut(2, 2), cut(3, 4)];

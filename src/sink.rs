@@ -61,11 +61,7 @@ pub struct Anomalies {
 impl Anomalies {
     /// `None` for a dataflow without checks.
     fn new(dataflow: &Dataflow) -> Option<Anomalies> {
-        let checks = dataflow.anomalies.iter().map(|used| tables::CheckName {
-            check: used.name().to_owned(),
-            interval: used.on().map(Interval::name),
-            parameters: used.build().parameters,
-        });
+        let checks = dataflow.anomalies.iter().map(tables::CheckName::of);
         let checks: Arc<[tables::CheckName]> = checks.collect();
         (!checks.is_empty()).then(|| Anomalies { spec: Arc::new(tables::anomalies()), checks })
     }

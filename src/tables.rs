@@ -3,6 +3,7 @@
 //! The flow knows bars, the lake knows cells; here they meet. What must always hold: the columns and their order are those
 //! of the public interface, and no column but `received_at` holds a clock.
 
+use crate::dataflow::AnomalyUse;
 use crate::flow::anomalies::Anomaly;
 use crate::flow::finished::{FinishedBar, Reading, Series};
 use crate::lake::table::{Cell, Column, ColumnType, Row, TableSpec};
@@ -157,6 +158,16 @@ pub struct CheckName {
     pub interval: Option<String>,
     /// A JSON object.
     pub parameters: String,
+}
+
+impl CheckName {
+    pub fn of(used: &AnomalyUse) -> CheckName {
+        CheckName {
+            check: used.name().to_owned(),
+            interval: used.on().map(Interval::name),
+            parameters: used.build().parameters,
+        }
+    }
 }
 
 /// `ticks`: the archive of accepted records.

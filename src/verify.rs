@@ -14,13 +14,14 @@ mod difference;
 
 pub use difference::Difference;
 
-use crate::control::Report;
+use crate::control::{ControlSpec, Report};
 use crate::dataflow::Dataflow;
 use crate::engine::{self, Failure, RunOptions};
 use crate::error::{Error, Kind};
 use crate::feed::{Partition, Speed};
-use crate::lake::past::Sum;
+use crate::lake::past::{Lineages, Sum};
 use crate::lake::{Kept, LakeOptions, LakeReader, LakeWriter, Resume, Slot, Warehouse};
+use crate::rebuild::{self, Collect, Collected};
 use crate::replay::Recorded;
 use crate::sink::{CommitJob, Meters, Tables};
 use crate::time::{Conservation, Epoch};
@@ -63,6 +64,36 @@ pub struct Wanted {
     first: Option<Epoch>,
     last: Option<Epoch>,
     outcome: Arc<Mutex<Recomputed>>,
+    /// Not compared but collected, over all dataflows that the lake has had.
+    collect: Option<Arc<Mutex<Collected>>>,
+}
+
+impl Wanted {
+    /// All epochs up to `last`, of any dataflow, for what comes of them.
+    pub fn collecting(last: Epoch, into: Arc<Mutex<Collected>>) -> Wanted {
+        Wanted { first: Some(0), last: Some(last), outcome: Arc::default(), collect: Some(into) }
+    }
+}
+
+/// Who gets the epochs of a replay.
+pub enum Taker {
+    Compare(Compare),
+    Collect(Collect),
+}
+
+impl Taker {
+    /// Takes one epoch after the other until there are no more, or the run has failed.
+    pub async fn run(
+        self,
+        jobs: tokio::sync::mpsc::UnboundedReceiver<CommitJob>,
+        failure: Arc<Failure>,
+        decided: impl Fn(Report),
+    ) {
+        match self {
+            Taker::Compare(compare) => compare.run(jobs, failure, decided).await,
+            Taker::Collect(collect) => collect.run(jobs, failure, decided).await,
+        }
+    }
 }
 
 /// Recomputes and compares. Errors of kind `Fix`: the lake is another dataflow's, the range is none, the source is gone.
@@ -71,7 +102,7 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     // the recorded offsets are the end; a file's last line may be a record that only the end of a run takes
     dataflow.source.until_end = true;
     dataflow.source.speed = Speed::Max;
-    let wanted = Wanted { first, last, outcome: Arc::default() };
+    let wanted = Wanted { first, last, ..Wanted::default() };
     let outcome = wanted.outcome.clone();
     let ran = engine::run(RunOptions {
         dataflow,
@@ -83,6 +114,7 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
         metrics: None,
         progress,
         evolve: false,
+        rebuild: false,
         replay: Some(wanted),
     });
     let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
@@ -97,11 +129,16 @@ pub struct Opened {
     pub writer: LakeWriter,
     pub resume: Resume,
     pub recorded: Recorded,
-    pub compare: Compare,
+    pub taker: Taker,
 }
 
 /// Opens the lake for reading and finds the range.
-pub async fn open(options: &LakeOptions, wanted: &Wanted, tables: &Tables) -> Result<Opened, Error> {
+pub async fn open(
+    options: &LakeOptions,
+    wanted: &Wanted,
+    tables: &Tables,
+    control: &ControlSpec,
+) -> Result<Opened, Error> {
     let reader = LakeReader::open(&options.warehouse, options.catalog.as_deref()).await?;
     reader.belongs_to(options).map_err(|error| {
         let hint = "name the dataflow that the lake was made with, with the same `--set`, or compare the data files with \
@@ -109,7 +146,8 @@ pub async fn open(options: &LakeOptions, wanted: &Wanted, tables: &Tables) -> Re
         Error { hint: Some(hint.to_owned()), ..Error::from(error) }
     })?;
     let (first, last) = range(&reader, wanted.first, wanted.last).await?;
-    let past = reader.past(first, last).await?;
+    let lineages = if wanted.collect.is_some() { Lineages::Any } else { Lineages::One };
+    let mut past = reader.past(first, last, lineages).await?;
     let first = past.resume.epoch_next;
     if let Ok(mut outcome) = wanted.outcome.lock() {
         (outcome.first, outcome.last) = (first, last);
@@ -119,11 +157,26 @@ pub async fn open(options: &LakeOptions, wanted: &Wanted, tables: &Tables) -> Re
         None => None,
     };
     let kept: Arc<Kept> = Arc::default();
+    if let Some(into) = &wanted.collect {
+        rebuild::horizons(&mut past.bindings, &control.intervals, &control.session, control.epochs);
+        return Ok(Opened {
+            writer: reader.measuring(kept.clone()),
+            resume: past.resume,
+            recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
+            taker: Taker::Collect(Collect { kept, into: into.clone() }),
+        });
+    }
     Ok(Opened {
         writer: reader.measuring(kept.clone()),
         resume: past.resume,
         recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
-        compare: Compare { tables: upstream_first(tables), reader, kept, before, outcome: wanted.outcome.clone() },
+        taker: Taker::Compare(Compare {
+            tables: upstream_first(tables),
+            reader,
+            kept,
+            before,
+            outcome: wanted.outcome.clone(),
+        }),
     })
 }
 
@@ -132,9 +185,12 @@ pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch
     let Some(newest) = reader.decided_last().await? else {
         return Err(Error::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
     };
+    let begins = reader.lineage_first().await?;
     let first = match first {
+        // the epoch that rebuilt what was added comes of no records of its own
+        Some(first) if begins > 0 && first + 1 == begins => begins.min(newest),
         Some(first) => first,
-        None => reader.lineage_first().await?.min(newest),
+        None => begins.min(newest),
     };
     let last = last.unwrap_or(newest);
     if first > last || last > newest {
@@ -237,7 +293,7 @@ impl Compare {
                 counts.entry(partition).or_default().add(of_worker);
             }
         }
-        let kept = self.kept.take(epoch);
+        let kept = self.kept.take(epoch).rows;
         for name in &self.tables {
             let (recorded, recomputed) =
                 (slot.sum(name, self.before.as_ref()), sums.get(name.as_str()).copied().unwrap_or_default());

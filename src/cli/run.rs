@@ -81,6 +81,9 @@ pub struct RunArgs {
     /// Go on with a dataflow that has more than the lake's (indicators, intervals, checks, ticks): it begins now
     #[arg(long)]
     pub evolve: bool,
+    /// With --evolve: compute what was added for all that is recorded, too, as one correction
+    #[arg(long, requires = "evolve")]
+    pub rebuild: bool,
     /// Print every setting with its origin, and do not run
     #[arg(long)]
     pub dry_run: bool,
@@ -93,6 +96,7 @@ pub struct Prepared {
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
     pub evolve: bool,
+    pub rebuild: bool,
     pub metrics: Option<Sourced<String>>,
     place: Place,
     start_within: Sourced<Duration>,
@@ -121,6 +125,7 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         catalog: global.catalog(),
         workers: workers(args.workers.clone())?,
         evolve: args.evolve,
+        rebuild: args.rebuild,
         metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
         place: place(args)?,
         start_within: limit(args.start_within.clone(), "--start-within", settings::START_WITHIN, "60s")?,
@@ -305,6 +310,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         force_bytes,
         progress: (!quiet).then(progress_on_terminal).flatten(),
         evolve: prepared.evolve,
+        rebuild: prepared.rebuild,
         replay: None,
     })?;
     if global.json && report.leads {

@@ -35,12 +35,17 @@ pub struct Lineage {
     pub code_version: String,
     /// The newest epoch when it was declared: its own epochs come later.
     pub after: Epoch,
+    /// What it adds is there from the lake's first record on: its first epoch says it all.
+    #[serde(default)]
+    pub rebuilt: bool,
 }
 
 /// A lineage with where it begins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begun {
     pub lineage: Lineage,
+    /// Its first epoch; `None`: it has none yet.
+    pub first: Option<Epoch>,
     /// The greatest event time that was read before it; `None`: nothing was.
     pub seen_until: Option<Nanos>,
 }
@@ -99,7 +104,7 @@ impl Chain {
     }
 
     /// What is declared for the options, if it is not the newest already.
-    pub fn next(&self, options: &LakeOptions, after: Epoch) -> Result<Option<Lineage>, LakeError> {
+    pub fn next(&self, options: &LakeOptions, rebuilt: bool, after: Epoch) -> Result<Option<Lineage>, LakeError> {
         if self.newest().0 == options.dataflow_hash {
             return Ok(None);
         }
@@ -109,16 +114,17 @@ impl Chain {
             settings: identity::settings(options)?,
             code_version: options.code_version.clone(),
             after,
+            rebuilt,
         }))
     }
 
     /// Declares the options' dataflow as the next lineage: the caller has made sure that it only adds. Error of kind `Fix`:
     /// another was declared meanwhile, or the lake is another dataflow's.
-    pub async fn declare(&self, options: &LakeOptions) -> Result<(), LakeError> {
+    pub async fn declare(&self, options: &LakeOptions, rebuilt: bool) -> Result<(), LakeError> {
         identity::check_name(options, &self.identity)?;
         let store = options.warehouse.open_existing().await?;
         let after = last_listed(&*store).await?.map_or(0, |slot| slot.epoch);
-        let Some(lineage) = self.next(options, after)? else { return Ok(()) };
+        let Some(lineage) = self.next(options, rebuilt, after)? else { return Ok(()) };
         let name = key(lineage.number);
         let bytes = serde_json::to_vec_pretty(&lineage).map_err(|error| LakeError::format(&name, error))?;
         let found = match store.create(&name, Bytes::from(bytes)).await {

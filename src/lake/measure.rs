@@ -3,6 +3,7 @@
 use super::epoch::{EpochPart, TablePart};
 use super::error::LakeError;
 use super::rows::{Rows, hash_of};
+use super::state::{StateEntry, StateRows};
 use super::table::{Change, Row, TableSpec, Value};
 use super::writer::TableRows;
 use crate::time::Epoch;
@@ -31,14 +32,22 @@ impl KeptRows {
     }
 }
 
-/// The rows of epochs that are not compared yet, of all workers of the process.
+/// What all workers of the process had of an epoch.
 #[derive(Debug, Default)]
-pub struct Kept(Mutex<BTreeMap<Epoch, Vec<KeptRows>>>);
+pub struct KeptEpoch {
+    pub rows: Vec<KeptRows>,
+    /// The state that a lake would have been given.
+    pub state: Vec<StateEntry>,
+}
+
+/// The epochs that nobody has looked at yet.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<BTreeMap<Epoch, KeptEpoch>>);
 
 impl Kept {
-    /// The rows of an epoch, which are forgotten here.
-    pub fn take(&self, epoch: Epoch) -> Vec<KeptRows> {
-        self.0.lock().map_or_else(|_| Vec::new(), |mut kept| kept.remove(&epoch).unwrap_or_default())
+    /// An epoch, which is forgotten here.
+    pub fn take(&self, epoch: Epoch) -> KeptEpoch {
+        self.0.lock().map_or_else(|_| KeptEpoch::default(), |mut kept| kept.remove(&epoch).unwrap_or_default())
     }
 
     /// What [`LakeWriter::write_part`](super::LakeWriter::write_part) would say, without files.
@@ -47,13 +56,16 @@ impl Kept {
         epoch: Epoch,
         worker: usize,
         tables: Vec<TableRows>,
+        state: StateRows,
     ) -> Result<EpochPart, LakeError> {
         let kept = self.clone();
         let measured = tokio::task::spawn_blocking(move || {
             let measured = tables.into_iter().map(measure).collect::<Result<Vec<_>, LakeError>>()?;
             let (parts, rows): (Vec<_>, Vec<_>) = measured.into_iter().unzip();
             if let Ok(mut kept) = kept.0.lock() {
-                kept.entry(epoch).or_default().extend(rows);
+                let kept = kept.entry(epoch).or_default();
+                kept.rows.extend(rows);
+                kept.state.extend(state.entries);
             }
             let parts = parts.into_iter().filter(|part: &TablePart| part.rows_added + part.rows_removed > 0);
             Ok(EpochPart { worker, tables: parts.collect(), state: Vec::new() })

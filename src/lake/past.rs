@@ -32,6 +32,13 @@ pub struct Past {
     pub starts: BTreeMap<String, i64>,
 }
 
+/// Whether a range may reach over several dataflows of the lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lineages {
+    One,
+    Any,
+}
+
 /// What an epoch did to a table, as its slot has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
@@ -86,7 +93,7 @@ impl LakeReader {
 
     /// The epochs from `first` to `last`. When the state before `first` is no longer kept, the range begins with epoch 0.
     /// Errors of kind `Fix`: there is no epoch with records in it, or its epochs are of several dataflows.
-    pub async fn past(&self, first: Epoch, last: Epoch) -> Result<Past, LakeError> {
+    pub async fn past(&self, first: Epoch, last: Epoch, lineages: Lineages) -> Result<Past, LakeError> {
         let mut begins = first;
         let before = match first.checked_sub(1) {
             Some(epoch) => Some(self.decided(epoch).await?).filter(|slot| slot.binding.is_some()),
@@ -117,7 +124,7 @@ impl LakeReader {
             },
         };
         for epoch in begins..=last {
-            past.add(self.decided(epoch).await?)?;
+            past.add(self.decided(epoch).await?, lineages)?;
         }
         let Some(epoch_next) = past.bindings.first().map(|binding| binding.epoch) else {
             let hint = "list the epochs with `ticktide epochs ls`";
@@ -134,28 +141,27 @@ impl LakeReader {
         for (at, lineage) in all.iter().enumerate() {
             let mut beginning = Beginning::new(&all, at, Some(&self.decided(lineage.after).await?));
             let mut epoch = lineage.after + 1;
-            while let Some(slot) = self.slot(epoch).await?
-                && !beginning.is(&slot)
-            {
+            let mut first = None;
+            while let Some(slot) = self.slot(epoch).await? {
+                if beginning.is(&slot) {
+                    first = Some(epoch);
+                    break;
+                }
                 epoch += 1;
             }
-            begun.push(Begun { lineage: lineage.clone(), seen_until: beginning.seen_until() });
+            begun.push(Begun { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
         }
         Ok(begun)
     }
 
-    /// The first epoch of the newest lineage: what was decided under the dataflow that the lake has now.
+    /// The first epoch of the newest lineage that can be recomputed: what was decided under the dataflow that the lake has
+    /// now, without the epoch that rebuilt what was added.
     pub async fn lineage_first(&self) -> Result<Epoch, LakeError> {
-        let all = lineage::read_all(&**self.store()).await?;
-        let Some(last) = all.last() else { return Ok(0) };
-        let mut epoch = last.after + 1;
-        while let Some(slot) = self.slot(epoch).await? {
-            if slot.kind == SlotKind::Data && slot.binding.is_some_and(|binding| binding.dataflow_hash == last.hash) {
-                break;
-            }
-            epoch += 1;
-        }
-        Ok(epoch)
+        let Some(begun) = self.lineages().await?.pop() else { return Ok(0) };
+        Ok(match begun.first {
+            Some(first) => first + Epoch::from(begun.lineage.rebuilt),
+            None => begun.lineage.after + 1,
+        })
     }
 
     /// The state as the slot has it.
@@ -225,11 +231,12 @@ fn may_hold(file: &DataFile, field: i32, epoch: Epoch) -> bool {
 }
 
 impl Past {
-    fn add(&mut self, slot: Slot) -> Result<(), LakeError> {
+    fn add(&mut self, slot: Slot, lineages: Lineages) -> Result<(), LakeError> {
         let Some(binding) = &slot.binding else { return Ok(()) };
         let data = slot.kind == SlotKind::Data;
         let known = self.bindings.last().or(self.resume.binding.as_ref());
-        let differs = |before: &&Binding| data && before.dataflow_hash != binding.dataflow_hash;
+        let one = lineages == Lineages::One && data;
+        let differs = |before: &&Binding| one && before.dataflow_hash != binding.dataflow_hash;
         if let Some(before) = self.bindings.last().filter(differs) {
             return Err(LakeError::fix(
                 format!("epochs {} and {} are of different dataflows", before.epoch, slot.epoch),

@@ -244,12 +244,14 @@ async fn lineages(slots: &mut Slots<'_>, last: &Slot) -> Result<Vec<Begun>, Lake
     for (at, lineage) in all.iter().enumerate() {
         let after = slots.get(lineage.after).await?;
         let mut beginning = Beginning::new(&all, at, Some(&after));
+        let mut first = None;
         for epoch in lineage.after + 1..=last.epoch {
             if beginning.is(&*slots.get(epoch).await?) {
+                first = Some(epoch);
                 break;
             }
         }
-        begun.push(Begun { lineage: lineage.clone(), seen_until: beginning.seen_until() });
+        begun.push(Begun { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
     }
     Ok(begun)
 }

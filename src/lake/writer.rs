@@ -48,7 +48,7 @@ impl LakeWriter {
         state: StateRows,
     ) -> Result<EpochPart, LakeError> {
         if let Some(kept) = &self.kept {
-            return kept.measure(epoch, worker, tables).await;
+            return kept.measure(epoch, worker, tables, state).await;
         }
         let tables = tables.into_iter().map(|rows| self.write_table(epoch, worker, rows));
         let tables = futures::future::try_join_all(tables);
