@@ -1,8 +1,9 @@
 //! What verifying rests on: a table's hash from its schema alone is that of its rows as they were written.
 
 use super::*;
-use crate::lake::schema::{iceberg_schema, spec_of};
-use crate::lake::table::TableSpec;
+use crate::lake::rows::hash_of;
+use crate::lake::schema::{iceberg_schema, lacks, spec_of};
+use crate::lake::table::{TableSpec, Value};
 use crate::tables;
 use crate::time::{Binding, Interval, MINUTE, Place};
 
@@ -48,4 +49,48 @@ fn a_source_without_a_recorded_partition_or_with_another_in_its_place_is_refused
         assert!(error.kind == Kind::Fix && error.message.contains("a/0"), "{error}");
         assert!(error.hint.is_some_and(|hint| hint.contains("verify --files")));
     }
+}
+
+#[test]
+fn a_column_that_a_table_got_later_leaves_the_hashes_of_its_old_rows_as_they_were() {
+    let outputs = ["ema_20", "rsi_14", "sma_5"].map(str::to_owned);
+    let (before, after) = (
+        tables::indicators(Interval(MINUTE), &outputs[..1]),
+        tables::evolved_indicators(Interval(MINUTE), &outputs, 1),
+    );
+    let place = |spec: &TableSpec| spec.columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    assert_eq!(place(&after)[..before.columns.len()], place(&before), "the old columns keep their places");
+    let double = |value: f64| Value::Double(value.to_bits());
+    let mut row: Vec<Value> = before.columns.iter().map(|_| Value::Null).collect();
+    row[6] = double(1.5);
+    let old = hash_of(&before, &row);
+    let with = |rsi: Value, sma: Value| hash_of(&after, &[&row[..], &[rsi, sma]].concat());
+    assert_eq!(with(Value::Null, Value::Null), old);
+    let all = [old, with(double(1.0), Value::Null), with(Value::Null, double(1.0)), with(double(1.0), double(1.0))];
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4, "a value counts, and so does its column");
+    // the same of its history, where the sign stands between
+    let history = |spec: &TableSpec, row: &[Value], sign| {
+        let mut row = row.to_vec();
+        row.insert(before.columns.len(), Value::Int(sign));
+        hash_of(&spec.history_spec(), &row)
+    };
+    let wide = [&row[..], &[Value::Null, Value::Null]].concat();
+    assert_eq!(history(&before, &row, 1), history(&after, &wide, 1));
+    assert_ne!(history(&after, &wide, 1), history(&after, &wide, -1));
+}
+
+#[test]
+fn only_optional_columns_behind_all_others_can_be_added_to_a_table() {
+    let outputs = ["ema_20", "rsi_14"].map(str::to_owned);
+    let schema = |spec: &TableSpec| iceberg_schema(spec).expect("a schema");
+    let before = schema(&tables::indicators(Interval(MINUTE), &outputs[..1]));
+    let evolved = tables::evolved_indicators(Interval(MINUTE), &outputs, 1);
+    assert!(lacks(&evolved, &before).expect("known types"));
+    assert!(
+        lacks(&evolved.history_spec(), &schema(&tables::indicators(Interval(MINUTE), &outputs[..1]).history_spec()))
+            .expect("known types")
+    );
+    assert!(!lacks(&evolved, &schema(&evolved)).expect("known types"), "it lacks nothing");
+    let elsewhere = tables::indicators(Interval(MINUTE), &outputs);
+    assert!(!lacks(&elsewhere, &before).expect("known types"), "the new column stands before `epoch`");
 }

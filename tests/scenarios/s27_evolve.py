@@ -17,6 +17,7 @@ FIRST = ("--set", f"indicators=[{EMA}]")
 MORE = ("--set", f'indicators=[{EMA},{SMA},{RSI},{{use="sma",period=3,on="5m"}}]', "--set",
         'bars=[{use="time",every="1s"},{use="time",every="1m"},{use="time",every="5m"}]', "--set",
         'anomalies=[{use="return_z",on="1m",z=2}]', "--set", "ticks=true")
+WIDE = ("--set", 'horizon={"1s"="2h","1m"="2h",default="1 session"}')  # no tick of the tape is too late for anything
 TRADES = 60_000
 
 
@@ -94,6 +95,33 @@ def additions(scenario, folder, path, seen_us):
         scenario.check(not left and not right, f"{table}_history summed is {table}", (left[:2], right[:2]))
 
 
+def rebuilt(scenario, rows, path):
+    """What is added and rebuilt equals a lake that had it from the start; killed while it is rebuilt."""
+    folder, whole = scenario.work / "rebuilt", scenario.work / "whole"
+    write(path, rows[:len(rows) // 2])
+    run(scenario, path, folder, *WIDE, *FIRST)
+    write(path, rows[len(rows) // 2:], "ab")
+    child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--until", "end", *SHARED, *WIDE,
+                           *MORE, "--evolve", "--rebuild")
+    wait_for(lambda: not child.running() or (folder / "lineages" / "1.json").exists(), 60, 0.005)
+    alive = child.running()
+    child.signal(signal.SIGKILL)
+    child.wait(10)
+    scenario.check(alive, "a run with --rebuild was killed before it had rebuilt anything")
+    run(scenario, path, folder, *WIDE, *MORE, "-w", 2)
+    run(scenario, path, whole, *WIDE, *MORE)
+    for name, (total, left, right) in lake.compare(lake.Lake(folder), lake.Lake(whole)).items():
+        scenario.check(not left and not right, f"rebuilt {name}: {total} rows as in a lake that had it from the start",
+                       (len(left), len(right), left[:2], right[:2]))
+    log = lake.Lake(folder).rows("epoch_tables")
+    epochs = {row["epoch"] for row in log if row["table"] == "bars_5m" and row["rows_added"]}
+    first = min(epochs)
+    touched = sorted(row["table"] for row in log if row["epoch"] == first and row["rows_added"] and not row["table"].endswith("_history"))
+    scenario.check("bars_1m" not in touched and {"bars_5m", "indicators_1m", "indicators_5m"} <= set(touched),
+                   f"in one epoch, {first}, which touches {', '.join(touched)}", touched)
+    verified(scenario, folder, "verify holds on it", *SHARED, *WIDE, *MORE, "-w", 2)
+
+
 def verified(scenario, folder, what, *arguments, code=0):
     done = scenario.run("verify", "--warehouse", folder, *arguments, code=None)
     scenario.check(done.code == code, f"{what}: {' · '.join(done.stdout.splitlines())}", tail(done))
@@ -145,6 +173,7 @@ def main():
     first = min(row["epoch"] for row in lake.Lake(folder).rows("bars_5m"))
     done = verified(scenario, folder, "epochs of two dataflows are no range", "--epochs", f"1..{first}", *SHARED, *MORE, code=2)
     scenario.check("different dataflows" in done.stderr, "which is said", tail(done))
+    rebuilt(scenario, rows, path)
     scenario.end()
 
 
