@@ -11,13 +11,14 @@ import signal
 from harness import Scenario, lines, tail, wait_for
 from oracle import bars, disorder, lake
 
-SHARED = ("--set", "source.corrections=true", "--set", "epoch.records=1000", "--set", "limits.bytes=1MiB")
+# no tick of the tape is too late for anything: cuts play no part
+SHARED = ("--set", "source.corrections=true", "--set", "epoch.records=1000", "--set", "limits.bytes=1MiB", "--set",
+          'horizon={"1s"="2h","1m"="2h",default="1 session"}')
 EMA, SMA, RSI = '{use="ema",period=20,on="1m"}', '{use="sma",period=5,on="1m"}', '{use="rsi",period=14,on="1m"}'
 FIRST = ("--set", f"indicators=[{EMA}]")
 MORE = ("--set", f'indicators=[{EMA},{SMA},{RSI},{{use="sma",period=3,on="5m"}}]', "--set",
         'bars=[{use="time",every="1s"},{use="time",every="1m"},{use="time",every="5m"}]', "--set",
         'anomalies=[{use="return_z",on="1m",z=2}]', "--set", "ticks=true")
-WIDE = ("--set", 'horizon={"1s"="2h","1m"="2h",default="1 session"}')  # no tick of the tape is too late for anything
 TRADES = 60_000
 
 
@@ -99,17 +100,17 @@ def rebuilt(scenario, rows, path):
     """What is added and rebuilt equals a lake that had it from the start; killed while it is rebuilt."""
     folder, whole = scenario.work / "rebuilt", scenario.work / "whole"
     write(path, rows[:len(rows) // 2])
-    run(scenario, path, folder, *WIDE, *FIRST)
+    run(scenario, path, folder, *FIRST)
     write(path, rows[len(rows) // 2:], "ab")
-    child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--until", "end", *SHARED, *WIDE,
+    child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--until", "end", *SHARED,
                            *MORE, "--evolve", "--rebuild")
     wait_for(lambda: not child.running() or (folder / "lineages" / "1.json").exists(), 60, 0.005)
     alive = child.running()
     child.signal(signal.SIGKILL)
     child.wait(10)
     scenario.check(alive, "a run with --rebuild was killed before it had rebuilt anything")
-    run(scenario, path, folder, *WIDE, *MORE, "-w", 2)
-    run(scenario, path, whole, *WIDE, *MORE)
+    run(scenario, path, folder, *MORE, "-w", 2)
+    run(scenario, path, whole, *MORE)
     for name, (total, left, right) in lake.compare(lake.Lake(folder), lake.Lake(whole)).items():
         scenario.check(not left and not right, f"rebuilt {name}: {total} rows as in a lake that had it from the start",
                        (len(left), len(right), left[:2], right[:2]))
@@ -119,7 +120,7 @@ def rebuilt(scenario, rows, path):
     touched = sorted(row["table"] for row in log if row["epoch"] == first and row["rows_added"] and not row["table"].endswith("_history"))
     scenario.check("bars_1m" not in touched and {"bars_5m", "indicators_1m", "indicators_5m"} <= set(touched),
                    f"in one epoch, {first}, which touches {', '.join(touched)}", touched)
-    verified(scenario, folder, "verify holds on it", *SHARED, *WIDE, *MORE, "-w", 2)
+    verified(scenario, folder, "verify holds on it", *SHARED, *MORE, "-w", 2)
 
 
 def verified(scenario, folder, what, *arguments, code=0):
