@@ -197,9 +197,9 @@ fn run_with(
         }
         Some(wanted) => {
             let control = control_spec(&dataflow, peers, 0);
-            let verify::Opened { writer, resume, recorded, taker } =
-                runtime.block_on(verify::open(&lake, wanted, &tables, &control))?;
-            (None, writer, resume, Some((recorded, taker)))
+            let verify::Opened { writer, resume, recorded, taker, source } =
+                runtime.block_on(verify::open(&lake, wanted, &tables, &control, &dataflow))?;
+            (None, writer, resume, Some(((recorded, source), taker)))
         }
     };
     let additions = lineage::additions(settings.iter(), &resume.lineages, &dataflow)?;
@@ -222,13 +222,14 @@ fn run_with(
     });
     let source = match &replay {
         None => feed::open(&dataflow.source, &offsets.unwrap_or_default())?,
-        Some((recorded, _)) => {
+        Some(((_, Some(archive)), _)) => archive.clone(),
+        Some(((recorded, None), _)) => {
             let source = feed::open(&dataflow.source, &recorded.starts).map_err(verify::without_source)?;
             verify::check_source(recorded, source.partitions())?;
             source
         }
     };
-    let (recorded, taker) = replay.unzip();
+    let (recorded, taker) = replay.map(|((recorded, _), taker)| (recorded, taker)).unzip();
     if let Some(mesh) = mesh {
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }

@@ -13,8 +13,8 @@ const LAYERS: [&[&str]; 6] = [
     &["query"],
     &["dataflow"],
     &[
-        "checks", "cluster", "control", "engine", "graph", "intake", "joining", "lineage", "mesh", "rebuild", "replay",
-        "restore", "sink", "source", "tables", "until", "verify",
+        "archive", "checks", "cluster", "control", "engine", "graph", "intake", "joining", "lineage", "mesh",
+        "rebuild", "replay", "restore", "sink", "source", "tables", "until", "verify",
     ],
     &["cli"],
 ];

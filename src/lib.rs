@@ -31,6 +31,7 @@
 //! | generation, fence | one start of a run; what keeps an older one from deciding |
 //! | slot | an epoch's object in the log: the commit |
 
+pub mod archive;
 pub mod calendar;
 pub mod checks;
 pub mod cli;

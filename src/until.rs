@@ -119,7 +119,8 @@ impl Until {
 
 /// What to do when the recorded source is no longer what it was.
 pub const WITHOUT_SOURCE: &str = "name the recorded source with the options of `run` (`--path`, `--brokers`, `--topic`), \
-    choose epochs whose records it still has with `--epochs A..B`, or compare the data files with the log alone: `verify --files`";
+    choose epochs whose records it still has with `--epochs A..B`, read the lake's own archive with `--source lake` (it needs \
+    `ticks = true`), or compare the data files with the log alone: `verify --files`";
 
 fn short(partition: &str, has: i64, epoch: Epoch, end: i64) -> Error {
     let message = format!("partition {partition} ends at offset {has}, epoch {epoch} of the lake ends at offset {end}");
@@ -132,13 +133,11 @@ mod tests {
     use crate::feed::Reject;
     use std::sync::mpsc::sync_channel;
 
-    #[allow(clippy::field_reassign_with_default)] // some of its fields are its own
     fn batch(partition: usize, offsets: std::ops::Range<i64>, finished: bool) -> Batch {
         let reject =
             |offset| Reject { offset, received_at: None, reason: "r", detail: String::new(), payload: Vec::new() };
         let rejects: Vec<Reject> = offsets.clone().map(reject).collect();
-        let mut batch = Batch::default();
-        batch.partition = partition;
+        let mut batch = Batch::of(partition);
         batch.offset_next = offsets.end;
         batch.records = rejects.len() as u64;
         batch.rejects = rejects;

@@ -14,11 +14,12 @@ mod difference;
 
 pub use difference::Difference;
 
+use crate::archive;
 use crate::control::{ControlSpec, Report};
 use crate::dataflow::Dataflow;
 use crate::engine::{self, Failure, RunOptions};
 use crate::error::{Error, Kind};
-use crate::feed::{Partition, Speed};
+use crate::feed::{Partition, Source, Speed};
 use crate::lake::past::{Lineages, Sum};
 use crate::lake::{Kept, LakeOptions, LakeReader, LakeWriter, Resume, Slot, Warehouse};
 use crate::rebuild::{self, Collect, Collected};
@@ -39,6 +40,8 @@ pub struct Recompute {
     pub workers: usize,
     /// Serialise even what crosses workers.
     pub force_bytes: bool,
+    /// Read the lake's own archive in the place of the recorded source.
+    pub archive: bool,
     pub first: Option<Epoch>,
     pub last: Option<Epoch>,
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
@@ -63,6 +66,7 @@ pub struct Recomputed {
 pub struct Wanted {
     first: Option<Epoch>,
     last: Option<Epoch>,
+    archive: bool,
     outcome: Arc<Mutex<Recomputed>>,
     /// Not compared but collected, over all dataflows that the lake has had.
     collect: Option<Arc<Mutex<Collected>>>,
@@ -71,7 +75,7 @@ pub struct Wanted {
 impl Wanted {
     /// All epochs up to `last`, of any dataflow, for what comes of them.
     pub fn collecting(last: Epoch, into: Arc<Mutex<Collected>>) -> Wanted {
-        Wanted { first: Some(0), last: Some(last), outcome: Arc::default(), collect: Some(into) }
+        Wanted { first: Some(0), last: Some(last), collect: Some(into), ..Wanted::default() }
     }
 }
 
@@ -98,11 +102,11 @@ impl Taker {
 
 /// Recomputes and compares. Errors of kind `Fix`: the lake is another dataflow's, the range is none, the source is gone.
 pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
-    let Recompute { mut dataflow, warehouse, catalog, workers, force_bytes, first, last, progress } = options;
+    let Recompute { mut dataflow, warehouse, catalog, workers, force_bytes, archive, first, last, progress } = options;
     // the recorded offsets are the end; a file's last line may be a record that only the end of a run takes
     dataflow.source.until_end = true;
     dataflow.source.speed = Speed::Max;
-    let wanted = Wanted { first, last, ..Wanted::default() };
+    let wanted = Wanted { first, last, archive, ..Wanted::default() };
     let outcome = wanted.outcome.clone();
     let ran = engine::run(RunOptions {
         dataflow,
@@ -130,6 +134,8 @@ pub struct Opened {
     pub resume: Resume,
     pub recorded: Recorded,
     pub taker: Taker,
+    /// In the place of the dataflow's.
+    pub source: Option<Arc<dyn Source>>,
 }
 
 /// Opens the lake for reading and finds the range.
@@ -138,6 +144,7 @@ pub async fn open(
     wanted: &Wanted,
     tables: &Tables,
     control: &ControlSpec,
+    dataflow: &Dataflow,
 ) -> Result<Opened, Error> {
     let reader = LakeReader::open(&options.warehouse, options.catalog.as_deref()).await?;
     reader.belongs_to(options).map_err(|error| {
@@ -164,17 +171,22 @@ pub async fn open(
             resume: past.resume,
             recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
             taker: Taker::Collect(Collect { kept, into: into.clone() }),
+            source: None,
         });
     }
+    let recorded = Recorded { bindings: past.bindings.into(), starts: past.starts };
+    let source = if wanted.archive { Some(archive::open(&reader, &recorded, dataflow).await?) } else { None };
     Ok(Opened {
         writer: reader.measuring(kept.clone()),
         resume: past.resume,
-        recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
+        recorded,
+        source,
         taker: Taker::Compare(Compare {
             tables: upstream_first(tables),
             reader,
             kept,
             before,
+            counted: !wanted.archive,
             outcome: wanted.outcome.clone(),
         }),
     })
@@ -247,6 +259,8 @@ pub struct Compare {
     /// Tables whose sums are compared, in the order of the flow; a history follows from its table.
     tables: Vec<String>,
     before: Option<Slot>,
+    /// Whether every record is read again: the archive has no duplicates.
+    counted: bool,
     outcome: Arc<Mutex<Recomputed>>,
 }
 
@@ -304,7 +318,7 @@ impl Compare {
         }
         let partitions: BTreeSet<&str> =
             counts.keys().copied().chain(slot.conservation.keys().map(String::as_str)).collect();
-        for partition in partitions {
+        for partition in partitions.into_iter().filter(|_| self.counted) {
             let (recorded, recomputed) = (slot.balance(partition), counts.get(partition).copied().unwrap_or_default());
             if recorded != recomputed {
                 return Ok(Some(difference::of_balance(epoch, partition, &recorded, &recomputed)));

@@ -22,7 +22,7 @@ pub struct VerifyArgs {
     /// Only hold the data files against the log: needs neither the source nor the dataflow
     #[arg(long)]
     pub files: bool,
-    /// The kind of source, if not the recorded one
+    /// The kind of source, if not the recorded one; `lake`: its own tables ticks and quarantine
     #[arg(long, value_name = "NAME")]
     pub source: Option<String>,
     /// Kafka brokers, separated by commas [or TICKTIDE_BROKERS; default: the recorded ones]
@@ -90,9 +90,10 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
         return Ok(());
     }
     let named = args.dataflow.clone().unwrap_or(name);
+    let archive = args.source.as_deref() == Some("lake");
     let like_run = RunArgs {
         dataflow: named.clone(),
-        source: args.source,
+        source: args.source.filter(|_| !archive),
         brokers: args.brokers,
         topic: args.topic,
         path: args.path,
@@ -111,6 +112,7 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
         catalog,
         workers: run::workers(args.workers)?.value,
         force_bytes: args.zerocopy,
+        archive,
         first,
         last,
         progress: (!global.quiet).then(run::progress_on_terminal).flatten(),

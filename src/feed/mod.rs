@@ -196,6 +196,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// An empty one of a partition.
+    pub fn of(partition: usize) -> Batch {
+        Batch { partition, ..Batch::default() }
+    }
+
     /// Adds a tick and keeps the payload it came in.
     #[inline]
     pub fn push(&mut self, tick: Tick, payload: &[u8]) {

@@ -19,6 +19,7 @@ use super::{LakeWriter, Resume};
 use crate::time::{Binding, Conservation, Epoch};
 use ::iceberg::spec::{DataFile, ManifestContentType, PrimitiveLiteral};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// Epochs that follow each other, of one dataflow.
@@ -181,6 +182,11 @@ impl LakeReader {
 
     /// The rows that an epoch added to a table and took back, from `<table>_history` if there is one.
     pub async fn rows_of(&self, table: &str, epoch: Epoch) -> Result<PastRows, LakeError> {
+        self.rows_in(table, epoch..=epoch).await
+    }
+
+    /// The same of several epochs.
+    pub async fn rows_in(&self, table: &str, epochs: RangeInclusive<Epoch>) -> Result<PastRows, LakeError> {
         let history = format!("{table}_history");
         let name = if self.tables().await?.contains(&history) { &history } else { table };
         let loaded = self.load(name).await?;
@@ -196,10 +202,12 @@ impl LakeReader {
             }
             let entries = manifest.load_manifest(self.io()).await?;
             let live = entries.entries().iter().filter(|entry| entry.is_alive());
-            for entry in live.filter(|entry| may_hold(entry.data_file(), field, epoch)) {
+            for entry in live.filter(|entry| may_hold(entry.data_file(), field, &epochs)) {
                 let batch = read_file(&**self.store(), &spec, entry.file_path()).await?;
                 let read = Rows::new(&spec, &batch)?;
-                for row in (0..read.len()).filter(|row| read.cell(*row, at) == Cell::Long(epoch as i64)) {
+                let inside =
+                    |row: &usize| matches!(read.cell(*row, at), Cell::Long(epoch) if epochs.contains(&(epoch as u64)));
+                for row in (0..read.len()).filter(inside) {
                     let sign = match diff.map(|diff| read.cell(row, diff)) {
                         Some(Cell::Int(sign)) => i64::from(sign),
                         _ => 1,
@@ -219,15 +227,15 @@ impl LakeReader {
     }
 }
 
-/// Whether a file may have rows of the epoch, by its bounds.
-fn may_hold(file: &DataFile, field: i32, epoch: Epoch) -> bool {
+/// Whether a file may have rows of the epochs, by its bounds.
+fn may_hold(file: &DataFile, field: i32, epochs: &RangeInclusive<Epoch>) -> bool {
     let bound = |bounds: &std::collections::HashMap<i32, ::iceberg::spec::Datum>| match bounds.get(&field)?.literal() {
         PrimitiveLiteral::Long(value) => Some(*value),
         _ => None,
     };
-    let epoch = epoch as i64;
-    bound(file.lower_bounds()).is_none_or(|least| least <= epoch)
-        && bound(file.upper_bounds()).is_none_or(|greatest| epoch <= greatest)
+    let (first, last) = (*epochs.start() as i64, *epochs.end() as i64);
+    bound(file.lower_bounds()).is_none_or(|least| least <= last)
+        && bound(file.upper_bounds()).is_none_or(|greatest| first <= greatest)
 }
 
 impl Past {

@@ -83,6 +83,9 @@ def from_files(scenario):
     parts = equal(scenario, folder, "a lake from files, written with -w 1, verified with -w 2", "-w", 2)
     scenario.check(parts["recomputation"]["records"] == len(rows), f"all {len(rows)} records were read again")
     last = max(row["epoch"] for row in lake.Lake(folder).rows("epochs"))
+    again = equal(scenario, folder, "the same from its own archive", "-w", 3, "--source", "lake")["recomputation"]
+    scenario.check(again["records"] < len(rows) and again["rows"] == parts["recomputation"]["rows"], f"without {len(rows) - again['records']} "
+                   "duplicates, which it does not keep, to the same rows")
     parts = equal(scenario, folder, "a part of it, from the state that the log has", "--epochs", f"{last // 2}..{last - 1}", "-w", 3)
     scenario.check(parts["recomputation"]["first"] == last // 2, f"it began with epoch {last // 2}")
     return folder, inputs, rows
@@ -110,6 +113,7 @@ def from_kafka(scenario):
     alive = killed_once(scenario, folder, arguments, 8)
     scenario.check(alive, f"a lake from Kafka was killed in the middle ({epochs(folder)} epochs)")
     equal(scenario, folder, "a lake from Kafka, written with -w 2, verified with -w 1", "-w", 1)
+    equal(scenario, folder, "the same from its own archive", "-w", 2, "--source", "lake")
     write(path, rows[:10])
     produce.delete(scenario.brokers(), topic)
 
