@@ -29,31 +29,40 @@ use std::sync::{Arc, Mutex};
 /// Rows of one key with how often each is there.
 type Net = BTreeMap<u128, (Row, i64)>;
 
+/// A table's rows by key.
+#[derive(Debug)]
+struct NetRows {
+    spec: Arc<TableSpec>,
+    keys: BTreeMap<Vec<Value>, Net>,
+}
+
 /// What a replay comes to: the rows of some tables, and the state behind its last epoch.
 #[derive(Debug, Default)]
 pub struct Collected {
     /// The tables to keep.
     wanted: BTreeSet<String>,
-    tables: BTreeMap<String, (Option<Arc<TableSpec>>, BTreeMap<Vec<Value>, Net>)>,
+    tables: BTreeMap<String, NetRows>,
     state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
 }
 
 impl Collected {
     fn add(&mut self, epoch: KeptEpoch) -> Result<(), LakeError> {
         for rows in epoch.rows.iter().filter(|rows| self.wanted.contains(&rows.spec.name)) {
-            let (spec, keys) = self.tables.entry(rows.spec.name.clone()).or_default();
-            spec.get_or_insert_with(|| rows.spec.clone());
+            let fresh = || NetRows { spec: rows.spec.clone(), keys: BTreeMap::new() };
+            let NetRows { keys, .. } = self.tables.entry(rows.spec.name.clone()).or_insert_with(fresh);
             for (row, sign) in rows.signed()? {
                 let key: Vec<Value> = rows.spec.key.iter().map(|at| row[*at].clone()).collect();
                 let hash = hash_of(&rows.spec, &row);
-                let net = keys.entry(key).or_default();
+                let net = keys.entry(key.clone()).or_default();
                 let held = net.entry(hash).or_insert((row, 0));
                 held.1 += sign;
                 if held.1 == 0 {
                     net.remove(&hash);
                 }
+                if net.is_empty() {
+                    keys.remove(&key);
+                }
             }
-            keys.retain(|_, net| !net.is_empty());
         }
         for entry in epoch.state {
             match entry.value {
@@ -142,10 +151,9 @@ pub fn rebuild(
     })?;
     let collected = std::mem::take(&mut *into.lock().map_err(|_| Error::bug("collecting rows panicked"))?);
     let epoch = lake.epoch_next();
-    let tables = collected.tables.into_iter().filter_map(|(name, (spec, keys))| {
-        let spec = spec?;
+    let tables = collected.tables.into_iter().map(|(name, NetRows { spec, keys })| {
         let rows = keys.into_values().flat_map(|net| net.into_values()).map(|(row, _)| row);
-        Some(correction(&name, spec, rows, added, epoch))
+        correction(&name, spec, rows, added, epoch)
     });
     let state: Vec<StateEntry> = collected
         .state

@@ -81,7 +81,7 @@ impl Wanted {
 
 /// Who gets the epochs of a replay.
 pub enum Taker {
-    Compare(Compare),
+    Compare(Box<Compare>),
     Collect(Collect),
 }
 
@@ -181,14 +181,14 @@ pub async fn open(
         resume: past.resume,
         recorded,
         source,
-        taker: Taker::Compare(Compare {
+        taker: Taker::Compare(Box::new(Compare {
             tables: upstream_first(tables),
             reader,
             kept,
             before,
             counted: !wanted.archive,
             outcome: wanted.outcome.clone(),
-        }),
+        })),
     })
 }
 
