@@ -6,7 +6,8 @@ use cpu::ThreadCpu;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use ticktide::calendar::PhaseAt;
-use ticktide::flow::bars::acc::{Acc, TradeAcc, TradeOrder};
+use ticktide::conditions::Effect;
+use ticktide::flow::bars::acc::TradeOrder;
 use ticktide::flow::bars::keyed::{Aside, BarsSpec, Keyed};
 use ticktide::flow::bars::partial::Partials;
 use ticktide::flow::clean::Horizons;
@@ -53,7 +54,7 @@ fn run(
     keyed.begin(Horizons { intervals: vec![Nanos::MIN; intervals], retained_from: Nanos::MIN });
     for step in ticks.chunks(STEP) {
         for (instrument, order) in step {
-            partials.add(*instrument, phase, order.at, mask, &Acc::Trades(TradeAcc::of(*order, true, true)));
+            partials.add_trade(*instrument, phase, mask, order, Effect::FULL);
         }
         for routed in partials.drain(names) {
             keyed.apply(routed, &mut aside);

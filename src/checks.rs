@@ -289,7 +289,11 @@ fn feed_gaps<'scope>(
                 if retires {
                     session.give_iterator(beats.retire(horizon).into_iter().map(|(venue, base)| {
                         let key = encode(&(check, venue.as_ref()));
-                        Out::Row(SinkRow::State(StateEntry { operator: BEATS.into(), key, value: Some(encode(&base)) }))
+                        Out::Row(SinkRow::State(vec![StateEntry {
+                            operator: BEATS.into(),
+                            key,
+                            value: Some(encode(&base)),
+                        }]))
                     }));
                 }
             }
@@ -350,7 +354,11 @@ fn suspects<'scope>(
                             }));
                             session.give_iterator(suspects.retire(retained_from).into_iter().map(|(name, suspect)| {
                                 let value = suspect.as_ref().map(encode);
-                                SinkRow::State(StateEntry { operator: SUSPECTS.into(), key: encode(&name), value })
+                                SinkRow::State(vec![StateEntry {
+                                    operator: SUSPECTS.into(),
+                                    key: encode(&name),
+                                    value,
+                                }])
                             }));
                         }
                     }

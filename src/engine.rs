@@ -512,11 +512,11 @@ fn build_flow(
     );
     let mut activator = None;
     worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = graph::sourced(scope, |cap, wake, again| {
+        let sourced = graph::sourced(scope, |ports, wake, again| {
             let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone());
             activator = Some(again);
             let source =
-                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, cap, first);
+                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
             match until {
                 Some(until) => source.replaying(until),
                 None => source,
@@ -527,7 +527,7 @@ fn build_flow(
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
-                Emitted::Snapshot(bar) => Some((series, bar)),
+                Emitted::Snapshot(bar) => Some((series, *bar)),
                 Emitted::Finished(_) => None,
             });
             let (finished, bases) = volume::finish(snapshots, restored.volume);

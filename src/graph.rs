@@ -21,7 +21,7 @@ use crate::flow::finished::Series;
 use crate::flow::scan::BaseChanges;
 use crate::lake::StateEntry;
 use crate::sink::{CommitJob, SinkRow, WorkerPart, Writing};
-use crate::source::{Notice, Said, Say, SourceLogic};
+use crate::source::{Notice, Outbox, Ports, SourceLogic};
 use crate::tables::QuarantineRow;
 use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
 use differential_dataflow::{AsCollection, VecCollection};
@@ -32,7 +32,9 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::core::OkErr;
-use timely::dataflow::operators::generic::operator::{Operator, source};
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::{Scope, Stream};
 use timely::progress::frontier::MutableAntichain;
@@ -61,19 +63,6 @@ pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
     !frontier.less_equal(&time)
 }
 
-/// What is said in one activation, by time.
-#[derive(Default)]
-struct Outbox(Vec<(Capability<u64>, Vec<Said>)>);
-
-impl Say for Outbox {
-    fn say(&mut self, cap: &Capability<u64>, said: Said) {
-        match self.0.last_mut() {
-            Some((last, all)) if last.time() == cap.time() => all.push(said),
-            _ => self.0.push((cap.clone(), vec![said])),
-        }
-    }
-}
-
 /// The streams of the source operator.
 pub struct Sourced<'scope> {
     pub routed: Stream<'scope, u64, Vec<Routed>>,
@@ -82,43 +71,50 @@ pub struct Sourced<'scope> {
     pub rows: Rows<'scope>,
 }
 
-/// The source operator. `build` makes its logic from the operator's capability and the activator that wakes it.
+/// The source operator. `build` makes its logic from the operator's capabilities and the activator that wakes it.
 pub fn sourced<'scope>(
     scope: Scope<'scope, u64>,
-    build: impl FnOnce(Capability<u64>, SyncActivator, timely::scheduling::Activator) -> SourceLogic,
+    build: impl FnOnce(Ports, SyncActivator, timely::scheduling::Activator) -> SourceLogic,
 ) -> Sourced<'scope> {
-    let said = source::<u64, Vecs<Said>, _, _>(scope, "Source", move |cap, info| {
-        let wake = scope.worker().sync_activator_for(info.address.to_vec());
-        let again = scope.activator_for(info.address.clone());
-        let mut logic = Some(build(cap, wake, scope.activator_for(info.address)));
-        move |output| {
+    let mut builder = OperatorBuilder::new("Source".to_owned(), scope);
+    let address = builder.operator_info().address;
+    let (routed_output, routed) = builder.new_output();
+    let mut routed_output = OutputBuilder::<u64, Vecs<Routed>>::from(routed_output);
+    let (notices_output, notices) = builder.new_output();
+    let mut notices_output = OutputBuilder::<u64, Vecs<Notice>>::from(notices_output);
+    let (suspicions_output, suspicions) = builder.new_output();
+    let mut suspicions_output = OutputBuilder::<u64, Vecs<Suspicion>>::from(suspicions_output);
+    let (rows_output, rows) = builder.new_output();
+    let mut rows_output = OutputBuilder::<u64, Vecs<SinkRow>>::from(rows_output);
+    builder.build(move |capabilities| {
+        let Ok([routed, notices, suspicions, rows]) = <[_; 4]>::try_from(capabilities) else {
+            unreachable!("an operator has a capability for each of its four outputs")
+        };
+        let wake = scope.worker().sync_activator_for(address.to_vec());
+        let again = scope.activator_for(address.clone());
+        let ports = Ports { routed, notices, suspicions, rows };
+        let mut logic = Some(build(ports, wake, scope.activator_for(address)));
+        move |_| {
             let Some(running) = &mut logic else { return };
             let mut outbox = Outbox::default();
             if running.turn(&mut outbox) {
                 again.activate();
             }
-            for (cap, all) in outbox.0 {
-                output.session(&cap).give_iterator(all.into_iter());
+            // whole containers: what is said is moved once, into the exchange
+            let mut routed = routed_output.activate();
+            let mut notices = notices_output.activate();
+            let mut suspicions = suspicions_output.activate();
+            let mut rows = rows_output.activate();
+            for mut said in outbox.0 {
+                routed.session(&said.ports.routed).give_container(&mut said.routed);
+                notices.session(&said.ports.notices).give_container(&mut said.notices);
+                suspicions.session(&said.ports.suspicions).give_container(&mut said.suspicions);
+                rows.session(&said.ports.rows).give_container(&mut said.rows);
             }
             if running.is_done() {
                 logic = None;
             }
         }
-    });
-    let (routed, rest) = said.ok_err(|said| match said {
-        Said::Routed(routed) => Ok(routed),
-        said => Err(said),
-    });
-    let rest: Stream<'scope, u64, Vec<Said>> = rest;
-    let (notices, rest) = rest.ok_err(|said| match said {
-        Said::Notice(notice) => Ok(notice),
-        said => Err(said),
-    });
-    let rest: Stream<'scope, u64, Vec<Said>> = rest;
-    let (suspicions, rows) = rest.ok_err(|said| match said {
-        Said::Suspicion(suspicion) => Ok(suspicion),
-        Said::Row(row) => Err(row),
-        Said::Routed(_) | Said::Notice(_) => unreachable!("they went the other way"),
     });
     Sourced { routed, notices, suspicions, rows }
 }
@@ -159,7 +155,7 @@ pub fn bars<'scope>(
 ) -> (Changes<'scope>, Rows<'scope>) {
     enum Out {
         Change((Series, Emitted), u64, isize),
-        Row(SinkRow),
+        Row(Box<SinkRow>),
     }
     impl Clone for Out {
         fn clone(&self) -> Out {
@@ -225,33 +221,36 @@ pub fn bars<'scope>(
                 keyed.changes(&mut changes);
                 if let Some(binding) = ends {
                     debug_assert_eq!(step_of(time), LAST_STEP);
-                    for (instrument, key, value) in keyed.retire(binding.epoch, &mut changes, &mut aside) {
-                        let key = encode(&(instrument, key));
-                        session.give(Out::Row(SinkRow::State(StateEntry { operator: BARS.into(), key, value })));
-                    }
+                    let states = keyed.retire(binding.epoch, &mut changes, &mut aside).into_iter();
+                    let states = states.map(|(instrument, key, value)| StateEntry {
+                        operator: BARS.into(),
+                        key: encode(&(instrument, key)),
+                        value,
+                    });
+                    session.give(Out::Row(Box::new(SinkRow::State(states.collect()))));
                 }
                 for (series, bar, diff) in changes {
                     session.give(Out::Change((series, bar), time, diff));
                 }
                 for refused in aside.refused {
-                    session.give(Out::Row(SinkRow::Quarantine(QuarantineRow {
+                    session.give(Out::Row(Box::new(SinkRow::Quarantine(QuarantineRow {
                         partition: refused.place.partition,
                         offset: refused.place.offset,
                         received_at: refused.place.received_at,
                         reason: refused.reason,
                         detail: refused.detail,
                         payload: refused.place.payload,
-                    })));
+                    }))));
                 }
                 for (partition, counts) in aside.counts {
-                    session.give(Out::Row(SinkRow::Counts(partition, counts)));
+                    session.give(Out::Row(Box::new(SinkRow::Counts(partition, counts))));
                 }
             }
         }
     });
     let (changes, rows) = out.ok_err(|out| match out {
         Out::Change(change, time, diff) => Ok((change, time, diff)),
-        Out::Row(row) => Err(row),
+        Out::Row(row) => Err(*row),
     });
     let changes: Stream<'scope, u64, Vec<((Series, Emitted), u64, isize)>> = changes;
     (changes.as_collection(), rows)
@@ -264,7 +263,7 @@ pub fn base_state<'scope, A: Serialize + Clone + 'static>(
 ) -> Rows<'scope> {
     bases.map(move |(series, base)| {
         let value = base.as_ref().map(encode);
-        SinkRow::State(StateEntry { operator: operator.into(), key: encode(&series), value })
+        SinkRow::State(vec![StateEntry { operator: operator.into(), key: encode(&series), value }])
     })
 }
 

@@ -8,7 +8,7 @@ use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
 use crate::flow::anomalies::ticks::{OddTicks, TickChecks};
-use crate::flow::bars::acc::{Acc, SnapshotAcc, TradeOrder};
+use crate::flow::bars::acc::{SnapshotAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
 use crate::flow::bars::{Routed, bucket};
@@ -361,8 +361,8 @@ impl Intake {
                     let instrument = &self.names[tick.instrument.0 as usize];
                     let known = reading.days.get(&phase.trading_date).is_some_and(|first| *first < phase.start)
                         || reading.zero.contains(&(phase.trading_date, instrument.clone()));
-                    let acc = Acc::Snapshots(SnapshotAcc::of(tick, phase.trading_date, known));
-                    self.partials.add(tick.instrument, phase, at, mask, &acc);
+                    let snapshot = SnapshotAcc::of(tick, phase.trading_date, known);
+                    self.partials.add_snapshot(tick.instrument, phase, mask, at, snapshot);
                 } else {
                     let order = self.order(reading, tick);
                     if self.raw {

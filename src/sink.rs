@@ -36,7 +36,7 @@ pub enum SinkRow {
     Anomaly(NetChange<Anomaly>),
     Ticks(Arc<Archived>),
     Quarantine(QuarantineRow),
-    State(StateEntry),
+    State(Vec<StateEntry>),
     Counts(Arc<str>, Conservation),
     Bind(Arc<Binding>),
 }
@@ -197,7 +197,7 @@ impl Writing {
                 let cells = tables::quarantine_row(&row, &tables.source, epoch);
                 buffers.rows(&tables.quarantine).inserts.push(&cells);
             }
-            SinkRow::State(entry) => buffers.state.push(entry),
+            SinkRow::State(entries) => buffers.state.extend(entries),
             SinkRow::Counts(partition, counts) => {
                 buffers.counts.entry(partition.to_string()).or_default().add(&counts);
             }

@@ -40,13 +40,53 @@ pub enum Notice {
     Bind(Arc<Binding>),
 }
 
-/// What the source says, one kind per downstream.
+/// The capabilities of the operator's outputs, all at one time.
 #[derive(Clone, Debug)]
-pub enum Said {
-    Routed(Routed),
-    Notice(Notice),
-    Suspicion(Suspicion),
-    Row(SinkRow),
+pub struct Ports {
+    pub routed: Capability<u64>,
+    pub notices: Capability<u64>,
+    pub suspicions: Capability<u64>,
+    pub rows: Capability<u64>,
+}
+
+impl Ports {
+    fn all(&mut self) -> [&mut Capability<u64>; 4] {
+        [&mut self.routed, &mut self.notices, &mut self.suspicions, &mut self.rows]
+    }
+
+    fn downgrade(&mut self, time: u64) {
+        self.all().into_iter().for_each(|cap| cap.downgrade(&time));
+    }
+
+    fn delayed(&self, time: u64) -> Ports {
+        let mut delayed = self.clone();
+        delayed.downgrade(time);
+        delayed
+    }
+}
+
+/// What is said at one time, one kind per downstream.
+pub struct Said {
+    pub ports: Ports,
+    pub routed: Vec<Routed>,
+    pub notices: Vec<Notice>,
+    pub suspicions: Vec<Suspicion>,
+    pub rows: Vec<SinkRow>,
+}
+
+/// What is said in one activation, in order of times.
+#[derive(Default)]
+pub struct Outbox(pub Vec<Said>);
+
+impl Outbox {
+    /// What is said at the time of the ports.
+    fn at(&mut self, ports: &Ports) -> &mut Said {
+        if self.0.last().is_none_or(|last| last.ports.rows.time() != ports.rows.time()) {
+            let (routed, notices, suspicions, rows) = Default::default();
+            self.0.push(Said { ports: ports.clone(), routed, notices, suspicions, rows });
+        }
+        self.0.last_mut().expect("it was put there if it was not")
+    }
 }
 
 /// Limits on what is under way.
@@ -81,13 +121,15 @@ pub struct SourceLogic {
     credit: Credit,
     step_every: Duration,
     max_skew: i64,
-    cap: Option<Capability<u64>>,
+    /// At the open step.
+    ports: Option<Ports>,
     epoch: Epoch,
     step: u64,
     step_since: Instant,
     begun: bool,
     grants: BTreeMap<Epoch, Horizons>,
-    ended: BTreeMap<Epoch, Capability<u64>>,
+    /// At the last step of epochs that have ended here and are not bound.
+    ended: BTreeMap<Epoch, Ports>,
     /// Bytes of epochs that are not decided.
     bytes: BTreeMap<Epoch, usize>,
     asked: Option<Epoch>,
@@ -147,11 +189,6 @@ const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// Restored rows travel under step 0 of the first epoch, records from here on.
 pub const FIRST_STEP: u64 = 1;
 
-/// A place to put what is said; a step's session.
-pub trait Say {
-    fn say(&mut self, cap: &Capability<u64>, said: Said);
-}
-
 impl SourceLogic {
     #[allow(clippy::too_many_arguments)]
     pub fn new(
@@ -162,10 +199,10 @@ impl SourceLogic {
         wires: Wires,
         credit: Credit,
         (step_every, max_skew): (Duration, i64),
-        mut cap: Capability<u64>,
+        mut ports: Ports,
         first: Epoch,
     ) -> SourceLogic {
-        cap.downgrade(&stamp(first, FIRST_STEP));
+        ports.downgrade(stamp(first, FIRST_STEP));
         SourceLogic {
             worker,
             intake,
@@ -175,7 +212,7 @@ impl SourceLogic {
             credit,
             step_every,
             max_skew,
-            cap: Some(cap),
+            ports: Some(ports),
             epoch: first,
             step: FIRST_STEP,
             step_since: Instant::now(),
@@ -198,14 +235,14 @@ impl SourceLogic {
     }
 
     /// One activation. True: there is more to do at once.
-    pub fn turn(&mut self, out: &mut impl Say) -> bool {
+    pub fn turn(&mut self, out: &mut Outbox) -> bool {
         let now = Instant::now();
         let decisions = std::mem::take(&mut *self.wires.decisions.borrow_mut());
         for decision in decisions {
             self.decide(decision, out);
         }
         let mut more = false;
-        if self.cap.is_some() && self.grants.contains_key(&self.epoch) {
+        if self.ports.is_some() && self.grants.contains_key(&self.epoch) {
             self.begin(out);
             self.advance(now, out);
             more = self.read(now, out) || self.end_as_recorded(out);
@@ -215,7 +252,7 @@ impl SourceLogic {
         more
     }
 
-    fn decide(&mut self, decision: Decision, out: &mut impl Say) {
+    fn decide(&mut self, decision: Decision, out: &mut Outbox) {
         match decision {
             Decision::Grant { epoch, horizons, retained_from } => {
                 self.grants.insert(epoch, Horizons { intervals: horizons, retained_from });
@@ -238,44 +275,42 @@ impl SourceLogic {
             }
             Decision::Bind(binding) => {
                 let epoch = binding.epoch;
-                if let Some(cap) = self.ended.remove(&epoch) {
-                    out.say(&cap, Said::Notice(Notice::Bind(Arc::new(binding))));
+                if let Some(ports) = self.ended.remove(&epoch) {
+                    out.at(&ports).notices.push(Notice::Bind(Arc::new(binding)));
                 }
                 self.grants = self.grants.split_off(&epoch);
             }
         }
     }
 
-    fn begin(&mut self, out: &mut impl Say) {
+    fn begin(&mut self, out: &mut Outbox) {
         if !self.begun
-            && let (Some(cap), Some(horizons)) = (&self.cap, self.grants.get(&self.epoch))
+            && let (Some(ports), Some(horizons)) = (&self.ports, self.grants.get(&self.epoch))
         {
             self.begun = true;
             self.intake.begin_epoch(horizons.clone());
-            out.say(cap, Said::Notice(Notice::Begin(self.epoch, horizons.clone())));
+            out.at(ports).notices.push(Notice::Begin(self.epoch, horizons.clone()));
         }
     }
 
     /// The next step, when its time has come and the steps before it are not too many.
-    fn advance(&mut self, now: Instant, out: &mut impl Say) {
+    fn advance(&mut self, now: Instant, out: &mut Outbox) {
         if now < self.step_since + self.step_every || self.step + 1 >= LAST_STEP {
             return;
         }
         self.end_step(out);
         if self.steps_in_flight() < self.credit.steps
-            && let Some(cap) = &mut self.cap
+            && let Some(ports) = &mut self.ports
         {
             self.step += 1;
             self.step_since = now;
-            cap.downgrade(&stamp(self.epoch, self.step));
+            ports.downgrade(stamp(self.epoch, self.step));
         }
     }
 
-    fn end_step(&mut self, out: &mut impl Say) {
-        let Some(cap) = self.cap.as_ref() else { return };
-        for routed in self.intake.end_step() {
-            out.say(cap, Said::Routed(routed));
-        }
+    fn end_step(&mut self, out: &mut Outbox) {
+        let Some(ports) = self.ports.as_ref() else { return };
+        out.at(ports).routed.extend(self.intake.end_step());
     }
 
     fn steps_in_flight(&self) -> u64 {
@@ -305,21 +340,32 @@ impl SourceLogic {
         self.bytes.values().sum()
     }
 
+    /// Whether nothing may be read now. An epoch may take half of the credit, so that one is read while the one before is
+    /// written; credit that earlier epochs hold comes back by itself, and to end a small one meanwhile would only make
+    /// more of them. An epoch that has all the credit is ended, so credit always comes back.
+    fn is_out_of_credit(&mut self) -> bool {
+        let in_flight = self.bytes_in_flight();
+        let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
+        if self.until.is_some() {
+            // a recorded end cannot come earlier: only the epochs before it are waited for
+            return in_flight - mine >= self.credit.bytes;
+        }
+        let out = in_flight >= self.credit.bytes;
+        let enough = mine >= self.credit.bytes.div_ceil(2) || (out && mine == in_flight);
+        if enough && self.asked != Some(self.epoch) {
+            self.asked = Some(self.epoch);
+            self.wires.reports.borrow_mut().push(Report::OutOfCredit { epoch: self.epoch });
+        }
+        out
+    }
+
     /// Takes batches while there is credit. True: there are more.
-    fn read(&mut self, now: Instant, out: &mut impl Say) -> bool {
+    fn read(&mut self, now: Instant, out: &mut Outbox) -> bool {
         if self.steps_in_flight() >= self.credit.steps {
             return false;
         }
         for _ in 0..BATCHES_A_TURN {
-            let in_flight = self.bytes_in_flight();
-            let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
-            // a recorded end cannot come earlier: only the epochs before it are waited for
-            let counted = if self.until.is_some() { in_flight - mine } else { in_flight };
-            if counted >= self.credit.bytes {
-                if mine > 0 && self.asked != Some(self.epoch) {
-                    self.asked = Some(self.epoch);
-                    self.wires.reports.borrow_mut().push(Report::OutOfCredit { epoch: self.epoch });
-                }
+            if self.is_out_of_credit() {
                 return false;
             }
             let received = match &mut self.until {
@@ -356,28 +402,21 @@ impl SourceLogic {
         true
     }
 
-    fn say(&self, taken: Taken, out: &mut impl Say) {
-        let Some(cap) = &self.cap else { return };
-        for routed in taken.routed {
-            out.say(cap, Said::Routed(routed));
-        }
-        for row in taken.quarantine {
-            out.say(cap, Said::Row(SinkRow::Quarantine(row)));
-        }
-        for (instrument, anomaly) in taken.odd.rows {
-            let change = NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) };
-            out.say(cap, Said::Row(SinkRow::Anomaly(change)));
-        }
-        for suspicion in taken.odd.suspicions {
-            out.say(cap, Said::Suspicion(suspicion));
-        }
-        if let Some(archived) = taken.archived.filter(|archived| !archived.ticks.is_empty()) {
-            out.say(cap, Said::Row(SinkRow::Ticks(Arc::new(archived))));
-        }
+    fn say(&self, taken: Taken, out: &mut Outbox) {
+        let Some(ports) = &self.ports else { return };
+        let said = out.at(ports);
+        said.routed.extend(taken.routed);
+        said.rows.extend(taken.quarantine.into_iter().map(SinkRow::Quarantine));
+        said.rows.extend(taken.odd.rows.into_iter().map(|(instrument, anomaly)| {
+            SinkRow::Anomaly(NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) })
+        }));
+        said.suspicions.extend(taken.odd.suspicions);
+        let archived = taken.archived.filter(|archived| !archived.ticks.is_empty());
+        said.rows.extend(archived.map(|archived| SinkRow::Ticks(Arc::new(archived))));
     }
 
     /// Ends the epoch if all that is recorded of it was read. True: it ended, and there is a next one.
-    fn end_as_recorded(&mut self, out: &mut impl Say) -> bool {
+    fn end_as_recorded(&mut self, out: &mut Outbox) -> bool {
         let Some(until) = &mut self.until else { return false };
         for (index, paused) in until.paused() {
             self.paused[index].store(paused, Ordering::Relaxed);
@@ -395,40 +434,37 @@ impl SourceLogic {
         }
     }
 
-    fn end_epoch(&mut self, flush: bool, last: bool, out: &mut impl Say) {
+    fn end_epoch(&mut self, flush: bool, last: bool, out: &mut Outbox) {
         self.begin(out);
         if flush {
             let taken = self.intake.flush();
             self.say(taken, out);
         }
         self.end_step(out);
-        let Some(mut cap) = self.cap.take() else { return };
+        let Some(mut ports) = self.ports.take() else { return };
         let ended = self.intake.end_epoch(self.epoch);
-        for (partition, counts) in ended.counts {
-            out.say(&cap, Said::Row(SinkRow::Counts(partition, counts)));
-        }
-        for entry in ended.state {
-            out.say(&cap, Said::Row(SinkRow::State(entry)));
-        }
+        let rows = &mut out.at(&ports).rows;
+        rows.extend(ended.counts.into_iter().map(|(partition, counts)| SinkRow::Counts(partition, counts)));
+        rows.push(SinkRow::State(ended.state));
         self.wires.reports.borrow_mut().push(Report::Ended {
             worker: self.worker,
             epoch: self.epoch,
             places: ended.places,
             partitions: self.intake.progress(),
         });
-        self.ended.insert(self.epoch, cap.delayed(&stamp(self.epoch, LAST_STEP)));
+        self.ended.insert(self.epoch, ports.delayed(stamp(self.epoch, LAST_STEP)));
         self.epoch += 1;
         self.step = FIRST_STEP;
         self.step_since = Instant::now();
         self.begun = false;
         if !last {
-            cap.downgrade(&stamp(self.epoch, FIRST_STEP));
-            self.cap = Some(cap);
+            ports.downgrade(stamp(self.epoch, FIRST_STEP));
+            self.ports = Some(ports);
         }
     }
 
     fn report(&mut self, now: Instant) {
-        if self.cap.is_none() || self.told_at.is_some_and(|at| now < at + REPORT_EVERY) {
+        if self.ports.is_none() || self.told_at.is_some_and(|at| now < at + REPORT_EVERY) {
             return;
         }
         let progress = (self.intake.records(), self.intake.progress());
@@ -444,6 +480,6 @@ impl SourceLogic {
 
     /// Nothing more will be read and every binding has been passed on.
     pub fn is_done(&self) -> bool {
-        self.cap.is_none() && self.ended.is_empty()
+        self.ports.is_none() && self.ended.is_empty()
     }
 }

@@ -55,7 +55,12 @@ pub fn epoch_tables_spec() -> TableSpec {
             column("stamped_at", Time, true, "the snapshot's time stamp; its cut unless a foreign commit came between"),
             column("rows_added", Long, false, "rows that the epoch added"),
             column("rows_removed", Long, false, "rows that the epoch took back"),
-            column("content_hash", Text, true, "order-free hash of all rows at the epoch; null for history"),
+            column(
+                "content_hash",
+                Text,
+                true,
+                "order-free hash of all rows at the epoch; of a history that of its table",
+            ),
         ],
     )
 }
@@ -93,7 +98,7 @@ pub fn epochs_row(slot: &Slot, into: &mut RowBuffer) -> Result<(), LakeError> {
 /// Adds the slot's rows of `epoch_tables`; `stamped_at` knows when a table's snapshot was stamped.
 pub fn epoch_tables_rows(slot: &Slot, stamped_at: impl Fn(&str, i64) -> Option<i64>, into: &mut RowBuffer) {
     for (table, entry) in &slot.tables {
-        let hash = (!table.ends_with("_history")).then(|| format!("{:032x}", entry.content_hash));
+        let hash = format!("{:032x}", entry.content_hash);
         let stamped = entry.snapshot_id.and_then(|id| stamped_at(table, id));
         let (added, removed) = entry.work.as_ref().map_or((0, 0), |work| (work.rows_added, work.rows_removed));
         into.push(&[
@@ -103,7 +108,7 @@ pub fn epoch_tables_rows(slot: &Slot, stamped_at: impl Fn(&str, i64) -> Option<i
             stamped.map_or(Cell::Null, micros),
             Cell::Long(added as i64),
             Cell::Long(removed as i64),
-            hash.as_deref().map_or(Cell::Null, Cell::Text),
+            Cell::Text(&hash),
         ]);
     }
 }

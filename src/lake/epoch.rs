@@ -39,8 +39,6 @@ pub struct TablePart {
     pub rows_removed: u64,
     /// Sum of the hashes of the rows added minus those of the rows removed.
     pub content_hash: u128,
-    /// The same for the rows of `history_files`.
-    pub history_hash: u128,
 }
 
 /// A file of operator state.

@@ -1,7 +1,7 @@
 //! Rows into Parquet files.
 //!
 //! A [`RowBuffer`] takes rows one by one into column builders, which is all that happens on a worker; sorting, hashing,
-//! encoding and writing happen in [`write_files`], off the worker. A file's name says which epoch, worker and generation
+//! encoding and writing happen in [`write_both`], off the worker. A file's name says which epoch, worker and generation
 //! wrote it, so garbage can be told by name (L6), and no two writers share one.
 
 use super::error::LakeError;
@@ -11,14 +11,18 @@ use super::store::Store;
 use super::table::{Cell, ColumnType, TableSpec, Value};
 use crate::time::Epoch;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder,
-    Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Array,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Array,
+    Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Array,
 };
-use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::compute::{LexicographicalComparator, SortColumn, lexsort_to_indices, take_record_batch};
 use bytes::Bytes;
-use parquet::arrow::ArrowWriter;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter, add_encoded_arrow_schema_to_metadata};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::Int32Type;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -262,18 +266,41 @@ pub async fn write_batch(
     names: FileNames,
     batch: RecordBatch,
 ) -> Result<(Vec<DataFileMeta>, u128), LakeError> {
+    let (files, _, hash) = write_both(store, (spec, names), None, batch).await?;
+    Ok((files, hash))
+}
+
+/// Where rows go besides their own table.
+#[derive(Debug)]
+pub struct History {
+    /// The table's `history_spec`.
+    pub spec: Arc<TableSpec>,
+    pub names: FileNames,
+}
+
+/// As [`write_batch`], and the same rows as new ones into files of the history: the second files.
+pub async fn write_both(
+    store: &dyn Store,
+    (spec, names): (Arc<TableSpec>, FileNames),
+    history: Option<History>,
+    batch: RecordBatch,
+) -> Result<(Vec<DataFileMeta>, Vec<DataFileMeta>, u128), LakeError> {
     if batch.num_rows() == 0 {
-        return Ok((Vec::new(), 0));
+        return Ok((Vec::new(), Vec::new(), 0));
     }
-    let encoded = tokio::task::spawn_blocking(move || encode(&spec, &names, &batch)).await;
-    let (encoded, hash) =
+    let encoded = tokio::task::spawn_blocking(move || encode(&spec, &names, history.as_ref(), batch)).await;
+    let (encoded, appeared, hash) =
         encoded.unwrap_or_else(|error| Err(LakeError::Bug(format!("encoding a file panicked: {error}"))))?;
+    Ok((put(store, encoded).await?, put(store, appeared).await?, hash))
+}
+
+async fn put(store: &dyn Store, encoded: Vec<(DataFileMeta, Bytes)>) -> Result<Vec<DataFileMeta>, LakeError> {
     let mut files = Vec::with_capacity(encoded.len());
     for (file, bytes) in encoded {
         store.put(&file.path, bytes).await?;
         files.push(file);
     }
-    Ok((files, hash))
+    Ok(files)
 }
 
 /// Writes a worker's rows of an epoch: `NAMESPACE/TABLE/data/trading_date=YYYY-MM-DD/<epoch>-<worker>-<generation>-<n>.parquet`.
@@ -291,29 +318,44 @@ pub async fn write_files(
     write_batch(store, spec, names, rows.finish()?).await
 }
 
-type Encoded = (Vec<(DataFileMeta, Bytes)>, u128);
+/// Files that are not written yet, those of the history, and the sum of the rows' hashes.
+type Encoded = (Vec<(DataFileMeta, Bytes)>, Vec<(DataFileMeta, Bytes)>, u128);
 
-fn encode(spec: &TableSpec, names: &FileNames, batch: &RecordBatch) -> Result<Encoded, LakeError> {
+/// The rows by partition, then in the table's order.
+fn sorted(spec: &TableSpec, batch: RecordBatch) -> Result<RecordBatch, LakeError> {
     // most batches are of one day: then the day is nothing to compare
-    let unsorted = Rows::new(spec, batch)?;
+    let unsorted = Rows::new(spec, &batch)?;
     let days = |at: &usize| (1..unsorted.len()).any(|row| unsorted.cell(row, *at) != unsorted.cell(row - 1, *at));
     let mut order: Vec<usize> = spec.partition.filter(days).into_iter().collect();
     order.extend(&spec.sort);
     let columns: Vec<_> =
         order.iter().map(|at| SortColumn { values: batch.column(*at).clone(), options: None }).collect();
-    let sorted = if columns.is_empty() {
-        batch.clone()
-    } else {
-        let indices: UInt32Array = lexsort_to_indices(&columns, None)?;
-        take_record_batch(batch, &indices)?
-    };
+    if columns.is_empty() {
+        return Ok(batch);
+    }
+    // what one worker publishes is in order already
+    let comparator = LexicographicalComparator::try_new(&columns)?;
+    if (1..batch.num_rows()).all(|row| comparator.compare(row - 1, row).is_le()) {
+        return Ok(batch);
+    }
+    let indices: UInt32Array = lexsort_to_indices(&columns, None)?;
+    Ok(take_record_batch(&batch, &indices)?)
+}
+
+fn encode(
+    spec: &TableSpec,
+    names: &FileNames,
+    history: Option<&History>,
+    batch: RecordBatch,
+) -> Result<Encoded, LakeError> {
+    let sorted = sorted(spec, batch)?;
     let rows = Rows::new(spec, &sorted)?;
     let hash = rows.content_hash(spec);
     let partition = |row: usize| match spec.partition.map(|at| rows.cell(row, at)) {
         Some(Cell::Date(days)) => Some(days),
         _ => None,
     };
-    let mut encoded = Vec::new();
+    let (mut encoded, mut appeared) = (Vec::new(), Vec::new());
     let mut start = 0;
     while start < sorted.num_rows() {
         let value = partition(start);
@@ -322,10 +364,19 @@ fn encode(spec: &TableSpec, names: &FileNames, batch: &RecordBatch) -> Result<En
             end += 1;
         }
         let path = names.name(spec, value, encoded.len());
-        encoded.push(encode_file(spec, path, value, &sorted.slice(start, end - start))?);
+        let (file, bytes, footer) = encode_file(spec, path, value, &sorted.slice(start, end - start))?;
+        if let Some(history) = history {
+            let path = history.names.name(&history.spec, value, appeared.len());
+            appeared.push(match spec.added().next() {
+                None => with_diff(&history.spec, path, &file, &bytes, &footer)?,
+                // behind `diff` columns have other field ids, which is part of what would be copied
+                Some(_) => encode_appeared(&history.spec, path, value, &sorted.slice(start, end - start))?,
+            });
+        }
+        encoded.push((file, bytes));
         start = end;
     }
-    Ok((encoded, hash))
+    Ok((encoded, appeared, hash))
 }
 
 fn properties(spec: &TableSpec) -> WriterProperties {
@@ -348,7 +399,7 @@ fn encode_file(
     path: String,
     partition: Option<i32>,
     batch: &RecordBatch,
-) -> Result<(DataFileMeta, Bytes), LakeError> {
+) -> Result<(DataFileMeta, Bytes, ParquetMetaData), LakeError> {
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties(spec)))?;
     writer.write(batch)?;
@@ -364,49 +415,85 @@ fn encode_file(
         split_offsets.extend(group.columns().first().map(|chunk| chunk.byte_range().0 as i64));
     }
     let (rows, size) = (rows.len() as u64, bytes.len() as u64);
-    Ok((DataFileMeta { path, partition, rows, bytes: size, columns, split_offsets }, bytes))
+    Ok((DataFileMeta { path, partition, rows, bytes: size, columns, split_offsets }, bytes, footer))
 }
 
-/// Counts and bounds of a column: Iceberg wants them without nulls and NaN.
+/// The same rows as a file of the history, each with a diff of +1, encoded anew.
+fn encode_appeared(
+    history: &TableSpec,
+    path: String,
+    partition: Option<i32>,
+    batch: &RecordBatch,
+) -> Result<(DataFileMeta, Bytes), LakeError> {
+    let missing = || LakeError::Bug(format!("{} has no column diff", history.name));
+    let mut columns = batch.columns().to_vec();
+    columns.insert(history.diff().ok_or_else(missing)?, Arc::new(Int32Array::from_value(1, batch.num_rows())));
+    let batch = RecordBatch::try_new(arrow_schema(history), columns)?;
+    encode_file(history, path, partition, &batch).map(|(file, bytes, _)| (file, bytes))
+}
+
+/// The same rows as a file of the history, each with a diff of +1: the encoded columns are copied as they are.
+fn with_diff(
+    history: &TableSpec,
+    path: String,
+    file: &DataFileMeta,
+    bytes: &Bytes,
+    footer: &ParquetMetaData,
+) -> Result<(DataFileMeta, Bytes), LakeError> {
+    let schema = arrow_schema(history);
+    let mut properties = properties(history);
+    add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+    let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
+    let mut into = Vec::with_capacity(bytes.len() + 4_096);
+    let mut writer = SerializedFileWriter::new(&mut into, root, Arc::new(properties))?;
+    for (group_at, group) in footer.row_groups().iter().enumerate() {
+        let mut columns = writer.next_row_group()?;
+        for (at, chunk) in group.columns().iter().enumerate() {
+            let copied = ColumnCloseResult {
+                bytes_written: chunk.compressed_size().unsigned_abs(),
+                rows_written: group.num_rows().unsigned_abs(),
+                metadata: chunk.clone(),
+                bloom_filter: None,
+                column_index: footer.column_index().map(|index| index[group_at][at].clone()),
+                offset_index: footer.offset_index().map(|index| index[group_at][at].clone()),
+            };
+            columns.append_column(bytes, copied)?;
+        }
+        let missing = || LakeError::Bug(format!("{} has no column behind those of its table", history.name));
+        let mut diff = columns.next_column()?.ok_or_else(missing)?;
+        diff.typed::<Int32Type>().write_batch(&vec![1; group.num_rows().unsigned_abs() as usize], None, None)?;
+        diff.close()?;
+        columns.close()?;
+    }
+    let closed = writer.close()?;
+    let diffs = closed.row_groups().iter().filter_map(|group| group.columns().last());
+    let diff = ColumnMeta {
+        bytes: diffs.map(|chunk| chunk.compressed_size().unsigned_abs()).sum(),
+        bounds: Some((Value::Int(1), Value::Int(1))),
+        ..ColumnMeta::default()
+    };
+    let columns = file.columns.iter().cloned().chain([diff]).collect();
+    let starts = closed.row_groups().iter().filter_map(|group| group.columns().first());
+    let split_offsets = starts.map(|chunk| chunk.byte_range().0 as i64).collect();
+    let meta = DataFileMeta { path, columns, split_offsets, bytes: into.len() as u64, ..file.clone() };
+    Ok((meta, Bytes::from(into)))
+}
+
+/// Counts and bounds of a column, as far as they are kept.
 fn measure(spec: &TableSpec, rows: &Rows, column: usize) -> ColumnMeta {
-    let mut meta = ColumnMeta::default();
-    let mut bounds: Option<(Cell<'_>, Cell<'_>)> = None;
     let named = spec.key.contains(&column) || spec.sort.contains(&column);
     let bounded = match spec.columns[column].column_type {
         ColumnType::Binary | ColumnType::Bool => false,
         ColumnType::Text => named,
         _ => true,
     };
-    for row in 0..rows.len() {
-        let cell = rows.cell(row, column);
-        match cell {
-            Cell::Null => meta.nulls += 1,
-            Cell::Double(value) if value.is_nan() => meta.nans += 1,
-            _ if !bounded => {}
-            _ => {
-                bounds = Some(match bounds {
-                    None => (cell, cell),
-                    Some((least, _)) if less(cell, least) => (cell, bounds.map_or(cell, |(_, greatest)| greatest)),
-                    Some((least, greatest)) if less(greatest, cell) => (least, cell),
-                    Some(both) => both,
-                });
-            }
-        }
-    }
+    let measured = rows.measure(column);
     let short = |cell: &Cell<'_>| !matches!(cell, Cell::Text(text) if text.len() > BOUND_BYTES_MAX);
-    meta.bounds = bounds
-        .filter(|(least, greatest)| short(least) && short(greatest))
-        .map(|(least, greatest)| (least.to_value(), greatest.to_value()));
-    meta
-}
-
-fn less(left: Cell<'_>, right: Cell<'_>) -> bool {
-    match (left, right) {
-        (Cell::Text(left), Cell::Text(right)) => left < right,
-        (Cell::Int(left), Cell::Int(right)) | (Cell::Date(left), Cell::Date(right)) => left < right,
-        (Cell::Long(left), Cell::Long(right)) | (Cell::Time(left), Cell::Time(right)) => left < right,
-        (Cell::Double(left), Cell::Double(right)) => left < right,
-        (Cell::Decimal(left), Cell::Decimal(right)) => left < right,
-        _ => false,
+    let bounds = measured.bounds.filter(|(least, greatest)| bounded && short(least) && short(greatest));
+    ColumnMeta {
+        bytes: 0,
+        nulls: measured.nulls,
+        nans: measured.nans,
+        bounds: bounds.map(|(least, greatest)| (least.to_value(), greatest.to_value())),
     }
 }

@@ -223,7 +223,7 @@ impl Lake {
             touch(&part.table, &part.files, part.rows_added, part.rows_removed, part.content_hash)?;
             if !part.history_files.is_empty() {
                 let rows = part.history_files.iter().map(|file| file.rows).sum();
-                touch(&format!("{}_history", part.table), &part.history_files, rows, 0, part.history_hash)?;
+                touch(&format!("{}_history", part.table), &part.history_files, rows, 0, part.content_hash)?;
             }
             if let Some(table) = self.tables.get(&part.table) {
                 let net = part.changes.iter().map(|change| NetChange::new(&table.spec, change.clone()));

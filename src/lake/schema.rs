@@ -5,7 +5,7 @@
 
 use super::error::LakeError;
 use super::files::DataFileMeta;
-use super::table::{Column, ColumnType, TableSpec, Value};
+use super::table::{Column, ColumnType, DIFF, TableSpec, Value};
 use ::iceberg::TableCreation;
 use ::iceberg::arrow::UTC_TIME_ZONE;
 use ::iceberg::spec::{
@@ -88,8 +88,8 @@ pub fn iceberg_schema(spec: &TableSpec) -> Result<IcebergSchema, LakeError> {
         .build()?)
 }
 
-/// Columns that hold a place, a clock or a cut: they are in no content hash, whatever the table.
-const UNHASHED: [&str; 6] = ["epoch", "received_at", "partition", "offset", "offset_first", "offset_last"];
+/// Columns that hold a place, a clock, a cut or a sign: they are in no content hash, whatever the table.
+const UNHASHED: [&str; 7] = ["epoch", "received_at", "partition", "offset", "offset_first", "offset_last", DIFF];
 
 /// A table of a lake as far as reading and hashing its rows needs, from its schema alone; without key and sort order.
 pub fn spec_of(name: &str, schema: &IcebergSchema) -> Result<TableSpec, LakeError> {

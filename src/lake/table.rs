@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The last column of a history: +1, the row appeared in its epoch; -1, it was taken back.
+pub(super) const DIFF: &str = "diff";
+
 /// The type of a column. Times are microseconds of UTC (`timestamptz`), dates days since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColumnType {
@@ -54,14 +57,26 @@ impl TableSpec {
         self.columns.iter().position(|column| column.name == name)
     }
 
+    /// Where `diff` is in a history; a row's hash counts as often as its diff says.
+    pub fn diff(&self) -> Option<usize> {
+        self.columns.iter().rposition(|column| column.name == DIFF)
+    }
+
+    /// Columns that the table got after it was made: hashed ones behind its `epoch`.
+    pub fn added(&self) -> impl Iterator<Item = usize> {
+        let epoch = self.columns.iter().position(|column| column.name == "epoch" && !column.hashed);
+        let behind = epoch.map_or(self.columns.len(), |at| at + 1);
+        (behind..self.columns.len()).filter(|at| self.columns[*at].hashed)
+    }
+
     /// The definition of `<name>_history`: the same columns and `diff` (behind `epoch`, if there is one), no key.
     pub fn history_spec(&self) -> TableSpec {
         let mut columns = self.columns.clone();
         let diff = Column {
-            name: "diff".into(),
+            name: DIFF.into(),
             column_type: ColumnType::Int,
             nullable: false,
-            hashed: true,
+            hashed: false,
             delta: false,
             doc: "+1: the row appeared in this epoch, -1: it was taken back".into(),
         };

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// A file of this many rows is not merged again.
 const MERGED_ROWS: u64 = 1 << 16;
+/// Rows up to which files are merged at once: all of them are in memory, twice while they are sorted.
+const MERGED_TOGETHER: u64 = 1 << 17;
 /// Files that are merged at once, at most.
 const MERGED_FILES_MAX: usize = 256;
 
@@ -60,6 +62,12 @@ pub async fn merge(
     // rows that another engine deleted by position would come back
     let Some(mut small) = many.filter(|_| !live.deletes) else { return Ok(Rewrite::default()) };
     small.sort_unstable();
+    let mut rows = 0;
+    small.retain(|location| {
+        let fits = rows < MERGED_TOGETHER;
+        rows += live.files.get(*location).map_or(0, |file| file.rows);
+        fits
+    });
     small.truncate(MERGED_FILES_MAX);
     let read = small.iter().map(|location| read_file(store, spec, location));
     let batches = futures::future::try_join_all(read).await?;

@@ -2,16 +2,13 @@
 
 use super::epoch::{EpochPart, TablePart};
 use super::error::LakeError;
-use super::files::{FileNames, RowBuffer, table_folder, write_batch};
+use super::files::{FileNames, History, RowBuffer, table_folder, write_batch, write_both};
 use super::measure::Kept;
-use super::rows::Rows;
-use super::schema::arrow_schema;
 use super::state::{StateRows, write_state};
 use super::store::{Store, StoreMeters};
 use super::table::{Change, TableSpec, Value};
 use crate::time::Epoch;
-use arrow::array::{ArrayRef, Int32Array, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::RecordBatch;
 use std::sync::Arc;
 
 /// One worker's rows of a table in an epoch.
@@ -72,46 +69,32 @@ impl LakeWriter {
             return Err(bug("changes in a table without a key"));
         }
         let mut part = TablePart { table: spec.name.clone(), rows_added: inserts.len() as u64, ..TablePart::default() };
-        let batch = inserts.finish()?;
-        if spec.history {
-            let history = Arc::new(spec.history_spec());
-            let rows = history_rows(&spec, &history, &batch, &changes, epoch)?;
-            let written = self.write(epoch, worker, history, rows);
-            (part.history_files, part.history_hash) = written.await?;
+        let stem = format!("{epoch}-{worker}-{}", self.generation);
+        let names =
+            |spec: &TableSpec, stem: String| FileNames { folder: table_folder(&self.namespace, &spec.name), stem };
+        let history = spec.history.then(|| Arc::new(spec.history_spec()));
+        let appeared = history.clone().map(|history| History { names: names(&history, stem.clone()), spec: history });
+        let written = write_both(&*self.store, (spec.clone(), names(&spec, stem.clone())), appeared, inserts.finish()?);
+        (part.files, part.history_files, part.content_hash) = written.await?;
+        if let Some(history) = history {
+            let rows = corrections(&history, &changes, epoch)?;
+            let names = names(&history, format!("{stem}-corrections"));
+            part.history_files.extend(write_batch(&*self.store, history, names, rows).await?.0);
         }
-        (part.files, part.content_hash) = self.write(epoch, worker, spec.clone(), batch).await?;
         for change in &changes {
             part.add(&spec, change);
         }
         part.changes = changes;
         Ok(part)
     }
-
-    async fn write(
-        &self,
-        epoch: Epoch,
-        worker: usize,
-        spec: Arc<TableSpec>,
-        batch: RecordBatch,
-    ) -> Result<(Vec<super::files::DataFileMeta>, u128), LakeError> {
-        let folder = table_folder(&self.namespace, &spec.name);
-        let names = FileNames { folder, stem: format!("{epoch}-{worker}-{}", self.generation) };
-        write_batch(&*self.store, spec, names, batch).await
-    }
 }
 
-/// What the history table gets: each insert with +1, each old row with -1 and this epoch, each new row with +1.
-fn history_rows(
-    spec: &TableSpec,
-    history: &Arc<TableSpec>,
-    inserts: &RecordBatch,
-    changes: &[Change],
-    epoch: Epoch,
-) -> Result<RecordBatch, LakeError> {
+/// What the history gets of changes: each old row with -1 and this epoch, each new row with +1.
+fn corrections(history: &Arc<TableSpec>, changes: &[Change], epoch: Epoch) -> Result<RecordBatch, LakeError> {
     let mut corrections = RowBuffer::new(history.clone());
-    let epoch_column = spec.column("epoch");
+    let epoch_column = history.column("epoch");
     let missing = || LakeError::Bug(format!("table {} has no column diff", history.name));
-    let diff = history.column("diff").ok_or_else(missing)?;
+    let diff = history.diff().ok_or_else(missing)?;
     for change in changes {
         if let Some(old) = &change.old {
             let mut row = old.clone();
@@ -130,12 +113,5 @@ fn history_rows(
             corrections.push_row(&row);
         }
     }
-    let plus: ArrayRef = Arc::new(Int32Array::from_value(1, inserts.num_rows()));
-    let mut columns = inserts.columns().to_vec();
-    columns.insert(diff, plus);
-    let schema = arrow_schema(history);
-    let inserted = RecordBatch::try_new(schema.clone(), columns)?;
-    let all = concat_batches(&schema, [&inserted, &corrections.finish()?])?;
-    debug_assert!(Rows::new(history, &all).is_ok());
-    Ok(all)
+    corrections.finish()
 }

@@ -169,7 +169,8 @@ impl SnapshotAcc {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Acc {
     Trades(TradeAcc),
-    Snapshots(SnapshotAcc),
+    /// In a box, since it is the larger one: most feeds have trades.
+    Snapshots(Box<SnapshotAcc>),
 }
 
 impl Acc {

@@ -30,7 +30,8 @@ pub struct BarsSpec {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Emitted {
     Finished(FinishedBar),
-    Snapshot(SnapshotBar),
+    /// In a box, since it is the larger one: most feeds have trades.
+    Snapshot(Box<SnapshotBar>),
 }
 
 /// One bucket of one interval.
@@ -41,7 +42,7 @@ struct Bucket {
     /// Everything in it, or `None` once all its trades are cancelled.
     acc: Option<Acc>,
     /// With corrections: what came of finer buckets and trades that are no longer kept.
-    base: Option<Acc>,
+    base: Option<Box<Acc>>,
     /// What downstream knows of it; derived, so not part of the durable state.
     #[serde(skip)]
     emitted: Option<Emitted>,
@@ -50,18 +51,24 @@ struct Bucket {
     frozen: bool,
 }
 
+/// The buckets of one interval in order; in boxes, so that the tree moves pointers.
+type Level = BTreeMap<Nanos, Box<Bucket>>;
+
 #[derive(Default)]
 struct State {
-    levels: Vec<BTreeMap<Nanos, Bucket>>,
-    /// Buckets changed in this step, by level.
-    touched: Vec<BTreeSet<Nanos>>,
+    levels: Vec<Level>,
+    /// Buckets changed in this step, by level, some more than once.
+    touched: Vec<Vec<Nanos>>,
+    is_touched: bool,
+    /// What changed in this epoch.
+    dirty: BTreeSet<StateKey>,
     trades: Trades,
     memory: Memory,
 }
 
 impl State {
     fn new(levels: usize) -> State {
-        State { levels: vec![BTreeMap::new(); levels], touched: vec![BTreeSet::new(); levels], ..State::default() }
+        State { levels: vec![BTreeMap::new(); levels], touched: vec![Vec::new(); levels], ..State::default() }
     }
 }
 
@@ -94,8 +101,8 @@ pub struct Keyed {
     /// For each interval the coarsest finer one that divides it.
     child: Vec<Option<usize>>,
     instruments: HashMap<Instrument, State, ahash::RandomState>,
-    touched: BTreeSet<Instrument>,
-    dirty: BTreeSet<(Instrument, StateKey)>,
+    /// Instruments changed in this step.
+    touched: Vec<Instrument>,
     horizons: Horizons,
     seen_chunks: BTreeMap<(Instrument, i32, u64), i32>,
 }
@@ -109,8 +116,7 @@ impl Keyed {
             child,
             spec,
             instruments: HashMap::default(),
-            touched: BTreeSet::new(),
-            dirty: BTreeSet::new(),
+            touched: Vec::new(),
             horizons: Horizons::default(),
             seen_chunks: BTreeMap::new(),
         }
@@ -133,7 +139,6 @@ impl Keyed {
             state.memory.begin(self.horizons.least());
             state
         });
-        let dirty = &mut self.dirty;
         match routed {
             Routed::Partial { phase, at, mask, acc, .. } => {
                 for (level, interval) in self.spec.intervals.iter().enumerate() {
@@ -164,7 +169,7 @@ impl Keyed {
                             counts.accepted += 1;
                         });
                     }
-                    dirty.insert((instrument.clone(), StateKey::Trade(key.clone())));
+                    state.dirty.insert(StateKey::Trade(key.clone()));
                     let effective = state.trades.entries.get(&key).and_then(Entry::effective);
                     if let Some(acc) = effective {
                         let acc = Acc::Trades(acc);
@@ -184,7 +189,7 @@ impl Keyed {
                         if self.spec.corrections && !from_child {
                             let (open_at, _) = bucket(&phase, *interval, trade.order.at);
                             if let Some(bucket) = state.levels[level].get_mut(&open_at) {
-                                add(&mut bucket.base, &acc);
+                                add_base(&mut bucket.base, &acc);
                             }
                         }
                     }
@@ -193,7 +198,7 @@ impl Keyed {
             Routed::Correction { key, correction, .. } => {
                 let place = correction.place.clone();
                 let effect = state.trades.correct(key.clone(), correction);
-                dirty.insert((instrument.clone(), StateKey::Trade(key)));
+                state.dirty.insert(StateKey::Trade(key));
                 if let Effect::Rebuild(open_at) = effect {
                     aside.count(&place.partition, |counts| {
                         counts.pending -= 1;
@@ -208,13 +213,16 @@ impl Keyed {
                 }
             }
         }
-        self.touched.insert(instrument);
+        if !std::mem::replace(&mut state.is_touched, true) {
+            self.touched.push(instrument);
+        }
     }
 
     /// A step is complete: the changes it makes to what downstream knows.
     pub fn changes(&mut self, out: &mut Vec<(Series, Emitted, isize)>) {
         for instrument in std::mem::take(&mut self.touched) {
             let Some(state) = self.instruments.get_mut(&instrument) else { continue };
+            state.is_touched = false;
             for level in 0..self.spec.intervals.len() {
                 let interval = self.spec.intervals[level];
                 let horizon = self.horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN);
@@ -223,15 +231,17 @@ impl Keyed {
                     continue;
                 }
                 let buckets = &mut state.levels[level];
-                for open_at in &touched {
-                    self.dirty.insert((instrument.clone(), StateKey::Bucket(interval, *open_at)));
-                }
+                touched.sort_unstable();
+                touched.dedup();
+                state.dirty.extend(touched.iter().map(|open_at| StateKey::Bucket(interval, *open_at)));
                 if self.spec.carries {
                     let before: Vec<Nanos> = touched.iter().filter_map(|at| priced_before(buckets, *at)).collect();
                     touched.extend(before);
+                    touched.sort_unstable();
+                    touched.dedup();
                 }
                 let kept_from = if self.spec.carries { kept_from(buckets, horizon) } else { None };
-                for open_at in touched {
+                for open_at in touched.drain(..) {
                     let published = published(buckets, open_at, interval, self.spec.carries);
                     let Some(bucket) = buckets.get_mut(&open_at) else { continue };
                     let behind = bucket.end_at <= horizon && kept_from.is_none_or(|kept| open_at < kept);
@@ -247,6 +257,7 @@ impl Keyed {
                         out.push((series, new, 1));
                     }
                 }
+                state.touched[level] = touched;
             }
         }
     }
@@ -287,7 +298,7 @@ impl Keyed {
                         continue;
                     }
                     let Some(gone) = buckets.remove(&open_at) else { continue };
-                    self.dirty.insert((instrument.clone(), StateKey::Bucket(*interval, open_at)));
+                    state.dirty.insert(StateKey::Bucket(*interval, open_at));
                     if corrections && let Some(acc) = gone.acc {
                         for coarser in level + 1..self.spec.intervals.len() {
                             if self.child[coarser] != Some(level) {
@@ -295,11 +306,8 @@ impl Keyed {
                             }
                             let (parent_at, _) = super::bucket(&gone.phase, self.spec.intervals[coarser], open_at);
                             if let Some(parent) = state.levels[coarser].get_mut(&parent_at) {
-                                add(&mut parent.base, &acc);
-                                self.dirty.insert((
-                                    instrument.clone(),
-                                    StateKey::Bucket(self.spec.intervals[coarser], parent_at),
-                                ));
+                                add_base(&mut parent.base, &acc);
+                                state.dirty.insert(StateKey::Bucket(self.spec.intervals[coarser], parent_at));
                             }
                         }
                     }
@@ -307,9 +315,7 @@ impl Keyed {
             }
             if corrections {
                 let (forgotten, unmatched) = state.trades.forget_before(horizons.retained_from);
-                for key in forgotten {
-                    self.dirty.insert((instrument.clone(), StateKey::Trade(key)));
-                }
+                state.dirty.extend(forgotten.into_iter().map(StateKey::Trade));
                 unmatched.into_iter().for_each(|correction| refuse_unmatched(correction, aside));
             }
             if self.spec.dedupe_here {
@@ -319,6 +325,17 @@ impl Keyed {
                     states.push((instrument.clone(), StateKey::Seen(trading_date, epoch), Some(encode(&entries))));
                 }
                 state.memory.forget();
+            }
+            for key in std::mem::take(&mut state.dirty) {
+                let value = match &key {
+                    StateKey::Bucket(interval, open_at) => {
+                        let level = self.spec.intervals.iter().position(|other| other == interval);
+                        level.and_then(|level| state.levels[level].get(open_at)).map(encode)
+                    }
+                    StateKey::Trade(key) => state.trades.entries.get(key).map(encode),
+                    StateKey::Seen(..) => None,
+                };
+                states.push((instrument.clone(), key, value));
             }
         }
         let least = horizons.least().div_euclid(crate::time::MINUTE);
@@ -332,18 +349,6 @@ impl Keyed {
         });
         for (instrument, trading_date, chunk) in expired {
             states.push((instrument, StateKey::Seen(trading_date, chunk), None));
-        }
-        for (instrument, key) in std::mem::take(&mut self.dirty) {
-            let state = self.instruments.get(&instrument);
-            let value = state.and_then(|state| match &key {
-                StateKey::Bucket(interval, open_at) => {
-                    let level = self.spec.intervals.iter().position(|other| other == interval)?;
-                    state.levels[level].get(open_at).map(encode)
-                }
-                StateKey::Trade(key) => state.trades.entries.get(key).map(encode),
-                StateKey::Seen(..) => None,
-            });
-            states.push((instrument, key, value));
         }
         self.instruments.retain(|_, state| {
             !(state.levels.iter().all(BTreeMap::is_empty) && state.trades.is_empty() && state.memory.is_empty())
@@ -419,29 +424,31 @@ fn add(sum: &mut Option<Acc>, acc: &Acc) {
     }
 }
 
+fn add_base(base: &mut Option<Box<Acc>>, acc: &Acc) {
+    match base {
+        Some(base) => base.merge(acc),
+        None => *base = Some(Box::new(acc.clone())),
+    }
+}
+
 fn is_priced(bucket: &Bucket) -> bool {
     bucket.acc.as_ref().is_some_and(Acc::is_priced)
 }
 
 /// The newest bucket with a price that the horizon has passed. It stays writable: volume without a price may still be
 /// carried to it, and a bar that comes between takes such volume away again. Earlier ones can change no more.
-fn kept_from(buckets: &BTreeMap<Nanos, Bucket>, horizon: Nanos) -> Option<Nanos> {
+fn kept_from(buckets: &Level, horizon: Nanos) -> Option<Nanos> {
     let behind = buckets.iter().rev().skip_while(|(_, bucket)| bucket.end_at > horizon);
     behind.into_iter().find(|(_, bucket)| is_priced(bucket)).map(|(open_at, _)| *open_at)
 }
 
 fn merge(state: &mut State, level: usize, interval: Interval, phase: &PhaseAt, at: Nanos, acc: &Acc) {
     let (open_at, end_at) = bucket(phase, interval, at);
-    let bucket = state.levels[level].entry(open_at).or_insert_with(|| Bucket {
-        phase: *phase,
-        end_at,
-        acc: None,
-        base: None,
-        emitted: None,
-        frozen: false,
+    let bucket = state.levels[level].entry(open_at).or_insert_with(|| {
+        Box::new(Bucket { phase: *phase, end_at, acc: None, base: None, emitted: None, frozen: false })
     });
     add(&mut bucket.acc, acc);
-    state.touched[level].insert(open_at);
+    state.touched[level].push(open_at);
 }
 
 /// The intervals whose bar of the finest bucket at `open_at` is behind its horizon: what it published stays.
@@ -456,18 +463,18 @@ fn frozen_for(intervals: &[Interval], horizons: &Horizons, state: &State, open_a
 fn rebuild(state: &mut State, intervals: &[Interval], child: &[Option<usize>], open_at: Nanos) {
     let Some(finest) = state.levels[0].get_mut(&open_at) else { return };
     let phase = finest.phase;
-    let mut acc = finest.base.clone();
+    let mut acc = finest.base.as_deref().cloned();
     let fold = state.trades.fold(open_at);
     if fold != TradeAcc::default() {
         add(&mut acc, &Acc::Trades(fold));
     }
     finest.acc = acc;
-    state.touched[0].insert(open_at);
+    state.touched[0].push(open_at);
     for level in 1..intervals.len() {
         let Some(child) = child[level] else { continue };
         let (parent_at, parent_end) = bucket(&phase, intervals[level], open_at);
         let Some(parent) = state.levels[level].get(&parent_at) else { continue };
-        let mut acc = parent.base.clone();
+        let mut acc = parent.base.as_deref().cloned();
         for (_, finer) in state.levels[child].range(parent_at..parent_end) {
             if let Some(finer) = &finer.acc {
                 add(&mut acc, finer);
@@ -476,12 +483,12 @@ fn rebuild(state: &mut State, intervals: &[Interval], child: &[Option<usize>], o
         if let Some(parent) = state.levels[level].get_mut(&parent_at) {
             parent.acc = acc;
         }
-        state.touched[level].insert(parent_at);
+        state.touched[level].push(parent_at);
     }
 }
 
 /// The nearest bucket with a price before `at`, of the same trading day as the one at `at`.
-fn priced_before(buckets: &BTreeMap<Nanos, Bucket>, at: Nanos) -> Option<Nanos> {
+fn priced_before(buckets: &Level, at: Nanos) -> Option<Nanos> {
     let day = buckets.get(&at)?.phase.trading_date;
     buckets
         .range(..at)
@@ -493,11 +500,11 @@ fn priced_before(buckets: &BTreeMap<Nanos, Bucket>, at: Nanos) -> Option<Nanos> 
 
 /// The bar of a bucket as it would be published now: its own ticks, and the volume of the buckets without a price that
 /// follow it on the same trading day.
-fn published(buckets: &BTreeMap<Nanos, Bucket>, open_at: Nanos, interval: Interval, carries: bool) -> Option<Emitted> {
+fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool) -> Option<Emitted> {
     let bucket = buckets.get(&open_at)?;
     let short = bucket.end_at - open_at < interval.0;
     match bucket.acc.as_ref()? {
-        Acc::Snapshots(acc) => Some(Emitted::Snapshot(SnapshotBar {
+        Acc::Snapshots(acc) => Some(Emitted::Snapshot(Box::new(SnapshotBar {
             open_at,
             phase: bucket.phase.phase,
             trading_date: bucket.phase.trading_date,
@@ -514,7 +521,7 @@ fn published(buckets: &BTreeMap<Nanos, Bucket>, open_at: Nanos, interval: Interv
             updates: acc.updates,
             baseline_known: acc.baseline_known,
             short,
-        })),
+        }))),
         Acc::Trades(acc) if acc.priced > 0 => {
             let (mut volume, mut turnover, mut trades) = (acc.volume, acc.turnover, acc.trades);
             if carries {

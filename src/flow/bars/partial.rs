@@ -1,12 +1,13 @@
 //! Adding up before the exchange: one lattice value per step, instrument and finest bucket.
 
-use super::acc::{Acc, TradeAcc, TradeOrder};
+use super::acc::{Acc, SnapshotAcc, TradeAcc, TradeOrder};
 use super::{Routed, bucket};
 use crate::calendar::PhaseAt;
 use crate::conditions::Effect;
 use crate::market::{Instrument, InstrumentId};
 use crate::time::{Interval, Nanos};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// The open sums of one step on one reading worker.
 pub struct Partials {
@@ -43,13 +44,23 @@ impl Partials {
 
     /// Adds one snapshot.
     #[inline]
-    pub fn add(&mut self, instrument: InstrumentId, phase: PhaseAt, at: Nanos, mask: u32, acc: &Acc) {
+    pub fn add_snapshot(
+        &mut self,
+        instrument: InstrumentId,
+        phase: PhaseAt,
+        mask: u32,
+        at: Nanos,
+        snapshot: SnapshotAcc,
+    ) {
         let (open_at, _) = bucket(&phase, self.finest, at);
         debug_assert!(mask & !self.all == 0);
         match self.open.entry((instrument, open_at, mask)) {
-            std::collections::hash_map::Entry::Occupied(mut sum) => sum.get_mut().1.merge(acc),
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert((phase, acc.clone()));
+            Entry::Occupied(mut sum) => match &mut sum.get_mut().1 {
+                Acc::Snapshots(acc) => acc.merge(&snapshot),
+                Acc::Trades(_) => unreachable!("a dataflow has bars of one kind"),
+            },
+            Entry::Vacant(place) => {
+                place.insert((phase, Acc::Snapshots(Box::new(snapshot))));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::scenario::{bars, options};
 use crate::error::{Classified, Kind};
-use crate::lake::files::{FileNames, date, write_batch};
+use crate::lake::files::{FileNames, History, date, write_both};
 use crate::lake::rewrite::read_file;
 use crate::lake::rows::{Rows, hash_of};
 use crate::lake::store::{FolderStore, Store};
@@ -53,17 +53,31 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn rows_that_are_written_are_read_back_whole_and_in_their_partition(rows in proptest::collection::vec(row(), 0..40)) {
+    fn rows_that_are_written_are_read_back_whole_and_in_their_partition(rows in proptest::collection::vec(row(), 0..700)) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let spec = Arc::new(every_type());
         let mut buffer = RowBuffer::new(spec.clone());
         rows.iter().for_each(|row| buffer.push_row(row));
-        let (found, hash) = runtime.block_on(async {
+        let history = Arc::new(spec.history_spec());
+        let (found, appeared, hash) = runtime.block_on(async {
             let store = FolderStore::open(folder.path()).expect("a store");
             let names = FileNames { folder: "market/all".into(), stem: "1-0-1".into() };
             let batch = buffer.finish().expect("sound rows");
-            let (files, hash) = write_batch(&store, spec.clone(), names, batch).await.expect("written");
+            let copy_names = FileNames { folder: "market/all_history".into(), ..names.clone() };
+            let copy = History { spec: history.clone(), names: copy_names };
+            let written = write_both(&store, (spec.clone(), names), Some(copy), batch).await;
+            let (files, copies, hash) = written.expect("written");
+            let mut appeared = Vec::new();
+            for (copy, file) in copies.iter().zip(&files) {
+                let batch = read_file(&store, &history, &store.location(&copy.path)).await.expect("read");
+                let read = Rows::new(&history, &batch).expect("of the history");
+                assert_eq!((copy.rows, copy.partition), (file.rows, file.partition));
+                assert_eq!(&copy.columns[..file.columns.len()], &file.columns[..]);
+                appeared.push((read.content_hash(&history), read.len()));
+                assert!((0..read.len()).all(|row| read.cell(row, file.columns.len()) == Cell::Int(1)));
+            }
+            let appeared = appeared.into_iter().fold((0u128, 0), |sum, of| (sum.0.wrapping_add(of.0), sum.1 + of.1));
             let mut found = Vec::new();
             for file in &files {
                 let batch = read_file(&store, &spec, &store.location(&file.path)).await.expect("read");
@@ -77,8 +91,9 @@ proptest! {
                     found.push(read.row(row));
                 }
             }
-            (found, hash)
+            (found, appeared, hash)
         });
+        prop_assert_eq!(appeared, (hash, rows.len()), "the history has the same rows and the table's hash");
         let sum = rows.iter().fold(0u128, |sum, row| sum.wrapping_add(hash_of(&spec, row)));
         prop_assert_eq!(hash, sum, "the content hash is the sum over the rows, in whatever order");
         let (mut found, mut rows) = (found, rows);
@@ -188,4 +203,23 @@ async fn hundreds_of_corrections_in_one_epoch_go_through_a_side_file() {
     store.delete(&side[0]).await.expect("deleted");
     let missing = work.changes.load(&store).await.expect_err("it is gone");
     assert!(matches!(missing, LakeError::Missing { .. }));
+}
+
+#[test]
+fn what_was_taken_back_does_not_count_in_the_hash_of_a_history() {
+    let spec = TableSpec { columns: every_type().columns, partition: None, ..every_type() };
+    let history = Arc::new(spec.history_spec());
+    let rows = |diffs: &[(i64, i32)]| {
+        let mut buffer = RowBuffer::new(history.clone());
+        for (value, diff) in diffs {
+            let mut row = vec![Cell::Null; spec.columns.len()];
+            row[3] = Cell::Long(*value);
+            row.push(Cell::Int(*diff));
+            buffer.push(&row);
+        }
+        let batch = buffer.finish().expect("sound rows");
+        Rows::new(&history, &batch).expect("of the history").content_hash(&history)
+    };
+    assert_eq!(rows(&[(1, 1), (2, 1), (1, -1), (3, 1)]), rows(&[(3, 1), (2, 1)]));
+    assert_ne!(rows(&[(1, 1)]), rows(&[(1, -1)]));
 }
