@@ -24,6 +24,7 @@ use crate::flow::indicators::Accumulator;
 use crate::flow::readings::FinishedTrace;
 use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete, encode};
 use crate::lake::StateEntry;
+use crate::lineage::Additions;
 use crate::market::Instrument;
 use crate::sink::SinkRow;
 use crate::source::Notice;
@@ -151,6 +152,8 @@ pub struct Resumed<'a> {
     /// The dataflow's intervals, as the horizons count them.
     pub intervals: &'a [Interval],
     pub session: Arc<Session>,
+    /// When checks begin that were added to a lake.
+    pub additions: &'a Additions,
 }
 
 /// Everything that checks find behind the source, as rows.
@@ -164,7 +167,8 @@ pub fn watch<'scope>(
     let (mut rows, mut found) = (Vec::new(), Vec::<Found<'scope>>::new());
     if let Some(arranged) = arranged {
         for (interval, checks) in checks.bars {
-            let bases = state.bars.remove(&interval).unwrap_or_default();
+            let mut bases = state.bars.remove(&interval).unwrap_or_default();
+            bases.values_mut().for_each(|base| base.widen(checks.width()));
             let (said, bases) = anomalies(arranged.clone(), checks, bases);
             rows.push(base_state(bases, BARS));
             found.push(said);
@@ -183,7 +187,11 @@ pub fn watch<'scope>(
         found.push(said);
     }
     if let Some(first) = found.pop() {
-        let all = first.concatenate(found);
+        let mut all = first.concatenate(found);
+        if !resumed.additions.checks.is_empty() {
+            let additions = resumed.additions.clone();
+            all = all.filter(move |(_, anomaly)| additions.has_anomaly(anomaly.check, anomaly.open_at));
+        }
         rows.push(close(
             all,
             notices.clone(),

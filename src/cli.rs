@@ -12,6 +12,7 @@ mod plan;
 mod quarantine;
 mod read;
 mod run;
+mod verify;
 
 use crate::document::Place;
 use crate::error::{Error, Kind};
@@ -74,6 +75,8 @@ pub enum Command {
     /// Look after a lake: fewer files, fewer epochs, what is wrong
     #[command(subcommand)]
     Lake(lake::LakeCommand),
+    /// Hold a lake against its log: read its data files, recompute its epochs from the recorded source
+    Verify(verify::VerifyArgs),
     /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
     Completions { shell: clap_complete::Shell },
 }
@@ -92,6 +95,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),
         Command::Lake(command) => lake::lake(&command, &global),
+        Command::Verify(args) => verify::verify(args, &global),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -99,6 +99,13 @@ pub enum Decision {
         flush: bool,
         last: bool,
     },
+    /// A recorded end: read `epoch` up to these offsets (by partition; one that is not named is left alone), end it there.
+    CutAt {
+        epoch: Epoch,
+        flush: bool,
+        last: bool,
+        offsets: BTreeMap<String, i64>,
+    },
     Bind(Binding),
     /// The event time of the slowest partition with unread records.
     Slowest(Option<Nanos>),

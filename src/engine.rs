@@ -23,13 +23,18 @@ use crate::graph;
 use crate::intake::Intake;
 use crate::joining;
 use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
+use crate::lineage::{self, Additions};
 use crate::mesh::{Cluster, Mesh};
+use crate::rebuild;
+use crate::replay::{Recorded, Replay};
 use crate::restore::{keep, restore};
 use crate::sink::{self, Meters, SinkRow, Tables, Writing};
 use crate::source::{Credit, SourceLogic, Wires};
 use crate::supervise::{Heart, Pulse};
 use crate::telemetry;
 use crate::time::{Interval, Nanos, Place};
+use crate::until::Until;
+use crate::verify;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -61,6 +66,12 @@ pub struct RunOptions {
     pub metrics: Option<telemetry::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
+    /// The dataflow may have more than the lake's: what it adds begins now.
+    pub evolve: bool,
+    /// With `evolve`: it begins with the lake's first record.
+    pub rebuild: bool,
+    /// Recompute this range of the lake and compare, in the place of going on behind it.
+    pub replay: Option<verify::Wanted>,
 }
 
 /// What a run did.
@@ -119,6 +130,10 @@ struct Plan {
     /// When the lake began to be opened.
     opened_at: Instant,
     meters: Arc<Meters>,
+    /// What is fed in the place of minted decisions.
+    recorded: Option<Recorded>,
+    /// When what was added to the lake's dataflow begins.
+    additions: Additions,
     /// Worker 0 takes them.
     commit: Mutex<Option<CommitEnds>>,
 }
@@ -164,14 +179,16 @@ fn run_with(
 
     let outputs =
         composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
-    let tables = Tables::new(&dataflow, &outputs);
-    // the source is looked at first: a wrong topic or path must not take a lake over
-    let looked = match feed::open(&dataflow.source, &BTreeMap::new()) {
-        // who has been there before may be back soon
-        Err(feed::FeedError::Unanswered(message, hint)) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
-            return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
-        }
-        looked => looked?,
+    let looked = match &options.replay {
+        Some(_) => None,
+        // the source is looked at first: a wrong topic or path must not take a lake over
+        None => match feed::open(&dataflow.source, &BTreeMap::new()) {
+            // who has been there before may be back soon
+            Err(feed::FeedError::Unanswered(message, hint)) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
+                return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
+            }
+            looked => Some(looked?),
+        },
     };
     let lake = LakeOptions {
         warehouse: options.warehouse,
@@ -183,21 +200,61 @@ fn run_with(
         code_version: env!("CARGO_PKG_VERSION").into(),
     };
     let opened_at = Instant::now();
-    let (lake, writer, mut resume) = runtime.block_on(pulse.during(joining::open_lake(lake, &tables, mesh)))?;
+    let lake_options = lake.clone();
+    let settings = runtime.block_on(joining::lineages(&lake, (options.evolve, options.rebuild), mesh))?;
+    let original = lineage::additions(settings.iter(), &[], &dataflow)?.outputs;
+    let tables = Tables::new(&dataflow, &outputs).evolved(&original, &outputs);
+    let (mut lake, writer, mut resume, replay) = match &options.replay {
+        None => {
+            let (lake, writer, resume) = runtime.block_on(pulse.during(joining::open_lake(lake, &tables, mesh)))?;
+            (lake, writer, resume, None)
+        }
+        Some(wanted) => {
+            let control = control_spec(&dataflow, peers, 0);
+            let verify::Opened { writer, resume, recorded, taker, source } =
+                runtime.block_on(verify::open(&lake, wanted, &tables, &control, &dataflow))?;
+            (None, writer, resume, Some(((recorded, source), taker)))
+        }
+    };
+    let additions = lineage::additions(settings.iter(), &resume.lineages, &dataflow)?;
+    let missing = resume.lineages.last().is_some_and(|begun| begun.lineage.rebuilt && begun.first.is_none());
+    if missing && replay.is_none() {
+        if mesh.is_some() {
+            let message = "what was added to the lake's dataflow is not rebuilt yet, which one process does alone";
+            return Err(Error::fix(message, "start `ticktide run` once without other processes"));
+        }
+        if let (Some(lake), [.., before, now]) = (&mut lake, &settings[..]) {
+            let added = lineage::added(before, now, &dataflow)?;
+            rebuild::rebuild((lake, &mut resume), &lake_options, &dataflow, &added, options.workers, &runtime)?;
+        }
+    }
     if mesh.is_some() {
         keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
     }
     let places = resume.binding.as_ref().map(|binding| binding.places.clone()).unwrap_or_default();
-    continues(&*looked, &places)?;
-    drop(looked); // it was for a look: the one that is read knows the places
-    let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
-    let source = match feed::open(&dataflow.source, &offsets) {
-        Err(feed::FeedError::Unanswered(message, hint)) => {
-            return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
+    if let Some(looked) = looked {
+        continues(&*looked, &places)?; // it was for a look: the one that is read knows the places
+    }
+    let source = match &replay {
+        None => {
+            let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
+            let source = match feed::open(&dataflow.source, &offsets) {
+                Err(feed::FeedError::Unanswered(message, hint)) => {
+                    return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
+                }
+                source => source?,
+            };
+            continues(&*source, &places)?;
+            source
         }
-        source => source?,
+        Some(((_, Some(archive)), _)) => archive.clone(),
+        Some(((recorded, None), _)) => {
+            let source = feed::open(&dataflow.source, &recorded.starts).map_err(verify::without_source)?;
+            verify::check_source(recorded, source.partitions())?;
+            source
+        }
     };
-    continues(&*source, &places)?;
+    let (recorded, taker) = replay.map(|((recorded, _), taker)| (recorded, taker)).unzip();
     if let Some(mesh) = mesh {
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
@@ -229,6 +286,8 @@ fn run_with(
         heart,
         opened_at,
         meters: meters.clone(),
+        recorded,
+        additions,
         commit: Mutex::new(Some(CommitEnds { jobs, decided, reports, wake: wake.clone() })),
         source,
         tables,
@@ -246,11 +305,15 @@ fn run_with(
             }
         }
     };
-    let commits = lake.map(|lake| {
-        let (sure, proven) = tokio::sync::mpsc::unbounded_channel();
-        runtime.spawn(confirm(plan.source.clone(), todo, sure, failure.clone()));
-        runtime.spawn(sink::commit(lake, proven, meters.clone(), failure.clone(), tell))
-    });
+    let commits = match (lake, taker) {
+        (Some(lake), _) => {
+            let (sure, proven) = tokio::sync::mpsc::unbounded_channel();
+            runtime.spawn(confirm(plan.source.clone(), todo, sure, failure.clone()));
+            Some(runtime.spawn(sink::commit(lake, proven, meters.clone(), failure.clone(), tell)))
+        }
+        (None, Some(taker)) => Some(runtime.spawn(taker.run(todo, failure.clone(), tell))),
+        (None, None) => None,
+    };
 
     let watched = watch(options.progress, meters.clone(), started);
     let generation = plan.resume.generation;
@@ -385,6 +448,11 @@ fn work(worker: &mut Worker, plan: &Plan) {
         }
         if plan.stop.load(Ordering::Relaxed) && !stopped {
             stopped = true;
+            if plan.recorded.is_some() {
+                // what is recorded has no earlier end
+                let message = "interrupted: what was compared so far is equal".to_owned();
+                plan.failure.set(Error { kind: Kind::Interrupted, message, hint: None });
+            }
             news.push(Report::Stop);
         }
         let heard = !news.is_empty();
@@ -428,7 +496,18 @@ fn build_control(
     decisions: Rc<RefCell<VecDeque<Decision>>>,
 ) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
     let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
-    let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
+    let mut decide: Box<dyn FnMut(Report) -> Vec<Decision>> = match &plan.recorded {
+        None => {
+            let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
+            Box::new(move |report| minter.hear(report))
+        }
+        Some(recorded) => {
+            let ControlSpec { intervals, workers, epochs, .. } = &plan.control;
+            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
+            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
+            Box::new(move |report| replay.hear(report))
+        }
+    };
     worker.dataflow::<u64, _, _>(|scope| {
         let reports = scope.input_from(&mut input);
         reports
@@ -436,7 +515,7 @@ fn build_control(
                 let mut newest = 0;
                 move |input, output| {
                     input.for_each(|cap, reports| {
-                        let heard = reports.drain(..).flat_map(|report| minter.hear(report));
+                        let heard = reports.drain(..).flat_map(&mut decide);
                         // operators behind this one work by time: decisions must not overtake each other
                         newest = cap.least().map_or(newest, |time| newest.max(*time));
                         output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
@@ -465,15 +544,21 @@ fn build_flow(
     let partitions = plan.source.partitions();
     let assigned: Vec<(usize, i64)> = (0..partitions.len())
         .filter(|partition| partition % peers == index)
-        .map(|partition| {
+        .filter_map(|partition| {
+            if let Some(recorded) = &plan.recorded {
+                let start = recorded.starts.get(&partitions[partition].name())?;
+                return Some((partition, *start));
+            }
             let place = resumed.places.get(&partitions[partition].name());
-            (partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next))
+            Some((partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next)))
         })
         .collect();
     let mut restored = {
         let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
         restore(dataflow, &plan.resume.state, (index, peers), intake)?
     };
+    let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
+    let until = plan.recorded.as_ref().map(|_| Until::new(named));
     let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
     let assignments: Vec<Assignment> =
         assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
@@ -503,7 +588,12 @@ fn build_flow(
         let sourced = graph::sourced(scope, |ports, wake, again| {
             let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone());
             activator = Some(again);
-            SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first)
+            let source =
+                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
+            match until {
+                Some(until) => source.replaying(until),
+                None => source,
+            }
         });
         let (changes, bar_rows) =
             graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
@@ -522,14 +612,28 @@ fn build_flow(
                 Emitted::Snapshot(_) => None,
             })
         };
+        let finished = match plan.additions.bars.is_empty() {
+            true => finished,
+            false => {
+                let additions = plan.additions.clone();
+                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at))
+            }
+        };
         let published = (session.clone(), resumed.clone());
         let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
         let arranged = (!scanned.is_empty())
             .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
         if let Some(arranged) = &arranged {
             for (interval, composite) in composites {
-                let bases = restored.indicators.remove(&interval).unwrap_or_default();
-                let (readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
+                let mut bases = restored.indicators.remove(&interval).unwrap_or_default();
+                bases.values_mut().for_each(|base| base.widen(composite.width()));
+                let (mut readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
+                if plan.additions.readings.contains_key(&interval) {
+                    let additions = plan.additions.clone();
+                    readings = readings.flat_map(move |(series, reading)| {
+                        additions.shown(interval, reading).map(|reading| (series, reading))
+                    });
+                }
                 rows.push(graph::base_state(bases, graph::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
@@ -548,6 +652,7 @@ fn build_flow(
             horizons: &horizons,
             intervals: &dataflow.bars,
             session,
+            additions: &plan.additions,
         };
         rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();

@@ -6,9 +6,11 @@
 use crate::engine::{Failure, RunOptions};
 use crate::error::Error;
 use crate::feed::Source;
-use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
+use crate::lake::{Chain, Lake, LakeOptions, LakeWriter, Resume};
+use crate::lineage;
 use crate::mesh::{Cluster, Hello, Mesh, Ready, Start};
 use crate::sink::Tables;
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,6 +29,37 @@ pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, sto
         to: cluster.process,
     };
     Ok(Mesh::gather(cluster, hello, failure, stop)?)
+}
+
+/// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet. With `evolve` this
+/// run's is the next one, if it only adds to the newest. Error of kind `Fix`: it does more.
+pub async fn lineages(
+    options: &LakeOptions,
+    (evolve, rebuild): (bool, bool),
+    mesh: Option<&Mesh>,
+) -> Result<Vec<Json>, Error> {
+    let Some(chain) = Chain::read(&options.warehouse).await? else { return Ok(Vec::new()) };
+    let mut settings: Vec<Json> = chain.settings().cloned().collect();
+    if let Some(next) = chain.next(options, rebuild, 0)?.filter(|_| evolve) {
+        if rebuild && let Some(before) = chain.lineages.iter().find(|lineage| !lineage.rebuilt) {
+            let message = format!(
+                "lineage {} of the lake was added without `--rebuild`: its rows from before are null",
+                before.number
+            );
+            return Err(Error::fix(
+                message,
+                "leave `--rebuild` out, or write into a new lake with another `--warehouse`",
+            ));
+        }
+        lineage::only_adds(chain.newest().1, &next.settings, rebuild)
+            .map_err(|refused| lineage::refused(&options.dataflow, &refused))?;
+        if mesh.is_none_or(Mesh::leads) {
+            chain.declare(options, rebuild).await?;
+            tracing::info!(lineage = next.number, "the lake goes on with what this dataflow adds");
+        }
+        settings.push(next.settings);
+    }
+    Ok(settings)
 }
 
 /// Process 0 takes the lake over and tells the others, which load the same to go on from.

@@ -26,9 +26,12 @@
 //! | frontier | the least greatest event time of the partitions that brake |
 //! | close | to publish a bar, because its end and the grace have passed |
 //! | horizon | before it a tick is too late for an interval |
+//! | lineage | a dataflow of a lake and its epochs; the next one only adds to it |
+//! | replay | reading a recorded range again, under its recorded bindings |
 //! | generation, fence | one start of a run; what keeps an older one from deciding |
 //! | slot | an epoch's object in the log: the commit |
 
+pub mod archive;
 pub mod calendar;
 pub mod checks;
 pub mod cli;
@@ -47,9 +50,12 @@ pub mod joining;
 pub mod lake;
 #[cfg(test)]
 mod layers;
+pub mod lineage;
 pub mod market;
 pub mod mesh;
 pub mod query;
+pub mod rebuild;
+pub mod replay;
 pub mod restore;
 pub mod settings;
 pub mod sink;
@@ -58,3 +64,5 @@ pub mod supervise;
 pub mod tables;
 pub mod telemetry;
 pub mod time;
+pub mod until;
+pub mod verify;

@@ -61,11 +61,7 @@ pub struct Anomalies {
 impl Anomalies {
     /// `None` for a dataflow without checks.
     fn new(dataflow: &Dataflow) -> Option<Anomalies> {
-        let checks = dataflow.anomalies.iter().map(|used| tables::CheckName {
-            check: used.name().to_owned(),
-            interval: used.on().map(Interval::name),
-            parameters: used.build().parameters,
-        });
+        let checks = dataflow.anomalies.iter().map(tables::CheckName::of);
         let checks: Arc<[tables::CheckName]> = checks.collect();
         (!checks.is_empty()).then(|| Anomalies { spec: Arc::new(tables::anomalies()), checks })
     }
@@ -99,6 +95,19 @@ impl Tables {
             phases: phases.collect(),
             source: dataflow.source.uses.as_str().into(),
         }
+    }
+
+    /// The tables of a lake whose dataflow was added to: `original` outputs of an interval were there from the start.
+    pub fn evolved(
+        mut self,
+        original: &BTreeMap<Interval, usize>,
+        outputs: &BTreeMap<Interval, Vec<String>>,
+    ) -> Tables {
+        for (interval, outputs) in outputs {
+            let count = original.get(interval).copied().unwrap_or(outputs.len());
+            self.readings.insert(*interval, Arc::new(tables::evolved_indicators(*interval, outputs, count)));
+        }
+        self
     }
 
     /// Every definition, for opening the lake.
@@ -159,7 +168,9 @@ impl Writing {
             }
             SinkRow::Reading(NetChange { series, old, new }) => {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
-                let row = |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), epoch);
+                let original = tables::original_outputs(spec);
+                let row =
+                    |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), original, epoch);
                 buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
             }
             SinkRow::Anomaly(NetChange { series, old, new }) => {

@@ -22,6 +22,7 @@ use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
 use crate::telemetry::WorkerFigures;
 use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use crate::until::{Ending, Until};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -135,6 +136,8 @@ pub struct SourceLogic {
     told_at: Option<Instant>,
     told: (u64, Vec<crate::control::Progress>),
     sniff: Sniff,
+    /// The recorded ends of a replay.
+    until: Option<Until>,
 }
 
 /// The first records of a run: a wrong format shows at once.
@@ -221,7 +224,14 @@ impl SourceLogic {
             told_at: None,
             told: (0, Vec::new()),
             sniff: Sniff::default(),
+            until: None,
         }
+    }
+
+    /// Ends its epochs where they are recorded to have ended.
+    pub fn replaying(mut self, until: Until) -> SourceLogic {
+        self.until = Some(until);
+        self
     }
 
     /// One activation. True: there is more to do at once.
@@ -235,7 +245,7 @@ impl SourceLogic {
         if self.ports.is_some() && self.grants.contains_key(&self.epoch) {
             self.begin(out);
             self.advance(now, out);
-            more = self.read(now, out);
+            more = self.read(now, out) || self.end_as_recorded(out);
         }
         self.report(now);
         self.measure();
@@ -257,6 +267,11 @@ impl SourceLogic {
             Decision::Cut { epoch, flush, last } => {
                 debug_assert_eq!(epoch, self.epoch, "epochs end in order");
                 self.end_epoch(flush, last, out);
+            }
+            Decision::CutAt { epoch, flush, last, offsets } => {
+                if let Some(until) = &mut self.until {
+                    until.expect(epoch, Ending { flush, last }, offsets);
+                }
             }
             Decision::Bind(binding) => {
                 let epoch = binding.epoch;
@@ -331,6 +346,10 @@ impl SourceLogic {
     fn is_out_of_credit(&mut self) -> bool {
         let in_flight = self.bytes_in_flight();
         let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
+        if self.until.is_some() {
+            // a recorded end cannot come earlier: only the epochs before it are waited for
+            return in_flight - mine >= self.credit.bytes;
+        }
         let out = in_flight >= self.credit.bytes;
         let enough = mine >= self.credit.bytes.div_ceil(2) || (out && mine == in_flight);
         if enough && self.asked != Some(self.epoch) {
@@ -349,9 +368,15 @@ impl SourceLogic {
             if self.is_out_of_credit() {
                 return false;
             }
-            match self.batches.try_recv() {
+            let received = match &mut self.until {
+                None => self.batches.try_recv(),
+                Some(until) => until.receive(self.epoch, &self.batches),
+            };
+            match received {
                 Ok(Ok(batch)) => {
-                    if let Err(error) = self.sniff.look(&batch) {
+                    if self.until.is_none()
+                        && let Err(error) = self.sniff.look(&batch)
+                    {
                         self.wires.failure.set(error);
                         return false;
                     }
@@ -388,6 +413,25 @@ impl SourceLogic {
         said.suspicions.extend(taken.odd.suspicions);
         let archived = taken.archived.filter(|archived| !archived.ticks.is_empty());
         said.rows.extend(archived.map(|archived| SinkRow::Ticks(Arc::new(archived))));
+    }
+
+    /// Ends the epoch if all that is recorded of it was read. True: it ended, and there is a next one.
+    fn end_as_recorded(&mut self, out: &mut Outbox) -> bool {
+        let Some(until) = &mut self.until else { return false };
+        for (index, paused) in until.paused() {
+            self.paused[index].store(paused, Ordering::Relaxed);
+        }
+        match until.reached(self.epoch) {
+            Ok(None) => false,
+            Ok(Some(Ending { flush, last })) => {
+                self.end_epoch(flush, last, out);
+                !last
+            }
+            Err(error) => {
+                self.wires.failure.set(error);
+                false
+            }
+        }
     }
 
     fn end_epoch(&mut self, flush: bool, last: bool, out: &mut Outbox) {

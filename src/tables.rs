@@ -3,6 +3,7 @@
 //! The flow knows bars, the lake knows cells; here they meet. What must always hold: the columns and their order are those
 //! of the public interface, and no column but `received_at` holds a clock.
 
+use crate::dataflow::AnomalyUse;
 use crate::flow::anomalies::Anomaly;
 use crate::flow::finished::{FinishedBar, Reading, Series};
 use crate::lake::table::{Cell, Column, ColumnType, Row, TableSpec};
@@ -55,6 +56,9 @@ fn phase() -> Column {
     required(column("phase", ColumnType::Text, "phase of the session"))
 }
 
+/// Columns of a reading before its first output.
+const READING_KEYS: usize = 6;
+
 fn keyed(name: String, columns: Vec<Column>, partitioned: bool, history: bool) -> TableSpec {
     let at = |name: &str| columns.iter().position(|column| column.name == name);
     let find = |name: &str| at(name).expect("every table by bar has the columns of its key");
@@ -100,10 +104,16 @@ pub fn bars(interval: Interval) -> TableSpec {
 
 /// `indicators_<interval>` with one column per output.
 pub fn indicators(interval: Interval, outputs: &[String]) -> TableSpec {
+    evolved_indicators(interval, outputs, outputs.len())
+}
+
+/// The same for a table that was made with the first `original` outputs: what was added stands behind `epoch`, so that the
+/// columns from before keep their places.
+pub fn evolved_indicators(interval: Interval, outputs: &[String], original: usize) -> TableSpec {
     let mut columns = keys();
     columns.extend([trading_date(), open_at(), phase()]);
     columns.extend(outputs.iter().map(|name| column(name, ColumnType::Double, "null before its lookback")));
-    columns.push(epoch_column());
+    columns.insert(READING_KEYS + original.min(outputs.len()), epoch_column());
     keyed(format!("indicators_{}", interval.name()), columns, is_partitioned(interval), true)
 }
 
@@ -148,6 +158,16 @@ pub struct CheckName {
     pub interval: Option<String>,
     /// A JSON object.
     pub parameters: String,
+}
+
+impl CheckName {
+    pub fn of(used: &AnomalyUse) -> CheckName {
+        CheckName {
+            check: used.name().to_owned(),
+            interval: used.on().map(Interval::name),
+            parameters: used.build().parameters,
+        }
+    }
 }
 
 /// `ticks`: the archive of accepted records.
@@ -281,8 +301,14 @@ pub fn bar_row<'a>(series: &'a Series, bar: &FinishedBar, phase: &'a str, epoch:
     ]
 }
 
-/// A reading as a row of its table.
-pub fn reading_row<'a>(series: &'a Series, reading: &Reading, phase: &'a str, epoch: Epoch) -> Vec<Cell<'a>> {
+/// A reading as a row of its table, which was made with `original` outputs.
+pub fn reading_row<'a>(
+    series: &'a Series,
+    reading: &Reading,
+    phase: &'a str,
+    original: usize,
+    epoch: Epoch,
+) -> Vec<Cell<'a>> {
     let mut row = Vec::with_capacity(7 + reading.values.len());
     row.extend(names(&series.1));
     row.extend([Cell::Date(reading.trading_date), Cell::Time(reading.open_at.div_euclid(MICRO)), Cell::Text(phase)]);
@@ -290,8 +316,13 @@ pub fn reading_row<'a>(series: &'a Series, reading: &Reading, phase: &'a str, ep
         let value = f64::from_bits(*bits);
         if value.is_nan() { Cell::Null } else { Cell::Double(value) }
     }));
-    row.push(Cell::Long(epoch as i64));
+    row.insert(READING_KEYS + original, Cell::Long(epoch as i64));
     row
+}
+
+/// How many outputs a table of readings was made with.
+pub fn original_outputs(spec: &TableSpec) -> usize {
+    spec.column("epoch").map_or(0, |at| at - READING_KEYS)
 }
 
 /// An anomaly as a row of its table.

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct RunArgs {
     /// A dataflow's name, or its file ending in .toml
     pub dataflow: String,
@@ -99,6 +99,12 @@ pub struct RunArgs {
     /// Override any key of the dataflow; may be repeated; goes last
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Go on with a dataflow that has more than the lake's (indicators, intervals, checks, ticks): it begins now
+    #[arg(long)]
+    pub evolve: bool,
+    /// With --evolve: compute what was added for all that is recorded, too, as one correction
+    #[arg(long, requires = "evolve")]
+    pub rebuild: bool,
     /// Print every setting with its origin, and do not run
     #[arg(long)]
     pub dry_run: bool,
@@ -110,6 +116,8 @@ pub struct Prepared {
     pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
+    pub evolve: bool,
+    pub rebuild: bool,
     pub metrics: Option<Sourced<String>>,
     place: Place,
     start_within: Sourced<Duration>,
@@ -158,6 +166,8 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         warehouse: global.warehouse("./lake")?,
         catalog,
         workers: workers(args.workers.clone())?,
+        evolve: args.evolve,
+        rebuild: args.rebuild,
         metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
         below: match place {
             Place::Parent(count) => Some(Below::Many(count)),
@@ -290,7 +300,7 @@ pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
 }
 
 /// Flags of their own, over the environment, over the file.
-fn overrides(args: &RunArgs) -> Vec<Override> {
+pub(super) fn overrides(args: &RunArgs) -> Vec<Override> {
     let mut overrides = Vec::new();
     let brokers = settings::resolve(args.brokers.clone(), "--brokers", settings::BROKERS, None);
     if let Some(Sourced { value, origin }) = brokers {
@@ -403,6 +413,9 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         cluster,
         force_bytes,
         progress: (!quiet).then(progress_on_terminal).flatten(),
+        evolve: prepared.evolve,
+        rebuild: prepared.rebuild,
+        replay: None,
     })?;
     if global.json && report.leads {
         return print(&format!("{}\n", report_json(&report)));
@@ -431,7 +444,7 @@ fn summary(report: &RunReport) -> String {
 }
 
 /// A line of progress that is drawn over itself, on a terminal only.
-fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+pub(super) fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
     let line = ProgressBar::new_spinner();
     if line.is_hidden() {
         return None;

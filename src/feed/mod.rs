@@ -198,6 +198,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// An empty one of a partition.
+    pub fn of(partition: usize) -> Batch {
+        Batch { partition, ..Batch::default() }
+    }
+
     /// Adds a tick and keeps the payload it came in.
     #[inline]
     pub fn push(&mut self, tick: Tick, payload: &[u8]) {
@@ -211,6 +216,40 @@ impl Batch {
         self.ticks.reserve(other.ticks.len());
         self.ends.reserve(other.ends.len());
         self.payloads.reserve(other.payloads.len() + other.payloads.len() / 16);
+    }
+
+    /// Keeps what comes before `offset` and gives the rest; `None`: nothing lies behind it. The instruments stay in front.
+    pub fn split_off(&mut self, offset: i64) -> Option<Batch> {
+        if offset >= self.offset_next {
+            return None;
+        }
+        let begins = self.offset_next - (self.records + self.gaps) as i64;
+        let ticks = self.ticks.partition_point(|tick| tick.offset < offset);
+        let rejects = self.rejects.partition_point(|reject| reject.offset < offset);
+        let bytes = if ticks == 0 { 0 } else { self.ends[ticks - 1] };
+        let mut rest = Batch {
+            partition: self.partition,
+            offset_next: self.offset_next,
+            ticks: self.ticks.split_off(ticks),
+            payloads: self.payloads.split_off(bytes as usize),
+            ends: self.ends.split_off(ticks).into_iter().map(|end| end - bytes).collect(),
+            rejects: self.rejects.split_off(rejects),
+            caught_up: std::mem::take(&mut self.caught_up),
+            finished: std::mem::take(&mut self.finished),
+            ..Batch::default()
+        };
+        rest.records = (rest.ticks.len() + rest.rejects.len()) as u64;
+        let sized = |batch: &Batch| {
+            (batch.payloads.len() + batch.rejects.iter().map(|r| r.payload.len()).sum::<usize>()) as u64
+        };
+        rest.bytes = sized(&rest);
+        self.records -= rest.records;
+        self.bytes = sized(self);
+        self.offset_next = offset.max(begins);
+        let gaps = (self.offset_next - begins) as u64 - self.records;
+        rest.gaps = self.gaps - gaps;
+        self.gaps = gaps;
+        Some(rest)
     }
 
     /// The payload of the tick at `index`.
@@ -324,6 +363,61 @@ mod tests {
         assert_eq!(nearest("sintetic", &words), Some("synthetic"));
         assert_eq!(nearest("postgres", &words), None);
         assert_eq!(nearest("", &words), None);
+    }
+
+    fn batch(offsets: &[(i64, bool)], gaps_behind: i64) -> Batch {
+        let mut batch = Batch { finished: true, ..Batch::default() };
+        for (offset, is_tick) in offsets {
+            let payload = format!("payload {offset}").into_bytes();
+            batch.records += 1;
+            if *is_tick {
+                let tick = Tick {
+                    kind: crate::market::TickKind::Trade,
+                    suspicious: false,
+                    instrument: InstrumentId(0),
+                    offset: *offset,
+                    exchange_at: 0,
+                    received_at: None,
+                    sequence: None,
+                    price: None,
+                    quantity: None,
+                    id: None,
+                    conditions: None,
+                    snapshot: None,
+                };
+                batch.push(tick, &payload);
+            } else {
+                let detail = String::new();
+                batch.rejects.push(Reject { offset: *offset, received_at: None, reason: "r", detail, payload });
+            }
+        }
+        batch.offset_next = offsets.last().map_or(10, |(offset, _)| offset + 1) + gaps_behind;
+        batch.gaps = (batch.offset_next - 10) as u64 - batch.records;
+        batch
+    }
+
+    #[test]
+    fn a_batch_cut_anywhere_loses_no_record_and_no_gap() {
+        // 10 to 19: ticks, rejects, gaps in the middle and at the end
+        let offsets = [(11, true), (12, false), (13, true), (16, true), (17, false)];
+        for cut in 8..22 {
+            let mut front = batch(&offsets, 2);
+            let rest = front.split_off(cut);
+            assert_eq!(rest.is_none(), cut >= 20, "cut at {cut}");
+            assert_eq!(front.finished, rest.is_none(), "the end is behind the cut");
+            let mut at = 10;
+            for part in [Some(front), rest].into_iter().flatten() {
+                assert_eq!(part.offset_next - at, (part.records + part.gaps) as i64, "cut at {cut}");
+                assert_eq!(part.records as usize, part.ticks.len() + part.rejects.len());
+                for (index, tick) in part.ticks.iter().enumerate() {
+                    assert!((at..part.offset_next).contains(&tick.offset));
+                    assert_eq!(part.payload(index), format!("payload {}", tick.offset).as_bytes());
+                }
+                assert!(part.rejects.iter().all(|reject| (at..part.offset_next).contains(&reject.offset)));
+                at = part.offset_next;
+            }
+            assert_eq!(at, 20);
+        }
     }
 
     #[test]

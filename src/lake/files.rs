@@ -11,8 +11,8 @@ use super::store::Store;
 use super::table::{Cell, ColumnType, TableSpec, Value};
 use crate::time::Epoch;
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder,
-    Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Array,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Array,
+    Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Array,
 };
 use arrow::compute::{LexicographicalComparator, SortColumn, lexsort_to_indices, take_record_batch};
 use bytes::Bytes;
@@ -367,7 +367,11 @@ fn encode(
         let (file, bytes, footer) = encode_file(spec, path, value, &sorted.slice(start, end - start))?;
         if let Some(history) = history {
             let path = history.names.name(&history.spec, value, appeared.len());
-            appeared.push(with_diff(&history.spec, path, &file, &bytes, &footer)?);
+            appeared.push(match spec.added().next() {
+                None => with_diff(&history.spec, path, &file, &bytes, &footer)?,
+                // behind `diff` columns have other field ids, which is part of what would be copied
+                Some(_) => encode_appeared(&history.spec, path, value, &sorted.slice(start, end - start))?,
+            });
         }
         encoded.push((file, bytes));
         start = end;
@@ -414,6 +418,20 @@ fn encode_file(
     Ok((DataFileMeta { path, partition, rows, bytes: size, columns, split_offsets }, bytes, footer))
 }
 
+/// The same rows as a file of the history, each with a diff of +1, encoded anew.
+fn encode_appeared(
+    history: &TableSpec,
+    path: String,
+    partition: Option<i32>,
+    batch: &RecordBatch,
+) -> Result<(DataFileMeta, Bytes), LakeError> {
+    let missing = || LakeError::Bug(format!("{} has no column diff", history.name));
+    let mut columns = batch.columns().to_vec();
+    columns.insert(history.diff().ok_or_else(missing)?, Arc::new(Int32Array::from_value(1, batch.num_rows())));
+    let batch = RecordBatch::try_new(arrow_schema(history), columns)?;
+    encode_file(history, path, partition, &batch).map(|(file, bytes, _)| (file, bytes))
+}
+
 /// The same rows as a file of the history, each with a diff of +1: the encoded columns are copied as they are.
 fn with_diff(
     history: &TableSpec,
@@ -428,9 +446,21 @@ fn with_diff(
     let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
     let mut into = Vec::with_capacity(bytes.len() + 4_096);
     let mut writer = SerializedFileWriter::new(&mut into, root, Arc::new(properties))?;
+    let missing = || LakeError::Bug(format!("{} has no column for the diff", history.name));
+    let diff_at = history.diff().ok_or_else(missing)?;
     for (group_at, group) in footer.row_groups().iter().enumerate() {
         let mut columns = writer.next_row_group()?;
-        for (at, chunk) in group.columns().iter().enumerate() {
+        for at in 0..=group.columns().len() {
+            if at == diff_at {
+                let mut diff = columns.next_column()?.ok_or_else(missing)?;
+                diff.typed::<Int32Type>().write_batch(
+                    &vec![1; group.num_rows().unsigned_abs() as usize],
+                    None,
+                    None,
+                )?;
+                diff.close()?;
+            }
+            let Some(chunk) = group.columns().get(at) else { continue };
             let copied = ColumnCloseResult {
                 bytes_written: chunk.compressed_size().unsigned_abs(),
                 rows_written: group.num_rows().unsigned_abs(),
@@ -441,20 +471,17 @@ fn with_diff(
             };
             columns.append_column(bytes, copied)?;
         }
-        let missing = || LakeError::Bug(format!("{} has no column behind those of its table", history.name));
-        let mut diff = columns.next_column()?.ok_or_else(missing)?;
-        diff.typed::<Int32Type>().write_batch(&vec![1; group.num_rows().unsigned_abs() as usize], None, None)?;
-        diff.close()?;
         columns.close()?;
     }
     let closed = writer.close()?;
-    let diffs = closed.row_groups().iter().filter_map(|group| group.columns().last());
+    let diffs = closed.row_groups().iter().filter_map(|group| group.columns().get(diff_at));
     let diff = ColumnMeta {
         bytes: diffs.map(|chunk| chunk.compressed_size().unsigned_abs()).sum(),
         bounds: Some((Value::Int(1), Value::Int(1))),
         ..ColumnMeta::default()
     };
-    let columns = file.columns.iter().cloned().chain([diff]).collect();
+    let mut columns = file.columns.clone();
+    columns.insert(diff_at, diff);
     let starts = closed.row_groups().iter().filter_map(|group| group.columns().first());
     let split_offsets = starts.map(|chunk| chunk.byte_range().0 as i64).collect();
     let meta = DataFileMeta { path, columns, split_offsets, bytes: into.len() as u64, ..file.clone() };

@@ -1,9 +1,12 @@
-//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created.
+//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created; what is added to
+//! the dataflow later is in its lineages ([`lineage`]).
 
 use super::LakeOptions;
 use super::catalog::{Catalog, CatalogIdentity};
 use super::error::LakeError;
+use super::lineage::{self, Lineage};
 use super::log::{create_or_get, read_slot};
+use super::reader::LakeReader;
 use super::store::Store;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -33,18 +36,7 @@ pub struct Identity {
 /// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
 /// another's, or was moved.
 pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Identity, LakeError> {
-    let settings = serde_json::from_str(&options.settings_json)
-        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))?;
-    let ours = Identity {
-        dataflow: options.dataflow.clone(),
-        hash: options.dataflow_hash.clone(),
-        settings,
-        location: store.location(""),
-        namespace: options.namespace.clone(),
-        catalog: catalog.identity().await?,
-        code_version: options.code_version.clone(),
-        since: 0,
-    };
+    let ours = Identity { catalog: catalog.identity().await?, ..ours(options, store.location(""))? };
     let found = match known(store).await? {
         Some(found) => found,
         None => {
@@ -55,6 +47,7 @@ pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catal
             serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
         }
     };
+    let found = newest(store, found).await?;
     compare(&ours, &found)?;
     Ok(found)
 }
@@ -68,8 +61,22 @@ async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::format(IDENTITY, error))
 }
 
-/// Reads whose lake it is. Error of kind `Fix`: it is none, or was moved.
+/// The identity with the hash and the settings of the newest lineage.
+async fn newest(store: &dyn Store, found: Identity) -> Result<Identity, LakeError> {
+    match lineage::read_all(store).await?.pop() {
+        None => Ok(found),
+        Some(Lineage { hash, settings, code_version, .. }) => Ok(Identity { hash, settings, code_version, ..found }),
+    }
+}
+
+/// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
 pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
+    let found = first(store).await?;
+    newest(store, found).await
+}
+
+/// As [`read`], with the settings that the lake was made with.
+pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
     let location = store.location("");
     let bytes = match store.get(IDENTITY).await {
         Err(LakeError::Missing { .. }) => {
@@ -125,6 +132,32 @@ async fn check_tables(
     Ok(())
 }
 
+impl LakeReader {
+    /// Refuses a dataflow that is not the lake's. Error of kind `Fix` with the keys that differ.
+    pub fn belongs_to(&self, options: &LakeOptions) -> Result<(), LakeError> {
+        compare(&ours(options, self.identity().location.clone())?, self.identity())
+    }
+}
+
+/// The options' settings, read.
+pub fn settings(options: &LakeOptions) -> Result<Json, LakeError> {
+    serde_json::from_str(&options.settings_json)
+        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))
+}
+
+fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
+    Ok(Identity {
+        dataflow: options.dataflow.clone(),
+        hash: options.dataflow_hash.clone(),
+        settings: settings(options)?,
+        location,
+        namespace: options.namespace.clone(),
+        catalog: None,
+        code_version: options.code_version.clone(),
+        since: 0,
+    })
+}
+
 fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {
     if found.location == location {
         return Ok(());
@@ -132,6 +165,17 @@ fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {
     Err(LakeError::fix(
         format!("the lake at {location} was created at {}", found.location),
         "its files name each other by their whole address: move it back, or make that address lead here",
+    ))
+}
+
+/// Refuses another dataflow's lake.
+pub fn check_name(options: &LakeOptions, found: &Identity) -> Result<(), LakeError> {
+    if found.dataflow == options.dataflow {
+        return Ok(());
+    }
+    Err(LakeError::fix(
+        format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, options.dataflow),
+        "choose another `--warehouse` for this dataflow",
     ))
 }
 
@@ -152,17 +196,20 @@ fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
     if found.hash != ours.hash {
         let mut keys = BTreeSet::new();
         differing("", &found.settings, &ours.settings, &mut keys);
+        // where and how it runs may differ
+        keys.retain(|key| key != "running" && !key.starts_with("running."));
         let keys: Vec<_> = keys.into_iter().collect();
         return Err(LakeError::fix(
             format!("dataflow {:?} differs from the lake's in [{}]", ours.dataflow, keys.join(", ")),
-            "set these keys back, or write into a new lake with another `--warehouse`",
+            "set these keys back, add `--evolve` if they only add to the lake's, or write into a new lake with another \
+             `--warehouse`",
         ));
     }
     Ok(())
 }
 
 /// The paths of the leaves in which two settings differ.
-fn differing(path: &str, left: &Json, right: &Json, into: &mut BTreeSet<String>) {
+pub fn differing(path: &str, left: &Json, right: &Json, into: &mut BTreeSet<String>) {
     match (left, right) {
         (Json::Object(left), Json::Object(right)) => {
             for key in left.keys().chain(right.keys()) {

@@ -16,6 +16,7 @@
 //! generation no slot of a lower one appears · L9 state, offsets and tables of an epoch commit in the same slot.
 
 pub mod announce;
+pub mod audit;
 pub mod catalog;
 pub mod commit;
 pub mod epoch;
@@ -24,10 +25,13 @@ pub mod files;
 pub mod iceberg;
 pub mod identity;
 pub mod index;
+pub mod lineage;
 mod log;
 pub mod maintain;
+pub mod measure;
 pub mod names;
 pub mod owner;
+pub mod past;
 mod patience;
 pub mod reader;
 mod resume;
@@ -46,9 +50,13 @@ pub mod upkeep;
 pub mod warehouse;
 pub mod writer;
 
+pub use audit::{Audited, Finding};
 pub use epoch::{EpochPart, Slot, TablePart};
 pub use error::LakeError;
 pub use files::RowBuffer;
+pub use lineage::{Begun, Chain};
+pub use measure::{Kept, KeptRows};
+pub use past::Past;
 pub use reader::{EpochRow, LakeReader};
 pub use resume::Resume;
 pub use state::{StateEntry, StateRows};
@@ -139,6 +147,7 @@ impl Lake {
             store: self.place.store.clone(),
             namespace: self.place.namespace.clone(),
             generation: self.generation,
+            kept: None,
         }
     }
 

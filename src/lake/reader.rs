@@ -66,6 +66,14 @@ impl LakeReader {
         LakeReader { io: file_io(store.clone()), store, catalog, identity }
     }
 
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(super) fn io(&self) -> &FileIO {
+        &self.io
+    }
+
     /// Whose lake it is.
     pub fn identity(&self) -> &Identity {
         &self.identity

@@ -8,6 +8,7 @@ use super::catalog::Catalog;
 use super::commit::Applied;
 use super::epoch::{Slot, SlotKind, TableEntry};
 use super::error::LakeError;
+use super::lineage::{self, Beginning, Begun};
 use super::log::{claim, read_slot};
 use super::retention::Retention;
 use super::state::{StateEntry, StateFiles, load_state};
@@ -41,6 +42,8 @@ pub struct Resume {
     pub state: Vec<StateEntry>,
     /// Bytes of the files that the state was read from.
     pub state_bytes: u64,
+    /// What the lake's dataflow was added to since it was made, in order.
+    pub lineages: Vec<Begun>,
 }
 
 /// Slots read so far; each is read once.
@@ -104,10 +107,12 @@ impl Lake {
         let place = Place { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
         let (lake, read) = Lake::take_over(place, specs).await?;
         let (last, generation) = (lake.last.clone(), lake.generation);
-        let bindings = bindings(&mut Slots { store: &*store, read }, &last).await?;
+        let mut slots = Slots { store: &*store, read };
+        let bindings = bindings(&mut slots, &last).await?;
+        let lineages = lineages(&mut slots, &last).await?;
         let state = load_state(&*store, lake.state.files()).await?;
-        let (binding, state_bytes) = (last.binding.clone(), bytes_of(&lake.state));
-        let resume = Resume { generation, binding, epoch_next: lake.epoch_next(), bindings, state, state_bytes };
+        let (binding, state_bytes, epoch_next) = (last.binding.clone(), bytes_of(&lake.state), lake.epoch_next());
+        let resume = Resume { generation, binding, epoch_next, bindings, state, state_bytes, lineages };
         Ok((lake, resume))
     }
 
@@ -180,10 +185,11 @@ impl Lake {
         let files = state_files(&mut slots, &last).await?;
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, files.files()).await?;
+        let lineages = lineages(&mut slots, &last).await?;
         let (generation, binding) = (last.generation, last.binding.clone());
-        let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation };
-        let state_bytes = bytes_of(&files);
-        Ok((writer, Resume { generation, binding, epoch_next: epoch + 1, bindings, state, state_bytes }))
+        let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation, kept: None };
+        let (state_bytes, epoch_next) = (bytes_of(&files), epoch + 1);
+        Ok((writer, Resume { generation, binding, epoch_next, bindings, state, state_bytes, lineages }))
     }
 }
 
@@ -308,6 +314,25 @@ async fn pending(
         }
         epoch -= 1;
     }
+}
+
+/// Where each lineage of the lake begins.
+async fn lineages(slots: &mut Slots<'_>, last: &Slot) -> Result<Vec<Begun>, LakeError> {
+    let all = lineage::read_all(slots.store).await?;
+    let mut begun = Vec::with_capacity(all.len());
+    for (at, lineage) in all.iter().enumerate() {
+        let after = slots.get(lineage.after).await?;
+        let mut beginning = Beginning::new(&all, at, Some(&after));
+        let mut first = None;
+        for epoch in lineage.after + 1..=last.epoch {
+            if beginning.is(&*slots.get(epoch).await?) {
+                first = Some(epoch);
+                break;
+            }
+        }
+        begun.push(Begun { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
+    }
+    Ok(begun)
 }
 
 /// The bindings of the last data epochs, the oldest first.

@@ -3,7 +3,8 @@
 //! The canonical encoding of a row decides the content hash, so it must never change: per column a tag byte (0 = null,
 //! 1 = present), then little-endian fixed bytes, or a four-byte length and the bytes. The content hash of a table is the
 //! wrapping sum of its rows' hashes, so it does not depend on order, and rows can be taken out again: a history, whose rows
-//! count as their diff says, has the hash of its table.
+//! count as their diff says, has the hash of its table. Columns that a table got later stand behind `epoch`; there only what
+//! is not null is encoded, behind a tag of 2 and the column's number, so that the rows from before have the hash they had.
 
 use super::error::LakeError;
 use super::table::{Cell, ColumnType, Row, TableSpec, Value};
@@ -109,14 +110,20 @@ impl Rows {
     /// The sum of all rows' hashes; in a history a row taken back is subtracted, so that the sum is that of the table.
     pub fn content_hash(&self, spec: &TableSpec) -> u128 {
         let diff = spec.diff();
+        let original = spec.added().next().unwrap_or(spec.columns.len());
         let mut sum = 0u128;
         // a block of rows column by column: the type of a column is looked at once, not once a cell
         let mut encoded = vec![Vec::new(); HASHED_TOGETHER.min(self.len)];
         for start in (0..self.len).step_by(HASHED_TOGETHER) {
             let rows = start..self.len.min(start + HASHED_TOGETHER);
             encoded.iter_mut().for_each(Vec::clear);
-            for (at, _) in spec.columns.iter().enumerate().filter(|(_, column)| column.hashed) {
+            for (at, _) in spec.columns[..original].iter().enumerate().filter(|(_, column)| column.hashed) {
                 self.columns[at].encode(rows.clone(), &mut encoded);
+            }
+            for (number, at) in spec.added().enumerate() {
+                for (row, encoded) in rows.clone().zip(&mut encoded) {
+                    encode_added(number, self.cell(row, at), encoded);
+                }
             }
             for (row, encoded) in rows.zip(&encoded) {
                 let hash = digest(encoded);
@@ -220,10 +227,12 @@ pub fn hash_of(spec: &TableSpec, row: &[Value]) -> u128 {
 
 fn hash<'a>(spec: &TableSpec, cell: impl Fn(usize) -> Cell<'a>, scratch: &mut Vec<u8>) -> u128 {
     scratch.clear();
-    for (at, column) in spec.columns.iter().enumerate() {
-        if column.hashed {
-            encode(cell(at), scratch);
-        }
+    let original = spec.added().next().unwrap_or(spec.columns.len());
+    for (at, _) in spec.columns[..original].iter().enumerate().filter(|(_, column)| column.hashed) {
+        encode(cell(at), scratch);
+    }
+    for (number, at) in spec.added().enumerate() {
+        encode_added(number, cell(at), scratch);
     }
     digest(scratch)
 }
@@ -234,6 +243,15 @@ pub fn digest(bytes: &[u8]) -> u128 {
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     u128::from_be_bytes(first)
+}
+
+/// The encoding of a cell in a column that the table got later, the first of which has number 0: nothing of a null.
+fn encode_added(number: usize, cell: Cell<'_>, into: &mut Vec<u8>) {
+    if cell != Cell::Null {
+        into.push(2);
+        into.extend_from_slice(&(number as u32).to_le_bytes());
+        encode(cell, into);
+    }
 }
 
 /// The canonical encoding of one cell.

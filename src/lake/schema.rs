@@ -207,6 +207,17 @@ pub fn difference(spec: &TableSpec, found: &IcebergSchema) -> Result<Option<Stri
     Ok(Some(format!("the lake's lacks [{missing}], has besides [{extra}]")))
 }
 
+/// Whether an existing table only lacks optional columns behind those it has.
+pub fn lacks(spec: &TableSpec, found: &IcebergSchema) -> Result<bool, LakeError> {
+    let ours = iceberg_schema(spec)?;
+    let (ours, theirs) = (ours.as_struct().fields(), found.as_struct().fields());
+    let same = |(ours, theirs): (&Arc<NestedField>, &Arc<NestedField>)| {
+        (ours.id, &ours.name, &ours.field_type) == (theirs.id, &theirs.name, &theirs.field_type)
+    };
+    let more = ours.get(theirs.len()..).unwrap_or_default();
+    Ok(!more.is_empty() && ours.iter().zip(theirs).all(same) && more.iter().all(|field| !field.required))
+}
+
 /// A value as Iceberg's bound of a column; `None` for null.
 pub fn datum(column_type: ColumnType, value: &Value) -> Result<Option<Datum>, LakeError> {
     Ok(Some(match (column_type, value) {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The last column of a history: +1, the row appeared in its epoch; -1, it was taken back.
-const DIFF: &str = "diff";
+pub(super) const DIFF: &str = "diff";
 
 /// The type of a column. Times are microseconds of UTC (`timestamptz`), dates days since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,17 +62,25 @@ impl TableSpec {
         self.columns.iter().rposition(|column| column.name == DIFF)
     }
 
-    /// The definition of `<name>_history`: the same columns and `diff`, no key.
+    /// Columns that the table got after it was made: hashed ones behind its `epoch`.
+    pub fn added(&self) -> impl Iterator<Item = usize> {
+        let epoch = self.columns.iter().position(|column| column.name == "epoch" && !column.hashed);
+        let behind = epoch.map_or(self.columns.len(), |at| at + 1);
+        (behind..self.columns.len()).filter(|at| self.columns[*at].hashed)
+    }
+
+    /// The definition of `<name>_history`: the same columns and `diff` (behind `epoch`, if there is one), no key.
     pub fn history_spec(&self) -> TableSpec {
         let mut columns = self.columns.clone();
-        columns.push(Column {
+        let diff = Column {
             name: DIFF.into(),
             column_type: ColumnType::Int,
             nullable: false,
             hashed: false,
             delta: false,
             doc: "+1: the row appeared in this epoch, -1: it was taken back".into(),
-        });
+        };
+        columns.insert(self.column("epoch").map_or(columns.len(), |at| at + 1), diff);
         TableSpec { name: format!("{}_history", self.name), columns, key: Vec::new(), history: false, ..self.clone() }
     }
 }

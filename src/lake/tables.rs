@@ -13,15 +13,16 @@ use super::iceberg::{Base, Delta, Staged, stage};
 use super::index::{LiveFile, LiveFiles};
 use super::retention::Retention;
 use super::rewrite::{Rewrite, rewrite};
-use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference};
+use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference, iceberg_schema, lacks};
 use super::store::Store;
-use super::table::TableSpec;
+use super::table::{TableSpec, Value};
 use super::upkeep::{Past, Upkeep, collect, merge};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -88,6 +89,10 @@ impl Place {
             Some(base) => base,
             None => self.create(&spec).await?,
         };
+        let base = match lacks(&spec, base.metadata.current_schema())? {
+            true => self.widen(&spec, base).await?,
+            false => base,
+        };
         if let Some(difference) = difference(&spec, base.metadata.current_schema())? {
             return Err(LakeError::fix(
                 format!("table {} has other columns than this dataflow's: {difference}", spec.name),
@@ -95,6 +100,26 @@ impl Place {
             ));
         }
         Ok(LakeTable { spec, base, live: LiveFiles::default() })
+    }
+
+    /// Adds the columns that the table lacks: a new schema and no new snapshot, in one swap. Files from before read null.
+    async fn widen(&self, spec: &TableSpec, mut base: Base) -> Result<Base, LakeError> {
+        for _ in 0..WIDEN_ATTEMPTS {
+            let builder = base.metadata.as_ref().clone().into_builder(Some(base.location.clone()));
+            let next = builder.add_current_schema(iceberg_schema(spec)?)?.build()?.metadata;
+            let location = MetadataLocation::from_str(&base.location)?.with_next_version().with_new_metadata(&next);
+            next.write_to(&self.io, &location).await?;
+            match self.catalog.swap(&spec.name, &base.location, &location.to_string()).await {
+                Err(error) if !error.perhaps_done() => return Err(error),
+                // ours, another's, or unknown: what the catalog has now decides
+                _ => {}
+            }
+            base = self.load(&spec.name, None).await?.ok_or_else(|| gave_up("load a table", &spec.name))?;
+            if !lacks(spec, base.metadata.current_schema())? {
+                return Ok(base);
+            }
+        }
+        Err(gave_up("widen a table", &spec.name))
     }
 
     async fn create(&self, spec: &TableSpec) -> Result<Base, LakeError> {
@@ -185,7 +210,7 @@ impl LakeTable {
                 TableStep::Swap => {
                     let changes = match &mut changes {
                         Some(changes) => changes,
-                        None => changes.insert(work.changes.load(&*place.store).await?),
+                        None => changes.insert(self.widened(work.changes.load(&*place.store).await?)),
                     };
                     let (files, replaced, past) = (&work.files, &work.replaced, Past::Retained(retention));
                     let wanted = Wanted { files, changes, replaced, marks: None, past };
@@ -200,6 +225,13 @@ impl LakeTable {
             };
             step = machine.on(answer);
         }
+    }
+
+    /// Changes that were decided when the table had fewer columns.
+    fn widened(&self, mut changes: Vec<NetChange>) -> Vec<NetChange> {
+        let news = changes.iter_mut().filter_map(|change| change.new.as_mut());
+        news.for_each(|new| new.resize(self.spec.columns.len(), Value::Null));
+        changes
     }
 
     /// Stages on the head that was loaded last and swaps. A head that is no longer the head may have lost its files.
@@ -360,6 +392,8 @@ fn replaceable(live: &LiveFiles, store: &dyn Store, replaced: &[String]) -> Opti
     found.collect()
 }
 
+/// Conflicts and lost answers in a row after which widening a table gives up.
+const WIDEN_ATTEMPTS: usize = 6;
 /// Conflicts and lost answers in a row after which announcing gives up.
 const ANNOUNCE_ATTEMPTS: usize = 6;
 /// Lost answers in a row after which a table that is not there is not created.

@@ -3,7 +3,7 @@
 use super::epoch::{EpochPart, TablePart};
 use super::error::LakeError;
 use super::files::{FileNames, History, RowBuffer, table_folder, write_batch, write_both};
-use super::rows::hash_of;
+use super::measure::Kept;
 use super::state::{StateRows, write_state};
 use super::store::{Store, StoreMeters};
 use super::table::{Change, TableSpec, Value};
@@ -26,6 +26,8 @@ pub struct LakeWriter {
     pub(super) store: Arc<dyn Store>,
     pub(super) namespace: String,
     pub(super) generation: u64,
+    /// Of a recomputation: rows are counted, and nothing is written.
+    pub(super) kept: Option<Arc<Kept>>,
 }
 
 impl LakeWriter {
@@ -42,6 +44,9 @@ impl LakeWriter {
         tables: Vec<TableRows>,
         state: StateRows,
     ) -> Result<EpochPart, LakeError> {
+        if let Some(kept) = &self.kept {
+            return kept.measure(epoch, worker, tables, state).await;
+        }
         let tables = tables.into_iter().map(|rows| self.write_table(epoch, worker, rows));
         let tables = futures::future::try_join_all(tables);
         let state = write_state(&*self.store, epoch, worker, self.generation, state);
@@ -77,14 +82,7 @@ impl LakeWriter {
             part.history_files.extend(write_batch(&*self.store, history, names, rows).await?.0);
         }
         for change in &changes {
-            if let Some(old) = &change.old {
-                part.content_hash = part.content_hash.wrapping_sub(hash_of(&spec, old));
-                part.rows_removed += 1;
-            }
-            if let Some(new) = &change.new {
-                part.content_hash = part.content_hash.wrapping_add(hash_of(&spec, new));
-                part.rows_added += 1;
-            }
+            part.add(&spec, change);
         }
         part.changes = changes;
         Ok(part)
@@ -95,6 +93,8 @@ impl LakeWriter {
 fn corrections(history: &Arc<TableSpec>, changes: &[Change], epoch: Epoch) -> Result<RecordBatch, LakeError> {
     let mut corrections = RowBuffer::new(history.clone());
     let epoch_column = history.column("epoch");
+    let missing = || LakeError::Bug(format!("table {} has no column diff", history.name));
+    let diff = history.diff().ok_or_else(missing)?;
     for change in changes {
         if let Some(old) = &change.old {
             let mut row = old.clone();
@@ -104,12 +104,12 @@ fn corrections(history: &Arc<TableSpec>, changes: &[Change], epoch: Epoch) -> Re
                     _ => Value::Long(epoch as i64),
                 };
             }
-            row.push(Value::Int(-1));
+            row.insert(diff, Value::Int(-1));
             corrections.push_row(&row);
         }
         if let Some(new) = &change.new {
             let mut row = new.clone();
-            row.push(Value::Int(1));
+            row.insert(diff, Value::Int(1));
             corrections.push_row(&row);
         }
     }

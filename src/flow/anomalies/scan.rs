@@ -28,7 +28,8 @@ impl BarChecks {
         BarChecks { interval, session, checks }
     }
 
-    fn width(&self) -> usize {
+    /// How many doubles a state has.
+    pub fn width(&self) -> usize {
         self.checks.iter().map(|(_, check)| check.width()).sum()
     }
 

@@ -22,6 +22,15 @@ impl Accumulator {
         &self.0
     }
 
+    /// Makes room for what was added behind the rest: as if it had seen no bar yet.
+    pub fn widen(&mut self, width: usize) {
+        if self.0.len() < width {
+            let mut wider = std::mem::take(&mut self.0).into_vec();
+            wider.resize(width, 0.0);
+            self.0 = wider.into_boxed_slice();
+        }
+    }
+
     pub fn doubles_mut(&mut self) -> &mut [f64] {
         &mut self.0
     }
@@ -103,6 +112,11 @@ impl Composite {
     /// The state before the first bar.
     pub fn fresh(&self) -> Accumulator {
         Accumulator::fresh(self.width)
+    }
+
+    /// How many doubles a state has.
+    pub fn width(&self) -> usize {
+        self.width
     }
 
     /// Whether a state can be one of this composite's.

@@ -223,3 +223,28 @@ fn what_was_taken_back_does_not_count_in_the_hash_of_a_history() {
     assert_eq!(rows(&[(1, 1), (2, 1), (1, -1), (3, 1)]), rows(&[(3, 1), (2, 1)]));
     assert_ne!(rows(&[(1, 1)]), rows(&[(1, -1)]));
 }
+
+#[tokio::test]
+async fn the_history_of_a_table_that_got_columns_later_has_its_diff_behind_the_epoch() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = FolderStore::open(folder.path()).expect("a store");
+    let mut epoch = column("epoch", ColumnType::Long);
+    epoch.hashed = false;
+    let columns = vec![column("a", ColumnType::Long), epoch, column("later", ColumnType::Double)];
+    let spec = Arc::new(TableSpec { columns, partition: None, sort: vec![0], ..every_type() });
+    let history = Arc::new(spec.history_spec());
+    assert_eq!(history.diff(), Some(2));
+    let mut buffer = RowBuffer::new(spec.clone());
+    buffer.push(&[Cell::Long(2), Cell::Long(7), Cell::Null]);
+    buffer.push(&[Cell::Long(1), Cell::Long(7), Cell::Double(0.5)]);
+    let names = |table: &str| FileNames { folder: format!("market/{table}"), stem: "7-0-1".into() };
+    let copy = History { spec: history.clone(), names: names("all_history") };
+    let batch = buffer.finish().expect("sound rows");
+    let (_, copies, hash) = write_both(&store, (spec, names("all")), Some(copy), batch).await.expect("written");
+    let batch = read_file(&store, &history, &store.location(&copies[0].path)).await.expect("read");
+    let read = Rows::new(&history, &batch).expect("of the history");
+    let rows: Vec<Row> = (0..read.len()).map(|row| read.row(row)).collect();
+    let row = |a, later| vec![Value::Long(a), Value::Long(7), Value::Int(1), later];
+    assert_eq!(rows, [row(1, Value::Double(0.5f64.to_bits())), row(2, Value::Null)]);
+    assert_eq!(read.content_hash(&history), hash);
+}

@@ -1,0 +1,226 @@
+//! `verify`: the data files against the log, then the epochs recomputed from their recorded bindings.
+
+use super::run::{self, RunArgs};
+use super::{Global, print, read};
+use crate::dataflow::{Dataflow, Override};
+use crate::document::Place;
+use crate::error::{Error, Kind};
+use crate::lake::{Audited, Finding, LakeReader};
+use crate::time::Epoch;
+use crate::verify::{self, Difference, Recompute, Recomputed};
+use clap::Args;
+use serde_json::{Value, json};
+use std::str::FromStr;
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The dataflow that the lake was made with, if it is no shipped one or not in ./dataflows
+    pub dataflow: Option<String>,
+    /// These epochs, both included: A..B, A.., ..B or A [default: all]
+    #[arg(long, value_name = "A..B")]
+    pub epochs: Option<Range>,
+    /// Only hold the data files against the log: needs neither the source nor the dataflow
+    #[arg(long)]
+    pub files: bool,
+    /// The kind of source, if not the recorded one; `lake`: its own tables ticks and quarantine
+    #[arg(long, value_name = "NAME")]
+    pub source: Option<String>,
+    /// Kafka brokers, separated by commas [or TICKTIDE_BROKERS; default: the recorded ones]
+    #[arg(long, value_name = "LIST")]
+    pub brokers: Option<String>,
+    /// A Kafka topic; may be repeated [default: the recorded ones]
+    #[arg(long, value_name = "NAME")]
+    pub topic: Vec<String>,
+    /// A recorded file, a folder of them or a pattern; may be repeated [default: the recorded ones]
+    #[arg(long, value_name = "FILE|DIR|GLOB")]
+    pub path: Vec<String>,
+    /// Worker threads, any number [default: 1, or TICKTIDE_WORKERS]
+    #[arg(short, long, value_name = "N")]
+    pub workers: Option<String>,
+    /// Serialise even what crosses threads, as it would be between processes
+    #[arg(short = 'z', long)]
+    pub zerocopy: bool,
+    /// What `run` was given with `--set`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Epochs from the first to the last, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    first: Option<Epoch>,
+    last: Option<Epoch>,
+}
+
+impl FromStr for Range {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Range, String> {
+        let number = |text: &str| match text.is_empty() {
+            true => Ok(None),
+            false => {
+                text.parse().map(Some).map_err(|_| format!("{text:?} is no number of an epoch; write e.g. 10..20"))
+            }
+        };
+        let (first, last) = match text.split_once("..") {
+            Some((first, last)) => (number(first)?, number(last)?),
+            None => (number(text)?, number(text)?),
+        };
+        Ok(Range { first, last })
+    }
+}
+
+/// Verifies. Exit 1: something differs, which is told; 2: the source is gone, or the range is none.
+pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
+    let Range { first, last } = args.epochs.unwrap_or(Range { first: None, last: None });
+    let catalog = global.catalog().map(|found| found.value);
+    let warehouse = global.warehouse("./lake")?.value;
+    let (audited, name, recorded) = read::block_on(async {
+        let reader = read::open(global).await?;
+        let (first, last) = verify::range(&reader, first, last).await?;
+        let identity = reader.identity();
+        Ok((audit(&reader, first, last).await?, identity.dataflow.clone(), recorded_source(&identity.settings)))
+    })?;
+    let audited = match audited {
+        Ok(audited) => audited,
+        Err(finding) => return Err(told_finding(&finding, global)?),
+    };
+    say(global, files_json(&audited), files_text(&audited))?;
+    if args.files {
+        return Ok(());
+    }
+    let named = args.dataflow.clone().unwrap_or(name);
+    let archive = args.source.as_deref() == Some("lake");
+    let like_run = RunArgs {
+        dataflow: named.clone(),
+        source: args.source.filter(|_| !archive),
+        brokers: args.brokers,
+        topic: args.topic,
+        path: args.path,
+        ..RunArgs::default()
+    };
+    let mut overrides = recorded;
+    overrides.extend(run::overrides(&like_run));
+    let dataflow = Dataflow::load(&named, &overrides, &args.set).map_err(|error| {
+        let error = Error::from(error);
+        let hint = error.hint.clone().unwrap_or_default();
+        Error { hint: Some(format!("{hint}; without the dataflow: `verify --files`")), ..error }
+    })?;
+    let recomputed = verify::recompute(Recompute {
+        dataflow,
+        warehouse,
+        catalog,
+        workers: run::workers(args.workers)?.value,
+        force_bytes: args.zerocopy,
+        archive,
+        first,
+        last,
+        progress: (!global.quiet).then(run::progress_on_terminal).flatten(),
+    })?;
+    match &recomputed.difference {
+        Some(difference) => Err(told_difference(difference, global)?),
+        None => say(global, recomputed_json(&recomputed), recomputed_text(&recomputed)),
+    }
+}
+
+async fn audit(reader: &LakeReader, first: Epoch, last: Epoch) -> Result<Result<Audited, Finding>, Error> {
+    Ok(reader.audit(first, last).await?)
+}
+
+/// The source as the lake remembers it, to be laid over the file's; secrets it does not remember.
+fn recorded_source(settings: &Value) -> Vec<Override> {
+    let running = &settings["running"];
+    let place = || Place::Name("the lake's record of its source".to_owned());
+    let mut overrides = Vec::new();
+    for key in ["source.use", "source.brokers"] {
+        if let Some(text) = running[key].as_str().filter(|text| !text.is_empty()) {
+            overrides.push(Override::text(place(), key, text));
+        }
+    }
+    for key in ["source.topics", "source.paths"] {
+        let texts: Vec<String> =
+            running[key].as_array().into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect();
+        if !texts.is_empty() {
+            overrides.push(Override::texts(place(), key, &texts));
+        }
+    }
+    overrides
+}
+
+fn say(global: &Global, json: Value, text: String) -> Result<(), Error> {
+    match (global.json, global.quiet) {
+        (true, _) => print(&format!("{json}\n")),
+        (false, true) => Ok(()),
+        (false, false) => print(&format!("{text}\n")),
+    }
+}
+
+fn files_json(audited: &Audited) -> Value {
+    let Audited { epochs, tables, files, rows } = audited;
+    json!({ "check": "files", "equal": true, "epochs": epochs, "tables": tables, "files": files, "rows": rows })
+}
+
+fn files_text(audited: &Audited) -> String {
+    let Audited { epochs, tables, files, rows } = audited;
+    format!("files: equal; {rows} rows in {files} files of {tables} tables, {epochs} epochs retained")
+}
+
+fn recomputed_json(recomputed: &Recomputed) -> Value {
+    let Recomputed { first, last, epochs, records, rows, .. } = recomputed;
+    json!({
+        "check": "recomputation", "equal": true, "first": first, "last": last, "epochs": epochs, "records": records,
+        "rows": rows,
+    })
+}
+
+fn recomputed_text(recomputed: &Recomputed) -> String {
+    let Recomputed { first, last, epochs, records, rows, .. } = recomputed;
+    format!("recomputation: equal; {epochs} epochs ({first} to {last}), {records} records, {rows} rows")
+}
+
+/// Tells where a file differs; the error that ends the command.
+fn told_finding(finding: &Finding, global: &Global) -> Result<Error, Error> {
+    let Finding { table, epoch, file, detail } = finding;
+    if global.json {
+        let json = json!({
+            "check": "files", "equal": false, "table": table, "epoch": epoch, "file": file, "detail": detail,
+        });
+        print(&format!("{json}\n"))?;
+    }
+    let place = match file.as_ref().filter(|file| !detail.contains(file.as_str())) {
+        Some(file) => format!("table {table}, epoch {epoch}, {file}"),
+        None => format!("table {table}, epoch {epoch}"),
+    };
+    let hint = "restore the table's files from a backup, or make the lake anew from its source";
+    Ok(Error { kind: Kind::Corrupt, message: format!("{place}: {detail}"), hint: Some(hint.to_owned()) })
+}
+
+/// Tells what differs; the error that ends the command.
+fn told_difference(difference: &Difference, global: &Global) -> Result<Error, Error> {
+    let Difference { table, epoch, key, recorded, recomputed } = difference;
+    if global.json {
+        let json = json!({
+            "check": "recomputation", "equal": false, "table": table, "epoch": epoch, "key": key, "recorded": recorded,
+            "recomputed": recomputed,
+        });
+        print(&format!("{json}\n"))?;
+    }
+    let hint =
+        "if the source still has the records as they were, the lake's rows are wrong: make it anew from the source";
+    Ok(Error { kind: Kind::Corrupt, message: difference.to_string(), hint: Some(hint.to_owned()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_both_its_ends_or_leaves_one_open() {
+        let range = |text: &str| text.parse::<Range>();
+        assert_eq!(range("3..7"), Ok(Range { first: Some(3), last: Some(7) }));
+        assert_eq!(range("3.."), Ok(Range { first: Some(3), last: None }));
+        assert_eq!(range("..7"), Ok(Range { first: None, last: Some(7) }));
+        assert_eq!(range("5"), Ok(Range { first: Some(5), last: Some(5) }));
+        assert!(range("a..b").is_err());
+    }
+}
