@@ -15,7 +15,8 @@ from oracle import disorder, lake
 # nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts
 SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]', "--set", "source.corrections=true",
             "--set", "ticks=true")
-MANY = ("--set", "epoch.records=40", "--set", "step=1ms", "--set", "limits.epochs=2")
+# records come every few milliseconds, so there is always an epoch to be committed
+MANY = ("--set", "epoch.every=1ms", "--set", "step=1ms", "--speed")
 KEEP = 30
 
 
@@ -150,7 +151,7 @@ def main():
     records = disorder.tape(140_000 if scenario.long else 14_000, 17)
     path, folder, whole = scenario.work / "all.jsonl", scenario.work / "lake", scenario.work / "whole"
     write(path, records[:-1_000])
-    done = run(scenario, path, folder, *MANY)
+    done = run(scenario, path, folder, *MANY, 30 if scenario.long else 300)
     scenario.note(f"{slots(folder)} epochs in {done.wall_s:.1f} s")
     found = lake.Lake(folder)
     commit_times(scenario, found)
@@ -160,10 +161,10 @@ def main():
 
     mine = foreign(scenario, folder, found)
     write(path, records[-1_000:-500], "a")
-    run(scenario, path, folder, *MANY)
+    run(scenario, path, folder)
     beside_a_run(scenario, path, scenario.work / "busy")
     write(path, records[-500:], "a")
-    run(scenario, path, folder, *MANY)
+    run(scenario, path, folder)
     scenario.run("lake", "compact", "--warehouse", folder)
     kept = [row for row in found.rows("bars_1m") if row["instrument"] == "FOREIGN"]
     scenario.check(kept == mine and len(mine) == 1, "the foreign row is there after two runs and a compaction")
