@@ -6,6 +6,7 @@ is the time between decisions, since epochs are ready faster than they can be co
 
 import json
 import os
+import shutil
 import statistics
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]', "
 # records come every few milliseconds, so there is always an epoch to be committed
 MANY = ("--set", "epoch.every=1ms", "--set", "step=1ms", "--speed")
 KEEP = 30
+# epochs, ten times as many with --long
+LEAST = 300
 
 
 def write(path, records, mode="w"):
@@ -42,7 +45,7 @@ def commit_times(scenario, found):
     early, late = statistics.median(took[100:200]), statistics.median(took[-100:])
     curve = [statistics.median(took[at:at + 100]) for at in range(0, len(took) - 99, max(100, len(took) // 15))]
     scenario.note("median ms of a commit, by hundreds: " + " ".join(f"{value:.0f}" for value in curve))
-    scenario.check(len(rows) >= (3_000 if scenario.long else 300), f"{len(rows)} epochs on 6 tables")
+    scenario.check(len(rows) >= LEAST * (10 if scenario.long else 1), f"{len(rows)} epochs on 6 tables")
     scenario.check(late <= 1.5 * early, f"a commit takes {late:.1f} ms at the end, {early:.1f} ms after a hundred: {late / early:.2f} times")
 
 
@@ -151,8 +154,12 @@ def main():
     records = disorder.tape(140_000 if scenario.long else 14_000, 17)
     path, folder, whole = scenario.work / "all.jsonl", scenario.work / "lake", scenario.work / "whole"
     write(path, records[:-1_000])
-    done = run(scenario, path, folder, *MANY, 30 if scenario.long else 300)
-    scenario.note(f"{slots(folder)} epochs in {done.wall_s:.1f} s")
+    for speed in (30, 10, 3) if scenario.long else (300, 100, 30):
+        shutil.rmtree(folder, ignore_errors=True)
+        done = run(scenario, path, folder, *MANY, speed)
+        scenario.note(f"{slots(folder)} epochs in {done.wall_s:.1f} s at {speed} times the tape's speed")
+        if slots(folder) > LEAST * (10 if scenario.long else 1):
+            break  # a slow machine commits fewer in the same time
     found = lake.Lake(folder)
     commit_times(scenario, found)
     bounded(scenario, found, folder)
