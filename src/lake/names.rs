@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   <table>/data/…/<epoch>-<worker>-<generation>-<n>.parquet      a worker, before the epoch is decided
+//!   <history>/data/…/<epoch>-<worker>-<generation>-corrections-<n>.parquet   the same
 //!   <table>/data/…/<epoch>-compact-<generation>-<i>-<n>.parquet   maintenance, before the epoch is decided
 //!   <table>/data/…/<epoch>-apply|merge|announce|mark-<id>-….parquet   who brings the table to the epoch
 //!   <table>/metadata/<epoch>-<id>-m<n>.avro, -list.avro           the same
@@ -53,7 +54,7 @@ pub fn of_table(location: &str) -> Option<Named> {
     match parts.as_slice() {
         [_, what, ..] if APPLYING.contains(what) => Some(Named::Applied { epoch }),
         [_, COMPACT, generation, _, _] => number(generation).map(|generation| Named::Written { epoch, generation }),
-        [_, worker, generation, file] => {
+        [_, worker, generation, file] | [_, worker, generation, "corrections", file] => {
             number(worker).and(number(file))?;
             number(generation).map(|generation| Named::Written { epoch, generation })
         }
@@ -87,6 +88,7 @@ mod tests {
     fn our_own_names_tell_who_wrote_them() {
         let written = |epoch, generation| Some(Named::Written { epoch, generation });
         assert_eq!(of_table("file:///lake/market/ticks/data/trading_date=2026-01-02/12-0-3-0.parquet"), written(12, 3));
+        assert_eq!(of_table("12-0-3-corrections-0.parquet"), written(12, 3));
         assert_eq!(of_table("market/bars_1m/data/7-compact-4-0-1.parquet"), written(7, 4));
         let id = "0123456789abcdef0123456789abcdef";
         for name in [

@@ -196,8 +196,11 @@ async fn maintenance_stopped_at_any_operation_leaves_a_lake_that_goes_on_and_can
     only_what_is_needed(&world, "undisturbed").await;
     let operations = faults.operations.lock().expect("no panic inside").clone();
     let mut points = 0;
-    for (at, operation) in operations.iter().enumerate().filter(|(_, operation)| operation.ends_with('!')) {
-        for fault in [Fault::After, Fault::Lost] {
+    let changes = operations.iter().enumerate().filter(|(_, operation)| operation.ends_with('!'));
+    for (number, (at, operation)) in changes.enumerate() {
+        // a lost answer ends a command as a stop does, unless it is the log's or the catalog's
+        let lost = number % 5 == 0 || operation.starts_with("create") || operation.starts_with("catalog");
+        for fault in [Fault::After, Fault::Lost].into_iter().take(1 + usize::from(lost)) {
             let context = format!("{fault:?} {at} ({operation})");
             let world = prepared().await;
             // the operation's number may name another one in this run: ids differ, and with them the order of names
@@ -214,7 +217,7 @@ async fn maintenance_stopped_at_any_operation_leaves_a_lake_that_goes_on_and_can
         }
     }
     println!("{points} points, {} operations", operations.len());
-    assert!(points > 80, "{points} points");
+    assert!(points > 60, "{points} points");
 }
 
 #[tokio::test]
