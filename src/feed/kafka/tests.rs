@@ -310,7 +310,7 @@ fn what_was_deleted_before_the_start_is_a_lost_range_and_reading_goes_on_behind_
 }
 
 #[test]
-fn more_partitions_end_the_run_and_a_run_until_the_end_does_not_mind() {
+fn new_partitions_do_not_spoil_an_epoch_and_a_missing_topic_is_left_out() {
     let broker = Broker::new(&[("a", 1)]);
     let described = |partitions| BTreeMap::from([("a".to_owned(), topics::Topic { id: None, partitions })]);
     let guard = |partitions, until_end| {

@@ -24,11 +24,33 @@ pub struct Topic {
     pub partitions: usize,
 }
 
+/// Brokers that are asked, one after the other, until one answers.
+const ASKED_MOST: usize = 3;
 /// The id of no topic, as old brokers tell it.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// Describes topics by their names; one that does not exist is left out. Error: nobody answered in time, or what they said.
 pub fn describe(client: &Client, names: &[String], within: Duration) -> Result<BTreeMap<String, Topic>, String> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let metadata = client.consumer.fetch_metadata(names.first().map(String::as_str), within);
+    let metadata = metadata.map_err(|error| error.to_string())?;
+    // the one that has just answered, if it is known by its number: librdkafka would wait for the controller, which need not be
+    let answered = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
+    let others = metadata.brokers().iter().map(|broker| broker.id());
+    let mut last = Err("no broker is known".to_owned());
+    for broker in answered.into_iter().chain(others).take(ASKED_MOST) {
+        last = ask(client, names, broker, within);
+        if last.is_ok() {
+            break;
+        }
+    }
+    last
+}
+
+/// Asks one broker.
+fn ask(client: &Client, names: &[String], broker: i32, within: Duration) -> Result<BTreeMap<String, Topic>, String> {
     let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
@@ -39,8 +61,9 @@ pub fn describe(client: &Client, names: &[String], within: Duration) -> Result<B
         let queue = sys::rd_kafka_queue_new(native);
         let options =
             sys::rd_kafka_AdminOptions_new(native, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
-        // it refuses only times that cannot be, and then keeps its own
+        // they refuse only values that cannot be, and then keep their own
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis.max(1), ptr::null_mut(), 0);
+        sys::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         sys::rd_kafka_DescribeTopics(native, topics, options, queue);
         sys::rd_kafka_TopicCollection_destroy(topics);
