@@ -6,7 +6,6 @@ altered, the source is gone: table, epoch and key are named, or the command ends
 """
 
 import json
-import pathlib
 import random
 import shutil
 import signal
@@ -128,10 +127,6 @@ def from_kafka(scenario):
     scenario.check(True, "and the files are still held against the log")
 
 
-def data_files(folder, table):
-    return sorted((folder / "market" / table / "data").rglob("*.parquet"))
-
-
 def replaced(scenario, folder, name, change):
     """A copy of the lake's bytes at its own address, with something done to it, then put back."""
     safe = scenario.work / "safe"
@@ -150,45 +145,46 @@ def replaced(scenario, folder, name, change):
         safe.rename(folder)
 
 
-def epoch_of(path):
-    return int(path.name.split("-")[0])
-
-
-def live(folder, table):
-    """Files of the table's head that an epoch wrote itself."""
-    names = [pathlib.Path(task.file.file_path.removeprefix("file://")) for task in lake.Lake(folder).load(table).scan().plan_files()]
-    return sorted((path for path in names if path.name.split("-")[1].isdigit()), key=epoch_of)
+def written(folder, table):
+    """[(epoch, file)] that epochs have written into the table, by the log, the oldest first; none is older than the retention."""
+    found = []
+    for path in sorted((folder / "log").glob("*.json")):
+        slot = json.loads(path.read_text())
+        work = (slot["tables"].get(table) or {}).get("work") or {"files": []}
+        found.extend((slot["epoch"], folder / file["path"]) for file in work["files"])
+    return found
 
 
 def same_shape(folder):
     """The file of an epoch overwritten by that of another: same columns, other rows."""
-    files = live(folder, "bars_1s_history")
-    shutil.copyfile(files[-2], files[1])
-    return "bars_1s_history", epoch_of(files[1])
+    files = written(folder, "bars_1s_history")
+    epoch, path = files[2]
+    shutil.copyfile(next(other for of, other in reversed(files) if of != epoch), path)
+    return "bars_1s_history", epoch
 
 
 def one_value(folder):
     """One close in one file is another by a cent; as many rows, the same bounds of time."""
-    path = live(folder, "ticks")[2]
+    epoch, path = written(folder, "ticks")[2]
     table = parquet.read_table(path, partitioning=None)
     at = table.schema.get_field_index("price")
     prices = table.column(at).to_pylist()
     prices[7] = prices[7] + 1
     changed = pyarrow.array(prices, table.schema.field(at).type)
     parquet.write_table(table.set_column(at, table.schema.field(at), changed), path)
-    return "ticks", epoch_of(path)
+    return "ticks", epoch
 
 
 def fewer_rows(folder):
-    path = live(folder, "ticks")[3]
+    epoch, path = written(folder, "ticks")[3]
     parquet.write_table(parquet.read_table(path, partitioning=None).slice(1), path)
-    return "ticks", epoch_of(path)
+    return "ticks", epoch
 
 
 def lost(folder):
-    path = live(folder, "indicators_1m_history")[0]
+    epoch, path = written(folder, "indicators_1m_history")[0]
     path.unlink()
-    return "indicators_1m_history", epoch_of(path)
+    return "indicators_1m_history", epoch
 
 
 def other_record(scenario, folder, inputs, rows):
