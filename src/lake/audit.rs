@@ -119,7 +119,7 @@ impl LakeReader {
         loop {
             let table = self.load(name).await?;
             let metadata = table.metadata();
-            let spec = spec_of(name, &metadata)?;
+            let spec = spec_of(name, metadata)?;
             let mut known: HashMap<String, Arc<Vec<String>>> = HashMap::new();
             let mut snapshots = HashMap::new();
             let mut all = HashSet::new();

@@ -235,7 +235,7 @@ impl Lake {
     /// The retention that the slot of `epoch` decides, if enough epochs are to leave.
     async fn retention_next(&mut self, epoch: Epoch, cut_at: i64) -> Result<Option<Retention>, LakeError> {
         let batch = self.place.upkeep.snapshots_batch.max(1);
-        if epoch % batch as u64 != 0 || epoch - self.retention.since < batch as u64 {
+        if !epoch.is_multiple_of(batch as u64) || epoch - self.retention.since < batch as u64 {
             return Ok(None);
         }
         let mut cuts = self.cuts_since_retained().await?.to_vec();

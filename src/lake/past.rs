@@ -192,7 +192,7 @@ impl LakeReader {
         let name = if self.tables().await?.contains(&history) { &history } else { table };
         let loaded = self.load(name).await?;
         let metadata = loaded.metadata();
-        let mut spec = spec_of(name, &metadata)?;
+        let mut spec = spec_of(name, metadata)?;
         let (at, diff) = (spec.column("epoch"), spec.column("diff"));
         let at = at.ok_or_else(|| LakeError::format(name, "has no column epoch"))?;
         let field = metadata.current_schema().field_id_by_name("epoch").unwrap_or_default();
