@@ -102,6 +102,18 @@ class Trino:
     def rows(self, sql):
         return self.arrow(sql).to_pylist()
 
+    def write(self, sql, seconds=60):
+        """A statement that writes on all nodes of a catalog. Trino answers before it knows that it is one itself."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return self.rows(sql)
+            except RuntimeError as error:
+                none_yet = "nodes is empty" in str(error) or "No nodes available" in str(error)
+                if not none_yet or time.monotonic() > until:
+                    raise
+            time.sleep(1)
+
     def view(self, connection, name, into):
         """Makes a table, read by Trino, readable in a DuckDB connection."""
         source = self.arrow(f'SELECT * FROM "{name}"')  # found by DuckDB under this name

@@ -126,7 +126,7 @@ def epochs(scenario, in_glue, bucket, engine):
 def foreign(scenario, engine):
     """Trino's own commits: to tables of the lake, which hold the same rows then, and to its own, made, changed, dropped."""
     for name in ("bars_1m", "ticks"):
-        engine.rows(f"ALTER TABLE {name} EXECUTE optimize")
+        engine.write(f"ALTER TABLE {name} EXECUTE optimize")
     engine.rows("CREATE SCHEMA IF NOT EXISTS other WITH (location = 's3://market/other')")
     engine.rows("CREATE TABLE other.made AS SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t (n, word)")
     engine.rows("INSERT INTO other.made VALUES (3, 'c')")
