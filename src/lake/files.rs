@@ -432,7 +432,7 @@ fn encode_appeared(
     encode_file(history, path, partition, &batch).map(|(file, bytes, _)| (file, bytes))
 }
 
-/// The same rows as a file of the history, each with a diff of +1: the encoded columns are copied as they are.
+/// The same rows as a file of a history whose last column is the diff, here +1: the encoded columns are copied as they are.
 fn with_diff(
     history: &TableSpec,
     path: String,
@@ -446,21 +446,9 @@ fn with_diff(
     let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
     let mut into = Vec::with_capacity(bytes.len() + 4_096);
     let mut writer = SerializedFileWriter::new(&mut into, root, Arc::new(properties))?;
-    let missing = || LakeError::Bug(format!("{} has no column for the diff", history.name));
-    let diff_at = history.diff().ok_or_else(missing)?;
     for (group_at, group) in footer.row_groups().iter().enumerate() {
         let mut columns = writer.next_row_group()?;
-        for at in 0..=group.columns().len() {
-            if at == diff_at {
-                let mut diff = columns.next_column()?.ok_or_else(missing)?;
-                diff.typed::<Int32Type>().write_batch(
-                    &vec![1; group.num_rows().unsigned_abs() as usize],
-                    None,
-                    None,
-                )?;
-                diff.close()?;
-            }
-            let Some(chunk) = group.columns().get(at) else { continue };
+        for (at, chunk) in group.columns().iter().enumerate() {
             let copied = ColumnCloseResult {
                 bytes_written: chunk.compressed_size().unsigned_abs(),
                 rows_written: group.num_rows().unsigned_abs(),
@@ -471,17 +459,20 @@ fn with_diff(
             };
             columns.append_column(bytes, copied)?;
         }
+        let missing = || LakeError::Bug(format!("{} has no column behind those of its table", history.name));
+        let mut diff = columns.next_column()?.ok_or_else(missing)?;
+        diff.typed::<Int32Type>().write_batch(&vec![1; group.num_rows().unsigned_abs() as usize], None, None)?;
+        diff.close()?;
         columns.close()?;
     }
     let closed = writer.close()?;
-    let diffs = closed.row_groups().iter().filter_map(|group| group.columns().get(diff_at));
+    let diffs = closed.row_groups().iter().filter_map(|group| group.columns().last());
     let diff = ColumnMeta {
         bytes: diffs.map(|chunk| chunk.compressed_size().unsigned_abs()).sum(),
         bounds: Some((Value::Int(1), Value::Int(1))),
         ..ColumnMeta::default()
     };
-    let mut columns = file.columns.clone();
-    columns.insert(diff_at, diff);
+    let columns = file.columns.iter().cloned().chain([diff]).collect();
     let starts = closed.row_groups().iter().filter_map(|group| group.columns().first());
     let split_offsets = starts.map(|chunk| chunk.byte_range().0 as i64).collect();
     let meta = DataFileMeta { path, columns, split_offsets, bytes: into.len() as u64, ..file.clone() };

@@ -16,6 +16,7 @@ use super::{CATALOG_NAME, Catalog, CatalogIdentity, Swapped};
 use async_trait::async_trait;
 use sqlx::Row as _;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 const MAKE_TABLES: &str = "CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL,
@@ -53,6 +54,20 @@ const ID: &str = "ticktide.catalog-id";
 /// which may repeat what failed, and `writing`, which repeats only what definitely had no effect (L3).
 macro_rules! operations {
     ($catalog:ty, $row:ty) => {
+        impl $catalog {
+            /// Makes the namespace seen and the catalog known again, if they are not yet.
+            async fn set_properties(&self) -> Result<(), LakeError> {
+                for (property, value) in [("exists", "true".to_owned()), (ID, Uuid::new_v4().to_string())] {
+                    let set = self.writing("prepare", || {
+                        let query = sqlx::query(SET).bind(CATALOG_NAME).bind(&self.namespace).bind(property);
+                        query.bind(value.clone()).execute(&self.pool)
+                    });
+                    set.await?;
+                }
+                Ok(())
+            }
+        }
+
         #[async_trait]
         impl Catalog for $catalog {
             async fn identity(&self) -> Result<Option<CatalogIdentity>, LakeError> {

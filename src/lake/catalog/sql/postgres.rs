@@ -6,14 +6,13 @@
 
 use super::super::super::error::LakeError;
 use super::super::super::patience::Patience;
-use super::super::{CATALOG_NAME, FIRST_CONTACT};
-use super::{ID, MAKE_PROPERTIES, MAKE_TABLES, SET};
+use super::super::FIRST_CONTACT;
+use super::{MAKE_PROPERTIES, MAKE_TABLES};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-use uuid::Uuid;
 
 /// Tables of a lake are swapped side by side.
 const CONNECTIONS: u32 = 4;
@@ -86,14 +85,7 @@ impl PostgresCatalog {
             transaction.commit().await
         })
         .await?;
-        for (property, value) in [("exists", "true".to_owned()), (ID, Uuid::new_v4().to_string())] {
-            self.writing("prepare", || {
-                let query = sqlx::query(SET).bind(CATALOG_NAME).bind(&self.namespace).bind(property);
-                query.bind(value.clone()).execute(&self.pool)
-            })
-            .await?;
-        }
-        Ok(())
+        self.set_properties().await
     }
 
     /// Sends a statement that reads, again after anything that may pass.

@@ -1,12 +1,10 @@
 //! The catalog as a SQLite file: the embedded default.
 
 use super::super::super::error::LakeError;
-use super::super::CATALOG_NAME;
-use super::{ID, MAKE_PROPERTIES, MAKE_TABLES, SET};
+use super::{MAKE_PROPERTIES, MAKE_TABLES};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
 use std::time::Duration;
-use uuid::Uuid;
 
 /// How long a write waits for another process.
 const BUSY: Duration = Duration::from_secs(30);
@@ -45,14 +43,7 @@ impl SqliteCatalog {
         for statement in [MAKE_TABLES, MAKE_PROPERTIES] {
             self.writing("prepare", || sqlx::query(statement).execute(&self.pool)).await?;
         }
-        for (property, value) in [("exists", "true".to_owned()), (ID, Uuid::new_v4().to_string())] {
-            self.writing("prepare", || {
-                let query = sqlx::query(SET).bind(CATALOG_NAME).bind(&self.namespace).bind(property);
-                query.bind(value.clone()).execute(&self.pool)
-            })
-            .await?;
-        }
-        Ok(())
+        self.set_properties().await
     }
 
     /// Sends a statement that reads.
