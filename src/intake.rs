@@ -286,6 +286,9 @@ impl Intake {
     /// One tick, as far as its time is believed.
     #[inline]
     fn tick(&mut self, reading: &mut Reading, index: usize, tick: &Tick, payload: &[u8], taken: &mut Taken) {
+        if tick.kind == TickKind::Notice {
+            return self.note(reading, index, tick, taken);
+        }
         if tick.received_at.is_some() {
             if self.judge.is_future(tick) {
                 let detail = "its time is more than 60 s after the broker took it".to_owned();
@@ -306,6 +309,16 @@ impl Intake {
         if !reading.jumps.is_quiet() {
             let (take, given_up) = reading.jumps.age(&self.judge.spec);
             self.release(reading, take, given_up, taken);
+        }
+    }
+
+    /// A notice: counted, and archived on the trading date of its time if there is one.
+    fn note(&mut self, reading: &mut Reading, index: usize, tick: &Tick, taken: &mut Taken) {
+        reading.counts.accepted += 1;
+        if taken.archived.is_some()
+            && let Some(phase) = self.judge.phase_at(tick.exchange_at)
+        {
+            taken.kept.push((index, phase.trading_date));
         }
     }
 

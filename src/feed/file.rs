@@ -15,6 +15,7 @@ use super::{
     Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Source, SourceKind, SourceSpec, Speed, StartFrom,
     wire,
 };
+use crate::market::TickKind;
 use crate::time::Nanos;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -104,6 +105,7 @@ impl Files {
                 match stream.next(true, decoder.as_mut(), &mut instruments)? {
                     None => break,
                     Some(Err(_)) => continue,
+                    Some(Ok(tick)) if tick.kind == TickKind::Notice => continue,
                     Some(Ok(tick)) => {
                         first = Some(first.map_or(tick.exchange_at, |first: Nanos| first.min(tick.exchange_at)));
                         break;
