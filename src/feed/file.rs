@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::Stream;
+pub use stream::lines;
 use wire::Decoder;
 
 pub static KIND: SourceKind = SourceKind {

@@ -64,11 +64,12 @@ impl Xts {
     fn tick(
         &mut self,
         frame: &[u8],
+        origin: &[u8],
         offset: i64,
         received_at: Option<Nanos>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Problem> {
-        let fields = read(frame, self.form, &mut self.argument)?;
+        let fields = read(frame, origin, self.form, &mut self.argument)?;
         message::tick(&fields, offset, received_at, instruments)
     }
 }
@@ -84,16 +85,19 @@ pub fn no_fields(spec: &WireSpec) -> Result<(), FeedError> {
     }
 }
 
-/// The fields of a frame.
+/// The fields of a frame; an event's name, inside it or as its origin, goes before the form that bare ones have.
 #[inline]
-fn read<'a>(frame: &'a [u8], bare: Form, argument: &'a mut String) -> Result<Fields<'a>, Problem> {
+fn read<'a>(frame: &'a [u8], origin: &'a [u8], bare: Form, argument: &'a mut String) -> Result<Fields<'a>, Problem> {
     let whole = std::str::from_utf8(frame).map_err(|error| Problem::new("not_utf8", error))?;
     let text = whole.trim();
     if text.is_empty() {
         return Err(Problem::new("empty", "the record is empty"));
     }
     let (text, form, code) = match event::is_event(text) {
-        false => (text, bare, None),
+        false => match std::str::from_utf8(origin).ok().and_then(event::name) {
+            None => (text, bare, None),
+            Some(name) => (text, name.form, Some(name.code)),
+        },
         true => {
             let name = event::open(text, argument)?;
             (argument.as_str(), name.form, Some(name.code))
@@ -128,17 +132,17 @@ pub struct Address {
     pub instrument: u64,
 }
 
-/// The address of a frame, bare or in an event; `None`: it is no message of a segment that is known.
+/// The address of a frame, bare or in an event, with its origin if that is known; `None`: it is no message of a segment that is known.
 ///
 /// ```
 /// let frame = br#"42["1510-json-full","{\"MessageCode\":1510,\"ExchangeSegment\":2,\"ExchangeInstrumentID\":43423}"]"#;
-/// let address = ticktide::feed::wire::xts::address(frame).unwrap();
+/// let address = ticktide::feed::wire::xts::address(frame, b"").unwrap();
 /// assert_eq!((address.code, address.venue, address.instrument), (1510, "NSEFO", 43423));
 /// ```
-pub fn address(frame: &[u8]) -> Option<Address> {
+pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
     let bare = if frame.trim_ascii_start().starts_with(b"{") { Form::Json } else { Form::Partial };
     let mut argument = String::new();
-    let fields = read(frame, bare, &mut argument).ok()?;
+    let fields = read(frame, origin, bare, &mut argument).ok()?;
     let (code, segment, instrument) = message::about(&fields).ok()?;
     Some(Address { code, venue: segment.venue, instrument })
 }
@@ -152,11 +156,12 @@ impl Decoder for Xts {
         received_at: Option<Nanos>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Reject> {
-        let (frame, at) = match recorded::parse(payload) {
-            Some(recorded) => (recorded.frame, recorded.received_at),
-            None => (payload, received_at),
+        let (frame, origin, at) = match recorded::parse(payload) {
+            Some(recorded) => (recorded.frame, recorded.origin, recorded.received_at),
+            None => (payload, &[][..], received_at),
         };
-        self.tick(frame, offset, at, instruments).map_err(|problem| problem.reject(payload, offset, received_at))
+        self.tick(frame, origin, offset, at, instruments)
+            .map_err(|problem| problem.reject(payload, offset, received_at))
     }
 
     fn wants_envelope(&self) -> bool {
@@ -171,7 +176,9 @@ impl Decoder for Xts {
         received_at: Option<Nanos>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Reject> {
-        self.decode(payload, offset, envelope.received_at(received_at), instruments)
+        let received_at = envelope.received_at(received_at);
+        self.tick(payload, envelope.origin.unwrap_or_default(), offset, received_at, instruments)
+            .map_err(|problem| problem.reject(payload, offset, received_at))
     }
 
     /// An object and an array are closed; partial text may go on.

@@ -67,6 +67,8 @@ fn every_shape_and_key_order_of_an_update_says_the_same() {
 fn an_event_and_a_recorded_line_are_the_message_in_them() {
     let event = format!("42[\"1501-json-full\",{}]", serde_json::to_string(NESTED_A).expect("a string"));
     assert_eq!(tick(&event), tick(NESTED_A));
+    let band = format!("{AT}\t1105-json-partial\t{}", PARTIAL[5]);
+    assert_eq!(tick(&band).kind, TickKind::Notice, "the origin says what is in the frame");
     let line = format!("{}\t1501-json-full\t{event}", AT + 7);
     let (recorded, _) = decode(&line, Some(1)).expect("a message");
     assert_eq!(recorded, Tick { received_at: Some(AT + 7), ..tick(NESTED_A) });
@@ -221,7 +223,7 @@ fn answers(payload: &[u8], received_at: Option<Nanos>) -> Result<(), TestCaseErr
             }
         }
     }
-    let _ = address(payload);
+    let _ = address(payload, b"");
     Ok(())
 }
 
