@@ -95,7 +95,8 @@ impl Logic<Series, SnapshotBar> for Volume {
 fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     let mut partial = false;
     if day.trading_date != Some(bar.trading_date) {
-        partial = !bar.baseline_known;
+        // without a volume there is nothing that a baseline would tell
+        partial = !bar.baseline_known && bar.cumulative_greatest.is_some();
         let counted = bar.baseline_known.then_some(0);
         *day = DaySoFar { trading_date: Some(bar.trading_date), counted, ..DaySoFar::default() };
     }
