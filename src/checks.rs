@@ -22,7 +22,7 @@ use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::indicators::Accumulator;
 use crate::flow::readings::FinishedTrace;
-use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete, encode};
+use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete};
 use crate::lake::StateEntry;
 use crate::lineage::Additions;
 use crate::market::Instrument;
@@ -102,36 +102,31 @@ pub struct State {
 }
 
 impl State {
-    /// Takes an entry if it is the checks' and this worker's; `None`: it is another operator's.
-    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<Option<bool>, bincode::Error> {
-        let Some(value) = &entry.value else { return Ok(None) };
-        Ok(Some(match &*entry.operator {
+    /// Takes an entry of the checks, if it is this worker's; `false`: it is another operator's.
+    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<bool, bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(false) };
+        match &*entry.operator {
             BARS => {
                 let series: Series = bincode::deserialize(&entry.key)?;
-                let taken = mine(series.1.route());
-                if taken {
+                if mine(series.1.route()) {
                     self.bars.entry(series.0).or_default().insert(series, bincode::deserialize(value)?);
                 }
-                taken
             }
             BEATS => {
                 let (check, venue): (u16, String) = bincode::deserialize(&entry.key)?;
-                let taken = mine(route(&venue));
-                if taken {
+                if mine(route(&venue)) {
                     self.beats.push((check, venue, bincode::deserialize(value)?));
                 }
-                taken
             }
             SUSPECTS => {
                 let name: TradeName = bincode::deserialize(&entry.key)?;
-                let taken = mine(name.0.route());
-                if taken {
+                if mine(name.0.route()) {
                     self.suspects.restore(name, bincode::deserialize::<Suspect>(value)?);
                 }
-                taken
             }
-            _ => return Ok(None),
-        }))
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -288,12 +283,8 @@ fn feed_gaps<'scope>(
                 session.give_iterator(changes.into_iter().map(|(change, diff)| Out::Change(change, time, diff)));
                 if retires {
                     session.give_iterator(beats.retire(horizon).into_iter().map(|(venue, base)| {
-                        let key = encode(&(check, venue.as_ref()));
-                        Out::Row(SinkRow::State(vec![StateEntry {
-                            operator: BEATS.into(),
-                            key,
-                            value: Some(encode(&base)),
-                        }]))
+                        let entry = StateEntry::new(BEATS, &(check, venue.as_ref()), Some(&base));
+                        Out::Row(SinkRow::State(vec![entry]))
                     }));
                 }
             }
@@ -353,12 +344,7 @@ fn suspects<'scope>(
                                 SinkRow::Anomaly(NetChange { series, old, new })
                             }));
                             session.give_iterator(suspects.retire(retained_from).into_iter().map(|(name, suspect)| {
-                                let value = suspect.as_ref().map(encode);
-                                SinkRow::State(vec![StateEntry {
-                                    operator: SUSPECTS.into(),
-                                    key: encode(&name),
-                                    value,
-                                }])
+                                SinkRow::State(vec![StateEntry::new(SUSPECTS, &name, suspect.as_ref())])
                             }));
                         }
                     }
