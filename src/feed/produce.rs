@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use std::collections::{BTreeMap, HashSet};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,6 +52,10 @@ pub fn key(venue: &str, instrument: impl std::fmt::Display) -> String {
 pub trait Sink: Send {
     /// Takes a frame; may wait. Errors: an earlier frame was not delivered, or this one cannot be.
     fn put(&mut self, frame: &Frame<'_>) -> Result<(), FeedError>;
+    /// Whoever reads the output has gone away (`| head`): nothing more is wanted.
+    fn is_closed(&self) -> bool {
+        false
+    }
     /// Waits until all is kept; how many frames that were.
     fn finish(&mut self) -> Result<u64, FeedError>;
 }
@@ -61,11 +65,12 @@ pub struct Lines<W> {
     output: W,
     line: Vec<u8>,
     frames: u64,
+    closed: bool,
 }
 
 impl<W: Write + Send> Lines<W> {
     pub fn new(output: W) -> Lines<W> {
-        Lines { output, line: Vec::new(), frames: 0 }
+        Lines { output, line: Vec::new(), frames: 0, closed: false }
     }
 }
 
@@ -81,18 +86,31 @@ impl<W: Write + Send> Sink for Lines<W> {
         } else {
             recorded::write(&mut self.line, frame.received_at, frame.origin, frame.payload);
         }
+        let written = self.output.write_all(&self.line);
         self.frames += 1;
-        self.output.write_all(&self.line).map_err(unwritten)
+        self.done(written)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
     }
 
     fn finish(&mut self) -> Result<u64, FeedError> {
-        self.output.flush().map_err(unwritten)?;
+        let flushed = if self.closed { Ok(()) } else { self.output.flush() };
+        self.done(flushed)?;
         Ok(self.frames)
     }
 }
 
-fn unwritten(error: std::io::Error) -> FeedError {
-    FeedError::Unavailable(format!("the output cannot be written: {error}"))
+impl<W> Lines<W> {
+    fn done(&mut self, result: std::io::Result<()>) -> Result<(), FeedError> {
+        match result {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.closed = true,
+            Err(error) => return Err(FeedError::Unavailable(format!("the output cannot be written: {error}"))),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
 }
 
 /// What the producer's thread hears.
@@ -322,17 +340,20 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_is_full_is_an_error() {
-        struct Full;
-        impl Write for Full {
+    fn an_output_that_is_full_is_an_error_and_one_that_nobody_reads_is_closed() {
+        struct Broken(ErrorKind);
+        impl Write for Broken {
             fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
-                Err(std::io::ErrorKind::StorageFull.into())
+                Err(self.0.into())
             }
             fn flush(&mut self) -> std::io::Result<()> {
                 Ok(())
             }
         }
         let frame = Frame { topic: "t", key: None, origin: b"", received_at: None, payload: b"x" };
-        assert!(matches!(Lines::new(Full).put(&frame), Err(FeedError::Unavailable(_))));
+        let full = Lines::new(Broken(ErrorKind::StorageFull)).put(&frame);
+        assert!(matches!(full, Err(FeedError::Unavailable(_))));
+        let mut left = Lines::new(Broken(ErrorKind::BrokenPipe));
+        assert!(left.put(&frame).is_ok() && left.is_closed() && left.finish().is_ok());
     }
 }

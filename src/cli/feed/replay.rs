@@ -65,6 +65,9 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
             payload,
         };
         sending.sink.put(&frame)?;
+        if sending.sink.is_closed() {
+            return Ok(());
+        }
     }
     sending.finish(global, &[("without a key", others)])
 }

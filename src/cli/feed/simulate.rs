@@ -79,6 +79,9 @@ pub fn simulate(args: &SimulateArgs, global: &Global) -> Result<(), Error> {
             received_at: Some(frame.received_at),
             payload: &frame.payload,
         })?;
+        if sending.sink.is_closed() {
+            return Ok(());
+        }
     }
     if let Some(path) = &args.truth {
         write(path, simulation.truth())?;
