@@ -181,8 +181,8 @@ impl Decoder for Xts {
             .map_err(|problem| problem.reject(payload, offset, received_at))
     }
 
-    /// An object and an array are closed; partial text may go on.
+    /// Partial text may go on, and either wire reads it where an origin says so.
     fn ends_itself(&self) -> bool {
-        self.form == Form::Json
+        false
     }
 }
