@@ -126,10 +126,12 @@ impl Intake {
         let readings = assigned.iter().map(|(index, offset)| {
             let partition = &partitions[*index];
             let name = partition.name();
-            let event_at_max = resumed.places.get(&name).and_then(|place| place.event_at_max);
+            let before = resumed.places.get(&name);
+            let event_at_max = before.and_then(|place| place.event_at_max);
+            let header = before.and_then(|place| place.header.clone());
             let reading = Reading {
                 order: fixed_hash(&name),
-                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max },
+                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max, header },
                 offset_bound: *offset,
                 caught_up_since: None,
                 finished: false,
@@ -270,6 +272,9 @@ impl Intake {
             }
         }
         reading.place.offset_next = batch.offset_next;
+        if let Some(header) = batch.header.take().filter(|header| reading.place.header.as_deref() != Some(&**header)) {
+            reading.place.header = Some(header.to_string());
+        }
         reading.finished |= batch.finished;
         reading.caught_up_since = match (batch.caught_up, reading.caught_up_since) {
             (true, None) => Some(now),

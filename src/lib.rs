@@ -53,6 +53,7 @@ mod layers;
 pub mod lineage;
 pub mod market;
 pub mod mesh;
+pub mod panics;
 pub mod query;
 pub mod rebuild;
 pub mod replay;

@@ -19,6 +19,7 @@ use crate::flow::finished::{FinishedBar, Reading};
 use crate::intake::Archived;
 use crate::lake::table::{Change, TableSpec};
 use crate::lake::{EpochPart, Lake, LakeWriter, Meter, RowBuffer, StateEntry, StateRows, StoreMeters, TableRows};
+use crate::panics::{PanicAt, Thread};
 use crate::tables::{self, QuarantineRow};
 use crate::telemetry::{Telemetry, Totals};
 use crate::time::{Binding, Conservation, Epoch, Interval};
@@ -138,6 +139,7 @@ pub struct Writing {
     epochs: BTreeMap<Epoch, Buffers>,
     /// The state that this worker restored: the first epoch writes it whole again, so that a restart compacts the log.
     restored: Option<BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>>,
+    panic_at: PanicAt,
     parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
     done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
 }
@@ -149,10 +151,11 @@ impl Writing {
         lake: LakeWriter,
         runtime: tokio::runtime::Handle,
         restored: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
+        panic_at: PanicAt,
     ) -> Writing {
         let (done, parts) = std::sync::mpsc::channel();
         let epochs = BTreeMap::new();
-        Writing { worker, tables, lake, runtime, epochs, restored: Some(restored), parts, done }
+        Writing { worker, tables, lake, runtime, epochs, restored: Some(restored), panic_at, parts, done }
     }
 
     /// Takes a row of an epoch.
@@ -209,6 +212,7 @@ impl Writing {
     pub fn write(&mut self, epoch: Epoch, wake: impl FnOnce() + Send + 'static) {
         let Some(buffers) = self.epochs.remove(&epoch) else { return };
         let Some(binding) = buffers.binding else { return };
+        self.panic_at.reach(Thread::Worker(self.worker), epoch);
         let mut entries = buffers.state;
         let full = match self.restored.take() {
             None => false,
@@ -225,11 +229,12 @@ impl Writing {
                 true
             }
         };
-        let (lake, worker, done) = (self.lake.clone(), self.worker, self.done.clone());
+        let (lake, worker, done, panic_at) = (self.lake.clone(), self.worker, self.done.clone(), self.panic_at);
         let tables: Vec<TableRows> = buffers.tables.into_values().collect();
         let counts = buffers.counts;
         let reasons = buffers.reasons.into_iter().map(|(reason, rows)| (reason.to_owned(), rows)).collect();
         self.runtime.spawn(async move {
+            panic_at.reach(Thread::Files(worker), epoch);
             let written = lake.write_part(epoch, worker, tables, StateRows { entries, full }).await;
             let written = written.map(|part| WorkerPart { part, counts, reasons, binding: Binding::clone(&binding) });
             // the receiver is gone only when the worker ends anyway

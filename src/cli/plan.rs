@@ -3,7 +3,7 @@
 mod drawing;
 mod graph;
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, note, print};
 use crate::dataflow::Dataflow;
 use crate::engine;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub fn plan(args: &PlanArgs, global: &Global) -> Result<(), Error> {
             Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--svg`")
         })?;
         if !global.quiet {
-            eprintln!("drawn to {}", path.display());
+            note(format_args!("drawn to {}", path.display()));
         }
     }
     if global.json {
