@@ -649,7 +649,7 @@ fn build_flow(
         let watched = checks::Inputs {
             arranged,
             finished: finished.clone(),
-            suspicions: sourced.suspicions,
+            remarks: sourced.remarks,
             notices: sourced.notices.clone(),
         };
         let ended = checks::Resumed {

@@ -8,6 +8,7 @@ use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
 use crate::flow::anomalies::ticks::{OddTicks, TickChecks};
+use crate::flow::anomalies::two_partitions::Sighted;
 use crate::flow::bars::acc::{SnapshotAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
@@ -70,6 +71,8 @@ struct Reading {
     days: BTreeMap<i32, Nanos>,
     zero: BTreeSet<(i32, Instrument)>,
     changed: bool,
+    /// Its instruments that were told to their workers.
+    sighted: Sighted,
 }
 
 /// Everything of an epoch's end at one worker.
@@ -141,6 +144,7 @@ impl Intake {
                 days: BTreeMap::new(),
                 zero: BTreeSet::new(),
                 changed: false,
+                sighted: Sighted::default(),
                 name: name.into(),
             };
             (*index, reading)
@@ -422,11 +426,13 @@ impl Intake {
             }
             Verdict::Reject { .. } => {}
         }
-        if !self.checks.is_empty()
+        if (!self.checks.is_empty() || self.checks.partitions.is_some())
             && let Some(phase) = self.judge.phase_at(tick.exchange_at)
         {
             let auction = self.judge.spec.session.is_auction(phase.phase);
             let instrument = &self.names[tick.instrument.0 as usize];
+            let sighted = (&reading.name, &mut reading.sighted);
+            taken.bytes += self.checks.sight(tick, &phase, instrument, sighted, &mut taken.odd);
             taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
         }
         if let Some(archived) = &mut taken.archived {
