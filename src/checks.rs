@@ -24,7 +24,7 @@ use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::indicators::Accumulator;
 use crate::flow::readings::FinishedTrace;
-use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete, encode};
+use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete};
 use crate::lake::StateEntry;
 use crate::lineage::Additions;
 use crate::market::Instrument;
@@ -117,44 +117,37 @@ pub struct State {
 }
 
 impl State {
-    /// Takes an entry if it is the checks' and this worker's; `None`: it is another operator's.
-    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<Option<bool>, bincode::Error> {
-        let Some(value) = &entry.value else { return Ok(None) };
-        Ok(Some(match &*entry.operator {
+    /// Takes an entry of the checks, if it is this worker's; `false`: it is another operator's.
+    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<bool, bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(false) };
+        match &*entry.operator {
             BARS => {
                 let series: Series = bincode::deserialize(&entry.key)?;
-                let taken = mine(series.1.route());
-                if taken {
+                if mine(series.1.route()) {
                     self.bars.entry(series.0).or_default().insert(series, bincode::deserialize(value)?);
                 }
-                taken
             }
             BEATS => {
                 let (check, venue): (u16, String) = bincode::deserialize(&entry.key)?;
-                let taken = mine(route(&venue));
-                if taken {
+                if mine(route(&venue)) {
                     self.beats.push((check, venue, bincode::deserialize(value)?));
                 }
-                taken
             }
             SUSPECTS => {
                 let name: TradeName = bincode::deserialize(&entry.key)?;
-                let taken = mine(name.0.route());
-                if taken {
+                if mine(name.0.route()) {
                     self.suspects.restore(name, bincode::deserialize::<Suspect>(value)?);
                 }
-                taken
             }
             PARTITIONS => {
                 let day: Day = bincode::deserialize(&entry.key)?;
-                let taken = mine(day.0.route());
-                if taken {
+                if mine(day.0.route()) {
                     self.partitions.restore(day, bincode::deserialize(value)?);
                 }
-                taken
             }
-            _ => return Ok(None),
-        }))
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -320,12 +313,8 @@ fn feed_gaps<'scope>(
                 session.give_iterator(changes.into_iter().map(|(change, diff)| Out::Change(change, time, diff)));
                 if retires {
                     session.give_iterator(beats.retire(horizon).into_iter().map(|(venue, base)| {
-                        let key = encode(&(check, venue.as_ref()));
-                        Out::Row(SinkRow::State(vec![StateEntry {
-                            operator: BEATS.into(),
-                            key,
-                            value: Some(encode(&base)),
-                        }]))
+                        let entry = StateEntry::new(BEATS, &(check, venue.as_ref()), Some(&base));
+                        Out::Row(SinkRow::State(vec![entry]))
                     }));
                 }
             }
@@ -363,7 +352,7 @@ impl Deciding for Suspects {
 
     fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry> {
         let changes = Suspects::retire(self, horizons.retained_from).into_iter();
-        changes.map(|(name, suspect)| state_entry(SUSPECTS, encode(&name), suspect.as_ref().map(encode))).collect()
+        changes.map(|(name, suspect)| StateEntry::new(SUSPECTS, &name, suspect.as_ref())).collect()
     }
 }
 
@@ -381,12 +370,8 @@ impl Deciding for (u16, Partitions) {
 
     fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry> {
         let changes = self.1.retire(horizons.least()).into_iter();
-        changes.map(|(day, firsts)| state_entry(PARTITIONS, encode(&day), firsts.as_ref().map(encode))).collect()
+        changes.map(|(day, firsts)| StateEntry::new(PARTITIONS, &day, firsts.as_ref())).collect()
     }
-}
-
-fn state_entry(operator: &'static str, key: Vec<u8>, value: Option<Vec<u8>>) -> StateEntry {
-    StateEntry { operator: operator.into(), key, value }
 }
 
 /// What is told, decided on the worker of its instrument: one net change per row and epoch, and the durable state.

@@ -22,7 +22,7 @@ use crate::flow::{readings, volume};
 use crate::graph;
 use crate::intake::Intake;
 use crate::joining;
-use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
+use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, StateEntry, Warehouse};
 use crate::lineage::{self, Additions};
 use crate::mesh::{Cluster, Mesh};
 use crate::panics::{PanicAt, Thread};
@@ -40,7 +40,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
@@ -122,6 +122,8 @@ struct Plan {
     source: Arc<dyn Source>,
     tables: Tables,
     resume: Resume,
+    /// The restored state, once for each worker of this process; each lets go of it when it has its share.
+    state: Mutex<Vec<Arc<Vec<StateEntry>>>>,
     control: ControlSpec,
     writer: LakeWriter,
     runtime: tokio::runtime::Handle,
@@ -276,6 +278,7 @@ fn run_with(
         None => None,
     };
 
+    let state = Arc::new(std::mem::take(&mut resume.state));
     let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
     let (reports_out, reports) = mpsc::channel();
@@ -296,6 +299,7 @@ fn run_with(
         source,
         tables,
         resume,
+        state: Mutex::new(vec![state; options.workers]),
         dataflow,
     });
     let tell = move |report: Report| {
@@ -560,7 +564,8 @@ fn build_flow(
         .collect();
     let mut restored = {
         let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
-        restore(dataflow, &plan.resume.state, (index, peers), intake)?
+        let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        restore(dataflow, &state, (index, peers), intake)?
     };
     let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
     let until = plan.recorded.as_ref().map(|_| Until::new(named));
@@ -581,14 +586,8 @@ fn build_flow(
             .collect(),
         retained_from: resumed.retained_from.unwrap_or(Nanos::MIN),
     };
-    let writing = Writing::new(
-        index,
-        plan.tables.clone(),
-        plan.writer.clone(),
-        plan.runtime.clone(),
-        std::mem::take(&mut restored.whole),
-        plan.panic_at,
-    );
+    let (tables, writer, runtime) = (plan.tables.clone(), plan.writer.clone(), plan.runtime.clone());
+    let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
     let mut activator = None;
     worker.dataflow::<u64, _, _>(|scope| {
         let sourced = graph::sourced(scope, |ports, wake, again| {

@@ -54,10 +54,6 @@ pub type Rows<'scope> = Stream<'scope, u64, Vec<SinkRow>>;
 /// Changes of bars as the keyed operator knows them.
 pub type Changes<'scope> = VecCollection<'scope, u64, (Series, Emitted), isize>;
 
-pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serialize(value).expect("plain values in memory always serialise")
-}
-
 /// Whether a time is complete: nothing at or before it can come.
 pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
     !frontier.less_equal(&time)
@@ -222,10 +218,9 @@ pub fn bars<'scope>(
                 if let Some(binding) = ends {
                     debug_assert_eq!(step_of(time), LAST_STEP);
                     let states = keyed.retire(binding.epoch, &mut changes, &mut aside).into_iter();
-                    let states = states.map(|(instrument, key, value)| StateEntry {
-                        operator: BARS.into(),
-                        key: encode(&(instrument, key)),
-                        value,
+                    let states = states.map(|(instrument, key, value)| {
+                        let gone = StateEntry::new(BARS, &(instrument, key), None::<&()>);
+                        StateEntry { value: value.map(Into::into), ..gone }
                     });
                     session.give(Out::Row(Box::new(SinkRow::State(states.collect()))));
                 }
@@ -261,10 +256,7 @@ pub fn base_state<'scope, A: Serialize + Clone + 'static>(
     bases: BaseChanges<'scope, Series, A>,
     operator: &'static str,
 ) -> Rows<'scope> {
-    bases.map(move |(series, base)| {
-        let value = base.as_ref().map(encode);
-        SinkRow::State(vec![StateEntry { operator: operator.into(), key: encode(&series), value }])
-    })
+    bases.map(move |(series, base)| SinkRow::State(vec![StateEntry::new(operator, &series, base.as_ref())]))
 }
 
 /// The close operator: holds rows back until their bar is published, and gives one net change per key and epoch.

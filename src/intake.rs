@@ -170,14 +170,14 @@ impl Intake {
     }
 
     /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over.
-    pub fn restore(&mut self, entry: &StateEntry) -> Result<bool, bincode::Error> {
-        let Some(value) = &entry.value else { return Ok(false) };
+    pub fn restore(&mut self, entry: &StateEntry) -> Result<(), bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(()) };
         match &*entry.operator {
             PARTITION => {
                 let name: String = bincode::deserialize(&entry.key)?;
                 let state: PartitionState = bincode::deserialize(value)?;
                 let Some(reading) = self.readings.values_mut().find(|reading| *reading.name == name) else {
-                    return Ok(false);
+                    return Ok(());
                 };
                 (reading.days, reading.zero) = (state.days, state.zero);
                 reading.jumps.restore(state.held, &self.judge.spec);
@@ -186,7 +186,7 @@ impl Intake {
                 let key: SeenKey = bincode::deserialize(&entry.key)?;
                 let id = match self.readings.values().any(|reading| *reading.name == key.0) {
                     true => self.id(&key.1),
-                    false => return Ok(false),
+                    false => return Ok(()),
                 };
                 let entries: SeenEntries = bincode::deserialize(value)?;
                 let newest = entries.newest_minute();
@@ -195,9 +195,9 @@ impl Intake {
                 }
                 self.seen_chunks.insert(key, newest);
             }
-            _ => return Ok(false),
+            _ => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     fn id(&mut self, instrument: &Instrument) -> InstrumentId {
@@ -514,11 +514,6 @@ impl Intake {
     /// Ends an epoch where the partitions are now.
     pub fn end_epoch(&mut self, epoch: u64) -> Ended {
         let mut ended = Ended { places: BTreeMap::new(), counts: BTreeMap::new(), state: Vec::new() };
-        let encode = |operator: &'static str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry {
-            operator: operator.into(),
-            key,
-            value,
-        };
         let least = self.horizons.least();
         for reading in self.readings.values_mut() {
             let mut counts = std::mem::take(&mut reading.counts);
@@ -532,11 +527,11 @@ impl Intake {
                     days: reading.days.clone(),
                     zero: reading.zero.clone(),
                 };
-                ended.state.push(encode(PARTITION, bytes(&reading.name.to_string()), Some(bytes(&state))));
+                ended.state.push(StateEntry::new(PARTITION, &reading.name.to_string(), Some(&state)));
             }
             for ((id, trading_date), entries) in reading.memory.take_fresh() {
                 let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
-                ended.state.push(encode(SEEN, bytes(&key), Some(bytes(&entries))));
+                ended.state.push(StateEntry::new(SEEN, &key, Some(&entries)));
                 self.seen_chunks.insert(key, entries.newest_minute());
             }
             reading.memory.forget();
@@ -545,7 +540,7 @@ impl Intake {
         self.seen_chunks.retain(|key, newest| {
             let live = i64::from(*newest) >= least;
             if !live {
-                ended.state.push(encode(SEEN, bytes(key), None));
+                ended.state.push(StateEntry::new(SEEN, key, None::<&SeenEntries>));
             }
             live
         });
@@ -599,10 +594,6 @@ fn record_place(reading: &Reading, tick: &Tick, payload: &[u8]) -> RecordPlace {
         received_at: tick.received_at,
         payload: payload.into(),
     }
-}
-
-fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serialize(value).expect("plain values in memory always serialise")
 }
 
 /// FNV-1a: the same number in every run and build.

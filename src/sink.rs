@@ -24,7 +24,6 @@ use crate::tables::{self, QuarantineRow};
 use crate::telemetry::{Telemetry, Totals};
 use crate::time::{Binding, Conservation, Epoch, Interval};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -137,8 +136,6 @@ pub struct Writing {
     lake: LakeWriter,
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
-    /// The state that this worker restored: the first epoch writes it whole again, so that a restart compacts the log.
-    restored: Option<BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>>,
     panic_at: PanicAt,
     parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
     done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
@@ -150,12 +147,11 @@ impl Writing {
         tables: Tables,
         lake: LakeWriter,
         runtime: tokio::runtime::Handle,
-        restored: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
         panic_at: PanicAt,
     ) -> Writing {
         let (done, parts) = std::sync::mpsc::channel();
         let epochs = BTreeMap::new();
-        Writing { worker, tables, lake, runtime, epochs, restored: Some(restored), panic_at, parts, done }
+        Writing { worker, tables, lake, runtime, epochs, panic_at, parts, done }
     }
 
     /// Takes a row of an epoch.
@@ -213,29 +209,14 @@ impl Writing {
         let Some(buffers) = self.epochs.remove(&epoch) else { return };
         let Some(binding) = buffers.binding else { return };
         self.panic_at.reach(Thread::Worker(self.worker), epoch);
-        let mut entries = buffers.state;
-        let full = match self.restored.take() {
-            None => false,
-            Some(mut whole) => {
-                for entry in entries.drain(..) {
-                    match entry.value {
-                        Some(value) => whole.insert((entry.operator, entry.key), value),
-                        None => whole.remove(&(entry.operator, entry.key)),
-                    };
-                }
-                let whole = whole.into_iter();
-                entries =
-                    whole.map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) }).collect();
-                true
-            }
-        };
+        let state = StateRows { entries: buffers.state, full: false };
         let (lake, worker, done, panic_at) = (self.lake.clone(), self.worker, self.done.clone(), self.panic_at);
         let tables: Vec<TableRows> = buffers.tables.into_values().collect();
         let counts = buffers.counts;
         let reasons = buffers.reasons.into_iter().map(|(reason, rows)| (reason.to_owned(), rows)).collect();
         self.runtime.spawn(async move {
             panic_at.reach(Thread::Files(worker), epoch);
-            let written = lake.write_part(epoch, worker, tables, StateRows { entries, full }).await;
+            let written = lake.write_part(epoch, worker, tables, state).await;
             let written = written.map(|part| WorkerPart { part, counts, reasons, binding: Binding::clone(&binding) });
             // the receiver is gone only when the worker ends anyway
             let _ = done.send((epoch, written.map_err(Into::into)));

@@ -14,18 +14,44 @@ use bytes::Bytes;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// One key of one operator; `value: None` is a tombstone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One key of one operator; `value: None` is a tombstone. Read ones are slices of their file: a start has millions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
     pub operator: Cow<'static, str>,
+    pub key: Bytes,
+    pub value: Option<Bytes>,
+}
+
+impl StateEntry {
+    /// A key's last value; `None`: it is gone.
+    pub fn new(operator: &'static str, key: &impl Serialize, value: Option<&impl Serialize>) -> StateEntry {
+        StateEntry { operator: operator.into(), key: encode(key), value: value.map(encode) }
+    }
+}
+
+fn encode(value: &impl Serialize) -> Bytes {
+    bincode::serialize(value).expect("plain values in memory always serialise").into()
+}
+
+/// An entry as a file has it.
+#[derive(Serialize, Deserialize)]
+struct Plain<'a> {
+    operator: &'a str,
     #[serde(with = "serde_bytes")]
-    pub key: Vec<u8>,
-    #[serde(with = "serde_bytes")]
-    pub value: Option<Vec<u8>>,
+    key: &'a [u8],
+    #[serde(with = "serde_bytes", borrow)]
+    value: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a StateEntry> for Plain<'a> {
+    fn from(entry: &'a StateEntry) -> Plain<'a> {
+        Plain { operator: &entry.operator, key: &entry.key, value: entry.value.as_deref() }
+    }
 }
 
 /// What a worker adds to the state in an epoch.
@@ -55,7 +81,8 @@ async fn write_entries(store: &dyn Store, path: String, state: StateRows) -> Res
     let (entries, full) = (state.entries.len() as u64, state.full);
     let context = path.clone();
     let encoded = tokio::task::spawn_blocking(move || {
-        let plain = bincode::serialize(&state.entries).map_err(|error| LakeError::format(context.clone(), error))?;
+        let entries: Vec<Plain<'_>> = state.entries.iter().map(Plain::from).collect();
+        let plain = bincode::serialize(&entries).map_err(|error| LakeError::format(context.clone(), error))?;
         zstd::encode_all(plain.as_slice(), 1).map_err(|error| LakeError::format(context, error))
     });
     let encoded =
@@ -78,12 +105,17 @@ async fn read_entries(store: &dyn Store, file: StateFile) -> Result<Vec<StateEnt
     let bytes = store.get(&file.path).await?;
     let decoded = tokio::task::spawn_blocking(move || {
         let failed = |error: String| LakeError::format(file.path.clone(), error);
-        let plain = zstd::decode_all(&*bytes).map_err(|error| failed(error.to_string()))?;
-        let entries: Vec<StateEntry> = bincode::deserialize(&plain).map_err(|error| failed(error.to_string()))?;
+        let plain = Bytes::from(zstd::decode_all(&*bytes).map_err(|error| failed(error.to_string()))?);
+        let entries: Vec<Plain<'_>> = bincode::deserialize(&plain).map_err(|error| failed(error.to_string()))?;
         if entries.len() as u64 != file.entries {
             return Err(failed(format!("holds {} entries, its slot says {}", entries.len(), file.entries)));
         }
-        Ok(entries)
+        let entry = |entry: Plain<'_>| StateEntry {
+            operator: entry.operator.to_owned().into(),
+            key: plain.slice_ref(entry.key),
+            value: entry.value.map(|value| plain.slice_ref(value)),
+        };
+        Ok(entries.into_iter().map(entry).collect::<Vec<StateEntry>>())
     });
     decoded.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("decoding state panicked: {error}"))))
 }
@@ -93,27 +125,34 @@ pub async fn load_state(
     store: &dyn Store,
     files: impl IntoIterator<Item = &StateFile>,
 ) -> Result<Vec<StateEntry>, LakeError> {
-    let mut state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    let mut state: Vec<StateEntry> = Vec::new();
+    let mut places: HashMap<Cow<'static, str>, HashMap<Bytes, usize, ahash::RandomState>> = HashMap::new();
     // hundreds of small files: one after the other they would cost hundreds of round trips
     let mut read =
         futures::stream::iter(files.into_iter().cloned()).map(|file| read_entries(store, file)).buffered(FILES_AT_ONCE);
     while let Some(entries) = read.next().await {
         for entry in entries? {
-            let key = (entry.operator, entry.key);
-            match entry.value {
-                Some(value) => state.insert(key, value),
-                None => state.remove(&key),
+            let places = match places.get_mut(&entry.operator) {
+                Some(places) => places,
+                None => places.entry(entry.operator.clone()).or_default(),
             };
+            match places.entry(entry.key.clone()) {
+                Entry::Occupied(place) => state[*place.get()] = entry,
+                Entry::Vacant(place) => {
+                    place.insert(state.len());
+                    state.push(entry);
+                }
+            }
         }
     }
-    let entries = state.into_iter();
-    Ok(entries.map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) }).collect())
+    state.retain(|entry| entry.value.is_some());
+    Ok(state)
 }
 
 /// Epochs since the base after which the files are folded.
 const FOLD_EPOCHS: usize = if cfg!(test) { 2 } else { 360 };
 /// Bytes beyond the size of the base after which the files are folded.
-const FOLD_BYTES: u64 = 128 << 20;
+const FOLD_BYTES: u64 = 16 << 20;
 
 /// The files that make up the state, and the folding of them.
 #[derive(Debug, Default)]

@@ -119,9 +119,13 @@ fn a_dead_process_changes_nothing_more_whatever_it_tries() {
         let (at, fault) = (number * 13, [Fault::Before, Fault::After][number % 2]);
         let (world, faults) = (World::default(), Faults::new(at, fault));
         let ended = process(&world, &faults, EPOCHS).await;
-        let done = faults.operations.lock().expect("no panic inside").len();
-        if done > at && (ended.is_ok() || done != at + 1) {
-            return Err(format!("{fault:?} {at}: {done} operations, {ended:?}"));
+        let (done, last) = {
+            let operations = faults.operations.lock().expect("no panic inside");
+            (operations.len(), operations.last().cloned().unwrap_or_default())
+        };
+        // folding the state goes on in the background: stopped there at its very end, a process has ended well
+        if done > at && (done != at + 1 || (ended.is_ok() && !last.contains("state/"))) {
+            return Err(format!("{fault:?} {at}: {done} operations, the last {last}, {ended:?}"));
         }
         go_on(world.state()).await.map_err(|error| format!("{fault:?} {at}: {error}"))
     });
