@@ -198,6 +198,7 @@ fn run_with(
         dataflow_hash: dataflow.hash(),
         settings_json: dataflow.settings_json(),
         code_version: env!("CARGO_PKG_VERSION").into(),
+        rewrite_bytes_max: dataflow.limits.rewrite,
     };
     let opened_at = Instant::now();
     let lake_options = lake.clone();

@@ -14,12 +14,13 @@
 //! `expire_snapshots`. What must hold: L6, a file is deleted only when no snapshot reaches it that stays; a snapshot
 //! leaves only by a retention that is in the log and announced.
 
+use super::deletes::read_live;
 use super::error::LakeError;
 use super::files::{FileNames, write_batch};
 use super::index::{LiveFiles, manifests_of};
 use super::names;
 use super::retention::{Keep, Retention};
-use super::rewrite::{Rewrite, read_file};
+use super::rewrite::Rewrite;
 use super::schema::arrow_schema;
 use super::store::Store;
 use super::table::TableSpec;
@@ -27,7 +28,7 @@ use crate::time::Epoch;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{MAIN_BRANCH, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef, TableMetadata};
 use arrow::compute::concat_batches;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// A file of this many rows is not merged again.
@@ -54,13 +55,25 @@ pub struct Upkeep {
     pub manifests: usize,
     /// From this many small files in a partition on, they are merged.
     pub files: usize,
+    /// A correction writes a file of at most so many bytes again; rows of a bigger one are deleted by position.
+    pub rewrite_bytes_max: u64,
     /// Which epochs stay.
     pub keep: Keep,
 }
 
+/// [`Upkeep::rewrite_bytes_max`] unless the dataflow says otherwise.
+pub const REWRITE_BYTES_MAX: u64 = 8 << 20;
+
 impl Default for Upkeep {
     fn default() -> Upkeep {
-        Upkeep { snapshots: 100, snapshots_batch: 20, manifests: 50, files: 32, keep: Keep::default() }
+        Upkeep {
+            snapshots: 100,
+            snapshots_batch: 20,
+            manifests: 50,
+            files: 32,
+            rewrite_bytes_max: REWRITE_BYTES_MAX,
+            keep: Keep::default(),
+        }
     }
 }
 
@@ -69,22 +82,24 @@ pub fn is_ours(location: &str) -> bool {
     names::of_table(location).is_some()
 }
 
-/// Merges the small files of one partition, if there are many; `except` leave the table anyway.
+/// Merges the small files of one partition, if there are many, but none that a correction of the same swap is about.
 pub async fn merge(
     store: &dyn Store,
     spec: &Arc<TableSpec>,
     live: &LiveFiles,
-    except: &HashMap<String, String>,
+    corrected: &Rewrite,
     names: FileNames,
     files_min: usize,
 ) -> Result<Rewrite, LakeError> {
     // rows that another engine deleted by position would come back
-    if live.deletes {
+    if live.foreign_deletes {
         return Ok(Rewrite::default());
     }
+    let mut except: HashSet<&str> = corrected.remove.keys().map(String::as_str).collect();
+    except.extend(corrected.deletes.iter().map(|deletes| deletes.data_file.as_str()));
     let mut alike: BTreeMap<(Option<i32>, u32), Vec<&str>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(_, file)| file.rows < MERGED_ROWS) {
-        if !except.contains_key(location) && is_ours(location) {
+        if !except.contains(location.as_str()) && is_ours(location) {
             alike.entry((file.partition, tier(file.rows))).or_default().push(location);
         }
     }
@@ -98,9 +113,9 @@ pub async fn merge(
         rows += live.files.get(*location).map_or(0, |file| file.rows);
         fits
     });
-    let add = join(store, spec, &small, names).await?;
-    let remove = small.into_iter().map(|location| (location.to_owned(), live.manifest(location))).collect();
-    Ok(Rewrite { remove, add })
+    let add = join(store, spec, live, &small, names).await?;
+    let remove = small.into_iter().flat_map(|location| live.with_deletes(location)).collect();
+    Ok(Rewrite { remove, add, deletes: Vec::new() })
 }
 
 /// Files are merged with others of about their size: each merge makes a file of a higher tier, so a row is written again a
@@ -109,14 +124,16 @@ fn tier(rows: u64) -> u32 {
     (rows / TIER_ROWS).checked_ilog2().map_or(0, |bits| 1 + bits / 3)
 }
 
-/// Writes the rows of some files as one file for each partition.
+/// Writes the live rows of some files as one file for each partition.
 pub async fn join(
     store: &dyn Store,
     spec: &Arc<TableSpec>,
+    live: &LiveFiles,
     locations: &[&str],
     names: FileNames,
 ) -> Result<Vec<super::files::DataFileMeta>, LakeError> {
-    let read = locations.iter().map(|location| read_file(store, spec, location));
+    let read: Vec<_> =
+        locations.iter().map(|location| read_live(store, spec, location, live.deletes_of(location))).collect();
     let batches = futures::future::try_join_all(read).await?;
     let batch = concat_batches(&arrow_schema(spec), &batches)?;
     drop(batches);

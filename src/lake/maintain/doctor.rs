@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   log      contiguous, generations and cuts rise              head    every live file once, there, as long as it says
-//!   table    ours, applied, pins of retained epochs             rows    counted, hashed, each key once, as the slot says
+//!   table    ours, applied, pins of retained epochs             rows    counted after deletes, hashed, each key once, as the slot says
 //!   history  times rise, made by epochs                         epochs  announced once, marked when they left
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! nothing is changed. A finding that is not *wrong* is worth knowing: garbage, another engine's commit.
 
 use super::super::announce::{EPOCHS, epochs_spec};
+use super::super::deletes::{read_live, without_deleted};
 use super::super::epoch::{Slot, TableEntry};
 use super::super::error::LakeError;
 use super::super::files::table_folder;
@@ -237,13 +238,22 @@ impl Survey {
         }
         let live = self.live(name, spec).await?;
         let (ours, all): (u64, u64) = live.files.iter().fold((0, 0), |(ours, all), (location, file)| {
-            (ours + if is_ours(location) { file.rows } else { 0 }, all + file.rows)
+            (ours + if is_ours(location) { file.rows_live() } else { 0 }, all + file.rows_live())
         });
         let expected = entry.map_or(0, |entry| entry.rows);
         let counts = format!("its files hold {all} rows, the log says {expected}");
         let mend =
             "`ticktide verify` names the epochs and keys that differ; roll the table back to its last sound snapshot";
-        if live.deletes {
+        if !live.dangling.is_empty() {
+            let message = format!(
+                "{} delete files refer to data files that are gone: {}",
+                live.dangling.len(),
+                listed(live.dangling.keys())
+            );
+            let mend = "none is needed: they delete nothing, the next epoch that touches the table takes them out";
+            found.notice("dangling deletes", Some(name), message, mend);
+        }
+        if live.foreign_deletes {
             let mend = "compact it with that engine (OPTIMIZE): corrections cannot be made before";
             let message = "delete files of another engine refer to its rows".to_owned();
             found.notice("foreign deletes", Some(name), message, mend);
@@ -312,7 +322,19 @@ impl Survey {
                 keys.clear();
                 partition = of;
             }
-            let rows = match read_file(&*self.store, spec, location).await {
+            let Some(file) = live.files.get(location) else { continue };
+            let left = match read_file(&*self.store, spec, location).await {
+                Ok(batch) if batch.num_rows() as u64 != file.rows => {
+                    let message =
+                        format!("{location} holds {} rows, its manifest says {}", batch.num_rows(), file.rows);
+                    found.wrong("damaged file", Some(name), message, FROM_BACKUP);
+                    sound = false;
+                    continue;
+                }
+                Ok(batch) => without_deleted(&*self.store, batch, location, &file.deletes).await,
+                Err(error) => Err(error),
+            };
+            let rows = match left {
                 Ok(batch) => Rows::new(spec, &batch)?,
                 // told with all that are missing
                 Err(LakeError::Missing { .. }) => {
@@ -325,13 +347,6 @@ impl Survey {
                     continue;
                 }
             };
-            let listed = live.files.get(location).map_or(0, |file| file.rows);
-            if rows.len() as u64 != listed {
-                let message = format!("{location} holds {} rows, its manifest says {listed}", rows.len());
-                found.wrong("damaged file", Some(name), message, FROM_BACKUP);
-                sound = false;
-                continue;
-            }
             let hash = rows.content_hash(spec);
             read.add(&rows, hash, is_ours(location));
             found.files += 1;
@@ -355,8 +370,8 @@ impl Survey {
         };
         let (mut seen, mut marks) = (BTreeMap::<Epoch, usize>::new(), Vec::new());
         let expired = spec.column("expired").unwrap_or(spec.columns.len() - 1);
-        for location in live.files.keys() {
-            let batch = match read_file(&*self.store, &spec, location).await {
+        for (location, file) in &live.files {
+            let batch = match read_live(&*self.store, &spec, location, &file.deletes).await {
                 Err(LakeError::Missing { .. }) => return Ok(()), // told with all that are missing
                 other => other?,
             };

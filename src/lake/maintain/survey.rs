@@ -80,7 +80,7 @@ impl Survey {
     }
 
     /// The live files of a table's head.
-    pub(super) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
+    pub(in crate::lake) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
         let Some(found) = self.tables.get(name) else { return Ok(LiveFiles::default()) };
         LiveFiles::build(spec, &self.io, &found.base.location, &found.base.metadata).await
     }
