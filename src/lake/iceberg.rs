@@ -10,7 +10,7 @@
 use super::error::LakeError;
 use super::index::manifests;
 use super::schema::APPLIED_EPOCH;
-use super::upkeep::{Past, SNAPSHOT_EPOCH, Upkeep, expiry};
+use super::upkeep::{Expiry, Past, Reference, SNAPSHOT_EPOCH, Upkeep, expiry, references};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
@@ -21,7 +21,7 @@ use ::iceberg::spec::{
 };
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// A manifest of this many files is not merged again.
@@ -36,6 +36,32 @@ const STAMP_SLACK_MS: i64 = 60_000;
 pub struct Base {
     pub location: String,
     pub metadata: Arc<TableMetadata>,
+    references: OnceLock<Arc<Vec<Reference>>>,
+}
+
+impl Base {
+    pub fn new(location: String, metadata: TableMetadata) -> Base {
+        Base { location, metadata: Arc::new(metadata), references: OnceLock::new() }
+    }
+
+    /// All branches and tags. Iceberg shows them in the metadata's JSON only, which is long: it is rendered once for a head
+    /// that was loaded, and never for one that we have made.
+    pub fn references(&self) -> Result<Arc<Vec<Reference>>, LakeError> {
+        if let Some(known) = self.references.get() {
+            return Ok(known.clone());
+        }
+        let references = Arc::new(references(&self.metadata)?);
+        Ok(self.references.get_or_init(|| references).clone())
+    }
+
+    /// The state after a commit, which changed the tags as told.
+    fn followed_by(&self, location: String, metadata: TableMetadata, leaves: &Expiry) -> Base {
+        let next = Base::new(location, metadata);
+        if let Some(known) = self.references.get() {
+            let _ = next.references.set(Arc::new(leaves.references(known, &next.metadata)));
+        }
+        next
+    }
 }
 
 /// What an epoch changes in a table.
@@ -120,13 +146,14 @@ pub async fn stage(
         .with_summary(stage.summary())
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let leaves = expiry(metadata, upkeep, past, delta.epoch)?;
+    let leaves = expiry(base, upkeep, past, delta.epoch)?;
     let builder = metadata.clone().into_builder(Some(base.location.clone()));
     let builder = leaves.untag.iter().fold(builder, |builder, name| builder.remove_ref(name));
     let builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_snapshots(&leaves.snapshots);
     let built = leaves
         .tag
-        .into_iter()
+        .iter()
+        .cloned()
         .try_fold(builder, tagged)?
         .set_properties(HashMap::from([(APPLIED_EPOCH.to_owned(), delta.epoch.to_string())]))?
         .build()?;
@@ -134,7 +161,7 @@ pub async fn stage(
     let location = MetadataLocation::from_str(&base.location)?.with_next_version().with_new_metadata(&next);
     next.write_to(io, &location).await?;
     Ok(Staged {
-        next: Base { location: location.to_string(), metadata: Arc::new(next) },
+        next: base.followed_by(location.to_string(), next, &leaves),
         stamped_at,
         written: stage.written,
         expired_snapshots: leaves.snapshots,

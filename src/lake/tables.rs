@@ -76,7 +76,7 @@ impl Place {
                 return Ok(Some(known.clone()));
             }
             match TableMetadata::read_from(&self.io, &location).await.map_err(LakeError::from) {
-                Ok(metadata) => return Ok(Some(Base { location, metadata: Arc::new(metadata) })),
+                Ok(metadata) => return Ok(Some(Base::new(location, metadata))),
                 // others have swapped so often since that the file is gone already
                 Err(LakeError::Missing { .. }) if self.catalog.location(table).await? != Some(location) => {}
                 Err(error) => return Err(error),
@@ -338,8 +338,7 @@ impl LakeTable {
             }
         }
         if !staged.expired_snapshots.is_empty() {
-            let (old, new) = (&before.metadata, &self.base.metadata);
-            match collect(&*place.store, &place.io, old, new, &staged.expired_snapshots).await {
+            match collect(&*place.store, &place.io, &before.metadata, &self.base, &staged.expired_snapshots).await {
                 Ok(files) => tracing::debug!(table = self.spec.name, files, "files of expired snapshots deleted"),
                 Err(error) => tracing::warn!(table = self.spec.name, %error, "files of expired snapshots stay"),
             }

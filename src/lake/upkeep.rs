@@ -17,6 +17,7 @@
 use super::deletes::read_live;
 use super::error::LakeError;
 use super::files::{FileNames, write_batch};
+use super::iceberg::Base;
 use super::index::{LiveFiles, manifests_of};
 use super::names;
 use super::retention::{Keep, Retention};
@@ -165,16 +166,15 @@ pub struct Expiry {
 
 /// What leaves and what is tagged in the commit that brings the table to `epoch`. Never what a branch, or a tag that is
 /// not ours, names.
-pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
-    let snapshots = ascending(metadata);
+pub fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
+    let snapshots = ascending(&base.metadata);
     let retention = match past {
         Past::Newest => {
             let count = snapshots.len() + 1;
             if count <= upkeep.snapshots {
                 return Ok(Expiry::default());
             }
-            let named: HashSet<i64> =
-                references(metadata)?.into_iter().map(|reference| reference.snapshot_id).collect();
+            let named: HashSet<i64> = base.references()?.iter().map(|reference| reference.snapshot_id).collect();
             let ids = snapshots.iter().map(|snapshot| snapshot.snapshot_id()).filter(|id| !named.contains(id));
             let ids = ids.take(count - upkeep.snapshots + upkeep.snapshots_batch);
             return Ok(Expiry { snapshots: ids.collect(), ..Expiry::default() });
@@ -185,7 +185,7 @@ pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: 
     if spans.iter().all(|(from, to)| retention.first_in(*from, *to).is_some()) {
         return Ok(Expiry::default());
     }
-    let references = references(metadata)?;
+    let references = base.references()?;
     let named: HashSet<i64> =
         references.iter().filter(|reference| !reference.is_ours()).map(|reference| reference.snapshot_id).collect();
     let newest = (snapshots.len() + 1).saturating_sub(upkeep.snapshots);
@@ -200,10 +200,25 @@ pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: 
             expiry.tag.extend(epochs.map(|epoch| (format!("{TAG}{epoch}"), id)));
         }
     }
-    let ours = references.into_iter().filter(|reference| reference.is_ours());
-    let stale = ours.filter(|reference| !expiry.tag.iter().any(|(name, _)| *name == reference.name));
-    expiry.untag = stale.map(|reference| reference.name).collect();
+    let tagged: HashSet<&str> = expiry.tag.iter().map(|(name, _)| name.as_str()).collect();
+    let ours = references.iter().filter(|reference| reference.is_ours());
+    let stale = ours.filter(|reference| !tagged.contains(reference.name.as_str()));
+    expiry.untag = stale.map(|reference| reference.name.clone()).collect();
     Ok(expiry)
+}
+
+impl Expiry {
+    /// The branches and tags of `after`, which came of this and of a new head of the main branch; `known`: those before.
+    pub fn references(&self, known: &[Reference], after: &TableMetadata) -> Vec<Reference> {
+        let mut all: BTreeMap<&str, Reference> =
+            known.iter().map(|reference| (reference.name.as_str(), reference.clone())).collect();
+        self.untag.iter().for_each(|name| drop(all.remove(name.as_str())));
+        let reference = |name: &str, snapshot_id, branch| Reference { name: name.to_owned(), snapshot_id, branch };
+        all.extend(self.tag.iter().map(|(name, id)| (name.as_str(), reference(name, *id, false))));
+        all.extend(after.current_snapshot_id().map(|id| (MAIN_BRANCH, reference(MAIN_BRANCH, id, true))));
+        // one that names a snapshot that has left has left with it
+        all.into_values().filter(|reference| after.snapshot_by_id(reference.snapshot_id).is_some()).collect()
+    }
 }
 
 /// The snapshots in the order in which they were made.
@@ -234,6 +249,7 @@ pub fn spans(snapshots: &[&SnapshotRef], next: Epoch) -> Vec<(Epoch, Epoch)> {
 }
 
 /// A branch or tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub name: String,
     pub snapshot_id: i64,
@@ -247,7 +263,7 @@ impl Reference {
     }
 }
 
-/// All branches and tags; iceberg shows them in the metadata's JSON only.
+/// All branches and tags, from the metadata's JSON; [`Base::references`] has them cheaper.
 pub fn references(metadata: &TableMetadata) -> Result<Vec<Reference>, LakeError> {
     let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
     let all = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flatten();
@@ -269,7 +285,7 @@ fn is_line(chain: &[&SnapshotRef], references: &[Reference]) -> bool {
         && chain.windows(2).all(follows)
 }
 
-/// Deletes what the expired snapshots reached and none that stays does. `before` still has them, `after` is the head.
+/// Deletes what the expired snapshots reached and none that stays does. `before` still has them.
 /// What is not sure to be garbage stays, for `lake expire` to look at as a whole: snapshots that are not one line.
 ///
 /// In one line a file is reached from the snapshot that added it to the last before the one that removed it. So what left
@@ -279,13 +295,14 @@ pub async fn collect(
     store: &dyn Store,
     io: &FileIO,
     before: &TableMetadata,
-    after: &TableMetadata,
+    head: &Base,
     expired: &[i64],
 ) -> Result<usize, LakeError> {
-    let Some(head) = after.current_snapshot() else { return Ok(0) };
+    let after = &*head.metadata;
+    let Some(newest) = after.current_snapshot() else { return Ok(0) };
     let mut chain = ascending(before);
-    chain.push(head);
-    if !is_line(&chain, &references(after)?) {
+    chain.push(newest);
+    if !is_line(&chain, &head.references()?) {
         return Ok(0);
     }
     let mut garbage = Vec::new();

@@ -12,7 +12,7 @@
 
 use super::super::announce::{EPOCHS, epochs_spec};
 use super::super::deletes::{read_live, without_deleted};
-use super::super::epoch::{Slot, TableEntry};
+use super::super::epoch::{Slot, TableEntry, slot_key};
 use super::super::error::LakeError;
 use super::super::files::table_folder;
 use super::super::index::{LiveFiles, manifests};
@@ -76,6 +76,9 @@ impl Diagnosis {
 
 const FROM_BACKUP: &str = "restore the object from a backup or an older version of the bucket; rows that are lost for good \
      are computed again by a run into a new lake from the same source";
+const SLOT_FROM_BACKUP: &str = "no run and no expiry goes on before it is there again: restore the object from a backup or an \
+     older version of the bucket; if it is lost for good, the tables at their heads are what is left, and a run into a new \
+     lake from the same source computes all epochs again";
 const BY_RUN: &str = "`ticktide run` or `ticktide lake expire` brings the tables to the end of the log";
 
 /// Looks at a lake. `quick`: no data file is read.
@@ -105,7 +108,10 @@ impl Survey {
             self.table(name, spec, quick, &mut found).await?;
         }
         self.announced(&mut found).await?;
-        self.objects(&mut found).await?;
+        // without every slot nothing can be said to be garbage
+        if self.holes.is_empty() {
+            self.objects(&mut found).await?;
+        }
         Ok(found)
     }
 
@@ -114,8 +120,11 @@ impl Survey {
         let first = self.listed.first().copied().unwrap_or(0);
         let holes = self.listed.windows(2).find(|pair| pair[1] != pair[0] + 1);
         if let Some((before, after)) = holes.map(|pair| (pair[0], pair[1])).or((first != 0).then_some((0, first))) {
-            let message = format!("the log has no epoch between {before} and {after}");
-            found.wrong("log with a hole", None, message, FROM_BACKUP);
+            let names = (before..=after).filter(|epoch| self.listed.binary_search(epoch).is_err()).map(slot_key);
+            let names: Vec<String> = names.collect();
+            let message =
+                format!("the log has no epoch between {before} and {after}: {} missing", listed(names.iter()));
+            found.wrong("log with a hole", None, message, SLOT_FROM_BACKUP);
         }
         for pair in self.slots.windows(2) {
             let (before, after) = (&pair[0], &pair[1]);
