@@ -4,6 +4,8 @@ The time of a commit is the time between two decisions of a run that always has 
 looked at as the run goes, each hundred epochs, from the metadata that the heads name at that moment.
 """
 
+import os
+import pathlib
 import statistics
 import time
 
@@ -21,10 +23,20 @@ class Health:
         """Until the child's end; gives how it ended."""
         until = time.monotonic() + timeout_s
         while self.child.running() and time.monotonic() < until:
-            if self.slots() >= HUNDRED * (1 + len(self.looks)):
-                self.looks.append(look(self.found()))
+            count = self.slots()
+            if count >= HUNDRED * (1 + len(self.looks)):
+                self.looks.append({**look(self.found()), "epochs": count, "cpu_s": cpu_s(self.child.pid)})
             time.sleep(0.05)
         return self.child.wait(max(1, until - time.monotonic()))
+
+
+def cpu_s(pid):
+    """Processor seconds of a process so far; 0 once it has ended."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def look(found):
@@ -52,15 +64,17 @@ def took(rows):
 
 
 def plot(scenario, milliseconds, looks):
-    """A line a hundred epochs: `#` up to the median, `-` up to the ninth decile, beside it what was there then."""
+    """A line a hundred epochs: `#` up to the median, `-` up to the ninth decile; beside it what was there then, and the processor
+    time of the whole run for each of them, which other processes disturb less than the clock."""
     hundreds = [milliseconds[at:at + HUNDRED] for at in range(0, len(milliseconds) - HUNDRED + 1, HUNDRED)]
     if not hundreds:
         return
     figures = [(statistics.median(some), statistics.quantiles(some, n=10)[-1]) for some in hundreds]
     scale = WIDTH / max(greatest for _, greatest in figures)
-    scenario.note(f"{'epochs':>11} {'median':>7} {'p90':>7} ms {'':{WIDTH}} {'files':>6} {'manifests':>9} {'snapshots':>9} {'metadata':>9}")
+    scenario.note(f"{'epochs':>11} {'median':>7} {'p90':>7} ms {'':{WIDTH}} {'files':>6} {'manifests':>9} {'snapshots':>9} {'metadata':>9} {'cpu':>6} ms")
     for at, (median, greatest) in enumerate(figures):
         bar = "#" * round(median * scale) + "-" * (round(greatest * scale) - round(median * scale))
-        left = looks[at] if at < len(looks) else None
-        counts = f"{left['files']:6} {left['manifests']:9} {left['snapshots']:9} {left['metadata bytes'] / 1024:5.0f} KiB" if left else ""
+        left, before = looks[at] if at < len(looks) else None, looks[at - 1] if at else {"epochs": 0, "cpu_s": 0}
+        spent = (left["cpu_s"] - before["cpu_s"]) * 1_000 / max(1, left["epochs"] - before["epochs"]) if left else 0
+        counts = f"{left['files']:6} {left['manifests']:9} {left['snapshots']:9} {left['metadata bytes'] / 1024:5.0f} KiB {spent:6.1f}" if left else ""
         scenario.note(f"{at * HUNDRED:5}–{(at + 1) * HUNDRED:5} {median:7.1f} {greatest:7.1f}    {bar:{WIDTH}} {counts}")
