@@ -203,6 +203,7 @@ fn run_with(
         dataflow_hash: dataflow.hash(),
         settings_json: dataflow.settings_json(),
         code_version: joining::code_version(),
+        rewrite_bytes_max: dataflow.limits.rewrite,
     };
     let opened_at = Instant::now();
     let lake_options = lake.clone();
