@@ -57,7 +57,7 @@ fn live_bar() -> (i64, u64) {
         for id in 0..INSTRUMENTS {
             partials.add_trade(InstrumentId(id), PHASE, 1, &order(second * SECOND, second), Effect::FULL);
         }
-        partials.drain(&names).into_iter().for_each(|routed| keyed.apply(routed, &mut aside));
+        partials.drain(&names).for_each(|routed| keyed.apply(routed, &mut aside));
         keyed.changes(&mut out);
         out.clear();
         keyed.retire(second as u64, &mut out, &mut aside); // what it encodes for the state is written and let go of

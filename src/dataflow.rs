@@ -83,13 +83,15 @@ pub struct EpochSpec {
     pub records: u64,
 }
 
-/// How much may be under way at once.
+/// How much may be under way, or written again, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub steps: u64,
     /// Undecided epochs; K of the protocol.
     pub epochs: u64,
     pub bytes: u64,
+    /// Bytes of a data file up to which a correction writes it again; rows of a bigger one are deleted by position.
+    pub rewrite: u64,
 }
 
 /// An indicator on the bars of one interval.

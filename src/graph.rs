@@ -12,7 +12,7 @@
 
 use crate::calendar::Session;
 use crate::engine::Failure;
-use crate::flow::anomalies::suspects::Suspicion;
+use crate::flow::anomalies::ticks::Remark;
 use crate::flow::bars::Routed;
 use crate::flow::bars::keyed::{Aside, Emitted, Keyed};
 use crate::flow::clean::Horizons;
@@ -63,7 +63,7 @@ pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
 pub struct Sourced<'scope> {
     pub routed: Stream<'scope, u64, Vec<Routed>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
-    pub suspicions: Stream<'scope, u64, Vec<Suspicion>>,
+    pub remarks: Stream<'scope, u64, Vec<Remark>>,
     pub rows: Rows<'scope>,
 }
 
@@ -78,17 +78,17 @@ pub fn sourced<'scope>(
     let mut routed_output = OutputBuilder::<u64, Vecs<Routed>>::from(routed_output);
     let (notices_output, notices) = builder.new_output();
     let mut notices_output = OutputBuilder::<u64, Vecs<Notice>>::from(notices_output);
-    let (suspicions_output, suspicions) = builder.new_output();
-    let mut suspicions_output = OutputBuilder::<u64, Vecs<Suspicion>>::from(suspicions_output);
+    let (remarks_output, remarks) = builder.new_output();
+    let mut remarks_output = OutputBuilder::<u64, Vecs<Remark>>::from(remarks_output);
     let (rows_output, rows) = builder.new_output();
     let mut rows_output = OutputBuilder::<u64, Vecs<SinkRow>>::from(rows_output);
     builder.build(move |capabilities| {
-        let Ok([routed, notices, suspicions, rows]) = <[_; 4]>::try_from(capabilities) else {
+        let Ok([routed, notices, remarks, rows]) = <[_; 4]>::try_from(capabilities) else {
             unreachable!("an operator has a capability for each of its four outputs")
         };
         let wake = scope.worker().sync_activator_for(address.to_vec());
         let again = scope.activator_for(address.clone());
-        let ports = Ports { routed, notices, suspicions, rows };
+        let ports = Ports { routed, notices, remarks, rows };
         let mut logic = Some(build(ports, wake, scope.activator_for(address)));
         move |_| {
             let Some(running) = &mut logic else { return };
@@ -99,12 +99,12 @@ pub fn sourced<'scope>(
             // whole containers: what is said is moved once, into the exchange
             let mut routed = routed_output.activate();
             let mut notices = notices_output.activate();
-            let mut suspicions = suspicions_output.activate();
+            let mut remarks = remarks_output.activate();
             let mut rows = rows_output.activate();
             for mut said in outbox.0 {
                 routed.session(&said.ports.routed).give_container(&mut said.routed);
                 notices.session(&said.ports.notices).give_container(&mut said.notices);
-                suspicions.session(&said.ports.suspicions).give_container(&mut said.suspicions);
+                remarks.session(&said.ports.remarks).give_container(&mut said.remarks);
                 rows.session(&said.ports.rows).give_container(&mut said.rows);
             }
             if running.is_done() {
@@ -112,7 +112,7 @@ pub fn sourced<'scope>(
             }
         }
     });
-    Sourced { routed, notices, suspicions, rows }
+    Sourced { routed, notices, remarks, rows }
 }
 
 /// Work that waits for its time, in order of times.

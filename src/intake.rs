@@ -8,6 +8,7 @@ use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
 use crate::flow::anomalies::ticks::{OddTicks, TickChecks};
+use crate::flow::anomalies::two_partitions::Sighted;
 use crate::flow::bars::acc::{SnapshotAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
@@ -71,6 +72,8 @@ struct Reading {
     days: BTreeMap<i32, Nanos>,
     zero: BTreeSet<(i32, Instrument)>,
     changed: bool,
+    /// Its instruments that were told to their workers.
+    sighted: Sighted,
 }
 
 /// Everything of an epoch's end at one worker.
@@ -164,10 +167,12 @@ impl Intake {
         let readings = assigned.iter().map(|(index, offset)| {
             let partition = &partitions[*index];
             let name = partition.name();
-            let event_at_max = resumed.places.get(&name).and_then(|place| place.event_at_max);
+            let before = resumed.places.get(&name);
+            let event_at_max = before.and_then(|place| place.event_at_max);
+            let header = before.and_then(|place| place.header.clone());
             let reading = Reading {
                 order: fixed_hash(&name),
-                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max },
+                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max, header },
                 offset_bound: *offset,
                 caught_up_since: None,
                 finished: false,
@@ -177,6 +182,7 @@ impl Intake {
                 days: BTreeMap::new(),
                 zero: BTreeSet::new(),
                 changed: false,
+                sighted: Sighted::default(),
                 name: name.into(),
             };
             (*index, reading)
@@ -309,6 +315,9 @@ impl Intake {
             }
         }
         reading.place.offset_next = batch.offset_next;
+        if let Some(header) = batch.header.take().filter(|header| reading.place.header.as_deref() != Some(&**header)) {
+            reading.place.header = Some(header.to_string());
+        }
         reading.finished |= batch.finished;
         reading.caught_up_since = match (batch.caught_up, reading.caught_up_since) {
             (true, None) => Some(now),
@@ -475,11 +484,13 @@ impl Intake {
             }
             Verdict::Reject { .. } => {}
         }
-        if !self.checks.is_empty()
+        if (!self.checks.is_empty() || self.checks.partitions.is_some())
             && let Some(phase) = self.judge.phase_at(tick.exchange_at)
         {
             let auction = self.judge.spec.session.is_auction(phase.phase);
             let instrument = &self.names[tick.instrument.0 as usize];
+            let sighted = (&reading.name, &mut reading.sighted);
+            taken.bytes += self.checks.sight(tick, &phase, instrument, sighted, &mut taken.odd);
             taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
         }
         if let Some(archived) = &mut taken.archived {

@@ -166,7 +166,7 @@ pub fn rebuild(
         generation: lake.generation(),
         flush: false,
         dataflow_hash: dataflow.hash(),
-        code_version: env!("CARGO_PKG_VERSION").into(),
+        code_version: crate::joining::code_version(),
         ..before
     };
     let rows = StateRows { entries: state.clone(), full: true };

@@ -19,6 +19,7 @@ use crate::flow::finished::{FinishedBar, Reading};
 use crate::intake::Archived;
 use crate::lake::table::{Change, TableSpec};
 use crate::lake::{EpochPart, Lake, LakeWriter, Meter, RowBuffer, StateEntry, StateRows, StoreMeters, TableRows};
+use crate::panics::{PanicAt, Thread};
 use crate::tables::{self, QuarantineRow};
 use crate::telemetry::{Telemetry, Totals};
 use crate::time::{Binding, Conservation, Epoch, Interval};
@@ -135,15 +136,22 @@ pub struct Writing {
     lake: LakeWriter,
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
+    panic_at: PanicAt,
     parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
     done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
 }
 
 impl Writing {
-    pub fn new(worker: usize, tables: Tables, lake: LakeWriter, runtime: tokio::runtime::Handle) -> Writing {
+    pub fn new(
+        worker: usize,
+        tables: Tables,
+        lake: LakeWriter,
+        runtime: tokio::runtime::Handle,
+        panic_at: PanicAt,
+    ) -> Writing {
         let (done, parts) = std::sync::mpsc::channel();
         let epochs = BTreeMap::new();
-        Writing { worker, tables, lake, runtime, epochs, parts, done }
+        Writing { worker, tables, lake, runtime, epochs, panic_at, parts, done }
     }
 
     /// Takes a row of an epoch.
@@ -200,12 +208,14 @@ impl Writing {
     pub fn write(&mut self, epoch: Epoch, wake: impl FnOnce() + Send + 'static) {
         let Some(buffers) = self.epochs.remove(&epoch) else { return };
         let Some(binding) = buffers.binding else { return };
+        self.panic_at.reach(Thread::Worker(self.worker), epoch);
         let state = StateRows { entries: buffers.state, full: false };
-        let (lake, worker, done) = (self.lake.clone(), self.worker, self.done.clone());
+        let (lake, worker, done, panic_at) = (self.lake.clone(), self.worker, self.done.clone(), self.panic_at);
         let tables: Vec<TableRows> = buffers.tables.into_values().collect();
         let counts = buffers.counts;
         let reasons = buffers.reasons.into_iter().map(|(reason, rows)| (reason.to_owned(), rows)).collect();
         self.runtime.spawn(async move {
+            panic_at.reach(Thread::Files(worker), epoch);
             let written = lake.write_part(epoch, worker, tables, state).await;
             let written = written.map(|part| WorkerPart { part, counts, reasons, binding: Binding::clone(&binding) });
             // the receiver is gone only when the worker ends anyway

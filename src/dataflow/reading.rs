@@ -10,6 +10,7 @@ use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration,
 use crate::error::{Classified, nearest};
 use crate::feed::{self, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 use crate::flow::indicators;
+use crate::lake::upkeep::REWRITE_BYTES_MAX;
 use crate::settings;
 use crate::time::{DAY, HOUR, Interval, MILLI, MINUTE, Nanos, SECOND};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,11 +84,12 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
         EpochSpec { every: span(&keys, "every", 10 * SECOND, MILLI), records: whole(&keys, "records", 1_000_000, 1) }
     });
     let limits = keys.table("limits", "{ steps = 8 }").map(|table| {
-        let keys = Keys::new("`limits`", table, &["steps", "epochs", "bytes"], problems);
+        let keys = Keys::new("`limits`", table, &["steps", "epochs", "bytes", "rewrite"], problems);
         Limits {
             steps: whole(&keys, "steps", 8, 1),
             epochs: whole(&keys, "epochs", 4, 1),
             bytes: size(&keys, "bytes", 64 << 20),
+            rewrite: size(&keys, "rewrite", REWRITE_BYTES_MAX),
         }
     });
     let step = span(&keys, "step", 100 * MILLI, MILLI);
@@ -112,7 +114,7 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
         anomalies: checks::read(&keys, &bars),
         bars,
         conditions,
-        limits: limits.unwrap_or(Limits { steps: 8, epochs: 4, bytes: 64 << 20 }),
+        limits: limits.unwrap_or(Limits { steps: 8, epochs: 4, bytes: 64 << 20, rewrite: REWRITE_BYTES_MAX }),
         idle_after: span(&keys, "idle_after", 2 * SECOND, 0),
         max_skew: span(&keys, "max_skew", 60 * SECOND, MILLI),
         max_jump: span(&keys, "max_jump", 7 * DAY, SECOND),

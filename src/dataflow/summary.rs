@@ -159,6 +159,7 @@ impl Dataflow {
         put("limits.steps", json!(self.limits.steps));
         put("limits.epochs", json!(self.limits.epochs));
         put("limits.bytes", json!(self.limits.bytes));
+        put("limits.rewrite", json!(self.limits.rewrite));
         put("idle_after", json!(duration_text(self.idle_after)));
         put("max_skew", json!(duration_text(self.max_skew)));
         put("max_jump", json!(duration_text(self.max_jump)));

@@ -115,7 +115,7 @@ fn absent_keys_have_the_defaults_of_the_interface() {
     assert_eq!((empty.dedupe, empty.retention), (Dedupe::Partition, 2 * HOUR));
     assert_eq!((empty.sequence_trusted, empty.corrections, empty.prices_signed), (false, false, false));
     assert_eq!(empty.epoch, EpochSpec { every: 10 * SECOND, records: 1_000_000 });
-    assert_eq!(empty.limits, Limits { steps: 8, epochs: 4, bytes: 64 << 20 });
+    assert_eq!(empty.limits, Limits { steps: 8, epochs: 4, bytes: 64 << 20, rewrite: 8 << 20 });
     assert_eq!((empty.idle_after, empty.max_skew, empty.max_jump), (2 * SECOND, MINUTE, 7 * DAY));
     assert_eq!((empty.confirmations, empty.volume, empty.indicators.len()), (3, Volume::Trade, 0));
     let horizon = |nanos| empty.horizons.horizon(Interval(nanos));
@@ -242,6 +242,7 @@ fn the_hash_changes_with_rows_and_with_nothing_else() {
         "epoch.records=7",
         "limits.steps=1",
         "limits.bytes=1KiB",
+        "limits.rewrite=0",
         "idle_after=1s",
         "max_skew=1s",
         "step=50ms",

@@ -6,12 +6,12 @@
 //! An epoch that is no longer retained keeps its row, with `expired` set: the mark is made in the swap that announces the
 //! retention, before any snapshot leaves, so a reader that picks an epoch without the mark finds its snapshots.
 
+use super::deletes::read_live;
 use super::epoch::{NetChange, Slot, SlotKind};
 use super::error::LakeError;
 use super::files::RowBuffer;
 use super::index::LiveFiles;
 use super::retention::Retention;
-use super::rewrite::read_file;
 use super::rows::Rows;
 use super::store::Store;
 use super::table::{Cell, Column, ColumnType, TableSpec, Value};
@@ -106,7 +106,7 @@ pub async fn leaving_rows(
         if !may_hold(least.max(0) as Epoch, greatest.max(0) as Epoch) {
             continue;
         }
-        let rows = Rows::new(spec, &read_file(store, spec, location).await?)?;
+        let rows = Rows::new(spec, &read_live(store, spec, location, &file.deletes).await?)?;
         let mut scratch = Vec::new();
         for row in 0..rows.len() {
             let Cell::Long(epoch) = rows.cell(row, 0) else { continue };

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   slots ─▶ rows and hash of each table at each epoch ──────────────┐
-//!   manifests ─▶ the files of each retained snapshot ─▶ read once ─▶ equal?
+//!   manifests ─▶ the files of each retained snapshot ─▶ read once, deleted rows left out ─▶ equal?
 //! ```
 //!
 //! Why files and not a query: a file that was put in the place of another is read without complaint by everybody. What must
 //! hold: a retained epoch's rows and content hash are the sum over its snapshot's files, and the files that a slot names have
 //! the rows that it counted when they were written. The first epoch that differs is the one told.
 
+use super::deletes::{positions, refers_to, surviving};
 use super::epoch::{Slot, TableEntry};
 use super::error::LakeError;
 use super::index::manifests_of;
@@ -18,7 +19,7 @@ use super::rows::{Rows, hash_of};
 use super::schema::{arrow_schema, spec_of};
 use super::table::{TableSpec, Value};
 use crate::time::Epoch;
-use ::iceberg::spec::ManifestContentType;
+use ::iceberg::spec::{DataContentType, Manifest};
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use futures::{StreamExt, TryStreamExt};
@@ -57,13 +58,22 @@ type Read = Result<(u64, u128), Unread>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Unread {
     Missing,
+    /// One of its delete files.
+    DeletesMissing(String),
     Broken(String),
+}
+
+/// A data file without the rows that these delete files name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Part {
+    file: String,
+    deletes: Vec<String>,
 }
 
 /// What a snapshot is made of.
 enum Contents {
-    Files(Vec<String>),
-    /// Delete files of rows, too: it was scanned.
+    Parts(Vec<Part>),
+    /// Delete files of another engine, too: it was scanned.
     Scanned(u64, u128),
 }
 
@@ -71,7 +81,33 @@ enum Contents {
 struct Reached {
     spec: TableSpec,
     snapshots: HashMap<i64, Contents>,
-    files: HashMap<String, Read>,
+    /// Whole data files, and what their delete files leave of them.
+    parts: HashMap<Part, Read>,
+}
+
+/// What a manifest names as live.
+#[derive(Default)]
+struct Named {
+    files: Vec<String>,
+    /// Data files and delete files of ours.
+    deletes: Vec<(String, String)>,
+    /// Delete files of another engine.
+    foreign: bool,
+}
+
+impl Named {
+    fn of(manifest: &Manifest) -> Named {
+        let mut named = Named::default();
+        for entry in manifest.entries().iter().filter(|entry| entry.is_alive()) {
+            let file = entry.data_file();
+            match (file.content_type(), refers_to(file)) {
+                (DataContentType::Data, _) => named.files.push(file.file_path().to_owned()),
+                (_, Some(data_file)) => named.deletes.push((data_file, file.file_path().to_owned())),
+                (_, None) => named.foreign = true,
+            }
+        }
+        named
+    }
 }
 
 impl LakeReader {
@@ -106,7 +142,8 @@ impl LakeReader {
             audited.epochs += u64::from(retained);
             before = Some(slot);
         }
-        for read in tables.values().flat_map(|table| table.files.values()).flatten() {
+        let whole = tables.values().flat_map(|table| &table.parts).filter(|(part, _)| part.deletes.is_empty());
+        for read in whole.flat_map(|(_, read)| read) {
             audited.files += 1;
             audited.rows += read.0;
         }
@@ -120,57 +157,92 @@ impl LakeReader {
             let table = self.load(name).await?;
             let metadata = table.metadata();
             let spec = spec_of(name, metadata)?;
-            let mut known: HashMap<String, Arc<Vec<String>>> = HashMap::new();
+            let mut known: HashMap<String, Arc<Named>> = HashMap::new();
             let mut snapshots = HashMap::new();
-            let mut all = HashSet::new();
+            // by data file, in all the ways in which rows of it are deleted
+            let mut all: HashMap<String, HashSet<Vec<String>>> = HashMap::new();
             for snapshot in metadata.snapshots() {
-                let (mut files, mut deletes) = (Vec::new(), false);
+                let (mut files, mut deletes, mut foreign) = (Vec::new(), HashMap::<_, Vec<_>>::new(), false);
                 for manifest in manifests_of(self.io(), metadata, snapshot).await? {
-                    if manifest.content == ManifestContentType::Deletes {
-                        deletes |= manifest.has_added_files() || manifest.has_existing_files();
-                        continue;
-                    }
-                    let live = match known.get(&manifest.manifest_path) {
-                        Some(live) => live.clone(),
+                    let named = match known.get(&manifest.manifest_path) {
+                        Some(named) => named.clone(),
                         None => {
-                            let entries = manifest.load_manifest(self.io()).await?;
-                            let live = entries.entries().iter().filter(|entry| entry.is_alive());
-                            let live: Arc<Vec<String>> =
-                                Arc::new(live.map(|entry| entry.file_path().to_owned()).collect());
-                            known.insert(manifest.manifest_path.clone(), live.clone());
-                            live
+                            let named = Arc::new(Named::of(&manifest.load_manifest(self.io()).await?));
+                            known.insert(manifest.manifest_path.clone(), named.clone());
+                            named
                         }
                     };
-                    files.extend(live.iter().cloned());
+                    files.extend(named.files.iter().cloned());
+                    let of_files = named.deletes.iter().cloned();
+                    of_files.for_each(|(file, delete)| deletes.entry(file).or_default().push(delete));
+                    foreign |= named.foreign;
                 }
-                all.extend(files.iter().cloned());
+                let part = |file: String| {
+                    let mut deletes = deletes.remove(&file).unwrap_or_default();
+                    deletes.sort_unstable();
+                    Part { file, deletes }
+                };
+                let parts: Vec<Part> = files.into_iter().map(part).collect();
+                for part in &parts {
+                    let ways = all.entry(part.file.clone()).or_insert_with(|| HashSet::from([Vec::new()]));
+                    ways.insert(part.deletes.clone());
+                }
                 let id = snapshot.snapshot_id();
-                let contents = if deletes { self.scanned(&spec, id).await? } else { Contents::Files(files) };
+                let contents = if foreign { self.scanned(&spec, id).await? } else { Contents::Parts(parts) };
                 snapshots.insert(id, contents);
             }
-            let read = futures::stream::iter(all).map(async |file| {
-                let read = self.read(&spec, &file).await?;
-                Ok::<_, LakeError>((file, read))
-            });
-            let files: HashMap<String, Read> = read.buffer_unordered(READ_AT_ONCE).try_collect().await?;
-            let gone = files.values().any(|read| matches!(read, Err(Unread::Missing)));
+            let read = futures::stream::iter(all).map(async |(file, ways)| self.read(&spec, file, ways).await);
+            let read: Vec<Vec<(Part, Read)>> = read.buffer_unordered(READ_AT_ONCE).try_collect().await?;
+            let parts: HashMap<Part, Read> = read.into_iter().flatten().collect();
+            let gone = parts.values().any(|read| matches!(read, Err(Unread::Missing | Unread::DeletesMissing(_))));
             // a table that is written just now may have let go of them
             if gone && looks < LOOKS && self.load(name).await?.metadata_location() != table.metadata_location() {
                 looks += 1;
                 continue;
             }
-            return Ok(Reached { spec, snapshots, files });
+            return Ok(Reached { spec, snapshots, parts });
         }
     }
 
-    async fn read(&self, spec: &TableSpec, file: &str) -> Result<Read, LakeError> {
-        let batch = match read_file(&**self.store(), spec, file).await {
-            Ok(batch) => batch,
-            Err(LakeError::Missing { .. }) => return Ok(Err(Unread::Missing)),
+    /// Reads a data file once, for all the ways in which rows of it are deleted.
+    async fn read(
+        &self,
+        spec: &TableSpec,
+        file: String,
+        ways: HashSet<Vec<String>>,
+    ) -> Result<Vec<(Part, Read)>, LakeError> {
+        let batch = match read_file(&**self.store(), spec, &file).await {
+            Ok(batch) => Ok(batch),
+            Err(LakeError::Missing { .. }) => Err(Unread::Missing),
+            Err(error @ LakeError::Format { .. }) => Err(Unread::Broken(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let mut parts = Vec::with_capacity(ways.len());
+        for deletes in ways {
+            let read = match &batch {
+                Ok(batch) => self.part(spec, batch, &file, &deletes).await?,
+                Err(unread) => Err(unread.clone()),
+            };
+            parts.push((Part { file: file.clone(), deletes }, read));
+        }
+        Ok(parts)
+    }
+
+    /// What delete files leave of a data file's rows.
+    async fn part(
+        &self,
+        spec: &TableSpec,
+        batch: &RecordBatch,
+        file: &str,
+        deletes: &[String],
+    ) -> Result<Read, LakeError> {
+        let gone = match positions(&**self.store(), file, deletes).await {
+            Ok(gone) => gone,
+            Err(LakeError::Missing { key }) => return Ok(Err(Unread::DeletesMissing(key))),
             Err(error @ LakeError::Format { .. }) => return Ok(Err(Unread::Broken(error.to_string()))),
             Err(error) => return Err(error),
         };
-        Ok(Ok(sum(spec.clone(), vec![batch]).await?))
+        Ok(Ok(sum(spec.clone(), vec![surviving(batch, &gone)?]).await?))
     }
 
     /// The rows of a snapshot that has delete files.
@@ -199,7 +271,7 @@ impl LakeReader {
         let (mut all, mut rows, mut hash) = (true, 0, 0u128);
         for file in &work.files {
             let location = self.store().location(&file.path);
-            match reached.files.get(&location) {
+            match reached.parts.get(&Part { file: location.clone(), deletes: Vec::new() }) {
                 None => all = false, // merged into another since
                 Some(Err(unread)) => return finding(Some(&location), unread.told()),
                 Some(Ok((found, _))) if *found != file.rows => {
@@ -263,6 +335,7 @@ impl Unread {
     fn told(&self) -> String {
         match self {
             Unread::Missing => "the file is missing".to_owned(),
+            Unread::DeletesMissing(key) => format!("its delete file {key} is missing"),
             Unread::Broken(why) => format!("the file cannot be read: {why}"),
         }
     }
@@ -279,21 +352,25 @@ impl Reached {
         let (mut rows, mut hash, mut fresh) = (0, 0u128, Vec::new());
         match contents {
             Contents::Scanned(scanned, sum) => (rows, hash) = (*scanned, *sum),
-            Contents::Files(files) => {
-                for file in files {
-                    match self.files.get(file) {
+            Contents::Parts(parts) => {
+                for part in parts {
+                    match self.parts.get(part) {
                         Some(Ok((found, sum))) => (rows, hash) = (rows + found, hash.wrapping_add(*sum)),
-                        Some(Err(unread)) => return found(Some(file), unread.told()),
-                        None => return found(Some(file), "the file was not read".to_owned()),
+                        Some(Err(unread)) => return found(Some(&part.file), unread.told()),
+                        None => return found(Some(&part.file), "the file was not read".to_owned()),
                     }
-                    if !good.contains(file) {
-                        fresh.push(file);
+                    // of a file that was right before, its delete file is to be named
+                    let named = part.deletes.last().filter(|_| good.contains(&part.file)).unwrap_or(&part.file);
+                    if !good.contains(named) {
+                        fresh.push(named);
                     }
                 }
             }
         }
         if (rows, hash) == (entry.rows, entry.content_hash) {
-            good.extend(fresh.into_iter().cloned());
+            if let Contents::Parts(parts) = contents {
+                good.extend(parts.iter().flat_map(|part| part.deletes.iter().chain([&part.file])).cloned());
+            }
             return Ok(true);
         }
         let among = match &fresh[..] {

@@ -121,7 +121,8 @@ pub struct TableWork {
     pub changes: Changes,
     pub rows_added: u64,
     pub rows_removed: u64,
-    /// Names in the store of the files whose rows `files` hold instead: all are live, or none of it happens.
+    /// Names in the store of the data files whose live rows `files` hold instead, and of their delete files: all are live,
+    /// the data files without other delete files, or none of it happens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<String>,
 }

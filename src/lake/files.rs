@@ -232,7 +232,8 @@ pub struct FileNames {
 }
 
 impl FileNames {
-    fn name(&self, spec: &TableSpec, partition: Option<i32>, number: usize) -> String {
+    /// The name of one of the writer's files.
+    pub fn name(&self, spec: &TableSpec, partition: Option<i32>, number: usize) -> String {
         let (folder, stem) = (&self.folder, &self.stem);
         match spec.partition {
             None => format!("{folder}/data/{stem}-{number}.parquet"),
@@ -379,10 +380,14 @@ fn encode(
     Ok((encoded, appeared, hash))
 }
 
+/// How columns are compressed.
+pub fn compression() -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"))
+}
+
 fn properties(spec: &TableSpec) -> WriterProperties {
-    let level = ZstdLevel::try_new(1).expect("1 is a level of zstd");
     let mut builder = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_created_by("ticktide".to_owned());
     for column in spec.columns.iter().filter(|column| column.delta) {

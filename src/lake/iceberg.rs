@@ -10,7 +10,7 @@
 use super::error::LakeError;
 use super::index::manifests;
 use super::schema::APPLIED_EPOCH;
-use super::upkeep::{Past, SNAPSHOT_EPOCH, Upkeep, expiry};
+use super::upkeep::{Expiry, Past, Reference, SNAPSHOT_EPOCH, Upkeep, expiry, references};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
@@ -21,11 +21,13 @@ use ::iceberg::spec::{
 };
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use uuid::Uuid;
 
 /// A manifest of this many files is not merged again.
 const MANIFEST_FILES_SMALL: u32 = 1_000;
+/// Manifests are of data files or of delete files, never of both.
+const CONTENTS: [ManifestContentType; 2] = [ManifestContentType::Data, ManifestContentType::Deletes];
 /// How much older than the table's last update iceberg lets a snapshot be.
 const STAMP_SLACK_MS: i64 = 60_000;
 
@@ -34,6 +36,32 @@ const STAMP_SLACK_MS: i64 = 60_000;
 pub struct Base {
     pub location: String,
     pub metadata: Arc<TableMetadata>,
+    references: OnceLock<Arc<Vec<Reference>>>,
+}
+
+impl Base {
+    pub fn new(location: String, metadata: TableMetadata) -> Base {
+        Base { location, metadata: Arc::new(metadata), references: OnceLock::new() }
+    }
+
+    /// All branches and tags. Iceberg shows them in the metadata's JSON only, which is long: it is rendered once for a head
+    /// that was loaded, and never for one that we have made.
+    pub fn references(&self) -> Result<Arc<Vec<Reference>>, LakeError> {
+        if let Some(known) = self.references.get() {
+            return Ok(known.clone());
+        }
+        let references = Arc::new(references(&self.metadata)?);
+        Ok(self.references.get_or_init(|| references).clone())
+    }
+
+    /// The state after a commit, which changed the tags as told.
+    fn followed_by(&self, location: String, metadata: TableMetadata, leaves: &Expiry) -> Base {
+        let next = Base::new(location, metadata);
+        if let Some(known) = self.references.get() {
+            let _ = next.references.set(Arc::new(leaves.references(known, &next.metadata)));
+        }
+        next
+    }
 }
 
 /// What an epoch changes in a table.
@@ -44,7 +72,9 @@ pub struct Delta {
     /// Milliseconds since 1970.
     pub cut_at: i64,
     pub add: Vec<DataFile>,
-    /// Locations of files that leave the table, with the manifests that name them.
+    /// New delete files.
+    pub deletes: Vec<DataFile>,
+    /// Locations of data and delete files that leave the table, with the manifests that name them.
     pub remove: HashMap<String, String>,
     /// The rows are the same afterwards.
     pub replaces: bool,
@@ -56,7 +86,7 @@ pub struct Staged {
     pub next: Base,
     /// Milliseconds since 1970: the cut, or the least time that iceberg allows.
     pub stamped_at: i64,
-    /// The manifests written, with the live files of each.
+    /// The manifests written, with the live data or delete files of each.
     pub written: Vec<(String, Vec<DataFile>)>,
     /// Snapshots that the next state does not have any more.
     pub expired_snapshots: Vec<i64>,
@@ -96,7 +126,8 @@ pub async fn stage(
         written: Vec::new(),
     };
     let mut list = stage.rewritten().await?;
-    list.extend(stage.added().await?);
+    list.extend(stage.added(ManifestContentType::Data, &delta.add).await?);
+    list.extend(stage.added(ManifestContentType::Deletes, &delta.deletes).await?);
     let parent = metadata.current_snapshot().map(|snapshot| snapshot.snapshot_id());
     let sequence = metadata.next_sequence_number();
     let list_location = format!("{}/{}-list.avro", stage.folder, stage.attempt);
@@ -115,13 +146,14 @@ pub async fn stage(
         .with_summary(stage.summary())
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let leaves = expiry(metadata, upkeep, past, delta.epoch)?;
+    let leaves = expiry(base, upkeep, past, delta.epoch)?;
     let builder = metadata.clone().into_builder(Some(base.location.clone()));
     let builder = leaves.untag.iter().fold(builder, |builder, name| builder.remove_ref(name));
     let builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_snapshots(&leaves.snapshots);
     let built = leaves
         .tag
-        .into_iter()
+        .iter()
+        .cloned()
         .try_fold(builder, tagged)?
         .set_properties(HashMap::from([(APPLIED_EPOCH.to_owned(), delta.epoch.to_string())]))?
         .build()?;
@@ -129,7 +161,7 @@ pub async fn stage(
     let location = MetadataLocation::from_str(&base.location)?.with_next_version().with_new_metadata(&next);
     next.write_to(io, &location).await?;
     Ok(Staged {
-        next: Base { location: location.to_string(), metadata: Arc::new(next) },
+        next: base.followed_by(location.to_string(), next, &leaves),
         stamped_at,
         written: stage.written,
         expired_snapshots: leaves.snapshots,
@@ -152,32 +184,55 @@ fn stamp(metadata: &TableMetadata, cut_at: i64) -> i64 {
 }
 
 impl Stage<'_> {
-    fn writer(&self) -> Result<(ManifestWriter, String), LakeError> {
+    fn writer(&self, content: ManifestContentType) -> Result<(ManifestWriter, String), LakeError> {
         let location = format!("{}/{}-m{}.avro", self.folder, self.attempt, self.written.len());
         let schema = self.metadata.current_schema().clone();
         let spec = self.metadata.default_partition_spec().as_ref().clone();
         let output = self.io.new_output(&location)?;
         let builder = ManifestWriterBuilder::new(output, Some(self.delta.snapshot_id), schema, spec);
-        Ok((builder.build_v2_data(), location))
+        let writer = match content {
+            ManifestContentType::Data => builder.build_v2_data(),
+            ManifestContentType::Deletes => builder.build_v2_deletes(),
+        };
+        Ok((writer, location))
     }
 
     /// The base's manifests without the removed files; small ones merged when there are many.
     async fn rewritten(&mut self) -> Result<Vec<ManifestFile>, LakeError> {
         let mut all = manifests(self.io, self.metadata).await?;
         all.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
+        let (mut list, mut removed) = (Vec::new(), 0);
+        for content in CONTENTS {
+            let of: Vec<_> = all.iter().filter(|manifest| manifest.content == content).cloned().collect();
+            removed += self.rewritten_of(content, of, &mut list).await?;
+        }
+        if removed != self.delta.remove.len() {
+            let message = format!("{removed} of {} files to replace are live", self.delta.remove.len());
+            return Err(LakeError::corrupt(message, "run `ticktide lake doctor`"));
+        }
+        Ok(list)
+    }
+
+    /// The same of the manifests of data files or of delete files; how many files were removed.
+    async fn rewritten_of(
+        &mut self,
+        content: ManifestContentType,
+        all: Vec<ManifestFile>,
+        list: &mut Vec<ManifestFile>,
+    ) -> Result<usize, LakeError> {
         let merge = all.len() > self.upkeep.manifests;
         let named: HashSet<&str> = self.delta.remove.values().map(String::as_str).collect();
         let small = |manifest: &ManifestFile| {
             let files = manifest.added_files_count.unwrap_or(u32::MAX);
             files.saturating_add(manifest.existing_files_count.unwrap_or(u32::MAX)) < MANIFEST_FILES_SMALL
         };
-        let (open, mut list): (Vec<_>, Vec<_>) = all.into_iter().partition(|manifest| {
-            let merged = merge && manifest.content == ManifestContentType::Data && small(manifest);
-            merged || named.contains(manifest.manifest_path.as_str())
-        });
+        let (open, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|manifest| (merge && small(manifest)) || named.contains(manifest.manifest_path.as_str()));
+        list.extend(others);
         let loaded = open.iter().map(|manifest| manifest.load_manifest(self.io));
         let loaded = futures::future::try_join_all(loaded).await?;
-        let (mut writer, location) = self.writer()?;
+        let (mut writer, location) = self.writer(content)?;
         let (mut kept, mut removed) = (Vec::new(), 0);
         for entry in loaded.iter().flat_map(|manifest| manifest.entries()).filter(|entry| entry.is_alive()) {
             let missing = || LakeError::format(entry.file_path(), "its manifest entry has no sequence number");
@@ -194,29 +249,29 @@ impl Stage<'_> {
                 kept.push(file.clone());
             }
         }
-        if removed != self.delta.remove.len() {
-            let message = format!("{removed} of {} files to replace are live", self.delta.remove.len());
-            return Err(LakeError::corrupt(message, "run `ticktide lake doctor`"));
-        }
         if removed + kept.len() > 0 {
             list.push(writer.write_manifest_file().await?);
             self.written.push((location, kept));
         }
-        Ok(list)
+        Ok(removed)
     }
 
-    /// The manifest of the new files.
-    async fn added(&mut self) -> Result<Option<ManifestFile>, LakeError> {
-        if self.delta.add.is_empty() {
+    /// The manifest of the new data files or of the new delete files.
+    async fn added(
+        &mut self,
+        content: ManifestContentType,
+        files: &[DataFile],
+    ) -> Result<Option<ManifestFile>, LakeError> {
+        if files.is_empty() {
             return Ok(None);
         }
-        let (mut writer, location) = self.writer()?;
-        for file in &self.delta.add {
+        let (mut writer, location) = self.writer(content)?;
+        for file in files {
             let (schema, spec) = (self.metadata.current_schema(), self.metadata.default_partition_spec());
             self.summary.add_file(file, schema.clone(), spec.clone());
             writer.add_file(file.clone(), -1)?; // its sequence number is that of the snapshot
         }
-        self.written.push((location, self.delta.add.clone()));
+        self.written.push((location, files.to_vec()));
         Ok(Some(writer.write_manifest_file().await?))
     }
 
@@ -238,7 +293,8 @@ impl Stage<'_> {
             let after = before + number(properties.get(added)) - number(properties.get(removed));
             properties.insert(total.to_owned(), after.to_string());
         }
-        let operation = match (self.delta.remove.is_empty(), self.delta.replaces) {
+        let appends = self.delta.remove.is_empty() && self.delta.deletes.is_empty();
+        let operation = match (appends, self.delta.replaces) {
             (true, _) => Operation::Append,
             (false, true) => Operation::Replace,
             (false, false) => Operation::Overwrite,

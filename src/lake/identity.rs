@@ -34,8 +34,8 @@ pub struct Identity {
 }
 
 /// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
-/// another's, or was moved.
-pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Identity, LakeError> {
+/// another's, or was moved. Gives its lineages.
+pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Vec<Lineage>, LakeError> {
     let ours = Identity { catalog: catalog.identity().await?, ..ours(options, store.location(""))? };
     let found = match known(store).await? {
         Some(found) => found,
@@ -47,9 +47,9 @@ pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catal
             serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
         }
     };
-    let found = newest(store, found).await?;
-    compare(&ours, &found)?;
-    Ok(found)
+    let lineages = lineage::read_all(store).await?;
+    compare(&ours, &newest(found, lineages.last()))?;
+    Ok(lineages)
 }
 
 /// The record as it is; `None`: there is none.
@@ -62,17 +62,23 @@ async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
 }
 
 /// The identity with the hash and the settings of the newest lineage.
-async fn newest(store: &dyn Store, found: Identity) -> Result<Identity, LakeError> {
-    match lineage::read_all(store).await?.pop() {
-        None => Ok(found),
-        Some(Lineage { hash, settings, code_version, .. }) => Ok(Identity { hash, settings, code_version, ..found }),
+fn newest(found: Identity, last: Option<&Lineage>) -> Identity {
+    match last.cloned() {
+        None => found,
+        Some(Lineage { hash, settings, code_version, .. }) => Identity { hash, settings, code_version, ..found },
     }
 }
 
 /// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
 pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
+    Ok(read_with_lineages(store).await?.0)
+}
+
+/// As [`read`], and the lineages.
+pub async fn read_with_lineages(store: &dyn Store) -> Result<(Identity, Vec<Lineage>), LakeError> {
     let found = first(store).await?;
-    newest(store, found).await
+    let lineages = lineage::read_all(store).await?;
+    Ok((newest(found, lineages.last()), lineages))
 }
 
 /// As [`read`], with the settings that the lake was made with.

@@ -2,27 +2,34 @@
 //! without reading a manifest.
 //!
 //! Built from the manifests of the head once, then kept up to date by our own commits; a head that is not ours rebuilds it.
-//! What must hold: every live data file is in it exactly once, and its bounds enclose all of its keys.
+//! What must hold: every live data file is in it exactly once, with what deletes rows of it, and its bounds enclose all of
+//! its keys.
 
+use super::deletes::{DeleteFile, refers_to};
 use super::epoch::NetChange;
 use super::error::LakeError;
 use super::schema::{field_id, value};
 use super::table::{TableSpec, Value};
 use ::iceberg::io::FileIO;
-use ::iceberg::spec::{DataFile, ManifestContentType, ManifestFile, ManifestList, Snapshot, TableMetadata};
+use ::iceberg::spec::{
+    DataContentType, DataFile, ManifestContentType, ManifestFile, ManifestList, Snapshot, TableMetadata,
+};
 use std::collections::HashMap;
 
 /// A live data file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveFile {
     /// The manifest that names it as live.
     pub manifest: String,
+    /// Rows in the file, those that are deleted among them.
     pub rows: u64,
     pub bytes: u64,
     /// Days since 1970, where the table has a partition column.
     pub partition: Option<i32>,
     /// For each key column least and greatest value, as far as they are known.
     pub bounds: Vec<Option<(Value, Value)>>,
+    /// What says which of its rows are gone.
+    pub deletes: Vec<DeleteFile>,
 }
 
 /// The live data files by location, at one metadata location.
@@ -31,8 +38,10 @@ pub struct LiveFiles {
     /// The metadata file that this describes.
     pub at: String,
     pub files: HashMap<String, LiveFile>,
+    /// Delete files whose data file is no longer live, with the manifests that name them: they may leave.
+    pub dangling: HashMap<String, String>,
     /// Whether delete files of another engine refer to the table's rows.
-    pub deletes: bool,
+    pub foreign_deletes: bool,
 }
 
 /// The manifests of the table's head.
@@ -67,7 +76,17 @@ impl LiveFile {
             _ => None,
         };
         let (rows, bytes) = (file.record_count(), file.file_size_in_bytes());
-        LiveFile { manifest, rows, bytes, partition, bounds: bounds.collect() }
+        LiveFile { manifest, rows, bytes, partition, bounds: bounds.collect(), deletes: Vec::new() }
+    }
+
+    /// Rows that its delete files name.
+    pub fn rows_deleted(&self) -> u64 {
+        self.deletes.iter().map(|file| file.rows).sum()
+    }
+
+    /// Rows that are live.
+    pub fn rows_live(&self) -> u64 {
+        self.rows.saturating_sub(self.rows_deleted())
     }
 
     fn may_hold(&self, key: &[Value]) -> bool {
@@ -88,26 +107,69 @@ impl LiveFiles {
         metadata: &TableMetadata,
     ) -> Result<LiveFiles, LakeError> {
         let mut live = LiveFiles { at: at.to_owned(), ..LiveFiles::default() };
-        for manifest in manifests(io, metadata).await? {
-            if !manifest.has_added_files() && !manifest.has_existing_files() {
-                continue;
-            }
-            if manifest.content == ManifestContentType::Deletes {
-                live.deletes = true;
-                continue;
-            }
+        let mut manifests = manifests(io, metadata).await?;
+        manifests.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
+        // delete files find their data files there
+        manifests.sort_by_key(|manifest| manifest.content == ManifestContentType::Deletes);
+        for manifest in manifests {
             let entries = manifest.load_manifest(io).await?;
             for entry in entries.entries().iter().filter(|entry| entry.is_alive()) {
-                let file = LiveFile::new(spec, manifest.manifest_path.clone(), entry.data_file());
-                live.files.insert(entry.file_path().to_owned(), file);
+                live.add(spec, &manifest.manifest_path, entry.data_file());
             }
         }
         Ok(live)
     }
 
-    /// The manifest that names a file as live; empty if none does.
-    pub fn manifest(&self, location: &str) -> String {
-        self.files.get(location).map(|file| file.manifest.clone()).unwrap_or_default()
+    /// A manifest names a file as live, a new one or one that is known.
+    pub fn add(&mut self, spec: &TableSpec, manifest: &str, file: &DataFile) {
+        let location = file.file_path();
+        if file.content_type() == DataContentType::Data {
+            let fresh = LiveFile::new(spec, manifest.to_owned(), file);
+            let known = self.files.remove(location);
+            let deletes = known.map(|file| file.deletes).unwrap_or_default();
+            self.files.insert(location.to_owned(), LiveFile { deletes, ..fresh });
+            return;
+        }
+        let Some(data_file) = refers_to(file) else {
+            self.foreign_deletes = true;
+            return;
+        };
+        let (location, manifest) = (location.to_owned(), manifest.to_owned());
+        match self.files.get_mut(&data_file) {
+            Some(known) => {
+                known.deletes.retain(|file| file.location != location);
+                known.deletes.push(DeleteFile { location, manifest, rows: file.record_count() });
+            }
+            None => drop(self.dangling.insert(location, manifest)),
+        }
+    }
+
+    /// A data or delete file is no longer live.
+    pub fn remove(&mut self, location: &str) {
+        if self.files.remove(location).is_some() || self.dangling.remove(location).is_some() {
+            return;
+        }
+        for file in self.files.values_mut() {
+            file.deletes.retain(|file| file.location != location);
+        }
+    }
+
+    /// What leaves the table with a data file: itself and its delete files, each with its manifest.
+    pub fn with_deletes(&self, location: &str) -> impl Iterator<Item = (String, String)> {
+        let known = self.files.get(location);
+        let own = known.map(|file| (location.to_owned(), file.manifest.clone()));
+        let deletes = known.into_iter().flat_map(|file| &file.deletes);
+        own.into_iter().chain(deletes.map(|file| (file.location.clone(), file.manifest.clone())))
+    }
+
+    /// The delete files of a data file.
+    pub fn deletes_of(&self, location: &str) -> &[DeleteFile] {
+        self.files.get(location).map_or(&[], |file| &file.deletes)
+    }
+
+    /// Delete files of ours that are live.
+    pub fn delete_files(&self) -> usize {
+        self.files.values().map(|file| file.deletes.len()).sum()
     }
 
     /// The files that may hold an old row of the changes, in order of their names.

@@ -66,7 +66,7 @@ async fn find_tables(store: &Arc<dyn Store>, catalog: &dyn Catalog) -> Result<BT
         async move {
             let metadata = TableMetadata::read_from(&io, &location).await?;
             let spec = spec_of(&name, &metadata)?;
-            Ok::<_, LakeError>((name, Found { spec, base: Base { location, metadata: Arc::new(metadata) } }))
+            Ok::<_, LakeError>((name, Found { spec, base: Base::new(location, metadata) }))
         }
     });
     Ok(try_join_all(found).await?.into_iter().collect())

@@ -19,6 +19,7 @@ pub mod announce;
 pub mod audit;
 pub mod catalog;
 pub mod commit;
+pub mod deletes;
 pub mod epoch;
 pub mod error;
 pub mod files;
@@ -91,6 +92,8 @@ pub struct LakeOptions {
     /// The resolved settings without secrets, a JSON object.
     pub settings_json: String,
     pub code_version: String,
+    /// A correction writes a data file of at most so many bytes again; rows of a bigger one are deleted by position.
+    pub rewrite_bytes_max: u64,
 }
 
 /// The lake as its one writer sees it: decides epochs and applies them.
@@ -128,7 +131,8 @@ impl Lake {
         // a folder must be there before its catalog is put into it
         let store = options.warehouse.open().await?;
         let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
-        let opened = Lake::open_on(store.clone(), catalog, &options, tables, Upkeep::default()).await;
+        let upkeep = Upkeep { rewrite_bytes_max: options.rewrite_bytes_max, ..Upkeep::default() };
+        let opened = Lake::open_on(store.clone(), catalog, &options, tables, upkeep).await;
         let (mut lake, resume) = opened?;
         lake.owner = Some(Owner::begin(store, lake.generation));
         Ok((lake, resume))

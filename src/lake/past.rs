@@ -3,14 +3,14 @@
 //! Why slots and not table `epochs`: the log is the commit, the table only its projection. What must hold: the range begins
 //! with the state of the epoch before it, which was decided in that epoch's slot, or with nothing before the first epoch.
 
+use super::deletes::read_live;
 use super::epoch::{Slot, SlotKind};
 use super::error::LakeError;
-use super::index::manifests;
+use super::index::{LiveFiles, manifests};
 use super::lineage::{self, Beginning, Begun};
 use super::log::last_listed;
 use super::measure::Kept;
 use super::reader::LakeReader;
-use super::rewrite::read_file;
 use super::rows::Rows;
 use super::schema::spec_of;
 use super::state::{StateEntry, StateFiles, load_state};
@@ -197,14 +197,21 @@ impl LakeReader {
         let at = at.ok_or_else(|| LakeError::format(name, "has no column epoch"))?;
         let field = metadata.current_schema().field_id_by_name("epoch").unwrap_or_default();
         let mut rows = Vec::new();
-        for manifest in manifests(self.io(), metadata).await? {
+        let manifests = manifests(self.io(), metadata).await?;
+        let deleting = manifests.iter().any(|manifest| manifest.content == ManifestContentType::Deletes);
+        let deletes = match loaded.metadata_location().filter(|_| deleting) {
+            Some(at) => LiveFiles::build(&spec, self.io(), at, metadata).await?,
+            None => LiveFiles::default(),
+        };
+        for manifest in manifests {
             if manifest.content == ManifestContentType::Deletes {
                 continue;
             }
             let entries = manifest.load_manifest(self.io()).await?;
             let live = entries.entries().iter().filter(|entry| entry.is_alive());
             for entry in live.filter(|entry| may_hold(entry.data_file(), field, &epochs)) {
-                let batch = read_file(&**self.store(), &spec, entry.file_path()).await?;
+                let deletes = deletes.deletes_of(entry.file_path());
+                let batch = read_live(&**self.store(), &spec, entry.file_path(), deletes).await?;
                 let read = Rows::new(&spec, &batch)?;
                 let inside =
                     |row: &usize| matches!(read.cell(*row, at), Cell::Long(epoch) if epochs.contains(&(epoch as u64)));

@@ -8,7 +8,7 @@ use super::catalog::Catalog;
 use super::commit::Applied;
 use super::epoch::{Slot, SlotKind, TableEntry};
 use super::error::LakeError;
-use super::lineage::{self, Beginning, Begun};
+use super::lineage::{Beginning, Begun, Lineage};
 use super::log::{claim, read_slot};
 use super::retention::Retention;
 use super::state::{StateEntry, StateFiles, load_state};
@@ -102,14 +102,14 @@ impl Lake {
         specs: Vec<TableSpec>,
         upkeep: Upkeep,
     ) -> Result<(Lake, Resume), LakeError> {
-        identity::check(&*store, options, &*catalog).await?;
+        let declared = identity::check(&*store, options, &*catalog).await?;
         let namespace = options.namespace.clone();
         let place = Place { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
         let (lake, read) = Lake::take_over(place, specs).await?;
         let (last, generation) = (lake.last.clone(), lake.generation);
         let mut slots = Slots { store: &*store, read };
         let bindings = bindings(&mut slots, &last).await?;
-        let lineages = lineages(&mut slots, &last).await?;
+        let lineages = lineages(&mut slots, declared, &last).await?;
         let state = load_state(&*store, lake.state.files()).await?;
         let (binding, state_bytes, epoch_next) = (last.binding.clone(), bytes_of(&lake.state), lake.epoch_next());
         let resume = Resume { generation, binding, epoch_next, bindings, state, state_bytes, lineages };
@@ -180,12 +180,12 @@ impl Lake {
         if last.token != token {
             return Err(elsewhere());
         }
-        identity::read(&*store).await?;
+        let (_, declared) = identity::read_with_lineages(&*store).await?;
         let mut slots = Slots { store: &*store, read: BTreeMap::from([(epoch, last.clone())]) };
         let files = state_files(&mut slots, &last).await?;
         let bindings = bindings(&mut slots, &last).await?;
         let state = load_state(&*store, files.files()).await?;
-        let lineages = lineages(&mut slots, &last).await?;
+        let lineages = lineages(&mut slots, declared, &last).await?;
         let (generation, binding) = (last.generation, last.binding.clone());
         let writer = LakeWriter { store: store.clone(), namespace: options.namespace.clone(), generation, kept: None };
         let (state_bytes, epoch_next) = (bytes_of(&files), epoch + 1);
@@ -317,8 +317,7 @@ async fn pending(
 }
 
 /// Where each lineage of the lake begins.
-async fn lineages(slots: &mut Slots<'_>, last: &Slot) -> Result<Vec<Begun>, LakeError> {
-    let all = lineage::read_all(slots.store).await?;
+async fn lineages(slots: &mut Slots<'_>, all: Vec<Lineage>, last: &Slot) -> Result<Vec<Begun>, LakeError> {
     let mut begun = Vec::with_capacity(all.len());
     for (at, lineage) in all.iter().enumerate() {
         let after = slots.get(lineage.after).await?;

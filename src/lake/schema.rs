@@ -254,10 +254,17 @@ pub fn value(datum: &Datum) -> Option<Value> {
     })
 }
 
+/// The partition of a file in Iceberg's words, by its days since 1970.
+pub fn partition_of(spec: &TableSpec, days: Option<i32>) -> Struct {
+    match spec.partition {
+        Some(_) => Struct::from_iter([days.map(Literal::date)]),
+        None => Struct::empty(),
+    }
+}
+
 /// The manifest entry's content for a file of ours.
 pub fn data_file(spec: &TableSpec, location: String, file: &DataFileMeta) -> Result<DataFile, LakeError> {
     let mut builder = DataFileBuilder::default();
-    let partition = spec.partition.map(|_| file.partition.map(Literal::date));
     let (mut sizes, mut counts, mut nulls, mut nans) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());
     let (mut lower, mut upper) = (HashMap::new(), HashMap::new());
     for (at, (column, meta)) in spec.columns.iter().zip(&file.columns).enumerate() {
@@ -277,7 +284,7 @@ pub fn data_file(spec: &TableSpec, location: String, file: &DataFileMeta) -> Res
         .content(DataContentType::Data)
         .file_path(location)
         .file_format(DataFileFormat::Parquet)
-        .partition(partition.map_or_else(Struct::empty, |value| Struct::from_iter([value])))
+        .partition(partition_of(spec, file.partition))
         .partition_spec_id(0)
         .record_count(file.rows)
         .file_size_in_bytes(file.bytes)

@@ -55,6 +55,10 @@ pub trait Store: Send + Sync + Debug {
     async fn delete(&self, key: &str) -> Result<(), LakeError>;
     /// The object's size in bytes; `None` if it does not exist.
     async fn size(&self, key: &str) -> Result<Option<u64>, LakeError>;
+    /// Names of what writes left that were cut off, and that nobody reads: for [`Store::delete`].
+    async fn leftovers(&self) -> Result<Vec<String>, LakeError> {
+        Ok(Vec::new())
+    }
     /// The address that catalogs, manifests and other engines use: `file:///ABS/key`, `s3://BUCKET/PREFIX/key`.
     fn location(&self, key: &str) -> String;
     /// The name of an address that [`Store::location`] gave; `None` if it lies elsewhere.

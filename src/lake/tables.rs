@@ -6,13 +6,14 @@
 use super::announce::leaving_rows;
 use super::catalog::{Catalog, Swapped};
 use super::commit::{Applied, Apply, Head, TableAnswer, TableStep, unannounced};
+use super::deletes;
 use super::epoch::{NetChange, Slot, SlotKind};
 use super::error::LakeError;
 use super::files::{DataFileMeta, FileNames, RowBuffer, table_folder, write_batch};
 use super::iceberg::{Base, Delta, Staged, stage};
-use super::index::{LiveFile, LiveFiles};
+use super::index::LiveFiles;
 use super::retention::Retention;
-use super::rewrite::{Rewrite, rewrite};
+use super::rewrite::{Corrections, Rewrite, rewrite};
 use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference, iceberg_schema, lacks};
 use super::store::Store;
 use super::table::{TableSpec, Value};
@@ -21,7 +22,7 @@ use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{TableMetadata, TableMetadataBuilder};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -75,7 +76,7 @@ impl Place {
                 return Ok(Some(known.clone()));
             }
             match TableMetadata::read_from(&self.io, &location).await.map_err(LakeError::from) {
-                Ok(metadata) => return Ok(Some(Base { location, metadata: Arc::new(metadata) })),
+                Ok(metadata) => return Ok(Some(Base::new(location, metadata))),
                 // others have swapped so often since that the file is gone already
                 Err(LakeError::Missing { .. }) if self.catalog.location(table).await? != Some(location) => {}
                 Err(error) => return Err(error),
@@ -269,11 +270,15 @@ impl LakeTable {
         let folder = place.folder(&self.spec.name);
         let names = |what: &str| FileNames { folder: folder.clone(), stem: format!("{epoch}-{what}-{attempt}") };
         let (store, spec, live) = (&*place.store, &self.spec, &self.live);
-        let mut rewritten = rewrite(store, spec, live, wanted.changes, names("apply"), epoch).await?;
+        let corrections =
+            Corrections { epoch, changes: wanted.changes, rewrite_bytes_max: place.upkeep.rewrite_bytes_max };
+        let mut rewritten = rewrite(store, spec, live, corrections, names("apply")).await?;
         if let Some((before, after)) = wanted.marks {
             let changes = leaving_rows(store, spec, live, before, after).await?;
-            rewritten = rewrite(store, spec, live, &changes, names("mark"), epoch).await?;
+            let corrections = Corrections { changes: &changes, ..corrections };
+            rewritten = rewrite(store, spec, live, corrections, names("mark")).await?;
         }
+        rewritten.remove.extend(live.dangling.clone());
         let files = match replaceable(live, store, wanted.replaced) {
             Some(replaced) => {
                 rewritten.remove.extend(replaced);
@@ -285,12 +290,14 @@ impl LakeTable {
                 &[]
             }
         };
-        let merged = merge(store, spec, live, &rewritten.remove, names("merge"), place.upkeep.files).await?;
+        let merged = merge(store, spec, live, &rewritten, names("merge"), place.upkeep.files).await?;
         rewritten.remove.extend(merged.remove);
-        let Rewrite { remove, add } = rewritten;
+        let Rewrite { remove, add, deletes } = rewritten;
         let add = self.data_files(place, &[files, &add, &merged.add].concat())?;
+        let deletes = deletes.iter().map(|file| deletes::entry(spec, store.location(&file.path), file));
+        let deletes = deletes.collect::<Result<_, _>>()?;
         let replaces = slot.kind == SlotKind::Maintain;
-        Ok(Delta { epoch, snapshot_id, cut_at: slot.cut_at, add, remove, replaces })
+        Ok(Delta { epoch, snapshot_id, cut_at: slot.cut_at, add, deletes, remove, replaces })
     }
 
     fn data_files(&self, place: &Place, files: &[DataFileMeta]) -> Result<Vec<::iceberg::spec::DataFile>, LakeError> {
@@ -317,14 +324,9 @@ impl LakeTable {
     /// The head is ours: the index follows, old metadata files go.
     async fn swapped(&mut self, place: &Place, delta: &Delta, staged: Staged) {
         if self.live.at == self.base.location {
-            for location in delta.remove.keys() {
-                self.live.files.remove(location);
-            }
+            delta.remove.keys().for_each(|location| self.live.remove(location));
             for (manifest, files) in &staged.written {
-                for file in files {
-                    let known = LiveFile::new(&self.spec, manifest.clone(), file);
-                    self.live.files.insert(file.file_path().to_owned(), known);
-                }
+                files.iter().for_each(|file| self.live.add(&self.spec, manifest, file));
             }
             self.live.at.clone_from(&staged.next.location);
         }
@@ -336,8 +338,7 @@ impl LakeTable {
             }
         }
         if !staged.expired_snapshots.is_empty() {
-            let (old, new) = (&before.metadata, &self.base.metadata);
-            match collect(&*place.store, &place.io, old, new, &staged.expired_snapshots).await {
+            match collect(&*place.store, &place.io, &before.metadata, &self.base, &staged.expired_snapshots).await {
                 Ok(files) => tracing::debug!(table = self.spec.name, files, "files of expired snapshots deleted"),
                 Err(error) => tracing::warn!(table = self.spec.name, %error, "files of expired snapshots stay"),
             }
@@ -378,18 +379,15 @@ impl LakeTable {
     }
 }
 
-/// The files to replace with their manifests, if every one of them is live as it was written: the check at the swap that
-/// keeps a compaction from bringing back rows that were corrected or deleted since it read them.
+/// The data and delete files to replace with their manifests, if every data file is live with just these delete files: the
+/// check at the swap that keeps a compaction from bringing back rows that were corrected or deleted since it read them.
 fn replaceable(live: &LiveFiles, store: &dyn Store, replaced: &[String]) -> Option<HashMap<String, String>> {
-    if live.deletes && !replaced.is_empty() {
+    if live.foreign_deletes && !replaced.is_empty() {
         return None;
     }
-    let found = replaced.iter().map(|key| {
-        let location = store.location(key);
-        let manifest = live.files.get(&location)?.manifest.clone();
-        Some((location, manifest))
-    });
-    found.collect()
+    let locations: HashSet<String> = replaced.iter().map(|key| store.location(key)).collect();
+    let found: HashMap<_, _> = locations.iter().flat_map(|location| live.with_deletes(location)).collect();
+    (found.len() == locations.len() && found.keys().all(|location| locations.contains(location))).then_some(found)
 }
 
 /// Conflicts and lost answers in a row after which widening a table gives up.

@@ -14,12 +14,14 @@
 //! `expire_snapshots`. What must hold: L6, a file is deleted only when no snapshot reaches it that stays; a snapshot
 //! leaves only by a retention that is in the log and announced.
 
+use super::deletes::read_live;
 use super::error::LakeError;
 use super::files::{FileNames, write_batch};
+use super::iceberg::Base;
 use super::index::{LiveFiles, manifests_of};
 use super::names;
 use super::retention::{Keep, Retention};
-use super::rewrite::{Rewrite, read_file};
+use super::rewrite::Rewrite;
 use super::schema::arrow_schema;
 use super::store::Store;
 use super::table::TableSpec;
@@ -27,7 +29,7 @@ use crate::time::Epoch;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{MAIN_BRANCH, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef, TableMetadata};
 use arrow::compute::concat_batches;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// A file of this many rows is not merged again.
@@ -54,13 +56,25 @@ pub struct Upkeep {
     pub manifests: usize,
     /// From this many small files in a partition on, they are merged.
     pub files: usize,
+    /// A correction writes a file of at most so many bytes again; rows of a bigger one are deleted by position.
+    pub rewrite_bytes_max: u64,
     /// Which epochs stay.
     pub keep: Keep,
 }
 
+/// [`Upkeep::rewrite_bytes_max`] unless the dataflow says otherwise.
+pub const REWRITE_BYTES_MAX: u64 = 8 << 20;
+
 impl Default for Upkeep {
     fn default() -> Upkeep {
-        Upkeep { snapshots: 100, snapshots_batch: 20, manifests: 50, files: 32, keep: Keep::default() }
+        Upkeep {
+            snapshots: 100,
+            snapshots_batch: 20,
+            manifests: 50,
+            files: 32,
+            rewrite_bytes_max: REWRITE_BYTES_MAX,
+            keep: Keep::default(),
+        }
     }
 }
 
@@ -69,22 +83,24 @@ pub fn is_ours(location: &str) -> bool {
     names::of_table(location).is_some()
 }
 
-/// Merges the small files of one partition, if there are many; `except` leave the table anyway.
+/// Merges the small files of one partition, if there are many, but none that a correction of the same swap is about.
 pub async fn merge(
     store: &dyn Store,
     spec: &Arc<TableSpec>,
     live: &LiveFiles,
-    except: &HashMap<String, String>,
+    corrected: &Rewrite,
     names: FileNames,
     files_min: usize,
 ) -> Result<Rewrite, LakeError> {
     // rows that another engine deleted by position would come back
-    if live.deletes {
+    if live.foreign_deletes {
         return Ok(Rewrite::default());
     }
+    let mut except: HashSet<&str> = corrected.remove.keys().map(String::as_str).collect();
+    except.extend(corrected.deletes.iter().map(|deletes| deletes.data_file.as_str()));
     let mut alike: BTreeMap<(Option<i32>, u32), Vec<&str>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(_, file)| file.rows < MERGED_ROWS) {
-        if !except.contains_key(location) && is_ours(location) {
+        if !except.contains(location.as_str()) && is_ours(location) {
             alike.entry((file.partition, tier(file.rows))).or_default().push(location);
         }
     }
@@ -98,9 +114,9 @@ pub async fn merge(
         rows += live.files.get(*location).map_or(0, |file| file.rows);
         fits
     });
-    let add = join(store, spec, &small, names).await?;
-    let remove = small.into_iter().map(|location| (location.to_owned(), live.manifest(location))).collect();
-    Ok(Rewrite { remove, add })
+    let add = join(store, spec, live, &small, names).await?;
+    let remove = small.into_iter().flat_map(|location| live.with_deletes(location)).collect();
+    Ok(Rewrite { remove, add, deletes: Vec::new() })
 }
 
 /// Files are merged with others of about their size: each merge makes a file of a higher tier, so a row is written again a
@@ -109,14 +125,16 @@ fn tier(rows: u64) -> u32 {
     (rows / TIER_ROWS).checked_ilog2().map_or(0, |bits| 1 + bits / 3)
 }
 
-/// Writes the rows of some files as one file for each partition.
+/// Writes the live rows of some files as one file for each partition.
 pub async fn join(
     store: &dyn Store,
     spec: &Arc<TableSpec>,
+    live: &LiveFiles,
     locations: &[&str],
     names: FileNames,
 ) -> Result<Vec<super::files::DataFileMeta>, LakeError> {
-    let read = locations.iter().map(|location| read_file(store, spec, location));
+    let read: Vec<_> =
+        locations.iter().map(|location| read_live(store, spec, location, live.deletes_of(location))).collect();
     let batches = futures::future::try_join_all(read).await?;
     let batch = concat_batches(&arrow_schema(spec), &batches)?;
     drop(batches);
@@ -148,16 +166,15 @@ pub struct Expiry {
 
 /// What leaves and what is tagged in the commit that brings the table to `epoch`. Never what a branch, or a tag that is
 /// not ours, names.
-pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
-    let snapshots = ascending(metadata);
+pub fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
+    let snapshots = ascending(&base.metadata);
     let retention = match past {
         Past::Newest => {
             let count = snapshots.len() + 1;
             if count <= upkeep.snapshots {
                 return Ok(Expiry::default());
             }
-            let named: HashSet<i64> =
-                references(metadata)?.into_iter().map(|reference| reference.snapshot_id).collect();
+            let named: HashSet<i64> = base.references()?.iter().map(|reference| reference.snapshot_id).collect();
             let ids = snapshots.iter().map(|snapshot| snapshot.snapshot_id()).filter(|id| !named.contains(id));
             let ids = ids.take(count - upkeep.snapshots + upkeep.snapshots_batch);
             return Ok(Expiry { snapshots: ids.collect(), ..Expiry::default() });
@@ -168,7 +185,7 @@ pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: 
     if spans.iter().all(|(from, to)| retention.first_in(*from, *to).is_some()) {
         return Ok(Expiry::default());
     }
-    let references = references(metadata)?;
+    let references = base.references()?;
     let named: HashSet<i64> =
         references.iter().filter(|reference| !reference.is_ours()).map(|reference| reference.snapshot_id).collect();
     let newest = (snapshots.len() + 1).saturating_sub(upkeep.snapshots);
@@ -183,10 +200,25 @@ pub fn expiry(metadata: &TableMetadata, upkeep: &Upkeep, past: Past<'_>, epoch: 
             expiry.tag.extend(epochs.map(|epoch| (format!("{TAG}{epoch}"), id)));
         }
     }
-    let ours = references.into_iter().filter(|reference| reference.is_ours());
-    let stale = ours.filter(|reference| !expiry.tag.iter().any(|(name, _)| *name == reference.name));
-    expiry.untag = stale.map(|reference| reference.name).collect();
+    let tagged: HashSet<&str> = expiry.tag.iter().map(|(name, _)| name.as_str()).collect();
+    let ours = references.iter().filter(|reference| reference.is_ours());
+    let stale = ours.filter(|reference| !tagged.contains(reference.name.as_str()));
+    expiry.untag = stale.map(|reference| reference.name.clone()).collect();
     Ok(expiry)
+}
+
+impl Expiry {
+    /// The branches and tags of `after`, which came of this and of a new head of the main branch; `known`: those before.
+    pub fn references(&self, known: &[Reference], after: &TableMetadata) -> Vec<Reference> {
+        let mut all: BTreeMap<&str, Reference> =
+            known.iter().map(|reference| (reference.name.as_str(), reference.clone())).collect();
+        self.untag.iter().for_each(|name| drop(all.remove(name.as_str())));
+        let reference = |name: &str, snapshot_id, branch| Reference { name: name.to_owned(), snapshot_id, branch };
+        all.extend(self.tag.iter().map(|(name, id)| (name.as_str(), reference(name, *id, false))));
+        all.extend(after.current_snapshot_id().map(|id| (MAIN_BRANCH, reference(MAIN_BRANCH, id, true))));
+        // one that names a snapshot that has left has left with it
+        all.into_values().filter(|reference| after.snapshot_by_id(reference.snapshot_id).is_some()).collect()
+    }
 }
 
 /// The snapshots in the order in which they were made.
@@ -217,6 +249,7 @@ pub fn spans(snapshots: &[&SnapshotRef], next: Epoch) -> Vec<(Epoch, Epoch)> {
 }
 
 /// A branch or tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub name: String,
     pub snapshot_id: i64,
@@ -230,7 +263,7 @@ impl Reference {
     }
 }
 
-/// All branches and tags; iceberg shows them in the metadata's JSON only.
+/// All branches and tags, from the metadata's JSON; [`Base::references`] has them cheaper.
 pub fn references(metadata: &TableMetadata) -> Result<Vec<Reference>, LakeError> {
     let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
     let all = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flatten();
@@ -252,7 +285,7 @@ fn is_line(chain: &[&SnapshotRef], references: &[Reference]) -> bool {
         && chain.windows(2).all(follows)
 }
 
-/// Deletes what the expired snapshots reached and none that stays does. `before` still has them, `after` is the head.
+/// Deletes what the expired snapshots reached and none that stays does. `before` still has them.
 /// What is not sure to be garbage stays, for `lake expire` to look at as a whole: snapshots that are not one line.
 ///
 /// In one line a file is reached from the snapshot that added it to the last before the one that removed it. So what left
@@ -262,13 +295,14 @@ pub async fn collect(
     store: &dyn Store,
     io: &FileIO,
     before: &TableMetadata,
-    after: &TableMetadata,
+    head: &Base,
     expired: &[i64],
 ) -> Result<usize, LakeError> {
-    let Some(head) = after.current_snapshot() else { return Ok(0) };
+    let after = &*head.metadata;
+    let Some(newest) = after.current_snapshot() else { return Ok(0) };
     let mut chain = ascending(before);
-    chain.push(head);
-    if !is_line(&chain, &references(after)?) {
+    chain.push(newest);
+    if !is_line(&chain, &head.references()?) {
         return Ok(0);
     }
     let mut garbage = Vec::new();

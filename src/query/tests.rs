@@ -82,6 +82,7 @@ fn with_lake<F: AsyncFnOnce(&LakeReader, Epoch, Epoch)>(read: F) {
             dataflow_hash: "1".into(),
             settings_json: "{}".into(),
             code_version: "1".into(),
+            rewrite_bytes_max: 0,
         };
         let (mut lake, _) = Lake::open(options, vec![bars(), notes()]).await.expect("a new lake");
         let early = vec![bar("A", 10, 0, 5), bar("A", 10, 1, 6), bar("B", 10, 0, 7)];

@@ -50,15 +50,21 @@ const SWAP: &str = "UPDATE iceberg_tables SET metadata_location = $1, previous_m
 /// The property of the namespace that tells one catalog from another: it moves with the file or the database.
 const ID: &str = "ticktide.catalog-id";
 
-/// The catalog's operations over a pool named `pool`, a `namespace`, a `name`, and two ways to send a statement: `reading`,
-/// which may repeat what failed, and `writing`, which repeats only what definitely had no effect (L3).
+/// What a statement does: one that reads may be repeated when it failed, one that writes only if it had no effect (L3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Reads,
+    Writes,
+}
+
+/// The catalog's operations over a pool named `pool`, a `namespace`, a `name`, and `send`, which sends a statement.
 macro_rules! operations {
     ($catalog:ty, $row:ty) => {
         impl $catalog {
             /// Makes the namespace seen and the catalog known again, if they are not yet.
             async fn set_properties(&self) -> Result<(), LakeError> {
                 for (property, value) in [("exists", "true".to_owned()), (ID, Uuid::new_v4().to_string())] {
-                    let set = self.writing("prepare", || {
+                    let set = self.send("prepare", Effect::Writes, || {
                         let query = sqlx::query(SET).bind(CATALOG_NAME).bind(&self.namespace).bind(property);
                         query.bind(value.clone()).execute(&self.pool)
                     });
@@ -71,7 +77,7 @@ macro_rules! operations {
         #[async_trait]
         impl Catalog for $catalog {
             async fn identity(&self) -> Result<Option<CatalogIdentity>, LakeError> {
-                let row = self.reading("load the catalog's id", || {
+                let row = self.send("load the catalog's id", Effect::Reads, || {
                     sqlx::query(GET).bind(CATALOG_NAME).bind(&self.namespace).bind(ID).fetch_optional(&self.pool)
                 });
                 let Some(row) = row.await? else { return Ok(None) };
@@ -80,7 +86,7 @@ macro_rules! operations {
             }
 
             async fn tables(&self) -> Result<BTreeMap<String, String>, LakeError> {
-                let rows = self.reading("list tables", || {
+                let rows = self.send("list tables", Effect::Reads, || {
                     sqlx::query(TABLES).bind(CATALOG_NAME).bind(&self.namespace).fetch_all(&self.pool)
                 });
                 let pair = |row: &$row| Ok((row.try_get(0)?, row.try_get(1)?));
@@ -88,7 +94,7 @@ macro_rules! operations {
             }
 
             async fn location(&self, table: &str) -> Result<Option<String>, LakeError> {
-                let row = self.reading("load a table", || {
+                let row = self.send("load a table", Effect::Reads, || {
                     let query = sqlx::query(LOCATION).bind(CATALOG_NAME).bind(&self.namespace).bind(table);
                     query.fetch_optional(&self.pool)
                 });
@@ -96,7 +102,7 @@ macro_rules! operations {
             }
 
             async fn create(&self, table: &str, location: &str) -> Result<Created, LakeError> {
-                let done = self.writing("create a table", || {
+                let done = self.send("create a table", Effect::Writes, || {
                     let query = sqlx::query(CREATE).bind(CATALOG_NAME).bind(&self.namespace).bind(table);
                     query.bind(location).execute(&self.pool)
                 });
@@ -104,7 +110,7 @@ macro_rules! operations {
             }
 
             async fn swap(&self, table: &str, base: &str, next: &str) -> Result<Swapped, LakeError> {
-                let done = self.writing("swap a table", || {
+                let done = self.send("swap a table", Effect::Writes, || {
                     let query = sqlx::query(SWAP).bind(next).bind(base).bind(CATALOG_NAME);
                     query.bind(&self.namespace).bind(table).execute(&self.pool)
                 });

@@ -26,21 +26,22 @@ const FILES_MAX: usize = 4 * GROUP_MAX;
 /// What a compaction did, or would do, to a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
+    /// Data and delete files.
     pub files_before: usize,
     pub files_after: usize,
     pub rows: u64,
 }
 
-/// Files by location that become one each: of one partition, at least two, within the limits.
+/// Files by location that become one each: of one partition, within the limits, at least two or one with deleted rows.
 pub fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
-    if live.deletes {
+    if live.foreign_deletes {
         return Vec::new();
     }
     let mut partitions: BTreeMap<Option<i32>, Vec<(&str, u64, u64)>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(location, _)| is_ours(location)) {
         // one that fills half of a file would be written again and again for little
-        if file.rows <= ROWS_MAX / 2 && file.bytes <= BYTES_MAX / 2 {
-            partitions.entry(file.partition).or_default().push((location, file.rows, file.bytes));
+        if !file.deletes.is_empty() || (file.rows <= ROWS_MAX / 2 && file.bytes <= BYTES_MAX / 2) {
+            partitions.entry(file.partition).or_default().push((location, file.rows_live(), file.bytes));
         }
     }
     let mut groups = Vec::new();
@@ -49,7 +50,7 @@ pub fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
         let (mut group, mut rows, mut bytes) = (Vec::new(), 0, 0);
         for (location, more_rows, more_bytes) in files {
             let full = rows + more_rows > ROWS_MAX || bytes + more_bytes > BYTES_MAX || group.len() == GROUP_MAX;
-            if full {
+            if full && !group.is_empty() {
                 groups.push(std::mem::take(&mut group));
                 (rows, bytes) = (0, 0);
             }
@@ -58,7 +59,8 @@ pub fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
         }
         groups.push(group);
     }
-    groups.retain(|group| group.len() > 1);
+    let deleted = |location: &&str| live.files.get(*location).is_some_and(|file| !file.deletes.is_empty());
+    groups.retain(|group| group.len() > 1 || group.iter().any(deleted));
     groups
 }
 
@@ -108,8 +110,9 @@ impl Lake {
             *budget -= group.len();
             let stem = format!("{epoch}-{COMPACT}-{generation}-{number}");
             let names = FileNames { folder: folder.clone(), stem };
-            files.extend(join(&*place.store, &spec, &group, names).await?);
-            replaced.extend(group.iter().filter_map(|location| place.store.key(location)));
+            files.extend(join(&*place.store, &spec, live, &group, names).await?);
+            let leaving = group.iter().flat_map(|location| live.with_deletes(location));
+            replaced.extend(leaving.filter_map(|(location, _)| place.store.key(&location)));
         }
         Ok((!replaced.is_empty()).then_some((files, replaced)))
     }
@@ -126,9 +129,12 @@ impl Survey {
                 continue;
             }
             let files = groups.iter().flatten();
-            let rows = files.filter_map(|location| live.files.get(*location)).map(|file| file.rows).sum();
-            let (files_before, files_after) = (groups.iter().map(Vec::len).sum(), groups.len());
-            all.insert(name.to_owned(), Compacted { files_before, files_after, rows });
+            let (mut rows, mut files_before) = (0, 0);
+            for file in files.filter_map(|location| live.files.get(*location)) {
+                rows += file.rows_live();
+                files_before += 1 + file.deletes.len();
+            }
+            all.insert(name.to_owned(), Compacted { files_before, files_after: groups.len(), rows });
         }
         Ok(all)
     }
@@ -137,13 +143,13 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lake::deletes::DeleteFile;
     use crate::lake::index::LiveFile;
     use std::collections::HashMap;
 
     fn live(files: impl IntoIterator<Item = (String, u64, Option<i32>)>) -> LiveFiles {
         let file = |(name, rows, partition): (String, u64, Option<i32>)| {
-            let file = LiveFile { manifest: String::new(), rows, bytes: 20 * rows, partition, bounds: Vec::new() };
-            (name, file)
+            (name, LiveFile { rows, bytes: 20 * rows, partition, ..LiveFile::default() })
         };
         LiveFiles { files: files.into_iter().map(file).collect::<HashMap<_, _>>(), ..LiveFiles::default() }
     }
@@ -178,7 +184,19 @@ mod tests {
             (foreign.into(), 5, Some(2)),
         ]);
         assert!(groups(&files).is_empty());
-        let deleted = LiveFiles { deletes: true, ..live((0..9).map(|at| (format!("{at}-0-1-0.parquet"), 5, None))) };
-        assert!(groups(&deleted).is_empty(), "rows deleted by position would come back");
+        let many = || live((0..9).map(|at| (format!("{at}-0-1-0.parquet"), 5, None)));
+        let deleted = LiveFiles { foreign_deletes: true, ..many() };
+        assert!(groups(&deleted).is_empty(), "rows that another engine deleted would come back");
+    }
+
+    #[test]
+    fn a_file_with_deleted_rows_is_written_again_even_if_it_is_big_and_alone() {
+        let name = |number: u64| format!("{number}-0-1-0.parquet");
+        let mut files = live([(name(1), 2 * ROWS_MAX, Some(1)), (name(2), 5, Some(2)), (name(3), ROWS_MAX, Some(3))]);
+        for at in [1, 2] {
+            let deletes = vec![DeleteFile { location: format!("{at}.d"), manifest: String::new(), rows: 1 }];
+            files.files.get_mut(&name(at)).expect("a file").deletes = deletes;
+        }
+        assert_eq!(groups(&files), [[name(1).as_str()], [name(2).as_str()]]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   log      contiguous, generations and cuts rise              head    every live file once, there, as long as it says
-//!   table    ours, applied, pins of retained epochs             rows    counted, hashed, each key once, as the slot says
+//!   table    ours, applied, pins of retained epochs             rows    counted after deletes, hashed, each key once, as the slot says
 //!   history  times rise, made by epochs                         epochs  announced once, marked when they left
 //! ```
 //!
@@ -11,7 +11,8 @@
 //! nothing is changed. A finding that is not *wrong* is worth knowing: garbage, another engine's commit.
 
 use super::super::announce::{EPOCHS, epochs_spec};
-use super::super::epoch::{Slot, TableEntry};
+use super::super::deletes::{read_live, without_deleted};
+use super::super::epoch::{Slot, TableEntry, slot_key};
 use super::super::error::LakeError;
 use super::super::files::table_folder;
 use super::super::index::{LiveFiles, manifests};
@@ -75,6 +76,9 @@ impl Diagnosis {
 
 const FROM_BACKUP: &str = "restore the object from a backup or an older version of the bucket; rows that are lost for good \
      are computed again by a run into a new lake from the same source";
+const SLOT_FROM_BACKUP: &str = "no run and no expiry goes on before it is there again: restore the object from a backup or an \
+     older version of the bucket; if it is lost for good, the tables at their heads are what is left, and a run into a new \
+     lake from the same source computes all epochs again";
 const BY_RUN: &str = "`ticktide run` or `ticktide lake expire` brings the tables to the end of the log";
 
 /// Looks at a lake. `quick`: no data file is read.
@@ -104,7 +108,10 @@ impl Survey {
             self.table(name, spec, quick, &mut found).await?;
         }
         self.announced(&mut found).await?;
-        self.objects(&mut found).await?;
+        // without every slot nothing can be said to be garbage
+        if self.holes.is_empty() {
+            self.objects(&mut found).await?;
+        }
         Ok(found)
     }
 
@@ -113,8 +120,11 @@ impl Survey {
         let first = self.listed.first().copied().unwrap_or(0);
         let holes = self.listed.windows(2).find(|pair| pair[1] != pair[0] + 1);
         if let Some((before, after)) = holes.map(|pair| (pair[0], pair[1])).or((first != 0).then_some((0, first))) {
-            let message = format!("the log has no epoch between {before} and {after}");
-            found.wrong("log with a hole", None, message, FROM_BACKUP);
+            let names = (before..=after).filter(|epoch| self.listed.binary_search(epoch).is_err()).map(slot_key);
+            let names: Vec<String> = names.collect();
+            let message =
+                format!("the log has no epoch between {before} and {after}: {} missing", listed(names.iter()));
+            found.wrong("log with a hole", None, message, SLOT_FROM_BACKUP);
         }
         for pair in self.slots.windows(2) {
             let (before, after) = (&pair[0], &pair[1]);
@@ -237,13 +247,22 @@ impl Survey {
         }
         let live = self.live(name, spec).await?;
         let (ours, all): (u64, u64) = live.files.iter().fold((0, 0), |(ours, all), (location, file)| {
-            (ours + if is_ours(location) { file.rows } else { 0 }, all + file.rows)
+            (ours + if is_ours(location) { file.rows_live() } else { 0 }, all + file.rows_live())
         });
         let expected = entry.map_or(0, |entry| entry.rows);
         let counts = format!("its files hold {all} rows, the log says {expected}");
         let mend =
             "`ticktide verify` names the epochs and keys that differ; roll the table back to its last sound snapshot";
-        if live.deletes {
+        if !live.dangling.is_empty() {
+            let message = format!(
+                "{} delete files refer to data files that are gone: {}",
+                live.dangling.len(),
+                listed(live.dangling.keys())
+            );
+            let mend = "none is needed: they delete nothing, the next epoch that touches the table takes them out";
+            found.notice("dangling deletes", Some(name), message, mend);
+        }
+        if live.foreign_deletes {
             let mend = "compact it with that engine (OPTIMIZE): corrections cannot be made before";
             let message = "delete files of another engine refer to its rows".to_owned();
             found.notice("foreign deletes", Some(name), message, mend);
@@ -312,7 +331,19 @@ impl Survey {
                 keys.clear();
                 partition = of;
             }
-            let rows = match read_file(&*self.store, spec, location).await {
+            let Some(file) = live.files.get(location) else { continue };
+            let left = match read_file(&*self.store, spec, location).await {
+                Ok(batch) if batch.num_rows() as u64 != file.rows => {
+                    let message =
+                        format!("{location} holds {} rows, its manifest says {}", batch.num_rows(), file.rows);
+                    found.wrong("damaged file", Some(name), message, FROM_BACKUP);
+                    sound = false;
+                    continue;
+                }
+                Ok(batch) => without_deleted(&*self.store, batch, location, &file.deletes).await,
+                Err(error) => Err(error),
+            };
+            let rows = match left {
                 Ok(batch) => Rows::new(spec, &batch)?,
                 // told with all that are missing
                 Err(LakeError::Missing { .. }) => {
@@ -325,13 +356,6 @@ impl Survey {
                     continue;
                 }
             };
-            let listed = live.files.get(location).map_or(0, |file| file.rows);
-            if rows.len() as u64 != listed {
-                let message = format!("{location} holds {} rows, its manifest says {listed}", rows.len());
-                found.wrong("damaged file", Some(name), message, FROM_BACKUP);
-                sound = false;
-                continue;
-            }
             let hash = rows.content_hash(spec);
             read.add(&rows, hash, is_ours(location));
             found.files += 1;
@@ -355,8 +379,8 @@ impl Survey {
         };
         let (mut seen, mut marks) = (BTreeMap::<Epoch, usize>::new(), Vec::new());
         let expired = spec.column("expired").unwrap_or(spec.columns.len() - 1);
-        for location in live.files.keys() {
-            let batch = match read_file(&*self.store, &spec, location).await {
+        for (location, file) in &live.files {
+            let batch = match read_live(&*self.store, &spec, location, &file.deletes).await {
                 Err(LakeError::Missing { .. }) => return Ok(()), // told with all that are missing
                 other => other?,
             };

@@ -53,7 +53,7 @@ impl Lake {
         for (name, table) in &mut self.tables {
             table.live(&place).await?;
             let past = Past::Retained(&self.announced);
-            let leaves = expiry(&table.base.metadata, &place.upkeep, past, epoch)?;
+            let leaves = expiry(&table.base, &place.upkeep, past, epoch)?;
             if !leaves.snapshots.is_empty() {
                 snapshots += leaves.snapshots.len();
                 work.insert(name.clone(), TableWork::default());
@@ -72,6 +72,7 @@ impl Lake {
 impl Survey {
     /// What an expiry would do now; the garbage is what there is before it.
     pub async fn expiry(&self, upkeep: &Upkeep) -> Result<Expired, LakeError> {
+        self.insist_on_slots()?;
         let lasting = self.slots.iter().filter(|slot| slot.epoch >= self.retention.since);
         let cuts: Vec<_> = lasting.map(|slot| (slot.epoch, slot.cut_at)).collect();
         let retention = retain(&self.retention, &cuts, &upkeep.keep);
@@ -82,7 +83,7 @@ impl Survey {
         for (name, _) in self.data_tables() {
             let Some(found) = self.tables.get(name) else { continue };
             let past = Past::Retained(&retention);
-            snapshots += expiry(&found.base.metadata, upkeep, past, epoch_last + 1)?.snapshots.len();
+            snapshots += expiry(&found.base, upkeep, past, epoch_last + 1)?.snapshots.len();
         }
         let garbage = self.garbage(|_, _, _| ()).await?;
         Ok(Expired { retention, epoch_last, epochs_kept, epochs, snapshots, garbage })

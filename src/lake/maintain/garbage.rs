@@ -8,8 +8,9 @@
 //! | a version of the metadata | it is not of the log of versions, and its number is not above the current one's |
 //! | state | the oldest epoch of which all stay does not need it, nor one after it |
 //! | changes beside the log | their epoch is not one of which all stay, or its slot is another attempt's |
+//! | a temporary file of a folder | it is older than a minute: who writes it was killed, or fails and has written nothing |
 //!
-//! Everything else is not ours to delete. Why no age: each rule says why nobody can come to need the object any more, a
+//! Everything else is not ours to delete. Why no age but there: each other rule says why nobody can come to need the object any more, a
 //! writer that was stopped in the middle and goes on included: a slot that is taken stays taken, a swap whose base is not
 //! the head fails.
 
@@ -25,6 +26,8 @@ use super::survey::applied;
 use crate::time::Epoch;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// Where a folder's temporary files are told.
+const UNFINISHED: &str = "unfinished writes";
 /// Objects that are deleted side by side.
 const DELETED_AT_ONCE: usize = 32;
 
@@ -108,7 +111,7 @@ pub fn is_past(key: &str, since: &Slot) -> bool {
 /// What was found to be garbage, or not to be ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Garbage {
-    /// Names by table, or `state`, `changes`.
+    /// Names by table, or `state`, `changes`, `unfinished writes`.
     pub keys: BTreeMap<String, Vec<String>>,
     /// How many objects nothing can be said about, by table.
     pub unknown: BTreeMap<String, usize>,
@@ -139,8 +142,11 @@ fn version(location: &str) -> u64 {
 impl Survey {
     /// All garbage of the lake. `reached` hears of each table's head, with the names that lie in its folder.
     pub(super) async fn garbage(&self, mut reached: impl FnMut(&str, &Head, &[String])) -> Result<Garbage, LakeError> {
+        self.insist_on_slots()?;
         let end = End { epoch: self.last.epoch, generation: self.last.generation };
         let mut garbage = Garbage::default();
+        let leftovers = self.store.leftovers().await?;
+        leftovers.into_iter().for_each(|key| garbage.sort(UNFINISHED, key, Fate::Garbage));
         for (name, found) in &self.tables {
             let folder = table_folder(&self.identity.namespace, name);
             let metadata = &found.base.metadata;

@@ -6,7 +6,7 @@ use super::super::epoch::{LOG, Slot, slot_epoch};
 use super::super::error::LakeError;
 use super::super::identity::{self, Identity};
 use super::super::index::{LiveFiles, manifests_of};
-use super::super::log::{read_slot, slots};
+use super::super::log::read_slot;
 use super::super::retention::Retention;
 use super::super::schema::{APPLIED_EPOCH, APPLIED_NONE};
 use super::super::storage::file_io;
@@ -33,9 +33,11 @@ pub struct Survey {
     /// The epochs whose slots a listing shows.
     pub(super) listed: Vec<Epoch>,
     pub(super) last: Slot,
-    pub(super) retention: Retention,
-    /// The slots of the epochs of which all stay, and of those before them that their state needs.
+    pub(in crate::lake) retention: Retention,
+    /// The slots of the epochs of which all stay, and of those before them that their state needs, as far as they are there.
     pub(super) slots: Vec<Slot>,
+    /// Those that are not.
+    pub(super) holes: Vec<Epoch>,
 }
 
 /// The epoch that a table has; `None`: it has none, or does not say.
@@ -68,9 +70,22 @@ impl Survey {
         };
         let last = read_slot(&*store, end).await?.ok_or_else(|| missing(end))?;
         let retention = retention_at(&*store, &last).await?;
-        let first = read_slot(&*store, retention.since).await?.ok_or_else(|| missing(retention.since))?;
-        let slots = slots(&*store, first.state_from.min(retention.since)..end + 1).await?;
-        Ok(Survey { io: file_io(store.clone()), store, identity, tables, listed, last, retention, slots })
+        let first = read_slot(&*store, retention.since).await?.unwrap_or_else(|| last.clone());
+        let wanted = first.state_from.min(retention.since)..=end;
+        let read = wanted.clone().filter(|epoch| listed.binary_search(epoch).is_ok());
+        let read = read.map(|epoch| read_slot(&*store, epoch)).collect::<Vec<_>>();
+        let read: Vec<_> = futures::stream::iter(read).buffered(READ_AT_ONCE).try_collect().await?;
+        let slots: Vec<Slot> = read.into_iter().flatten().collect();
+        let there: HashSet<Epoch> = slots.iter().map(|slot| slot.epoch).collect();
+        let holes = wanted.filter(|epoch| !there.contains(epoch)).collect();
+        Ok(Survey { io: file_io(store.clone()), store, identity, tables, listed, last, retention, slots, holes })
+    }
+
+    /// Error: slots are missing that say what is needed, so nothing can be said to be garbage.
+    pub(super) fn insist_on_slots(&self) -> Result<(), LakeError> {
+        let Some(epoch) = self.holes.first() else { return Ok(()) };
+        let message = format!("epoch {epoch} is missing in the log");
+        Err(LakeError::corrupt(message, "`ticktide lake doctor` tells how it is mended"))
     }
 
     /// The tables that epochs write, by name.
@@ -80,7 +95,7 @@ impl Survey {
     }
 
     /// The live files of a table's head.
-    pub(super) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
+    pub(in crate::lake) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
         let Some(found) = self.tables.get(name) else { return Ok(LiveFiles::default()) };
         LiveFiles::build(spec, &self.io, &found.base.location, &found.base.metadata).await
     }

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A folder of a journaling file system, where the first sync of a file makes its name durable, too. The conditional create
@@ -19,6 +20,9 @@ pub struct FolderStore {
 
 /// Names of files that are being written: never listed, never read.
 const TEMPORARY: &str = ".tmp-";
+/// After this time one belongs to a process that was killed or stopped. One that is stopped and goes on cannot give its file
+/// the name that it wanted: its write fails without an effect.
+const UNFINISHED: Duration = Duration::from_secs(60);
 
 impl FolderStore {
     /// Opens the folder, created if it does not exist, under its absolute name.
@@ -74,7 +78,8 @@ impl FolderStore {
         path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
 
-    fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) -> std::io::Result<()> {
+    /// The names of files below a folder, the temporary ones or all others.
+    fn walk(folder: &Path, root: &Path, temporary: bool, found: &mut Vec<String>) -> std::io::Result<()> {
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             other => other?,
@@ -83,8 +88,8 @@ impl FolderStore {
             let entry = entry?;
             let path = entry.path();
             if entry.file_type()?.is_dir() {
-                Self::walk(&path, root, found)?;
-            } else if !entry.file_name().to_string_lossy().starts_with(TEMPORARY)
+                Self::walk(&path, root, temporary, found)?;
+            } else if entry.file_name().to_string_lossy().starts_with(TEMPORARY) == temporary
                 && let Ok(key) = path.strip_prefix(root)
             {
                 found.push(key.to_string_lossy().into_owned());
@@ -168,7 +173,7 @@ impl Store for FolderStore {
             let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
             let start = if folder.is_empty() { store.root.clone() } else { store.path(folder)? };
             let mut found = Vec::new();
-            Self::walk(&start, &store.root, &mut found)
+            Self::walk(&start, &store.root, false, &mut found)
                 .map_err(|error| LakeError::io("list", prefix, false, &error))?;
             found.retain(|key| key.starts_with(prefix));
             found.sort_unstable();
@@ -190,6 +195,20 @@ impl Store for FolderStore {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(LakeError::io("read", key, false, &error)),
+        })
+        .await
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>, LakeError> {
+        self.off("", |store, _| {
+            let mut found = Vec::new();
+            Self::walk(&store.root, &store.root, true, &mut found)
+                .map_err(|error| LakeError::io("list", TEMPORARY, false, &error))?;
+            // one that cannot be looked at is gone already
+            let age = |key: &String| fs::metadata(store.root.join(key)).ok()?.modified().ok()?.elapsed().ok();
+            found.retain(|key| age(key).is_some_and(|age| age > UNFINISHED));
+            found.sort_unstable();
+            Ok(found)
         })
         .await
     }
@@ -264,6 +283,24 @@ mod tests {
         for key in ["../x", "a/../../x", "/etc/passwd", "a//b", ""] {
             assert!(store.put(key, Bytes::new()).await.is_err(), "{key}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_process_left_half_written_is_told_a_minute_later_and_can_be_deleted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let store = FolderStore::open(folder.path()).expect("a store");
+        store.create("log/1.json", Bytes::from_static(b"1")).await.expect("created");
+        let left = store.write_temporary(&folder.path().join("log/2.json"), b"2").expect("written");
+        assert!(store.leftovers().await.expect("listed").is_empty(), "it may be being written");
+        let before = std::time::SystemTime::now() - 2 * UNFINISHED;
+        File::options().append(true).open(&left).and_then(|file| file.set_modified(before)).expect("aged");
+        let leftovers = store.leftovers().await.expect("listed");
+        assert!(leftovers.len() == 1 && leftovers[0].starts_with("log/.tmp-"), "{leftovers:?}");
+        assert_eq!(store.list("log/").await.expect("listed"), ["log/1.json"], "it is no object");
+        store.delete(&leftovers[0]).await.expect("deleted");
+        assert!(!left.exists() && store.leftovers().await.expect("listed").is_empty());
+        // who was about to give it its name writes nothing
+        assert!(fs::hard_link(&left, folder.path().join("log/2.json")).is_err());
     }
 
     #[tokio::test]

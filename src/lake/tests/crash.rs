@@ -7,7 +7,8 @@
 
 use super::doubles::{Event, Fault, Faults, State, World, class};
 use super::many::judge;
-use super::scenario::{check, process};
+use super::scenario::{DELETING, HASTY, check, process, process_by};
+use crate::lake::upkeep::Upkeep;
 use std::collections::HashMap;
 
 /// Epochs of each of the two generations.
@@ -22,9 +23,9 @@ struct Run {
 
 impl Run {
     /// Runs a process to the end of `steps` steps.
-    async fn record(world: &World, steps: i64) -> Run {
+    async fn record(upkeep: Upkeep, world: &World, steps: i64) -> Run {
         world.record();
-        process(world, &Faults::none(), steps).await.expect("an undisturbed run");
+        process_by(upkeep, world, &Faults::none(), steps).await.expect("an undisturbed run");
         let recorded = world.recorded();
         let operations = recorded.iter().skip(1).map(|(operation, _)| operation.clone()).collect();
         let mut worlds: Vec<(String, State)> = Vec::new();
@@ -38,24 +39,36 @@ impl Run {
 }
 
 /// An undisturbed lake of two generations, recorded.
-async fn two_generations() -> [Run; 2] {
+async fn two_generations(upkeep: Upkeep) -> [Run; 2] {
     let world = World::default();
-    let runs = [Run::record(&world, EPOCHS).await, Run::record(&world, 2 * EPOCHS).await];
+    let runs = [Run::record(upkeep, &world, EPOCHS).await, Run::record(upkeep, &world, 2 * EPOCHS).await];
     check(&world, 2 * EPOCHS).await;
     let all = runs.iter().flat_map(|run| &run.operations);
     let merges = all.clone().filter(|name| name.starts_with("put") && name.contains("-merge-")).count();
     let expiries = all.clone().filter(|name| name.starts_with("delete") && name.contains("/data/")).count();
     assert!(merges > 1 && expiries > 1, "{merges} merges, {expiries} data files deleted: upkeep is among the points");
+    let deletes = all.filter(|name| name.starts_with("put") && name.contains("-deletes-")).count();
+    println!("{deletes} delete files");
+    assert_eq!(deletes > 3, upkeep.rewrite_bytes_max == 0, "{deletes} delete files");
     runs
 }
 
 #[test]
 fn a_process_stopped_before_or_after_any_operation_leaves_a_lake_that_goes_on_without_loss_or_doubles() {
-    let runs = on_a_runtime(two_generations());
+    stopped_anywhere(HASTY);
+}
+
+#[test]
+fn a_process_that_deletes_by_position_may_be_stopped_before_or_after_any_operation_as_well() {
+    stopped_anywhere(DELETING);
+}
+
+fn stopped_anywhere(upkeep: Upkeep) {
+    let runs = on_a_runtime(two_generations(upkeep));
     let worlds: Vec<_> = runs.iter().flat_map(|run| &run.worlds).collect();
     let judged = judge(worlds.len(), async |number| {
         let (operation, state) = worlds[number];
-        go_on(state.clone()).await.map_err(|error| format!("world {number}, after {operation}: {error}"))
+        go_on(upkeep, state.clone()).await.map_err(|error| format!("world {number}, after {operation}: {error}"))
     });
     judged.unwrap_or_else(|failure| panic!("{failure}"));
     let operations: usize = runs.iter().map(|run| run.operations.len()).sum();
@@ -69,9 +82,9 @@ fn on_a_runtime<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// The next process in a world, to the end.
-async fn go_on(state: State) -> Result<(), String> {
+async fn go_on(upkeep: Upkeep, state: State) -> Result<(), String> {
     let world = World::at(state);
-    process(&world, &Faults::none(), 2 * EPOCHS).await.map_err(|error| error.to_string())?;
+    process_by(upkeep, &world, &Faults::none(), 2 * EPOCHS).await.map_err(|error| error.to_string())?;
     check(&world, 2 * EPOCHS).await;
     Ok(())
 }
@@ -96,16 +109,17 @@ impl Draw {
 #[test]
 fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_goes_on() {
     const SEEDS: usize = 12;
-    let runs = on_a_runtime(two_generations());
+    let runs = on_a_runtime(two_generations(DELETING));
     let judged = judge(SEEDS, async |seed| {
         let mut draw = Draw::new(seed as u64);
         let run = &runs[draw.below(2)];
         let (first, state) = &run.worlds[draw.below(run.worlds.len())];
-        let again = Run::record(&World::at(state.clone()), 2 * EPOCHS).await;
+        let again = Run::record(DELETING, &World::at(state.clone()), 2 * EPOCHS).await;
         for _ in 0..4 {
             let (second, state) = &again.worlds[draw.below(again.worlds.len())];
             let failed = |error| format!("seed {seed}, after {first}, then {second}: {error}");
-            go_on(state.clone()).await.map_err(failed)?;
+            // whoever goes on may correct in the other way
+            go_on([DELETING, HASTY][draw.below(2)], state.clone()).await.map_err(failed)?;
         }
         Ok(())
     });
@@ -127,7 +141,7 @@ fn a_dead_process_changes_nothing_more_whatever_it_tries() {
         if done > at && (done != at + 1 || (ended.is_ok() && !last.contains("state/"))) {
             return Err(format!("{fault:?} {at}: {done} operations, the last {last}, {ended:?}"));
         }
-        go_on(world.state()).await.map_err(|error| format!("{fault:?} {at}: {error}"))
+        go_on(HASTY, world.state()).await.map_err(|error| format!("{fault:?} {at}: {error}"))
     });
     judged.unwrap_or_else(|failure| panic!("{failure}"));
 }
@@ -136,7 +150,7 @@ fn a_dead_process_changes_nothing_more_whatever_it_tries() {
 #[test]
 fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
     const EPOCHS: i64 = 2;
-    let recorded = on_a_runtime(Run::record(&World::default(), EPOCHS));
+    let recorded = on_a_runtime(Run::record(HASTY, &World::default(), EPOCHS));
     let mut seen: HashMap<String, usize> = HashMap::new();
     let mut events = Vec::new();
     for operation in &recorded.operations {

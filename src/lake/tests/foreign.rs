@@ -3,12 +3,12 @@
 use super::doubles::{Faults, World};
 use super::scenario::spec_of;
 use crate::lake::catalog::{Catalog, Swapped};
+use crate::lake::deletes::read_live;
 use crate::lake::error::LakeError;
 use crate::lake::files::{DataFileMeta, FileNames, write_batch};
 use crate::lake::iceberg::{Base, Delta, stage};
 use crate::lake::index::LiveFiles;
 use crate::lake::retention::Retention;
-use crate::lake::rewrite::read_file;
 use crate::lake::schema::{APPLIED_EPOCH, arrow_schema, data_file};
 use crate::lake::storage::file_io;
 use crate::lake::store::Store;
@@ -29,8 +29,8 @@ pub async fn optimize(world: &World, table: &str) -> Result<(), LakeError> {
     let (store, catalog) = world.process(&Faults::planned("foreign", Vec::new(), 0));
     let Some(location) = catalog.location(table).await? else { return Ok(()) };
     let io = file_io(store.clone());
-    let metadata = Arc::new(TableMetadata::read_from(&io, &location).await?);
-    let base = Base { location, metadata };
+    let metadata = TableMetadata::read_from(&io, &location).await?;
+    let base = Base::new(location, metadata);
     let (next, snapshot_id) = match merged(&*store, &io, &Arc::new(spec_of(table)), &base).await? {
         Some(delta) => {
             let staged = stage(&io, &base, &delta, &Upkeep::default(), Past::Retained(&Retention::default())).await?;
@@ -59,19 +59,24 @@ async fn merged(
     let Some(files) = fullest else { return Ok(None) };
     let mut batches = Vec::new();
     for file in &files {
-        batches.push(read_file(store, spec, file).await?);
+        batches.push(read_live(store, spec, file, live.deletes_of(file)).await?);
     }
     let batch = concat_batches(&arrow_schema(spec), &batches)?;
     let names = FileNames { folder: format!("market/{}", spec.name), stem: format!("foreign-{}", Uuid::new_v4()) };
     let written = write_batch(store, spec.clone(), names, batch).await?.0;
     let entry = |file: &DataFileMeta| data_file(spec, store.location(&file.path), file);
     let applied = base.metadata.properties().get(APPLIED_EPOCH).and_then(|text| text.parse().ok());
+    let snapshot_id = crate::lake::tables::snapshot_id();
+    let leaving = files.iter().flat_map(|file| live.with_deletes(file));
+    // some engines take delete files out with their data file (Trino), some leave them behind (Spark)
+    let leaving = leaving.filter(|(location, _)| snapshot_id % 2 == 0 || live.files.contains_key(location));
     Ok(Some(Delta {
         epoch: applied.expect("a table with files has an epoch"),
-        snapshot_id: crate::lake::tables::snapshot_id(),
+        snapshot_id,
         cut_at: crate::lake::now_ms(),
         add: written.iter().map(entry).collect::<Result<_, _>>()?,
-        remove: files.iter().map(|file| ((*file).clone(), live.files[*file].manifest.clone())).collect(),
+        deletes: Vec::new(),
+        remove: leaving.collect(),
         replaces: true,
     }))
 }

@@ -8,7 +8,7 @@
 use super::crash::Draw;
 use super::doubles::{Event, Fault, Faults, World, class};
 use super::many::judge;
-use super::scenario::{check, process_of};
+use super::scenario::{DELETING, HASTY, check, process_of};
 use crate::error::{Classified, Kind};
 use crate::lake::LakeError;
 use futures::FutureExt;
@@ -23,8 +23,9 @@ const STEPS: i64 = 3;
 /// One is enough to go wrong; the crash points have two.
 const WORKERS: usize = 1;
 
+/// Files are corrected in both ways, by how far the process gets.
 async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
-    process_of(WORKERS, world, faults, steps).await
+    process_of(WORKERS, [DELETING, HASTY][steps as usize % 2], world, faults, steps).await
 }
 
 /// One process.

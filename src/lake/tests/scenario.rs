@@ -99,11 +99,15 @@ pub fn options(warehouse: &std::path::Path) -> LakeOptions {
         dataflow_hash: "hash".into(),
         settings_json: "{}".into(),
         code_version: "0".into(),
+        rewrite_bytes_max: 0,
     }
 }
 
-/// Upkeep that has something to do in a few epochs.
-pub const HASTY: Upkeep = Upkeep { snapshots: 2, snapshots_batch: 1, manifests: 2, files: 4, keep: HASTY_KEEP };
+/// Upkeep that has something to do in a few epochs. Every corrected file is written again.
+pub const HASTY: Upkeep =
+    Upkeep { snapshots: 2, snapshots_batch: 1, manifests: 2, files: 4, rewrite_bytes_max: u64::MAX, keep: HASTY_KEEP };
+/// The same, but only files of which more than half is gone are written again; the others get position deletes.
+pub const DELETING: Upkeep = Upkeep { rewrite_bytes_max: 0, ..HASTY };
 /// Three epochs stay, and two that are far enough apart.
 pub const HASTY_KEEP: Keep = Keep { all_ms: i64::MAX, all: 3, hour_ms: 7, hourly_ms: 14, days: 1 };
 
@@ -216,7 +220,7 @@ async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) ->
             };
             parts.push(part);
         }
-        let place = Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step) };
+        let place = Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step), header: None };
         let places = BTreeMap::from([("t/0".to_owned(), place)]);
         let binding = Binding { epoch, generation: lake.generation(), places, ..Binding::default() };
         let counted = Conservation { advanced: 1, records: 1, accepted: 1, ..Conservation::default() };
@@ -286,29 +290,41 @@ fn tables<'a>(
 
 /// Opens the world's lake as a new process and runs it.
 pub async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
-    process_of(WORKERS, world, faults, steps).await
+    process_of(WORKERS, HASTY, world, faults, steps).await
+}
+
+/// The same with another upkeep.
+pub async fn process_by(upkeep: Upkeep, world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
+    process_of(WORKERS, upkeep, world, faults, steps).await
 }
 
 /// The same with so many workers.
-pub async fn process_of(workers: usize, world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
+pub async fn process_of(
+    workers: usize,
+    upkeep: Upkeep,
+    world: &World,
+    faults: &Arc<Faults>,
+    steps: i64,
+) -> Result<(), LakeError> {
     let (store, catalog) = world.process(faults);
-    process_in(workers, store, catalog, steps).await
+    process_in(workers, upkeep, store, catalog, steps).await
 }
 
 /// Opens a lake as a new process and runs it.
 pub async fn process_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) -> Result<(), LakeError> {
-    process_in(WORKERS, store, catalog, steps).await
+    process_in(WORKERS, HASTY, store, catalog, steps).await
 }
 
 async fn process_in(
     workers: usize,
+    upkeep: Upkeep,
     store: Arc<dyn Store>,
     catalog: Arc<dyn Catalog>,
     steps: i64,
 ) -> Result<(), LakeError> {
     let specs = vec![bars(), ticks(), anomalies()];
     let options = options("unused".as_ref());
-    let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), HASTY);
+    let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), upkeep);
     // an answer that is lost while a lake is opened ends the start; the supervisor starts again
     let (mut lake, resume) = match open().await {
         Err(LakeError::Store { .. }) => open().await?,
@@ -396,7 +412,12 @@ pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
         if let Some(spec) = spec {
             let at = loaded.metadata_location().expect("a location");
             let index = LiveFiles::build(&spec, &io, at, loaded.metadata()).await.expect("an index");
-            assert_eq!(index.files.len(), live.len());
+            assert_eq!(index.files.len() + index.delete_files() + index.dangling.len(), live.len());
+            assert!(!index.foreign_deletes, "{table}: who wrote a delete file is known");
+            assert!(
+                index.files.values().all(|file| file.deletes.len() <= 1),
+                "{table}: one delete file for each data file"
+            );
         }
     }
 }

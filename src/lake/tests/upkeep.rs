@@ -5,12 +5,14 @@ use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
 use super::many::judge;
 use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, options, process, run, ticks};
 use crate::lake::epoch::TableWork;
+use crate::lake::files::{FileNames, write_batch};
 use crate::lake::maintain::doctor::Finding;
 use crate::lake::maintain::{Survey, garbage_of};
 use crate::lake::reader::LakeReader;
 use crate::lake::retention::Keep;
+use crate::lake::rewrite::read_file;
 use crate::lake::store::Store;
-use crate::lake::upkeep::Upkeep;
+use crate::lake::upkeep::{Reference, Upkeep, references};
 use crate::lake::{Lake, LakeError, identity};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -22,8 +24,12 @@ const IDLE: Upkeep = Upkeep {
     snapshots_batch: 1_000,
     manifests: 1_000,
     files: 1_000,
+    rewrite_bytes_max: u64::MAX,
     keep: Keep { all: 1_000, ..HASTY_KEEP },
 };
+
+/// The same, with position deletes where half of a file stays.
+const IDLE_DELETING: Upkeep = Upkeep { rewrite_bytes_max: 0, ..IDLE };
 
 type Doubles = (Arc<MemoryStore>, Arc<MemoryCatalog>);
 
@@ -112,6 +118,65 @@ async fn a_compaction_whose_files_are_no_longer_live_is_given_up_and_no_row_come
     check(&world, 5).await;
 }
 
+/// How many delete files a table has.
+async fn delete_files(world: &World, table: &str) -> usize {
+    let survey = survey(world).await;
+    let spec = crate::lake::tests::scenario::spec_of(table);
+    survey.live(table, &spec).await.expect("an index").delete_files()
+}
+
+#[tokio::test]
+async fn a_compaction_that_does_not_know_of_every_deleted_row_is_given_up() {
+    let world = prepared().await;
+    let mut lake = tend(&world, IDLE).await;
+    let store = world.process(&Faults::none()).0;
+    let live = survey(&world).await.live("bars_1m", &bars()).await.expect("an index");
+    let (location, file) = live.files.iter().find(|(_, file)| !file.deletes.is_empty()).expect("deleted rows");
+    let key = |location: &str| store.key(location).expect("inside");
+    // the whole file again, as one reads it that saw it before a row was deleted
+    let batch = read_file(&*store, &bars(), location).await.expect("read");
+    assert!(batch.num_rows() as u64 > file.rows_live());
+    let names = FileNames { folder: "market/bars_1m".into(), stem: format!("{}-compact-2-0", lake.epoch_next()) };
+    let (files, _) = write_batch(&*store, Arc::new(bars()), names, batch).await.expect("written");
+    let work = TableWork { files, replaced: vec![key(location)], ..TableWork::default() };
+    lake.maintain(BTreeMap::from([("bars_1m".to_owned(), work)]), None).await.expect("decided and applied");
+    check(&world, BEFORE).await;
+}
+
+#[tokio::test]
+async fn deleted_rows_are_merged_away_by_a_compaction_and_every_epoch_before_it_stays_as_it_was() {
+    let world = World::default();
+    steps(&world, IDLE_DELETING, 9).await;
+    check(&world, 9).await;
+    assert!(delete_files(&world, "bars_1m").await > 2);
+    let reader = reader(&world).await;
+    let (bars, last) = (bars(), reader.epoch_last().await.expect("read").expect("an epoch"));
+    let audited = || async { reader.audit(0, last).await.expect("readable").expect("all is as recorded") };
+    assert_eq!(audited().await.epochs, last + 1);
+    let mut lake = tend(&world, IDLE).await;
+    lake.compact(|_, _| ()).await.expect("compacts");
+    check(&world, 9).await;
+    assert_eq!(delete_files(&world, "bars_1m").await, 0);
+    assert!(survey(&world).await.compactions().await.expect("looks").is_empty(), "compacted once is compacted");
+    assert_eq!(audited().await.epochs, last + 1);
+    let odd = |finding: &Finding| finding.wrong || finding.what == "dangling deletes";
+    assert_eq!(findings(&world).await.into_iter().filter(odd).collect::<Vec<_>>(), []);
+
+    // rows that come back, because a delete file names others
+    let (store, _) = world.process(&Faults::none());
+    let (mut wrong, mut tried) = (0, 0);
+    for key in store.list("market/bars_1m/data/").await.expect("listed").iter().filter(|key| key.contains("-deletes-"))
+    {
+        let bytes = store.get(key).await.expect("read");
+        store.delete(key).await.expect("deleted");
+        let finding = reader.audit(0, last).await.expect("readable").expect_err("a delete file is gone");
+        wrong += usize::from(finding.table == bars.name && finding.detail.contains(key.as_str()));
+        tried += 1;
+        store.put(key, bytes).await.expect("restored");
+    }
+    assert!(wrong == tried && tried > 2, "{wrong} of {tried} lost delete files are named");
+}
+
 /// What the slots say of the files of `ticks`.
 async fn survey_files(world: &World) -> Vec<crate::lake::files::DataFileMeta> {
     let reader = reader(world).await;
@@ -167,6 +232,12 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
     let work = ["ticks", "bars_1m", "bars_1m_history", "anomalies"].map(|name| (name.to_owned(), TableWork::default()));
     lake.maintain(BTreeMap::from(work), None).await.expect("decided");
     let metadata = reader.load("ticks").await.expect("loads").metadata().clone();
+    let of = |references: &[Reference]| {
+        let named = references.iter().map(|reference| (reference.name.clone(), reference.snapshot_id));
+        named.collect::<std::collections::BTreeSet<_>>()
+    };
+    let followed = lake.tables["ticks"].base.references().expect("known");
+    assert_eq!(of(&followed), of(&references(&metadata).expect("rendered")), "tags are followed from commit to commit");
     assert!(metadata.snapshot_for_ref("epoch-1").is_some() && metadata.snapshot_for_ref("epoch-3").is_none());
     assert!(reader.pins(Some(1)).await.is_ok() && reader.pins(Some(3)).await.is_err());
     check(&world, 12).await;
@@ -187,7 +258,8 @@ const AFTER: i64 = 7;
 
 async fn prepared() -> World {
     let world = World::default();
-    steps(&world, IDLE, BEFORE).await;
+    steps(&world, IDLE_DELETING, BEFORE).await;
+    assert!(delete_files(&world, "bars_1m").await > 0);
     world
 }
 
@@ -262,6 +334,23 @@ async fn a_run_and_a_maintenance_that_race_leave_one_live_row_for_each_key() {
 }
 
 #[tokio::test]
+async fn the_doctor_counts_what_delete_files_leave_and_misses_one_that_is_gone() {
+    let world = World::default();
+    steps(&world, IDLE_DELETING, 8).await;
+    let wrong =
+        async || -> Vec<Finding> { findings(&world).await.into_iter().filter(|finding| finding.wrong).collect() };
+    assert_eq!(wrong().await, [], "a sound lake");
+    let (store, _) = world.process(&Faults::none());
+    let survey = survey(&world).await;
+    let live = survey.live("bars_1m", &bars()).await.expect("an index");
+    let delete = live.files.values().flat_map(|file| &file.deletes).next().expect("deleted rows");
+    let key = store.key(&delete.location).expect("inside");
+    store.delete(&key).await.expect("deleted");
+    let found = wrong().await;
+    assert!(found.iter().any(|finding| finding.what == "missing files" && finding.message.contains(&key)), "{found:?}");
+}
+
+#[tokio::test]
 async fn the_doctor_is_silent_on_a_sound_lake_and_names_what_was_done_to_it() {
     let world = World::default();
     steps(&world, HASTY, 8).await;
@@ -317,15 +406,15 @@ async fn the_doctor_is_silent_on_a_sound_lake_and_names_what_was_done_to_it() {
     assert!(found.len() == 1 && found[0].starts_with("ticks"), "{found:?} after {log} slots");
 
     // a hole in the log
-    store.delete("log/00000000000000000003.json").await.expect("deleted");
-    let reopened = Survey::open_on(store, catalog).await;
-    match reopened {
-        Ok(survey) => {
-            let found = survey.diagnose(true).await.expect("a diagnosis").findings;
-            assert!(found.iter().any(|finding| finding.what == "log with a hole"), "{found:?}");
-        }
-        Err(error) => assert!(error.to_string().contains("epoch 3"), "{error}"),
-    }
+    let retained = survey(&world).await.retention.since;
+    let slot = crate::lake::epoch::slot_key(retained);
+    store.delete(&slot).await.expect("deleted");
+    let survey = Survey::open_on(store, catalog).await.expect("a lake");
+    let found = survey.diagnose(false).await.expect("a diagnosis").findings;
+    let hole = found.iter().find(|finding| finding.what == "log with a hole").expect("it is told");
+    assert!(hole.wrong && hole.message.contains(&slot) && hole.mend.contains("backup"), "{hole:?}");
+    let refused = garbage_of(&survey).await.expect_err("what the slot names is not known");
+    assert!(refused.to_string().contains(&format!("epoch {retained}")), "{refused}");
 }
 
 /// The names of a table's live files.

@@ -7,7 +7,7 @@
 use super::super::super::error::LakeError;
 use super::super::super::patience::Patience;
 use super::super::FIRST_CONTACT;
-use super::{MAKE_PROPERTIES, MAKE_TABLES};
+use super::{Effect, MAKE_PROPERTIES, MAKE_TABLES};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::fmt;
@@ -61,7 +61,7 @@ impl PostgresCatalog {
         let patience = Patience { total: FIRST_CONTACT, ..Patience::default() };
         let mut catalog = PostgresCatalog { pool, namespace: namespace.to_owned(), name, patience };
         // one connection by hand: the pool would only say that it waited in vain
-        catalog.reading("open", || async { options.connect().await?.close().await }).await?;
+        catalog.send("open", Effect::Reads, || async { options.connect().await?.close().await }).await?;
         if write {
             catalog.prepare().await?;
         }
@@ -71,7 +71,7 @@ impl PostgresCatalog {
 
     /// Makes the tables, if they are not there: a role that may only use them need not be allowed to make them.
     async fn prepare(&self) -> Result<(), LakeError> {
-        self.writing("prepare", || async {
+        self.send("prepare", Effect::Writes, || async {
             let known = "SELECT to_regclass('iceberg_tables') IS NOT NULL \
                          AND to_regclass('iceberg_namespace_properties') IS NOT NULL";
             if sqlx::query_scalar::<_, bool>(known).fetch_one(&self.pool).await? {
@@ -88,39 +88,17 @@ impl PostgresCatalog {
         self.set_properties().await
     }
 
-    /// Sends a statement that reads, again after anything that may pass.
-    pub(super) async fn reading<T, F>(
+    /// Sends a statement, again after anything that may pass; one that writes only if it had no effect.
+    pub(super) async fn send<T, F>(
         &self,
         operation: &'static str,
+        effect: Effect,
         send: impl Fn() -> F + Send,
     ) -> Result<T, LakeError>
     where
         F: Future<Output = Result<T, sqlx::Error>> + Send,
     {
-        self.patiently(operation, false, send).await
-    }
-
-    /// Sends a statement that writes, again only if the one before had no effect.
-    pub(super) async fn writing<T, F>(
-        &self,
-        operation: &'static str,
-        send: impl Fn() -> F + Send,
-    ) -> Result<T, LakeError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>> + Send,
-    {
-        self.patiently(operation, true, send).await
-    }
-
-    async fn patiently<T, F>(
-        &self,
-        operation: &'static str,
-        writes: bool,
-        send: impl Fn() -> F + Send,
-    ) -> Result<T, LakeError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>> + Send,
-    {
+        let writes = effect == Effect::Writes;
         let began = Instant::now();
         let mut retry = 0;
         loop {

@@ -1,7 +1,7 @@
 //! The catalog as a SQLite file: the embedded default.
 
 use super::super::super::error::LakeError;
-use super::{MAKE_PROPERTIES, MAKE_TABLES};
+use super::{Effect, MAKE_PROPERTIES, MAKE_TABLES};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
 use std::time::Duration;
@@ -41,27 +41,16 @@ impl SqliteCatalog {
 
     async fn prepare(&self) -> Result<(), LakeError> {
         for statement in [MAKE_TABLES, MAKE_PROPERTIES] {
-            self.writing("prepare", || sqlx::query(statement).execute(&self.pool)).await?;
+            self.send("prepare", Effect::Writes, || sqlx::query(statement).execute(&self.pool)).await?;
         }
         self.set_properties().await
     }
 
-    /// Sends a statement that reads.
-    pub(super) async fn reading<T, F>(
+    /// Sends a statement; SQLite itself waits for its turn.
+    pub(super) async fn send<T, F>(
         &self,
         operation: &'static str,
-        send: impl Fn() -> F + Send,
-    ) -> Result<T, LakeError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>> + Send,
-    {
-        send().await.map_err(|error| failed(operation, error))
-    }
-
-    /// Sends a statement that writes; SQLite itself waits for its turn.
-    pub(super) async fn writing<T, F>(
-        &self,
-        operation: &'static str,
+        _effect: Effect,
         send: impl Fn() -> F + Send,
     ) -> Result<T, LakeError>
     where
