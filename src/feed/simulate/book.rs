@@ -123,7 +123,12 @@ impl Book {
         if !trades && self.silent && !random.chance(100) {
             return Vec::new();
         }
-        let children = |random: &mut Random, least: u64| if trades { least + random.below(3) } else { 0 };
+        // mostly a few trades and sometimes a sweep, of which a snapshot tells the last one's quantity only
+        let children = |random: &mut Random, least: u64| match trades {
+            true if random.chance(200) => least + random.below(45),
+            true => least + random.below(3),
+            false => 0,
+        };
         let (before, between) = (children(random, 1), children(random, 0));
         let one = self.children(before, exchange_at, random);
         let mut moments = vec![self.moment(exchange_at, first, exchange_at, (one, before), true, random)];
