@@ -133,8 +133,11 @@ fn a_dead_process_changes_nothing_more_whatever_it_tries() {
         let (at, fault) = (number * 13, [Fault::Before, Fault::After][number % 2]);
         let (world, faults) = (World::default(), Faults::new(at, fault));
         let ended = process(&world, &faults, EPOCHS).await;
-        let done = faults.operations.lock().expect("no panic inside").len();
-        if done > at && (ended.is_ok() || done != at + 1) {
+        let operations = faults.operations.lock().expect("no panic inside").clone();
+        let done = operations.len();
+        // garbage that cannot be deleted stays: with that as its last operation a process has ended well
+        let forgiven = operations.last().is_some_and(|operation| operation.starts_with("delete"));
+        if done > at && ((ended.is_ok() && !forgiven) || done != at + 1) {
             return Err(format!("{fault:?} {at}: {done} operations, {ended:?}"));
         }
         go_on(HASTY, world.state()).await.map_err(|error| format!("{fault:?} {at}: {error}"))
