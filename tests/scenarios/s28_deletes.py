@@ -1,6 +1,6 @@
 """Rows deleted by position read like files written again: the same lake by pyiceberg and DuckDB, at every epoch, killed or not.
 
-`limits.rewrite=0` lets every file get a delete file as long as half of it stays; the other lake has none. The tape has late,
+`limits.rewrite=1B` lets every file get a delete file as long as half of it stays; the other lake has none. The tape has late,
 cancelled and corrected trades, so most epochs correct rows of files that are there. Then the deleted rows are compacted away.
 """
 
@@ -14,7 +14,7 @@ from oracle import disorder, lake
 
 SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]', "--set", "source.corrections=true", "--set", "ticks=true",
             "--set", 'indicators=[{use="ema",period=20,on="1m"}]', "--set", "epoch.records=1000", "--set", "limits.epochs=2")
-DELETING = ("--set", "limits.rewrite=0")
+DELETING = ("--set", "limits.rewrite=1B")
 FILE_PATH, POSITION = 2147483546, 2147483545
 
 
