@@ -4,6 +4,7 @@
 //!   arranged bars ─▶ scan of an interval's checks ──────────────┐
 //!   finished bars ─▶ presence ═ by venue ═▶ beats ──────────────┴─▶ close ─▶ rows of `anomalies`
 //!   suspicions ═ by instrument ═▶ suspects ─────────────────────────────────▶ rows   (ticks that can be taken back)
+//!   sightings ═ by instrument ═▶ two partitions ────────────────────────────▶ rows   (instruments in several partitions)
 //!   odd ticks ──────────────────────────────────────────────────────────────▶ rows   (the others: from the source itself)
 //! ```
 //!
@@ -15,14 +16,15 @@ use crate::dataflow::{Dataflow, Dedupe};
 use crate::flow::anomalies::beats::{Beat, Beats, Presence, Pulse, route};
 use crate::flow::anomalies::scan::{BarChecks, anomalies};
 use crate::flow::anomalies::suspects::{Suspect, Suspects, Suspicion, TradeName};
-use crate::flow::anomalies::ticks::TickChecks;
+use crate::flow::anomalies::ticks::{Remark, TickChecks};
+use crate::flow::anomalies::two_partitions::{Day, Partitions, Sighting};
 use crate::flow::anomalies::{Anomaly, BarCheck, Check, FeedGap};
 use crate::flow::clean::Horizons;
 use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::indicators::Accumulator;
 use crate::flow::readings::FinishedTrace;
-use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete, encode};
+use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete};
 use crate::lake::StateEntry;
 use crate::lineage::Additions;
 use crate::market::Instrument;
@@ -34,6 +36,7 @@ use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::{AsCollection, VecCollection};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use timely::ExchangeData;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::core::OkErr;
@@ -43,6 +46,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 const BARS: &str = "anomalies";
 const BEATS: &str = "beats";
 const SUSPECTS: &str = "suspects";
+const PARTITIONS: &str = "two_partitions";
 
 /// The interval that rows of ticks carry: none.
 pub const TICKS: Interval = Interval(0);
@@ -56,6 +60,8 @@ pub struct Checks {
     feed: Vec<(u16, Interval, FeedGap)>,
     /// Whether suspects are decided behind the exchange.
     suspects: bool,
+    /// The place of the check of partitions.
+    partitions: Option<u16>,
 }
 
 /// The checks of ticks, for the worker that reads.
@@ -63,9 +69,12 @@ pub fn tick_checks(dataflow: &Dataflow) -> TickChecks {
     let built = dataflow.anomalies.iter().enumerate();
     let checks = built.filter_map(|(index, used)| match used.build().check {
         Check::Tick(check) => Some((index as u16, check)),
-        Check::Bar(_) | Check::Feed(_) => None,
+        Check::Bar(_) | Check::Feed(_) | Check::Partitions => None,
     });
+    let partitions = dataflow.anomalies.iter().position(|used| matches!(used.build().check, Check::Partitions));
     TickChecks {
+        // an instrument's own dedupe does not mind where records come from
+        partitions: partitions.filter(|_| dataflow.dedupe == Dedupe::Partition).map(|index| index as u16),
         checks: checks.collect(),
         prices_signed: dataflow.prices_signed,
         by_name: dataflow.corrections || dataflow.dedupe == Dedupe::Instrument,
@@ -88,7 +97,12 @@ impl Checks {
         }
         let bars = bars.into_iter().map(|(on, checks)| (on, BarChecks::new(on, session.clone(), checks)));
         let ticks = tick_checks(dataflow);
-        Checks { bars: bars.collect(), feed, suspects: ticks.by_name && !ticks.is_empty() }
+        Checks {
+            bars: bars.collect(),
+            feed,
+            suspects: ticks.by_name && !ticks.is_empty(),
+            partitions: ticks.partitions,
+        }
     }
 }
 
@@ -99,39 +113,41 @@ pub struct State {
     /// By index of the check.
     beats: Vec<(u16, String, Beat)>,
     suspects: Suspects,
+    partitions: Partitions,
 }
 
 impl State {
-    /// Takes an entry if it is the checks' and this worker's; `None`: it is another operator's.
-    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<Option<bool>, bincode::Error> {
-        let Some(value) = &entry.value else { return Ok(None) };
-        Ok(Some(match &*entry.operator {
+    /// Takes an entry of the checks, if it is this worker's; `false`: it is another operator's.
+    pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<bool, bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(false) };
+        match &*entry.operator {
             BARS => {
                 let series: Series = bincode::deserialize(&entry.key)?;
-                let taken = mine(series.1.route());
-                if taken {
+                if mine(series.1.route()) {
                     self.bars.entry(series.0).or_default().insert(series, bincode::deserialize(value)?);
                 }
-                taken
             }
             BEATS => {
                 let (check, venue): (u16, String) = bincode::deserialize(&entry.key)?;
-                let taken = mine(route(&venue));
-                if taken {
+                if mine(route(&venue)) {
                     self.beats.push((check, venue, bincode::deserialize(value)?));
                 }
-                taken
             }
             SUSPECTS => {
                 let name: TradeName = bincode::deserialize(&entry.key)?;
-                let taken = mine(name.0.route());
-                if taken {
+                if mine(name.0.route()) {
                     self.suspects.restore(name, bincode::deserialize::<Suspect>(value)?);
                 }
-                taken
             }
-            _ => return Ok(None),
-        }))
+            PARTITIONS => {
+                let day: Day = bincode::deserialize(&entry.key)?;
+                if mine(day.0.route()) {
+                    self.partitions.restore(day, bincode::deserialize(value)?);
+                }
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 }
 
@@ -140,7 +156,7 @@ pub struct Inputs<'scope> {
     /// Bars of at least the intervals that bar checks are on.
     pub arranged: Option<Arranged<'scope, FinishedTrace>>,
     pub finished: Finished<'scope>,
-    pub suspicions: Stream<'scope, u64, Vec<Suspicion>>,
+    pub remarks: Stream<'scope, u64, Vec<Remark>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
 }
 
@@ -163,7 +179,7 @@ pub fn watch<'scope>(
     inputs: Inputs<'scope>,
     resumed: &Resumed<'_>,
 ) -> Vec<Rows<'scope>> {
-    let Inputs { arranged, finished, suspicions, notices } = inputs;
+    let Inputs { arranged, finished, remarks, notices } = inputs;
     let (mut rows, mut found) = (Vec::new(), Vec::<Found<'scope>>::new());
     if let Some(arranged) = arranged {
         for (interval, checks) in checks.bars {
@@ -201,8 +217,17 @@ pub fn watch<'scope>(
             SinkRow::Anomaly,
         ));
     }
+    let (suspicions, sightings) = remarks.ok_err(|remark| match remark {
+        Remark::Suspicion(suspicion) => Ok(suspicion),
+        Remark::Sighting(sighting) => Err(sighting),
+    });
+    let suspicions: Stream<'scope, u64, Vec<Suspicion>> = suspicions;
+    let sightings: Stream<'scope, u64, Vec<Sighting>> = sightings;
     if checks.suspects {
-        rows.push(suspects(suspicions, notices, state.suspects));
+        rows.push(net_rows(suspicions, notices.clone(), "Suspects", state.suspects));
+    }
+    if let Some(check) = checks.partitions {
+        rows.push(net_rows(sightings, notices, "Two partitions", (check, state.partitions)));
     }
     rows
 }
@@ -288,12 +313,8 @@ fn feed_gaps<'scope>(
                 session.give_iterator(changes.into_iter().map(|(change, diff)| Out::Change(change, time, diff)));
                 if retires {
                     session.give_iterator(beats.retire(horizon).into_iter().map(|(venue, base)| {
-                        let key = encode(&(check, venue.as_ref()));
-                        Out::Row(SinkRow::State(vec![StateEntry {
-                            operator: BEATS.into(),
-                            key,
-                            value: Some(encode(&base)),
-                        }]))
+                        let entry = StateEntry::new(BEATS, &(check, venue.as_ref()), Some(&base));
+                        Out::Row(SinkRow::State(vec![entry]))
                     }));
                 }
             }
@@ -307,25 +328,76 @@ fn feed_gaps<'scope>(
     (changes.as_collection(), rows)
 }
 
-/// Odd trades that may be taken back: one net change per row and epoch, and their durable state.
-fn suspects<'scope>(
-    suspicions: Stream<'scope, u64, Vec<Suspicion>>,
+/// What decides rows by what readers tell about an instrument's ticks.
+trait Deciding {
+    type Told;
+    fn instrument(told: &Self::Told) -> &Instrument;
+    /// Rows that appear (+1) and vanish (−1).
+    fn take(&mut self, told: Self::Told) -> Vec<(Anomaly, isize)>;
+    /// An epoch is complete, with these horizons: its durable changes.
+    fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry>;
+}
+
+/// Odd trades that may be taken back.
+impl Deciding for Suspects {
+    type Told = Suspicion;
+
+    fn instrument(told: &Suspicion) -> &Instrument {
+        &told.name.0
+    }
+
+    fn take(&mut self, told: Suspicion) -> Vec<(Anomaly, isize)> {
+        Suspects::take(self, told)
+    }
+
+    fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry> {
+        let changes = Suspects::retire(self, horizons.retained_from).into_iter();
+        changes.map(|(name, suspect)| StateEntry::new(SUSPECTS, &name, suspect.as_ref())).collect()
+    }
+}
+
+/// Instruments that come through several partitions; with the check's place.
+impl Deciding for (u16, Partitions) {
+    type Told = Sighting;
+
+    fn instrument(told: &Sighting) -> &Instrument {
+        &told.day.0
+    }
+
+    fn take(&mut self, told: Sighting) -> Vec<(Anomaly, isize)> {
+        self.1.take(told, self.0)
+    }
+
+    fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry> {
+        let changes = self.1.retire(horizons.least()).into_iter();
+        changes.map(|(day, firsts)| StateEntry::new(PARTITIONS, &day, firsts.as_ref())).collect()
+    }
+}
+
+/// What is told, decided on the worker of its instrument: one net change per row and epoch, and the durable state.
+fn net_rows<'scope, D>(
+    told: Stream<'scope, u64, Vec<D::Told>>,
     notices: Stream<'scope, u64, Vec<Notice>>,
-    mut suspects: Suspects,
-) -> Rows<'scope> {
-    enum Work {
-        Suspicion(Suspicion),
+    operator: &str,
+    mut deciding: D,
+) -> Rows<'scope>
+where
+    D: Deciding + 'static,
+    D::Told: ExchangeData,
+{
+    enum Work<T> {
+        Told(T),
         Notice(Notice),
     }
-    let route = Exchange::new(|suspicion: &Suspicion| suspicion.name.0.route());
-    suspicions.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, route, Pipeline, "Suspects", move |_, _| {
-        let mut waiting: Waiting<Work> = Waiting::new();
-        let mut retained_from = Nanos::MIN;
+    let route = Exchange::new(|told: &D::Told| D::instrument(told).route());
+    told.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, route, Pipeline, operator, move |_, _| {
+        let mut waiting: Waiting<Work<D::Told>> = Waiting::new();
+        let mut horizons = Horizons { intervals: Vec::new(), retained_from: Nanos::MIN };
         let mut changes: Vec<((Series, Anomaly), isize)> = Vec::new();
         move |(input, input_frontier), (notices, notices_frontier), output| {
             input.for_each(|cap, data| {
                 if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Suspicion).collect();
+                    let mut all = data.drain(..).map(Work::Told).collect();
                     waiting.push(time, || cap.retain_least(0), &mut all);
                 }
             });
@@ -339,12 +411,12 @@ fn suspects<'scope>(
             while let Some((cap, all)) = waiting.next(ready) {
                 for work in all {
                     match work {
-                        Work::Suspicion(suspicion) => {
-                            let series = (TICKS, suspicion.name.0.clone());
-                            let rows = suspects.take(suspicion).into_iter();
+                        Work::Told(told) => {
+                            let series = (TICKS, D::instrument(&told).clone());
+                            let rows = deciding.take(told).into_iter();
                             changes.extend(rows.map(|(anomaly, diff)| ((series.clone(), anomaly), diff)));
                         }
-                        Work::Notice(Notice::Begin(_, horizons)) => retained_from = horizons.retained_from,
+                        Work::Notice(Notice::Begin(_, begun)) => horizons = begun,
                         Work::Notice(Notice::Bind(_)) => {
                             let mut session = output.session(&cap);
                             consolidate(&mut changes);
@@ -352,14 +424,8 @@ fn suspects<'scope>(
                                 let (old, new) = if diff < 0 { (Some(anomaly), None) } else { (None, Some(anomaly)) };
                                 SinkRow::Anomaly(NetChange { series, old, new })
                             }));
-                            session.give_iterator(suspects.retire(retained_from).into_iter().map(|(name, suspect)| {
-                                let value = suspect.as_ref().map(encode);
-                                SinkRow::State(vec![StateEntry {
-                                    operator: SUSPECTS.into(),
-                                    key: encode(&name),
-                                    value,
-                                }])
-                            }));
+                            let states = deciding.retire(&horizons).into_iter();
+                            session.give_iterator(states.map(|entry| SinkRow::State(vec![entry])));
                         }
                     }
                 }

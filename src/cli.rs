@@ -130,6 +130,11 @@ fn print(text: &str) -> Result<(), Error> {
     }
 }
 
+/// Says something beside the data; whether anybody listens is not our concern, and `eprintln!` would panic if nobody does.
+fn note(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Rows of text with aligned columns, the last one as long as it likes.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

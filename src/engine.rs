@@ -22,9 +22,10 @@ use crate::flow::{readings, volume};
 use crate::graph;
 use crate::intake::Intake;
 use crate::joining;
-use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
+use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, StateEntry, Warehouse};
 use crate::lineage::{self, Additions};
 use crate::mesh::{Cluster, Mesh};
+use crate::panics::{PanicAt, Thread};
 use crate::rebuild;
 use crate::replay::{Recorded, Replay};
 use crate::restore::{keep, restore};
@@ -39,7 +40,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
@@ -121,12 +122,15 @@ struct Plan {
     source: Arc<dyn Source>,
     tables: Tables,
     resume: Resume,
+    /// The restored state, once for each worker of this process; each lets go of it when it has its share.
+    state: Mutex<Vec<Arc<Vec<StateEntry>>>>,
     control: ControlSpec,
     writer: LakeWriter,
     runtime: tokio::runtime::Handle,
     failure: Arc<Failure>,
     stop: Arc<AtomicBool>,
     heart: Heart,
+    panic_at: PanicAt,
     /// When the lake began to be opened.
     opened_at: Instant,
     meters: Arc<Meters>,
@@ -169,6 +173,7 @@ fn run_with(
 ) -> Result<RunReport, Error> {
     let started = Instant::now();
     let heart = Heart::inherited();
+    let panic_at = PanicAt::inherited()?;
     let mut pulse = heart.main();
     let dataflow = options.dataflow;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -197,7 +202,7 @@ fn run_with(
         dataflow: dataflow.name.clone(),
         dataflow_hash: dataflow.hash(),
         settings_json: dataflow.settings_json(),
-        code_version: env!("CARGO_PKG_VERSION").into(),
+        code_version: joining::code_version(),
         rewrite_bytes_max: dataflow.limits.rewrite,
     };
     let opened_at = Instant::now();
@@ -274,6 +279,7 @@ fn run_with(
         None => None,
     };
 
+    let state = Arc::new(std::mem::take(&mut resume.state));
     let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
     let (reports_out, reports) = mpsc::channel();
@@ -285,6 +291,7 @@ fn run_with(
         failure: failure.clone(),
         stop,
         heart,
+        panic_at,
         opened_at,
         meters: meters.clone(),
         recorded,
@@ -293,10 +300,12 @@ fn run_with(
         source,
         tables,
         resume,
+        state: Mutex::new(vec![state; options.workers]),
         dataflow,
     });
     let tell = move |report: Report| {
         if let Report::Decided { epoch } = report {
+            panic_at.reach(Thread::Commit, epoch);
             let _ = decided_out.send(epoch); // worker 0 is gone only when the run ends
             let _ = reports_out.send(report);
             if let Ok(wake) = wake.lock()
@@ -556,7 +565,8 @@ fn build_flow(
         .collect();
     let mut restored = {
         let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
-        restore(dataflow, &plan.resume.state, (index, peers), intake)?
+        let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        restore(dataflow, &state, (index, peers), intake)?
     };
     let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
     let until = plan.recorded.as_ref().map(|_| Until::new(named));
@@ -577,17 +587,12 @@ fn build_flow(
             .collect(),
         retained_from: resumed.retained_from.unwrap_or(Nanos::MIN),
     };
-    let writing = Writing::new(
-        index,
-        plan.tables.clone(),
-        plan.writer.clone(),
-        plan.runtime.clone(),
-        std::mem::take(&mut restored.whole),
-    );
+    let (tables, writer, runtime) = (plan.tables.clone(), plan.writer.clone(), plan.runtime.clone());
+    let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
     let mut activator = None;
     worker.dataflow::<u64, _, _>(|scope| {
         let sourced = graph::sourced(scope, |ports, wake, again| {
-            let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone());
+            let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone(), (index, plan.panic_at));
             activator = Some(again);
             let source =
                 SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
@@ -644,7 +649,7 @@ fn build_flow(
         let watched = checks::Inputs {
             arranged,
             finished: finished.clone(),
-            suspicions: sourced.suspicions,
+            remarks: sourced.remarks,
             notices: sourced.notices.clone(),
         };
         let ended = checks::Resumed {
@@ -682,15 +687,21 @@ fn read_on_a_thread(
     wake: timely::scheduling::SyncActivator,
     paused: Arc<Vec<AtomicBool>>,
     failure: Arc<Failure>,
+    (worker, panic_at): (usize, PanicAt),
 ) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
     let (send, batches) = mpsc::sync_channel(4);
     let Some(mut reader) = reader else { return batches };
     let read = move || {
         let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
+        let mut batches = 0;
         while !failure.is_met() {
             let sent = match reader.poll(Duration::from_millis(50), &is_paused) {
                 Ok(None) => continue,
-                Ok(Some(batch)) => send.send(Ok(batch)),
+                Ok(Some(batch)) => {
+                    batches += 1;
+                    panic_at.reach(Thread::Reader(worker), batches);
+                    send.send(Ok(batch))
+                }
                 Err(error) => {
                     let _ = send.send(Err(error)); // the worker is gone: nobody needs it
                     let _ = wake.activate();
@@ -742,7 +753,7 @@ fn control_spec(dataflow: &Dataflow, workers: usize, generation: u64) -> Control
         generation,
         dataflow_hash: dataflow.hash(),
         calendar_hash: dataflow.session.hash(),
-        code_version: env!("CARGO_PKG_VERSION").into(),
+        code_version: joining::code_version(),
     }
 }
 

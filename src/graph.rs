@@ -12,7 +12,7 @@
 
 use crate::calendar::Session;
 use crate::engine::Failure;
-use crate::flow::anomalies::suspects::Suspicion;
+use crate::flow::anomalies::ticks::Remark;
 use crate::flow::bars::Routed;
 use crate::flow::bars::keyed::{Aside, Emitted, Keyed};
 use crate::flow::clean::Horizons;
@@ -54,10 +54,6 @@ pub type Rows<'scope> = Stream<'scope, u64, Vec<SinkRow>>;
 /// Changes of bars as the keyed operator knows them.
 pub type Changes<'scope> = VecCollection<'scope, u64, (Series, Emitted), isize>;
 
-pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serialize(value).expect("plain values in memory always serialise")
-}
-
 /// Whether a time is complete: nothing at or before it can come.
 pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
     !frontier.less_equal(&time)
@@ -67,7 +63,7 @@ pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
 pub struct Sourced<'scope> {
     pub routed: Stream<'scope, u64, Vec<Routed>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
-    pub suspicions: Stream<'scope, u64, Vec<Suspicion>>,
+    pub remarks: Stream<'scope, u64, Vec<Remark>>,
     pub rows: Rows<'scope>,
 }
 
@@ -82,17 +78,17 @@ pub fn sourced<'scope>(
     let mut routed_output = OutputBuilder::<u64, Vecs<Routed>>::from(routed_output);
     let (notices_output, notices) = builder.new_output();
     let mut notices_output = OutputBuilder::<u64, Vecs<Notice>>::from(notices_output);
-    let (suspicions_output, suspicions) = builder.new_output();
-    let mut suspicions_output = OutputBuilder::<u64, Vecs<Suspicion>>::from(suspicions_output);
+    let (remarks_output, remarks) = builder.new_output();
+    let mut remarks_output = OutputBuilder::<u64, Vecs<Remark>>::from(remarks_output);
     let (rows_output, rows) = builder.new_output();
     let mut rows_output = OutputBuilder::<u64, Vecs<SinkRow>>::from(rows_output);
     builder.build(move |capabilities| {
-        let Ok([routed, notices, suspicions, rows]) = <[_; 4]>::try_from(capabilities) else {
+        let Ok([routed, notices, remarks, rows]) = <[_; 4]>::try_from(capabilities) else {
             unreachable!("an operator has a capability for each of its four outputs")
         };
         let wake = scope.worker().sync_activator_for(address.to_vec());
         let again = scope.activator_for(address.clone());
-        let ports = Ports { routed, notices, suspicions, rows };
+        let ports = Ports { routed, notices, remarks, rows };
         let mut logic = Some(build(ports, wake, scope.activator_for(address)));
         move |_| {
             let Some(running) = &mut logic else { return };
@@ -103,12 +99,12 @@ pub fn sourced<'scope>(
             // whole containers: what is said is moved once, into the exchange
             let mut routed = routed_output.activate();
             let mut notices = notices_output.activate();
-            let mut suspicions = suspicions_output.activate();
+            let mut remarks = remarks_output.activate();
             let mut rows = rows_output.activate();
             for mut said in outbox.0 {
                 routed.session(&said.ports.routed).give_container(&mut said.routed);
                 notices.session(&said.ports.notices).give_container(&mut said.notices);
-                suspicions.session(&said.ports.suspicions).give_container(&mut said.suspicions);
+                remarks.session(&said.ports.remarks).give_container(&mut said.remarks);
                 rows.session(&said.ports.rows).give_container(&mut said.rows);
             }
             if running.is_done() {
@@ -116,7 +112,7 @@ pub fn sourced<'scope>(
             }
         }
     });
-    Sourced { routed, notices, suspicions, rows }
+    Sourced { routed, notices, remarks, rows }
 }
 
 /// Work that waits for its time, in order of times.
@@ -222,10 +218,9 @@ pub fn bars<'scope>(
                 if let Some(binding) = ends {
                     debug_assert_eq!(step_of(time), LAST_STEP);
                     let states = keyed.retire(binding.epoch, &mut changes, &mut aside).into_iter();
-                    let states = states.map(|(instrument, key, value)| StateEntry {
-                        operator: BARS.into(),
-                        key: encode(&(instrument, key)),
-                        value,
+                    let states = states.map(|(instrument, key, value)| {
+                        let gone = StateEntry::new(BARS, &(instrument, key), None::<&()>);
+                        StateEntry { value: value.map(Into::into), ..gone }
                     });
                     session.give(Out::Row(Box::new(SinkRow::State(states.collect()))));
                 }
@@ -261,10 +256,7 @@ pub fn base_state<'scope, A: Serialize + Clone + 'static>(
     bases: BaseChanges<'scope, Series, A>,
     operator: &'static str,
 ) -> Rows<'scope> {
-    bases.map(move |(series, base)| {
-        let value = base.as_ref().map(encode);
-        SinkRow::State(vec![StateEntry { operator: operator.into(), key: encode(&series), value }])
-    })
+    bases.map(move |(series, base)| SinkRow::State(vec![StateEntry::new(operator, &series, base.as_ref())]))
 }
 
 /// The close operator: holds rows back until their bar is published, and gives one net change per key and epoch.

@@ -8,6 +8,7 @@ use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
 use crate::flow::anomalies::ticks::{OddTicks, TickChecks};
+use crate::flow::anomalies::two_partitions::Sighted;
 use crate::flow::bars::acc::{SnapshotAcc, TradeOrder};
 use crate::flow::bars::partial::Partials;
 use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
@@ -70,6 +71,8 @@ struct Reading {
     days: BTreeMap<i32, Nanos>,
     zero: BTreeSet<(i32, Instrument)>,
     changed: bool,
+    /// Its instruments that were told to their workers.
+    sighted: Sighted,
 }
 
 /// Everything of an epoch's end at one worker.
@@ -126,10 +129,12 @@ impl Intake {
         let readings = assigned.iter().map(|(index, offset)| {
             let partition = &partitions[*index];
             let name = partition.name();
-            let event_at_max = resumed.places.get(&name).and_then(|place| place.event_at_max);
+            let before = resumed.places.get(&name);
+            let event_at_max = before.and_then(|place| place.event_at_max);
+            let header = before.and_then(|place| place.header.clone());
             let reading = Reading {
                 order: fixed_hash(&name),
-                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max },
+                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max, header },
                 offset_bound: *offset,
                 caught_up_since: None,
                 finished: false,
@@ -139,6 +144,7 @@ impl Intake {
                 days: BTreeMap::new(),
                 zero: BTreeSet::new(),
                 changed: false,
+                sighted: Sighted::default(),
                 name: name.into(),
             };
             (*index, reading)
@@ -164,14 +170,14 @@ impl Intake {
     }
 
     /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over.
-    pub fn restore(&mut self, entry: &StateEntry) -> Result<bool, bincode::Error> {
-        let Some(value) = &entry.value else { return Ok(false) };
+    pub fn restore(&mut self, entry: &StateEntry) -> Result<(), bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(()) };
         match &*entry.operator {
             PARTITION => {
                 let name: String = bincode::deserialize(&entry.key)?;
                 let state: PartitionState = bincode::deserialize(value)?;
                 let Some(reading) = self.readings.values_mut().find(|reading| *reading.name == name) else {
-                    return Ok(false);
+                    return Ok(());
                 };
                 (reading.days, reading.zero) = (state.days, state.zero);
                 reading.jumps.restore(state.held, &self.judge.spec);
@@ -180,7 +186,7 @@ impl Intake {
                 let key: SeenKey = bincode::deserialize(&entry.key)?;
                 let id = match self.readings.values().any(|reading| *reading.name == key.0) {
                     true => self.id(&key.1),
-                    false => return Ok(false),
+                    false => return Ok(()),
                 };
                 let entries: SeenEntries = bincode::deserialize(value)?;
                 let newest = entries.newest_minute();
@@ -189,9 +195,9 @@ impl Intake {
                 }
                 self.seen_chunks.insert(key, newest);
             }
-            _ => return Ok(false),
+            _ => {}
         }
-        Ok(true)
+        Ok(())
     }
 
     fn id(&mut self, instrument: &Instrument) -> InstrumentId {
@@ -270,6 +276,9 @@ impl Intake {
             }
         }
         reading.place.offset_next = batch.offset_next;
+        if let Some(header) = batch.header.take().filter(|header| reading.place.header.as_deref() != Some(&**header)) {
+            reading.place.header = Some(header.to_string());
+        }
         reading.finished |= batch.finished;
         reading.caught_up_since = match (batch.caught_up, reading.caught_up_since) {
             (true, None) => Some(now),
@@ -417,11 +426,13 @@ impl Intake {
             }
             Verdict::Reject { .. } => {}
         }
-        if !self.checks.is_empty()
+        if (!self.checks.is_empty() || self.checks.partitions.is_some())
             && let Some(phase) = self.judge.phase_at(tick.exchange_at)
         {
             let auction = self.judge.spec.session.is_auction(phase.phase);
             let instrument = &self.names[tick.instrument.0 as usize];
+            let sighted = (&reading.name, &mut reading.sighted);
+            taken.bytes += self.checks.sight(tick, &phase, instrument, sighted, &mut taken.odd);
             taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
         }
         if let Some(archived) = &mut taken.archived {
@@ -503,11 +514,6 @@ impl Intake {
     /// Ends an epoch where the partitions are now.
     pub fn end_epoch(&mut self, epoch: u64) -> Ended {
         let mut ended = Ended { places: BTreeMap::new(), counts: BTreeMap::new(), state: Vec::new() };
-        let encode = |operator: &'static str, key: Vec<u8>, value: Option<Vec<u8>>| StateEntry {
-            operator: operator.into(),
-            key,
-            value,
-        };
         let least = self.horizons.least();
         for reading in self.readings.values_mut() {
             let mut counts = std::mem::take(&mut reading.counts);
@@ -521,11 +527,11 @@ impl Intake {
                     days: reading.days.clone(),
                     zero: reading.zero.clone(),
                 };
-                ended.state.push(encode(PARTITION, bytes(&reading.name.to_string()), Some(bytes(&state))));
+                ended.state.push(StateEntry::new(PARTITION, &reading.name.to_string(), Some(&state)));
             }
             for ((id, trading_date), entries) in reading.memory.take_fresh() {
                 let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
-                ended.state.push(encode(SEEN, bytes(&key), Some(bytes(&entries))));
+                ended.state.push(StateEntry::new(SEEN, &key, Some(&entries)));
                 self.seen_chunks.insert(key, entries.newest_minute());
             }
             reading.memory.forget();
@@ -534,7 +540,7 @@ impl Intake {
         self.seen_chunks.retain(|key, newest| {
             let live = i64::from(*newest) >= least;
             if !live {
-                ended.state.push(encode(SEEN, bytes(key), None));
+                ended.state.push(StateEntry::new(SEEN, key, None::<&SeenEntries>));
             }
             live
         });
@@ -588,10 +594,6 @@ fn record_place(reading: &Reading, tick: &Tick, payload: &[u8]) -> RecordPlace {
         received_at: tick.received_at,
         payload: payload.into(),
     }
-}
-
-fn bytes<T: Serialize>(value: &T) -> Vec<u8> {
-    bincode::serialize(value).expect("plain values in memory always serialise")
 }
 
 /// FNV-1a: the same number in every run and build.

@@ -15,11 +15,23 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// The version of this code as binaries carry it: found by its mark, so that a file can be asked which one it is
+/// (`strings ticktide | grep 'ticktide code version'`).
+const CODE_VERSION: &str = concat!("ticktide code version ", env!("CARGO_PKG_VERSION"), ";");
+
+/// The version that all processes of a run must share, and that the log notes.
+pub fn code_version() -> String {
+    // the mark must be in the binary as a whole, not folded into what is made of it
+    let marked = std::hint::black_box(CODE_VERSION);
+    let version = marked.rsplit(' ').next().unwrap_or_default();
+    version.trim_end_matches(';').to_owned()
+}
+
 /// Waits for the processes that run the same thing.
 pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, stop: &AtomicBool) -> Result<Mesh, Error> {
     let hash = options.dataflow.hash();
     let hello = Hello {
-        code_version: env!("CARGO_PKG_VERSION").into(),
+        code_version: code_version(),
         processes: cluster.hosts.len(),
         workers: options.workers,
         dataflow: format!("{} {}", options.dataflow.name, &hash[..hash.len().min(16)]),
@@ -89,4 +101,14 @@ pub fn readiness(generation: u64, source: &dyn Source) -> Ready {
     partitions.iter().for_each(|partition| hash.update(format!("{}\n", partition.name())));
     let partitions_hash = crate::calendar::hex(&hash.finalize());
     Ready { generation, partitions: partitions.len(), partitions_hash }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_behind_its_mark_is_the_packages() {
+        assert_eq!(code_version(), env!("CARGO_PKG_VERSION"));
+    }
 }

@@ -23,6 +23,7 @@ const LAYERS: [&[&str]; 6] = [
         "joining",
         "lineage",
         "mesh",
+        "panics",
         "rebuild",
         "replay",
         "restore",

@@ -17,6 +17,7 @@
 //! | reading | what an indicator says at a bar |
 //! | check, anomaly | what looks for oddities in ticks, bars or a feed; what it finds |
 //! | beat | a bar's start at which any instrument of a venue has a bar |
+//! | sighting | an instrument's first tick of a trading day in a partition |
 //! | suspect | an odd trade that may still be cancelled or corrected |
 //! | reject, quarantine | a record that is no tick or does not count; the table that keeps it as it came |
 //! | offset, partition | a record's number in its ordered run of records |
@@ -53,6 +54,7 @@ mod layers;
 pub mod lineage;
 pub mod market;
 pub mod mesh;
+pub mod panics;
 pub mod query;
 pub mod rebuild;
 pub mod replay;

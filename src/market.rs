@@ -206,6 +206,12 @@ impl Instrument {
     }
 
     /// Where the instrument's records go: the same number in every process and every build (FNV-1a over the key).
+    ///
+    /// Why not to the worker that reads them: an owner has to be known from the instrument alone, on every worker and for state
+    /// that is restored, and with fewer partitions than workers some would own nothing. What would be saved, measured over
+    /// 2 million trades with all records read by their owner against none: 1.70 against 1.72 µs of CPU a tick with two
+    /// workers, 1.74 against 1.84 in two processes, since a step's sums cross and no records. Where records do (corrections,
+    /// `dedupe = "instrument"`) 2.7 against 2.7, and in two processes 2.5 against 7.6, half of which this hash pays.
     pub fn route(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
         for byte in self.0.venue.bytes().chain(std::iter::once(0)).chain(self.0.instrument.bytes()) {

@@ -22,6 +22,7 @@ use crate::lineage::Added;
 use crate::sink::CommitJob;
 use crate::time::{Binding, Epoch, Interval, Nanos};
 use crate::verify;
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -42,7 +43,7 @@ pub struct Collected {
     /// The tables to keep.
     wanted: BTreeSet<String>,
     tables: BTreeMap<String, NetRows>,
-    state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
+    state: BTreeMap<(Cow<'static, str>, Bytes), Bytes>,
 }
 
 impl Collected {
@@ -165,7 +166,7 @@ pub fn rebuild(
         generation: lake.generation(),
         flush: false,
         dataflow_hash: dataflow.hash(),
-        code_version: env!("CARGO_PKG_VERSION").into(),
+        code_version: crate::joining::code_version(),
         ..before
     };
     let rows = StateRows { entries: state.clone(), full: true };

@@ -90,7 +90,12 @@ mod tests {
     use crate::time::Place;
 
     fn bindings(epochs: std::ops::Range<Epoch>) -> Arc<[Binding]> {
-        let place = |epoch: Epoch| Place { source_id: "s".into(), offset_next: 10 * epoch as i64, event_at_max: None };
+        let place = |epoch: Epoch| Place {
+            source_id: "s".into(),
+            offset_next: 10 * epoch as i64,
+            event_at_max: None,
+            header: None,
+        };
         let binding = |epoch| Binding {
             epoch,
             places: BTreeMap::from([("t/0".to_owned(), place(epoch))]),

@@ -15,7 +15,7 @@ use crate::intake::Intake;
 use crate::lake::StateEntry;
 use crate::market::Instrument;
 use crate::time::Interval;
-use std::borrow::Cow;
+use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -30,16 +30,16 @@ fn wrong(operator: &str, error: &dyn std::fmt::Display) -> Error {
 /// Drops what none of these workers takes, so that a process does not hold the state of its whole cluster.
 pub fn keep(state: &mut Vec<StateEntry>, workers: &Range<usize>, peers: usize) -> Result<(), Error> {
     let mut kept = Vec::new();
+    let mut owners = Owners::new(peers);
     for entry in std::mem::take(state) {
-        let instrument = match &*entry.operator {
-            graph::BARS => Some(bincode::deserialize::<(Instrument, StateKey)>(&entry.key).map(|(owner, _)| owner)),
+        let owner = match &*entry.operator {
+            graph::BARS => owners.of(&entry.key).map(|(_, owner, _)| Some(owner)),
             graph::VOLUME | graph::INDICATORS => {
-                Some(bincode::deserialize::<Series>(&entry.key).map(|series| series.1))
+                bincode::deserialize::<Series>(&entry.key).map(|series| Some(owner(&series.1, peers)))
             }
-            _ => None, // of a partition
+            _ => Ok(None), // of a partition
         };
-        let instrument = instrument.transpose().map_err(|error| wrong(&entry.operator, &error))?;
-        if instrument.is_none_or(|instrument| workers.contains(&owner(&instrument, peers))) {
+        if owner.map_err(|error| wrong(&entry.operator, &error))?.is_none_or(|owner| workers.contains(&owner)) {
             kept.push(entry);
         }
     }
@@ -54,8 +54,31 @@ pub struct Restored {
     pub volume: HashMap<Series, DaySoFar>,
     pub indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
     pub checks: checks::State,
-    /// Its entries as they were.
-    pub whole: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
+}
+
+/// Whose keys are. Entries of one instrument mostly follow each other: then its bytes are compared and not read again.
+#[derive(Default)]
+struct Owners {
+    last: Option<(Bytes, Instrument, usize)>,
+    peers: usize,
+}
+
+impl Owners {
+    fn new(peers: usize) -> Owners {
+        Owners { last: None, peers }
+    }
+
+    /// The instrument that a key begins with, its owner, and the rest of the key.
+    fn of<'a>(&mut self, key: &'a Bytes) -> Result<(&Instrument, usize, &'a [u8]), bincode::Error> {
+        if !self.last.as_ref().is_some_and(|(bytes, ..)| key.starts_with(bytes)) {
+            let mut rest = &key[..];
+            let instrument: Instrument = bincode::deserialize_from(&mut rest)?;
+            let owner = owner(&instrument, self.peers);
+            self.last = Some((key.slice(..key.len() - rest.len()), instrument, owner));
+        }
+        let (bytes, instrument, owner) = self.last.as_ref().expect("it was just put there");
+        Ok((instrument, *owner, &key[bytes.len()..]))
+    }
 }
 
 /// Gives each operator of a worker its share of the state: by instrument, or by the partition it reads.
@@ -73,44 +96,34 @@ pub fn restore(
     });
     let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
     let mut checks = checks::State::default();
-    let mut whole = BTreeMap::new();
+    let mut owners = Owners::new(peers);
     let mine = |instrument: &Instrument| owner(instrument, peers) == index;
     for entry in state {
         let Some(value) = &entry.value else { continue };
-        let taken = match &*entry.operator {
+        let failed = |error: bincode::Error| wrong(&entry.operator, &error);
+        match &*entry.operator {
             graph::BARS => {
-                let (instrument, key): (Instrument, StateKey) =
-                    bincode::deserialize(&entry.key).map_err(|error| wrong(graph::BARS, &error))?;
-                if mine(&instrument) {
+                let (instrument, owner, rest) = owners.of(&entry.key).map_err(failed)?;
+                if owner == index {
+                    let key: StateKey = bincode::deserialize(rest).map_err(failed)?;
                     keyed.restore(instrument, key, value).map_err(|error| wrong(graph::BARS, &error))?;
-                    true
-                } else {
-                    false
                 }
             }
             graph::VOLUME | graph::INDICATORS => {
-                let failed = |error: bincode::Error| wrong(&entry.operator, &error);
                 let series: Series = bincode::deserialize(&entry.key).map_err(failed)?;
-                let taken = mine(&series.1);
-                if taken && entry.operator == graph::VOLUME {
+                if mine(&series.1) && entry.operator == graph::VOLUME {
                     volume.insert(series, bincode::deserialize(value).map_err(failed)?);
-                } else if taken {
+                } else if mine(&series.1) {
                     let base = bincode::deserialize(value).map_err(failed)?;
                     indicators.entry(series.0).or_default().insert(series, base);
                 }
-                taken
             }
             _ => {
-                let failed = |error: bincode::Error| wrong(&entry.operator, &error);
-                match checks.restore(entry, |route| route % peers as u64 == index as u64).map_err(failed)? {
-                    Some(taken) => taken,
-                    None => intake.restore(entry).map_err(failed)?,
+                if !checks.restore(entry, |route| route % peers as u64 == index as u64).map_err(failed)? {
+                    intake.restore(entry).map_err(failed)?;
                 }
             }
-        };
-        if taken {
-            whole.insert((entry.operator.clone(), entry.key.clone()), value.clone());
         }
     }
-    Ok(Restored { intake, keyed, volume, indicators, checks, whole })
+    Ok(Restored { intake, keyed, volume, indicators, checks })
 }

@@ -38,6 +38,8 @@ pub const BACKOFF_MAX: &str = "TICKTIDE_BACKOFF_MAX";
 pub const HANG_AFTER: &str = "TICKTIDE_HANG_AFTER";
 /// From a parent to its processes: where to send signs of life, and with what token.
 pub const HEART: &str = "TICKTIDE_HEART";
+/// For tests of what a panic leads to: where a run panics, see [`crate::panics`].
+pub const PANIC_AT: &str = "TICKTIDE_PANIC_AT";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 

@@ -19,11 +19,11 @@ use crate::flow::finished::{FinishedBar, Reading};
 use crate::intake::Archived;
 use crate::lake::table::{Change, TableSpec};
 use crate::lake::{EpochPart, Lake, LakeWriter, Meter, RowBuffer, StateEntry, StateRows, StoreMeters, TableRows};
+use crate::panics::{PanicAt, Thread};
 use crate::tables::{self, QuarantineRow};
 use crate::telemetry::{Telemetry, Totals};
 use crate::time::{Binding, Conservation, Epoch, Interval};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -136,8 +136,7 @@ pub struct Writing {
     lake: LakeWriter,
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
-    /// The state that this worker restored: the first epoch writes it whole again, so that a restart compacts the log.
-    restored: Option<BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>>,
+    panic_at: PanicAt,
     parts: std::sync::mpsc::Receiver<(Epoch, Result<WorkerPart, crate::error::Error>)>,
     done: std::sync::mpsc::Sender<(Epoch, Result<WorkerPart, crate::error::Error>)>,
 }
@@ -148,11 +147,11 @@ impl Writing {
         tables: Tables,
         lake: LakeWriter,
         runtime: tokio::runtime::Handle,
-        restored: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>>,
+        panic_at: PanicAt,
     ) -> Writing {
         let (done, parts) = std::sync::mpsc::channel();
         let epochs = BTreeMap::new();
-        Writing { worker, tables, lake, runtime, epochs, restored: Some(restored), parts, done }
+        Writing { worker, tables, lake, runtime, epochs, panic_at, parts, done }
     }
 
     /// Takes a row of an epoch.
@@ -209,28 +208,15 @@ impl Writing {
     pub fn write(&mut self, epoch: Epoch, wake: impl FnOnce() + Send + 'static) {
         let Some(buffers) = self.epochs.remove(&epoch) else { return };
         let Some(binding) = buffers.binding else { return };
-        let mut entries = buffers.state;
-        let full = match self.restored.take() {
-            None => false,
-            Some(mut whole) => {
-                for entry in entries.drain(..) {
-                    match entry.value {
-                        Some(value) => whole.insert((entry.operator, entry.key), value),
-                        None => whole.remove(&(entry.operator, entry.key)),
-                    };
-                }
-                let whole = whole.into_iter();
-                entries =
-                    whole.map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) }).collect();
-                true
-            }
-        };
-        let (lake, worker, done) = (self.lake.clone(), self.worker, self.done.clone());
+        self.panic_at.reach(Thread::Worker(self.worker), epoch);
+        let state = StateRows { entries: buffers.state, full: false };
+        let (lake, worker, done, panic_at) = (self.lake.clone(), self.worker, self.done.clone(), self.panic_at);
         let tables: Vec<TableRows> = buffers.tables.into_values().collect();
         let counts = buffers.counts;
         let reasons = buffers.reasons.into_iter().map(|(reason, rows)| (reason.to_owned(), rows)).collect();
         self.runtime.spawn(async move {
-            let written = lake.write_part(epoch, worker, tables, StateRows { entries, full }).await;
+            panic_at.reach(Thread::Files(worker), epoch);
+            let written = lake.write_part(epoch, worker, tables, state).await;
             let written = written.map(|part| WorkerPart { part, counts, reasons, binding: Binding::clone(&binding) });
             // the receiver is gone only when the worker ends anyway
             let _ = done.send((epoch, written.map_err(Into::into)));

@@ -14,7 +14,7 @@ use crate::checks;
 use crate::control::{Decision, Report};
 use crate::error::Error;
 use crate::feed::{Batch, FeedError, wire};
-use crate::flow::anomalies::suspects::Suspicion;
+use crate::flow::anomalies::ticks::Remark;
 use crate::flow::bars::Routed;
 use crate::flow::clean::Horizons;
 use crate::flow::close::NetChange;
@@ -45,13 +45,13 @@ pub enum Notice {
 pub struct Ports {
     pub routed: Capability<u64>,
     pub notices: Capability<u64>,
-    pub suspicions: Capability<u64>,
+    pub remarks: Capability<u64>,
     pub rows: Capability<u64>,
 }
 
 impl Ports {
     fn all(&mut self) -> [&mut Capability<u64>; 4] {
-        [&mut self.routed, &mut self.notices, &mut self.suspicions, &mut self.rows]
+        [&mut self.routed, &mut self.notices, &mut self.remarks, &mut self.rows]
     }
 
     fn downgrade(&mut self, time: u64) {
@@ -70,7 +70,7 @@ pub struct Said {
     pub ports: Ports,
     pub routed: Vec<Routed>,
     pub notices: Vec<Notice>,
-    pub suspicions: Vec<Suspicion>,
+    pub remarks: Vec<Remark>,
     pub rows: Vec<SinkRow>,
 }
 
@@ -82,8 +82,8 @@ impl Outbox {
     /// What is said at the time of the ports.
     fn at(&mut self, ports: &Ports) -> &mut Said {
         if self.0.last().is_none_or(|last| last.ports.rows.time() != ports.rows.time()) {
-            let (routed, notices, suspicions, rows) = Default::default();
-            self.0.push(Said { ports: ports.clone(), routed, notices, suspicions, rows });
+            let (routed, notices, remarks, rows) = Default::default();
+            self.0.push(Said { ports: ports.clone(), routed, notices, remarks, rows });
         }
         self.0.last_mut().expect("it was put there if it was not")
     }
@@ -410,7 +410,7 @@ impl SourceLogic {
         said.rows.extend(taken.odd.rows.into_iter().map(|(instrument, anomaly)| {
             SinkRow::Anomaly(NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) })
         }));
-        said.suspicions.extend(taken.odd.suspicions);
+        said.remarks.extend(taken.odd.remarks);
         let archived = taken.archived.filter(|archived| !archived.ticks.is_empty());
         said.rows.extend(archived.map(|archived| SinkRow::Ticks(Arc::new(archived))));
     }

@@ -127,7 +127,11 @@ pub fn anomalies() -> TableSpec {
         by_delta(required(column("started_at", ColumnType::Time, "when it began"))),
         by_delta(required(column("ended_at", ColumnType::Time, "when it was over"))),
         required(column("severity", ColumnType::Text, "notice, warning or critical")),
-        column("observed", ColumnType::Double, "what was found: a price, a quantity, a return, seconds of silence"),
+        column(
+            "observed",
+            ColumnType::Double,
+            "what was found: a price, a quantity, a return, seconds of silence, a number of partitions",
+        ),
         column("expected", ColumnType::Double, "the bound that it should have kept"),
         required(column("parameters", ColumnType::Text, "of the check, all of them, as JSON")),
         column("topic", ColumnType::Text, "topic or file of the records; null where bars are judged"),

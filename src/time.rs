@@ -65,6 +65,10 @@ pub struct Place {
     pub offset_next: i64,
     /// The greatest event time accepted so far, in any epoch.
     pub event_at_max: Option<Nanos>,
+    /// The line that names what is in the partition's records, where there is one: the header of a csv file. Without it a
+    /// record of the quarantine could not be read once its file is gone.
+    #[serde(default)]
+    pub header: Option<String>,
 }
 
 /// What defines an epoch: with the records it names, every row of the epoch is a function of it.

@@ -3,7 +3,7 @@
 mod drawing;
 mod graph;
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, note, print};
 use crate::dataflow::Dataflow;
 use crate::engine;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub fn plan(args: &PlanArgs, global: &Global) -> Result<(), Error> {
             Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--svg`")
         })?;
         if !global.quiet {
-            eprintln!("drawn to {}", path.display());
+            note(format_args!("drawn to {}", path.display()));
         }
     }
     if global.json {
@@ -134,5 +134,58 @@ fn type_name(column_type: ColumnType) -> String {
         ColumnType::Time => "TIMESTAMPTZ".into(),
         ColumnType::Binary => "BINARY".into(),
         ColumnType::Decimal { precision, scale } => format!("DECIMAL({precision},{scale})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph(set: &[&str]) -> Graph {
+        let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).collect();
+        graph_of(&Dataflow::load("market", &[], &set).expect("a shipped dataflow")).expect("it is built")
+    }
+
+    /// What flows, as the plan's text says it.
+    fn flows(graph: &Graph) -> Vec<String> {
+        let text = operators(graph);
+        text.lines().skip_while(|line| !line.starts_with("FLOWS")).skip(1).map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_volume_scan_of_cumulative_snapshots_stands_between_bars_and_all_that_reads_them() {
+        let cumulative = graph(&["source.volume=cumulative"]);
+        let text = operators(&cumulative);
+        let volume = text.lines().find(|line| line.trim_start().starts_with("Volume ")).expect("the operator");
+        assert!(volume.contains("every worker") && volume.contains("cumulative volume becomes each bar's"), "{volume}");
+        let flows = flows(&cumulative);
+        for (flow, what) in [
+            ("Source ═▶ Bars", "sums of a step"),
+            ("Bars ─▶ Volume", "changes of bars"),
+            ("Volume ─▶ Finished", "changes of bars"),
+            ("Volume ─▶ Close bars", "changes of bars"),
+            ("Volume ═▶ Feed gaps", "by venue"),
+            ("Volume ─▶ Write", "state"),
+        ] {
+            assert!(flows.iter().any(|line| line.starts_with(flow) && line.contains(what)), "{flow}: {flows:#?}");
+        }
+        let around =
+            |line: &&String| ["Finished", "Close", "Feed gaps"].iter().any(|to| line.contains(&format!("▶ {to}")));
+        let past = flows.iter().filter(|line| line.starts_with("Bars ")).filter(around).collect::<Vec<_>>();
+        assert!(past.is_empty(), "nothing goes past the scan: {past:?}");
+    }
+
+    #[test]
+    fn the_drawing_and_the_json_of_a_cumulative_source_show_the_scan_and_those_of_trades_do_not() {
+        for (set, wanted) in [(&["source.volume=cumulative"][..], true), (&[], false)] {
+            let graph = graph(set);
+            let drawn = drawing::draw(&graph, "a plan");
+            assert_eq!(drawn.contains(">Volume</text>"), wanted, "{set:?}");
+            let lines = json_lines(&graph);
+            let said = |key: &str, name: &str| lines.iter().filter(|line| line[key] == name).count();
+            assert_eq!(said("operator", "Volume"), usize::from(wanted), "{set:?}");
+            assert_eq!((said("from", "Volume") >= 4, said("to", "Volume")), (wanted, usize::from(wanted)), "{set:?}");
+            assert_eq!(operators(&graph).contains("  Volume "), wanted, "{set:?}");
+        }
     }
 }

@@ -14,8 +14,9 @@
 mod retry;
 
 use super::read::{block_on, open};
-use super::{Global, aligned, print};
+use super::{Global, aligned, note, print};
 use crate::error::Error;
+use crate::feed::{WireSpec, wire};
 use crate::query::{self, Pinned, QueryError};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -23,6 +24,7 @@ use arrow::datatypes::{DataType, Int32Type, Int64Type, TimeUnit, TimestampMicros
 use clap::{Args, Subcommand};
 use futures::StreamExt;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Subcommand)]
 pub enum QuarantineCommand {
@@ -90,7 +92,12 @@ struct Row {
 
 impl Row {
     fn place(&self) -> String {
-        format!("{}/{}/{}", self.topic, self.partition, self.offset)
+        format!("{}/{}", self.partition_name(), self.offset)
+    }
+
+    /// As a binding names it.
+    fn partition_name(&self) -> String {
+        format!("{}/{}", self.topic, self.partition)
     }
 }
 
@@ -170,6 +177,44 @@ fn each_row(
     })
 }
 
+/// The lines that name what is in the records, by partition: the newest epoch's binding has those of all before it.
+fn headers(global: &Global) -> Result<BTreeMap<String, String>, Error> {
+    let sql = "select binding from epochs where binding is not null order by epoch desc limit 1";
+    let mut newest = Value::Null;
+    each_batch(sql, global, |batch| {
+        for text in texts(batch, 0)? {
+            newest = serde_json::from_str(&text).map_err(|error| QueryError::Read(format!("a binding: {error}")))?;
+        }
+        Ok(())
+    })?;
+    let places = newest["places"].as_object().into_iter().flatten();
+    let header = |(name, place): (&String, &Value)| Some((name.clone(), place["header"].as_str()?.to_owned()));
+    Ok(places.filter_map(header).collect())
+}
+
+/// The wire of a lake's dataflow, of the settings that it records.
+fn wire_of(settings: &Value) -> WireSpec {
+    let text = |key: &str| settings[key].as_str().unwrap_or_default();
+    let field = |(key, value): (&String, &Value)| {
+        Some((key.strip_prefix("source.fields.")?.to_owned(), value.as_str()?.to_owned()))
+    };
+    let columns = settings["source.columns"].as_array().into_iter().flatten();
+    WireSpec {
+        format: text("source.wire").to_owned(),
+        fields: settings.as_object().into_iter().flatten().filter_map(field).collect(),
+        columns: columns.filter_map(Value::as_str).map(str::to_owned).collect(),
+        delimiter: text("source.delimiter").bytes().next(),
+        ..WireSpec::default()
+    }
+}
+
+/// A record's fields by name, where the record does not name them itself.
+fn named(row: &Row, wire: &WireSpec, headers: &BTreeMap<String, String>) -> Vec<(String, Option<String>)> {
+    let Ok(decoder) = wire::build(wire) else { return Vec::new() };
+    let own = headers.get(&row.partition_name()).and_then(|header| decoder.header(header.as_bytes()));
+    own.unwrap_or(decoder).named(&row.payload).unwrap_or_default()
+}
+
 fn ls(filters: &Filters, global: &Global) -> Result<(), Error> {
     let sql = format!(
         "select reason, topic, \"partition\", epoch, count(*) as row_count, min(\"offset\"), max(\"offset\") from quarantine \
@@ -200,7 +245,7 @@ fn ls(filters: &Filters, global: &Global) -> Result<(), Error> {
         });
     }
     if lines.is_empty() && !global.quiet {
-        eprintln!("no row of the quarantine matches at epoch {epoch}");
+        note(format_args!("no row of the quarantine matches at epoch {epoch}"));
     }
     let names = ["reason", "partition", "epoch", "rows", "offsets"].map(str::to_owned).to_vec();
     let row = |(reason, topic, [partition, epoch, rows, first, last]): &(String, String, [i64; 5])| {
@@ -221,7 +266,7 @@ fn show(place: &str, hex: bool, global: &Global) -> Result<(), Error> {
         (partition.parse().map_err(|_| wrong())?, offset.parse().map_err(|_| wrong())?);
     let condition = format!("topic = {} and \"partition\" = {partition} and \"offset\" = {offset}", literal(topic));
     let mut rows = Vec::new();
-    let (_, epoch) = each_row(&condition, global, |row| {
+    let (identity, epoch) = each_row(&condition, global, |row| {
         rows.push(row);
         Ok(())
     })?;
@@ -229,13 +274,17 @@ fn show(place: &str, hex: bool, global: &Global) -> Result<(), Error> {
         let message = format!("the quarantine has no record {place} at epoch {epoch}");
         return Err(Error::fix(message, "list what there is with `ticktide quarantine ls`"));
     }
+    let (wire, headers) = (wire_of(&identity.settings), headers(global)?);
     rows.iter().try_for_each(|row| {
-        if global.json { print(&format!("{}\n", row_json(row))) } else { print(&row_text(row, hex)) }
+        let fields = named(row, &wire, &headers);
+        if global.json { print(&format!("{}\n", row_json(row, &fields))) } else { print(&row_text(row, &fields, hex)) }
     })
 }
 
-fn row_json(row: &Row) -> Value {
+fn row_json(row: &Row, fields: &[(String, Option<String>)]) -> Value {
+    let fields: Vec<Value> = fields.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect();
     json!({
+        "fields": fields,
         "topic": row.topic, "partition": row.partition, "offset": row.offset,
         "received_at": row.received_at_us.map(|micros| super::read::moment(micros.saturating_mul(1_000))),
         "reason": row.reason, "detail": row.detail, "epoch": row.epoch,
@@ -243,7 +292,7 @@ fn row_json(row: &Row) -> Value {
     })
 }
 
-fn row_text(row: &Row, hex: bool) -> String {
+fn row_text(row: &Row, fields: &[(String, Option<String>)], hex: bool) -> String {
     let received =
         row.received_at_us.map_or("-".to_owned(), |micros| super::read::moment(micros.saturating_mul(1_000)));
     let facts = [
@@ -258,8 +307,13 @@ fn row_text(row: &Row, hex: bool) -> String {
     let facts = aligned(&facts.map(|(name, value)| vec![name.to_owned(), value]));
     let readable =
         |text: &&str| !text.chars().any(|letter| letter.is_control() && !matches!(letter, '\n' | '\r' | '\t'));
+    let field = |(name, value): &(String, Option<String>)| {
+        let value =
+            value.as_deref().map_or_else(|| "(the record ends before it)".to_owned(), |text| format!("{text:?}"));
+        vec![format!("  {name}"), value]
+    };
     match std::str::from_utf8(&row.payload).ok().filter(readable) {
-        Some(text) if !hex => format!("{facts}{text}\n"),
+        Some(text) if !hex => format!("{facts}{text}\n{}", aligned(&fields.iter().map(field).collect::<Vec<_>>())),
         _ => format!("{facts}{}", hex_lines(&row.payload)),
     }
 }
@@ -289,6 +343,39 @@ mod tests {
             Filters { topic: Some("it's".into()), reason: vec!["a".into(), "b' or true".into()], ..Filters::default() };
         assert_eq!(filters.sql(), "reason in ('a', 'b'' or true') and topic = 'it''s'");
         assert_eq!(Filters::default().sql(), "true");
+    }
+
+    #[test]
+    fn a_csv_record_is_shown_with_the_names_of_its_files_header_or_of_the_configured_columns() {
+        let settings = json!({
+            "source.wire": "csv", "source.delimiter": ";", "source.columns": ["sym", "ts", "px"],
+            "source.fields.symbol": "sym", "source.fields.time": "ts", "source.fields.price": "px", "grace": "5s",
+        });
+        let wire = wire_of(&settings);
+        assert_eq!(
+            (wire.format.as_str(), wire.delimiter, wire.fields.len(), wire.columns.len()),
+            ("csv", Some(b';'), 3, 3)
+        );
+        let row = Row {
+            topic: "a.csv".into(),
+            partition: 0,
+            offset: 7,
+            received_at_us: None,
+            reason: "field_count".into(),
+            detail: "d".into(),
+            epoch: 1,
+            payload: b"A;1".to_vec(),
+        };
+        let shown = |headers: &BTreeMap<String, String>| row_text(&row, &named(&row, &wire, headers), false);
+        let configured = shown(&BTreeMap::new());
+        assert!(
+            configured.ends_with("A;1\n  sym  \"A\"\n  ts   \"1\"\n  px   (the record ends before it)\n"),
+            "{configured}"
+        );
+        let own = shown(&BTreeMap::from([("a.csv/0".to_owned(), "ts;sym".to_owned())]));
+        assert!(own.ends_with("  ts   \"A\"\n  sym  \"1\"\n"), "{own}");
+        let json = WireSpec { format: "json".into(), ..WireSpec::default() };
+        assert!(named(&row, &json, &BTreeMap::new()).is_empty(), "json names its fields itself");
     }
 
     #[test]

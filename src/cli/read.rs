@@ -1,6 +1,6 @@
 //! `query` and `epochs`: a lake read back.
 
-use super::{Global, aligned, print};
+use super::{Global, aligned, note, print};
 use crate::error::{Error, Kind};
 use crate::lake::epoch::SlotKind;
 use crate::lake::{EpochRow, LakeReader, Slot};
@@ -65,7 +65,7 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
             let _ = std::fs::remove_file(&part);
         })?;
         if !global.quiet {
-            eprintln!("{rows} rows of epoch {} written to {}", pinned.epoch, path.display());
+            note(format_args!("{rows} rows of epoch {} written to {}", pinned.epoch, path.display()));
         }
         Ok(())
     })

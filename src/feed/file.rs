@@ -211,6 +211,7 @@ impl FileReader {
             batch.records += 1;
         };
         batch.offset_next = stream.offset();
+        batch.header = stream.header().cloned();
         if ended {
             batch.caught_up = true;
             batch.finished = self.until_end;

@@ -191,6 +191,8 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     /// Instruments met for the first time by this reader: they continue its table, in order of [`InstrumentId`].
     pub instruments: Vec<Instrument>,
+    /// The line that names what is in the partition's records, if one was met (see [`wire::Decoder::header`]).
+    pub header: Option<Arc<str>>,
     /// Nothing unread was left behind this batch when it was made.
     pub caught_up: bool,
     /// With `until_end`: the partition's end is reached, nothing more will come.
@@ -234,6 +236,7 @@ impl Batch {
             payloads: self.payloads.split_off(bytes as usize),
             ends: self.ends.split_off(ticks).into_iter().map(|end| end - bytes).collect(),
             rejects: self.rejects.split_off(rejects),
+            header: self.header.clone(),
             caught_up: std::mem::take(&mut self.caught_up),
             finished: std::mem::take(&mut self.finished),
             ..Batch::default()

@@ -10,22 +10,51 @@ use super::epoch::{EpochPart, StateBase, StateFile};
 use super::error::LakeError;
 use super::store::Store;
 use crate::time::Epoch;
+use bincode::Options;
 use bytes::Bytes;
 use futures::StreamExt;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufReader, BufWriter};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// One key of one operator; `value: None` is a tombstone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// One key of one operator; `value: None` is a tombstone. Read ones are slices of their file: a start has millions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
     pub operator: Cow<'static, str>,
+    pub key: Bytes,
+    pub value: Option<Bytes>,
+}
+
+impl StateEntry {
+    /// A key's last value; `None`: it is gone.
+    pub fn new(operator: &'static str, key: &impl Serialize, value: Option<&impl Serialize>) -> StateEntry {
+        StateEntry { operator: operator.into(), key: encode(key), value: value.map(encode) }
+    }
+}
+
+fn encode(value: &impl Serialize) -> Bytes {
+    bincode::serialize(value).expect("plain values in memory always serialise").into()
+}
+
+/// An entry as a file has it.
+#[derive(Serialize, Deserialize)]
+struct Plain<'a> {
+    operator: &'a str,
     #[serde(with = "serde_bytes")]
-    pub key: Vec<u8>,
-    #[serde(with = "serde_bytes")]
-    pub value: Option<Vec<u8>>,
+    key: &'a [u8],
+    #[serde(with = "serde_bytes", borrow)]
+    value: Option<&'a [u8]>,
+}
+
+impl<'a> From<&'a StateEntry> for Plain<'a> {
+    fn from(entry: &'a StateEntry) -> Plain<'a> {
+        Plain { operator: &entry.operator, key: &entry.key, value: entry.value.as_deref() }
+    }
 }
 
 /// What a worker adds to the state in an epoch.
@@ -54,15 +83,41 @@ pub async fn write_state(
 async fn write_entries(store: &dyn Store, path: String, state: StateRows) -> Result<StateFile, LakeError> {
     let (entries, full) = (state.entries.len() as u64, state.full);
     let context = path.clone();
-    let encoded = tokio::task::spawn_blocking(move || {
-        let plain = bincode::serialize(&state.entries).map_err(|error| LakeError::format(context.clone(), error))?;
-        zstd::encode_all(plain.as_slice(), 1).map_err(|error| LakeError::format(context, error))
+    let encoded = in_background(move || {
+        let entries = state.entries.iter().map(Plain::from);
+        encode_file(entries.len(), entries).map_err(|error| LakeError::format(context, error))
     });
-    let encoded =
-        encoded.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("encoding state panicked: {error}"))))?;
+    put_file(store, path, encoded.await?, entries, full).await
+}
+
+async fn put_file(
+    store: &dyn Store,
+    path: String,
+    encoded: Vec<u8>,
+    entries: u64,
+    full: bool,
+) -> Result<StateFile, LakeError> {
     let bytes = encoded.len() as u64;
     store.put(&path, Bytes::from(encoded)).await?;
     Ok(StateFile { path, entries, bytes, full })
+}
+
+async fn in_background<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LakeError> + Send + 'static,
+) -> Result<T, LakeError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(LakeError::Bug(format!("work on the state panicked: {error}"))))
+}
+
+/// A file: how many entries, then one after the other, compressed as they come.
+fn encode_file<'a>(count: usize, entries: impl Iterator<Item = Plain<'a>>) -> Result<Vec<u8>, bincode::Error> {
+    let mut to = BufWriter::with_capacity(1 << 16, zstd::Encoder::new(Vec::new(), 1)?);
+    bincode::serialize_into(&mut to, &(count as u64))?;
+    for entry in entries {
+        bincode::serialize_into(&mut to, &entry)?;
+    }
+    let encoder = to.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    Ok(encoder.finish()?)
 }
 
 /// Whether the parts hold all the state there is: every worker wrote all of its own.
@@ -76,16 +131,21 @@ const FILES_AT_ONCE: usize = 16;
 /// The entries of one file. Error: it does not hold what its slot says.
 async fn read_entries(store: &dyn Store, file: StateFile) -> Result<Vec<StateEntry>, LakeError> {
     let bytes = store.get(&file.path).await?;
-    let decoded = tokio::task::spawn_blocking(move || {
+    in_background(move || {
         let failed = |error: String| LakeError::format(file.path.clone(), error);
-        let plain = zstd::decode_all(&*bytes).map_err(|error| failed(error.to_string()))?;
-        let entries: Vec<StateEntry> = bincode::deserialize(&plain).map_err(|error| failed(error.to_string()))?;
+        let plain = Bytes::from(zstd::decode_all(&*bytes).map_err(|error| failed(error.to_string()))?);
+        let entries: Vec<Plain<'_>> = bincode::deserialize(&plain).map_err(|error| failed(error.to_string()))?;
         if entries.len() as u64 != file.entries {
             return Err(failed(format!("holds {} entries, its slot says {}", entries.len(), file.entries)));
         }
-        Ok(entries)
-    });
-    decoded.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("decoding state panicked: {error}"))))
+        let entry = |entry: Plain<'_>| StateEntry {
+            operator: entry.operator.to_owned().into(),
+            key: plain.slice_ref(entry.key),
+            value: entry.value.map(|value| plain.slice_ref(value)),
+        };
+        Ok(entries.into_iter().map(entry).collect())
+    })
+    .await
 }
 
 /// The state that files make up, in the order of their epochs: per operator and key the last value.
@@ -93,27 +153,82 @@ pub async fn load_state(
     store: &dyn Store,
     files: impl IntoIterator<Item = &StateFile>,
 ) -> Result<Vec<StateEntry>, LakeError> {
-    let mut state: BTreeMap<(Cow<'static, str>, Vec<u8>), Vec<u8>> = BTreeMap::new();
+    let mut state: Vec<StateEntry> = Vec::new();
+    let mut places: HashMap<Cow<'static, str>, HashMap<Bytes, usize, ahash::RandomState>> = HashMap::new();
     // hundreds of small files: one after the other they would cost hundreds of round trips
     let mut read =
         futures::stream::iter(files.into_iter().cloned()).map(|file| read_entries(store, file)).buffered(FILES_AT_ONCE);
     while let Some(entries) = read.next().await {
         for entry in entries? {
-            let key = (entry.operator, entry.key);
-            match entry.value {
-                Some(value) => state.insert(key, value),
-                None => state.remove(&key),
+            let places = match places.get_mut(&entry.operator) {
+                Some(places) => places,
+                None => places.entry(entry.operator.clone()).or_default(),
             };
+            match places.entry(entry.key.clone()) {
+                Entry::Occupied(place) => state[*place.get()] = entry,
+                Entry::Vacant(place) => {
+                    place.insert(state.len());
+                    state.push(entry);
+                }
+            }
         }
     }
-    let entries = state.into_iter();
-    Ok(entries.map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) }).collect())
+    state.retain(|entry| entry.value.is_some());
+    Ok(state)
+}
+
+/// Last values by operator and key, each in memory of its own: as much as lives, whatever it was made of.
+type Live = BTreeMap<String, BTreeMap<Box<[u8]>, Box<[u8]>>>;
+
+/// Takes the entries of one file one by one.
+fn merge(live: &mut Live, file: &StateFile, bytes: &[u8]) -> Result<(), LakeError> {
+    let failed = |error: bincode::Error| LakeError::format(file.path.clone(), error);
+    let decoder = zstd::Decoder::new(bytes).map_err(|error| failed(error.into()))?;
+    let mut from = BufReader::with_capacity(1 << 16, decoder);
+    // a length that is wrong must not become an allocation
+    let options = bincode::options().with_fixint_encoding().with_limit(1 << 30);
+    let count: u64 = options.deserialize_from(&mut from).map_err(failed)?;
+    if count != file.entries {
+        let told = format!("holds {count} entries, its slot says {}", file.entries);
+        return Err(LakeError::format(file.path.clone(), told));
+    }
+    for _ in 0..count {
+        let (operator, key, value): (String, ByteBuf, Option<ByteBuf>) =
+            options.deserialize_from(&mut from).map_err(failed)?;
+        if !live.contains_key(&operator) {
+            live.insert(operator.clone(), BTreeMap::new());
+        }
+        let Some(keys) = live.get_mut(&operator) else { continue };
+        match value {
+            Some(value) => keys.insert(key.into_vec().into(), value.into_vec().into()),
+            None => keys.remove(&key[..]),
+        };
+    }
+    Ok(())
+}
+
+/// Folds files into a base, one after the other: a start reads many at once and holds them all, a run must not.
+async fn fold(store: &dyn Store, files: Vec<StateFile>, path: String) -> Result<StateFile, LakeError> {
+    let mut live = Live::new();
+    for file in files {
+        let bytes = store.get(&file.path).await?;
+        live = in_background(move || merge(&mut live, &file, &bytes).map(|()| live)).await?;
+    }
+    let entries = live.values().map(BTreeMap::len).sum();
+    let context = path.clone();
+    let encoded = in_background(move || {
+        let all = live.iter().flat_map(|(operator, keys)| {
+            keys.iter().map(move |(key, value)| Plain { operator, key, value: Some(value) })
+        });
+        encode_file(entries, all).map_err(|error| LakeError::format(context, error))
+    });
+    put_file(store, path, encoded.await?, entries as u64, true).await
 }
 
 /// Epochs since the base after which the files are folded.
 const FOLD_EPOCHS: usize = if cfg!(test) { 2 } else { 360 };
 /// Bytes beyond the size of the base after which the files are folded.
-const FOLD_BYTES: u64 = 128 << 20;
+const FOLD_BYTES: u64 = 16 << 20;
 
 /// The files that make up the state, and the folding of them.
 #[derive(Debug, Default)]
@@ -169,9 +284,7 @@ impl StateFiles {
         let Some(epoch) = self.since.keys().next_back().copied() else { return };
         let (store, files): (_, Vec<_>) = (store.clone(), self.files().cloned().collect());
         self.folding.spawn(async move {
-            let entries = load_state(&*store, &files).await?;
-            let path = format!("state/{epoch}-base-{generation}.bin.zst");
-            let file = write_entries(&*store, path, StateRows { entries, full: true }).await?;
+            let file = fold(&*store, files, format!("state/{epoch}-base-{generation}.bin.zst")).await?;
             Ok(StateBase { epoch, file })
         });
     }

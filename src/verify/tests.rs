@@ -32,7 +32,12 @@ fn the_metadata_of_a_table_tells_which_columns_are_hashed() {
 
 #[test]
 fn a_source_without_a_recorded_partition_or_with_another_in_its_place_is_refused() {
-    let place = |source_id: &str, offset_next| Place { source_id: source_id.into(), offset_next, event_at_max: None };
+    let place = |source_id: &str, offset_next| Place {
+        source_id: source_id.into(),
+        offset_next,
+        event_at_max: None,
+        header: None,
+    };
     let places = [("a/0", place("kafka:1", 9)), ("b/0", place("kafka:1", 4))];
     let places = places.map(|(name, place)| (name.to_owned(), place)).into();
     let recorded = Recorded {

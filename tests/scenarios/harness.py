@@ -140,9 +140,9 @@ class Scenario:
         """A topic name that no earlier run on the same broker has used."""
         return f"{self.name}-{name}-{os.getpid()}"
 
-    def start(self, *arguments, cwd=None, env=None):
+    def start(self, *arguments, cwd=None, env=None, binary=None):
         """Starts ticktide; `env` adds to an environment without any TICKTIDE_ variable."""
-        return Child([self.binary, *map(str, arguments)], self.work, cwd, {**self.environment, **(env or {})})
+        return Child([binary or self.binary, *map(str, arguments)], self.work, cwd, {**self.environment, **(env or {})})
 
     def run(self, *arguments, code=0, timeout_s=300, cwd=None, env=None):
         """Runs ticktide to its end; another exit code than `code` ends the scenario (None: any)."""

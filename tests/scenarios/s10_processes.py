@@ -45,10 +45,10 @@ class Cluster:
         path.chmod(0o600)
         return path
 
-    def start(self, index, *more, hostfile=None, secret=None, workers=1, folder=None):
+    def start(self, index, *more, hostfile=None, secret=None, workers=1, folder=None, binary=None):
         return self.scenario.start("run", "bars", "--source", "file", "--path", self.scenario.work / "input", "--until", "end",
                                    "--set", INDICATORS, "--warehouse", folder or self.folder, "-w", workers, "-p", index, "--hostfile",
-                                   hostfile or self.hostfile, "--secret-file", secret or self.secret, *self.settings, *more)
+                                   hostfile or self.hostfile, "--secret-file", secret or self.secret, *self.settings, *more, binary=binary)
 
 
 def errors(done):
@@ -145,9 +145,24 @@ def junk(scenario):
         stranger.close()
 
 
+def other_version(scenario):
+    """A copy of the binary that says, and so believes, that it is of another version: the digits behind the mark are changed."""
+    found = re.search(rb"ticktide code version ([0-9]+\.[0-9]+\.)([0-9]+);", pathlib.Path(scenario.binary).read_bytes())
+    if not found:
+        scenario.give_up("the binary does not carry its version behind its mark")
+    ours = (found[1] + found[2]).decode()
+    digits = b"9" * len(found[2]) if found[2] != b"9" * len(found[2]) else b"8" * len(found[2])
+    copy = scenario.work / "other-version"
+    copy.write_bytes(pathlib.Path(scenario.binary).read_bytes().replace(found[0], found[0].replace(found[1] + found[2], found[1] + digits)))
+    copy.chmod(0o755)
+    return copy, ours, (found[1] + digits).decode()
+
+
 def differing(scenario):
+    copy, ours, theirs = other_version(scenario)
     three = scenario.work / "three.hosts"
-    for what, values, more, others in (("number of workers", ("-w 1", "-w 2"), (), {"workers": 2}),
+    for what, values, more, others in (("version", (ours, theirs), (), {"binary": copy}),
+                                       ("number of workers", ("-w 1", "-w 2"), (), {"workers": 2}),
                                        ("dataflow", ("has bars ", "has bars "), ("--set", "grace=6s"), {}),
                                        ("number of processes", ("-n 2", "-n 3"), (), {"hostfile": three}),
                                        ("lake", ("differ-lake", "elsewhere"), (), {"folder": scenario.work / "elsewhere"})):

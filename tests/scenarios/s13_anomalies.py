@@ -162,8 +162,68 @@ def causes(scenario):
     scenario.check(history == expected, f"their history: {history}", diffs)
 
 
+PARTITIONS = """source = { use = "file", sequence = "trusted" }
+bars = [{ use = "time", every = "1s" }, { use = "time", every = "1m" }]
+anomalies = [{ use = "two_partitions" }]
+"""
+
+
+def partitions(scenario):
+    """An instrument in two files, and later in a third: one row a day, the same for any workers, processes and cuts."""
+    flow = scenario.work / "partitions.toml"
+    flow.write_text(PARTITIONS)
+    paths = [scenario.work / f"{name}.jsonl" for name in ("a", "b", "c")]
+
+    def put(path, symbols, seconds, sequence):
+        with path.open("a") as file:
+            file.writelines(json.dumps(record(second, sequence + second, 100, symbol)) + "\n" for second in seconds for symbol in symbols)
+
+    def found(folder):
+        rows = lake.Lake(folder).rows("anomalies")
+        return [(row["symbol"], (row["started_at"].timestamp() - 1_767_607_200), row["topic"], row["offset_first"], row["observed"], row["severity"])
+                for row in rows]
+
+    def run(folder, *shape):
+        given = [argument for path in paths if path.exists() for argument in ("--path", path)]
+        scenario.run("run", flow, *given, "--until", "end", "--warehouse", folder, *shape)
+
+    shapes = (("-w", 1), ("-w", 3), ("-n", 2, "-w", 1))
+    folders = [scenario.work / f"partitions{''.join(map(str, shape))}" for shape in shapes]
+    put(paths[0], ("ACME", "BOLT"), range(0, 120, 3), 0)
+    put(paths[1], ("ACME", "CORK"), range(10, 130, 3), 10_000)
+    for shape, folder in zip(shapes, folders):
+        run(folder, *shape)
+    first = [("ACME", 10.0, "b.jsonl", 0, 2.0, "warning")]
+    scenario.check(all(found(folder) == first for folder in folders), f"an instrument in two files is told once, with the record in the second: {first[0]}",
+                   [found(folder) for folder in folders])
+    put(paths[0], ("ACME", "BOLT"), range(130, 180, 3), 0)
+    put(paths[1], ("ACME", "CORK"), range(130, 180, 3), 10_000)
+    for shape, folder in zip(shapes, folders):
+        run(folder, *shape)
+    scenario.check(all(found(folder) == first for folder in folders), "a later run has nothing new to say of it", [found(folder) for folder in folders])
+    put(paths[2], ("ACME",), range(5, 200, 5), 20_000)
+    put(paths[2], ("BOLT",), range(200, 210, 5), 20_000)
+    for shape, folder in zip(shapes, folders):
+        run(folder, *shape)
+    third = [("ACME", 5.0, "c.jsonl", 0, 3.0, "warning"), ("BOLT", 200.0, "c.jsonl", 39, 2.0, "warning")]
+    scenario.check(all(sorted(found(folder)) == third for folder in folders), "in a third file: its row is another one, which came before", [found(folder) for folder in folders])
+    history = sorted((row["symbol"], row["epoch"], row["diff"]) for row in lake.Lake(folders[0]).rows("anomalies_history"))
+    scenario.check([(symbol, diff) for symbol, _, diff in history if symbol == "ACME"] in ([("ACME", 1), ("ACME", -1), ("ACME", 1)], ),
+                   "its history: told, taken back, told anew", history)
+    once = scenario.work / "partitions-once"
+    run(once, "-w", 2)
+    scenario.check(sorted(found(once)) == third, "all in one run: the same rows", found(once))
+    together = scenario.work / "partitions-dedupe"
+    run(together, "-w", 2, "--set", "dedupe=instrument")
+    scenario.check(found(together) == [], 'with dedupe = "instrument" there is nothing to say', found(together))
+    run(folders[0], "-w", 2)
+    checked = scenario.run("verify", flow, "--warehouse", folders[0], "--path", paths[0], "--path", paths[1], "--path", paths[2], code=None)
+    scenario.check(checked.code == 0, "verify: every epoch recomputes to the same rows", checked.stdout + checked.stderr)
+
+
 def main():
     scenario = Scenario(__doc__)
+    partitions(scenario)
     days = 2
     for seed in (7, 8, 9, 10) if scenario.long else (7,):
         flow = scenario.work / f"market_{seed}.toml"

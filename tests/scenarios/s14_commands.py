@@ -76,6 +76,19 @@ def plan(scenario):
     return tables
 
 
+def plan_of_snapshots(scenario):
+    """The volume scan that cumulative sources get stands in the text, the JSON and the drawing."""
+    svg = scenario.work / "snapshots.svg"
+    for what, more, wanted in (("cumulative", ("--set", "source.volume=cumulative"), True), ("trades", (), False)):
+        text = scenario.run("plan", "bars", *more, "--svg", svg, "--quiet").stdout
+        rows = decode_rows(scenario.run("plan", "bars", *more, "--json").stdout)
+        flows = {(row["from"], row["to"]) for row in rows if "flow" in row}
+        drawn = {element.text for element in xml.etree.ElementTree.parse(svg).getroot().iter("{http://www.w3.org/2000/svg}text")}
+        shown = ("Bars ─▶ Volume" in text, "Volume" in drawn, any(row.get("operator") == "Volume" for row in rows),
+                 {("Bars", "Volume"), ("Volume", "Close bars"), ("Volume", "Write")} <= flows, ("Bars", "Close bars") not in flows)
+        scenario.check(all(shown) if wanted else not any(shown), f"plan: volume {what}: the scan is {'in text, drawing and JSON' if wanted else 'not there'}", shown)
+
+
 def tables_of_plan(scenario, folder):
     rows = decode_rows(scenario.run("plan", "bars", "--json").stdout)
     wanted = {row["table"]: [column["name"] for column in row["columns"]] for row in rows if "table" in row}
@@ -210,6 +223,71 @@ def retry(scenario, folder, mapped, rows):
     refused(scenario, "quarantine retry --all without a file", "quarantine", "retry", "--all", "--warehouse", folder)
     refused(scenario, "quarantine retry into no folder", "quarantine", "retry", "--output", scenario.work / "no" / "x.jsonl", "--warehouse", folder)
     scenario.check(not list(scenario.work.glob("*.part")), "quarantine retry: no half file is left")
+
+
+COLUMNS = """\
+source = { use = "file", wire = "csv", columns = ["symbol", "time", "price", "quantity"] }
+bars = [{ use = "time", every = "1s" }, { use = "time", every = "1m" }]
+"""
+
+
+def csv_quarantine(scenario):
+    """Records of a csv file keep the names of its columns when the file is gone: shown with them, and retried behind its header."""
+    header, begin = b"quantity,price,time,symbol", 1_699_948_800
+    headed, plain, flow, folder = (scenario.work / name for name in ("headed.csv", "plain.csv", "columns.toml", "csv-lake"))
+    flow.write_text(COLUMNS)
+    append(headed, [header, *(b"5,2.5,%d,A" % (begin + second) for second in range(300)), b"5,abc,%d,A" % begin, header, b"5,2.5"])
+    append(plain, [*(b"B,%d,3.5,7" % (begin + second) for second in range(300)), b"symbol,time,price,quantity"])
+
+    def run():
+        scenario.run("run", flow, "--path", headed, "--path", plain, "--until", "end", "--warehouse", folder, *FOLLOWED)
+
+    def retried(*arguments, code=0):
+        return scenario.run("quarantine", "retry", "--dataflow", flow, "--warehouse", folder, *arguments, code=code)
+
+    run()
+    late = [b"9,4.5,%d,A" % (begin - 14_400 + second) for second in range(2)]
+    append(headed, late)
+    append(plain, [b"B,%d,8.5,3" % (begin - 14_400)])
+    run()
+    headed.unlink()
+    plain.unlink()
+    reasons = {(row["topic"], row["offset"]): row["reason"] for row in lake.Lake(folder).rows("quarantine")}
+    wanted = {("headed.csv", 300): "not_a_number", ("headed.csv", 301): "bad_time", ("headed.csv", 302): "field_count",
+              ("headed.csv", 303): "too_late", ("headed.csv", 304): "too_late", ("plain.csv", 300): "bad_time", ("plain.csv", 301): "too_late"}
+    scenario.check(reasons == wanted, f"csv: {len(wanted)} records of two files in quarantine, a header has no offset", reasons)
+    shown = {place: [(field["name"], field["value"]) for field in decode_rows(
+        scenario.run("quarantine", "show", place, "--json", "--warehouse", folder).stdout)[0]["fields"]]
+        for place in ("headed.csv/0/300", "headed.csv/0/302", "plain.csv/0/301")}
+    scenario.check(shown == {
+        "headed.csv/0/300": [("quantity", "5"), ("price", "abc"), ("time", str(begin)), ("symbol", "A")],
+        "headed.csv/0/302": [("quantity", "5"), ("price", "2.5"), ("time", None), ("symbol", None)],
+        "plain.csv/0/301": [("symbol", "B"), ("time", str(begin - 14_400)), ("price", "8.5"), ("quantity", "3")],
+    }, "quarantine show: fields by the file's header, or by `columns`, when both files are gone", shown)
+    text = scenario.run("quarantine", "show", "headed.csv/0/300", "--warehouse", folder).stdout
+    scenario.check('price     "abc"' in text and "5,abc," in text, "quarantine show: in its text, too", text)
+    out = scenario.work / "late-again.csv"
+    retried("--topic", "headed.csv", "--reason", "too_late", "--output", out)
+    scenario.check(out.read_bytes() == b"\n".join([header, *late, b""]), "quarantine retry: the records stand behind their file's header", out.read_bytes())
+    again = scenario.work / "csv-again"
+    scenario.run("run", flow, "--path", out, "--until", "end", "--warehouse", again)
+    rows = scenario.query(again, "select symbol, close, volume from bars_1m")
+    counts = scenario.query(again, "select sum(records) records, sum(accepted) accepted from epochs")
+    scenario.check(counts == [{"records": 2, "accepted": 2}] and [(row["symbol"], float(row["close"]), float(row["volume"])) for row in rows] == [("A", 4.5, 18)],
+                   f"quarantine retry: fed again they are what they were: {rows}", counts)
+    refused(scenario, "quarantine retry of two headers", "quarantine", "retry", "--dataflow", flow, "--output", scenario.work / "two.csv",
+            "--reason", "too_late", "--warehouse", folder, words=("cannot be in one file", "--topic"))
+    like = ("--topic", "plain.csv", "--reason", "bad_time", "--all", "--output")
+    refused(scenario, "quarantine retry of a header as the first line", "quarantine", "retry", "--dataflow", flow, *like, scenario.work / "like.csv",
+            "--warehouse", folder, words=("reads as a header", "--single-line"))
+    done = retried(*like, scenario.work / "like.csv", "--single-line")
+    scenario.check("no record to write" in done.stderr and not (scenario.work / "like.csv").exists(), "quarantine retry: --single-line leaves it out", tail(done))
+    twice = scenario.work / "twice.csv"
+    retried("--topic", "headed.csv", "--reason", "bad_time", "--all", "--output", twice)
+    scenario.run("run", flow, "--path", twice, "--until", "end", "--warehouse", scenario.work / "csv-twice")
+    counts = scenario.query(scenario.work / "csv-twice", "select sum(records) records, sum(rejected) rejected from epochs")
+    scenario.check(twice.read_bytes() == header + b"\n" + header + b"\n" and counts == [{"records": 1, "rejected": 1}],
+                   "quarantine retry: behind a header such a line is a record", (twice.read_bytes(), counts))
 
 
 def snapshot(folder):
@@ -410,6 +488,7 @@ def main():
     scenario = Scenario(__doc__)
     path, trades, mapped, lines, late = tapes(scenario)
     plan(scenario)
+    plan_of_snapshots(scenario)
     dry_run(scenario)
     sniff(scenario, path, trades, lines)
     folder = scenario.work / "lake"
@@ -421,6 +500,7 @@ def main():
     scenario.run_bars(path, folder, "-w", 2, *FOLLOWED)
     tables_of_plan(scenario, folder)
     quarantine(scenario, folder, path, mapped, lines)
+    csv_quarantine(scenario)
     conservation(scenario, folder, lines)
     query(scenario, folder)
     completions(scenario)

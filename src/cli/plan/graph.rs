@@ -4,7 +4,7 @@
 //! is the one that timely knows it by (a test looks for each in the source of the graph), and a place is on the grid once.
 
 use crate::checks;
-use crate::dataflow::{Dataflow, Volume};
+use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::flow::anomalies::Check;
 use crate::lake::announce;
 use crate::lake::table::TableSpec;
@@ -96,7 +96,11 @@ impl Graph {
         graph.edge(reader, stamped, "batches of ticks and rejects", None);
         graph.edge(stamped, mint, "reports", Some("to worker 0"));
         graph.edge(mint, stamped, "grants, cuts, bindings", Some("to every worker"));
-        let routed = if dataflow.corrections { "trades, cancels, corrections" } else { "sums of a step" };
+        let routed = match (cumulative, dataflow.corrections, dataflow.dedupe) {
+            (true, ..) | (_, false, Dedupe::Partition) => "sums of a step",
+            (_, true, _) => "trades, cancels, corrections",
+            (_, false, Dedupe::Instrument) => "trades",
+        };
         graph.edge(stamped, bars, routed, Some("by instrument"));
         let finished = match cumulative {
             true => {
@@ -124,7 +128,7 @@ impl Graph {
         });
         let ticks = checks::tick_checks(dataflow);
         let suspects = ticks.by_name && !ticks.is_empty();
-        let scans = arranged.is_some() || !feed_checks.is_empty() || suspects;
+        let scans = arranged.is_some() || !feed_checks.is_empty() || suspects || ticks.partitions.is_some();
         let (scan_at, close_at) = if scans { (next(), next()) } else { (0, next()) };
         let doc = format!("holds bars back until closed, grace {}", crate::document::duration_text(dataflow.grace));
         let close = graph.node("Close", "bars", doc, Runs::EveryWorker, close_at, 1);
@@ -163,17 +167,27 @@ impl Graph {
             let doc = "odd ticks that may still be taken back".to_owned();
             let suspected = graph.node("Suspects", "", doc, Runs::EveryWorker, scan_at, row);
             graph.edge(stamped, suspected, "odd ticks", Some("by instrument"));
+            row += 1;
             suspected
+        });
+        let sighted = ticks.partitions.map(|_| {
+            let doc = "instruments that come through several partitions".to_owned();
+            let sighted = graph.node("Two partitions", "", doc, Runs::EveryWorker, scan_at, row);
+            graph.edge(stamped, sighted, "first ticks of a day", Some("by instrument"));
+            sighted
         });
         let doc = "buffers an epoch; an I/O task writes Parquet and state".to_owned();
         let write = graph.node("Write", "", doc, Runs::EveryWorker, next(), 1);
         let doc = "decides the epoch in the log, then brings the tables to it".to_owned();
         let commit = graph.node("Commit", "", doc, Runs::WorkerZero, next(), 1);
-        for close in closes.into_iter().chain(suspected) {
+        for close in closes.into_iter().chain(suspected).chain(sighted) {
             graph.edge(close, write, "net changes of the epoch", None);
         }
         graph.edge(write, commit, "written parts", Some("to worker 0"));
         graph.edge(bars, write, "state, refused records", None);
+        if finished != bars {
+            graph.edge(finished, write, "state", None);
+        }
         let aside = if dataflow.ticks { "ticks, quarantine, state, counts" } else { "quarantine, state, counts" };
         graph.edge(stamped, write, aside, None);
         graph.edge(commit, mint, "decided epochs", None);
@@ -209,7 +223,24 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn graph(name: &str) -> Graph {
-        super::super::graph_of(&Dataflow::load(name, &[], &[]).expect("a shipped dataflow")).expect("it is built")
+        graph_with(name, &[])
+    }
+
+    fn graph_with(name: &str, set: &[&str]) -> Graph {
+        let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).collect();
+        super::super::graph_of(&Dataflow::load(name, &[], &set).expect("a shipped dataflow")).expect("it is built")
+    }
+
+    /// Every shipped dataflow, and what none of them has.
+    fn graphs() -> Vec<(String, Graph)> {
+        let shipped = SHIPPED.iter().map(|(name, _)| ((*name).to_owned(), graph(name)));
+        let more = [
+            ("market", &["source.volume=cumulative"][..]),
+            ("market", &["source.corrections=true"]),
+            ("bars", &["source.volume=cumulative"]),
+        ];
+        let more = more.into_iter().map(|(name, set)| (format!("{name} {set:?}"), graph_with(name, set)));
+        shipped.chain(more).collect()
     }
 
     #[test]
@@ -223,8 +254,8 @@ mod tests {
             include_str!("../../flow/volume.rs"),
         ]
         .concat();
-        for (name, _) in SHIPPED {
-            for node in graph(name).nodes.iter().filter(|node| node.runs != Runs::Thread) {
+        for (name, graph) in graphs() {
+            for node in graph.nodes.iter().filter(|node| node.runs != Runs::Thread) {
                 assert!(source.contains(&format!("\"{}", node.operator)), "{name}: {}", node.operator);
             }
         }
@@ -232,8 +263,7 @@ mod tests {
 
     #[test]
     fn no_two_operators_share_a_name_or_a_place_and_every_one_is_reached() {
-        for (name, _) in SHIPPED {
-            let graph = graph(name);
+        for (name, graph) in graphs() {
             let names: BTreeSet<String> = graph.nodes.iter().map(Node::name).collect();
             let places: BTreeSet<(usize, usize)> = graph.nodes.iter().map(|node| (node.column, node.row)).collect();
             assert_eq!((names.len(), places.len()), (graph.nodes.len(), graph.nodes.len()), "{name}");

@@ -1,12 +1,13 @@
 //! `quarantine retry`: would these records be ticks now, and a file of those that would.
 
-use super::{Filters, Row, each_row};
+use super::{Filters, Row, each_row, headers};
 use crate::cli::list::shown;
 use crate::cli::read::{part_of, unwritable};
-use crate::cli::{Global, aligned, print};
+use crate::cli::{Global, aligned, note, print};
 use crate::dataflow::Dataflow;
 use crate::error::Error;
-use crate::feed::{InstrumentTable, wire};
+use crate::feed::InstrumentTable;
+use crate::feed::wire::{self, Decoder};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -30,8 +31,9 @@ use std::path::{Path, PathBuf};
 /// records go into a new lake, together with everything else.
 ///
 /// Rows of `late_partly` are in the tables already (of some intervals), and those of `lost_range` stand for records that
-/// nobody has read, so they are left out. A payload that holds a line's
-/// end cannot be a line of a file: `retry` refuses it, or leaves it out with `--single-line`.
+/// nobody has read, so they are left out. A payload that holds a line's end cannot be a line of a file, and one that reads as
+/// a csv header cannot be its first: `retry` refuses them, or leaves them out with `--single-line`. Records of a csv file
+/// with a header are decoded with it, and it is the first line of the output; so each output has the records of one header.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     #[command(flatten)]
@@ -48,7 +50,7 @@ pub struct RetryArgs {
     /// Write those that do not decode, too
     #[arg(long, requires = "output")]
     pub all: bool,
-    /// Leave out payloads that hold a line's end
+    /// Leave out payloads that would not be read back as they are: those that hold a line's end, or read as a header
     #[arg(long, requires = "output")]
     pub single_line: bool,
 }
@@ -81,11 +83,13 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
         }
         error
     })?;
-    let mut decoder = wire::build(&dataflow.source.wire)?;
+    let mut decoders =
+        Decoders { base: wire::build(&dataflow.source.wire)?, headers: headers(global)?, own: BTreeMap::new() };
     let mut instruments = InstrumentTable::default();
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     let mut output = args.output.as_deref().map(Output::create).transpose()?;
     let (identity, epoch) = each_row(&args.filters.sql(), global, |row| {
+        let (decoder, header) = decoders.of(&row);
         let decoded = decoder.decode(&row.payload, row.offset, None, &mut instruments);
         let tally = tallies.entry(row.reason.clone()).or_default();
         tally.rows += 1;
@@ -96,9 +100,21 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
             tally.refused.get_or_insert_with(|| (row.place(), why, shown(&row.payload)));
         }
         let Some(output) = output.as_mut().filter(|_| wanted) else { return Ok(()) };
-        if !is_line(&row, output.lines) {
+        output.agree(&row, header)?;
+        let first = output.lines == 0 && header.is_none();
+        let why = match () {
+            () if !is_line(&row.payload, first) => Some("cannot be a line of a file: it holds or ends in a line's end"),
+            () if first && decoder.header(&row.payload).is_some() => Some(
+                "reads as a header, and would be that of the file: the records behind it would be read by its names",
+            ),
+            () => None,
+        };
+        if let Some(why) = why {
             tally.left_out += 1;
-            return if args.single_line { Ok(()) } else { Err(no_line(&row)) };
+            return if args.single_line { Ok(()) } else { Err(no_line(&row, why)) };
+        }
+        if let (0, Some(header)) = (output.lines, header) {
+            output.line(header.as_bytes())?;
         }
         tally.written += 1;
         output.line(&row.payload)
@@ -117,14 +133,16 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
         return Ok(());
     }
     if dataflow.hash() != identity.hash {
-        eprintln!(
+        note(format_args!(
             "dataflow {} as given is not the one that wrote this lake: its records go into a new lake",
             dataflow.name
-        );
+        ));
     }
     match (kept, &args.output) {
-        (Some(path), _) => eprintln!("{written} records written to {}; feed it once, under this name", path.display()),
-        (None, Some(path)) => eprintln!("no record to write: {} was not made", path.display()),
+        (Some(path), _) => {
+            note(format_args!("{written} records written to {}; feed it once, under this name", path.display()));
+        }
+        (None, Some(path)) => note(format_args!("no record to write: {} was not made", path.display())),
         (None, None) => {}
     }
     Ok(())
@@ -159,15 +177,35 @@ fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Erro
     print(&aligned(&rows))
 }
 
-/// Whether a payload read back as a line of a file is the same payload; the first line also loses a byte order mark.
-fn is_line(row: &Row, lines: u64) -> bool {
-    let payload = &row.payload;
-    !payload.contains(&b'\n') && payload.last() != Some(&b'\r') && !(lines == 0 && payload.starts_with(b"\xef\xbb\xbf"))
+/// The decoders of the partitions: those of files with a header go by its names.
+struct Decoders {
+    base: Box<dyn Decoder>,
+    headers: BTreeMap<String, String>,
+    own: BTreeMap<String, Option<Box<dyn Decoder>>>,
 }
 
-fn no_line(row: &Row) -> Error {
+impl Decoders {
+    /// What decodes a record, and the header that it goes by.
+    fn of(&mut self, row: &Row) -> (&mut dyn Decoder, Option<&str>) {
+        let name = row.partition_name();
+        let Some(header) = self.headers.get(&name) else { return (self.base.as_mut(), None) };
+        // none if it is no header to the wire of another dataflow
+        let own = self.own.entry(name).or_insert_with(|| self.base.header(header.as_bytes()));
+        match own {
+            Some(own) => (own.as_mut(), Some(header)),
+            None => (self.base.as_mut(), None),
+        }
+    }
+}
+
+/// Whether a payload read back as a line of a file is the same payload; the first line also loses a byte order mark.
+fn is_line(payload: &[u8], first: bool) -> bool {
+    !payload.contains(&b'\n') && payload.last() != Some(&b'\r') && !(first && payload.starts_with(b"\xef\xbb\xbf"))
+}
+
+fn no_line(row: &Row, why: &str) -> Error {
     Error::fix(
-        format!("record {} cannot be a line of a file: it holds or ends in a line's end", row.place()),
+        format!("record {} {why}", row.place()),
         format!(
             "leave such records out with `--single-line`, and look at it with `ticktide quarantine show {}`",
             row.place()
@@ -181,6 +219,8 @@ struct Output {
     part: PathBuf,
     file: Option<BufWriter<File>>,
     lines: u64,
+    /// Of its first record: the record's place and header.
+    begun: Option<(String, Option<String>)>,
 }
 
 impl Output {
@@ -193,7 +233,25 @@ impl Output {
         let part = part_of(path);
         let opened = OpenOptions::new().write(true).create(true).truncate(true).open(&part);
         let file = opened.map_err(|error| unwritable(path, &error))?;
-        Ok(Output { path: path.to_path_buf(), part, file: Some(BufWriter::new(file)), lines: 0 })
+        Ok(Output { path: path.to_path_buf(), part, file: Some(BufWriter::new(file)), lines: 0, begun: None })
+    }
+
+    /// All records of a file are read by one header, or all without one.
+    fn agree(&mut self, row: &Row, header: Option<&str>) -> Result<(), Error> {
+        let (first, begun) = self.begun.get_or_insert_with(|| (row.place(), header.map(str::to_owned)));
+        if begun.as_deref() == header {
+            return Ok(());
+        }
+        let shown = |header: Option<&str>| header.map_or_else(|| "none".to_owned(), |header| format!("{header:?}"));
+        Err(Error::fix(
+            format!(
+                "records {first} and {} cannot be in one file: their headers are {} and {}",
+                row.place(),
+                shown(begun.as_deref()),
+                shown(header)
+            ),
+            "write the records of each file to an output of their own: `--topic NAME`",
+        ))
     }
 
     fn line(&mut self, payload: &[u8]) -> Result<(), Error> {
@@ -247,8 +305,29 @@ mod tests {
             (b"a\rb", true, true),
             (b"\xef\xbb\xbf{}", false, true),
         ] {
-            assert_eq!((is_line(&row(payload), 0), is_line(&row(payload), 1)), (first, later), "{payload:?}");
+            assert_eq!((is_line(payload, true), is_line(payload, false)), (first, later), "{payload:?}");
         }
+    }
+
+    #[test]
+    fn a_record_of_a_file_with_a_header_is_decoded_by_its_names_and_those_of_two_headers_share_no_output() {
+        let base = wire::build(&crate::feed::WireSpec { format: "csv".into(), ..Default::default() }).expect("csv");
+        let header = "quantity,price,time,symbol".to_owned();
+        let mut decoders =
+            Decoders { base, headers: BTreeMap::from([("t/0".into(), header.clone())]), own: BTreeMap::new() };
+        let (named, other) = (row(b"1,2,1700000000,A"), Row { topic: "u".into(), ..row(b"1,2,1700000000,A") });
+        let mut decodes = |row: &Row| {
+            let (decoder, header) = decoders.of(row);
+            (decoder.decode(&row.payload, 0, None, &mut InstrumentTable::default()).is_ok(), header.map(str::to_owned))
+        };
+        assert_eq!(decodes(&named), (true, Some(header.clone())));
+        assert_eq!(decodes(&other), (false, None));
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut output = Output::create(&folder.path().join("again.csv")).expect("made");
+        output.agree(&named, Some(&header)).expect("the first");
+        output.agree(&named, Some(&header)).expect("the same");
+        let error = output.agree(&other, None).expect_err("another");
+        assert!(error.message.contains("t/0/7 and u/0/7") && error.hint.is_some(), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub const BUFFER_LEAST: usize = 16 << 10;
 pub const BUFFER_MOST: usize = 256 << 10;
@@ -36,8 +37,9 @@ pub struct Stream {
     line: Vec<u8>,
     /// No line was read yet: the next one may be a header.
     first: bool,
-    /// What the file's header made.
+    /// What the file's header made, and that header.
     own: Option<Box<dyn Decoder>>,
+    header: Option<Arc<str>>,
     /// The record in `line` was delivered although its line has no end yet: what may follow is only that end.
     line_ends_outstanding: bool,
     /// A tick read ahead of its time.
@@ -73,6 +75,7 @@ impl Stream {
             line: Vec::new(),
             first: true,
             own: None,
+            header: None,
             payload: Vec::new(),
             line_ends_outstanding: false,
             held: None,
@@ -187,8 +190,14 @@ impl Stream {
         if self.own.is_none() {
             return Ok(ended);
         }
+        self.header = Some(String::from_utf8_lossy(text(&self.line)).into());
         self.line.clear();
         self.read_line()
+    }
+
+    /// The line that named what is in the records, if it has been read and there was one.
+    pub fn header(&self) -> Option<&Arc<str>> {
+        self.header.as_ref()
     }
 
     /// Reads on until `line` holds a line with its end; false: the file ends before.

@@ -328,3 +328,27 @@ fn a_csv_line_that_is_still_being_written_waits_for_its_end() {
     append("0\n");
     assert_eq!(ticks(reader.as_mut()), [(0, 10)]);
 }
+
+#[test]
+fn every_batch_of_a_file_with_a_header_carries_it_also_when_reading_goes_on_in_its_middle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("named.csv");
+    std::fs::write(&path, "\u{feff}quantity,price,time,symbol\r\n1,2,1700000000,A\nx\n3,4,1700000001,A\n")
+        .expect("written");
+    let mut spec = spec(&[&path]);
+    spec.wire.format = "csv".into();
+    for offset in [0, 2] {
+        let source = open(&spec);
+        let mut reader = source.reader(&[Assignment { partition: 0, offset }]).expect("a reader");
+        let (batches, failure) = drain(reader.as_mut(), 1);
+        assert!(failure.is_none(), "{failure:?}");
+        assert_eq!(batches.iter().map(|batch| batch.records).sum::<u64>() as i64, 3 - offset);
+        for batch in &batches {
+            assert_eq!(batch.header.as_deref(), Some("quantity,price,time,symbol"), "from {offset}");
+        }
+    }
+    spec.wire.columns = ["symbol", "time", "price", "quantity"].map(str::to_owned).to_vec();
+    std::fs::write(&path, "A,1700000000,2,1\n").expect("written");
+    let (batches, _) = drain(read_all(&*open(&spec)).as_mut(), 1);
+    assert_eq!(batches[0].header, None, "its columns are the dataflow's");
+}

@@ -43,6 +43,7 @@ struct Csv {
     spec: WireSpec,
     meaning: Meaning,
     delimiter: u8,
+    names: Vec<String>,
     /// Column → slot of [`Values`].
     columns: Vec<u8>,
     quoted: Quoted,
@@ -65,6 +66,7 @@ impl Csv {
         let slot = |name: &&str| meaning.slot(name).map_or(NO_SLOT, |slot| slot as u8);
         Csv {
             delimiter: spec.delimiter.unwrap_or(b','),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
             columns: names.iter().map(slot).collect(),
             quoted: Quoted::default(),
             spec,
@@ -165,6 +167,17 @@ impl Decoder for Csv {
         let spec = WireSpec { columns: names.iter().map(|name| (*name).to_owned()).collect(), ..self.spec.clone() };
         let meaning = Meaning::new(&spec, FORMAT.name).ok()?;
         Some(Box::new(Csv::with_columns(spec, meaning, &names)))
+    }
+
+    fn named(&self, payload: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+        let line = Some(line(std::str::from_utf8(payload).ok()?)).filter(|line| !line.is_empty())?;
+        let mut quoted = Quoted::default();
+        let record = quoted.split(line, self.delimiter).ok()?;
+        let named = (0..record.len().max(self.names.len())).map(|column| {
+            let name = self.names.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
+            (name, record.get(column).map(str::to_owned))
+        });
+        Some(named.collect())
     }
 
     /// `…,10` may go on as `…,100`.

@@ -29,6 +29,12 @@ pub trait Decoder: Send {
         None
     }
 
+    /// A record's fields for people, each with its name: `None` for a field that the record lacks. `None` at all: the record
+    /// names them itself, or is not made of fields.
+    fn named(&self, _payload: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+        None
+    }
+
     /// Whether a record that decodes is a whole one: nothing that could follow it on its line would decode, too.
     fn ends_itself(&self) -> bool {
         true

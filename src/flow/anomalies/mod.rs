@@ -5,6 +5,7 @@
 //!
 //! ```text
 //!   a tick, where it is accepted ──▶ TickCheck ─────────────────────────▶ a row at once; a cancel takes it back (suspects)
+//!   an instrument's first tick of a day in a partition ─▶ two_partitions ─▶ a row when it is not the only partition
 //!   finished bars of an instrument ─▶ BarCheck, in the bars' order (scan) ─▶ collection of (anomaly, ±1) ─▶ close
 //!   beats of a venue ───────────────▶ FeedGap, between neighbours (beats) ─▶ collection of (anomaly, ±1) ─▶ close
 //! ```
@@ -25,6 +26,7 @@ pub mod suspects;
 #[cfg(test)]
 mod tests;
 pub mod ticks;
+pub mod two_partitions;
 
 use crate::flow::close::AtBar;
 use crate::flow::finished::FinishedBar;
@@ -39,6 +41,7 @@ use std::sync::Arc;
 pub static CHECKS: &[&Spec] = &[
     &bad_price_size::SPEC, //
     &crossed_quote::SPEC,
+    &two_partitions::SPEC,
     &return_z::SPEC,
     &instrument_gap::SPEC,
     &feed_gap::SPEC,

@@ -46,6 +46,8 @@ pub enum Check {
     Tick(Box<dyn TickCheck>),
     Bar(Box<dyn BarCheck>),
     Feed(FeedGap),
+    /// Which partitions an instrument comes through.
+    Partitions,
 }
 
 /// A built check, and its parameters as the table shows them.

@@ -6,9 +6,11 @@
 //! worker of its instrument instead ([`super::suspects`]).
 
 use super::suspects::{Label, Suspicion, Told};
+use super::two_partitions::{Sighted, Sighting};
 use super::{Anomaly, Facts, Seen, TickCheck};
 use crate::calendar::PhaseAt;
 use crate::market::{Instrument, Tick, TickKind};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// The tick checks of a dataflow, with their places in its list.
@@ -19,6 +21,15 @@ pub struct TickChecks {
     /// Trades that have a name are decided by their instrument's worker.
     pub by_name: bool,
     pub sequence_trusted: bool,
+    /// The place of the check of partitions, if it is there and has something to say.
+    pub partitions: Option<u16>,
+}
+
+/// What the worker that reads tells the worker of an instrument about its ticks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Remark {
+    Suspicion(Suspicion),
+    Sighting(Sighting),
 }
 
 /// About what a row takes on its way.
@@ -29,13 +40,33 @@ const BYTES: usize = 300;
 pub struct OddTicks {
     /// Rows as they are.
     pub rows: Vec<(Instrument, Anomaly)>,
-    /// Rows, and what takes rows back.
-    pub suspicions: Vec<Suspicion>,
+    /// Rows, and what takes rows back; what may become rows.
+    pub remarks: Vec<Remark>,
 }
 
 impl TickChecks {
+    /// Whether there is none that looks at a tick by itself.
     pub fn is_empty(&self) -> bool {
         self.checks.is_empty()
+    }
+
+    /// Notes where an accepted tick's instrument comes from. Gives how much memory that takes.
+    #[inline]
+    pub fn sight(
+        &self,
+        tick: &Tick,
+        phase: &PhaseAt,
+        instrument: &Instrument,
+        (partition, sighted): (&Arc<str>, &mut Sighted),
+        odd: &mut OddTicks,
+    ) -> usize {
+        if self.partitions.is_none() {
+            return 0;
+        }
+        let sighting = sighted.look(tick, phase, instrument, partition);
+        let bytes = if sighting.is_some() { BYTES } else { 0 };
+        odd.remarks.extend(sighting.map(Remark::Sighting));
+        bytes
     }
 
     /// Looks at an accepted tick; `auction` as in [`Facts`]. Gives how much memory its rows take.
@@ -73,7 +104,10 @@ impl TickChecks {
             return bytes;
         };
         let name = (instrument.clone(), phase.trading_date, label);
-        let mut say = |told| odd.suspicions.push(Suspicion { name: name.clone(), at: tick.exchange_at, told });
+        let mut say = |told| {
+            let suspicion = Suspicion { name: name.clone(), at: tick.exchange_at, told };
+            odd.remarks.push(Remark::Suspicion(suspicion));
+        };
         let (price, quantity) = (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0));
         let rank = ((tick.sequence.unwrap_or(0), tick.exchange_at), price, quantity);
         match tick.kind {

@@ -357,9 +357,12 @@ impl Keyed {
     }
 
     /// Puts one durable value back. Call [`Keyed::restored`] when all are in.
-    pub fn restore(&mut self, instrument: Instrument, key: StateKey, value: &[u8]) -> Result<(), String> {
+    pub fn restore(&mut self, instrument: &Instrument, key: StateKey, value: &[u8]) -> Result<(), String> {
         let levels = self.spec.intervals.len();
-        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels));
+        let state = match self.instruments.get_mut(instrument) {
+            Some(state) => state,
+            None => self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels)),
+        };
         let wrong = |error: bincode::Error| error.to_string();
         match key {
             StateKey::Bucket(interval, open_at) => {
@@ -373,7 +376,7 @@ impl Keyed {
             }
             StateKey::Seen(trading_date, epoch) => {
                 let entries: SeenEntries = bincode::deserialize(value).map_err(wrong)?;
-                self.seen_chunks.insert((instrument, trading_date, epoch), entries.newest_minute());
+                self.seen_chunks.insert((instrument.clone(), trading_date, epoch), entries.newest_minute());
                 state.memory.restore(0, trading_date, entries);
             }
         }

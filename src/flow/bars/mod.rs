@@ -15,6 +15,7 @@
 pub mod acc;
 pub mod keyed;
 pub mod partial;
+mod payload;
 pub mod trades;
 
 #[cfg(test)]

@@ -119,7 +119,7 @@ fn end(keyed: &mut Keyed, epoch: u64, known: &mut Known, durable: &mut Durable) 
 fn restart(spec: BarsSpec, horizons: Horizons, known: &Known, durable: &Durable) -> Keyed {
     let mut keyed = Keyed::new(spec);
     for ((instrument, key), value) in durable {
-        keyed.restore(instrument.clone(), key.clone(), value).expect("its own state");
+        keyed.restore(instrument, key.clone(), value).expect("its own state");
     }
     let mut changes = Vec::new();
     keyed.restored(horizons, &mut changes);

@@ -43,6 +43,7 @@ pub struct Place {
     pub partition: Arc<str>,
     pub offset: i64,
     pub received_at: Option<Nanos>,
+    #[serde(with = "super::payload")]
     pub payload: Box<[u8]>,
 }
 

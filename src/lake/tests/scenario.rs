@@ -22,6 +22,7 @@ use crate::lake::upkeep::Upkeep;
 use crate::lake::writer::TableRows;
 use crate::lake::{Lake, LakeOptions, Resume, RowBuffer, identity};
 use crate::time::{Binding, Conservation, MILLI, Place};
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -192,7 +193,8 @@ async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) ->
     let done = resume.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
     let mut oracle = Oracle::after(done);
     let state: BTreeMap<_, _> = resume.state.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect();
-    let expected: BTreeMap<_, _> = oracle.state.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect();
+    let expected: BTreeMap<_, _> =
+        oracle.state.iter().map(|(key, value)| (Bytes::from(key.clone()), Some(Bytes::from(value.clone())))).collect();
     assert_eq!(state, expected, "the state is that of the {done} steps decided");
     for (epoch, step) in (resume.epoch_next..).zip(done..steps) {
         let before = oracle.clone();
@@ -218,7 +220,7 @@ async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) ->
             };
             parts.push(part);
         }
-        let place = Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step) };
+        let place = Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step), header: None };
         let places = BTreeMap::from([("t/0".to_owned(), place)]);
         let binding = Binding { epoch, generation: lake.generation(), places, ..Binding::default() };
         let counted = Conservation { advanced: 1, records: 1, accepted: 1, ..Conservation::default() };
@@ -234,8 +236,8 @@ async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) ->
 fn state_rows((worker, workers): (usize, usize), before: &Oracle, after: &Oracle, step: i64) -> StateRows {
     let entry = |key: &Vec<u8>, value: Option<&Vec<u8>>| StateEntry {
         operator: "test".into(),
-        key: key.clone(),
-        value: value.cloned(),
+        key: key.clone().into(),
+        value: value.map(|value| value.clone().into()),
     };
     // every fourth step all of the state is written
     let full = step % 4 == 3;

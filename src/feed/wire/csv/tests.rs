@@ -226,3 +226,30 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn fields_are_shown_by_the_names_of_their_columns_and_lost_and_surplus_ones_are_told() {
+    let named = |spec: &WireSpec, line: &str| Csv::new(spec).expect("valid").named(line.as_bytes());
+    let pairs = |pairs: &[(&str, Option<&str>)]| {
+        let owned = |(name, field): &(&str, Option<&str>)| ((*name).to_owned(), field.map(str::to_owned));
+        Some(pairs.iter().map(owned).collect::<Vec<_>>())
+    };
+    let whole = [("symbol", Some("M&M, Ltd")), ("time", Some("1")), ("price", Some("x")), ("quantity", Some(""))];
+    assert_eq!(named(&trades(), "\"M&M, Ltd\",1,x,\r\n"), pairs(&whole));
+    let lost = [("symbol", Some("A")), ("time", Some("1")), ("price", None), ("quantity", None)];
+    assert_eq!(named(&trades(), "A,1"), pairs(&lost));
+    let surplus = [
+        ("symbol", Some("A")),
+        ("time", Some("1")),
+        ("price", Some("2")),
+        ("quantity", Some("3")),
+        ("column 5", Some("4")),
+    ];
+    assert_eq!(named(&trades(), "A,1,2,3,4"), pairs(&surplus));
+    assert_eq!(named(&spec(&[], &[]), "trade,COMEX").map(|fields| fields.len()), Some(9), "the columns of the example");
+    for line in ["", "\n", "A,1,2,\"3"] {
+        assert_eq!(named(&trades(), line), None, "{line:?}");
+    }
+    let own = Csv::new(&spec(&[], &[])).expect("valid").header(b"quantity,price,time,symbol").expect("a header");
+    assert_eq!(own.named(b"1,2,3,A").expect("fields")[3], ("symbol".to_owned(), Some("A".to_owned())));
+}

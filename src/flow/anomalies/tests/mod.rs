@@ -2,6 +2,7 @@
 
 mod bars;
 mod feed;
+mod partitions;
 mod ticks;
 
 use super::scan::BarChecks;
@@ -231,7 +232,7 @@ fn every_check_builds_with_its_defaults_and_shows_them_all() {
         let expected = spec.parameters.iter().map(|parameter| (parameter.name.to_string(), parameter.default));
         assert_eq!(shown, expected.collect(), "{}", spec.name);
         let level = match built.check {
-            Check::Tick(_) => Level::Tick,
+            Check::Tick(_) | Check::Partitions => Level::Tick,
             Check::Bar(_) => Level::Bar,
             Check::Feed(_) => Level::Feed,
         };

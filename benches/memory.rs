@@ -1,0 +1,144 @@
+//! What is held per live bar, per retained trade and per indicator: resident bytes of this process before and after.
+//!
+//! Not a timing, so no criterion. Resident memory and not counted allocations: what the allocator adds is what a machine
+//! has to have.
+
+use differential_dataflow::input::InputSession;
+use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
+use ticktide::calendar::PhaseAt;
+use ticktide::conditions::Effect;
+use ticktide::flow::bars::Routed;
+use ticktide::flow::bars::acc::TradeOrder;
+use ticktide::flow::bars::keyed::{Aside, BarsSpec, Keyed};
+use ticktide::flow::bars::partial::Partials;
+use ticktide::flow::bars::trades::{Place, Trade, TradeKey};
+use ticktide::flow::clean::Horizons;
+use ticktide::flow::finished::{FinishedBar, Series};
+use ticktide::flow::indicators::{Composite, INDICATORS, build};
+use ticktide::flow::readings::{arrange, readings};
+use ticktide::flow::scan::Positioned;
+use ticktide::market::{Instrument, InstrumentId, SCALE};
+use ticktide::time::{DAY, Interval, MINUTE, Nanos, SECOND, stamp};
+use timely::dataflow::ProbeHandle;
+
+const INSTRUMENTS: u32 = 2_500;
+const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
+
+/// Resident bytes of this process.
+fn resident() -> i64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells a process's memory");
+    let pages: i64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second number is pages");
+    pages * 4096
+}
+
+fn instruments() -> Vec<Instrument> {
+    (0..INSTRUMENTS).map(|n| Instrument::new("NSECM", &format!("SYM{n:04}"), None)).collect()
+}
+
+fn keyed(intervals: Vec<Interval>, corrections: bool) -> Keyed {
+    let count = intervals.len();
+    let mut keyed = Keyed::new(BarsSpec { intervals, corrections, carries: false, dedupe_here: false });
+    keyed.begin(Horizons { intervals: vec![Nanos::MIN; count], retained_from: Nanos::MIN });
+    keyed
+}
+
+fn order(at: Nanos, offset: i64) -> TradeOrder {
+    TradeOrder { at, sequence: offset as u64, partition: 1, offset, price: 100 * SCALE, quantity: SCALE }
+}
+
+/// A bar of every instrument each second for five minutes, in the operator that owns them.
+fn live_bar() -> (i64, u64) {
+    let names = instruments();
+    let before = resident();
+    let mut keyed = keyed(vec![Interval(SECOND)], false);
+    let (mut partials, mut aside, mut out) = (Partials::new(Interval(SECOND), 1), Aside::default(), Vec::new());
+    for second in 0..300 {
+        for id in 0..INSTRUMENTS {
+            partials.add_trade(InstrumentId(id), PHASE, 1, &order(second * SECOND, second), Effect::FULL);
+        }
+        partials.drain(&names).for_each(|routed| keyed.apply(routed, &mut aside));
+        keyed.changes(&mut out);
+        out.clear();
+        keyed.retire(second as u64, &mut out, &mut aside); // what it encodes for the state is written and let go of
+    }
+    let bytes = resident() - before;
+    black_box(&keyed);
+    (bytes, 300 * u64::from(INSTRUMENTS))
+}
+
+/// Trades of a feed with corrections, each kept until its retention, beyond the bars that they make.
+fn retained_trade() -> (i64, u64) {
+    let names = instruments();
+    let mut keyed = keyed(vec![Interval(MINUTE)], true);
+    let mut aside = Aside::default();
+    let mut next = 0;
+    let mut add = |keyed: &mut Keyed, count: i64| {
+        for _ in 0..count {
+            for instrument in &names {
+                next += 1;
+                let trade =
+                    Trade { order: order(next % MINUTE, next), bucket_at: 0, sets_price: true, adds_volume: true };
+                let place =
+                    Place { partition: "ticks/0".into(), offset: next, received_at: None, payload: Box::default() };
+                let key = TradeKey::Id(0, format!("T{next:012}").into());
+                let instrument = instrument.clone();
+                keyed.apply(
+                    Routed::Trade { instrument, phase: PHASE, mask: 1, key, trade, seen: None, place },
+                    &mut aside,
+                );
+            }
+            keyed.changes(&mut Vec::new());
+            keyed.retire(next as u64, &mut Vec::new(), &mut aside);
+        }
+    };
+    add(&mut keyed, 1);
+    let before = resident();
+    add(&mut keyed, 300);
+    let bytes = resident() - before;
+    black_box(&keyed);
+    (bytes, 300 * u64::from(INSTRUMENTS))
+}
+
+/// Bars of two hours of minutes in the shared arrangement, under so many of the indicators; steady, behind the last step.
+fn arranged(indicators: usize) -> (i64, u64) {
+    const BARS: i64 = 120;
+    timely::execute_directly(move |worker| {
+        let before = resident();
+        let probe = ProbeHandle::new();
+        let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
+        worker.dataflow::<u64, _, _>(|scope| {
+            let arranged = arrange(input.to_collection(scope));
+            let built = INDICATORS.iter().take(indicators);
+            let built = built.map(|spec| build(spec.name, &BTreeMap::new()).expect("defaults are allowed")).collect();
+            let composite = Composite::new(built).expect("no two outputs have one name");
+            let (readings, _) = readings(arranged, Interval(MINUTE), composite, HashMap::new());
+            readings.probe_with(&probe);
+        });
+        for at in 0..BARS {
+            for (index, instrument) in instruments().into_iter().enumerate() {
+                let close = (1_000 + (index as i64 + at * 31) % 97) * SCALE;
+                let bar =
+                    FinishedBar { open: close, high: close, low: close, close, ..FinishedBar::floor((at * MINUTE, 0)) };
+                input.update(((Interval(MINUTE), instrument), bar), 1);
+            }
+            input.advance_to(stamp(at as u64 + 1, 0));
+            input.flush();
+            while probe.less_than(input.time()) {
+                worker.step();
+            }
+        }
+        (resident() - before, BARS as u64 * u64::from(INSTRUMENTS))
+    })
+}
+
+fn main() {
+    let per = |(bytes, count): (i64, u64)| bytes as f64 / count as f64;
+    let (bar, trade) = (per(live_bar()), per(retained_trade()));
+    let (few, all) = (per(arranged(1)), per(arranged(INDICATORS.len())));
+    let indicator = (all - few) / (INDICATORS.len() - 1) as f64;
+    println!("bytes per live bar, where it is kept:                {bar:.0}");
+    println!("bytes per retained trade of a feed with corrections: {trade:.0}");
+    println!("bytes per live bar in the shared arrangement, with one indicator: {few:.0}");
+    println!("bytes per live bar and further indicator (of {}):    {indicator:.0}", INDICATORS.len());
+}

@@ -1,0 +1,148 @@
+//! Two partitions: an instrument whose records of one trading day come through more than one partition.
+//!
+//! Why it is odd: with `dedupe = "partition"` a record that is told in both counts twice, and nothing says which of two trades
+//! of one moment was first. With `dedupe = "instrument"` both are taken care of, and this check says nothing.
+//!
+//! {partition → its first record of the day} is a join-semilattice: readers tell it in any order and as often as they like (each
+//! start tells it again), and the row is the same. The row is that of the partition that came second, by the time of its
+//! first record; `observed` counts the partitions. What must always hold: an instrument has at most one live row a day; a
+//! day that is forgotten can have no record any more.
+
+use super::{Anomaly, Check, Level, Seen, Severity, Spec};
+use crate::calendar::PhaseAt;
+use crate::market::{Instrument, Tick, TickKind};
+use crate::time::{DAY, Nanos};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub static SPEC: Spec = Spec {
+    name: "two_partitions",
+    doc: "an instrument that comes through more than one partition in a day, where `dedupe` looks at each by itself",
+    level: Level::Tick,
+    parameters: &[],
+    build: |_| Ok(Check::Partitions),
+};
+
+/// An instrument's trading day.
+pub type Day = (Instrument, i32);
+
+/// The first record of a day in a partition, by offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct First {
+    pub offset: i64,
+    pub at: Nanos,
+    pub phase: u8,
+}
+
+/// What a reader tells the instrument's worker.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Sighting {
+    pub day: Day,
+    pub partition: Arc<str>,
+    pub first: First,
+}
+
+/// What was told of one partition since the start: by instrument, day and offset.
+#[derive(Default)]
+pub struct Sighted(Vec<Option<(i32, i64)>>);
+
+impl Sighted {
+    /// Looks at an accepted tick; a sighting if it is the first of its instrument's day here, as far as is known.
+    #[inline]
+    pub fn look(
+        &mut self,
+        tick: &Tick,
+        phase: &PhaseAt,
+        instrument: &Instrument,
+        partition: &Arc<str>,
+    ) -> Option<Sighting> {
+        if !matches!(tick.kind, TickKind::Trade | TickKind::Snapshot) {
+            return None;
+        }
+        let (index, trading_date) = (tick.instrument.0 as usize, phase.trading_date);
+        if self.0.len() <= index {
+            self.0.resize(index + 1, None);
+        }
+        // a record that was held may come behind later ones
+        if self.0[index].is_some_and(|(day, offset)| day == trading_date && offset <= tick.offset) {
+            return None;
+        }
+        self.0[index] = Some((trading_date, tick.offset));
+        let first = First { offset: tick.offset, at: tick.exchange_at, phase: phase.phase };
+        Some(Sighting { day: (instrument.clone(), trading_date), partition: partition.clone(), first })
+    }
+}
+
+/// The first records of an instrument's day, by partition.
+pub type Firsts = BTreeMap<Arc<str>, First>;
+
+/// The days of one worker's instruments.
+#[derive(Default)]
+pub struct Partitions {
+    days: BTreeMap<Day, Firsts>,
+    touched: BTreeSet<Day>,
+}
+
+impl Partitions {
+    /// Puts back what an earlier run knew; its rows are in the lake already.
+    pub fn restore(&mut self, day: Day, firsts: Firsts) {
+        self.days.insert(day, firsts);
+    }
+
+    /// Takes a sighting; gives the rows that appear (+1) and vanish (−1).
+    pub fn take(&mut self, sighting: Sighting, check: u16) -> Vec<(Anomaly, isize)> {
+        let Sighting { day, partition, first } = sighting;
+        let firsts = self.days.entry(day.clone()).or_default();
+        if firsts.get(&partition).is_some_and(|known| *known <= first) {
+            return Vec::new();
+        }
+        let before = row(firsts, check);
+        firsts.insert(partition, first);
+        let after = row(firsts, check);
+        self.touched.insert(day);
+        if before == after {
+            return Vec::new();
+        }
+        before.into_iter().map(|row| (row, -1)).chain(after.into_iter().map(|row| (row, 1))).collect()
+    }
+
+    /// An epoch is complete, and what is earlier than `least` is too late for everything: days before are forgotten. Gives
+    /// the durable changes.
+    pub fn retire(&mut self, least: Nanos) -> Vec<(Day, Option<Firsts>)> {
+        let mut changes = Vec::new();
+        self.days.retain(|day, _| {
+            // a trading day ends within the day after its date, wherever it is
+            let kept = (i64::from(day.1) + 2).saturating_mul(DAY) > least;
+            if !kept {
+                changes.push((day.clone(), None));
+            }
+            kept
+        });
+        for day in std::mem::take(&mut self.touched) {
+            if let Some(firsts) = self.days.get(&day) {
+                let firsts = firsts.clone();
+                changes.push((day, Some(firsts)));
+            }
+        }
+        changes
+    }
+}
+
+/// What there is to say of a day.
+fn row(firsts: &Firsts, check: u16) -> Option<Anomaly> {
+    let mut in_order: Vec<_> = firsts.iter().map(|(partition, first)| (first.at, partition, first)).collect();
+    in_order.sort();
+    let (at, partition, first) = *in_order.get(1)?;
+    Some(Anomaly {
+        open_at: at,
+        phase: first.phase,
+        check,
+        started_at: at,
+        ended_at: at,
+        severity: Severity::Warning,
+        observed: (firsts.len() as f64).to_bits(),
+        expected: 1f64.to_bits(),
+        seen: Some(Seen { partition: partition.clone(), offset_first: first.offset, offset_last: first.offset }),
+    })
+}
