@@ -31,6 +31,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("bars", include_str!("../dataflows/bars.toml")), //
     ("breakout", include_str!("../dataflows/breakout.toml")),
     ("demo", include_str!("../dataflows/demo.toml")),
+    ("iifl", include_str!("../dataflows/iifl.toml")),
     ("market", include_str!("../dataflows/market.toml")),
     ("us_tape", include_str!("../dataflows/us_tape.toml")),
 ];

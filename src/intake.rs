@@ -22,7 +22,8 @@ use crate::tables::QuarantineRow;
 use crate::time::{Binding, Conservation, Interval, MINUTE, Nanos, Place};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 /// Ticks for the archive: with the trading date of each.
@@ -105,6 +106,43 @@ pub struct Intake {
     /// The last instant at which nothing waited to be taken.
     drained_at: Instant,
     seen_chunks: BTreeMap<SeenKey, i32>,
+    volumes: Volumes,
+}
+
+/// Whether the snapshots of this process tell a volume at all.
+#[derive(Default)]
+struct Volumes {
+    /// A snapshot told neither a volume nor the time of its last trade.
+    last_prices: bool,
+}
+
+/// Some worker of the process has read a volume; a warning was given.
+static VOLUME_TOLD: AtomicBool = AtomicBool::new(false);
+static WARNED: Once = Once::new();
+
+impl Volumes {
+    #[inline]
+    fn note(&mut self, tick: &Tick) {
+        let Some(snapshot) = &tick.snapshot else { return };
+        if snapshot.cumulative_volume.is_some() {
+            VOLUME_TOLD.store(true, Ordering::Relaxed);
+        } else {
+            // an index tells when it traded
+            self.last_prices |= tick.price.is_some() && snapshot.trade_at.is_none();
+        }
+    }
+
+    /// Says once that bars have no volume, and what would give them one.
+    fn warn(&self) {
+        if self.last_prices && !VOLUME_TOLD.load(Ordering::Relaxed) {
+            WARNED.call_once(|| {
+                tracing::warn!(
+                    "the snapshots tell last prices without a volume (XTS code 1512): the bars' volume is null; \
+                     subscribe to code 1501 or 1502 and read their topic instead"
+                );
+            });
+        }
+    }
 }
 
 /// Name of the intake's operators in the durable state.
@@ -164,6 +202,7 @@ impl Intake {
             horizons: Horizons::default(),
             drained_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
+            volumes: Volumes::default(),
             judge: Judge::new(spec),
             checks: crate::checks::tick_checks(dataflow),
         }
@@ -295,6 +334,9 @@ impl Intake {
     /// One tick, as far as its time is believed.
     #[inline]
     fn tick(&mut self, reading: &mut Reading, index: usize, tick: &Tick, payload: &[u8], taken: &mut Taken) {
+        if tick.kind == TickKind::Notice {
+            return self.note(reading, index, tick, taken);
+        }
         if tick.received_at.is_some() {
             if self.judge.is_future(tick) {
                 let detail = "its time is more than 60 s after the broker took it".to_owned();
@@ -315,6 +357,21 @@ impl Intake {
         if !reading.jumps.is_quiet() {
             let (take, given_up) = reading.jumps.age(&self.judge.spec);
             self.release(reading, take, given_up, taken);
+        }
+    }
+
+    /// A notice: counted, and archived on the trading date of its time if there is one. Its partition has come as far as its
+    /// receipt less what clocks may differ by: one that has nothing but notices must not hold the others back for ever.
+    fn note(&mut self, reading: &mut Reading, index: usize, tick: &Tick, taken: &mut Taken) {
+        reading.counts.accepted += 1;
+        if let Some(received_at) = tick.received_at {
+            let come_to = received_at.saturating_sub(self.judge.spec.ahead_max);
+            reading.place.event_at_max = reading.place.event_at_max.max(Some(come_to));
+        }
+        if taken.archived.is_some()
+            && let Some(phase) = self.judge.phase_at(tick.exchange_at)
+        {
+            taken.kept.push((index, phase.trading_date));
         }
     }
 
@@ -371,6 +428,7 @@ impl Intake {
         reading.jumps.anchor = reading.place.event_at_max;
         if tick.kind == TickKind::Snapshot {
             self.note_baseline(reading, tick, trading_date);
+            self.volumes.note(tick);
         }
         match verdict {
             Verdict::Accept { mask, parts, phase, at } => {
@@ -515,6 +573,9 @@ impl Intake {
     pub fn end_epoch(&mut self, epoch: u64) -> Ended {
         let mut ended = Ended { places: BTreeMap::new(), counts: BTreeMap::new(), state: Vec::new() };
         let least = self.horizons.least();
+        if self.judge.spec.cumulative {
+            self.volumes.warn();
+        }
         for reading in self.readings.values_mut() {
             let mut counts = std::mem::take(&mut reading.counts);
             counts.advanced = reading.place.offset_next - reading.offset_bound;
@@ -600,3 +661,6 @@ fn record_place(reading: &Reading, tick: &Tick, payload: &[u8]) -> RecordPlace {
 fn fixed_hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,8 +10,10 @@
 //!
 //! | word | is |
 //! |---|---|
-//! | tick | one decoded record: a trade, a snapshot, a cancel or a correction |
+//! | tick | one decoded record: a trade, a snapshot, a cancel, a correction or a notice |
 //! | snapshot | a tick that tells the state of an instrument: last price, cumulative volume, best quotes |
+//! | notice | a tick that no bar is made of (a market's status, a price band): counted |
+//! | frame, envelope | a record as a connector received it; what stands around it: key, origin, time of receipt |
 //! | bar, interval | what happened in one stretch of time; its width |
 //! | instrument, series | venue and token; an instrument's bars of one interval |
 //! | reading | what an indicator says at a bar |

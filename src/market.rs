@@ -264,6 +264,8 @@ pub enum TickKind {
     Cancel,
     /// Replaces price and quantity of the trade of the same id.
     Correct,
+    /// Says nothing that a bar is made of (a market's status, an instrument's price band): counted, and moves no time.
+    Notice,
 }
 
 impl TickKind {
@@ -273,6 +275,7 @@ impl TickKind {
             TickKind::Snapshot => "snapshot",
             TickKind::Cancel => "cancel",
             TickKind::Correct => "correct",
+            TickKind::Notice => "notice",
         }
     }
 }
@@ -285,7 +288,7 @@ pub struct Tick {
     pub suspicious: bool,
     pub instrument: InstrumentId,
     pub offset: i64,
-    /// The event time: of the trade, or of the snapshot's update.
+    /// The event time: of the trade, or of the snapshot's update; a notice without one has its receipt, or [`i64::MIN`].
     pub exchange_at: i64,
     /// When the broker or the receiver took it, if known.
     pub received_at: Option<i64>,
@@ -313,6 +316,10 @@ pub struct Snapshot {
     pub day_low: Option<Price>,
     /// Units of 10⁻⁸.
     pub open_interest: Option<i128>,
+    /// The exchange takes no order below …
+    pub band_low: Option<Price>,
+    /// … and none above.
+    pub band_high: Option<Price>,
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ pub fn ticks() -> TableSpec {
     let mut columns = keys();
     columns.extend([
         trading_date(),
-        required(column("kind", ColumnType::Text, "trade, snapshot, cancel or correct")),
+        required(column("kind", ColumnType::Text, "trade, snapshot, cancel, correct or notice")),
         by_delta(required(column("exchange_at", ColumnType::Time, "event time, microseconds"))),
         by_delta(required(column("exchange_ns", ColumnType::Long, "event time, nanoseconds since 1970"))),
         unhashed(by_delta(column("received_at", ColumnType::Time, "when the broker took the record"))),
@@ -192,6 +192,9 @@ pub fn ticks() -> TableSpec {
         column("bid_quantity", MONEY, ""),
         column("ask", MONEY, ""),
         column("ask_quantity", MONEY, ""),
+        column("open_interest", SUM, ""),
+        column("band_low", MONEY, "the exchange takes no order below"),
+        column("band_high", MONEY, "and none above"),
         column("conditions", ColumnType::Text, "the venue's codes"),
         required(column("topic", ColumnType::Text, "topic or file")),
         unhashed(required(column("partition", ColumnType::Int, ""))),
@@ -375,7 +378,7 @@ pub fn tick_row<'a>(
     trading_date: i32,
     (topic, partition): (&'a str, i32),
     epoch: Epoch,
-) -> [Cell<'a>; 22] {
+) -> [Cell<'a>; 25] {
     let [venue, token, symbol] = names(instrument);
     let snapshot = tick.snapshot.as_deref();
     let price = |price: Option<crate::market::Price>| money(price.map(|price| price.0));
@@ -398,6 +401,9 @@ pub fn tick_row<'a>(
         quantity(snapshot.and_then(|snapshot| snapshot.bid_quantity)),
         price(snapshot.and_then(|snapshot| snapshot.ask)),
         quantity(snapshot.and_then(|snapshot| snapshot.ask_quantity)),
+        sum(snapshot.and_then(|snapshot| snapshot.open_interest)),
+        price(snapshot.and_then(|snapshot| snapshot.band_low)),
+        price(snapshot.and_then(|snapshot| snapshot.band_high)),
         text(tick.conditions.as_deref()),
         Cell::Text(topic),
         Cell::Int(partition),

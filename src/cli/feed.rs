@@ -1,4 +1,8 @@
-//! `feed`: what stands behind a source.
+//! `feed`: what stands behind a source, and what fills a topic.
+
+mod replay;
+mod sending;
+mod simulate;
 
 use super::read::moment;
 use super::{Global, aligned, print};
@@ -12,6 +16,10 @@ use serde_json::json;
 pub enum FeedCommand {
     /// What the synthetic market of a dataflow has planted on a day: bad prints, late and cancelled trades, silences
     Labels(LabelsArgs),
+    /// A seeded exchange day as an XTS feed tells it, into Kafka topics or lines; the true volumes beside it
+    Simulate(simulate::SimulateArgs),
+    /// Recorded frames into Kafka topics or lines, at any speed
+    Replay(replay::ReplayArgs),
 }
 
 #[derive(Debug, Args)]
@@ -30,6 +38,8 @@ pub struct LabelsArgs {
 pub fn feed(command: &FeedCommand, global: &Global) -> Result<(), Error> {
     match command {
         FeedCommand::Labels(args) => labels(args, global),
+        FeedCommand::Simulate(args) => simulate::simulate(args, global),
+        FeedCommand::Replay(args) => replay::replay(args, global),
     }
 }
 

@@ -242,7 +242,7 @@ fn the_hash_changes_with_rows_and_with_nothing_else() {
         "epoch.records=7",
         "limits.steps=1",
         "limits.bytes=1KiB",
-        "limits.rewrite=0",
+        "limits.rewrite=1B",
         "idle_after=1s",
         "max_skew=1s",
         "step=50ms",

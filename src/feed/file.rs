@@ -15,12 +15,14 @@ use super::{
     Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Source, SourceKind, SourceSpec, Speed, StartFrom,
     wire,
 };
+use crate::market::TickKind;
 use crate::time::Nanos;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use stream::Stream;
+pub use stream::lines;
 use wire::Decoder;
 
 pub static KIND: SourceKind = SourceKind {
@@ -104,6 +106,7 @@ impl Files {
                 match stream.next(true, decoder.as_mut(), &mut instruments)? {
                     None => break,
                     Some(Err(_)) => continue,
+                    Some(Ok(tick)) if tick.kind == TickKind::Notice => continue,
                     Some(Ok(tick)) => {
                         first = Some(first.map_or(tick.exchange_at, |first: Nanos| first.min(tick.exchange_at)));
                         break;

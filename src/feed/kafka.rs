@@ -272,7 +272,7 @@ fn connect(
     }
     let names: Vec<_> = partitions.iter().map(|partition| (partition.topic.clone(), partition.partition)).collect();
     // the queue first: what is fetched before it stands would be lost to it
-    let intake = Intake::new(client.clone(), &names)?;
+    let intake = Intake::new(client.clone(), &names, wire::build(&spec.wire)?.wants_envelope())?;
     client.consumer.assign(&list).map_err(refused)?;
     Ok((client, intake))
 }
@@ -355,7 +355,7 @@ impl KafkaReader {
     fn take(&mut self, wait: Duration, most: usize) -> usize {
         let KafkaReader { intake, lanes, partitions, decoder, instruments, failure, guard, reset, .. } = self;
         intake.take(wait, most, &mut |lane, event| match event {
-            Event::Record { offset, payload, received_at } => {
+            Event::Record { offset, payload, received_at, envelope } => {
                 let lane = &mut lanes[lane];
                 if !lane.record(offset, payload.map_or(0, <[u8]>::len)) {
                     return;
@@ -370,7 +370,7 @@ impl KafkaReader {
                     });
                     return;
                 };
-                match decoder.decode(payload, offset, received_at, instruments) {
+                match decoder.decode_enveloped(payload, &envelope, offset, received_at, instruments) {
                     Ok(tick) => lane.pending.push(tick, payload),
                     Err(reject) => lane.pending.rejects.push(reject),
                 }

@@ -12,10 +12,13 @@
 mod file;
 mod kafka;
 mod pace;
+pub mod produce;
+pub mod simulate;
 pub mod synthetic;
 pub mod wire;
 
-pub use file::sniff;
+pub use file::{lines, sniff};
+pub use pace::Pace;
 
 use crate::error::{Classified, Kind, nearest};
 use crate::market::{Instrument, InstrumentId, Tick};

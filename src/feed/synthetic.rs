@@ -20,6 +20,7 @@ use super::{
 };
 use crate::market::Price;
 use crate::time::Nanos;
+pub(super) use day::mix;
 use day::{Day, Market};
 pub use silence::GAPS_MOST;
 use std::collections::BTreeMap;

@@ -104,6 +104,9 @@ impl Judge {
 
     /// Everything but duplicates, for a tick whose time is believed.
     pub fn judge(&mut self, tick: &Tick, horizons: &Horizons) -> Verdict {
+        if tick.kind == TickKind::Notice {
+            return Verdict::AcceptSilently;
+        }
         let reject = |reason, detail: String| Verdict::Reject { reason, detail };
         let Some(phase) = self.phase_at(tick.exchange_at) else {
             return reject("off_session", "its time is outside every phase of the session".into());
@@ -121,19 +124,19 @@ impl Judge {
                     Verdict::Correction
                 };
             }
-            TickKind::Trade | TickKind::Snapshot => {}
+            TickKind::Trade | TickKind::Snapshot | TickKind::Notice => {}
         }
         let mask = self.mask(tick.exchange_at, horizons);
         if mask == 0 {
             return reject("too_late", "its time is before every interval's horizon".into());
         }
-        let Some(price) = tick.price else { return Verdict::AcceptSilently };
         if (tick.kind == TickKind::Snapshot) != self.spec.cumulative {
             return Verdict::AcceptSilently;
         }
         if tick.kind == TickKind::Snapshot {
             return self.judge_snapshot(tick, phase, mask, horizons);
         }
+        let Some(price) = tick.price else { return Verdict::AcceptSilently };
         if price.0 <= 0 && !self.spec.prices_signed {
             return Verdict::AcceptSilently;
         }
@@ -151,8 +154,12 @@ impl Judge {
         }
     }
 
-    /// A snapshot makes a bar at its last trade's time; one whose last trade is of an earlier day is a baseline only.
+    /// A snapshot makes a bar at its last trade's time; one whose last trade is of an earlier day is a baseline only. One of
+    /// open interest alone makes no bar and is part of the one at its time.
     fn judge_snapshot(&mut self, tick: &Tick, phase: PhaseAt, mask: u32, horizons: &Horizons) -> Verdict {
+        if tick.price.is_none() && tick.snapshot.as_ref().is_some_and(|snapshot| snapshot.open_interest.is_some()) {
+            return Verdict::Accept { mask, parts: Effect::FULL, phase, at: tick.exchange_at };
+        }
         let price = tick.price.map_or(0, |price| price.0);
         if price == 0 || (price < 0 && !self.spec.prices_signed) {
             return Verdict::AcceptSilently;

@@ -58,6 +58,8 @@ pub struct DaySoFar {
     counted: Option<i128>,
     high: Option<i64>,
     low: Option<i64>,
+    /// The day's last known.
+    open_interest: Option<i128>,
 }
 
 /// Finished bars of snapshot bars, and the changes of the scan's bases. Retirements go through, at their times.
@@ -93,9 +95,10 @@ impl Logic<Series, SnapshotBar> for Volume {
 fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     let mut partial = false;
     if day.trading_date != Some(bar.trading_date) {
-        partial = !bar.baseline_known;
+        // without a volume there is nothing that a baseline would tell
+        partial = !bar.baseline_known && bar.cumulative_greatest.is_some();
         let counted = bar.baseline_known.then_some(0);
-        *day = DaySoFar { trading_date: Some(bar.trading_date), counted, high: None, low: None };
+        *day = DaySoFar { trading_date: Some(bar.trading_date), counted, ..DaySoFar::default() };
     }
     let volume = bar.cumulative_greatest.map(|greatest| {
         let before = day.counted.or(bar.cumulative_first).unwrap_or(greatest);
@@ -119,6 +122,7 @@ fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     }
     day.high = day.high.max(day_high).map(|known| known.max(bar.high));
     day.low = [day.low, day_low].into_iter().flatten().min().map(|known| known.min(bar.low));
+    day.open_interest = bar.open_interest.or(day.open_interest);
     FinishedBar {
         open_at: bar.open_at,
         phase: bar.phase,
@@ -131,7 +135,7 @@ fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
         turnover: None,
         trades: None,
         updates: bar.updates,
-        open_interest: bar.open_interest,
+        open_interest: day.open_interest,
         partial,
         short: bar.short,
     }
@@ -255,6 +259,16 @@ mod tests {
         let bars = finished(&bars);
         assert_eq!(volumes(&bars), [None, None]);
         assert!(bars.iter().all(|bar| !bar.partial));
+    }
+
+    #[test]
+    fn open_interest_is_the_days_last_known_and_the_next_day_knows_none() {
+        let mut bars = fold(&[0, 1, 2, 10].map(|minute| shot(minute, 0, 100)), |minute| (minute / 10) as i32, true);
+        for (bar, interest) in bars.iter_mut().zip([None, Some(70), None, None]) {
+            bar.open_interest = interest;
+        }
+        let told: Vec<Option<i128>> = finished(&bars).iter().map(|bar| bar.open_interest).collect();
+        assert_eq!(told, [None, Some(70), Some(70), None]);
     }
 
     #[test]

@@ -48,25 +48,7 @@ pub struct Stream {
 
 impl Stream {
     pub fn open(path: &Path, buffer: usize) -> Result<Stream, FeedError> {
-        let failed = |error: std::io::Error| {
-            let hint = match error.raw_os_error() {
-                Some(libc::EMFILE | libc::ENFILE) => "raise `ulimit -n` or give fewer files at once",
-                _ => "check the path and its permissions",
-            };
-            FeedError::Fix(format!("file {} cannot be read: {error}", path.display()), hint.into())
-        };
-        let file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
-        }
-        let name = path.to_string_lossy();
-        let (compressed, input): (bool, Box<dyn Read + Send>) = if name.ends_with(".gz") {
-            (true, Box::new(MultiGzDecoder::new(BufReader::with_capacity(buffer, file))))
-        } else if name.ends_with(".zst") {
-            (true, Box::new(zstd::stream::read::Decoder::new(file).map_err(failed)?))
-        } else {
-            (false, Box::new(file))
-        };
+        let (compressed, input) = input(path, buffer)?;
         Ok(Stream {
             path: path.to_path_buf(),
             input: BufReader::with_capacity(buffer, input),
@@ -239,6 +221,35 @@ impl Stream {
             format!("the {record} records before it were read; replace the file by a whole one, or repack what it has"),
         )
     }
+}
+
+/// The bytes of a file, decompressed by its ending, and whether they were compressed.
+fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
+    let failed = |error: std::io::Error| {
+        let hint = match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => "raise `ulimit -n` or give fewer files at once",
+            _ => "check the path and its permissions",
+        };
+        FeedError::Fix(format!("file {} cannot be read: {error}", path.display()), hint.into())
+    };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let name = path.to_string_lossy();
+    if name.ends_with(".gz") {
+        return Ok((true, Box::new(MultiGzDecoder::new(BufReader::with_capacity(buffer, file)))));
+    }
+    if name.ends_with(".zst") {
+        return Ok((true, Box::new(zstd::stream::read::Decoder::new(file).map_err(failed)?)));
+    }
+    Ok((false, Box::new(file)))
+}
+
+/// A recorded file's lines as they stand, decompressed by its ending. Errors: it cannot be read.
+pub fn lines(path: &Path) -> Result<Box<dyn BufRead + Send>, FeedError> {
+    let (_, input) = input(path, BUFFER_MOST)?;
+    Ok(Box::new(BufReader::with_capacity(BUFFER_MOST, input)))
 }
 
 /// A line without its end.

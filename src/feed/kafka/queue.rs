@@ -9,6 +9,7 @@
 
 use super::client::Client;
 use crate::feed::FeedError;
+use crate::feed::wire::recorded::{Envelope, ORIGIN, RECEIVED_AT};
 use crate::time::{MILLI, Nanos};
 use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer;
@@ -25,6 +26,7 @@ pub enum Event<'a> {
         offset: i64,
         payload: Option<&'a [u8]>,
         received_at: Option<Nanos>,
+        envelope: Envelope<'a>,
     },
     /// Nothing more just now; the position there.
     End {
@@ -43,6 +45,8 @@ pub struct Intake {
     lanes: HashMap<(String, i32), usize>,
     /// Lanes by librdkafka's topic handle, which stays while the partition is assigned.
     handles: HashMap<(usize, i32), usize, ahash::RandomState>,
+    /// Whether anybody looks at headers, which librdkafka reads only when it is asked for them.
+    envelopes: bool,
     _client: Arc<Client>,
 }
 
@@ -51,7 +55,7 @@ unsafe impl Send for Intake {}
 
 impl Intake {
     /// A queue that the partitions' records go to from now on; a partition's lane is its place in the list.
-    pub fn new(client: Arc<Client>, partitions: &[(String, i32)]) -> Result<Intake, FeedError> {
+    pub fn new(client: Arc<Client>, partitions: &[(String, i32)], envelopes: bool) -> Result<Intake, FeedError> {
         let native = client.consumer.client().native_ptr();
         // SAFETY: `native` lives as long as `client`, which the intake keeps; the queue is destroyed in `drop`.
         let queue = unsafe { sys::rd_kafka_queue_new(native) };
@@ -60,6 +64,7 @@ impl Intake {
             messages: Vec::new(),
             lanes: partitions.iter().cloned().enumerate().map(|(lane, partition)| (partition, lane)).collect(),
             handles: HashMap::default(),
+            envelopes,
             _client: client.clone(),
         };
         for (topic, partition) in partitions {
@@ -95,7 +100,7 @@ impl Intake {
                 last = (message.rkt, message.partition, self.lane(message.rkt, message.partition));
             }
             if let Some(lane) = last.2 {
-                show(lane, event(message));
+                show(lane, event(message, self.envelopes));
             }
             // SAFETY: the borrow of its bytes has ended with `show`.
             unsafe { sys::rd_kafka_message_destroy(pointer) };
@@ -126,7 +131,7 @@ impl Drop for Intake {
     }
 }
 
-fn event(message: &sys::rd_kafka_message_t) -> Event<'_> {
+fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> Event<'_> {
     match message.err {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
             let payload = match message.payload.is_null() {
@@ -138,7 +143,8 @@ fn event(message: &sys::rd_kafka_message_t) -> Event<'_> {
             // SAFETY: both pointers are valid for the call.
             let millis = unsafe { sys::rd_kafka_message_timestamp(message, &mut kind) };
             let received_at = if millis > 0 { millis.checked_mul(MILLI) } else { None };
-            Event::Record { offset: message.offset, payload, received_at }
+            let envelope = if envelopes { envelope(message) } else { Envelope::default() };
+            Event::Record { offset: message.offset, payload, received_at, envelope }
         }
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { offset: message.offset },
         error => {
@@ -150,4 +156,34 @@ fn event(message: &sys::rd_kafka_message_t) -> Event<'_> {
             Event::Error { code: error.into(), text }
         }
     }
+}
+
+/// What stands around a record's value: its key and the two headers that a decoder may ask for.
+fn envelope(message: &sys::rd_kafka_message_t) -> Envelope<'_> {
+    let key = match message.key.is_null() {
+        true => None,
+        // SAFETY: librdkafka says that `key_len` bytes lie there as long as the message lives.
+        false => Some(unsafe { std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len) }),
+    };
+    let mut headers = ptr::null_mut();
+    // SAFETY: both pointers are valid for the call; the headers stay the message's.
+    let found = unsafe { sys::rd_kafka_message_headers(message, &mut headers) };
+    if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
+        return Envelope { key, ..Envelope::default() };
+    }
+    let value = |name: &str| {
+        let name = CString::new(name).ok()?;
+        let (mut bytes, mut length) = (ptr::null(), 0);
+        // SAFETY: `headers` is the living message's, the others are valid for the call.
+        let found = unsafe { sys::rd_kafka_header_get_last(headers, name.as_ptr(), &mut bytes, &mut length) };
+        match found {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR if bytes.is_null() => Some(&[][..]),
+            // SAFETY: librdkafka says that `length` bytes lie there as long as the message lives.
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
+                Some(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
+            }
+            _ => None,
+        }
+    };
+    Envelope { key, origin: value(ORIGIN), received_at: value(RECEIVED_AT) }
 }

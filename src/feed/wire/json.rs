@@ -13,7 +13,7 @@
 //! Why a parse into raw slices: most fields of a record are of no use to us, and those that are become integers straight from
 //! their digits. [`raw::parse`] finds the slices, [`Meaning`] gives them meaning.
 
-mod raw;
+pub(super) mod raw;
 
 use super::record::{Meaning, Problem, Values, shorten};
 use super::{Decoder, Format, no_columns};

@@ -4,13 +4,20 @@
 //! goes to the quarantine with its bytes and the stream goes on. What must always hold: any bytes whatever give exactly one
 //! tick or one reject that carries them; nothing panics; prices and quantities come from their digits, never through floats.
 
+mod bridge;
 mod csv;
 mod json;
 mod record;
+pub mod recorded;
+pub mod xts;
+mod xts_json;
+mod xts_partial;
 
 use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use crate::market::Tick;
 use crate::time::Nanos;
+pub use bridge::address as bridge_address;
+use recorded::Envelope;
 
 /// Turns the records of one reader into ticks; keeps what it learnt between records (interned texts), nothing that changes
 /// what a record means.
@@ -23,6 +30,23 @@ pub trait Decoder: Send {
         received_at: Option<Nanos>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Reject>;
+
+    /// Whether it looks at what stands around a record.
+    fn wants_envelope(&self) -> bool {
+        false
+    }
+
+    /// As [`Decoder::decode`], for a record with its envelope.
+    fn decode_enveloped(
+        &mut self,
+        payload: &[u8],
+        _envelope: &Envelope<'_>,
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Reject> {
+        self.decode(payload, offset, received_at, instruments)
+    }
 
     /// If this first line of a file is no record but names what is in the others: the decoder of that file's records.
     fn header(&self, _first: &[u8]) -> Option<Box<dyn Decoder>> {
@@ -57,6 +81,9 @@ pub struct Format {
 pub static FORMATS: &[&Format] = &[
     &json::FORMAT, //
     &csv::FORMAT,
+    &xts_json::FORMAT,
+    &xts_partial::FORMAT,
+    &bridge::FORMAT,
 ];
 
 /// The decoder that a dataflow's `wire` and `fields` describe.

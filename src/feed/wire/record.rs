@@ -188,7 +188,7 @@ impl Meaning {
                 quantity = record.quantity(Field::Quantity)?;
                 snapshot = Some(Box::new(record.snapshot()?));
             }
-            TickKind::Cancel => {}
+            TickKind::Cancel | TickKind::Notice => {}
         }
         let id = record.text(Field::Id)?;
         if correction && id.is_none() {
@@ -418,6 +418,7 @@ impl<'a> Record<'a> {
             day_high: self.price(Field::DayHigh)?,
             day_low: self.price(Field::DayLow)?,
             open_interest: self.volume(Field::OpenInterest)?,
+            ..Snapshot::default()
         })
     }
 

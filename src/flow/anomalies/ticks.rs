@@ -116,7 +116,7 @@ impl TickChecks {
                 say(Told::Corrected(rank));
                 say(Told::Odd { rank: Some(rank), anomalies });
             }
-            TickKind::Trade | TickKind::Snapshot => say(Told::Odd { rank: None, anomalies }),
+            TickKind::Trade | TickKind::Snapshot | TickKind::Notice => say(Told::Odd { rank: None, anomalies }),
         }
         bytes
     }

@@ -103,12 +103,13 @@ pub struct SnapshotOrder {
     pub cumulative: Option<i128>,
     pub received_at: Option<Nanos>,
     pub price: i64,
-    pub open_interest: Option<i128>,
 }
 
 /// Snapshots of one bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotAcc {
+    /// Snapshots with a price, duplicates are taken out before; the next four fields mean nothing while it is 0.
+    pub updates: u64,
     pub first: SnapshotOrder,
     pub last: SnapshotOrder,
     pub high: i64,
@@ -116,8 +117,8 @@ pub struct SnapshotAcc {
     pub cumulative_greatest: Option<i128>,
     pub day_high: Option<i64>,
     pub day_low: Option<i64>,
-    /// How many snapshots; duplicates are taken out before.
-    pub updates: u64,
+    /// The last open interest that was told, with its time; of two at one time the greater.
+    pub open_interest: Option<(Nanos, i128)>,
     /// The day was seen from before the phase, or this instrument with volume 0.
     pub baseline_known: bool,
 }
@@ -133,9 +134,9 @@ impl SnapshotAcc {
             cumulative: snapshot.cumulative_volume,
             received_at: tick.received_at,
             price,
-            open_interest: snapshot.open_interest,
         };
         SnapshotAcc {
+            updates: u64::from(tick.price.is_some()),
             first: order,
             last: order,
             high: price,
@@ -144,16 +145,23 @@ impl SnapshotAcc {
             // a day's extreme of 0 says that the feed has none yet
             day_high: snapshot.day_high.map(|price| price.0).filter(|price| *price != 0),
             day_low: snapshot.day_low.map(|price| price.0).filter(|price| *price != 0),
-            updates: 1,
+            open_interest: snapshot.open_interest.map(|interest| (tick.exchange_at, interest)),
             baseline_known,
         }
     }
 
     pub fn merge(&mut self, other: &SnapshotAcc) {
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-        self.high = self.high.max(other.high);
-        self.low = self.low.min(other.low);
+        if other.updates > 0 {
+            if self.updates == 0 {
+                (self.first, self.last, self.high, self.low) = (other.first, other.last, other.high, other.low);
+            } else {
+                self.first = self.first.min(other.first);
+                self.last = self.last.max(other.last);
+                self.high = self.high.max(other.high);
+                self.low = self.low.min(other.low);
+            }
+        }
+        self.open_interest = self.open_interest.max(other.open_interest);
         self.cumulative_greatest = self.cumulative_greatest.max(other.cumulative_greatest);
         self.day_high = self.day_high.max(other.day_high);
         self.day_low = match (self.day_low, other.day_low) {
@@ -187,7 +195,7 @@ impl Acc {
     pub fn is_priced(&self) -> bool {
         match self {
             Acc::Trades(acc) => acc.priced > 0,
-            Acc::Snapshots(_) => true,
+            Acc::Snapshots(acc) => acc.updates > 0,
         }
     }
 }
@@ -207,23 +215,35 @@ mod tests {
 
     fn snapshot() -> impl Strategy<Value = SnapshotAcc> {
         let order = (0i32..2, 0i64..4, proptest::option::of(0i128..5), proptest::option::of(0i64..3), 1i64..5);
-        (order, proptest::option::of(1i64..9), proptest::option::of(1i64..9), any::<bool>()).prop_map(
-            |((trading_date, updated_at, cumulative, received_at, price), day_high, day_low, baseline_known)| {
-                let order =
-                    SnapshotOrder { trading_date, updated_at, cumulative, received_at, price, open_interest: None };
-                SnapshotAcc {
-                    first: order,
-                    last: order,
-                    high: price,
-                    low: price,
-                    cumulative_greatest: cumulative,
+        let interest = proptest::option::of((0i64..4, 0i128..3));
+        (order, proptest::option::of(1i64..9), proptest::option::of(1i64..9), any::<bool>(), 0u64..2, interest)
+            .prop_map(
+                |(
+                    (trading_date, updated_at, cumulative, received_at, price),
                     day_high,
                     day_low,
-                    updates: 1,
                     baseline_known,
-                }
-            },
-        )
+                    updates,
+                    interest,
+                )| {
+                    if updates == 0 {
+                        return SnapshotAcc { open_interest: interest, ..SnapshotAcc::default() };
+                    }
+                    let order = SnapshotOrder { trading_date, updated_at, cumulative, received_at, price };
+                    SnapshotAcc {
+                        open_interest: interest,
+                        updates,
+                        first: order,
+                        last: order,
+                        high: price,
+                        low: price,
+                        cumulative_greatest: cumulative,
+                        day_high,
+                        day_low,
+                        baseline_known,
+                    }
+                },
+            )
     }
 
     proptest! {
@@ -253,7 +273,8 @@ mod tests {
             prop_assert_eq!(merged(&a, &b), merged(&b, &a));
             prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
             let twice = merged(&merged(&a, &b), &b);
-            prop_assert_eq!(SnapshotAcc { updates: 2, ..twice }, merged(&a, &b), "only the count sees a snapshot twice");
+            let updates = a.updates + b.updates;
+            prop_assert_eq!(SnapshotAcc { updates, ..twice }, merged(&a, &b), "only the count sees a snapshot twice");
         }
     }
 }

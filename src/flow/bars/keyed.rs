@@ -507,7 +507,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
     let bucket = buckets.get(&open_at)?;
     let short = bucket.end_at - open_at < interval.0;
     match bucket.acc.as_ref()? {
-        Acc::Snapshots(acc) => Some(Emitted::Snapshot(Box::new(SnapshotBar {
+        Acc::Snapshots(acc) if acc.updates > 0 => Some(Emitted::Snapshot(Box::new(SnapshotBar {
             open_at,
             phase: bucket.phase.phase,
             trading_date: bucket.phase.trading_date,
@@ -520,7 +520,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
             cumulative_last: acc.last.cumulative,
             day_high: acc.day_high,
             day_low: acc.day_low,
-            open_interest: acc.last.open_interest,
+            open_interest: acc.open_interest.map(|(_, interest)| interest),
             updates: acc.updates,
             baseline_known: acc.baseline_known,
             short,
@@ -555,6 +555,6 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
                 short,
             }))
         }
-        Acc::Trades(_) => None,
+        Acc::Trades(_) | Acc::Snapshots(_) => None,
     }
 }

@@ -189,7 +189,7 @@ fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> 
 
 /// The first place that is no white space.
 #[inline(always)]
-fn blank(bytes: &[u8], mut at: usize) -> usize {
+pub fn blank(bytes: &[u8], mut at: usize) -> usize {
     while let Some(byte) = bytes.get(at)
         && *byte <= b' '
         && matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
@@ -222,7 +222,7 @@ fn prefix_at(bytes: &[u8], key: usize, end: usize) -> u64 {
 
 /// The place of the quote that ends a string without escapes.
 #[inline(always)]
-fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(word) = word(bytes, at) {
         // bit 7 of each byte that is zero; a borrow may mark bytes above a true mark, never below, and the first counts
         let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGHS;
@@ -263,7 +263,7 @@ fn digits_end(bytes: &[u8], mut at: usize) -> usize {
 
 /// The place behind a number without an exponent.
 #[inline(always)]
-fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
+pub fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
     let whole = start + usize::from(bytes[start] == b'-');
     let mut at = digits_end(bytes, whole);
     // JSON has no number that starts with a point or with a zero before another digit

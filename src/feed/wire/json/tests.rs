@@ -192,6 +192,7 @@ fn a_snapshot_carries_the_day_and_the_book() {
             day_high: Some(Price(200_000_000)),
             day_low: Some(Price(50_000_000)),
             open_interest: Some(1_200_000_000),
+            ..Snapshot::default()
         }
     );
     assert_eq!(reason(r#"{"type":"snapshot","symbol":"X","time":1}"#), "missing_field");

@@ -1,0 +1,113 @@
+use super::*;
+use crate::feed::InstrumentTable;
+use crate::feed::wire::{self, recorded::Envelope};
+use crate::feed::{WireSpec, produce};
+use crate::market::{SCALE, TickKind};
+use std::collections::HashMap;
+
+fn spec() -> SimulateSpec {
+    SimulateSpec {
+        seed: 7,
+        instruments: 10,
+        date: 20_458, // Monday 2026-01-05
+        from: PRE_OPEN,
+        until: OPENS + 2 * MINUTE,
+        codes: CODES.to_vec(),
+        wrapped: false,
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_frames_and_fewer_codes_change_no_other() {
+    let short = SimulateSpec { until: OPENS + MINUTE, ..spec() };
+    let all: Vec<Simulated> = Simulation::new(&short).expect("a day").collect();
+    let again: Vec<Simulated> = Simulation::new(&short).expect("a day").collect();
+    assert_eq!(all, again);
+    assert!(all.is_sorted_by_key(|frame| frame.received_at));
+    let one = SimulateSpec { codes: vec![1501], ..short };
+    let payloads = |frames: Vec<Simulated>| {
+        let mut touchlines: Vec<_> = frames
+            .into_iter()
+            .filter(|frame| frame.code == 1501)
+            .map(|frame| (frame.received_at, frame.payload))
+            .collect();
+        touchlines.sort();
+        touchlines
+    };
+    assert_eq!(payloads(Simulation::new(&one).expect("a day").collect()), payloads(all));
+}
+
+#[test]
+fn every_frame_decodes_and_its_instrument_is_where_it_belongs() {
+    for wrapped in [false, true] {
+        let spec = SimulateSpec { wrapped, ..spec() };
+        let mut decoder = wire::build(&WireSpec { format: "xts-json".into(), ..WireSpec::default() }).expect("a wire");
+        let mut instruments = InstrumentTable::default();
+        let mut codes: BTreeMap<u16, u64> = BTreeMap::new();
+        for frame in Simulation::new(&spec).expect("a day") {
+            let origin = frame.origin();
+            let received_at = frame.received_at.to_string();
+            let envelope =
+                Envelope { key: None, origin: Some(origin.as_bytes()), received_at: Some(received_at.as_bytes()) };
+            let decoded = decoder.decode_enveloped(&frame.payload, &envelope, 0, None, &mut instruments);
+            let tick = decoded.unwrap_or_else(|reject| panic!("{}: {}", reject.reason, reject.detail));
+            let notice = matches!(frame.code, 1105 | 1505 | 1507);
+            assert_eq!(tick.kind == TickKind::Notice, notice);
+            let place = produce::place("xts-", origin.as_bytes(), &frame.payload);
+            assert_eq!(place.topic, format!("xts-{}", frame.code));
+            assert_eq!(place.key, Some(produce::key(frame.venue, frame.instrument)));
+            *codes.entry(frame.code).or_default() += 1;
+        }
+        assert_eq!(codes.len(), CODES.len(), "{codes:?}");
+    }
+}
+
+/// The traits of the real recording, as far as one can count them in the frames.
+#[test]
+fn the_feed_has_the_oddities_of_the_real_one() {
+    let spec = SimulateSpec { codes: vec![1501], from: OPENS - MINUTE, until: OPENS + 6 * MINUTE, ..spec() };
+    let mut simulation = Simulation::new(&spec).expect("a day");
+    let mut decoder = wire::build(&WireSpec { format: "xts-json".into(), ..WireSpec::default() }).expect("a wire");
+    let mut instruments = InstrumentTable::default();
+    let (mut naive, mut steps, mut back, mut touchlines) = (0u128, 0u64, 0u64, 0u64);
+    let mut last: HashMap<u32, (i128, Nanos)> = HashMap::new();
+    let mut frames: Vec<Simulated> = simulation.by_ref().collect();
+    frames.sort_by_key(|frame| (frame.instrument, frame.received_at));
+    for frame in &frames {
+        let tick = decoder.decode(&frame.payload, 0, None, &mut instruments).expect("a touchline");
+        let snapshot = tick.snapshot.expect("a snapshot");
+        let is_index = frame.instrument == 26_000;
+        assert_eq!(is_index, snapshot.cumulative_volume.is_none());
+        naive += (tick.quantity.expect("a quantity").0 / SCALE) as u128;
+        touchlines += 1;
+        let (Some(volume), Some(trade_at)) = (snapshot.cumulative_volume, snapshot.trade_at) else { continue };
+        let known = last.entry(frame.instrument).or_insert((0, trade_at));
+        // frames that overtake another on their way tell nothing new
+        if volume > known.0 {
+            steps += 1;
+            back += u64::from(trade_at < known.1);
+            *known = (volume, trade_at);
+        }
+    }
+    let truth: u64 = simulation.truth().values().map(|traded| traded.volume).sum();
+    let told: i128 = last.values().map(|(volume, _)| volume / i128::from(SCALE)).sum();
+    assert_eq!(i128::from(truth), told, "the last counts are all that was traded");
+    assert!(naive as u64 != truth && touchlines > 10_000);
+    assert!(back * 100 > steps && back * 10 < steps, "{back} of {steps} steps go back");
+    let of_a = frames.iter().filter(|frame| frame.payload.ends_with(b"\"SequenceNumber\":1583105123157252}")).count();
+    assert_eq!(2 * of_a, frames.len(), "each touchline twice, one of them with the constant sequence");
+}
+
+#[test]
+fn settings_that_make_no_day_are_refused() {
+    for spec in [
+        SimulateSpec { instruments: 0, ..spec() },
+        SimulateSpec { instruments: INSTRUMENTS_MOST + 1, ..spec() },
+        SimulateSpec { from: OPENS, until: OPENS, ..spec() },
+        SimulateSpec { until: 16 * HOUR, ..spec() },
+        SimulateSpec { codes: vec![1504], ..spec() },
+        SimulateSpec { date: i32::MAX, ..spec() },
+    ] {
+        assert!(matches!(Simulation::new(&spec), Err(FeedError::Fix(..))), "{spec:?}");
+    }
+}

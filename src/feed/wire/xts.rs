@@ -1,0 +1,188 @@
+//! XTS market data: what its messages mean, in full JSON (`xts-json`) and in partial text (`xts-partial`).
+//!
+//! ```text
+//!   a record ─▶ [recorded line] ─▶ [event: 42["1501-json-full","…"]] ─▶ json | partial ─▶ Fields ─▶ message ─▶ Tick | Problem
+//! ```
+//!
+//! | code | is | becomes |
+//! |---|---|---|
+//! | 1501, 1502 | touchline; with depth | a snapshot: last price, cumulative volume, best quotes, the day's prices |
+//! | 1504 | index | a snapshot without volume |
+//! | 1512 | last price | a snapshot without volume and without the time of its last trade |
+//! | 1510 | open interest | a snapshot with nothing else |
+//! | 1505, 1507, 1105 | candle, market status, properties | a notice: counted, no bar is made of it; 1105 tells price bands |
+//!
+//! What must always hold: times as [`segments`] says them; a message whose time is a day from its receipt is refused, because
+//! its epoch was misread; the sequence numbers are kept and never trusted (one publisher repeats the same one all day).
+
+mod event;
+mod fields;
+mod json;
+mod message;
+mod partial;
+#[cfg(test)]
+pub mod samples;
+pub mod segments;
+#[cfg(test)]
+mod tests;
+
+use super::record::{Problem, shorten};
+use super::recorded::{self, Envelope};
+use super::{Decoder, no_columns};
+use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec};
+use crate::market::Tick;
+use crate::time::Nanos;
+use event::Form;
+use fields::Fields;
+pub use segments::Segment;
+
+/// A decoder of one of the two wires; either takes what an event's name says, bare messages must be of its own form.
+pub struct Xts {
+    form: Form,
+    /// The message of an event, its escapes resolved.
+    argument: String,
+}
+
+impl Xts {
+    /// Of full JSON. Errors: settings that the format has no use for.
+    pub fn json(spec: &WireSpec) -> Result<Xts, FeedError> {
+        Xts::new(spec, Form::Json)
+    }
+
+    /// Of partial text. Errors: as [`Xts::json`].
+    pub fn partial(spec: &WireSpec) -> Result<Xts, FeedError> {
+        Xts::new(spec, Form::Partial)
+    }
+
+    fn new(spec: &WireSpec, form: Form) -> Result<Xts, FeedError> {
+        no_columns(spec)?;
+        no_fields(spec)?;
+        Ok(Xts { form, argument: String::new() })
+    }
+
+    #[inline]
+    fn tick(
+        &mut self,
+        frame: &[u8],
+        origin: &[u8],
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Problem> {
+        let fields = read(frame, origin, self.form, &mut self.argument)?;
+        message::tick(&fields, offset, received_at, instruments)
+    }
+}
+
+/// For formats whose fields are fixed; errors: a mapping of fields.
+pub fn no_fields(spec: &WireSpec) -> Result<(), FeedError> {
+    match spec.fields.keys().next() {
+        None => Ok(()),
+        Some(field) => {
+            let message = format!("`fields` maps \"{field}\", but the fields of wire {} are fixed", spec.format);
+            Err(FeedError::Fix(message, "remove `fields`, or set `wire = \"json\"`".into()))
+        }
+    }
+}
+
+/// The fields of a frame; an event's name, inside it or as its origin, goes before the form that bare ones have.
+#[inline]
+fn read<'a>(frame: &'a [u8], origin: &'a [u8], bare: Form, argument: &'a mut String) -> Result<Fields<'a>, Problem> {
+    let whole = std::str::from_utf8(frame).map_err(|error| Problem::new("not_utf8", error))?;
+    let text = whole.trim();
+    if text.is_empty() {
+        return Err(Problem::new("empty", "the record is empty"));
+    }
+    let (text, form, code) = match event::is_event(text) {
+        false => match std::str::from_utf8(origin).ok().and_then(event::name) {
+            None => (text, bare, None),
+            Some(name) => (text, name.form, Some(name.code)),
+        },
+        true => {
+            let name = event::open(text, argument)?;
+            (argument.as_str(), name.form, Some(name.code))
+        }
+    };
+    let mut fields = Fields::default();
+    match form {
+        Form::Json => json::parse(text, &mut fields).map_err(|error| not_json(text, &error))?,
+        Form::Partial => {
+            if let Some(code) = code {
+                fields.default_code(code);
+            }
+            partial::parse(text, &mut fields)?;
+        }
+    }
+    Ok(fields)
+}
+
+#[cold]
+fn not_json(text: &str, error: &serde_json::Error) -> Problem {
+    match text.starts_with("t:") {
+        true => Problem::new("not_json", format!("partial text is read by wire xts-partial: {}", shorten(text))),
+        false => Problem::new("not_json", error),
+    }
+}
+
+/// What a frame is about: where it belongs in Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub code: u16,
+    pub venue: &'static str,
+    pub instrument: u64,
+}
+
+/// The address of a frame, bare or in an event, with its origin if that is known; `None`: it is no message of a segment that is known.
+///
+/// ```
+/// let frame = br#"42["1510-json-full","{\"MessageCode\":1510,\"ExchangeSegment\":2,\"ExchangeInstrumentID\":43423}"]"#;
+/// let address = ticktide::feed::wire::xts::address(frame, b"").unwrap();
+/// assert_eq!((address.code, address.venue, address.instrument), (1510, "NSEFO", 43423));
+/// ```
+pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
+    let bare = if frame.trim_ascii_start().starts_with(b"{") { Form::Json } else { Form::Partial };
+    let mut argument = String::new();
+    let fields = read(frame, origin, bare, &mut argument).ok()?;
+    let (code, segment, instrument) = message::about(&fields).ok()?;
+    Some(Address { code, venue: segment.venue, instrument })
+}
+
+impl Decoder for Xts {
+    #[inline]
+    fn decode(
+        &mut self,
+        payload: &[u8],
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Reject> {
+        let (frame, origin, at) = match recorded::parse(payload) {
+            Some(recorded) => (recorded.frame, recorded.origin, recorded.received_at),
+            None => (payload, &[][..], received_at),
+        };
+        self.tick(frame, origin, offset, at, instruments)
+            .map_err(|problem| problem.reject(payload, offset, received_at))
+    }
+
+    fn wants_envelope(&self) -> bool {
+        true
+    }
+
+    fn decode_enveloped(
+        &mut self,
+        payload: &[u8],
+        envelope: &Envelope<'_>,
+        offset: i64,
+        received_at: Option<Nanos>,
+        instruments: &mut InstrumentTable,
+    ) -> Result<Tick, Reject> {
+        let received_at = envelope.received_at(received_at);
+        self.tick(payload, envelope.origin.unwrap_or_default(), offset, received_at, instruments)
+            .map_err(|problem| problem.reject(payload, offset, received_at))
+    }
+
+    /// Partial text may go on, and either wire reads it where an origin says so.
+    fn ends_itself(&self) -> bool {
+        false
+    }
+}

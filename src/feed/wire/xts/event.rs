@@ -1,0 +1,159 @@
+//! A message inside the event that a Socket.IO server sends: `42["1501-json-full","{\"MessageCode\":1501,…}"]`.
+//!
+//! The digits are Engine.IO's (4: a message) and Socket.IO's (2: an event) packet types; connectors may leave them out.
+
+use crate::feed::wire::json::raw::{blank, string_end};
+use crate::feed::wire::record::{Problem, shorten};
+use serde_json::value::RawValue;
+
+/// What an event's argument is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `…-json-full`: an object.
+    Json,
+    /// `…-json-partial`: `k:v,k:v`.
+    Partial,
+}
+
+/// What an event's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    pub code: &'a str,
+    pub form: Form,
+}
+
+/// Reads `<code>-json-full` or `<code>-json-partial`.
+pub fn name(text: &str) -> Option<Name<'_>> {
+    let (code, form) = match text.strip_suffix("-json-full") {
+        Some(code) => (code, Form::Json),
+        None => (text.strip_suffix("-json-partial")?, Form::Partial),
+    };
+    let digits = (1..=5).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
+    digits.then_some(Name { code, form })
+}
+
+/// Whether a text looks like an event and not like a bare message.
+#[inline]
+pub fn is_event(text: &str) -> bool {
+    text.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with('[')
+}
+
+/// Takes an event apart; its argument is left in `argument`. Errors: it is no event with a message in it.
+pub fn open<'a>(text: &'a str, argument: &mut String) -> Result<Name<'a>, Problem> {
+    argument.clear();
+    let bytes = text.as_bytes();
+    let from = bytes.iter().position(|byte| *byte == b'[').unwrap_or(bytes.len());
+    match plain(text, from, argument) {
+        Some(found) => Ok(found),
+        None => careful(text, &text[from..], argument),
+    }
+}
+
+/// The usual event: a name without escapes, a string whose only escapes are quotes and backslashes.
+fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'a>> {
+    let bytes = text.as_bytes();
+    let quote = blank(bytes, from + 1);
+    if *bytes.get(quote)? != b'"' {
+        return None;
+    }
+    let end = string_end(bytes, quote + 1)?;
+    let found = name(text.get(quote + 1..end)?)?;
+    let comma = blank(bytes, end + 1);
+    let quote = blank(bytes, comma + 1);
+    if (*bytes.get(comma)?, *bytes.get(quote)?) != (b',', b'"') {
+        return None;
+    }
+    let mut at = quote + 1;
+    loop {
+        let length = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..b' '))?;
+        argument.push_str(text.get(at..at + length)?);
+        at += length;
+        match (bytes[at], bytes.get(at + 1)?) {
+            (b'"', _) => break,
+            (b'\\', escaped @ (b'"' | b'\\' | b'/')) => argument.push(char::from(*escaped)),
+            _ => return None,
+        }
+        at += 2;
+    }
+    let close = blank(bytes, at + 1);
+    (*bytes.get(close)? == b']' && blank(bytes, close + 1) == bytes.len()).then_some(found)
+}
+
+/// Any event, by serde_json.
+#[cold]
+fn careful<'a>(whole: &'a str, array: &'a str, argument: &mut String) -> Result<Name<'a>, Problem> {
+    argument.clear();
+    let not = |why: String| Problem::new("not_an_event", format!("{why}: {}", shorten(whole)));
+    let parts: Vec<&RawValue> =
+        serde_json::from_str(array).map_err(|error| not(format!("no array of an event ({error})")))?;
+    let [named, given] = parts[..] else {
+        return Err(not(format!("{} parts, not a name and a message", parts.len())));
+    };
+    let text: &str =
+        serde_json::from_str(named.get()).map_err(|_| not("the event's name is no plain string".to_owned()))?;
+    let Some(found) = name(text) else {
+        let detail =
+            format!("event {} holds no message; those are CODE-json-full and CODE-json-partial", shorten(text));
+        return Err(Problem::new("unknown_event", detail));
+    };
+    match serde_json::from_str::<String>(given.get()) {
+        Ok(inner) => argument.push_str(&inner),
+        // a client library may have parsed it already
+        Err(_) => argument.push_str(given.get()),
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_message_is_found_in_every_wrapping_of_its_event() {
+        let message = r#"{"MessageCode":1501,"x":"a\\b"}"#;
+        let quoted = serde_json::to_string(message).expect("a string");
+        for (event, code) in [
+            (format!("42[\"1501-json-full\",{quoted}]"), "1501"),
+            (format!("[ \"1501-json-full\" , {quoted} ] "), "1501"),
+            (format!("[\"1501-json-full\",{message}]"), "1501"),
+            (format!("42[\"1501-json-full\",{}]", quoted.replace('M', "\\u004d")), "1501"),
+        ] {
+            let mut argument = String::new();
+            assert!(is_event(&event));
+            let Ok(found) = open(&event, &mut argument) else { panic!("{event}") };
+            assert_eq!((found.code, found.form, argument.as_str()), (code, Form::Json, message));
+        }
+        let mut argument = String::new();
+        let partial = open("42[\"1105-json-partial\",\"t:12_1,24:\\u0000\"]", &mut argument);
+        assert!(partial.is_ok_and(|found| found.form == Form::Partial) && argument == "t:12_1,24:\0");
+    }
+
+    #[test]
+    fn other_events_and_control_frames_are_refused_with_a_reason() {
+        for (frame, reason) in [
+            (r#"42["joined",{"type":"success"}]"#, "unknown_event"),
+            (r#"42["xts-binary-packet",{"_placeholder":true,"num":0}]"#, "unknown_event"),
+            (r#"42["1501-json-full"]"#, "not_an_event"),
+            ("42[", "not_an_event"),
+            ("[1,2]", "not_an_event"),
+        ] {
+            let Err(problem) = open(frame, &mut String::new()) else { panic!("{frame}") };
+            assert_eq!(problem.reason, reason, "{frame}: {}", problem.detail);
+        }
+        assert!(!is_event("3") && !is_event("t:1_2"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_way_reads_what_serde_json_reads(text in "[ -~\"\\\\]{0,40}") {
+            let event = format!("42[\"1501-json-full\",{}]", serde_json::to_string(&text).expect("a string"));
+            let (mut argument, mut expected) = (String::new(), String::new());
+            if plain(&event, 2, &mut argument).is_some() {
+                prop_assert!(careful(&event, &event[2..], &mut expected).is_ok());
+                prop_assert_eq!(&argument, &expected);
+                prop_assert_eq!(argument, text);
+            }
+        }
+    }
+}

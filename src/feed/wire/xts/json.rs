@@ -1,0 +1,321 @@
+//! The fields of a message in full JSON: one pass over its bytes, in whatever order its keys stand.
+//!
+//! Why two ways, as for the plain JSON wire: serde_json is the authority; [`quick`] reads what every publisher writes (plain
+//! keys, numbers, `null`, objects and arrays of them) and gives up at anything else. What must always hold: where it does not
+//! give up, serde_json finds the same fields, and both pass over what nobody reads without looking at its meaning.
+
+use super::fields::{Fields, Slot};
+use crate::feed::wire::json::raw::{blank, number_end, string_end};
+use serde::Deserializer;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Deeper than any message goes; what is deeper is left to serde_json.
+const DEPTH_MOST: usize = 8;
+
+/// Where an object stands, which says what its keys mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Message,
+    Touchline,
+    Bid,
+    Ask,
+    /// Nobody reads it.
+    Other,
+}
+
+/// What a key means.
+enum Role {
+    Field(Slot),
+    Object(Level),
+    Other,
+}
+
+/// Fills `fields` (fresh ones) from a message. Errors: serde_json's, for anything that is no JSON object.
+#[inline]
+pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), serde_json::Error> {
+    match quick(text, fields) {
+        Some(()) => Ok(()),
+        None => {
+            *fields = Fields::default();
+            careful(text, Level::Message, fields)
+        }
+    }
+}
+
+#[inline(always)]
+fn role(key: &[u8], level: Level) -> Role {
+    match level {
+        Level::Message | Level::Touchline => {}
+        Level::Bid => match key {
+            b"Price" => return Role::Field(Slot::BidPrice),
+            b"Size" => return Role::Field(Slot::BidSize),
+            _ => return Role::Other,
+        },
+        Level::Ask => match key {
+            b"Price" => return Role::Field(Slot::AskPrice),
+            b"Size" => return Role::Field(Slot::AskSize),
+            _ => return Role::Other,
+        },
+        Level::Other => return Role::Other,
+    }
+    let is = |name: &[u8], role| if key == name { role } else { Role::Other };
+    let field = |name: &[u8], slot| is(name, Role::Field(slot));
+    let either = |one: Role, other: Role| if matches!(one, Role::Other) { other } else { one };
+    match key.len() {
+        3 => field(b"Low", Slot::Low),
+        4 => either(field(b"Open", Slot::Open), field(b"High", Slot::High)),
+        7 => match key {
+            b"BidInfo" => Role::Object(Level::Bid),
+            b"AskInfo" => Role::Object(Level::Ask),
+            b"BarTime" => Role::Field(Slot::BarTime),
+            _ => Role::Other,
+        },
+        9 if level == Level::Message => is(b"Touchline", Role::Object(Level::Touchline)),
+        10 => field(b"IndexValue", Slot::Price),
+        11 => field(b"MessageCode", Slot::Code),
+        12 => either(field(b"OpenInterest", Slot::Interest), field(b"OpeningIndex", Slot::Open)),
+        13 => field(b"LowIndexValue", Slot::Low),
+        14 => match key {
+            b"LastTradedTime" => Role::Field(Slot::TradeTime),
+            b"LastUpdateTime" => Role::Field(Slot::UpdateTime),
+            b"SequenceNumber" => Role::Field(Slot::Sequence),
+            b"HighIndexValue" => Role::Field(Slot::High),
+            _ => Role::Other,
+        },
+        15 => match key {
+            b"LastTradedPrice" => Role::Field(Slot::Price),
+            b"ExchangeSegment" | b"exchangeSegment" => Role::Field(Slot::Segment),
+            _ => Role::Other,
+        },
+        17 => field(b"ExchangeTimeStamp", Slot::ExchangeTime),
+        18 => match key {
+            // sic: the live feed misspells it, the documents do not
+            b"LastTradedQunatity" | b"LastTradedQuantity" => Role::Field(Slot::Quantity),
+            _ => Role::Other,
+        },
+        19 => field(b"TotalTradedQuantity", Slot::Volume),
+        20 => match key {
+            b"ExchangeInstrumentID" | b"exchangeInstrumentID" => Role::Field(Slot::Instrument),
+            _ => Role::Other,
+        },
+        _ => Role::Other,
+    }
+}
+
+/// As [`parse`], for plain messages; `None`: look carefully.
+fn quick<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<()> {
+    let bytes = text.as_bytes();
+    let end = object(text, blank(bytes, 0), Level::Message, 0, fields)?;
+    (blank(bytes, end) == bytes.len()).then_some(())
+}
+
+/// The place behind the object that begins at `at`.
+fn object<'a>(text: &'a str, at: usize, level: Level, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
+    let bytes = text.as_bytes();
+    if *bytes.get(at)? != b'{' || depth > DEPTH_MOST {
+        return None;
+    }
+    let mut at = blank(bytes, at + 1);
+    if *bytes.get(at)? == b'}' {
+        return Some(at + 1);
+    }
+    loop {
+        if *bytes.get(at)? != b'"' {
+            return None;
+        }
+        let key = at + 1;
+        at = string_end(bytes, key)?;
+        let role = role(&bytes[key..at], level);
+        at = blank(bytes, at + 1);
+        if *bytes.get(at)? != b':' {
+            return None;
+        }
+        let from = blank(bytes, at + 1);
+        at = match role {
+            Role::Field(slot) => {
+                let end = scalar(bytes, from)?;
+                fields.put(slot, text.get(from..end)?);
+                end
+            }
+            Role::Object(inner) if *bytes.get(from)? == b'{' => {
+                fields.live |= inner == Level::Touchline;
+                object(text, from, inner, depth + 1, fields)?
+            }
+            Role::Object(_) | Role::Other => value(text, from, depth + 1, fields)?,
+        };
+        at = blank(bytes, at);
+        match *bytes.get(at)? {
+            b',' => at = blank(bytes, at + 1),
+            b'}' => return Some(at + 1),
+            _ => return None,
+        }
+    }
+}
+
+/// The place behind a value that nobody reads.
+#[inline(always)]
+fn value<'a>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
+    match *text.as_bytes().get(at)? {
+        b'{' => object(text, at, Level::Other, depth, fields),
+        b'[' => array(text, at, depth, fields),
+        _ => scalar(text.as_bytes(), at),
+    }
+}
+
+fn array<'a>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = blank(bytes, at + 1);
+    if depth > DEPTH_MOST {
+        return None;
+    }
+    if *bytes.get(at)? == b']' {
+        return Some(at + 1);
+    }
+    loop {
+        at = blank(bytes, value(text, at, depth + 1, fields)?);
+        match *bytes.get(at)? {
+            b',' => at = blank(bytes, at + 1),
+            b']' => return Some(at + 1),
+            _ => return None,
+        }
+    }
+}
+
+/// The place behind a string, a number or a word.
+#[inline(always)]
+fn scalar(bytes: &[u8], at: usize) -> Option<usize> {
+    match *bytes.get(at)? {
+        b'-' | b'0'..=b'9' => number_end(bytes, at),
+        b'"' => Some(string_end(bytes, at + 1)? + 1),
+        _ => {
+            let rest = &bytes[at..];
+            let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| rest.starts_with(word))?;
+            Some(at + word.len())
+        }
+    }
+}
+
+/// As [`parse`], for every JSON object there is.
+#[cold]
+fn careful<'a>(text: &'a str, level: Level, fields: &mut Fields<'a>) -> Result<(), serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let pairs = deserializer.deserialize_map(Pairs)?;
+    deserializer.end()?;
+    for (key, raw) in pairs {
+        match role(key.as_bytes(), level) {
+            Role::Field(slot) => fields.put(slot, raw.get()),
+            Role::Object(inner) if raw.get().starts_with('{') => {
+                fields.live |= inner == Level::Touchline;
+                careful(raw.get(), inner, fields)?;
+            }
+            Role::Object(_) | Role::Other => {}
+        }
+    }
+    Ok(())
+}
+
+/// An object's members as they were written.
+struct Pairs;
+
+impl<'de> Visitor<'de> for Pairs {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::feed::wire::xts::samples;
+    use proptest::prelude::*;
+
+    const ALL: [Slot; 21] = [
+        Slot::Code,
+        Slot::Segment,
+        Slot::Instrument,
+        Slot::ExchangeTime,
+        Slot::UpdateTime,
+        Slot::TradeTime,
+        Slot::Price,
+        Slot::Quantity,
+        Slot::Volume,
+        Slot::BidPrice,
+        Slot::BidSize,
+        Slot::AskPrice,
+        Slot::AskSize,
+        Slot::Open,
+        Slot::High,
+        Slot::Low,
+        Slot::Interest,
+        Slot::BarTime,
+        Slot::Sequence,
+        Slot::BandLow,
+        Slot::BandHigh,
+    ];
+
+    fn same(text: &str) -> Result<bool, TestCaseError> {
+        let (mut found, mut expected) = (Fields::default(), Fields::default());
+        if quick(text, &mut found).is_none() {
+            return Ok(false);
+        }
+        let careful = careful(text, Level::Message, &mut expected);
+        prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
+        for slot in ALL {
+            prop_assert_eq!(found.text(slot), expected.text(slot), "{:?} of {}", slot, text);
+        }
+        prop_assert_eq!((found.duplicate(), found.live), (expected.duplicate(), expected.live));
+        Ok(true)
+    }
+
+    #[test]
+    fn every_message_of_the_feed_is_read_the_quick_way() {
+        for message in samples::JSON {
+            assert!(same(message).expect("both ways agree"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_key_means_what_its_place_says() {
+        let text = r#"{"Size":1,"BidInfo":{"Size":2,"Price":3,"Low":4},"Bids":[{"Price":5,"LastTradedPrice":6}],"Touchline":{"Touchline":{"Low":7},"AskInfo":{"Price":8}}}"#;
+        let mut fields = Fields::default();
+        parse(text, &mut fields).expect("JSON");
+        let of = |slot| fields.text(slot);
+        assert_eq!((of(Slot::BidSize), of(Slot::BidPrice), of(Slot::AskPrice)), (Some("2"), Some("3"), Some("8")));
+        assert_eq!((of(Slot::Low), of(Slot::Price), fields.live), (None, None, true));
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_way_says_what_serde_json_says(
+            message in 0..samples::JSON.len(),
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[ \t\"{}:,.0-9a-züE\\[\\]+\\\\-]", 0..4u8), 0..4)
+        ) {
+            let mut letters: Vec<char> = samples::JSON[message].chars().collect();
+            for (at, letter, how) in &cuts {
+                if letters.is_empty() {
+                    break;
+                }
+                let (at, letter) = (at.index(letters.len()), letter.chars().next().expect("one"));
+                match how {
+                    0 => letters[at] = letter,
+                    1 => letters.insert(at, letter),
+                    2 => drop(letters.remove(at)),
+                    _ => letters.truncate(at),
+                }
+            }
+            same(&letters.into_iter().collect::<String>())?;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! From the fields of a message to a tick.
+
+use super::fields::{Fields, Slot, missing, wrong};
+use super::segments::{Epoch, Segment, same_day};
+use crate::feed::InstrumentTable;
+use crate::feed::wire::record::Problem;
+use crate::market::{Price, Quantity, Snapshot, Tick, TickKind};
+use crate::time::{DAY, Nanos};
+
+/// A message's time may be this far from its receipt: exchanges' clocks and ours differ by seconds, epochs by years.
+const APART_MOST: Nanos = DAY;
+
+/// Code, segment and instrument of a message.
+#[inline]
+pub fn about(fields: &Fields<'_>) -> Result<(u16, &'static Segment, u64), Problem> {
+    let code = fields.whole(Slot::Code)?.ok_or_else(|| missing(Slot::Code))?;
+    let number = fields.whole(Slot::Segment)?.ok_or_else(|| missing(Slot::Segment))?;
+    let Some(segment) = Segment::of(number) else {
+        let why = "no segment that is known, so nobody knows its clock";
+        return Err(wrong("unknown_segment", Slot::Segment, fields.text(Slot::Segment).unwrap_or_default(), why));
+    };
+    let instrument = fields.whole(Slot::Instrument)?.ok_or_else(|| missing(Slot::Instrument))?;
+    let code = u16::try_from(code).unwrap_or(u16::MAX);
+    Ok((code, segment, instrument))
+}
+
+/// The tick that a message says.
+#[inline]
+pub fn tick(
+    fields: &Fields<'_>,
+    offset: i64,
+    received_at: Option<Nanos>,
+    instruments: &mut InstrumentTable,
+) -> Result<Tick, Problem> {
+    if let Some(slot) = fields.duplicate() {
+        return Err(Problem::new("duplicate_field", format!("\"{}\" appears twice", slot.name())));
+    }
+    let (code, segment, instrument) = about(fields)?;
+    let message = Message { fields, segment, received_at };
+    let mut said = match code {
+        1501 | 1502 | 1504 | 1512 => message.prices()?,
+        1510 => message.interest()?,
+        1505 => message.candle()?,
+        1507 => Said::notice(message.time(Slot::ExchangeTime)?),
+        1105 => message.properties()?,
+        _ => {
+            let text = fields.text(Slot::Code).unwrap_or_default();
+            return Err(wrong(
+                "unknown_code",
+                Slot::Code,
+                text,
+                "read are 1501, 1502, 1504, 1505, 1507, 1510, 1512, 1105",
+            ));
+        }
+    };
+    if let Some(at) = said.at {
+        message.believe(at)?;
+    }
+    if said.kind == TickKind::Notice {
+        said.at = said.at.or(received_at).or(Some(Nanos::MIN));
+    }
+    let sequence = fields.whole(Slot::Sequence)?;
+    // the table learns an instrument only from a message that became a tick
+    let mut digits = [0; 20];
+    let name = decimal_digits(instrument, &mut digits);
+    Ok(Tick {
+        kind: said.kind,
+        suspicious: false,
+        instrument: instruments.id(segment.venue, name, None),
+        offset,
+        exchange_at: said.at.ok_or_else(|| missing(Slot::UpdateTime))?,
+        received_at,
+        sequence,
+        price: said.price,
+        quantity: said.quantity,
+        id: None,
+        conditions: None,
+        snapshot: Some(Box::new(said.snapshot)),
+    })
+}
+
+/// A number's digits, without an allocation.
+fn decimal_digits(mut number: u64, room: &mut [u8; 20]) -> &str {
+    let mut at = room.len();
+    loop {
+        at -= 1;
+        room[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    std::str::from_utf8(&room[at..]).expect("digits are ASCII")
+}
+
+/// What a message says, apart from whom it is about.
+struct Said {
+    kind: TickKind,
+    at: Option<Nanos>,
+    price: Option<Price>,
+    quantity: Option<Quantity>,
+    snapshot: Snapshot,
+}
+
+impl Said {
+    /// Nothing that a bar is made of.
+    fn notice(at: Option<Nanos>) -> Said {
+        Said { kind: TickKind::Notice, at, price: None, quantity: None, snapshot: Snapshot::default() }
+    }
+}
+
+struct Message<'a, 'f> {
+    fields: &'f Fields<'a>,
+    segment: &'static Segment,
+    received_at: Option<Nanos>,
+}
+
+impl Message<'_, '_> {
+    /// An instant in the segment's epoch.
+    #[inline]
+    fn time(&self, slot: Slot) -> Result<Option<Nanos>, Problem> {
+        self.time_in(slot, self.segment.epoch())
+    }
+
+    #[inline]
+    fn time_in(&self, slot: Slot, epoch: Epoch) -> Result<Option<Nanos>, Problem> {
+        let Some(seconds) = self.fields.seconds(slot)? else { return Ok(None) };
+        match epoch.instant(seconds) {
+            Some(at) => Ok(Some(at)),
+            None => Err(wrong(
+                "out_of_range",
+                slot,
+                self.fields.text(slot).unwrap_or_default(),
+                "no time from 1677 to 2262",
+            )),
+        }
+    }
+
+    #[inline]
+    fn prices(&self) -> Result<Said, Problem> {
+        let fields = self.fields;
+        let price = fields.price(Slot::Price)?.ok_or_else(|| missing(Slot::Price))?;
+        let updated = match fields.seconds(Slot::UpdateTime)? {
+            // nothing was ever heard of it
+            Some(0) if price.0 == 0 => return Ok(Said::notice(None)),
+            Some(_) => self.time(Slot::UpdateTime)?,
+            None => self.time(Slot::ExchangeTime)?,
+        };
+        let trade_at = self.time(Slot::TradeTime)?;
+        let at = updated.or(trade_at).ok_or_else(|| missing(Slot::UpdateTime))?;
+        if trade_at.is_some_and(|trade_at| trade_at.saturating_sub(at) > APART_MOST) {
+            let text = fields.text(Slot::TradeTime).unwrap_or_default();
+            return Err(wrong("clock_mismatch", Slot::TradeTime, text, "more than a day after the update"));
+        }
+        let quantity = fields.quantity(Slot::Quantity)?;
+        let mut cumulative_volume = fields.sum(Slot::Volume)?;
+        // An index trades and has no volume; an instrument that has not traded today has a last trade of another day.
+        if cumulative_volume == Some(0)
+            && quantity.is_none_or(|quantity| quantity.0 == 0)
+            && trade_at.is_some_and(|trade_at| same_day(trade_at, at))
+        {
+            cumulative_volume = None;
+        }
+        let day = |slot| fields.price(slot).map(|price| price.filter(|price| price.0 != 0));
+        let side = |price, size| -> Result<(Option<Price>, Option<Quantity>), Problem> {
+            let (price, size) = (fields.price(price)?.filter(|price| price.0 != 0), fields.quantity(size)?);
+            // without a price a size of 0 says that there is no order; another one is of orders at any price
+            Ok((price, size.filter(|size| price.is_some() || size.0 != 0)))
+        };
+        let (bid, bid_quantity) = side(Slot::BidPrice, Slot::BidSize)?;
+        let (ask, ask_quantity) = side(Slot::AskPrice, Slot::AskSize)?;
+        let snapshot = Snapshot {
+            trade_at,
+            cumulative_volume,
+            bid,
+            bid_quantity,
+            ask,
+            ask_quantity,
+            day_open: day(Slot::Open)?,
+            day_high: day(Slot::High)?,
+            day_low: day(Slot::Low)?,
+            open_interest: fields.sum(Slot::Interest)?,
+            ..Snapshot::default()
+        };
+        Ok(Said { kind: TickKind::Snapshot, at: Some(at), price: Some(price), quantity, snapshot })
+    }
+
+    fn interest(&self) -> Result<Said, Problem> {
+        let open_interest = self.fields.sum(Slot::Interest)?.ok_or_else(|| missing(Slot::Interest))?;
+        let snapshot = Snapshot { open_interest: Some(open_interest), ..Snapshot::default() };
+        let at = match self.time(Slot::ExchangeTime)? {
+            Some(at) => Some(at),
+            None => self.time(Slot::UpdateTime)?,
+        };
+        // partial text has no time: the receiver's is not the exchange's, so it belongs to no bar
+        let kind = if at.is_some() { TickKind::Snapshot } else { TickKind::Notice };
+        Ok(Said { kind, at, price: None, quantity: None, snapshot })
+    }
+
+    /// Its volume is the day's, not the bar's, and its label is of the other epoch: counted, never a bar of ours.
+    fn candle(&self) -> Result<Said, Problem> {
+        let at = self.time_in(Slot::BarTime, Epoch::Wall1970)?.ok_or_else(|| missing(Slot::BarTime))?;
+        Ok(Said::notice(Some(at)))
+    }
+
+    fn properties(&self) -> Result<Said, Problem> {
+        let mut said = Said::notice(None);
+        said.snapshot.band_low = self.fields.price(Slot::BandLow)?;
+        said.snapshot.band_high = self.fields.price(Slot::BandHigh)?;
+        Ok(said)
+    }
+
+    /// Holds a time against the receipt. Why old snapshots pass: a subscription's first answer tells of the last update, which
+    /// for a silent contract was days ago.
+    #[inline]
+    fn believe(&self, at: Nanos) -> Result<(), Problem> {
+        let Some(received_at) = self.received_at else { return Ok(()) };
+        let apart = |at: Nanos| at.saturating_sub(received_at);
+        if apart(at).saturating_abs() <= APART_MOST {
+            return Ok(());
+        }
+        let live = self.fields.live || self.fields.text(Slot::ExchangeTime).is_some();
+        let other = match self.segment.epoch() {
+            Epoch::Wall1970 => Epoch::Wall1980.instant(Epoch::Wall1970.seconds(at)),
+            Epoch::Wall1980 => Epoch::Wall1970.instant(Epoch::Wall1980.seconds(at)),
+        };
+        let misread = other.is_some_and(|other| apart(other).saturating_abs() <= APART_MOST);
+        if apart(at) < 0 && !live && !misread {
+            return Ok(());
+        }
+        Err(self.unbelievable(at, received_at, misread))
+    }
+
+    #[cold]
+    fn unbelievable(&self, at: Nanos, received_at: Nanos, misread: bool) -> Problem {
+        let shown =
+            |at: Nanos| jiff::Timestamp::from_nanosecond(i128::from(at)).map_or("?".into(), |at| at.to_string());
+        let hint = if misread { "; it fits in the other epoch, 1970 for 1980" } else { "" };
+        let venue = self.segment.venue;
+        let detail = format!("its time in {venue} is {}, it was received at {}{hint}", shown(at), shown(received_at));
+        Problem::new("clock_mismatch", detail)
+    }
+}

@@ -1,0 +1,75 @@
+//! The fields of a message in partial text: `t:1_2885,ltp:1224.65,ltq:8,v:1983015,ltt:1420629367,…`.
+//!
+//! A message does not say its code: the event's name does, or what it holds. `t` is segment_instrument; keys that are numbers
+//! are instrument properties (1105). Quotes (`ai`, `bi`) are not read: no source says which of their parts is what.
+
+use super::fields::{Fields, Slot};
+use crate::feed::wire::record::{Problem, shorten};
+
+/// Fills `fields` (fresh ones). Errors: it is no such text.
+pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> {
+    let (mut named, mut properties, mut bar, mut interest, mut open) = (false, false, false, false, None);
+    for pair in text.split(',') {
+        let Some((key, value)) = pair.split_once(':') else {
+            return Err(Problem::new("not_partial", format!("no `key:value`: {}", shorten(pair))));
+        };
+        // 25 NULs are how the feed writes an empty text
+        let value = value.trim_matches(['\0', ' ']);
+        let slot = match key {
+            "t" => {
+                let Some((segment, instrument)) = value.split_once('_') else {
+                    return Err(Problem::new("bad_field", format!("t is {}: no segment_instrument", shorten(value))));
+                };
+                named = true;
+                fields.put(Slot::Segment, segment);
+                fields.put(Slot::Instrument, instrument);
+                continue;
+            }
+            "ltp" => Slot::Price,
+            "ltq" => Slot::Quantity,
+            "v" => Slot::Volume,
+            "ltt" => Slot::TradeTime,
+            "lut" => Slot::UpdateTime,
+            "h" => Slot::High,
+            "l" => Slot::Low,
+            "bt" => {
+                bar = true;
+                Slot::BarTime
+            }
+            "oi" => {
+                interest = true;
+                Slot::Interest
+            }
+            // the day's open, or the open interest where nothing has traded
+            "o" => {
+                open = Some(value);
+                continue;
+            }
+            "87" => Slot::BandLow,
+            "88" => Slot::BandHigh,
+            _ => {
+                properties |= key.bytes().all(|byte| byte.is_ascii_digit());
+                continue;
+            }
+        };
+        properties |= matches!(slot, Slot::BandLow | Slot::BandHigh);
+        fields.put(slot, value);
+    }
+    if !named {
+        return Err(Problem::new("missing_field", "\"t\" (segment_instrument) is missing"));
+    }
+    let priced = fields.text(Slot::Price).is_some();
+    if let Some(open) = open {
+        fields.put(if priced || bar || interest { Slot::Open } else { Slot::Interest }, open);
+    }
+    fields.default_code(match (bar, priced, fields.text(Slot::Volume).is_some(), properties) {
+        (true, ..) => "1505",
+        (_, true, true, _) => "1501",
+        (_, true, false, _) => "1512",
+        (_, false, _, true) => "1105",
+        (..) if fields.text(Slot::Interest).is_some() => "1510",
+        _ => "0",
+    });
+    fields.live = true;
+    Ok(())
+}

@@ -1,0 +1,301 @@
+use super::samples::*;
+use super::*;
+use crate::market::{Price, Quantity, SCALE, Snapshot, TickKind};
+use crate::time::{DAY, SECOND};
+use proptest::prelude::*;
+
+const AT: Nanos = 1_736_142_367 * SECOND; // 2025-01-06 11:16:07 in India
+
+fn decode(frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
+    decode_as(Form::Json, frame, received_at)
+}
+
+fn decode_as(form: Form, frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
+    let mut instruments = InstrumentTable::default();
+    let mut decoder = Xts { form, argument: String::new() };
+    let tick = decoder.decode(frame.as_bytes(), 3, received_at, &mut instruments)?;
+    let fresh = instruments.take_fresh();
+    Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
+}
+
+fn tick(frame: &str) -> Tick {
+    decode(frame, None).unwrap_or_else(|reject| panic!("{}: {}\n{frame}", reject.reason, reject.detail)).0
+}
+
+fn reason(frame: &str) -> &'static str {
+    decode(frame, Some(AT)).expect_err(frame).reason
+}
+
+/// Hundredths.
+fn price(hundredths: i64) -> Option<Price> {
+    Some(Price(hundredths * SCALE / 100))
+}
+
+fn touchline() -> Snapshot {
+    Snapshot {
+        trade_at: Some(AT - SECOND),
+        cumulative_volume: Some(1_983_015 * i128::from(SCALE)),
+        bid: price(122_460),
+        bid_quantity: Some(Quantity(12 * SCALE)),
+        ask: price(122_470),
+        ask_quantity: Some(Quantity(40 * SCALE)),
+        day_open: price(123_800),
+        day_high: price(124_095),
+        day_low: price(122_260),
+        ..Snapshot::default()
+    }
+}
+
+#[test]
+fn every_shape_and_key_order_of_an_update_says_the_same() {
+    for (frame, sequence) in [
+        (NESTED_A, Some(1_583_105_123_157_252)),
+        (NESTED_B, Some(338_944_086_942_101)),
+        (FLAT, None),
+        (DEPTH, Some(338_944_086_942_101)),
+    ] {
+        let (tick, name) = decode(frame, Some(AT + SECOND)).expect("a message");
+        assert_eq!(name, "NSECM 2885");
+        assert_eq!((tick.kind, tick.exchange_at, tick.sequence), (TickKind::Snapshot, AT, sequence));
+        assert_eq!((tick.price, tick.quantity), (price(122_465), Some(Quantity(8 * SCALE))));
+        assert_eq!(tick.received_at, Some(AT + SECOND));
+        assert_eq!(tick.snapshot.as_deref(), Some(&touchline()), "{frame}");
+    }
+}
+
+#[test]
+fn an_event_and_a_recorded_line_are_the_message_in_them() {
+    let event = format!("42[\"1501-json-full\",{}]", serde_json::to_string(NESTED_A).expect("a string"));
+    assert_eq!(tick(&event), tick(NESTED_A));
+    let band = format!("{AT}\t1105-json-partial\t{}", PARTIAL[5]);
+    assert_eq!(tick(&band).kind, TickKind::Notice, "the origin says what is in the frame");
+    let line = format!("{}\t1501-json-full\t{event}", AT + 7);
+    let (recorded, _) = decode(&line, Some(1)).expect("a message");
+    assert_eq!(recorded, Tick { received_at: Some(AT + 7), ..tick(NESTED_A) });
+}
+
+#[test]
+fn an_index_has_no_volume_and_no_quotes() {
+    let snapshot = tick(INDEX).snapshot.expect("a snapshot");
+    assert_eq!((snapshot.cumulative_volume, snapshot.bid, snapshot.ask_quantity), (None, None, None));
+    let of_1504 = tick(CODE_1504);
+    assert_eq!((of_1504.price, of_1504.exchange_at), (price(2_373_900), AT + SECOND));
+    assert_eq!(of_1504.snapshot.expect("a snapshot").day_high, price(2_408_995));
+    // a share that has not traded today: the count is known, and 0
+    let waiting =
+        NESTED_A.replace("1983015", "0").replace("Qunatity\":8", "Qunatity\":0").replace("1420629366", "1420540000");
+    assert_eq!(tick(&waiting).snapshot.expect("a snapshot").cumulative_volume, Some(0));
+}
+
+#[test]
+fn open_interest_is_a_snapshot_without_a_price() {
+    let (tick, name) = decode(INTEREST, None).expect("a message");
+    assert_eq!((name.as_str(), tick.price, tick.exchange_at), ("NSEFO 43423", None, AT));
+    let interest = Snapshot { open_interest: Some(3_721_575 * i128::from(SCALE)), ..Snapshot::default() };
+    assert_eq!((tick.kind, tick.snapshot.as_deref()), (TickKind::Snapshot, Some(&interest)));
+}
+
+#[test]
+fn a_last_price_has_no_volume_and_no_trade_time() {
+    for frame in [LAST_LIVE, LAST_FLAT] {
+        let tick = tick(frame);
+        assert_eq!((tick.kind, tick.price), (TickKind::Snapshot, price(60_945)));
+        assert_eq!(tick.snapshot.as_deref(), Some(&Snapshot::default()));
+    }
+}
+
+#[test]
+fn what_no_bar_is_made_of_is_a_notice() {
+    let (candle, status) = (tick(CANDLE), tick(STATUS));
+    assert_eq!((candle.kind, candle.exchange_at), (TickKind::Notice, 1_736_145_179 * SECOND));
+    assert_eq!((status.kind, status.exchange_at), (TickKind::Notice, 1_730_973_600 * SECOND));
+    let (bands, name) = decode_as(Form::Partial, PARTIAL[5], Some(9)).expect("properties");
+    assert_eq!((name.as_str(), bands.kind, bands.exchange_at), ("BSEFO 2201", TickKind::Notice, 9));
+    let snapshot = bands.snapshot.expect("a notice has one");
+    assert_eq!((snapshot.band_low, snapshot.band_high), (price(-775), price(1_290)));
+    let never = NESTED_A.replace("1224.65", "0").replace("LastUpdateTime\":1420629367", "LastUpdateTime\":0");
+    assert_eq!(decode(&never, None).expect("a message").0.exchange_at, Nanos::MIN);
+}
+
+#[test]
+fn partial_text_says_what_it_can() {
+    let (tick, name) = decode_as(Form::Partial, PARTIAL[0], Some(AT)).expect("a touchline");
+    assert_eq!((name.as_str(), tick.exchange_at, tick.price), ("NSECM 2885", AT, price(122_465)));
+    let expected = Snapshot { bid: None, bid_quantity: None, ask: None, ask_quantity: None, ..touchline() };
+    assert_eq!(tick.snapshot.as_deref(), Some(&expected));
+    let kinds: Vec<TickKind> =
+        PARTIAL.iter().map(|text| decode_as(Form::Partial, text, None).expect(text).0.kind).collect();
+    use TickKind::{Notice, Snapshot as Priced};
+    assert_eq!(kinds, [Priced, Priced, Notice, Notice, Notice, Notice]);
+    let interest = decode_as(Form::Partial, PARTIAL[4], None).expect("open interest").0.snapshot.expect("one");
+    assert_eq!(interest.open_interest, Some(3_721_575 * i128::from(SCALE)));
+    // an event's name says what its argument is, whichever wire reads it
+    let event = format!("42[\"1501-json-partial\",\"{}\"]", PARTIAL[0]);
+    assert_eq!(decode(&event, Some(AT)).expect("a touchline").0, tick);
+}
+
+#[test]
+fn a_time_of_the_wrong_epoch_is_refused_by_the_receipt_and_an_old_snapshot_is_not() {
+    for received_at in [AT + DAY + SECOND, AT - DAY - SECOND] {
+        let reject = decode(NESTED_A, Some(received_at)).expect_err("a live message is fresh");
+        assert_eq!(reject.reason, "clock_mismatch");
+    }
+    assert!(decode(FLAT, Some(AT + 30 * DAY)).is_ok(), "the last update of a silent contract");
+    assert_eq!(decode(FLAT, Some(AT - 2 * DAY)).expect_err("tomorrow's").reason, "clock_mismatch");
+    // BSE's seconds count from 1970: read as they are, they fit; NSE's under BSE's number do not
+    let bse = FLAT.replace("\"ExchangeSegment\":1", "\"ExchangeSegment\":11");
+    let reject = decode(&bse, Some(AT)).expect_err("ten years ago");
+    assert!(reject.detail.contains("it fits in the other epoch"), "{}", reject.detail);
+    let of_1970 = bse.replace("14206293", "17361621");
+    assert!(decode(&of_1970, Some(AT)).is_ok());
+    let later = NESTED_A.replace("LastTradedTime\":1420629366", "LastTradedTime\":1420729366");
+    assert_eq!(reason(&later), "clock_mismatch");
+}
+
+#[test]
+fn what_cannot_be_read_has_its_reason() {
+    for (from, to, expected) in [
+        ("1224.65", "1224.650000000001", "too_precise"),
+        ("1224.65", "99999999999", "out_of_range"),
+        ("1224.65", "\"x\"", "not_a_number"),
+        ("1224.65", "{}", "not_a_number"),
+        ("\"LastTradedPrice\":1224.65", "\"LastTradedPrice\":null", "missing_field"),
+        ("1983015", "-1", "negative_quantity"),
+        ("\"ExchangeSegment\":1", "\"ExchangeSegment\":6", "unknown_segment"),
+        ("\"MessageCode\":1501", "\"MessageCode\":5018", "unknown_code"),
+        ("\"MessageCode\":1501", "\"MessageCode\":true", "not_a_number"),
+        ("\"MessageCode\":1501", "\"MessageCodes\":1501", "missing_field"),
+        ("\"ExchangeInstrumentID\":2885", "\"ExchangeInstrumentID\":2885.5", "not_a_number"),
+        ("LastUpdateTime\":1420629367", "LastUpdateTime\":9223372036854775807", "out_of_range"),
+        ("LastUpdateTime\":1420629367", "LastUpdateTime\":1.5", "bad_time"),
+        ("\"BookType\":1", "\"MessageCode\":1501", "duplicate_field"),
+        ("{\"MessageCode", "[\"MessageCode", "not_an_event"),
+        ("\"BookType\":1", "\"BookType\"", "not_json"),
+    ] {
+        assert!(NESTED_A.contains(from), "{from}");
+        assert_eq!(reason(&NESTED_A.replace(from, to)), expected, "{from} → {to}");
+    }
+    assert_eq!((reason(""), reason("3"), reason(PARTIAL[0])), ("empty", "not_json", "not_json"));
+    let partial = |text| decode_as(Form::Partial, text, None).expect_err(text).reason;
+    assert_eq!(partial("ltp:1,v:2"), "missing_field");
+    assert_eq!(partial("t:12,ltp:1"), "bad_field");
+    assert_eq!(partial("t:1_2"), "unknown_code");
+    assert_eq!(partial("t:1_2,ltp:1,ltp:2,v:1,lut:1"), "duplicate_field");
+    assert_eq!(partial("hello"), "not_partial");
+}
+
+#[test]
+fn the_two_spellings_together_are_a_field_that_came_twice() {
+    let both = NESTED_A.replace("\"TotalBuyQuantity\":51200", "\"LastTradedQuantity\":8");
+    assert_eq!(reason(&both), "duplicate_field");
+}
+
+#[test]
+fn a_mapping_of_fields_is_refused() {
+    let fields = [("price".to_owned(), "ltp".to_owned())].into();
+    let spec = WireSpec { format: "xts-json".into(), fields, ..WireSpec::default() };
+    assert!(matches!(Xts::json(&spec), Err(FeedError::Fix(..))));
+}
+
+/// Frames in every wrapping.
+fn frames() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for (form, messages) in [("full", JSON), ("partial", PARTIAL)] {
+        for message in messages {
+            let quoted = serde_json::to_string(message).expect("a string");
+            frames.push(message.as_bytes().to_vec());
+            frames.push(format!("42[\"1501-json-{form}\",{quoted}]").into_bytes());
+            frames.push(format!("1736142367000000000\t1501-json-{form}\t{message}").into_bytes());
+        }
+    }
+    frames
+}
+
+/// What a damaged frame must become: one tick or one reject with its bytes.
+fn answers(payload: &[u8], received_at: Option<Nanos>) -> Result<(), TestCaseError> {
+    for form in [Form::Json, Form::Partial] {
+        let mut decoder = Xts { form, argument: String::new() };
+        match decoder.decode(payload, 7, received_at, &mut InstrumentTable::default()) {
+            Ok(tick) => prop_assert_eq!(tick.offset, 7),
+            Err(reject) => {
+                prop_assert_eq!(reject.payload.as_slice(), payload);
+                prop_assert!(!reject.reason.is_empty() && !reject.detail.is_empty());
+            }
+        }
+    }
+    let _ = address(payload, b"");
+    Ok(())
+}
+
+fn damage(frame: &mut Vec<u8>, cuts: &[(prop::sample::Index, u8, u8)]) {
+    for (at, byte, how) in cuts {
+        if frame.is_empty() {
+            return;
+        }
+        let at = at.index(frame.len());
+        match how {
+            0 => frame[at] = *byte,
+            1 => frame.insert(at, *byte),
+            2 => drop(frame.remove(at)),
+            3 => frame[at] = b'0' + byte % 10,
+            4 => frame.truncate(at),
+            _ => {
+                let tail = frame[at..].to_vec();
+                frame.extend(tail);
+            }
+        }
+    }
+}
+
+type Cuts = Vec<(prop::sample::Index, u8, u8)>;
+
+fn damaged() -> impl Strategy<Value = (Vec<u8>, Option<Nanos>)> {
+    let cuts = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..6u8), 0..8);
+    let frame = prop::sample::select(frames());
+    (frame, cuts, proptest::option::of(any::<Nanos>())).prop_map(|(mut frame, cuts, at): (_, Cuts, _)| {
+        damage(&mut frame, &cuts);
+        (frame, at)
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_frame_of_any_code_becomes_a_tick_or_a_reject((frame, at) in damaged()) {
+        answers(&frame, at)?;
+    }
+
+    #[test]
+    fn whatever_the_numbers_no_message_panics(
+        code in prop::sample::select(vec![1501u32, 1502, 1504, 1505, 1507, 1510, 1512, 1105]),
+        segment in any::<i64>(), times in any::<[i64; 4]>(), price in "-?[0-9]{1,22}(\\.[0-9]{0,12})?", at in any::<Nanos>()
+    ) {
+        let [exchange, update, trade, bar] = times;
+        let frame = format!(
+            r#"{{"MessageCode":{code},"ExchangeSegment":{},"ExchangeInstrumentID":{},"ExchangeTimeStamp":{exchange},"LastUpdateTime":{update},"LastTradedTime":{trade},"BarTime":{bar},"LastTradedPrice":{price},"TotalTradedQuantity":{price},"OpenInterest":{price}}}"#,
+            segment.rem_euclid(60), segment.unsigned_abs(),
+        );
+        answers(frame.as_bytes(), Some(at))?;
+    }
+}
+
+/// `cargo test --release -- --ignored ten_minutes`
+#[test]
+#[ignore = "ten minutes"]
+fn ten_minutes_of_damaged_frames_of_all_codes_become_ticks_or_rejects() {
+    let begun = std::time::Instant::now();
+    let frames = std::cell::Cell::new(0u64);
+    let counted = |frame: &[u8], at| {
+        frames.set(frames.get() + 1);
+        answers(frame, at)
+    };
+    let (strategy, bytes) = (damaged(), proptest::collection::vec(any::<u8>(), 0..300));
+    while begun.elapsed().as_secs() < 600 {
+        // a runner that has had its cases runs no more: a new one each time, seeded by chance, which names what fails
+        let config = || ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
+        let runner = || proptest::test_runner::TestRunner::new(config());
+        runner().run(&strategy, |(frame, at)| counted(&frame, at)).expect("a tick or a reject");
+        runner().run(&bytes, |frame| counted(&frame, None)).expect("a tick or a reject");
+    }
+    println!("{} frames", frames.get());
+    assert!(frames.get() > 100_000);
+}

@@ -1,0 +1,200 @@
+"""IIFL's feed, told truthfully: bar volumes from Kafka are the exchange's, whatever happens to the messages on the way.
+
+The simulator writes the true volume of every minute beside its frames. Frames go into topics by `feed simulate` itself, and,
+damaged (duplicated, out of order within the grace, lost between two snapshots of a minute), by another producer. Bars are
+read by pyiceberg and held against the truth; the sum of last quantities, which a naive pipeline takes for volume, is printed
+beside it.
+"""
+
+import collections
+import csv
+import datetime
+import json
+import random
+
+from harness import Scenario
+from oracle import lake, produce
+
+INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": None}
+GRACE_S = 4.0  # the dataflow's is 5 s, a second is the simulator's own disorder
+NINE_FIFTEEN = 9 * 3600 + 15 * 60
+INDIA_S = 19_800
+TO_UNIX_S = 315_513_000
+
+
+class Truth:
+    """What was traded by (venue, instrument, phase, minute), and in coarser bars."""
+
+    def __init__(self, path):
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+        self.minutes = {(row["venue"], row["instrument"], row["phase"], seconds(row["open_at"])): int(row["volume"]) for row in rows}
+
+    def bars(self, width_s):
+        """Volumes of bars of a width; bars begin where their phase does. None: a phase is one bar."""
+        sums = collections.Counter()
+        for (venue, instrument, phase, minute), volume in self.minutes.items():
+            midnight = (minute + INDIA_S) // 86_400 * 86_400 - INDIA_S
+            start = midnight + (NINE_FIFTEEN if phase == "continuous" else 9 * 3600)
+            open_at = start if width_s is None else minute - (minute - start) % width_s
+            sums[venue, instrument, phase, open_at] += volume
+        return dict(sums)
+
+
+def seconds(text):
+    return int(datetime.datetime.fromisoformat(text).timestamp())
+
+
+def volumes(folder, interval):
+    """(volume by bar where there is one, number of bars without volume, of partial ones)"""
+    rows = lake.Lake(folder).rows(f"bars_{interval}")
+    known = {(row["venue"], row["instrument"], row["phase"], int(row["open_at"].timestamp())): int(row["volume"])
+             for row in rows if row["volume"] is not None}
+    return known, sum(row["volume"] is None for row in rows), sum(row["partial"] for row in rows)
+
+
+def compare(scenario, what, folder, truth, naive=None):
+    for interval, width_s in INTERVALS.items():
+        bars, silent, partial = volumes(folder, interval)
+        expected = truth.bars(width_s)
+        wrong = {bar: (bars.get(bar), expected.get(bar)) for bar in bars.keys() | expected.keys() if bars.get(bar) != expected.get(bar)}
+        beside = f"; the sum of last quantities is {naive / sum(expected.values()):.0%} of it" if naive and interval == "1m" else ""
+        scenario.check(bars and not wrong and not partial,
+                       f"{what}: {len(bars)} bars of {interval} have the true volume, {sum(bars.values()):,} in all, "
+                       f"{silent} of the index none{beside}", list(wrong.items())[:5])
+    folded = collections.Counter()
+    for (venue, instrument, phase, open_at), volume in volumes(folder, "1s")[0].items():
+        folded[venue, instrument, phase, open_at - open_at % 60] += volume
+    scenario.check(dict(folded) == truth.minutes, f"{what}: bars of 1s add up to the minutes' true volume")
+
+
+def read(path):
+    """The recorded lines, taken apart."""
+    frames = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        received_at, origin, payload = line.split(b"\t", 2)
+        frames.append((int(received_at), origin, payload))
+    return frames
+
+
+def touchline(payload):
+    """(instrument, minute of the last trade, count, last quantity) of a 1501."""
+    message = json.loads(payload)
+    inner = message["Touchline"]
+    minute = (inner["LastTradedTime"] + TO_UNIX_S) // 60
+    return (message["ExchangeSegment"], message["ExchangeInstrumentID"]), minute, inner["TotalTradedQuantity"], \
+        inner.get("LastTradedQunatity", inner.get("LastTradedQuantity"))
+
+
+def damage(frames, seed):
+    """Duplicates, disorder within the grace, and losses of all but a minute's greatest count."""
+    chance = random.Random(seed)
+    greatest = {}
+    parsed = [touchline(payload) for _, _, payload in frames]
+    for key, minute, count, _ in parsed:
+        greatest[key, minute] = max(greatest.get((key, minute), -1), count)
+    sent, lost, again = [], 0, 0
+    kept = set()
+    for (received_at, origin, payload), (key, minute, count, _) in zip(frames, parsed):
+        needed = greatest[key, minute] == count and (key, minute) not in kept
+        if needed:
+            kept.add((key, minute))
+        elif chance.random() < 0.3:
+            lost += 1
+            continue
+        for copy in range(1 + (chance.random() < 0.2)):
+            again += copy
+            sent.append((received_at + chance.uniform(0, GRACE_S) * 1e9, received_at, origin, payload))
+    sent.sort(key=lambda frame: frame[0])
+    return sent, lost, again
+
+
+def put(scenario, topic, frames, partitions):
+    """By a client that is not ours: key and headers as `feed` has them."""
+    produce.create(scenario.brokers(), topic, partitions)
+    sink = produce.Sink(scenario.brokers())
+    for _, received_at, origin, payload in frames:
+        message = json.loads(payload)
+        key = f"{message['ExchangeSegment']}|{message['ExchangeInstrumentID']}"
+        headers = {"received_at": str(received_at).encode(), "origin": origin}
+        while True:
+            try:
+                sink.producer.produce(topic, payload, key, headers=headers, on_delivery=sink._done)
+                break
+            except BufferError:
+                sink.producer.poll(0.05)
+        sink.sent += 1
+        if sink.sent % 10_000 == 0:
+            sink.producer.poll(0)
+    sink.flush()
+
+
+def run(scenario, folder, *topics, code=0, settings=()):
+    return scenario.run("run", "iifl", "--brokers", scenario.brokers(), *[word for topic in topics for word in ("--topic", topic)],
+                        "--warehouse", folder, "--until", "end", "-w", 2, *settings, code=code, timeout_s=600)
+
+
+def main():
+    scenario = Scenario(__doc__)
+    instruments, until = (40, "10:30") if scenario.long else (12, "09:45")
+    prefix = scenario.topic("xts") + "-"
+    day = ("--instruments", instruments, "--until", until, "--seed", 7)
+
+    # straight: our own producer, all codes
+    truth_path, recorded = scenario.work / "truth.csv", scenario.work / "frames.txt"
+    done = scenario.run("feed", "simulate", "--brokers", scenario.brokers(), "--prefix", prefix, *day, "--truth", truth_path, "--json")
+    produced = json.loads(done.stdout)
+    truth = Truth(truth_path)
+    scenario.note(f"{produced['frames']:,} frames of all codes in {produced['seconds']:.1f} s, {len(truth.minutes)} minutes with trades")
+    scenario.run("feed", "simulate", "--output", recorded, *day, "--codes", "1501")
+    frames = read(recorded)
+    naive = sum(quantity for *_, quantity in (touchline(payload) for _, _, payload in frames))
+    straight = scenario.work / "straight"
+    run(scenario, straight, prefix + "1501", prefix + "1510")
+    compare(scenario, "as produced", straight, truth, naive)
+    interests = [row for row in lake.Lake(straight).rows("bars_1m") if row["venue"] == "NSEFO" and row["open_interest"] is not None]
+    scenario.check(len(interests) > 10, f"{len(interests)} minutes of futures have open interest, from 1510's own topic")
+    epochs = lake.Lake(straight).rows("epochs")
+    told = {name: sum(row[name] for row in epochs) for name in ("records", "accepted", "duplicates", "rejected")}
+    scenario.check(told["rejected"] == 0 and told["duplicates"] > 0 and told["records"] == told["accepted"] + told["duplicates"],
+                   f"nothing is lost: {told}", lake.Lake(straight).rows("quarantine")[:3])
+
+    # every code in one run: notices are counted, depth repeats the touchline
+    everything = scenario.work / "everything"
+    run(scenario, everything, *[prefix + str(code) for code in (1501, 1502, 1505, 1507, 1510, 1512, 1105)])
+    compare(scenario, "all codes", everything, truth)
+    ticks = collections.Counter(row["kind"] for row in lake.Lake(everything).rows("ticks"))
+    bands = [row for row in lake.Lake(everything).rows("ticks") if row["band_high"] is not None]
+    scenario.check(ticks["notice"] > 100 and len(bands) > 100, f"{dict(ticks)} in the archive, {len(bands)} tell price bands")
+
+    # damaged on the way
+    for seed in range(5 if scenario.long else 2):
+        sent, lost, again = damage(frames, scenario.seed + seed)
+        topic = scenario.topic(f"damaged-{seed}")
+        put(scenario, topic, sent, 3)
+        folder = scenario.work / f"damaged-{seed}"
+        run(scenario, folder, topic)
+        compare(scenario, f"{lost:,} of {len(frames):,} frames lost, {again:,} twice, all out of order (seed {scenario.seed + seed})", folder, truth)
+
+    # a recorded file: events as the socket sent them, replayed
+    wrapped = scenario.work / "wrapped.txt"
+    scenario.run("feed", "simulate", "--output", wrapped, *day, "--codes", "1501,1105", "--wrapped")
+    scenario.run("feed", "replay", wrapped, "--brokers", scenario.brokers(), "--topic", scenario.topic("replayed"))
+    replayed = scenario.work / "replayed"
+    run(scenario, replayed, scenario.topic("replayed"))
+    compare(scenario, "events replayed from a file", replayed, truth)
+    filed = scenario.work / "filed"
+    scenario.run("run", "iifl", "--source", "file", "--path", wrapped, "--warehouse", filed, "--until", "end")
+    compare(scenario, "the same file, read without Kafka", filed, truth)
+
+    # 1512 alone cannot have a volume, and says so once
+    last = scenario.work / "last"
+    done = run(scenario, last, prefix + "1512")
+    bars, silent, _ = volumes(last, "1m")
+    warnings = [line for line in done.stderr.splitlines() if "subscribe to code 1501 or 1502" in line]
+    scenario.check(not bars and silent > 50 and len(warnings) == 1, f"1512 alone: {silent} bars, all without volume, and one warning", done.stderr[-1500:])
+    scenario.end()
+
+
+if __name__ == "__main__":
+    main()
