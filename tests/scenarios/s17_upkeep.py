@@ -57,8 +57,7 @@ def on_doubles(scenario, path):
     store, catalog = Store(scenario), Catalog(scenario)
     bucket, before = store.bucket, scenario.environment
     scenario.environment = {**bucket.environment(), "AWS_ENDPOINT_URL_GLUE": f"http://{catalog.address}"}
-    found = glue.lake_of(glue.Glue(catalog.address, catalog.access_key, bucket.region), "market", bucket)
-    for attempt, speed in enumerate((100, 30, 10)):
+    for attempt, speed in enumerate((60, 30, 15)):
         name = f"many{attempt}"
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
                                "--catalog", f"glue://{bucket.region}/{name}", *SETTINGS, *MANY, speed)
