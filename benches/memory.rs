@@ -132,13 +132,29 @@ fn arranged(indicators: usize) -> (i64, u64) {
     })
 }
 
+/// One figure in a process of its own: memory that an earlier one has let go of would be taken again unseen.
+fn alone(name: &str) -> f64 {
+    let program = std::env::current_exe().expect("this program");
+    let said = std::process::Command::new(program).arg(name).output().expect("it starts");
+    let said = String::from_utf8_lossy(&said.stdout);
+    let (bytes, count) = said.trim().split_once(' ').expect("bytes and a count");
+    bytes.parse::<f64>().expect("bytes") / count.parse::<f64>().expect("a count")
+}
+
 fn main() {
-    let per = |(bytes, count): (i64, u64)| bytes as f64 / count as f64;
-    let (bar, trade) = (per(live_bar()), per(retained_trade()));
-    let (few, all) = (per(arranged(1)), per(arranged(INDICATORS.len())));
-    let indicator = (all - few) / (INDICATORS.len() - 1) as f64;
-    println!("bytes per live bar, where it is kept:                {bar:.0}");
-    println!("bytes per retained trade of a feed with corrections: {trade:.0}");
-    println!("bytes per live bar in the shared arrangement, with one indicator: {few:.0}");
-    println!("bytes per live bar and further indicator (of {}):    {indicator:.0}", INDICATORS.len());
+    let measure = std::env::args().nth(1).filter(|name| !name.starts_with("--"));
+    let measured = measure.as_deref().map(|name| match name {
+        "bar" => live_bar(),
+        "trade" => retained_trade(),
+        indicators => arranged(indicators.parse().expect("a number of indicators")),
+    });
+    if let Some((bytes, count)) = measured {
+        return println!("{bytes} {count}");
+    }
+    let all = INDICATORS.len();
+    let (one, many) = (alone("1"), alone(&all.to_string()));
+    println!("bytes per live bar, where it is kept:                {:.0}", alone("bar"));
+    println!("bytes per retained trade of a feed with corrections: {:.0}", alone("trade"));
+    println!("bytes per live bar in the shared arrangement, with one indicator: {one:.0}");
+    println!("bytes per live bar and further indicator (of {all}):    {:.0}", (many - one) / (all - 1) as f64);
 }

@@ -303,8 +303,10 @@ fn run_with(
         state: Mutex::new(vec![state; options.workers]),
         dataflow,
     });
+    let beating = plan.heart.clone();
     let tell = move |report: Report| {
         if let Report::Decided { epoch } = report {
+            beating.decided();
             panic_at.reach(Thread::Commit, epoch);
             let _ = decided_out.send(epoch); // worker 0 is gone only when the run ends
             let _ = reports_out.send(report);

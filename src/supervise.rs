@@ -3,7 +3,7 @@
 //! ```text
 //!   parent ──starts──▶ process 0 … n−1 ── signs of life ──▶ parent      one generation
 //!     │  one has failed, was killed or hangs: all end
-//!     ▼  waits 1 s, 2 s, 4 s … 30 s, at most so often within a window
+//!     ▼  waits 1 s, 2 s, 4 s … 30 s until an epoch is decided, at most so often within a window
 //!   the next generation takes the lake over (L5) and goes on from its last epoch
 //! ```
 //!
@@ -58,14 +58,13 @@ pub fn supervise(below: Below, watching: &Watching) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(failed)?;
     let mut restarts = Restarts::new(watching.restarts.clone());
     loop {
-        let begun = Instant::now();
         let mut family = start(below, watching).map_err(failed)?;
         family.wait(&mut signals).map_err(failed)?;
         let Err(error) = family.verdict() else { return Ok(()) };
         if family.stopped || !may_pass(error.kind) {
             return Err(error);
         }
-        let Some(wait) = restarts.next(Instant::now(), begun.elapsed(), jitter()) else {
+        let Some(wait) = restarts.next(Instant::now(), family.has_decided(), jitter()) else {
             return Err(given_up(error, restarts.count(), &watching.restarts));
         };
         let (count, wait_ms) = (restarts.count(), u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));

@@ -78,6 +78,11 @@ impl Family {
         Family { members: Vec::new(), ward, stopped: false, hung: None }
     }
 
+    /// Whether they have decided an epoch.
+    pub fn has_decided(&self) -> bool {
+        self.ward.decided
+    }
+
     /// What the next process needs in its environment.
     pub fn letter(&self) -> io::Result<String> {
         self.ward.letter(self.members.len())

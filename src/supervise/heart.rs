@@ -15,6 +15,7 @@ use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two signs of one loop.
@@ -25,8 +26,13 @@ pub const SILENCE_LEAST: Duration = Duration::from_secs(1);
 const ABSENT: Duration = Duration::from_millis(500);
 /// The loop of the main thread; workers have their index.
 const MAIN: u32 = u32::MAX;
-/// Token, process, loop, whether it is over.
+/// Token, process, loop, what it says.
 const LENGTH: usize = 32 + 4 + 4 + 1;
+
+/// What a sign says: the loop turns; it turns, and an epoch was decided since the start; it is over.
+const TURNS: u8 = 0;
+const OVER: u8 = 1;
+const DECIDED: u8 = 2;
 
 /// The way to the parent; none for a process that nobody watches.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +43,7 @@ struct Beating {
     socket: UdpSocket,
     token: String,
     process: u32,
+    decided: AtomicBool,
 }
 
 impl Heart {
@@ -53,12 +60,19 @@ impl Heart {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
         socket.connect((Ipv4Addr::LOCALHOST, port)).ok()?;
         socket.set_nonblocking(true).ok()?;
-        Some(Arc::new(Beating { socket, token, process }))
+        Some(Arc::new(Beating { socket, token, process, decided: AtomicBool::new(false) }))
     }
 
     /// Whether a parent watches this process.
     pub fn is_watched(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// An epoch was decided: all signs from now on say so.
+    pub fn decided(&self) {
+        if let Some(beating) = &self.0 {
+            beating.decided.store(true, Ordering::Relaxed);
+        }
     }
 
     /// That of the main thread.
@@ -112,7 +126,11 @@ impl Pulse {
         said.extend_from_slice(beating.token.as_bytes());
         said.extend_from_slice(&beating.process.to_be_bytes());
         said.extend_from_slice(&self.of.to_be_bytes());
-        said.push(u8::from(over));
+        said.push(match (over, beating.decided.load(Ordering::Relaxed)) {
+            (true, _) => OVER,
+            (false, true) => DECIDED,
+            (false, false) => TURNS,
+        });
         // the parent is gone, or its buffer is full: nobody waits for this one
         let _ = beating.socket.send(&said);
     }
@@ -134,6 +152,8 @@ pub struct Ward {
     living: BTreeSet<u32>,
     due: BTreeMap<(u32, u32), Instant>,
     looked_at: Instant,
+    /// Some process has said that an epoch was decided.
+    pub decided: bool,
 }
 
 /// How long loops may stand still.
@@ -158,7 +178,7 @@ impl Ward {
         socket.set_nonblocking(true)?;
         let token = uuid::Uuid::new_v4().simple().to_string();
         let (living, due) = (BTreeSet::new(), BTreeMap::new());
-        Ok(Ward { socket, token, silence, living, due, looked_at: Instant::now() })
+        Ok(Ward { socket, token, silence, living, due, looked_at: Instant::now(), decided: false })
     }
 
     /// What a process needs in its environment to be heard.
@@ -201,9 +221,10 @@ impl Ward {
             return;
         }
         let of = number(4);
-        if rest[8] == 1 {
+        if rest[8] == OVER {
             self.due.remove(&(process, of));
         } else {
+            self.decided |= rest[8] == DECIDED;
             let silence = if of == MAIN { self.silence.main } else { self.silence.worker };
             self.due.insert((process, of), now + silence);
         }
@@ -253,6 +274,17 @@ mod tests {
             let found = ward.look(now + Duration::from_millis(100 * tenth));
             assert_eq!(found, (tenth == 10).then_some(Hung { process: 3, worker: Some(1) }), "{tenth}");
         }
+    }
+
+    #[test]
+    fn that_an_epoch_was_decided_is_heard_with_the_next_sign() {
+        let (mut ward, heart, now) = watched();
+        let mut pulse = heart.worker(0);
+        assert_eq!((ward.look(now), ward.decided), (None, false));
+        heart.decided();
+        pulse.told_at = None;
+        pulse.beat();
+        assert_eq!((ward.look(now), ward.decided), (None, true));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Policy {
     pub window: Duration,
     /// The first wait; it doubles from failure to failure …
     pub wait: Duration,
-    /// … up to this, and begins anew once a run has lasted twice as long.
+    /// … up to this, and begins anew after a run that has decided an epoch.
     pub wait_max: Duration,
 }
 
@@ -33,18 +33,19 @@ pub fn may_pass(kind: Kind) -> bool {
 pub struct Restarts {
     policy: Policy,
     at: VecDeque<Instant>,
-    /// Failures in a row, each soon after its start.
-    soon: u32,
+    /// Failures in a row, each before an epoch was decided.
+    in_vain: u32,
 }
 
 impl Restarts {
     pub fn new(policy: Policy) -> Restarts {
-        Restarts { policy, at: VecDeque::new(), soon: 0 }
+        Restarts { policy, at: VecDeque::new(), in_vain: 0 }
     }
 
-    /// A run has failed after having lasted so long: how long to wait before the next, `None` to give up. `jitter`, from 0
-    /// to 1, takes up to half of the wait away, so that many hosts do not come back in one moment.
-    pub fn next(&mut self, now: Instant, lasted: Duration, jitter: f64) -> Option<Duration> {
+    /// A run has failed: how long to wait before the next, `None` to give up. `decided`: it has decided an epoch, so what
+    /// ended it is not what it started with. `jitter`, from 0 to 1, takes up to half of the wait away, so that many hosts do
+    /// not come back in one moment.
+    pub fn next(&mut self, now: Instant, decided: bool, jitter: f64) -> Option<Duration> {
         let Policy { most, window, wait, wait_max } = self.policy;
         while self.at.front().is_some_and(|at| now.saturating_duration_since(*at) >= window) {
             self.at.pop_front();
@@ -53,9 +54,9 @@ impl Restarts {
             return None;
         }
         self.at.push_back(now);
-        self.soon = if lasted >= wait_max.saturating_mul(2) { 0 } else { self.soon };
-        let whole = wait.saturating_mul(1_u32.checked_shl(self.soon).unwrap_or(u32::MAX)).min(wait_max);
-        self.soon = self.soon.saturating_add(1);
+        self.in_vain = if decided { 0 } else { self.in_vain };
+        let whole = wait.saturating_mul(1_u32.checked_shl(self.in_vain).unwrap_or(u32::MAX)).min(wait_max);
+        self.in_vain = self.in_vain.saturating_add(1);
         Some(whole.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 2.0))
     }
 
@@ -76,19 +77,19 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_its_limit_and_begins_anew_after_a_run_that_lasted() {
+    fn the_wait_doubles_up_to_its_limit_and_begins_anew_after_a_run_that_decided_an_epoch() {
         let (mut restarts, now) = (Restarts::new(policy(100)), Instant::now());
-        let mut next = |lasted: Duration| restarts.next(now, lasted, 0.0).map(|wait| wait.as_secs());
-        let waits: Vec<_> = (0..8).map(|_| next(SECOND)).collect();
+        let mut next = |decided| restarts.next(now, decided, 0.0).map(|wait| wait.as_secs());
+        let waits: Vec<_> = (0..8).map(|_| next(false)).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30, 30].map(Some));
-        assert_eq!((next(60 * SECOND), next(59 * SECOND)), (Some(1), Some(2)));
+        assert_eq!((next(true), next(false)), (Some(1), Some(2)));
     }
 
     #[test]
     fn jitter_takes_at_most_half_away() {
         let now = Instant::now();
         for (jitter, millis) in [(0.0, 1_000), (0.5, 750), (1.0, 500), (7.0, 500)] {
-            let wait = Restarts::new(policy(1)).next(now, SECOND, jitter);
+            let wait = Restarts::new(policy(1)).next(now, false, jitter);
             assert_eq!(wait, Some(Duration::from_millis(millis)));
         }
     }
@@ -96,19 +97,19 @@ mod tests {
     #[test]
     fn a_run_is_given_up_after_so_many_restarts_within_the_window_and_not_after_as_many_in_all() {
         let (mut restarts, start) = (Restarts::new(policy(3)), Instant::now());
-        let mut at = |second: u32| restarts.next(start + second * SECOND, SECOND, 0.0).is_some();
+        let mut at = |second: u32| restarts.next(start + second * SECOND, false, 0.0).is_some();
         assert!(at(0) && at(100) && at(200));
         assert!(!at(599), "a fourth within ten minutes");
         assert!(at(600) && at(700) && at(800), "the first ones no longer count");
         assert!(!at(900));
-        assert_eq!(Restarts::new(policy(0)).next(start, SECOND, 0.0), None, "0 is never");
+        assert_eq!(Restarts::new(policy(0)).next(start, false, 0.0), None, "0 is never");
     }
 
     #[test]
     fn a_wait_of_any_length_in_a_row_overflows_nothing() {
         let (mut restarts, now) = (Restarts::new(policy(usize::MAX)), Instant::now());
         for _ in 0..200 {
-            assert!(restarts.next(now, SECOND, 0.0).is_some_and(|wait| wait <= 30 * SECOND));
+            assert!(restarts.next(now, false, 0.0).is_some_and(|wait| wait <= 30 * SECOND));
         }
     }
 

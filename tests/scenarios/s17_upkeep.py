@@ -57,8 +57,7 @@ def on_doubles(scenario, path):
     store, catalog = Store(scenario), Catalog(scenario)
     bucket, before = store.bucket, scenario.environment
     scenario.environment = {**bucket.environment(), "AWS_ENDPOINT_URL_GLUE": f"http://{catalog.address}"}
-    found = glue.lake_of(glue.Glue(catalog.address, catalog.access_key, bucket.region), "market", bucket)
-    for attempt, speed in enumerate((100, 30, 10)):
+    for attempt, speed in enumerate((40, 15)):
         name = f"many{attempt}"
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
                                "--catalog", f"glue://{bucket.region}/{name}", *SETTINGS, *MANY, speed)
@@ -179,7 +178,7 @@ def main():
     records = disorder.tape(140_000 if scenario.long else 14_000, 17)
     path, folder, whole = scenario.work / "all.jsonl", scenario.work / "lake", scenario.work / "whole"
     write(path, records[:-1_000])
-    for speed in (30, 10, 3) if scenario.long else (300, 100, 30):
+    for speed in (30, 10, 3) if scenario.long else (80, 30):
         shutil.rmtree(folder, ignore_errors=True)
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--until", "end", *SETTINGS, *MANY, speed)
         watched = health.Health(child, lambda: slots(folder), lambda: lake.Lake(folder))

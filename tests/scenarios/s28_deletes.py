@@ -1,6 +1,6 @@
 """Rows deleted by position read like files written again: the same lake by pyiceberg and DuckDB, at every epoch, killed or not.
 
-`limits.rewrite=0` lets every file get a delete file as long as half of it stays; the other lake has none. The tape has late,
+`limits.rewrite=1B` lets every file get a delete file as long as half of it stays; the other lake has none. The tape has late,
 cancelled and corrected trades, so most epochs correct rows of files that are there. Then the deleted rows are compacted away.
 """
 
@@ -13,8 +13,10 @@ from harness import Scenario, decode_rows, tail, wait_for
 from oracle import disorder, lake
 
 SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]', "--set", "source.corrections=true", "--set", "ticks=true",
-            "--set", 'indicators=[{use="ema",period=20,on="1m"}]', "--set", "epoch.records=1000", "--set", "limits.epochs=2")
-DELETING = ("--set", "limits.rewrite=0")
+            "--set", 'indicators=[{use="ema",period=20,on="1m"}]', "--set", "limits.epochs=2")
+DELETING = ("--set", "limits.rewrite=1B")
+# three hours in some seconds, so that there are many epochs
+PACED = ("--speed", "900", "--set", "epoch.every=150ms")
 FILE_PATH, POSITION = 2147483546, 2147483545
 
 
@@ -167,7 +169,7 @@ def main():
     disorder.write(disorder.tape(120_000 if scenario.long else 30_000, 28), path)
     folders = {name: scenario.work / name for name in ("copied", "deleted", "killed")}
     scenario.run_bars(path, folders["copied"], *SETTINGS)
-    scenario.run_bars(path, folders["deleted"], *SETTINGS, *DELETING)
+    scenario.run_bars(path, folders["deleted"], *SETTINGS, *PACED, *DELETING)
     copied, deleted = lake.Lake(folders["copied"]), lake.Lake(folders["deleted"])
     none = [name for name in corrected(copied) if entries(copied.load(name), copied.load(name).current_snapshot())[1]]
     scenario.check(not none, "by default files of this size are written again: no delete file", none)
@@ -176,7 +178,7 @@ def main():
     at_every_epoch(scenario, deleted)
     own_readers(scenario, folders["deleted"], folders["copied"], *DELETING)
 
-    arguments = ("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", folders["killed"], *SETTINGS, *DELETING)
+    arguments = ("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", folders["killed"], *SETTINGS, *PACED, *DELETING)
     for number in range(3):
         before, child = slots(folders["killed"]), scenario.start(*arguments)
         wait_for(lambda: slots(folders["killed"]) >= before + 6 + number or not child.running(), 120, 0.005)

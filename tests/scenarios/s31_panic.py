@@ -20,9 +20,9 @@ LOST = r"(?m)^error: process \d \(127\.0\.0\.1:\d+\) (closed|broke|ended)"
 BUG = "error: ticktide met a bug and ends\nhint: start it again"
 
 
-def start(scenario, name, *more, at=None):
+def start(scenario, name, *more, at=None, paced=PACED):
     return scenario.start("run", "bars", "--source", "file", "--path", scenario.work / "input", "--set", INDICATORS,
-                          "--warehouse", scenario.work / name, *PACED, *more, env={"TICKTIDE_PANIC_AT": at} if at else None)
+                          "--warehouse", scenario.work / name, *paced, *more, env={"TICKTIDE_PANIC_AT": at} if at else None)
 
 
 def ends(child, below):
@@ -108,8 +108,8 @@ def asked_wrongly(scenario):
 def fenced(scenario):
     """Another run takes the lake over: exit 3, whatever process met it, and restarts are allowed but not made."""
     folder = scenario.work / "fenced"
-    quick = ("--set", "epoch.every=300ms", "--speed", 200, "--backoff", "200ms")
-    first = start(scenario, "fenced", *quick, "-n", 3)
+    slow = ("--set", "epoch.every=300ms", "--speed", 200, "--backoff", "200ms")
+    first = start(scenario, "fenced", "-n", 3, paced=slow)
     if not wait_for(lambda: epochs(folder) >= 3 or not first.running(), 60) or not first.running():
         scenario.give_up(f"fenced: no epochs: {tail(first.wait(1))}")
     below = children(first.pid)

@@ -60,10 +60,16 @@ fn what_readers_tell_in_any_order_and_again_after_any_restart_leaves_the_same_ro
         let mut random = Random(seed);
         let told: Vec<Sighting> = (0..2 + random.below(20))
             .map(|_| {
-                let (token, partition) = (["A", "B"][random.below(2) as usize], format!("t/{}", random.below(4)));
-                // a partition's record has one time
-                let offset = random.below(50) as i64;
-                sighting(token, 7 + random.below(2) as i32, &partition, offset, 1_000 - offset * 7 % 900)
+                let (of, partition) = (random.below(2), format!("t/{}", random.below(4)));
+                // a partition's record has one instrument and one time
+                let offset = (random.below(50) * 2 + of) as i64;
+                sighting(
+                    ["A", "B"][of as usize],
+                    7 + random.below(2) as i32,
+                    &partition,
+                    offset,
+                    1_000 - offset * 7 % 900,
+                )
             })
             .collect();
         let mut outcomes = Vec::new();
