@@ -50,6 +50,8 @@ pub struct Memory {
     touched: Vec<(u32, i32)>,
     /// Entries of an earlier minute are not known any more.
     least: i32,
+    /// The least minute of the last [`Memory::forget`]: to look again before it has moved frees nothing.
+    forgotten: Option<i32>,
 }
 
 impl Memory {
@@ -99,6 +101,9 @@ impl Memory {
     /// Frees what the horizon of [`Memory::begin`] has passed.
     pub fn forget(&mut self) {
         let least = self.least;
+        if self.forgotten.replace(least) == Some(least) {
+            return;
+        }
         self.days.retain(|_, seen| {
             seen.forget_before(least);
             !seen.is_empty() || !seen.fresh.is_empty()
@@ -146,8 +151,10 @@ impl Seen {
                     return block.put(place, *content, minute, least);
                 }
                 // behind a dense block comes another one
-                let dense = number > 0 && matches!(self.sequences.get(&(number - 1)), Some(Block::Dense(_)));
-                let mut block = if dense { Block::Dense(Dense::empty()) } else { Block::Few(Vec::new()) };
+                let before = number.checked_sub(1).and_then(|number| self.sequences.get(&number));
+                let dense = before.is_some_and(|block| matches!(block.entries, Entries::Dense(_)));
+                let mut block =
+                    Block::new(if dense { Entries::Dense(Dense::empty()) } else { Entries::Few(Vec::new()) });
                 block.put(place, *content, minute, least);
                 self.sequences.insert(number, block);
                 None
@@ -175,7 +182,7 @@ impl Seen {
 
     fn forget_before(&mut self, minute: i32) {
         let offset = minute.saturating_sub(self.minute_first).clamp(0, LAST) as u16;
-        self.sequences.retain(|_, block| block.newest() >= offset);
+        self.sequences.retain(|_, block| block.newest >= offset);
         self.ids.retain(|_, (_, at)| *at >= minute);
         self.contents.retain(|_, at| *at >= minute);
     }
@@ -193,8 +200,15 @@ const FEW: usize = 32;
 const LAST: i32 = u16::MAX as i32 - 1;
 const NONE: u16 = u16::MAX;
 
-/// Consecutive sequences: place in the block, hash of the content, minute.
-enum Block {
+/// Consecutive sequences.
+struct Block {
+    entries: Entries,
+    /// The newest minute of an entry.
+    newest: u16,
+}
+
+/// Place in the block, hash of the content, minute.
+enum Entries {
     Few(Vec<(u8, u32, u16)>),
     Dense(Box<Dense>),
 }
@@ -211,46 +225,40 @@ impl Dense {
 }
 
 impl Block {
+    fn new(entries: Entries) -> Block {
+        Block { entries, newest: 0 }
+    }
+
     #[inline]
     fn put(&mut self, place: u8, content: u32, minute: u16, least: u16) -> Option<bool> {
-        match self {
-            Block::Dense(dense) => {
+        match &mut self.entries {
+            Entries::Dense(dense) => {
                 let (old, at) = (&mut dense.contents[usize::from(place)], &mut dense.minutes[usize::from(place)]);
                 if *at != NONE && *at >= least {
                     return Some(*old == content);
                 }
                 (*old, *at) = (content, minute);
-                None
             }
-            Block::Few(few) => {
+            Entries::Few(few) => {
                 if let Some(entry) = few.iter_mut().find(|entry| entry.0 == place) {
                     if entry.2 >= least {
                         return Some(entry.1 == content);
                     }
                     *entry = (place, content, minute);
-                    return None;
-                }
-                if few.len() < FEW {
+                } else if few.len() < FEW {
                     few.push((place, content, minute));
-                    return None;
+                } else {
+                    let mut dense = Dense::empty();
+                    for (place, content, minute) in few.drain(..).chain([(place, content, minute)]) {
+                        dense.contents[usize::from(place)] = content;
+                        dense.minutes[usize::from(place)] = minute;
+                    }
+                    self.entries = Entries::Dense(dense);
                 }
-                let mut dense = Dense::empty();
-                for (place, content, minute) in few.drain(..).chain([(place, content, minute)]) {
-                    dense.contents[usize::from(place)] = content;
-                    dense.minutes[usize::from(place)] = minute;
-                }
-                *self = Block::Dense(dense);
-                None
             }
         }
-    }
-
-    fn newest(&self) -> u16 {
-        let newest = match self {
-            Block::Few(few) => few.iter().map(|entry| entry.2).max(),
-            Block::Dense(dense) => dense.minutes.iter().copied().filter(|at| *at != NONE).max(),
-        };
-        newest.unwrap_or(0)
+        self.newest = self.newest.max(minute);
+        None
     }
 }
 
@@ -324,7 +332,10 @@ impl Packed {
             length += 1;
         }
         entry[length..length + 4].copy_from_slice(&content.to_le_bytes());
-        self.bytes.extend_from_slice(&entry[..length + 4]);
+        // a copy of a known length, then cut: there are as many as there are ticks
+        let end = self.bytes.len() + length + 4;
+        self.bytes.extend_from_slice(&entry);
+        self.bytes.truncate(end);
         self.last = (sequence, minute);
         self.newest = self.newest.max(minute);
     }

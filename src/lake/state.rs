@@ -109,9 +109,12 @@ async fn in_background<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(LakeError::Bug(format!("work on the state panicked: {error}"))))
 }
 
+/// Of compression: half of a state's bytes are hashes, which no level makes smaller.
+const LEVEL: i32 = -3;
+
 /// A file: how many entries, then one after the other, compressed as they come.
 fn encode_file<'a>(count: usize, entries: impl Iterator<Item = Plain<'a>>) -> Result<Vec<u8>, bincode::Error> {
-    let mut to = BufWriter::with_capacity(1 << 16, zstd::Encoder::new(Vec::new(), 1)?);
+    let mut to = BufWriter::with_capacity(1 << 16, zstd::Encoder::new(Vec::new(), LEVEL)?);
     bincode::serialize_into(&mut to, &(count as u64))?;
     for entry in entries {
         bincode::serialize_into(&mut to, &entry)?;
