@@ -11,7 +11,7 @@
 //! What must always hold: `closed_until`, `frontier` and all horizons never step back; a partition with unread records is a
 //! brake; a cut is always possible, so credit always comes back.
 
-use crate::calendar::Session;
+use crate::calendar::{Class, Session};
 use crate::flow::bars::bucket;
 use crate::time::{Binding, DAY, Epoch, Interval, Nanos, Place};
 use serde::{Deserialize, Serialize};
@@ -136,16 +136,33 @@ pub fn closed_until<'a>(
     previous.max(by_event).max(by_wall)
 }
 
-/// A time moved back to the start of its bar, so that a bar is behind a horizon as a whole or not at all.
+/// A time moved back to where no class of instruments has a bar under way, so that every bar is behind a horizon as a whole
+/// or not at all. Classes whose phases begin at other times share few starts: then it moves further back than one bar.
 pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
-    session.phase_at(at).map_or(at, |phase| bucket(&phase, interval, at).0)
+    let mut found = at;
+    loop {
+        let before = found;
+        for class in session.classes() {
+            found = started(session, class, interval, found);
+        }
+        if found == before {
+            return found;
+        }
+    }
 }
 
-/// The horizon of an interval for a frontier.
+/// The start of the class's bar that holds a time; the time itself outside every phase.
+fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -> Nanos {
+    session.phase_at(class, at).map_or(at, |phase| bucket(&phase, interval, at).0)
+}
+
+/// The horizon of an interval for a frontier: of a session, the earliest that any class of instruments needs.
 pub fn horizon(session: &Session, interval: Interval, reach: Reach, frontier: Nanos) -> Nanos {
+    let day_before = frontier.saturating_sub(DAY);
+    let starts = session.classes().map(|class| session.day_start(class, session.trading_date_of(class, day_before)));
     match reach {
         Reach::Span(span) => aligned(session, interval, frontier.saturating_sub(span)),
-        Reach::Session => session.day_start(session.trading_date_of(frontier.saturating_sub(DAY))),
+        Reach::Session => aligned(session, interval, starts.min().unwrap_or(day_before)),
     }
 }
 
@@ -324,12 +341,15 @@ impl Minter {
             return false;
         };
         let Some(newest) = self.partitions().filter_map(|partition| partition.event_at_max).max() else { return false };
-        let Some(phase) = self.spec.session.phase_at(newest) else { return false };
-        self.spec.intervals.iter().any(|(interval, _)| {
-            let (_, end_at) = bucket(&phase, *interval, newest);
-            let reach = after.min(end_at);
-            let boundary = if reach == end_at { reach } else { aligned(&self.spec.session, *interval, reach) };
-            boundary > before
+        let session = &self.spec.session;
+        session.classes().any(|class| {
+            let Some(phase) = session.phase_at(class, newest) else { return false };
+            self.spec.intervals.iter().any(|(interval, _)| {
+                let (_, end_at) = bucket(&phase, *interval, newest);
+                let reach = after.min(end_at);
+                let boundary = if reach == end_at { reach } else { started(session, class, *interval, reach) };
+                boundary > before
+            })
         })
     }
 

@@ -10,6 +10,7 @@
 //! saw. What must always hold: when an addition begins is a function of the log alone, so that a restart and `verify` find the
 //! same; additions stand behind what was there, so that state and columns of the rest stay where they are.
 
+use crate::calendar;
 use crate::dataflow::{Dataflow, IndicatorUse};
 use crate::document::duration;
 use crate::error::Error;
@@ -96,6 +97,12 @@ pub fn only_adds(old: &Json, new: &Json, rebuild: bool) -> Result<(), Vec<Refuse
             }
             "ticks" if new.get(key) == Some(&Json::Bool(true)) => {}
             _ if fresh.iter().any(|interval| *key == format!("horizon.{}", interval.name())) => {}
+            "session" => {
+                let text = |settings: &'_ Json| settings.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+                if !calendar::adds_days(&text(old), &text(new)) {
+                    refuse(key, "it says something else of days that the lake's calendar knew");
+                }
+            }
             _ => refuse(key, "the rows that there are would be others"),
         }
     }
