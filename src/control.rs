@@ -475,6 +475,41 @@ mod tests {
         assert_eq!(horizon(&session, Interval(DAY), Reach::Session, at), DAY0 - DAY);
     }
 
+    /// 2026-08-03 in India, minutes from midnight.
+    fn august(minutes: i64) -> Nanos {
+        1_785_695_400 * SECOND + minutes * MINUTE
+    }
+
+    #[test]
+    fn with_classes_of_instruments_a_horizon_cuts_no_bar_of_any_of_them() {
+        let session = Session::preset("nse").expect("a preset");
+        let first = session.classes().last().map(|stocks| session.day_start(stocks, 20_668));
+        assert_eq!(first, Some(august(9 * 60)), "Monday 2026-08-03");
+        for minutes in (8 * 60..24 * 60).step_by(7) {
+            for width in [1, 5, 15, 20, 60] {
+                let at = aligned(&session, Interval(width * MINUTE), august(minutes));
+                assert!(at <= august(minutes));
+                for class in session.classes() {
+                    let start = started(&session, class, Interval(width * MINUTE), at);
+                    assert_eq!(start, at, "{} m at {minutes}: class {}", width, session.class_name(class));
+                }
+            }
+        }
+        // commodities' hours begin at 09:00, shares' at 09:15: until the shares close there is no common start of hours
+        assert_eq!(aligned(&session, Interval(HOUR), august(15 * 60)), august(9 * 60));
+        assert_eq!(aligned(&session, Interval(15 * MINUTE), august(15 * 60 + 20)), august(15 * 60 + 15));
+        assert_eq!(aligned(&session, Interval(MINUTE), august(15 * 60 + 20)), august(15 * 60 + 20));
+    }
+
+    #[test]
+    fn one_session_is_the_widest_over_classes() {
+        let session = Session::preset("nse").expect("a preset");
+        // Wednesday after Guru Nanak Jayanti, 10:00: a day before, commodities were to open in the evening, shares not at all
+        let wednesday = 1_795_545_000 * SECOND + 10 * HOUR;
+        let monday = horizon(&session, Interval(DAY), Reach::Session, wednesday);
+        assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 9 * HOUR);
+    }
+
     #[test]
     fn an_epoch_is_granted_only_while_fewer_than_k_are_undecided() {
         let mut minter = Minter::new(spec(), Vec::new(), 1);

