@@ -507,7 +507,7 @@ mod tests {
         // Wednesday after Guru Nanak Jayanti, 10:00: a day before, commodities were to open in the evening, shares not at all
         let wednesday = 1_795_545_000 * SECOND + 10 * HOUR;
         let monday = horizon(&session, Interval(DAY), Reach::Session, wednesday);
-        assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 9 * HOUR);
+        assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 8 * HOUR + 45 * MINUTE);
     }
 
     #[test]

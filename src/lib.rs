@@ -16,6 +16,7 @@
 //! | frame, envelope | a record as a connector received it; what stands around it: key, origin, time of receipt |
 //! | bar, interval | what happened in one stretch of time; its width |
 //! | instrument, series | venue and token; an instrument's bars of one interval |
+//! | session, class, phase | when a market trades; instruments with one timetable; a stretch of a trading date, e.g. an auction |
 //! | reading | what an indicator says at a bar |
 //! | check, anomaly | what looks for oddities in ticks, bars or a feed; what it finds |
 //! | beat | a bar's start at which any instrument of a venue has a bar |

@@ -11,6 +11,7 @@ import collections
 import datetime
 import json
 import os
+import pathlib
 
 os.environ["AION_IN_CALENDAR_OFFLINE"] = "1"  # what the pinned package has, wherever this runs
 
@@ -18,6 +19,7 @@ import aion_indian_market_calendar as aion
 import exchange_calendars
 import pandas_market_calendars
 from harness import Scenario
+from oracle import lake
 
 INDIA = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
 FIRST, LAST = datetime.date(2024, 1, 1), datetime.date(2027, 12, 31)
@@ -156,6 +158,61 @@ def compare(scenario, package, ours, theirs):
                    shown[:10] or gone[:10])
 
 
+DATAFLOW = """\
+source = {{ use = "file", wire = "json" }}
+session = {{ calendar = "{calendar}", instruments = {{ closing_auction = ["2885"] }} }}
+bars = [{{ use = "time", every = "1m" }}, {{ use = "time", every = "1h" }}]
+"""
+
+
+def tick(venue, instrument, at, sequence):
+    moment = datetime.datetime.fromisoformat(f"2026-08-03T{at}+05:30")
+    return json.dumps({"venue": venue, "instrument": instrument, "time": int(moment.timestamp()) * 1_000_000, "sequence": sequence,
+                       "price": "100.5", "quantity": "10"})
+
+
+def bars_of_classes(scenario):
+    """Trades of 2026-08-03 by a calendar file: one bar a phase and class; then the file changes."""
+    ticks = [("NSECM", "22", "15:29:50"), ("NSECM", "2885", "15:14:50"), ("NSECM", "2885", "15:31:00"), ("NSEFO", "9", "15:39:50"),
+             ("MCXFO", "7", "20:00:00"), ("NSECM", "22", "16:00:00"), ("NSEFO", "9", "08:59:59"), ("MCXFO", "7", "23:50:00")]
+    expected = {("NSECM", "22", "continuous", "15:15", True), ("NSECM", "2885", "continuous", "14:15", False),
+                ("NSECM", "2885", "closing_auction", "15:15", True), ("NSEFO", "9", "continuous", "15:15", True),
+                ("MCXFO", "7", "continuous", "20:00", False)}
+    path = scenario.work / "ticks.jsonl"
+    # in order of time, as a file's partition has them
+    ordered = sorted(ticks, key=lambda each: each[2])
+    path.write_text("".join(tick(*each, number + 1) + "\n" for number, each in enumerate(ordered)))
+    shipped = (pathlib.Path(__file__).resolve().parent.parent.parent / "calendars" / "nse.toml").read_text()
+    calendar, dataflow, folder = scenario.work / "market.toml", scenario.work / "mine.toml", scenario.work / "lake"
+    calendar.write_text(shipped)
+    dataflow.write_text(DATAFLOW.format(calendar="market.toml"))
+
+    def run(*more, code=0):
+        return scenario.run("run", dataflow, "--path", path, "--warehouse", folder, "--until", "end", *more, code=code)
+
+    run()
+    rows = lake.Lake(folder).rows("bars_1h")
+    found = {(row["venue"], row["instrument"], row["phase"], wall(row["open_at"]), row["short"]) for row in rows}
+    scenario.check(found == expected and len(rows) == len(expected),
+                   f"2026-08-03 has {len(rows)} bars of an hour, each of one phase of its class, the last ones short", sorted(found ^ expected))
+    refused = lake.Lake(folder).rows("quarantine")
+    scenario.check([row["reason"] for row in refused] == ["off_session"] * 3,
+                   f"{len(refused)} ticks outside every phase of their class are off_session", refused)
+
+    # the calendar learns of a day to come, and then contradicts one that was read
+    calendar.write_text(shipped + '\n[[holidays]]\ndays = ["2026-12-28 A day off"]\nsource = "a circular"\n')
+    done = run(code=None)
+    scenario.check(done.code == 2 and "session" in done.stderr, f"another calendar is another dataflow, code {done.code}", done.stderr)
+    done = run("--evolve", code=None)
+    scenario.check(done.code == 0, "`--evolve` goes on with a calendar that knows more of days to come", done.stderr)
+    calendar.write_text(calendar.read_text().replace("closing_auction 15:15-15:35", "closing_auction 15:15-15:34"))
+    done = run("--evolve", code=None)
+    scenario.check(done.code == 2 and "session" in done.stderr, f"and refuses one that says otherwise of a day that was read, code {done.code}", done.stderr)
+    calendar.write_text(shipped + '\n[[holidays]]\ndays = ["2026-12-28 A day off"]\nsource = "a circular"\n')
+    done = scenario.run("verify", dataflow, "--warehouse", folder, "--path", path, code=None)
+    scenario.check(done.code == 0, "`verify` recomputes the lake of both calendars with the newer one", done.stdout + done.stderr)
+
+
 def main():
     scenario = Scenario(__doc__)
     trading, auctions = ours(scenario)
@@ -173,6 +230,8 @@ def main():
         if mine or theirs:
             scenario.check(mine == theirs, f"aion {market}: {len(theirs)} closing auctions, all at our times",
                            sorted(set(mine.items()) ^ set(theirs.items()))[:5])
+
+    bars_of_classes(scenario)
 
     # what a user does with it
     done = scenario.run("calendar", "nse", "--from", "2026-11-24", "--class", "stocks")

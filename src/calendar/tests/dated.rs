@@ -147,7 +147,10 @@ fn budget_days_at_a_weekend_are_days_like_others() {
         assert_eq!(shown("stocks", date), STOCKS, "{date}");
     }
     assert_eq!(shown("derivatives", "2025-02-01"), "continuous 09:15-15:30 post_close 15:30-16:00");
-    assert_eq!(shown("commodities", "2026-02-01"), "continuous 09:00-17:00 post_close 17:00-17:15");
+    assert_eq!(
+        shown("commodities", "2026-02-01"),
+        "pre_open 08:45-09:00 continuous 09:00-17:00 post_close 17:00-17:15"
+    );
     assert_eq!(shown("stocks", "2026-01-31"), "", "the Saturday before");
 }
 
@@ -161,7 +164,10 @@ fn a_holiday_of_shares_may_be_an_evening_of_commodities() {
         );
     }
     assert_eq!(shown("commodities", "2026-05-28"), "continuous 17:00-23:30 post_close 23:30-23:45");
-    assert_eq!(shown("commodities", "2026-01-01"), "continuous 09:00-17:00 post_close 17:00-17:15");
+    assert_eq!(
+        shown("commodities", "2026-01-01"),
+        "pre_open 08:45-09:00 continuous 09:00-17:00 post_close 17:00-17:15"
+    );
     assert_eq!(shown("commodities", "2026-12-25"), "");
     assert_eq!((shown("currency", "2026-04-01"), shown("stocks", "2026-04-01")), (String::new(), STOCKS.to_owned()));
 }
@@ -175,7 +181,8 @@ fn commodities_end_by_new_yorks_clocks_on_every_ordinary_day() {
     let (mut days, mut late) = (0, 0);
     for day in day("2024-01-02")..day("2027-12-31") {
         let phases: Vec<PhaseAt> = session.phases_of(commodities, day).collect();
-        let [continuous, _] = phases.as_slice() else { continue };
+        let trading = |phase: &&PhaseAt| session.phase_name(phase.phase) == "continuous";
+        let Some(continuous) = phases.iter().find(trading) else { continue };
         if continuous.end - continuous.start < 14 * HOUR {
             continue;
         }
