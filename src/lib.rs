@@ -54,6 +54,7 @@ pub mod lake;
 #[cfg(test)]
 mod layers;
 pub mod lineage;
+pub mod listings;
 pub mod market;
 pub mod mesh;
 pub mod panics;
