@@ -179,11 +179,9 @@ pub fn bars<'scope>(
         let mut waiting: Waiting<Work> = Waiting::new();
         move |(input, input_frontier), (notices, notices_frontier), output| {
             if let Some(cap) = start.take() {
-                let mut changes = Vec::new();
-                keyed.restored(horizons.clone(), &mut changes);
                 let time = *cap.time();
-                let all = changes.into_iter().map(|(series, bar, diff)| Out::Change((series, bar), time, diff));
-                output.session(&cap).give_iterator(all);
+                let mut session = output.session(&cap);
+                keyed.restored(horizons.clone(), |series, bar| session.give(Out::Change((series, bar), time, 1)));
             }
             notices.for_each(|cap, data| {
                 if let Some(time) = cap.least().copied() {
