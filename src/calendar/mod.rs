@@ -188,6 +188,11 @@ impl Session {
         self.phases.len() as u8
     }
 
+    /// The date on the session's wall at `t`, days since 1970.
+    pub fn local_day(&self, t: Nanos) -> i32 {
+        local_day(&self.zone, t)
+    }
+
     /// Whether it is known which days around a trading date are holidays.
     pub fn is_known(&self, trading_date: i32) -> bool {
         self.known.is_none_or(|(from, until)| (from..=until).contains(&trading_date))
