@@ -165,8 +165,8 @@ bars = [{{ use = "time", every = "1m" }}, {{ use = "time", every = "1h" }}]
 """
 
 
-def tick(venue, instrument, at, sequence):
-    moment = datetime.datetime.fromisoformat(f"2026-08-03T{at}+05:30")
+def tick(venue, instrument, at, sequence, date="2026-08-03"):
+    moment = datetime.datetime.fromisoformat(f"{date}T{at}+05:30")
     return json.dumps({"venue": venue, "instrument": instrument, "time": int(moment.timestamp()) * 1_000_000, "sequence": sequence,
                        "price": "100.5", "quantity": "10"})
 
@@ -213,6 +213,15 @@ def bars_of_classes(scenario):
     scenario.check(done.code == 0, "`verify` recomputes the lake of both calendars with the newer one", done.stdout + done.stderr)
 
 
+def beyond_the_lists(scenario):
+    path = scenario.work / "later.jsonl"
+    path.write_text("".join(tick("NSECM", "22", f"10:00:0{number}", number + 1, "2027-01-04") + "\n" for number in range(5)))
+    done = scenario.run_bars(path, scenario.work / "later", "--set", "session=nse")
+    warnings = [line for line in done.stderr.splitlines() if "lists no holidays" in line]
+    rows = lake.Lake(scenario.work / "later").rows("bars_1m")
+    scenario.check(len(warnings) == 1 and "2027-01-04" in warnings[0] and len(rows) == 1, "ticks of 2027 make bars, and one warning", done.stderr)
+
+
 def main():
     scenario = Scenario(__doc__)
     trading, auctions = ours(scenario)
@@ -232,6 +241,7 @@ def main():
                            sorted(set(mine.items()) ^ set(theirs.items()))[:5])
 
     bars_of_classes(scenario)
+    beyond_the_lists(scenario)
 
     # what a user does with it
     done = scenario.run("calendar", "nse", "--from", "2026-11-24", "--class", "stocks")
