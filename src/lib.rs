@@ -32,6 +32,7 @@
 //! | lineage | a dataflow of a lake and its epochs; the next one only adds to it |
 //! | replay | reading a recorded range again, under its recorded bindings |
 //! | generation, fence | one start of a run; what keeps an older one from deciding |
+//! | candle | a bar that somebody else made: a broker's, an exchange's |
 //! | slot | an epoch's object in the log: the commit |
 
 pub mod archive;
@@ -59,6 +60,7 @@ pub mod mesh;
 pub mod panics;
 pub mod query;
 pub mod rebuild;
+pub mod reconcile;
 pub mod replay;
 pub mod restore;
 pub mod settings;

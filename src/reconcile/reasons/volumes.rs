@@ -1,0 +1,157 @@
+//! Volumes that are counted elsewhere, or not at all.
+
+use super::super::Column;
+use super::super::bars::Bar;
+use super::super::timeline::{Timeline, What};
+use super::{Reason, price, volume};
+use crate::time::Nanos;
+
+pub static NO_VOLUME: Reason = Reason {
+    name: "no_volume",
+    doc: "the lake's bars have no volume: an index, or code 1512 alone (subscribe to 1501 or 1502)",
+    fits: no_volume,
+};
+
+pub static AUCTION: Reason = Reason {
+    name: "auction",
+    doc: "what auctions traded stands in the broker's first candle, or only one side counts it in its day",
+    fits: auction,
+};
+
+pub static EDGE_VOLUME: Reason = Reason {
+    name: "edge_volume",
+    doc: "volume stands in the neighbouring bar: over both, or a few, the sums are equal",
+    fits: edge_volume,
+};
+
+pub static LAST_QUANTITIES: Reason = Reason {
+    name: "last_quantities",
+    doc: "likely: one side sums last quantities, a fraction of the volume throughout (`volume = \"cumulative\"` counts all)",
+    fits: last_quantities,
+};
+
+/// Volume that moved between more bars than this is no matter of an edge.
+const EDGE_BARS_MOST: usize = 3;
+
+fn no_volume(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+    let bar = timeline.ours.get(&at)?;
+    match what {
+        What::Column(Column::Volume) | What::NotTheirs if bar.values.volume.is_none() => {
+            let all = timeline.ours.values().all(|bar| bar.values.volume.is_none());
+            Some(if all { "no bar of it has one" } else { "this bar has none" }.to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn auction(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+    let (candle, bar) = match what {
+        What::NotTheirs => {
+            let bar = timeline.ours.get(&at).filter(|bar| bar.parts.is_empty() && !bar.is_continuous())?;
+            return Some(format!("the file has no candles of phase {}", bar.phase));
+        }
+        What::NotOurs => return None,
+        What::Column(_) => timeline.both(at)?,
+    };
+    if timeline.is_days() {
+        return day(candle.values.get(column(what)?)?, bar, column(what)?);
+    }
+    let opening = timeline.opening(bar.trading_date);
+    if opening.first_at != Some(at) {
+        return None;
+    }
+    match column(what)? {
+        Column::Volume => {
+            let more = timeline.excess(at)?;
+            (more > 0 && more == opening.volume)
+                .then(|| format!("the opening auction's {} are counted in it", volume(more)))
+        }
+        other => {
+            let auction = opening.price?;
+            let theirs = candle.values.get(other)?;
+            (theirs == i128::from(auction)).then(|| format!("the opening auction's price {}", price(auction)))
+        }
+    }
+}
+
+fn column(what: What) -> Option<Column> {
+    match what {
+        What::Column(column) => Some(column),
+        _ => None,
+    }
+}
+
+/// A day that leaves out some of its auctions: the value of the remaining phases is the file's.
+fn day(theirs: i128, bar: &Bar, column: Column) -> Option<String> {
+    let others: Vec<&Bar> = bar.parts.iter().filter(|part| !part.is_continuous()).collect();
+    // at most three phases are none of continuous trading, so all their choices are few
+    for choice in 1..1usize << others.len().min(4) {
+        let left_out = |part: &Bar| {
+            others.iter().position(|other| other.open_at == part.open_at).is_some_and(|at| choice >> at & 1 == 1)
+        };
+        let rest: Vec<Bar> = bar.parts.iter().filter(|part| !left_out(part)).cloned().collect();
+        let Some(rest) = super::super::bars::day(rest) else { continue };
+        if rest.values.get(column) == Some(theirs) {
+            let names: Vec<&str> =
+                bar.parts.iter().filter(|part| left_out(part)).map(|part| part.phase.as_str()).collect();
+            return Some(format!("the file's day has no {}", names.join(" and no ")));
+        }
+    }
+    None
+}
+
+fn edge_volume(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+    let moved = run(timeline, at)?;
+    let own = timeline.excess(at)?;
+    let told = format!("{} moved, the sums over {} bars are equal", volume(own.abs()), moved.len());
+    match what {
+        What::Column(Column::Volume) | What::NotOurs | What::NotTheirs => Some(told),
+        What::Column(column) => {
+            // what moved took its prices along: none of them can lie outside both bars
+            let theirs = timeline.theirs.get(&at)?.values.get(column)?;
+            let bars = moved.iter().filter_map(|at| timeline.ours.get(at));
+            let (low, high) = bars
+                .fold((i64::MAX, i64::MIN), |(low, high), bar| (low.min(bar.values.low), high.max(bar.values.high)));
+            (i128::from(low) <= theirs && theirs <= i128::from(high)).then_some(told)
+        }
+    }
+}
+
+/// Two or three bars in a row, this one among them, whose volumes differ and add up to the same.
+fn run(timeline: &Timeline, at: Nanos) -> Option<Vec<Nanos>> {
+    if timeline.is_days() || timeline.excess(at)? == 0 {
+        return None;
+    }
+    for length in 2..=EDGE_BARS_MOST {
+        for before in 0..length {
+            let mut run = vec![at];
+            for _ in 0..before {
+                run.insert(0, timeline.neighbour(run[0], false)?);
+            }
+            while run.len() < length {
+                let Some(behind) = timeline.neighbour(*run.last()?, true) else { break };
+                run.push(behind);
+            }
+            let excess: Option<Vec<i128>> = run.iter().map(|at| timeline.excess(*at)).collect();
+            let inside = run.iter().all(|at| timeline.span.contains(at));
+            if let Some(excess) = excess.filter(|excess| inside && excess.len() == length)
+                && excess.iter().all(|more| *more != 0)
+                && excess.iter().sum::<i128>() == 0
+            {
+                return Some(run);
+            }
+        }
+    }
+    None
+}
+
+fn last_quantities(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+    if what != What::Column(Column::Volume) {
+        return None;
+    }
+    let naive = timeline.naive()?;
+    let more = timeline.excess(at)?;
+    let fits = if naive.theirs { more < 0 } else { more > 0 };
+    let side = if naive.theirs { "the file's" } else { "the lake's" };
+    fits.then(|| format!("{side} volumes are {} % of the other side's throughout", naive.percent))
+}
