@@ -4,7 +4,7 @@
 //! [`source`] stamps it with a step and an epoch → [`graph`] takes it to the worker of its instrument, where
 //! [`flow::bars`] keep the live bars → [`flow::volume`], [`flow::readings`] scan them → [`flow::close`] publishes what is
 //! closed → [`sink`] and [`lake`] write and commit the epoch → [`query`] reads it back. [`engine`] is the one loop, and
-//! [`control`] decides where epochs end.
+//! [`control`] decides where epochs end. [`verify`] holds a lake against its log, [`reconcile`] against bars of others.
 //!
 //! One word per thing:
 //!

@@ -26,14 +26,16 @@ impl What {
     }
 }
 
-/// What a day's opening auction traded, and where continuous trading began after it.
+/// What a day's phases before and behind continuous trading traded, and where that began and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Opening {
-    /// The auction's price.
-    pub price: Option<i64>,
-    pub volume: i128,
-    /// Start of the first bar of continuous trading.
+pub struct Auctions {
+    /// The price of the opening auction.
+    pub opening: Option<i64>,
+    pub volume_before: i128,
+    pub volume_behind: i128,
+    /// Starts of the first and of the last bar of continuous trading.
     pub first_at: Option<Nanos>,
+    pub last_at: Option<Nanos>,
 }
 
 /// Which side has sums of last quantities for volumes.
@@ -61,7 +63,7 @@ pub struct Timeline {
     pub zone_ahead: Nanos,
     /// What bars were in any epoch.
     pub versions: Vec<Bar>,
-    openings: BTreeMap<i32, Opening>,
+    auctions: BTreeMap<i32, Auctions>,
     naive: Option<Naive>,
 }
 
@@ -82,15 +84,15 @@ const NAIVE_PERCENT_MOST: i128 = 75;
 impl Timeline {
     pub fn new(placed: Placed, bars: Vec<Bar>, beats: BTreeSet<Nanos>) -> Timeline {
         let Placed { interval, theirs, span, decimals, zone_ahead } = placed;
-        let openings = openings(&bars);
+        let auctions = auctions(&bars);
         let ours: BTreeMap<Nanos, Bar> = bars.into_iter().map(|bar| (bar.open_at, bar)).collect();
         let naive = naive(&theirs, &ours);
         let versions = Vec::new();
-        Timeline { interval, theirs, ours, span, beats, decimals, zone_ahead, versions, openings, naive }
+        Timeline { interval, theirs, ours, span, beats, decimals, zone_ahead, versions, auctions, naive }
     }
 
-    pub fn opening(&self, trading_date: i32) -> Opening {
-        self.openings.get(&trading_date).copied().unwrap_or_default()
+    pub fn auctions(&self, trading_date: i32) -> Auctions {
+        self.auctions.get(&trading_date).copied().unwrap_or_default()
     }
 
     pub fn naive(&self) -> Option<Naive> {
@@ -167,22 +169,26 @@ fn distance(theirs: &Values, ours: &Values, column: Column) -> i128 {
     }
 }
 
-/// The opening auctions of days: the phases before continuous trading.
-fn openings(bars: &[Bar]) -> BTreeMap<i32, Opening> {
-    let mut openings: BTreeMap<i32, Opening> = BTreeMap::new();
+/// What each day traded outside of continuous trading.
+fn auctions(bars: &[Bar]) -> BTreeMap<i32, Auctions> {
+    let mut days: BTreeMap<i32, Auctions> = BTreeMap::new();
     let rows = bars.iter().flat_map(|bar| if bar.parts.is_empty() { std::slice::from_ref(bar) } else { &bar.parts });
     let mut rows: Vec<&Bar> = rows.collect();
     rows.sort_by_key(|bar| bar.open_at);
     for bar in rows {
-        let opening = openings.entry(bar.trading_date).or_default();
+        let day = days.entry(bar.trading_date).or_default();
+        let volume = bar.values.volume.unwrap_or(0);
         if bar.is_continuous() {
-            opening.first_at.get_or_insert(bar.open_at);
-        } else if opening.first_at.is_none() {
-            opening.price = Some(bar.values.close);
-            opening.volume += bar.values.volume.unwrap_or(0);
+            day.first_at.get_or_insert(bar.open_at);
+            day.last_at = Some(bar.open_at);
+        } else if day.first_at.is_none() {
+            day.opening = Some(bar.values.close);
+            day.volume_before += volume;
+        } else {
+            day.volume_behind += volume;
         }
     }
-    openings
+    days
 }
 
 /// Whether one side's volumes are a fraction of the other's throughout, as sums of last quantities are.

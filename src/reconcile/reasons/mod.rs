@@ -29,6 +29,7 @@ pub const UNEXPLAINED: &str = "unexplained";
 pub static REASONS: &[&Reason] = &[
     &times::ZONE_OFFSET, //
     &times::LABEL_SHIFT,
+    &times::ANCHOR,
     &seen::CORRECTED_LATER,
     &prices::CORPORATE_ACTION,
     &volumes::NO_VOLUME,
@@ -42,7 +43,6 @@ pub static REASONS: &[&Reason] = &[
     &prices::CONFLATED,
     &prices::BETWEEN_SNAPSHOTS,
     &seen::NO_TRADE,
-    &times::ANCHOR,
     &seen::NOT_RECORDED,
 ];
 

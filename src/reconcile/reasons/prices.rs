@@ -93,11 +93,11 @@ fn rounding(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 fn exchange_open(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let (What::Column(Column::Open), (candle, bar)) = (what, timeline.both(at)?) else { return None };
     let (theirs, ours) = (candle.values.open, bar.values.open);
-    let opening = timeline.opening(bar.trading_date);
-    let auction = opening.price?;
+    let day = timeline.auctions(bar.trading_date);
+    let auction = day.opening?;
     let first = match bar.parts.iter().find(|part| part.is_continuous()) {
         Some(part) => part.values.open,
-        None if opening.first_at == Some(at) => ours,
+        None if day.first_at == Some(at) => ours,
         None => return None,
     };
     if theirs == auction {

@@ -203,6 +203,15 @@ fn the_opening_auction_is_known_by_its_price_and_its_volume() {
 }
 
 #[test]
+fn a_closing_auction_may_stand_in_the_last_candle() {
+    let closing = Bar { phase: "closing_auction".into(), ..bar(at(20), 163, 555) };
+    let mut candles = theirs(&bars());
+    add(&mut candles.get_mut(&at(9)).expect("a candle").values, 555);
+    let ours: Vec<Bar> = with_auction().into_iter().chain([closing]).collect();
+    assert_eq!(reason(&timeline(candles, ours), 9, VOLUME), "auction");
+}
+
+#[test]
 fn a_day_is_explained_by_the_phases_that_it_leaves_out() {
     let close = Bar {
         phase: "post_close".into(),

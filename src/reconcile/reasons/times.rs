@@ -2,7 +2,7 @@
 
 use super::super::timeline::{Timeline, What};
 use super::Reason;
-use crate::time::{DAY, HOUR, MINUTE, Nanos};
+use crate::time::{DAY, MINUTE, Nanos};
 
 pub static ZONE_OFFSET: Reason = Reason {
     name: "zone_offset",
@@ -64,9 +64,6 @@ fn label_shift(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 
 fn anchor(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let width = timeline.interval.0;
-    if width < HOUR && HOUR % width == 0 && !matches!(what, What::NotOurs | What::NotTheirs) {
-        return None;
-    }
     let (from, to) = (at.saturating_sub(width - 1), at.saturating_add(width - 1));
     let off = |other: &&Nanos| (**other - at) % width != 0;
     let overlapping = match what {

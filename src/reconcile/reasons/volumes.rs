@@ -14,7 +14,7 @@ pub static NO_VOLUME: Reason = Reason {
 
 pub static AUCTION: Reason = Reason {
     name: "auction",
-    doc: "what auctions traded stands in the broker's first candle, or only one side counts it in its day",
+    doc: "what auctions traded stands in the broker's first or last candle, or only one side counts it in its day",
     fits: auction,
 };
 
@@ -54,20 +54,22 @@ fn auction(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
         What::Column(_) => timeline.both(at)?,
     };
     if timeline.is_days() {
-        return day(candle.values.get(column(what)?)?, bar, column(what)?);
+        return left_out(candle.values.get(column(what)?)?, bar, column(what)?);
     }
-    let opening = timeline.opening(bar.trading_date);
-    if opening.first_at != Some(at) {
-        return None;
-    }
+    let day = timeline.auctions(bar.trading_date);
+    let (first, last) = (day.first_at == Some(at), day.last_at == Some(at));
     match column(what)? {
         Column::Volume => {
-            let more = timeline.excess(at)?;
-            (more > 0 && more == opening.volume)
-                .then(|| format!("the opening auction's {} are counted in it", volume(more)))
+            let more = timeline.excess(at).filter(|more| *more > 0)?;
+            let opening = first && more == day.volume_before;
+            let closing = last && more == day.volume_behind;
+            let both = first && last && more == day.volume_before + day.volume_behind;
+            let when = if opening { "before" } else { "behind" };
+            (opening || closing || both)
+                .then(|| format!("what was traded {when} continuous trading, {}, is counted in it", volume(more)))
         }
         other => {
-            let auction = opening.price?;
+            let auction = day.opening.filter(|_| first)?;
             let theirs = candle.values.get(other)?;
             (theirs == i128::from(auction)).then(|| format!("the opening auction's price {}", price(auction)))
         }
@@ -82,18 +84,18 @@ fn column(what: What) -> Option<Column> {
 }
 
 /// A day that leaves out some of its auctions: the value of the remaining phases is the file's.
-fn day(theirs: i128, bar: &Bar, column: Column) -> Option<String> {
+fn left_out(theirs: i128, bar: &Bar, column: Column) -> Option<String> {
     let others: Vec<&Bar> = bar.parts.iter().filter(|part| !part.is_continuous()).collect();
     // at most three phases are none of continuous trading, so all their choices are few
     for choice in 1..1usize << others.len().min(4) {
-        let left_out = |part: &Bar| {
+        let dropped = |part: &Bar| {
             others.iter().position(|other| other.open_at == part.open_at).is_some_and(|at| choice >> at & 1 == 1)
         };
-        let rest: Vec<Bar> = bar.parts.iter().filter(|part| !left_out(part)).cloned().collect();
+        let rest: Vec<Bar> = bar.parts.iter().filter(|part| !dropped(part)).cloned().collect();
         let Some(rest) = super::super::bars::day(rest) else { continue };
         if rest.values.get(column) == Some(theirs) {
             let names: Vec<&str> =
-                bar.parts.iter().filter(|part| left_out(part)).map(|part| part.phase.as_str()).collect();
+                bar.parts.iter().filter(|part| dropped(part)).map(|part| part.phase.as_str()).collect();
             return Some(format!("the file's day has no {}", names.join(" and no ")));
         }
     }
