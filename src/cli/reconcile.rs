@@ -55,11 +55,12 @@ fn reasons() -> String {
 
 /// Compares. Exit 1: a difference is unexplained; 2: a file, a flag or the lake's place is wrong.
 pub fn reconcile(args: &ReconcileArgs, global: &Global) -> Result<(), Error> {
-    let terms = Terms { zone: output::zone(&args.zone)?, tolerance: tolerance(&args.tolerance)? };
+    let instrument = args.instrument.as_deref().map(reconcile::instrument).transpose()?;
     let asked = Asked {
-        instrument: args.instrument.as_deref().map(reconcile::instrument).transpose()?,
+        instrument: instrument.clone(),
         interval: args.interval.as_deref().map(reconcile::interval).transpose()?,
     };
+    let terms = Terms { zone: output::zone(&args.zone)?, tolerance: tolerance(&args.tolerance)?, instrument };
     let mut sources = Vec::new();
     for path in &args.files {
         let (format, given) = reconcile::read(path, &asked)?;

@@ -121,14 +121,20 @@ impl<'a> Lake<'a> {
         Ok(series)
     }
 
-    /// What the bars of an instrument were in any epoch, the same as now or not.
-    pub async fn versions(&self, dates: &RangeInclusive<i32>, key: &Key) -> Result<Vec<Bar>, Error> {
+    /// What bars were in any epoch, the same as now or not.
+    pub async fn versions(
+        &self,
+        dates: &RangeInclusive<i32>,
+        only: Option<&Key>,
+    ) -> Result<BTreeMap<Key, Vec<Bar>>, Error> {
         let history = format!("{}_history", self.table);
-        if !self.pinned.tables.iter().any(|pin| pin.name == history) {
-            return Ok(Vec::new());
+        let mut versions: BTreeMap<Key, Vec<Bar>> = BTreeMap::new();
+        if self.pinned.tables.iter().any(|pin| pin.name == history) {
+            for (key, bar) in self.bars(&history, " and diff = 1", dates, only).await? {
+                versions.entry(key).or_default().push(bar);
+            }
         }
-        let found = self.bars(&history, " and diff = 1", dates, Some(key)).await?;
-        Ok(found.into_iter().map(|(_, bar)| bar).collect())
+        Ok(versions)
     }
 
     /// The starts at which any instrument has a bar; of days, the dates.

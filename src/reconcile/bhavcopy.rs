@@ -102,7 +102,7 @@ fn fits(text: &str) -> bool {
     LAYOUTS.iter().any(|layout| layout.columns().filter(|column| names.contains(column)).count() >= 2)
 }
 
-fn read(text: &str, path: &Path, asked: &Asked) -> Result<Given, ReconcileError> {
+fn read(text: &str, path: &Path, _: &Asked) -> Result<Given, ReconcileError> {
     let mut reader = ReaderBuilder::new().trim(Trim::All).flexible(true).from_reader(text.as_bytes());
     let unread = |error: csv::Error| ReconcileError::file(path, format!("line 1: {error}"), "is it a bhavcopy?");
     let header = reader.headers().map_err(unread)?.clone();
@@ -127,8 +127,7 @@ fn read(text: &str, path: &Path, asked: &Asked) -> Result<Given, ReconcileError>
             Err(error) => (index, Err(error.to_string()), String::new()),
         };
         match read {
-            Ok(Some(candle)) if wanted(&candle.name, asked) => given.candles.push(candle),
-            Ok(Some(_)) => {}
+            Ok(Some(candle)) => given.candles.push(candle),
             Ok(None) => given.silent += 1,
             Err(reason) => {
                 given.malformed.push(Malformed { row: line, reason, text: text.chars().take(SHOWN).collect() });
@@ -137,12 +136,6 @@ fn read(text: &str, path: &Path, asked: &Asked) -> Result<Given, ReconcileError>
     }
     given.decimals = numbers.decimals;
     Ok(given)
-}
-
-/// Whether `--instrument` leaves it in; a symbol may be meant, its token is not known here.
-fn wanted(name: &Name, asked: &Asked) -> bool {
-    let Some(only) = &asked.instrument else { return true };
-    name.instrument.is_none() || name.instrument == only.instrument
 }
 
 /// Where the columns of a layout stand.

@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A file that was read.
 pub struct Source {
@@ -30,6 +31,8 @@ pub struct Terms {
     pub zone: TimeZone,
     /// Prices that differ by no more are equal, in units of 10⁻⁸.
     pub tolerance: i64,
+    /// Nothing else is compared, whatever files list.
+    pub instrument: Option<Name>,
 }
 
 /// Something that is not equal.
@@ -175,30 +178,52 @@ async fn compare(pinned: &Pinned, source: Source, tokens: &Tokens, terms: &Terms
     };
     let decimals = given.decimals;
     let Some(dates) = dates(&given.candles, &terms.zone) else { return Ok(compared) };
-    let (groups, known) = grouped(given.candles, &names, &mut compared);
-    let only = if groups.len() == 1 && known.is_empty() { groups.keys().next().cloned() } else { None };
+    let days = days(&given.candles);
+    let (groups, listed) = grouped(given.candles, &names, terms, &mut compared);
+    let only = if groups.len() == 1 && listed.is_empty() { groups.keys().next().cloned() } else { None };
     let mut series = lake.series(&dates, only.as_ref()).await?;
-    let beats = lake.beats(&dates).await?;
     // of a file that lists a venue's instruments one may be missing as a whole
-    series.retain(|key, _| groups.contains_key(key) || known.contains(&key.0));
+    series.retain(|key, _| groups.contains_key(key) || listed.contains(&key.0));
     let mut placed = place(groups, &series, interval, &mut compared, &terms.zone);
-    let Some(span) = span(placed.values()) else { return Ok(compared) };
-    for (key, bars) in &mut series {
-        let theirs = placed.remove(key).unwrap_or_default();
+    let Some(span) = days.or_else(|| span(placed.values())) else { return Ok(compared) };
+    // an instrument that the lake knows, but not on these dates
+    for key in placed.keys() {
+        series.entry(key.clone()).or_default();
+    }
+    let mut more = More { lake: &lake, dates, only, beats: None, versions: None };
+    for (key, bars) in series {
+        let theirs = placed.remove(&key).unwrap_or_default();
         let first = theirs.keys().next().copied().unwrap_or(*span.start());
         let zone_ahead = ahead(first, &terms.zone);
         let placed = Placed { interval, theirs, span: span.clone(), decimals, zone_ahead };
-        let timeline = Timeline::new(placed, std::mem::take(bars), beats.clone());
-        judge(&lake, key, timeline, &dates, terms.tolerance, &mut compared).await?;
-    }
-    // instruments that the lake knows, but not on these dates
-    for (key, theirs) in placed {
-        let zone_ahead = ahead(*span.start(), &terms.zone);
-        let placed = Placed { interval, theirs, span: span.clone(), decimals, zone_ahead };
-        let timeline = Timeline::new(placed, Vec::new(), beats.clone());
-        judge(&lake, &key, timeline, &dates, terms.tolerance, &mut compared).await?;
+        judge(&key, Timeline::new(placed, bars), &mut more, terms.tolerance, &mut compared).await?;
     }
     Ok(compared)
+}
+
+/// What is read of the lake only for differences, once a file.
+struct More<'a> {
+    lake: &'a Lake<'a>,
+    dates: RangeInclusive<i32>,
+    only: Option<Key>,
+    beats: Option<Arc<BTreeSet<Nanos>>>,
+    versions: Option<BTreeMap<Key, Vec<Bar>>>,
+}
+
+impl More<'_> {
+    async fn beats(&mut self) -> Result<Arc<BTreeSet<Nanos>>, Error> {
+        if self.beats.is_none() {
+            self.beats = Some(Arc::new(self.lake.beats(&self.dates).await?));
+        }
+        Ok(self.beats.clone().unwrap_or_default())
+    }
+
+    async fn versions(&mut self, key: &Key) -> Result<Vec<Bar>, Error> {
+        if self.versions.is_none() {
+            self.versions = Some(self.lake.versions(&self.dates, self.only.as_ref()).await?);
+        }
+        Ok(self.versions.as_mut().and_then(|versions| versions.remove(key)).unwrap_or_default())
+    }
 }
 
 /// Trading dates to be read: the file's, and one more on both sides for what is shifted.
@@ -224,10 +249,14 @@ fn ahead(at: Nanos, zone: &TimeZone) -> Nanos {
 fn grouped(
     candles: Vec<Candle>,
     names: &Names<'_>,
+    terms: &Terms,
     compared: &mut Compared,
 ) -> (BTreeMap<Key, Vec<Candle>>, BTreeSet<String>) {
     let mut groups: BTreeMap<Key, Vec<Candle>> = BTreeMap::new();
     let mut venues = BTreeSet::new();
+    // one that is asked for may be missing in the file
+    let only = terms.instrument.as_ref().and_then(|only| names.find(only));
+    groups.extend(only.clone().map(|key| (key, Vec::new())));
     for candle in candles {
         let lists = candle.name.symbol.is_some();
         let key = match names.find(&candle.name) {
@@ -239,8 +268,11 @@ fn grouped(
                 continue;
             }
         };
+        if lists && terms.instrument.is_some() && only.as_ref() != Some(&key) {
+            continue;
+        }
         compared.candles += 1;
-        if lists {
+        if lists && terms.instrument.is_none() {
             venues.insert(key.0.clone());
         }
         groups.entry(key).or_default().push(candle);
@@ -292,6 +324,17 @@ fn wall(seconds: i64, labelled: Labelled, bars: &[Bar], interval: Interval, zone
     instant(seconds, Clock::Wall, zone).map(|at| labelled.open_at(at, bars, interval))
 }
 
+/// The range of a file of days, whoever it lists.
+fn days(candles: &[Candle]) -> Option<RangeInclusive<Nanos>> {
+    let day = |candle: &Candle| match candle.label {
+        Label::Day(day) => Some(Nanos::from(day) * DAY),
+        Label::Wall(_) => None,
+    };
+    let days: BTreeSet<Nanos> = candles.iter().filter_map(day).collect();
+    Some(*days.first()?..=*days.last()?)
+}
+
+/// The range of candles.
 fn span<'a>(placed: impl Iterator<Item = &'a BTreeMap<Nanos, Candle>>) -> Option<RangeInclusive<Nanos>> {
     let starts: BTreeSet<Nanos> = placed.flat_map(|candles| candles.keys().copied()).collect();
     Some(*starts.first()?..=*starts.last()?)
@@ -299,10 +342,9 @@ fn span<'a>(placed: impl Iterator<Item = &'a BTreeMap<Nanos, Candle>>) -> Option
 
 /// Counts what matches, explains what does not.
 async fn judge(
-    lake: &Lake<'_>,
     key: &Key,
     mut timeline: Timeline,
-    dates: &RangeInclusive<i32>,
+    more: &mut More<'_>,
     tolerance: i64,
     compared: &mut Compared,
 ) -> Result<(), Error> {
@@ -315,8 +357,11 @@ async fn judge(
         }
         differing.extend(whats.into_iter().map(|what| (at, what)));
     }
+    if differing.iter().any(|(_, what)| *what == What::NotOurs) {
+        timeline.beats = more.beats().await?;
+    }
     if differing.iter().any(|(_, what)| *what != What::NotTheirs) {
-        timeline.versions = lake.versions(dates, key).await?;
+        timeline.versions = more.versions(key).await?;
     }
     for (at, what) in differing {
         let (reason, evidence) = explain(&timeline, at, what);

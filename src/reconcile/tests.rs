@@ -98,7 +98,7 @@ fn on_lake<T>(minutes: &[Row], days: &[Row], work: impl AsyncFnOnce(&Pinned) -> 
 }
 
 fn terms() -> Terms {
-    Terms { zone: TimeZone::get("Asia/Kolkata").expect("a zone"), tolerance: 0 }
+    Terms { zone: TimeZone::get("Asia/Kolkata").expect("a zone"), tolerance: 0, instrument: None }
 }
 
 /// A text as a file of a name.
@@ -195,6 +195,29 @@ fn a_bhavcopy_is_found_by_token_by_symbol_and_by_what_another_file_says() {
             assert_eq!(reasons, vec!["closing_price"; usize::from(texts[0] == legacy)], "{symbol}");
         });
     }
+}
+
+#[test]
+fn one_instrument_of_a_bhavcopy_is_compared_alone() {
+    let days = [("NSECM", "2885", "RELIANCE", bar(OPEN, 100, 95)), ("NSECM", "1594", "INFY", bar(OPEN, 50, 7))];
+    let udiff = "TradDt,Sgmt,Src,FinInstrmId,TckrSymb,SctySrs,OpnPric,HghPric,LwPric,ClsPric,LastPric,TtlTradgVol\n\
+                 2025-01-06,CM,NSE,2885,RELIANCE,EQ,100,103,98,101,101,95\n";
+    let legacy = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP\n\
+                  RELIANCE,EQ,100,103,98,101,101,99,95,1,06-JAN-2025\nINFY,EQ,1,1,1,1,1,1,1,1,06-JAN-2025\n";
+    on_lake(&[], &days, async |pinned| {
+        // the lake has INFY, the file does not
+        let outcome = reconcile(pinned, vec![source("x.csv", udiff)], &terms()).await.expect("compared");
+        let found: Vec<(&str, What)> = outcome.differences().map(|found| (found.key.1.as_str(), found.what)).collect();
+        assert_eq!(found, [("1594", What::NotTheirs)]);
+        let only = Terms { instrument: Some(instrument("NSECM|2885").expect("good")), ..terms() };
+        for text in [udiff, legacy] {
+            let outcome = reconcile(pinned, vec![source("x.csv", text)], &only).await.expect("compared");
+            assert_eq!((outcome.files[0].matches, outcome.differences().count()), (1, 0), "{text}");
+        }
+        let other = Terms { instrument: Some(instrument("NSECM|1594").expect("good")), ..terms() };
+        let outcome = reconcile(pinned, vec![source("x.csv", udiff)], &other).await.expect("compared");
+        assert_eq!(told(&outcome).len(), 1, "it is not in the file");
+    });
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{Candle, Column, Values};
 use crate::time::{DAY, Interval, Nanos};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// What differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,13 +56,13 @@ pub struct Timeline {
     pub ours: BTreeMap<Nanos, Bar>,
     /// The file's range: outside of it a missing candle is no difference.
     pub span: RangeInclusive<Nanos>,
-    /// Starts at which any instrument of the lake has a bar.
-    pub beats: BTreeSet<Nanos>,
+    /// Starts at which any instrument of the lake has a bar; read where the lake lacks one.
+    pub beats: Arc<BTreeSet<Nanos>>,
     /// Digits behind the point of the file's prices.
     pub decimals: u32,
     /// How far the zone's wall is ahead of UTC.
     pub zone_ahead: Nanos,
-    /// What bars were in any epoch.
+    /// What its bars were in any epoch; read where one differs.
     pub versions: Vec<Bar>,
     auctions: BTreeMap<i32, Auctions>,
     naive: Option<Naive>,
@@ -82,12 +83,12 @@ const NAIVE_BARS_LEAST: usize = 5;
 const NAIVE_PERCENT_MOST: i128 = 75;
 
 impl Timeline {
-    pub fn new(placed: Placed, bars: Vec<Bar>, beats: BTreeSet<Nanos>) -> Timeline {
+    pub fn new(placed: Placed, bars: Vec<Bar>) -> Timeline {
         let Placed { interval, theirs, span, decimals, zone_ahead } = placed;
         let auctions = auctions(&bars);
         let ours: BTreeMap<Nanos, Bar> = bars.into_iter().map(|bar| (bar.open_at, bar)).collect();
         let naive = naive(&theirs, &ours);
-        let versions = Vec::new();
+        let (beats, versions) = (Arc::default(), Vec::new());
         Timeline { interval, theirs, ours, span, beats, decimals, zone_ahead, versions, auctions, naive }
     }
 

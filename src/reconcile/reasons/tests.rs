@@ -8,6 +8,7 @@ use super::*;
 use crate::market::SCALE;
 use crate::time::{DAY, HOUR, Interval, MINUTE};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const INDIA: Nanos = 5 * HOUR + 30 * MINUTE;
 const VOLUME: What = What::Column(Column::Volume);
@@ -18,9 +19,11 @@ fn timeline(theirs: BTreeMap<Nanos, Candle>, ours: Vec<Bar>) -> Timeline {
 
 fn of_interval(interval: Interval, theirs: BTreeMap<Nanos, Candle>, ours: Vec<Bar>) -> Timeline {
     let (first, last) = (*theirs.keys().next().expect("one"), *theirs.keys().next_back().expect("one"));
-    let beats = ours.iter().map(|bar| bar.open_at).collect();
+    let beats = Arc::new(ours.iter().map(|bar| bar.open_at).collect());
     let placed = Placed { interval, theirs, span: first..=last, decimals: 2, zone_ahead: INDIA };
-    Timeline::new(placed, ours, beats)
+    let mut timeline = Timeline::new(placed, ours);
+    timeline.beats = beats;
+    timeline
 }
 
 /// Ten bars that differ from each other.
@@ -77,7 +80,7 @@ fn a_wrong_number_without_a_cause_is_unexplained() {
     assert_eq!(reason(&timeline(lost, bars()), 4, What::NotTheirs), UNEXPLAINED);
     let ours = bars().into_iter().filter(|bar| bar.open_at != at(4)).collect();
     let mut without = timeline(theirs(&bars()), ours);
-    without.beats.insert(at(4)); // another instrument was received
+    Arc::make_mut(&mut without.beats).insert(at(4)); // another instrument was received
     assert_eq!(reason(&without, 4, What::NotOurs), UNEXPLAINED);
 }
 
@@ -320,7 +323,7 @@ fn silence_is_no_loss() {
     let flat = Values { open: SCALE, high: SCALE, low: SCALE, close: SCALE, volume: Some(0) };
     candles.insert(at(4) + 1, Candle { values: flat, ..candles[&at(4)].clone() });
     let mut found = timeline(candles, bars());
-    found.beats.insert(at(4) + 1);
+    Arc::make_mut(&mut found.beats).insert(at(4) + 1);
     assert_eq!(explain(&found, at(4) + 1, What::NotOurs).0, "no_trade");
     let mut ours = bars();
     ours[4].values.volume = Some(0);
