@@ -26,7 +26,7 @@ pub static NO_TRADE: Reason = Reason {
 
 pub static NOT_RECORDED: Reason = Reason {
     name: "not_recorded",
-    doc: "the lake has no bar of any instrument at that time: nothing was received",
+    doc: "the lake has no bar of any instrument then, or its day begins later with a partial one: nothing was received",
     fits: not_recorded,
 };
 
@@ -73,6 +73,15 @@ fn no_trade(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 }
 
 fn not_recorded(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let silent = what == What::NotOurs && !timeline.beats.contains(&at);
-    silent.then(|| "no instrument has a bar then".to_owned())
+    if what != What::NotOurs {
+        return None;
+    }
+    if !timeline.beats.contains(&at) {
+        return Some("no instrument has a bar then".to_owned());
+    }
+    // what other instruments have then may be told by a snapshot of later: the time of its last trade
+    let (_, later) = timeline.ours.range(at..).next()?;
+    let before = timeline.ours.range(..at).next_back();
+    let first = before.is_none_or(|(_, before)| before.trading_date != later.trading_date);
+    (first && later.partial).then(|| "the instrument's day begins later, with a partial bar".to_owned())
 }

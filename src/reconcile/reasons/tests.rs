@@ -332,4 +332,12 @@ fn silence_is_no_loss() {
     assert_eq!(reason(&timeline(candles, ours), 4, What::NotTheirs), "no_trade");
     let ours = bars().into_iter().filter(|bar| bar.open_at != at(4)).collect();
     assert_eq!(reason(&timeline(theirs(&bars()), ours), 4, What::NotOurs), "not_recorded");
+    // another one was received, this one from a later bar on
+    let mut ours: Vec<Bar> = bars().into_iter().filter(|bar| bar.open_at > at(4)).collect();
+    for (partial, wanted) in [(true, "not_recorded"), (false, UNEXPLAINED)] {
+        ours[0].partial = partial;
+        let mut found = timeline(theirs(&bars()), ours.clone());
+        Arc::make_mut(&mut found.beats).insert(at(4));
+        assert_eq!(reason(&found, 4, What::NotOurs), wanted);
+    }
 }
