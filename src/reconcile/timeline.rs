@@ -197,17 +197,19 @@ fn naive(theirs: &BTreeMap<Nanos, Candle>, ours: &BTreeMap<Nanos, Bar>) -> Optio
     let volumes = theirs.iter().filter_map(|(at, candle)| Some((candle.values.volume?, ours.get(at)?.values.volume?)));
     let volumes: Vec<(i128, i128)> = volumes.filter(|(theirs, ours)| *theirs > 0 && *ours > 0).collect();
     let (theirs, ours) = volumes.iter().fold((0, 0), |(a, b), (theirs, ours)| (a + theirs, b + ours));
-    let less = volumes.iter().filter(|(theirs, ours)| theirs < ours).count();
-    let more = volumes.iter().filter(|(theirs, ours)| theirs > ours).count();
-    // a last quantity is a part of what was traded since the snapshot before, in some bars all of it
-    let throughout = |less: usize, more: usize| less * 10 >= volumes.len() * 7 && more * 50 <= volumes.len();
-    let percent = |part: i128, whole: i128| 100 * part / whole.max(1);
     if volumes.len() < NAIVE_BARS_LEAST {
         return None;
     }
-    if throughout(less, more) && percent(theirs, ours) <= NAIVE_PERCENT_MOST {
-        return Some(Naive { theirs: true, percent: percent(theirs, ours) });
+    // A last quantity is a part of what was traded since the snapshot before, in some bars all of it; a large one that the
+    // next quotes tell again may make a bar's sum greater than its volume.
+    let throughout = |less: usize| less * 10 >= volumes.len() * 7;
+    let percent = |part: i128, whole: i128| 100 * part / whole.max(1);
+    let fraction = |part: i128, whole: i128| Some(percent(part, whole)).filter(|found| *found <= NAIVE_PERCENT_MOST);
+    if throughout(volumes.iter().filter(|(theirs, ours)| theirs < ours).count()) {
+        return fraction(theirs, ours).map(|percent| Naive { theirs: true, percent });
     }
-    let ours_are = throughout(more, less) && percent(ours, theirs) <= NAIVE_PERCENT_MOST;
-    ours_are.then(|| Naive { theirs: false, percent: percent(ours, theirs) })
+    if throughout(volumes.iter().filter(|(theirs, ours)| theirs > ours).count()) {
+        return fraction(ours, theirs).map(|percent| Naive { theirs: false, percent });
+    }
+    None
 }

@@ -262,6 +262,14 @@ fn volume_that_moved_to_a_neighbour_takes_its_prices_along() {
     let lost = candles.remove(&at(4)).expect("a candle").values.volume.expect("told");
     add(&mut candles.get_mut(&at(5)).expect("a candle").values, (lost / units(1)) as i64);
     assert_eq!(reason(&timeline(candles, bars()), 4, What::NotTheirs), "edge_volume");
+    // between the first two and the last two
+    for (first, second) in [(0, 1), (8, 9)] {
+        let mut candles = theirs(&bars());
+        add(&mut candles.get_mut(&at(first)).expect("a candle").values, -3);
+        add(&mut candles.get_mut(&at(second)).expect("a candle").values, 3);
+        let found = timeline(candles, bars());
+        assert_eq!([first, second].map(|minute| reason(&found, minute, VOLUME)), ["edge_volume"; 2]);
+    }
     // sums that differ by one did not move
     let mut candles = theirs(&bars());
     add(&mut candles.get_mut(&at(4)).expect("a candle").values, 9);
@@ -279,6 +287,12 @@ fn sums_of_last_quantities_are_known_by_their_fraction() {
     let (name, evidence) = explain(&found, at(4), VOLUME);
     assert_eq!(name, "last_quantities");
     assert!(evidence.starts_with("the file's volumes are 2"), "{evidence}");
+    // a part of the bars alone is something else
+    let mut candles = theirs(&bars());
+    for candle in candles.values_mut().take(5) {
+        candle.values.volume = candle.values.volume.map(|volume| volume / 5);
+    }
+    assert_eq!(reason(&timeline(candles, bars()), 4, VOLUME), UNEXPLAINED);
     let ours: Vec<Bar> = bars()
         .into_iter()
         .map(|bar| Bar { values: Values { volume: bar.values.volume.map(|volume| volume / 3), ..bar.values }, ..bar })

@@ -127,8 +127,9 @@ fn run(timeline: &Timeline, at: Nanos) -> Option<Vec<Nanos>> {
     for length in 2..=EDGE_BARS_MOST {
         for before in 0..length {
             let mut run = vec![at];
-            for _ in 0..before {
-                run.insert(0, timeline.neighbour(run[0], false)?);
+            while run.len() <= before {
+                let Some(earlier) = timeline.neighbour(run[0], false) else { break };
+                run.insert(0, earlier);
             }
             while run.len() < length {
                 let Some(behind) = timeline.neighbour(*run.last()?, true) else { break };
@@ -151,9 +152,8 @@ fn last_quantities(timeline: &Timeline, at: Nanos, what: What) -> Option<String>
     if what != What::Column(Column::Volume) {
         return None;
     }
+    timeline.both(at)?;
     let naive = timeline.naive()?;
-    let more = timeline.excess(at)?;
-    let fits = if naive.theirs { more < 0 } else { more > 0 };
     let side = if naive.theirs { "the file's" } else { "the lake's" };
-    fits.then(|| format!("{side} volumes are {} % of the other side's throughout", naive.percent))
+    Some(format!("{side} volumes are {} % of the other side's throughout", naive.percent))
 }
