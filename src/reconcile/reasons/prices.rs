@@ -39,7 +39,7 @@ pub static CONFLATED: Reason = Reason {
 
 pub static BETWEEN_SNAPSHOTS: Reason = Reason {
     name: "between_snapshots",
-    doc: "likely: a price between two snapshots, which the feed does not tell; volumes are equal, the price is as near as the bar is high",
+    doc: "likely: a price between two snapshots, which the feed does not tell; no volume differs, the price is at most the bar's range away",
     fits: between_snapshots,
 };
 
@@ -134,7 +134,8 @@ fn conflated(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 fn between_snapshots(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let (What::Column(column), (candle, bar)) = (what, timeline.both(at)?) else { return None };
     let (theirs, ours) = (&candle.values, &bar.values);
-    if column == Column::Volume || !bar.snapshots || ours.volume.is_none() || theirs.volume != ours.volume {
+    let counted = ours.volume.is_none() || theirs.volume.is_none() || theirs.volume == ours.volume;
+    if column == Column::Volume || !bar.snapshots || !counted {
         return None;
     }
     let outside = match column {
@@ -143,6 +144,9 @@ fn between_snapshots(timeline: &Timeline, at: Nanos, what: What) -> Option<Strin
         _ => true,
     };
     let near = (theirs.get(column)? - ours.get(column)?).abs() <= i128::from(ours.high) - i128::from(ours.low);
-    (outside && near)
-        .then(|| format!("{} snapshots' bar, both have volume {}", bar.phase, volume(ours.volume.unwrap_or(0))))
+    let volumes = match (theirs.volume, ours.volume) {
+        (Some(_), Some(ours)) => format!("both have volume {}", volume(ours)),
+        _ => "one side has no volume to tell a loss by".to_owned(),
+    };
+    (outside && near).then(|| format!("the lake saw {} to {}, {volumes}", price(ours.low), price(ours.high)))
 }

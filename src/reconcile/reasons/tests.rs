@@ -169,6 +169,8 @@ fn bars_without_volume_say_so() {
         bars().into_iter().map(|bar| Bar { values: Values { volume: None, ..bar.values }, ..bar }).collect();
     let found = timeline(theirs(&bars()), ours);
     assert_eq!(explain(&found, at(2), VOLUME), ("no_volume", "no bar of it has one".to_owned()));
+    let mut found = found;
+    found.theirs.get_mut(&at(2)).expect("a candle").values.high += 500 * SCALE;
     assert_eq!(reason(&found, 2, price(Column::High)), UNEXPLAINED);
 }
 
