@@ -298,7 +298,7 @@ enum Fault {
 }
 
 impl Fault {
-    fn plant(self, candles: &mut Vec<Values>, at: usize) {
+    fn plant(self, candles: &mut [Values], at: usize) {
         let lot = 7 * i128::from(SCALE);
         match self {
             Fault::Edge => {
