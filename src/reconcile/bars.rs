@@ -43,7 +43,7 @@ pub fn day(mut parts: Vec<Bar>) -> Option<Bar> {
     parts.sort_by_key(|part| part.open_at);
     let first = parts.first()?;
     let close = parts.iter().rev().find(|part| part.is_continuous()).unwrap_or(parts.last()?);
-    let volume = parts.iter().filter_map(|part| part.values.volume).reduce(|sum, volume| sum + volume);
+    let volume = parts.iter().filter_map(|part| part.values.volume).reduce(i128::saturating_add);
     let values = Values {
         open: first.values.open,
         high: parts.iter().map(|part| part.values.high).max()?,

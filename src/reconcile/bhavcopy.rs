@@ -219,7 +219,8 @@ fn date(text: &str) -> Result<i32, String> {
         }
     };
     let (month, day) = (i8::try_from(month).map_err(|_| wrong())?, i8::try_from(day).map_err(|_| wrong())?);
-    let date = Date::new(year, month, day).map_err(|_| wrong())?;
+    // there was no such file before, and nanoseconds count no further than 2262
+    let date = Date::new(year, month, day).ok().filter(|_| (1980..2200).contains(&year)).ok_or_else(wrong)?;
     Ok((date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24) as i32)
 }
 
@@ -262,7 +263,7 @@ mod tests {
         let text = format!(
             "{head}\n2024-07-08,x,CM,NSE,STK,1,I,A,EQ,0,0,0,0,0,0\n2024-07-08,x,CM,NSE,STK,2,I,B,EQ,-,-,-,-,-,-\n\
              08/07/2024,x,CM,NSE,STK,3,I,C,EQ,1,1,1,1,1,1\n2024-07-08,x,CM,NSE,STK,4,I,D,EQ,1,1,2,1,1,1\n2024-07-08,x,CM\n\
-             2024-07-08,x,CM,NSE,STK,5,I,E,EQ,1,1,1,1,x,1\n2024-07-08,x,CM,BSE,STK,500002,I,ABB,A,1,1,1,1,1,1\n"
+             2024-07-08,x,CM,NSE,STK,5,I,E,EQ,1,1,1,1,x,1\n2024-07-08,x,CM,NSE,STK,6,I,F,EQ,1,1,1,1,1,9999999999999999\n2024-07-08,x,CM,BSE,STK,500002,I,ABB,A,1,1,1,1,1,1\n"
         );
         let found = given(&text);
         assert_eq!((found.silent, found.candles.len()), (2, 1));
@@ -275,6 +276,7 @@ mod tests {
                 (5, "its low is above its high"),
                 (6, "it has no TckrSymb"),
                 (7, "LastPric \"x\" is not a decimal number"),
+                (8, "its volume is above 10^15"),
             ]
         );
     }
@@ -291,7 +293,18 @@ mod tests {
     fn dates_are_read_in_both_ways_and_no_other() {
         assert_eq!(date("2024-07-08"), Ok(19_912));
         assert_eq!(date("08-Jul-2024"), Ok(19_912));
-        for text in ["", "-", "2024-13-01", "2024-02-30", "08-XXX-2024", "8/7/2024", "99-JAN-2024", "2024-07-08-1"] {
+        for text in [
+            "",
+            "-",
+            "2024-13-01",
+            "2024-02-30",
+            "08-XXX-2024",
+            "8/7/2024",
+            "99-JAN-2024",
+            "2024-07-08-1",
+            "9999-12-31",
+            "0001-01-01",
+        ] {
             assert!(date(text).is_err(), "{text}");
         }
     }

@@ -95,10 +95,14 @@ impl Values {
             () if !inside(self.open) => Some("its open is not between low and high"),
             () if !inside(self.close) => Some("its close is not between low and high"),
             () if self.volume.is_some_and(|volume| volume < 0) => Some("its volume is negative"),
+            () if self.volume.is_some_and(|volume| volume > VOLUME_MOST) => Some("its volume is above 10^15"),
             () => None,
         }
     }
 }
+
+/// No exchange trades more in a day; sums of so much keep far from the bounds of their integers.
+const VOLUME_MOST: i128 = 1_000_000_000_000_000 * crate::market::SCALE as i128;
 
 /// How a file names an instrument.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -136,7 +136,7 @@ impl Timeline {
     pub fn excess(&self, at: Nanos) -> Option<i128> {
         let theirs = self.theirs.get(&at).map_or(Some(0), |candle| candle.values.volume)?;
         let ours = self.ours.get(&at).map_or(Some(0), |bar| bar.values.volume)?;
-        Some(theirs - ours)
+        Some(theirs.saturating_sub(ours))
     }
 
     /// The columns of a bar that differ by more than a tolerance on prices, and whether any was within it.
@@ -166,7 +166,7 @@ fn distance(theirs: &Values, ours: &Values, column: Column) -> i128 {
     match (theirs.get(column), ours.get(column)) {
         (None, _) | (Some(0), None) => 0,
         (Some(theirs), None) => theirs.saturating_abs(),
-        (Some(theirs), Some(ours)) => (theirs - ours).saturating_abs(),
+        (Some(theirs), Some(ours)) => theirs.saturating_sub(ours).saturating_abs(),
     }
 }
 
@@ -184,9 +184,9 @@ fn auctions(bars: &[Bar]) -> BTreeMap<i32, Auctions> {
             day.last_at = Some(bar.open_at);
         } else if day.first_at.is_none() {
             day.opening = Some(bar.values.close);
-            day.volume_before += volume;
+            day.volume_before = day.volume_before.saturating_add(volume);
         } else {
-            day.volume_behind += volume;
+            day.volume_behind = day.volume_behind.saturating_add(volume);
         }
     }
     days
@@ -196,14 +196,16 @@ fn auctions(bars: &[Bar]) -> BTreeMap<i32, Auctions> {
 fn naive(theirs: &BTreeMap<Nanos, Candle>, ours: &BTreeMap<Nanos, Bar>) -> Option<Naive> {
     let volumes = theirs.iter().filter_map(|(at, candle)| Some((candle.values.volume?, ours.get(at)?.values.volume?)));
     let volumes: Vec<(i128, i128)> = volumes.filter(|(theirs, ours)| *theirs > 0 && *ours > 0).collect();
-    let (theirs, ours) = volumes.iter().fold((0, 0), |(a, b), (theirs, ours)| (a + theirs, b + ours));
+    let (theirs, ours) = volumes
+        .iter()
+        .fold((0, 0), |(a, b): (i128, i128), (theirs, ours)| (a.saturating_add(*theirs), b.saturating_add(*ours)));
     if volumes.len() < NAIVE_BARS_LEAST {
         return None;
     }
     // A last quantity is a part of what was traded since the snapshot before, in some bars all of it; a large one that the
     // next quotes tell again may make a bar's sum greater than its volume.
     let throughout = |less: usize| less * 10 >= volumes.len() * 7;
-    let percent = |part: i128, whole: i128| 100 * part / whole.max(1);
+    let percent = |part: i128, whole: i128| part.saturating_mul(100) / whole.max(1);
     let fraction = |part: i128, whole: i128| Some(percent(part, whole)).filter(|found| *found <= NAIVE_PERCENT_MOST);
     if throughout(volumes.iter().filter(|(theirs, ours)| theirs < ours).count()) {
         return fraction(theirs, ours).map(|percent| Naive { theirs: true, percent });

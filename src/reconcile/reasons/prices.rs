@@ -72,7 +72,7 @@ fn corporate_action(timeline: &Timeline, at: Nanos, what: What) -> Option<String
     // whole shares times a price: far below the reach of an i128
     let (left, right) = (their_volume.checked_mul(their_close)?, our_volume.checked_mul(our_close)?);
     let allowed = (right / SHARES_EXACT).max(share.checked_mul(their_close.max(our_close))?);
-    let inverse = our_volume > 0 && their_volume != our_volume && (left - right).abs() <= allowed;
+    let inverse = our_volume > 0 && their_volume != our_volume && left.saturating_sub(right).abs() <= allowed;
     inverse.then(|| format!("prices {}, volume {}", ratio(their_close, our_close), ratio(their_volume, our_volume)))
 }
 
@@ -86,7 +86,7 @@ fn rounding(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let (What::Column(column), (candle, bar)) = (what, timeline.both(at)?) else { return None };
     let unit = if column == Column::Volume { i128::from(SCALE) } else { last_digit(timeline) };
     let (theirs, ours) = (candle.values.get(column)?, bar.values.get(column)?);
-    let fits = ours % unit != 0 && theirs % unit == 0 && (theirs - ours).abs() < unit;
+    let fits = ours % unit != 0 && theirs % unit == 0 && theirs.saturating_sub(ours).saturating_abs() < unit;
     fits.then(|| format!("the file has {} digits behind the point", timeline.decimals))
 }
 

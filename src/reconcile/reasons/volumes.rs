@@ -63,7 +63,7 @@ fn auction(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
             let more = timeline.excess(at).filter(|more| *more > 0)?;
             let opening = first && more == day.volume_before;
             let closing = last && more == day.volume_behind;
-            let both = first && last && more == day.volume_before + day.volume_behind;
+            let both = first && last && more == day.volume_before.saturating_add(day.volume_behind);
             let when = if opening { "before" } else { "behind" };
             (opening || closing || both)
                 .then(|| format!("what was traded {when} continuous trading, {}, is counted in it", volume(more)))
@@ -105,7 +105,7 @@ fn left_out(theirs: i128, bar: &Bar, column: Column) -> Option<String> {
 fn edge_volume(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let moved = run(timeline, at)?;
     let own = timeline.excess(at)?;
-    let told = format!("{} moved, the sums over {} bars are equal", volume(own.abs()), moved.len());
+    let told = format!("{} moved, the sums over {} bars are equal", volume(own.saturating_abs()), moved.len());
     match what {
         What::Column(Column::Volume) | What::NotOurs | What::NotTheirs => Some(told),
         What::Column(column) => {
@@ -139,7 +139,7 @@ fn run(timeline: &Timeline, at: Nanos) -> Option<Vec<Nanos>> {
             let inside = run.iter().all(|at| timeline.span.contains(at));
             if let Some(excess) = excess.filter(|excess| inside && excess.len() == length)
                 && excess.iter().all(|more| *more != 0)
-                && excess.iter().sum::<i128>() == 0
+                && excess.iter().fold(0i128, |sum, more| sum.saturating_add(*more)) == 0
             {
                 return Some(run);
             }
