@@ -12,6 +12,7 @@ mod list;
 mod plan;
 mod quarantine;
 mod read;
+mod reconcile;
 mod run;
 mod verify;
 
@@ -80,6 +81,8 @@ pub enum Command {
     Lake(lake::LakeCommand),
     /// Hold a lake against its log: read its data files, recompute its epochs from the recorded source
     Verify(verify::VerifyArgs),
+    /// Hold a broker's candles and an exchange's bhavcopies against the lake: what differs, and the likely reason
+    Reconcile(reconcile::ReconcileArgs),
     /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
     Completions { shell: clap_complete::Shell },
 }
@@ -100,6 +103,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),
         Command::Lake(command) => lake::lake(&command, &global),
         Command::Verify(args) => verify::verify(args, &global),
+        Command::Reconcile(args) => reconcile::reconcile(&args, &global),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -4,7 +4,7 @@
 //! [`source`] stamps it with a step and an epoch → [`graph`] takes it to the worker of its instrument, where
 //! [`flow::bars`] keep the live bars → [`flow::volume`], [`flow::readings`] scan them → [`flow::close`] publishes what is
 //! closed → [`sink`] and [`lake`] write and commit the epoch → [`query`] reads it back. [`engine`] is the one loop, and
-//! [`control`] decides where epochs end.
+//! [`control`] decides where epochs end. [`verify`] holds a lake against its log, [`reconcile`] against bars of others.
 //!
 //! One word per thing:
 //!
@@ -34,6 +34,7 @@
 //! | lineage | a dataflow of a lake and its epochs; the next one only adds to it |
 //! | replay | reading a recorded range again, under its recorded bindings |
 //! | generation, fence | one start of a run; what keeps an older one from deciding |
+//! | candle | a bar that somebody else made: a broker's, an exchange's |
 //! | slot | an epoch's object in the log: the commit |
 
 pub mod archive;
@@ -62,6 +63,7 @@ pub mod mesh;
 pub mod panics;
 pub mod query;
 pub mod rebuild;
+pub mod reconcile;
 pub mod replay;
 pub mod restore;
 pub mod settings;
