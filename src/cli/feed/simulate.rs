@@ -70,7 +70,7 @@ pub fn simulate(args: &SimulateArgs, global: &Global) -> Result<(), Error> {
     let mut sending = Sending::open(&args.sending)?;
     for frame in simulation.by_ref() {
         sending.wait_for(frame.received_at);
-        let (topic, origin) = (format!("{}{}", args.sending.prefix, frame.code), frame.origin());
+        let (topic, origin) = (format!("{}{}", args.sending.target.prefix, frame.code), frame.origin());
         let key = key(frame.venue, frame.instrument);
         sending.sink.put(&Frame {
             topic: &topic,

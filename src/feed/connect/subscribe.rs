@@ -1,0 +1,96 @@
+//! Subscribing on XTS: every code, in lists, until each instrument is known to be sent or known not to be.
+//!
+//! Why a snapshot is asked of each instrument: a token that is dead is acknowledged like any other and never ticks. The
+//! snapshots are frames and are handed on as the socket's are.
+
+use super::figures::Figures;
+use super::outlet::{Outlet, Taken};
+use super::rest::{Refusal, Rest};
+use super::spec::{ConnectSpec, Wanted};
+use super::{Trouble, now};
+use crate::feed::produce;
+use crate::feed::wire::xts;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Instruments a call: the least cap that was seen.
+const LIST: usize = 50;
+/// Codes whose subscription is answered with snapshots.
+const WITH_SNAPSHOT: [&str; 4] = ["1501", "1502", "1510", "1512"];
+/// How often a call is repeated that came too soon.
+const TRIES: u32 = 8;
+
+/// All that a subscription needs; it runs beside the socket.
+pub struct Subscriber {
+    pub rest: Rest,
+    pub token: String,
+    pub spec: Arc<ConnectSpec>,
+    pub outlet: Outlet,
+    pub figures: Arc<Figures>,
+}
+
+impl Subscriber {
+    /// Subscribes everything; the names of instruments without any snapshot. Errors: the token does not count, the server
+    /// is gone or too busy.
+    pub async fn all(self) -> Result<Vec<String>, Trouble> {
+        let mut alive = BTreeSet::new();
+        // 1105 comes by itself, for every instrument there is
+        let codes = self.spec.codes.iter().filter(|code| *code != "1105");
+        for code in codes {
+            let mut lists: Vec<&[Wanted]> = self.spec.instruments.chunks(LIST).rev().collect();
+            while let Some(list) = lists.pop() {
+                match self.list(code, list).await {
+                    Ok(snapshots) => self.hand_on(code, snapshots, &mut alive).await?,
+                    // one that the server does not like must not keep the others out
+                    Err(Refusal::Wrong(_)) if list.len() > 1 && WITH_SNAPSHOT.contains(&code.as_str()) => {
+                        let (first, second) = list.split_at(list.len() / 2);
+                        lists.extend([second, first]);
+                    }
+                    Err(Refusal::Wrong(why)) => {
+                        let names: Vec<String> = list.iter().map(Wanted::name).collect();
+                        tracing::error!(code, instruments = names.join(","), why, "a subscription is refused");
+                    }
+                    Err(other) => return Err(other.into()),
+                }
+            }
+        }
+        if !self.spec.codes.iter().any(|code| WITH_SNAPSHOT.contains(&code.as_str())) {
+            return Ok(Vec::new());
+        }
+        let names = self.spec.instruments.iter().map(Wanted::name);
+        Ok(names.filter(|name| !alive.contains(name)).collect())
+    }
+
+    /// One call, again and again while the server wants to be asked later.
+    async fn list(&self, code: &str, list: &[Wanted]) -> Result<Vec<String>, Refusal> {
+        let mut tries = 0;
+        loop {
+            let answer = match self.rest.subscribe(&self.token, code, list).await {
+                Err(Refusal::Already) => self.rest.quotes(&self.token, code, list).await,
+                answer => answer,
+            };
+            match answer {
+                Err(Refusal::Busy(wait)) if tries < TRIES => {
+                    tries += 1;
+                    let wait = wait.unwrap_or(Duration::from_secs(1 << tries.min(5)));
+                    tracing::warn!(code, wait_s = wait.as_secs_f64(), "too many calls (429), waiting");
+                    tokio::time::sleep(wait).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn hand_on(&self, code: &str, snapshots: Vec<String>, alive: &mut BTreeSet<String>) -> Result<(), Trouble> {
+        let (received_at, origin) = (now(), format!("{code}-json-full"));
+        for snapshot in snapshots {
+            if let Some(address) = xts::address(snapshot.as_bytes(), origin.as_bytes()) {
+                alive.insert(produce::key(address.venue, address.instrument));
+            }
+            self.outlet.take(Taken::frame(origin.as_str(), received_at, snapshot)).await?;
+            self.figures.frame(code);
+        }
+        Ok(())
+    }
+}
