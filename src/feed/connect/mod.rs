@@ -31,6 +31,7 @@ mod socket;
 pub mod spec;
 mod subscribe;
 mod tls;
+mod verdict;
 mod xts;
 
 use crate::error::{Error, Kind};
@@ -101,11 +102,21 @@ pub struct Link {
     /// Since when all subscriptions stand.
     stands_since: Option<Instant>,
     stood_ever: bool,
+    /// The instruments that were told to be missing.
+    missing: Vec<String>,
 }
 
 impl Link {
     fn new(spec: Arc<ConnectSpec>, outlet: Outlet, figures: Arc<Figures>) -> Link {
-        Link { spec, outlet, figures, gaps: Gaps::default(), stands_since: None, stood_ever: false }
+        Link {
+            spec,
+            outlet,
+            figures,
+            gaps: Gaps::default(),
+            stands_since: None,
+            stood_ever: false,
+            missing: Vec::new(),
+        }
     }
 
     /// A frame of a code that was read at a moment was handed on after a wait.
@@ -125,32 +136,33 @@ impl Link {
     async fn subscribed(&mut self, missing: Vec<String>) -> Result<(), Trouble> {
         let wanted = self.spec.instruments.len();
         self.figures.missing.set(missing.len() as i64);
-        if !missing.is_empty() {
-            let names = missing.join(", ");
-            let message =
-                format!("{} of {wanted} instruments are subscribed but have no snapshot: {names}", missing.len());
-            let hint = "look for their ids in the exchange's master; expired contracts never tick".to_owned();
-            if missing.len() >= wanted || (self.spec.strict && !self.stood_ever) {
-                return Err(Trouble::Refused(message, hint));
-            }
-            tracing::error!(hint, "{message}");
-            let gap = Gap { kind: GapKind::Refused, from: Some(now()), until: None, reason: message, failures: 0 };
-            self.record(gap, Some(&missing)).await?;
+        // the same ones after each reconnect are no news
+        if !missing.is_empty() && missing != self.missing {
+            self.tell_missing(&missing).await?;
         }
         if self.stood_ever {
             self.figures.reconnects.inc();
         }
-        (self.stood_ever, self.stands_since) = (true, Some(Instant::now()));
+        let instruments = wanted - missing.len();
+        (self.stood_ever, self.stands_since, self.missing) = (true, Some(Instant::now()), missing);
         self.figures.standing.set(1);
-        tracing::info!(
-            instruments = wanted - missing.len(),
-            codes = self.spec.codes.join(","),
-            "all subscriptions stand"
-        );
+        tracing::info!(instruments, codes = self.spec.codes.join(","), "all subscriptions stand");
         match self.gaps.established(now()) {
             Some(gap) => self.record(gap, None).await,
             None => Ok(()),
         }
+    }
+
+    async fn tell_missing(&mut self, missing: &[String]) -> Result<(), Trouble> {
+        let (names, wanted) = (missing.join(", "), self.spec.instruments.len());
+        let message = format!("{} of {wanted} instruments are subscribed but have no snapshot: {names}", missing.len());
+        let hint = "look for their ids in the exchange's master; expired contracts never tick".to_owned();
+        if missing.len() >= wanted || (self.spec.strict && !self.stood_ever) {
+            return Err(Trouble::Refused(message, hint));
+        }
+        tracing::error!(hint, "{message}");
+        let gap = Gap { kind: GapKind::Refused, from: Some(now()), until: None, reason: message, failures: 0 };
+        self.record(gap, Some(missing)).await
     }
 
     /// Prints a gap and produces it. `instruments`: which; none given: all of them.
@@ -284,8 +296,9 @@ async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Result
         }
         link.figures.failures.inc();
         link.gaps.lost(&trouble.to_string());
-        let hint = if let Trouble::Refused(_, hint) = &trouble { hint } else { "" };
-        tracing::warn!(reason = %trouble, hint, again_in_ms = wait.as_millis() as u64, "not connected");
+        let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let hint = if let Trouble::Refused(_, hint) = &trouble { Some(hint) } else { None };
+        tracing::warn!(reason = %trouble, hint, again_in_ms, "not connected");
         tokio::select! {
             () = sleep(wait) => {}
             () = stopped(stop) => break,

@@ -81,15 +81,17 @@ impl Socket {
         }
     }
 
-    /// Waits for something else than the server, whose silence is our own doing meanwhile.
-    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Trouble> {
+    /// Waits for something else than the server, whose silence is our own doing meanwhile. A connection that is lost
+    /// meanwhile is noticed with the next message: what was read is handed on first.
+    pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
+        let mut lost = false;
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
-                _ = self.pings.tick() => {
-                    self.ping().await?;
+                done = &mut work => return done,
+                _ = self.pings.tick(), if !lost => {
+                    lost = self.send(packet::PING).await.is_err();
                     self.answer_until = None;
                 }
             }

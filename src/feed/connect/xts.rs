@@ -5,19 +5,16 @@
 //!     token kept over reconnects until 401 or shortly before its expiry
 //! ```
 //!
-//! An event `CODE-json-full` or `…-partial` of a code that was asked for is a frame: its argument is the payload, its name the
-//! origin. Events of other codes are counted and go no further (1105 comes unasked for every instrument of the exchange).
-//! Whatever cannot be understood is a frame of topic `…other`, whole, with origin `junk`.
+//! The socket is read while subscriptions are under way: frames come with the first answer.
 
 use super::outlet::Taken;
-use super::packet::{Event, Packet};
 use super::rest::{Login, Refusal, Rest, below};
 use super::secrets::Secrets;
 use super::socket::{Received, STEP_WITHIN, Socket};
 use super::spec::ConnectSpec;
 use super::subscribe::Subscriber;
+use super::verdict::{JUNK, OTHER, Verdict, judge};
 use super::{Link, Trouble, jwt, now, packet};
-use crate::feed::wire::xts;
 use crate::settings;
 use crate::time::{MINUTE, Nanos};
 use futures::future::BoxFuture;
@@ -32,8 +29,6 @@ use tokio::time::{Instant, sleep_until};
 const RENEWED_BEFORE: Nanos = 10 * MINUTE;
 /// What is waited for when nothing is due.
 const FAR: Duration = Duration::from_secs(7 * 86_400);
-/// Where messages without a name of their own come from.
-const JUNK: &str = "junk";
 
 /// A client of XTS.
 pub struct Xts {
@@ -87,12 +82,9 @@ impl Xts {
             tokio::select! {
                 received = socket.next() => {
                     let (received, at) = received?;
-                    match self.received(received, at, &mut socket, link).await? {
-                        Step::Joined if !joined => {
-                            joined = true;
-                            subscribing = Some(self.subscriber(&login, link));
-                        }
-                        _ => {}
+                    if self.received(received, at, &mut socket, link).await? && !joined {
+                        joined = true;
+                        subscribing = Some(self.subscriber(&login, link));
                     }
                 }
                 outcome = done(&mut subscribing) => {
@@ -138,90 +130,42 @@ impl Xts {
         Box::pin(subscriber.all())
     }
 
-    /// Acts on what came. Errors: it says that the connection is over, or nobody takes frames.
+    /// Acts on what came; true: subscriptions may begin. Errors: it says that the connection is over, or nobody takes
+    /// frames.
     async fn received(
         &self,
         received: Received,
         at: Nanos,
         socket: &mut Socket,
         link: &mut Link,
-    ) -> Result<Step, Trouble> {
-        let (packet, text) = match received {
-            Received::Life => {
-                link.gaps.alive(at);
-                return Ok(Step::On);
-            }
+    ) -> Result<bool, Trouble> {
+        let verdict = match received {
+            Received::Life => Verdict::Life,
             Received::Bytes(bytes) => {
-                hand_on("other", Taken::frame(JUNK, at, bytes), socket, link).await?;
-                return Ok(Step::On);
+                hand_on(OTHER, Taken::frame(JUNK, at, bytes), socket, link).await?;
+                return Ok(false);
             }
-            Received::Text(packet, text) => (packet, text),
+            Received::Text(packet, text) => judge(packet, text, &link.spec.codes, &self.secrets),
         };
-        match packet {
-            Packet::Event(event) => self.event(event, text, at, socket, link).await,
-            Packet::Open(_) | Packet::Unknown => {
-                hand_on("other", Taken::frame(JUNK, at, text), socket, link).await?;
-                Ok(Step::On)
+        match verdict {
+            Verdict::Frame { code, origin, payload } => {
+                hand_on(&code, Taken::frame(origin, at, payload), socket, link).await?;
+                return Ok(false);
             }
-            Packet::Ping => {
-                socket.send(packet::PONG).await?;
-                Ok(Step::On)
-            }
-            Packet::Pong | Packet::Connected | Packet::Nothing => {
+            Verdict::Over(trouble) => return Err(trouble),
+            Verdict::Unasked => link.figures.unasked.inc(),
+            Verdict::Asked => socket.send(packet::PONG).await?,
+            Verdict::Said(said, true) => tracing::error!(said, "the server says"),
+            Verdict::Said(said, false) => tracing::warn!(said, "the server says"),
+            Verdict::Joined => {
                 link.gaps.alive(at);
-                Ok(Step::On)
+                return Ok(true);
             }
-            Packet::Refused(why) => Err(Trouble::Expired(self.secrets.hide(&format!("the server refuses: {why}")))),
-            Packet::Close | Packet::Disconnected => Err(Trouble::Lost("the server disconnects".into())),
+            Verdict::Life => {}
         }
+        link.gaps.alive(at);
+        Ok(false)
     }
-
-    async fn event(
-        &self,
-        event: Event,
-        text: String,
-        at: Nanos,
-        socket: &mut Socket,
-        link: &mut Link,
-    ) -> Result<Step, Trouble> {
-        let said = || self.secrets.hide(&format!("{}: {}", event.name, event.argument.as_deref().unwrap_or_default()));
-        match event.name.as_str() {
-            "joined" => {
-                link.gaps.alive(at);
-                return Ok(Step::Joined);
-            }
-            "logout" => return Err(Trouble::Expired(said())),
-            "disconnect" => return Err(Trouble::Lost(said())),
-            "error" => {
-                tracing::error!(said = said(), "the server says");
-                return Ok(Step::On);
-            }
-            "warning" | "success" => {
-                tracing::warn!(said = said(), "the server says");
-                return Ok(Step::On);
-            }
-            _ => {}
-        }
-        let code = xts::code(&event.name).map(|code| code.to_string());
-        match (code, event.argument) {
-            (Some(code), Some(argument)) if link.spec.codes.contains(&code) => {
-                hand_on(&code, Taken::frame(event.name, at, argument), socket, link).await?;
-            }
-            (Some(_), Some(_)) => {
-                link.figures.unasked.inc();
-                link.gaps.alive(at);
-            }
-            _ => hand_on("other", Taken::frame(JUNK, at, text), socket, link).await?,
-        }
-        Ok(Step::On)
-    }
-}
-
-/// What a message leads to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Step {
-    On,
-    Joined,
 }
 
 /// The end of something that may not be there.
@@ -235,7 +179,7 @@ async fn done<T>(work: &mut Option<BoxFuture<'static, T>>) -> T {
 async fn hand_on(code: &str, frame: Taken, socket: &mut Socket, link: &mut Link) -> Result<(), Trouble> {
     let (begun, at) = (Instant::now(), frame.received_at);
     let outlet = link.outlet.clone();
-    socket.meanwhile(outlet.take(frame)).await??;
+    socket.meanwhile(outlet.take(frame)).await?;
     link.handed_on(code, at, begun.elapsed()).await
 }
 
