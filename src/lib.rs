@@ -14,6 +14,7 @@
 //! | snapshot | a tick that tells the state of an instrument: last price, cumulative volume, best quotes |
 //! | notice | a tick that no bar is made of (a market's status, a price band): counted |
 //! | frame, envelope | a record as a connector received it; what stands around it: key, origin, time of receipt |
+//! | gap record | a stretch of time in which frames of a live feed may be missing, and why |
 //! | bar, interval | what happened in one stretch of time; its width |
 //! | instrument, series | venue and token; an instrument's bars of one interval |
 //! | reading | what an indicator says at a bar |

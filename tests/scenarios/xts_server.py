@@ -27,7 +27,7 @@ class Connection:
         self.number, self.opened_at, self.closed_at = number, time.time(), None
         self.sent = []  # (time, text)
         self.read = 0  # texts that the client is known to have read
-        self.frozen = self.joined = False
+        self.frozen = self.joined = self.killed = False
         self.wanted, self.transport, self.response = set(), None, None
 
 
@@ -112,6 +112,7 @@ class XtsServer:
         connection = self.current()
         if not connection:
             return False
+        connection.killed = True
         if how == "reset" or connection.frozen:
             self.call(connection.transport.abort)
         elif how == "freeze":

@@ -285,7 +285,7 @@ async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Result
         link.figures.standing.set(0);
         let stood = link.stands_since.take().map(|since| since.elapsed());
         let wait = match (&trouble, stood) {
-            (Trouble::Closed, _) => return Ok(()),
+            (Trouble::Closed, _) => break,
             (Trouble::Busy(Some(wait)), _) => *wait,
             (_, Some(stood)) => backoff.after_standing(stood, chance()),
             (_, None) => backoff.after_failure(chance()),

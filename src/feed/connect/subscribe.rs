@@ -26,6 +26,8 @@ pub struct Subscriber {
     pub rest: Rest,
     pub token: String,
     pub spec: Arc<ConnectSpec>,
+    /// Instruments that had no snapshot the last time: they stand in lists of their own, and keep nobody else out.
+    pub missing: Vec<String>,
     pub outlet: Outlet,
     pub figures: Arc<Figures>,
 }
@@ -35,10 +37,13 @@ impl Subscriber {
     /// is gone or too busy.
     pub async fn all(self) -> Result<Vec<String>, Trouble> {
         let mut alive = BTreeSet::new();
+        let is_missing = |wanted: &Wanted| self.missing.contains(&wanted.name());
+        let (missing, others): (Vec<Wanted>, Vec<Wanted>) = self.spec.instruments.iter().cloned().partition(is_missing);
         // 1105 comes by itself, for every instrument there is
         let codes = self.spec.codes.iter().filter(|code| *code != "1105");
         for code in codes {
-            let mut lists: Vec<&[Wanted]> = self.spec.instruments.chunks(LIST).rev().collect();
+            let mut lists: Vec<&[Wanted]> = others.chunks(LIST).chain(missing.chunks(LIST)).collect();
+            lists.reverse();
             while let Some(list) = lists.pop() {
                 match self.list(code, list).await {
                     Ok(snapshots) => self.hand_on(code, snapshots, &mut alive).await?,

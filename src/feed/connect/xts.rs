@@ -58,10 +58,14 @@ impl Xts {
     /// Connects, subscribes, and hands frames on until the connection is lost: why it was.
     pub async fn session(&mut self, link: &mut Link) -> Trouble {
         let Err(trouble) = self.stand(link).await;
-        if matches!(trouble, Trouble::Expired(_)) {
-            self.token = None;
+        match trouble {
+            Trouble::Expired(why) => {
+                self.token = None;
+                Trouble::Expired(self.secrets.hide(&why))
+            }
+            Trouble::Lost(why) => Trouble::Lost(self.secrets.hide(&why)),
+            other => other,
         }
-        trouble
     }
 
     /// Gives the token back.
@@ -124,6 +128,7 @@ impl Xts {
             rest: self.rest.clone(),
             token: login.token.clone(),
             spec: link.spec.clone(),
+            missing: link.missing.clone(),
             outlet: link.outlet.clone(),
             figures: link.figures.clone(),
         };
