@@ -2,7 +2,7 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
-use ticktide::flow::finished::FinishedBar;
+use ticktide::flow::finished::{FinishedBar, Named};
 use ticktide::lake::files::{RowBuffer, write_files};
 use ticktide::lake::store::FolderStore;
 use ticktide::market::{Instrument, SCALE};
@@ -33,6 +33,7 @@ fn rows() -> RowBuffer {
             partial: false,
             short: false,
         };
+        let bar = Named { row: bar, symbol: None };
         buffer.push(&tables::bar_row(series, &bar, "regular", 1));
     }
     buffer

@@ -227,7 +227,7 @@ impl Session {
     }
 
     /// The date on the session's wall at `t`, days since 1970.
-    fn local_day(&self, t: Nanos) -> i32 {
+    pub fn local_day(&self, t: Nanos) -> i32 {
         let stamp = Timestamp::from_nanosecond(i128::from(t)).expect("jiff's range holds every i64 of nanoseconds");
         let date = self.zone.to_datetime(stamp).date();
         (date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24) as i32

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   arranged bars ─▶ scan of an interval's checks ──────────────┐
+//!   finished bars ⋈ terms of masters ─────────────────────────────┤
 //!   finished bars ─▶ presence ═ by venue ═▶ beats ──────────────┴─▶ close ─▶ rows of `anomalies`
 //!   suspicions ═ by instrument ═▶ suspects ─────────────────────────────────▶ rows   (ticks that can be taken back)
 //!   sightings ═ by instrument ═▶ two partitions ────────────────────────────▶ rows   (instruments in several partitions)
@@ -18,7 +19,7 @@ use crate::flow::anomalies::scan::{BarChecks, anomalies};
 use crate::flow::anomalies::suspects::{Suspect, Suspects, Suspicion, TradeName};
 use crate::flow::anomalies::ticks::{Remark, TickChecks};
 use crate::flow::anomalies::two_partitions::{Day, Partitions, Sighting};
-use crate::flow::anomalies::{Anomaly, BarCheck, Check, FeedGap};
+use crate::flow::anomalies::{Anomaly, BarCheck, Check, FeedGap, ListedCheck};
 use crate::flow::clean::Horizons;
 use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Series};
@@ -27,6 +28,7 @@ use crate::flow::readings::FinishedTrace;
 use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete};
 use crate::lake::StateEntry;
 use crate::lineage::Additions;
+use crate::listings::{self, Listed};
 use crate::market::Instrument;
 use crate::sink::SinkRow;
 use crate::source::Notice;
@@ -57,6 +59,7 @@ type Found<'scope> = VecCollection<'scope, u64, (Series, Anomaly), isize>;
 /// The checks of a dataflow that look at bars, built.
 pub struct Checks {
     pub bars: BTreeMap<Interval, BarChecks>,
+    listed: Vec<(u16, Interval, Box<dyn ListedCheck>)>,
     feed: Vec<(u16, Interval, FeedGap)>,
     /// Whether suspects are decided behind the exchange.
     suspects: bool,
@@ -69,7 +72,7 @@ pub fn tick_checks(dataflow: &Dataflow) -> TickChecks {
     let built = dataflow.anomalies.iter().enumerate();
     let checks = built.filter_map(|(index, used)| match used.build().check {
         Check::Tick(check) => Some((index as u16, check)),
-        Check::Bar(_) | Check::Feed(_) | Check::Partitions => None,
+        Check::Bar(_) | Check::Listed(_) | Check::Feed(_) | Check::Partitions => None,
     });
     let partitions = dataflow.anomalies.iter().position(|used| matches!(used.build().check, Check::Partitions));
     TickChecks {
@@ -86,11 +89,12 @@ impl Checks {
     pub fn new(dataflow: &Dataflow) -> Checks {
         let session = Arc::new(dataflow.session.clone());
         let mut bars: BTreeMap<Interval, Vec<(u16, Box<dyn BarCheck>)>> = BTreeMap::new();
-        let mut feed = Vec::new();
+        let (mut listed, mut feed) = (Vec::new(), Vec::new());
         for (index, used) in dataflow.anomalies.iter().enumerate() {
             let index = index as u16;
             match (used.build().check, used.on()) {
                 (Check::Bar(check), Some(on)) => bars.entry(on).or_default().push((index, check)),
+                (Check::Listed(check), Some(on)) => listed.push((index, on, check)),
                 (Check::Feed(gap), Some(on)) => feed.push((index, on, gap)),
                 _ => {}
             }
@@ -99,6 +103,7 @@ impl Checks {
         let ticks = tick_checks(dataflow);
         Checks {
             bars: bars.collect(),
+            listed,
             feed,
             suspects: ticks.by_name && !ticks.is_empty(),
             partitions: ticks.partitions,
@@ -156,6 +161,8 @@ pub struct Inputs<'scope> {
     /// Bars of at least the intervals that bar checks are on.
     pub arranged: Option<Arranged<'scope, FinishedTrace>>,
     pub finished: Finished<'scope>,
+    /// What masters say, where the dataflow keeps it.
+    pub listed: Option<Listed<'scope>>,
     pub remarks: Stream<'scope, u64, Vec<Remark>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
 }
@@ -179,7 +186,7 @@ pub fn watch<'scope>(
     inputs: Inputs<'scope>,
     resumed: &Resumed<'_>,
 ) -> Vec<Rows<'scope>> {
-    let Inputs { arranged, finished, remarks, notices } = inputs;
+    let Inputs { arranged, finished, listed, remarks, notices } = inputs;
     let (mut rows, mut found) = (Vec::new(), Vec::<Found<'scope>>::new());
     if let Some(arranged) = arranged {
         for (interval, checks) in checks.bars {
@@ -202,20 +209,26 @@ pub fn watch<'scope>(
         rows.push(states);
         found.push(said);
     }
+    if let Some(listed) = &listed
+        && !checks.listed.is_empty()
+    {
+        found.push(listings::watched(finished.clone(), listed.clone(), checks.listed));
+    }
     if let Some(first) = found.pop() {
         let mut all = first.concatenate(found);
         if !resumed.additions.checks.is_empty() {
             let additions = resumed.additions.clone();
             all = all.filter(move |(_, anomaly)| additions.has_anomaly(anomaly.check, anomaly.open_at));
         }
-        rows.push(close(
-            all,
-            notices.clone(),
-            resumed.session.clone(),
-            resumed.binding.clone(),
-            resumed.first,
-            SinkRow::Anomaly,
-        ));
+        let (session, binding) = (resumed.session.clone(), resumed.binding.clone());
+        let notices = notices.clone();
+        rows.push(match listed {
+            None => close(all, notices, session, binding, resumed.first, |net| SinkRow::Anomaly(net.unnamed())),
+            Some(listed) => {
+                let all = listings::named(all, listed);
+                close(all, notices, session, binding, resumed.first, SinkRow::Anomaly)
+            }
+        });
     }
     let (suspicions, sightings) = remarks.ok_err(|remark| match remark {
         Remark::Suspicion(suspicion) => Ok(suspicion),
@@ -422,7 +435,7 @@ where
                             consolidate(&mut changes);
                             session.give_iterator(changes.drain(..).map(|((series, anomaly), diff)| {
                                 let (old, new) = if diff < 0 { (Some(anomaly), None) } else { (None, Some(anomaly)) };
-                                SinkRow::Anomaly(NetChange { series, old, new })
+                                SinkRow::Anomaly(NetChange { series, old, new }.unnamed())
                             }));
                             let states = deciding.retire(&horizons).into_iter();
                             session.give_iterator(states.map(|entry| SinkRow::State(vec![entry])));

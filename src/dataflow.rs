@@ -124,6 +124,8 @@ pub struct Dataflow {
     pub epoch: EpochSpec,
     /// Whether normalised ticks are archived.
     pub ticks: bool,
+    /// Whether masters and price bands are kept, and joined to bars.
+    pub instruments: bool,
     /// Sorted, finest first, never empty; all are multiples of the first.
     pub bars: Vec<Interval>,
     pub indicators: Vec<IndicatorUse>,

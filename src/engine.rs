@@ -24,6 +24,7 @@ use crate::intake::Intake;
 use crate::joining;
 use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, StateEntry, Warehouse};
 use crate::lineage::{self, Additions};
+use crate::listings;
 use crate::mesh::{Cluster, Mesh};
 use crate::panics::{PanicAt, Thread};
 use crate::rebuild;
@@ -628,6 +629,12 @@ fn build_flow(
             }
         };
         let published = (session.clone(), resumed.clone());
+        let listed = dataflow.instruments.then(|| {
+            let notices = sourced.notices.clone();
+            let (listed, said) = listings::listings(sourced.listings, notices, restored.listings, first);
+            rows.push(said);
+            listed
+        });
         let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
         let arranged = (!scanned.is_empty())
             .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
@@ -645,12 +652,21 @@ fn build_flow(
                 rows.push(graph::base_state(bases, graph::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
-                rows.push(graph::close(readings, notices, session, resumed, first, SinkRow::Reading));
+                rows.push(match &listed {
+                    None => {
+                        graph::close(readings, notices, session, resumed, first, |net| SinkRow::Reading(net.unnamed()))
+                    }
+                    Some(listed) => {
+                        let readings = listings::named(readings, listed.clone());
+                        graph::close(readings, notices, session, resumed, first, SinkRow::Reading)
+                    }
+                });
             }
         }
         let watched = checks::Inputs {
             arranged,
             finished: finished.clone(),
+            listed: listed.clone(),
             remarks: sourced.remarks,
             notices: sourced.notices.clone(),
         };
@@ -664,7 +680,13 @@ fn build_flow(
         };
         rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();
-        rows.push(graph::close(finished, notices, published.0, published.1, first, SinkRow::Bar));
+        let (session, resumed) = published;
+        rows.push(match listed {
+            None => graph::close(finished, notices, session, resumed, first, |net| SinkRow::Bar(net.unnamed())),
+            Some(listed) => {
+                graph::close(listings::named(finished, listed), notices, session, resumed, first, SinkRow::Bar)
+            }
+        });
         rows.push(sourced.notices.flat_map(|notice| match notice {
             crate::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
             crate::source::Notice::Begin(..) => None,

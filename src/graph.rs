@@ -18,6 +18,7 @@ use crate::flow::bars::keyed::{Aside, Emitted, Keyed};
 use crate::flow::clean::Horizons;
 use crate::flow::close::{AtBar, Close, NetChange};
 use crate::flow::finished::Series;
+use crate::flow::listings::Told;
 use crate::flow::scan::BaseChanges;
 use crate::lake::StateEntry;
 use crate::sink::{CommitJob, SinkRow, WorkerPart, Writing};
@@ -64,6 +65,7 @@ pub struct Sourced<'scope> {
     pub routed: Stream<'scope, u64, Vec<Routed>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
     pub remarks: Stream<'scope, u64, Vec<Remark>>,
+    pub listings: Stream<'scope, u64, Vec<Told>>,
     pub rows: Rows<'scope>,
 }
 
@@ -80,15 +82,17 @@ pub fn sourced<'scope>(
     let mut notices_output = OutputBuilder::<u64, Vecs<Notice>>::from(notices_output);
     let (remarks_output, remarks) = builder.new_output();
     let mut remarks_output = OutputBuilder::<u64, Vecs<Remark>>::from(remarks_output);
+    let (listings_output, listings) = builder.new_output();
+    let mut listings_output = OutputBuilder::<u64, Vecs<Told>>::from(listings_output);
     let (rows_output, rows) = builder.new_output();
     let mut rows_output = OutputBuilder::<u64, Vecs<SinkRow>>::from(rows_output);
     builder.build(move |capabilities| {
-        let Ok([routed, notices, remarks, rows]) = <[_; 4]>::try_from(capabilities) else {
-            unreachable!("an operator has a capability for each of its four outputs")
+        let Ok([routed, notices, remarks, listings, rows]) = <[_; 5]>::try_from(capabilities) else {
+            unreachable!("an operator has a capability for each of its five outputs")
         };
         let wake = scope.worker().sync_activator_for(address.to_vec());
         let again = scope.activator_for(address.clone());
-        let ports = Ports { routed, notices, remarks, rows };
+        let ports = Ports { routed, notices, remarks, listings, rows };
         let mut logic = Some(build(ports, wake, scope.activator_for(address)));
         move |_| {
             let Some(running) = &mut logic else { return };
@@ -100,11 +104,13 @@ pub fn sourced<'scope>(
             let mut routed = routed_output.activate();
             let mut notices = notices_output.activate();
             let mut remarks = remarks_output.activate();
+            let mut listings = listings_output.activate();
             let mut rows = rows_output.activate();
             for mut said in outbox.0 {
                 routed.session(&said.ports.routed).give_container(&mut said.routed);
                 notices.session(&said.ports.notices).give_container(&mut said.notices);
                 remarks.session(&said.ports.remarks).give_container(&mut said.remarks);
+                listings.session(&said.ports.listings).give_container(&mut said.listings);
                 rows.session(&said.ports.rows).give_container(&mut said.rows);
             }
             if running.is_done() {
@@ -112,7 +118,7 @@ pub fn sourced<'scope>(
             }
         }
     });
-    Sourced { routed, notices, remarks, rows }
+    Sourced { routed, notices, remarks, listings, rows }
 }
 
 /// Work that waits for its time, in order of times.
@@ -173,11 +179,9 @@ pub fn bars<'scope>(
         let mut waiting: Waiting<Work> = Waiting::new();
         move |(input, input_frontier), (notices, notices_frontier), output| {
             if let Some(cap) = start.take() {
-                let mut changes = Vec::new();
-                keyed.restored(horizons.clone(), &mut changes);
                 let time = *cap.time();
-                let all = changes.into_iter().map(|(series, bar, diff)| Out::Change((series, bar), time, diff));
-                output.session(&cap).give_iterator(all);
+                let mut session = output.session(&cap);
+                keyed.restored(horizons.clone(), |series, bar| session.give(Out::Change((series, bar), time, 1)));
             }
             notices.for_each(|cap, data| {
                 if let Some(time) = cap.least().copied() {
@@ -276,7 +280,7 @@ pub fn close<'scope, R: AtBar + Serialize>(
             input.for_each(|_, data| {
                 for ((series, row), time, diff) in data.drain(..) {
                     if time <= restoring {
-                        closing.restore(series, row);
+                        closing.restore(series, row, diff);
                     } else if step_of(time) != LAST_STEP {
                         // under an epoch's last step only retirements come, which publish nothing
                         closing.change(epoch_of(time), series, row, diff);

@@ -15,6 +15,7 @@ use crate::flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKe
 use crate::flow::bars::{Routed, bucket};
 use crate::flow::clean::{CleanSpec, Horizons, Judge, Verdict};
 use crate::flow::jumps::{Held, Jumps};
+use crate::flow::listings::{Day, Told};
 use crate::flow::memory::{Memory, SeenEntries, SeenEntry};
 use crate::lake::StateEntry;
 use crate::market::{Instrument, InstrumentId, Tick, TickKind};
@@ -44,6 +45,8 @@ pub struct Taken {
     kept: Vec<(usize, i32)>,
     /// What checks say of its ticks.
     pub odd: OddTicks,
+    /// What its notices say of instruments.
+    pub listings: Vec<Told>,
     /// Memory that the batch keeps until its epoch is decided.
     pub bytes: usize,
 }
@@ -94,6 +97,7 @@ pub struct Intake {
     raw: bool,
     dedupe_here: bool,
     archive: bool,
+    lists: bool,
     intervals: Vec<Interval>,
     idle_after: Duration,
     readings: BTreeMap<usize, Reading>,
@@ -192,6 +196,7 @@ impl Intake {
             raw: dataflow.corrections || dataflow.dedupe == Dedupe::Instrument,
             dedupe_here: dataflow.dedupe == Dedupe::Partition,
             archive: dataflow.ticks,
+            lists: dataflow.instruments,
             idle_after: Duration::from_nanos(dataflow.idle_after.max(0) as u64),
             readings: readings.collect(),
             partials: Partials::new(dataflow.bars[0], dataflow.bars.len()),
@@ -373,6 +378,24 @@ impl Intake {
         {
             taken.kept.push((index, phase.trading_date));
         }
+        if self.lists
+            && let Some(told) = self.told(reading, tick)
+        {
+            taken.bytes += 512;
+            taken.listings.push(told);
+        }
+    }
+
+    /// What a notice says of its instrument: it is of the day on the session's wall on which it was received.
+    fn told(&self, reading: &Reading, tick: &Tick) -> Option<Told> {
+        let (snapshot, at) = (tick.snapshot.as_deref()?, tick.received_at?);
+        let listing = snapshot.listing.clone().map(|listing| ((at, reading.order, tick.offset), listing));
+        let day = Day { listing, band_low: snapshot.band_low, band_high: snapshot.band_high };
+        (day != Day::default()).then(|| Told {
+            instrument: self.names[tick.instrument.0 as usize].clone(),
+            date: self.judge.spec.session.local_day(at),
+            day,
+        })
     }
 
     /// Decides held ticks: some are believed after all, some given up.

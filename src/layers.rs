@@ -22,6 +22,7 @@ const LAYERS: [&[&str]; 6] = [
         "intake",
         "joining",
         "lineage",
+        "listings",
         "mesh",
         "panics",
         "rebuild",

@@ -12,7 +12,8 @@
 //! |---|---|
 //! | tick | one decoded record: a trade, a snapshot, a cancel, a correction or a notice |
 //! | snapshot | a tick that tells the state of an instrument: last price, cumulative volume, best quotes |
-//! | notice | a tick that no bar is made of (a market's status, a price band): counted |
+//! | notice | a tick that no bar is made of (a market's status, a price band, a row of a master): counted |
+//! | listing, terms | what a master says of an instrument on a day; what bars are joined with of it |
 //! | frame, envelope | a record as a connector received it; what stands around it: key, origin, time of receipt |
 //! | gap record | a stretch of time in which frames of a live feed may be missing, and why |
 //! | bar, interval | what happened in one stretch of time; its width |
@@ -55,6 +56,7 @@ pub mod lake;
 #[cfg(test)]
 mod layers;
 pub mod lineage;
+pub mod listings;
 pub mod market;
 pub mod mesh;
 pub mod panics;

@@ -4,6 +4,9 @@
 //! order and two runs agree to the last digit. Floats exist only inside indicators. What must always hold: |x| < 10¹⁰ for
 //! a price or a quantity (a DECIMAL(18,8) of the lake), checked where it is decoded.
 
+mod listing;
+
+pub use listing::Listing;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -320,6 +323,8 @@ pub struct Snapshot {
     pub band_low: Option<Price>,
     /// … and none above.
     pub band_high: Option<Price>,
+    /// Of a notice: a row of an instrument master, of the day of its receipt.
+    pub listing: Option<Arc<Listing>>,
 }
 
 #[cfg(test)]

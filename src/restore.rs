@@ -9,10 +9,12 @@ use crate::error::Error;
 use crate::flow::bars::keyed::{BarsSpec, Keyed, StateKey};
 use crate::flow::finished::Series;
 use crate::flow::indicators::Accumulator;
+use crate::flow::listings::Listings;
 use crate::flow::volume::DaySoFar;
 use crate::graph;
 use crate::intake::Intake;
 use crate::lake::StateEntry;
+use crate::listings::LISTINGS;
 use crate::market::Instrument;
 use crate::time::Interval;
 use bytes::Bytes;
@@ -54,6 +56,7 @@ pub struct Restored {
     pub volume: HashMap<Series, DaySoFar>,
     pub indicators: BTreeMap<Interval, HashMap<Series, Accumulator>>,
     pub checks: checks::State,
+    pub listings: Listings,
 }
 
 /// Whose keys are. Entries of one instrument mostly follow each other: then its bytes are compared and not read again.
@@ -95,7 +98,7 @@ pub fn restore(
         dedupe_here: dataflow.dedupe == Dedupe::Instrument,
     });
     let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
-    let mut checks = checks::State::default();
+    let (mut checks, mut listings) = (checks::State::default(), Listings::default());
     let mut owners = Owners::new(peers);
     let mine = |instrument: &Instrument| owner(instrument, peers) == index;
     for entry in state {
@@ -118,6 +121,12 @@ pub fn restore(
                     indicators.entry(series.0).or_default().insert(series, base);
                 }
             }
+            LISTINGS => {
+                let key: (Instrument, i32) = bincode::deserialize(&entry.key).map_err(failed)?;
+                if mine(&key.0) {
+                    listings.restore(key, bincode::deserialize(value).map_err(failed)?);
+                }
+            }
             _ => {
                 if !checks.restore(entry, |route| route % peers as u64 == index as u64).map_err(failed)? {
                     intake.restore(entry).map_err(failed)?;
@@ -125,5 +134,5 @@ pub fn restore(
             }
         }
     }
-    Ok(Restored { intake, keyed, volume, indicators, checks })
+    Ok(Restored { intake, keyed, volume, indicators, checks, listings })
 }

@@ -15,7 +15,8 @@ use crate::dataflow::Dataflow;
 use crate::engine::Failure;
 use crate::flow::anomalies::Anomaly;
 use crate::flow::close::NetChange;
-use crate::flow::finished::{FinishedBar, Reading};
+use crate::flow::finished::{FinishedBar, Named, Reading};
+use crate::flow::listings::ListingChange;
 use crate::intake::Archived;
 use crate::lake::table::{Change, TableSpec};
 use crate::lake::{EpochPart, Lake, LakeWriter, Meter, RowBuffer, StateEntry, StateRows, StoreMeters, TableRows};
@@ -31,9 +32,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What reaches a worker's writer.
 #[derive(Clone, Debug)]
 pub enum SinkRow {
-    Bar(NetChange<FinishedBar>),
-    Reading(NetChange<Reading>),
-    Anomaly(NetChange<Anomaly>),
+    Bar(NetChange<Named<FinishedBar>>),
+    Reading(NetChange<Named<Reading>>),
+    Anomaly(NetChange<Named<Anomaly>>),
+    Listing(ListingChange),
     Ticks(Arc<Archived>),
     Quarantine(QuarantineRow),
     State(Vec<StateEntry>),
@@ -74,6 +76,7 @@ pub struct Tables {
     pub readings: BTreeMap<Interval, Arc<TableSpec>>,
     pub ticks: Option<Arc<TableSpec>>,
     pub anomalies: Option<Anomalies>,
+    pub instruments: Option<Arc<TableSpec>>,
     pub quarantine: Arc<TableSpec>,
     phases: Arc<[String]>,
     source: Arc<str>,
@@ -91,6 +94,7 @@ impl Tables {
                 .collect(),
             ticks: dataflow.ticks.then(|| Arc::new(tables::ticks())),
             anomalies: Anomalies::new(dataflow),
+            instruments: dataflow.instruments.then(|| Arc::new(tables::instruments())),
             quarantine: Arc::new(tables::quarantine()),
             phases: phases.collect(),
             source: dataflow.source.uses.as_str().into(),
@@ -114,7 +118,7 @@ impl Tables {
     pub fn specs(&self) -> Vec<TableSpec> {
         let anomalies = self.anomalies.as_ref().map(|anomalies| &anomalies.spec);
         let all = self.bars.values().chain(self.readings.values()).chain(&self.ticks);
-        let all = all.chain(anomalies).chain([&self.quarantine]);
+        let all = all.chain(anomalies).chain(&self.instruments).chain([&self.quarantine]);
         all.map(|spec| TableSpec::clone(spec)).collect()
     }
 }
@@ -162,24 +166,32 @@ impl Writing {
         match row {
             SinkRow::Bar(NetChange { series, old, new }) => {
                 let Some(spec) = tables.bars.get(&series.0) else { return };
-                let row = |bar: &FinishedBar| tables::bar_row(&series, bar, phase(bar.phase), epoch);
-                buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
+                let [old, new] = [old.as_ref(), new.as_ref()]
+                    .map(|side| side.map(|bar| tables::bar_row(&series, bar, phase(bar.row.phase), epoch)));
+                buffers.change(spec, old, new);
             }
             SinkRow::Reading(NetChange { series, old, new }) => {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
                 let original = tables::original_outputs(spec);
-                let row =
-                    |reading: &Reading| tables::reading_row(&series, reading, phase(reading.phase), original, epoch);
-                buffers.change(spec, old.as_ref().map(row), new.as_ref().map(row));
+                let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
+                    side.map(|reading| tables::reading_row(&series, reading, phase(reading.row.phase), original, epoch))
+                });
+                buffers.change(spec, old, new);
             }
             SinkRow::Anomaly(NetChange { series, old, new }) => {
                 let Some(Anomalies { spec, checks }) = &tables.anomalies else { return };
                 let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
                     side.map(|anomaly| {
-                        let check = &checks[usize::from(anomaly.check)];
-                        tables::anomaly_row(&series, anomaly, check, phase(anomaly.phase), epoch)
+                        let check = &checks[usize::from(anomaly.row.check)];
+                        tables::anomaly_row(&series, anomaly, check, phase(anomaly.row.phase), epoch)
                     })
                 });
+                buffers.change(spec, old, new);
+            }
+            SinkRow::Listing(ListingChange { instrument, date, old, new }) => {
+                let Some(spec) = &tables.instruments else { return };
+                let [old, new] = [old.as_deref(), new.as_deref()]
+                    .map(|side| side.map(|listing| tables::instrument_row(&instrument, date, listing, epoch).to_vec()));
                 buffers.change(spec, old, new);
             }
             SinkRow::Ticks(archived) => {

@@ -18,6 +18,7 @@ use crate::flow::anomalies::ticks::Remark;
 use crate::flow::bars::Routed;
 use crate::flow::clean::Horizons;
 use crate::flow::close::NetChange;
+use crate::flow::listings::Told;
 use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
 use crate::telemetry::WorkerFigures;
@@ -46,12 +47,13 @@ pub struct Ports {
     pub routed: Capability<u64>,
     pub notices: Capability<u64>,
     pub remarks: Capability<u64>,
+    pub listings: Capability<u64>,
     pub rows: Capability<u64>,
 }
 
 impl Ports {
-    fn all(&mut self) -> [&mut Capability<u64>; 4] {
-        [&mut self.routed, &mut self.notices, &mut self.remarks, &mut self.rows]
+    fn all(&mut self) -> [&mut Capability<u64>; 5] {
+        [&mut self.routed, &mut self.notices, &mut self.remarks, &mut self.listings, &mut self.rows]
     }
 
     fn downgrade(&mut self, time: u64) {
@@ -71,6 +73,7 @@ pub struct Said {
     pub routed: Vec<Routed>,
     pub notices: Vec<Notice>,
     pub remarks: Vec<Remark>,
+    pub listings: Vec<Told>,
     pub rows: Vec<SinkRow>,
 }
 
@@ -82,8 +85,8 @@ impl Outbox {
     /// What is said at the time of the ports.
     fn at(&mut self, ports: &Ports) -> &mut Said {
         if self.0.last().is_none_or(|last| last.ports.rows.time() != ports.rows.time()) {
-            let (routed, notices, remarks, rows) = Default::default();
-            self.0.push(Said { ports: ports.clone(), routed, notices, remarks, rows });
+            let (routed, notices, remarks, listings, rows) = Default::default();
+            self.0.push(Said { ports: ports.clone(), routed, notices, remarks, listings, rows });
         }
         self.0.last_mut().expect("it was put there if it was not")
     }
@@ -408,9 +411,10 @@ impl SourceLogic {
         said.routed.extend(taken.routed);
         said.rows.extend(taken.quarantine.into_iter().map(SinkRow::Quarantine));
         said.rows.extend(taken.odd.rows.into_iter().map(|(instrument, anomaly)| {
-            SinkRow::Anomaly(NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) })
+            SinkRow::Anomaly(NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) }.unnamed())
         }));
         said.remarks.extend(taken.odd.remarks);
+        said.listings.extend(taken.listings);
         let archived = taken.archived.filter(|archived| !archived.ticks.is_empty());
         said.rows.extend(archived.map(|archived| SinkRow::Ticks(Arc::new(archived))));
     }

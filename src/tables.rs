@@ -5,9 +5,9 @@
 
 use crate::dataflow::AnomalyUse;
 use crate::flow::anomalies::Anomaly;
-use crate::flow::finished::{FinishedBar, Reading, Series};
+use crate::flow::finished::{FinishedBar, Named, Reading, Series};
 use crate::lake::table::{Cell, Column, ColumnType, Row, TableSpec};
-use crate::market::{Instrument, Tick};
+use crate::market::{Instrument, Listing, Tick};
 use crate::time::{DAY, Epoch, Interval, MICRO};
 use std::sync::Arc;
 
@@ -213,6 +213,71 @@ pub fn ticks() -> TableSpec {
     }
 }
 
+/// `instruments`: what masters say, a row for each instrument and day.
+pub fn instruments() -> TableSpec {
+    let mut columns = keys();
+    columns.extend([
+        required(column("listed_on", ColumnType::Date, "the day of the master")),
+        column("kind", ColumnType::Text, "equity, future, option, spread, …"),
+        column("series", ColumnType::Text, "EQ, BE, FUTSTK, OPTIDX …"),
+        column("isin", ColumnType::Text, ""),
+        column("description", ColumnType::Text, "the exchange's long name"),
+        column("tick_size", MONEY, "prices are multiples of it"),
+        column("band_low", MONEY, "the exchange takes no order below"),
+        column("band_high", MONEY, "and none above"),
+        column("freeze_quantity", MONEY, "the most that one order may be for"),
+        column("lot_size", MONEY, "quantities are multiples of it"),
+        column("underlying", ColumnType::Text, "of a derivative"),
+        column("expiry", ColumnType::Date, "of a derivative"),
+        column("strike", MONEY, "of an option"),
+        column("option_type", ColumnType::Text, "CE or PE"),
+        epoch_column(),
+    ]);
+    let find =
+        |name: &str| columns.iter().position(|column| column.name == name).expect("the table has its key's columns");
+    TableSpec {
+        name: "instruments".into(),
+        key: ["venue", "instrument", "listed_on"].map(find).to_vec(),
+        partition: Some(find("listed_on")),
+        time: None,
+        sort: vec![find("instrument"), find("listed_on")],
+        history: true,
+        columns,
+    }
+}
+
+/// A listing as a row of its table.
+pub fn instrument_row<'a>(
+    instrument: &'a Instrument,
+    listed_on: i32,
+    listing: &'a Listing,
+    epoch: Epoch,
+) -> [Cell<'a>; 18] {
+    let [venue, token, symbol] = names(instrument);
+    let price = |price: Option<crate::market::Price>| money(price.map(|price| price.0));
+    let quantity = |quantity: Option<crate::market::Quantity>| money(quantity.map(|quantity| quantity.0));
+    [
+        venue,
+        token,
+        listing.symbol.as_deref().map_or(symbol, Cell::Text),
+        Cell::Date(listed_on),
+        text(listing.kind.as_deref()),
+        text(listing.series.as_deref()),
+        text(listing.isin.as_deref()),
+        text(listing.description.as_deref()),
+        price(listing.tick_size),
+        price(listing.band_low),
+        price(listing.band_high),
+        quantity(listing.freeze_quantity),
+        quantity(listing.lot_size),
+        text(listing.underlying.as_deref()),
+        listing.expiry.map_or(Cell::Null, Cell::Date),
+        price(listing.strike),
+        text(listing.option_type.as_deref()),
+        Cell::Long(epoch as i64),
+    ]
+}
+
 /// `quarantine`: every record that entered no table, as it came.
 pub fn quarantine() -> TableSpec {
     let columns = vec![
@@ -277,14 +342,26 @@ fn names(instrument: &Instrument) -> [Cell<'_>; 3] {
     [Cell::Text(instrument.venue()), Cell::Text(instrument.instrument()), text(instrument.symbol())]
 }
 
+/// The keys of a row; a master's symbol goes before the wire's.
+fn named<'a, R>(instrument: &'a Instrument, row: &'a Named<R>) -> [Cell<'a>; 3] {
+    let [venue, token, symbol] = names(instrument);
+    [venue, token, row.symbol.as_deref().map_or(symbol, Cell::Text)]
+}
+
 /// A bar as a row of its table.
-pub fn bar_row<'a>(series: &'a Series, bar: &FinishedBar, phase: &'a str, epoch: Epoch) -> Vec<Cell<'a>> {
+pub fn bar_row<'a>(
+    series: &'a Series,
+    named_bar: &'a Named<FinishedBar>,
+    phase: &'a str,
+    epoch: Epoch,
+) -> Vec<Cell<'a>> {
+    let bar = &named_bar.row;
     let scale = i128::from(crate::market::SCALE);
     let vwap = match (bar.turnover, bar.volume) {
         (Some(turnover), Some(volume)) if volume > 0 => Some(divide_half_even(turnover, volume)),
         _ => None,
     };
-    let [venue, instrument, symbol] = names(&series.1);
+    let [venue, instrument, symbol] = named(&series.1, named_bar);
     vec![
         venue,
         instrument,
@@ -311,13 +388,14 @@ pub fn bar_row<'a>(series: &'a Series, bar: &FinishedBar, phase: &'a str, epoch:
 /// A reading as a row of its table, which was made with `original` outputs.
 pub fn reading_row<'a>(
     series: &'a Series,
-    reading: &Reading,
+    named_reading: &'a Named<Reading>,
     phase: &'a str,
     original: usize,
     epoch: Epoch,
 ) -> Vec<Cell<'a>> {
+    let reading = &named_reading.row;
     let mut row = Vec::with_capacity(7 + reading.values.len());
-    row.extend(names(&series.1));
+    row.extend(named(&series.1, named_reading));
     row.extend([Cell::Date(reading.trading_date), Cell::Time(reading.open_at.div_euclid(MICRO)), Cell::Text(phase)]);
     row.extend(reading.values.iter().map(|bits| {
         let value = f64::from_bits(*bits);
@@ -335,12 +413,13 @@ pub fn original_outputs(spec: &TableSpec) -> usize {
 /// An anomaly as a row of its table.
 pub fn anomaly_row<'a>(
     series: &'a Series,
-    anomaly: &'a Anomaly,
+    named_anomaly: &'a Named<Anomaly>,
     name: &'a CheckName,
     phase: &'a str,
     epoch: Epoch,
 ) -> Vec<Cell<'a>> {
-    let [venue, instrument, symbol] = names(&series.1);
+    let anomaly = &named_anomaly.row;
+    let [venue, instrument, symbol] = named(&series.1, named_anomaly);
     let double =
         |bits: u64| Some(f64::from_bits(bits)).filter(|value| !value.is_nan()).map_or(Cell::Null, Cell::Double);
     let place = anomaly.seen.as_ref().map(|seen| (place_of(&seen.partition), seen.offset_first, seen.offset_last));
@@ -470,11 +549,16 @@ mod tests {
             short: true,
         };
         let series = (Interval(MINUTE), Instrument::new("V", "S", Some("S")));
-        let row = bar_row(&series, &bar, "regular", 5);
+        let mut named = Named { row: bar, symbol: None };
+        let row = bar_row(&series, &named, "regular", 5);
         assert_eq!(row.len(), spec.columns.len());
         assert_eq!(row[spec.column("vwap").expect("a column")], Cell::Decimal(4), "3.5 rounds to the even 4");
         assert_eq!(row[spec.column("epoch").expect("a column")], Cell::Long(5));
-        assert_eq!(spec.name, "bars_1m");
+        assert_eq!((row[2].clone(), &*spec.name), (Cell::Text("S"), "bars_1m"));
+        named.symbol = Some("MASTER".into());
+        assert_eq!(bar_row(&series, &named, "regular", 5)[2], Cell::Text("MASTER"));
+        let listing = Listing::default();
+        assert_eq!(instrument_row(&series.1, 0, &listing, 1).len(), instruments().columns.len());
     }
 
     #[test]
@@ -513,7 +597,7 @@ mod tests {
         let spec = anomalies();
         let name = CheckName { check: "c".into(), interval: None, parameters: "{}".into() };
         let seen = crate::flow::anomalies::Seen { partition: "a/b/3".into(), offset_first: 7, offset_last: 7 };
-        let mut anomaly = Anomaly {
+        let anomaly = Anomaly {
             open_at: 5_000,
             phase: 0,
             check: 0,
@@ -524,6 +608,7 @@ mod tests {
             expected: f64::NAN.to_bits(),
             seen: Some(seen),
         };
+        let mut anomaly = Named { row: anomaly, symbol: None };
         let series = (Interval(0), Instrument::new("V", "S", None));
         let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
         let cell = |row: &[Cell<'_>], column: &str| row[spec.column(column).expect("a column")].to_value();
@@ -534,7 +619,7 @@ mod tests {
         assert_eq!(cell(&row, "started_at"), Cell::Time(5).to_value());
         assert_eq!(cell(&row, "observed"), Cell::Double(2.5).to_value());
         assert_eq!(cell(&row, "expected"), Cell::Null.to_value());
-        anomaly.seen = None;
+        anomaly.row.seen = None;
         let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
         assert_eq!(cell(&row, "partition"), Cell::Null.to_value());
     }

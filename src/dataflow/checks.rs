@@ -51,7 +51,7 @@ impl AnomalyUse {
 }
 
 /// Reads the list.
-pub(super) fn read(keys: &Keys<'_>, bars: &[Interval]) -> Vec<AnomalyUse> {
+pub(super) fn read(keys: &Keys<'_>, bars: &[Interval], lists: bool) -> Vec<AnomalyUse> {
     let mut uses = Vec::new();
     let mut seen = BTreeSet::new();
     for item in keys.list("anomalies", &format!("[{EXAMPLE}]")).unwrap_or_default() {
@@ -60,6 +60,14 @@ pub(super) fn read(keys: &Keys<'_>, bars: &[Interval]) -> Vec<AnomalyUse> {
             continue;
         };
         let Some(used) = check(table, item, bars, keys.problems()) else { continue };
+        if !lists && spec(&used.name).is_ok_and(|spec| spec.level == Level::Listed) {
+            let message = format!("check {:?} reads instrument masters, which this dataflow does not keep", used.name);
+            keys.problems().add(
+                &item.place,
+                message,
+                "set `instruments = true`, and read a topic or file with masters",
+            );
+        }
         if seen.insert(used.canonical().to_string()) {
             uses.push(used);
         } else {
@@ -105,13 +113,13 @@ fn check(table: &Table, item: &Node, bars: &[Interval], problems: &Problems) -> 
             problems.add(place, message, "remove `on`");
             return None;
         }
-        (Level::Bar | Level::Feed, None) if keys.node("on").is_none() => {
+        (Level::Bar | Level::Listed | Level::Feed, None) if keys.node("on").is_none() => {
             let there = bars.first().map_or_else(String::new, |interval| interval.name());
             let hint = format!("say on which bars it looks, e.g. `on = \"{there}\"`");
             problems.add(&item.place, format!("check {name:?} has no `on`"), hint);
             return None;
         }
-        (Level::Bar | Level::Feed, Some((on, place))) if !bars.contains(&Interval(on)) => {
+        (Level::Bar | Level::Listed | Level::Feed, Some((on, place))) if !bars.contains(&Interval(on)) => {
             let there: Vec<String> = bars.iter().map(|interval| interval.name()).collect();
             let message = format!("check {name:?} is on {}, but there are no such bars", duration_text(on));
             problems.add(place, message, format!("there are bars of {}", there.join(", ")));

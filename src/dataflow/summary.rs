@@ -27,6 +27,7 @@ const CHANGES_ROWS: &[&str] = &[
     "grace",
     "horizon",
     "ticks",
+    "instruments",
     "bars",
     "indicators",
     "anomalies",
@@ -144,6 +145,7 @@ impl Dataflow {
         put("epoch.every", json!(duration_text(self.epoch.every)));
         put("epoch.records", json!(self.epoch.records));
         put("ticks", json!(self.ticks));
+        put("instruments", json!(self.instruments));
         put("bars", self.bars.iter().map(|interval| json!(interval.name())).collect());
         put("indicators", self.indicators.iter().map(canonical).collect());
         put("anomalies", self.anomalies.iter().map(AnomalyUse::canonical).collect());

@@ -324,6 +324,8 @@ pub struct Place {
 /// use ticktide::feed::produce::place;
 /// let found = place("xts-", b"1105-json-partial", b"t:12_2201,87:-7.75");
 /// assert_eq!((found.topic.as_str(), found.key.as_deref()), ("xts-1105", Some("BSEFO|2201")));
+/// let row = b"NSECM|4847|8|KIMS|KIMS-EQ|EQ|KIMS-EQ|1100100004847|2618.75|1745.85|45775|0.05|1|1|KIMS|INE967H01017|1|1|KIMS LTD";
+/// assert_eq!(place("xts-", b"", row).topic, "xts-master");
 /// assert_eq!(place("", b"prod/marketfeed/oi/v1/nsefo/43423", b"").topic, "bridge-oi");
 /// assert_eq!(place("xts-", b"", b"hello").topic, "xts-other");
 /// ```
@@ -334,7 +336,8 @@ pub fn place(prefix: &str, origin: &[u8], payload: &[u8]) -> Place {
     }
     match wire::xts::address(payload, origin) {
         Some(address) => {
-            Place { topic: format!("{prefix}{}", address.code), key: Some(key(address.venue, address.instrument)) }
+            let what = address.code.map_or("master".to_owned(), |code| code.to_string());
+            Place { topic: format!("{prefix}{what}"), key: Some(key(address.venue, address.instrument)) }
         }
         None => Place { topic: format!("{prefix}other"), key: None },
     }

@@ -8,7 +8,7 @@
 //! What it has of the real feed: pairs of snapshots a second; every touchline twice, by a publisher with a constant sequence and
 //! one with its own, in other key orders; last-trade times that step back a second while the count rises; last quantities that
 //! sum to a fraction of the volume; indices without volume; silent contracts; yesterday's last trade in the pre-open frames; a
-//! receiver's clock six seconds behind. What it leaves out: a trade between the last snapshot of a minute and its end, and a
+//! receiver's clock six seconds behind. Before the market opens the day's instrument master is received. What it leaves out: a trade between the last snapshot of a minute and its end, and a
 //! step back across a minute. No count could tell which of the two minutes such a trade belongs to, so there would be no truth.
 //!
 //! What must always hold: the same settings give the same frames, on every machine: integers only.
@@ -39,6 +39,11 @@ pub const INSTRUMENTS_MOST: u32 = 20_000;
 /// Codes that it can send.
 pub const CODES: [u16; 7] = [1501, 1502, 1505, 1507, 1510, 1512, 1105];
 
+/// Stands for a code in rows of the instrument master, which have none.
+pub const MASTER: u16 = 0;
+/// When the day's master is received, from midnight in India.
+const MASTER_AT: Nanos = 8 * HOUR + 45 * MINUTE;
+
 /// What is simulated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulateSpec {
@@ -55,6 +60,8 @@ pub struct SimulateSpec {
     pub codes: Vec<u16>,
     /// As the socket's events, not bare.
     pub wrapped: bool,
+    /// The day's instrument master, too.
+    pub master: bool,
 }
 
 /// A frame as a connector would receive it.
@@ -63,6 +70,7 @@ pub struct Simulated {
     pub received_at: Nanos,
     /// Frames of one instant keep their order.
     number: u64,
+    /// Of [`CODES`], or [`MASTER`].
     pub code: u16,
     pub venue: &'static str,
     pub instrument: u32,
@@ -72,7 +80,12 @@ pub struct Simulated {
 impl Simulated {
     /// The event's name.
     pub fn origin(&self) -> String {
-        frames::event_name(self.code)
+        if self.code == MASTER { "master".to_owned() } else { frames::event_name(self.code) }
+    }
+
+    /// The topic of its kind.
+    pub fn topic(&self, prefix: &str) -> String {
+        if self.code == MASTER { format!("{prefix}master") } else { format!("{prefix}{}", self.code) }
     }
 }
 
@@ -137,7 +150,7 @@ impl Simulation {
         let Some(midnight) = i64::from(spec.date).checked_mul(DAY).and_then(|at| at.checked_sub(INDIA)) else {
             return fix("the date is out of range".into(), "give one between 1677 and 2262");
         };
-        Ok(Simulation {
+        let mut simulation = Simulation {
             midnight,
             books: books(spec, midnight),
             second: spec.from.div_euclid(SECOND) * SECOND,
@@ -147,12 +160,27 @@ impl Simulation {
             random: Random(mix(spec.seed)),
             truth: Truth::new(),
             spec: spec.clone(),
-        })
+        };
+        if spec.master {
+            simulation.list();
+        }
+        Ok(simulation)
     }
 
     /// What was truly traded in the minutes whose frames have all been given.
     pub fn truth(&self) -> &Truth {
         &self.truth
+    }
+
+    /// The day's master, row by row.
+    fn list(&mut self) {
+        for book in self.books.iter().filter(|book| book.kind != Kind::Index) {
+            let received_at = self.midnight + MASTER_AT + self.made as Nanos * MILLI;
+            let (venue, instrument, payload) = (book.venue(), book.id, frames::listing(book, self.spec.date));
+            let number = self.made;
+            self.made += 1;
+            self.waiting.push(Reverse(Simulated { received_at, number, code: MASTER, venue, instrument, payload }));
+        }
     }
 
     /// All that one second brings.

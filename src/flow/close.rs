@@ -6,8 +6,8 @@
 
 use crate::calendar::{PhaseAt, Session};
 use crate::flow::bars::bucket;
-use crate::flow::finished::{FinishedBar, Reading, Series};
-use crate::time::{Binding, Nanos};
+use crate::flow::finished::{FinishedBar, Named, Reading, Series};
+use crate::time::{Binding, DAY, Nanos};
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -22,6 +22,10 @@ pub trait AtBar: Clone + Ord + 'static {
     fn key(&self) -> Self::Key;
     /// The start of the bar that it is published with.
     fn open_at(&self) -> Nanos;
+    /// Its trading date; where it does not know, the date of its start.
+    fn trading_date(&self) -> i32 {
+        i32::try_from(self.open_at().div_euclid(DAY)).unwrap_or(0)
+    }
 }
 
 impl AtBar for FinishedBar {
@@ -33,6 +37,10 @@ impl AtBar for FinishedBar {
 
     fn open_at(&self) -> Nanos {
         self.open_at
+    }
+
+    fn trading_date(&self) -> i32 {
+        self.trading_date
     }
 }
 
@@ -46,6 +54,26 @@ impl AtBar for Reading {
     fn open_at(&self) -> Nanos {
         self.open_at
     }
+
+    fn trading_date(&self) -> i32 {
+        self.trading_date
+    }
+}
+
+impl<R: AtBar> AtBar for Named<R> {
+    type Key = R::Key;
+
+    fn key(&self) -> R::Key {
+        self.row.key()
+    }
+
+    fn open_at(&self) -> Nanos {
+        self.row.open_at()
+    }
+
+    fn trading_date(&self) -> i32 {
+        self.row.trading_date()
+    }
 }
 
 /// One key's net change in an epoch; at least one side is there.
@@ -56,6 +84,14 @@ pub struct NetChange<R> {
     pub new: Option<R>,
 }
 
+impl<R> NetChange<R> {
+    /// Of rows that no master names.
+    pub fn unnamed(self) -> NetChange<Named<R>> {
+        let [old, new] = [self.old, self.new].map(|side| side.map(|row| Named { row, symbol: None }));
+        NetChange { series: self.series, old, new }
+    }
+}
+
 /// The rows of one worker that wait for their bar's end, and the changes of epochs that are not complete.
 pub struct Close<R: AtBar> {
     session: Arc<Session>,
@@ -63,19 +99,22 @@ pub struct Close<R: AtBar> {
     published: Binding,
     /// The live rows that are not published, and no others.
     held: HashMap<(Series, R::Key), R, ahash::RandomState>,
+    /// Changes that a restored state gives back, of rows that are not published.
+    restored: Vec<((Series, R), isize)>,
     changes: BTreeMap<u64, (Vec<((Series, R), isize)>, usize)>,
 }
 
 impl<R: AtBar> Close<R> {
     /// `published`: the binding up to which an earlier run has published.
     pub fn new(session: Arc<Session>, published: Binding) -> Close<R> {
-        Close { session, phase: None, published, held: HashMap::default(), changes: BTreeMap::new() }
+        let (held, restored, changes) = Default::default();
+        Close { session, phase: None, published, held, restored, changes }
     }
 
-    /// Takes a row that a restored state gives back: held if it is not published yet.
-    pub fn restore(&mut self, series: Series, row: R) {
+    /// Takes a change that a restored state gives back: what is there in the end is held if it is not published yet.
+    pub fn restore(&mut self, series: Series, row: R, diff: isize) {
         if !self.is_due(&series, &row) {
-            self.held.insert((series, row.key()), row);
+            self.restored.push(((series, row), diff));
         }
     }
 
@@ -92,6 +131,9 @@ impl<R: AtBar> Close<R> {
 
     /// The epoch is complete: what it publishes, by key. Rows that it leaves open are held.
     pub fn close(&mut self, binding: &Binding) -> Vec<NetChange<R>> {
+        let mut restored = std::mem::take(&mut self.restored);
+        consolidate(&mut restored);
+        self.held.extend(restored.into_iter().map(|((series, row), _)| ((series, row.key()), row)));
         let (mut changes, _) = self.changes.remove(&binding.epoch).unwrap_or_default();
         consolidate(&mut changes);
         // a key's old row and its new one may stand at two bars: an anomaly that another bar says now
@@ -218,8 +260,8 @@ mod tests {
         let (_, series) = fixture();
         let session = Arc::new(Session::preset("utc-day").expect("a preset"));
         let mut close = Close::new(session, closing(7, MINUTE));
-        close.restore(series.clone(), bar(0, 5));
-        close.restore(series.clone(), bar(MINUTE, 6));
+        close.restore(series.clone(), bar(0, 5), 1);
+        close.restore(series.clone(), bar(MINUTE, 6), 1);
         let net = close.close(&closing(8, 2 * MINUTE));
         assert_eq!(net, [NetChange { series, old: None, new: Some(bar(MINUTE, 6)) }]);
     }

@@ -6,6 +6,7 @@
 use crate::market::{Instrument, SCALE};
 use crate::time::Interval;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The bars of one instrument in one interval.
 pub type Series = (Interval, Instrument);
@@ -50,6 +51,13 @@ impl FinishedBar {
             trading_date: self.trading_date,
         }
     }
+}
+
+/// A row with the symbol that its instrument's master gives it; `None`: only the wire may have named it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Named<R> {
+    pub row: R,
+    pub symbol: Option<Arc<str>>,
 }
 
 /// What the indicators say at a bar: the bits of one double per output of the composite, the canonical NaN for null.

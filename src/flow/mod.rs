@@ -7,6 +7,7 @@ pub mod close;
 pub mod finished;
 pub mod indicators;
 pub mod jumps;
+pub mod listings;
 pub mod memory;
 pub mod parameters;
 pub mod readings;

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufReader, BufWriter};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 /// One key of one operator; `value: None` is a tombstone. Read ones are slices of their file: a start has millions.
@@ -136,15 +136,24 @@ async fn read_entries(store: &dyn Store, file: StateFile) -> Result<Vec<StateEnt
     let bytes = store.get(&file.path).await?;
     in_background(move || {
         let failed = |error: String| LakeError::format(file.path.clone(), error);
-        let plain = Bytes::from(zstd::decode_all(&*bytes).map_err(|error| failed(error.to_string()))?);
+        // room for all of it at once: to grow is to copy, and a base has hundreds of megabytes
+        let mut plain = Vec::with_capacity(bytes.len().saturating_mul(8));
+        zstd::stream::copy_decode(&*bytes, &mut plain).map_err(|error| failed(error.to_string()))?;
+        let plain = Bytes::from(plain);
         let entries: Vec<Plain<'_>> = bincode::deserialize(&plain).map_err(|error| failed(error.to_string()))?;
         if entries.len() as u64 != file.entries {
             return Err(failed(format!("holds {} entries, its slot says {}", entries.len(), file.entries)));
         }
-        let entry = |entry: Plain<'_>| StateEntry {
-            operator: entry.operator.to_owned().into(),
-            key: plain.slice_ref(entry.key),
-            value: entry.value.map(|value| plain.slice_ref(value)),
+        let mut operator: Cow<'static, str> = Cow::Borrowed("");
+        let entry = |entry: Plain<'_>| {
+            if *operator != *entry.operator {
+                operator = interned(entry.operator);
+            }
+            StateEntry {
+                operator: operator.clone(),
+                key: plain.slice_ref(entry.key),
+                value: entry.value.map(|value| plain.slice_ref(value)),
+            }
         };
         Ok(entries.into_iter().map(entry).collect())
     })
@@ -156,28 +165,84 @@ pub async fn load_state(
     store: &dyn Store,
     files: impl IntoIterator<Item = &StateFile>,
 ) -> Result<Vec<StateEntry>, LakeError> {
-    let mut state: Vec<StateEntry> = Vec::new();
-    let mut places: HashMap<Cow<'static, str>, HashMap<Bytes, usize, ahash::RandomState>> = HashMap::new();
+    let files: Vec<StateFile> = files.into_iter().cloned().collect();
+    // a base has each key once, and most of all keys: it need not be looked through to find them
+    let based = files.first().is_some_and(|file| file.full);
+    let most = files.iter().skip(usize::from(based)).map(|file| file.entries as usize).sum();
+    let (mut base, mut later) = (Vec::new(), Last { most, ..Last::default() });
     // hundreds of small files: one after the other they would cost hundreds of round trips
-    let mut read =
-        futures::stream::iter(files.into_iter().cloned()).map(|file| read_entries(store, file)).buffered(FILES_AT_ONCE);
-    while let Some(entries) = read.next().await {
-        for entry in entries? {
-            let places = match places.get_mut(&entry.operator) {
-                Some(places) => places,
-                None => places.entry(entry.operator.clone()).or_default(),
-            };
-            match places.entry(entry.key.clone()) {
-                Entry::Occupied(place) => state[*place.get()] = entry,
+    let mut read = futures::stream::iter(files.into_iter().enumerate())
+        .map(|(index, file)| async move { read_entries(store, file).await.map(|entries| (index, entries)) })
+        .buffered(FILES_AT_ONCE);
+    while let Some(read) = read.next().await {
+        match read? {
+            (0, entries) if based => base = entries,
+            (_, entries) => later.take(entries),
+        }
+    }
+    base.retain(|entry| entry.value.is_some() && !later.has(entry));
+    base.extend(later.entries.into_iter().filter(|entry| entry.value.is_some()));
+    Ok(base)
+}
+
+/// The last entry of each key.
+#[derive(Default)]
+struct Last {
+    /// About as many as there will be.
+    most: usize,
+    entries: Vec<StateEntry>,
+    /// By operator: there are a dozen.
+    places: Vec<(Cow<'static, str>, HashMap<Bytes, usize, ahash::RandomState>)>,
+}
+
+impl Last {
+    fn take(&mut self, entries: Vec<StateEntry>) {
+        self.entries.reserve(entries.len().max(self.most.saturating_sub(self.entries.len())));
+        let mut operator = usize::MAX;
+        for entry in entries {
+            // entries of one operator mostly follow each other
+            if self.places.get(operator).is_none_or(|(name, _)| *name != entry.operator) {
+                operator = self.operator(&entry.operator);
+            }
+            match self.places[operator].1.entry(entry.key.clone()) {
+                Entry::Occupied(place) => self.entries[*place.get()] = entry,
                 Entry::Vacant(place) => {
-                    place.insert(state.len());
-                    state.push(entry);
+                    place.insert(self.entries.len());
+                    self.entries.push(entry);
                 }
             }
         }
     }
-    state.retain(|entry| entry.value.is_some());
-    Ok(state)
+
+    fn operator(&mut self, name: &Cow<'static, str>) -> usize {
+        self.places.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            // nearly all are of one operator, and a table that grows is filled again and again
+            let room = HashMap::with_capacity_and_hasher(self.most, ahash::RandomState::default());
+            self.places.push((name.clone(), room));
+            self.places.len() - 1
+        })
+    }
+
+    fn has(&self, entry: &StateEntry) -> bool {
+        let places = self.places.iter().find(|(name, _)| *name == entry.operator);
+        places.is_some_and(|(_, places)| places.contains_key(&entry.key))
+    }
+}
+
+/// An operator's name, kept once for all entries: there are a dozen of them, and millions of entries.
+fn interned(name: &str) -> Cow<'static, str> {
+    const MOST: usize = 64;
+    static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.iter().find(|known| **known == name) {
+        return Cow::Borrowed(known);
+    }
+    if names.len() >= MOST {
+        return Cow::Owned(name.to_owned()); // a file that is none of ours
+    }
+    let kept: &'static str = Box::leak(name.into());
+    names.push(kept);
+    Cow::Borrowed(kept)
 }
 
 /// Last values by operator and key, each in memory of its own: as much as lives, whatever it was made of.

@@ -134,6 +134,65 @@ def run(scenario, folder, *topics, code=0, settings=()):
                         "--warehouse", folder, "--until", "end", "-w", 2, *settings, code=code, timeout_s=600)
 
 
+def named(scenario, folder):
+    """Bars and readings have the symbols of the master, the index has none; `instruments` has every row."""
+    listed = {(row["venue"], row["instrument"]): row["symbol"] for row in lake.Lake(folder).rows("instruments")}
+    for table in ("bars_1s", "bars_1m", "bars_1d", "indicators_1m"):
+        rows = lake.Lake(folder).rows(table)
+        wrong = [row for row in rows if row["symbol"] != listed.get((row["venue"], row["instrument"]))]
+        scenario.check(rows and not wrong, f"{len(rows)} rows of {table} have their instrument's symbol", wrong[:3])
+    odd = [row for row in lake.Lake(folder).rows("anomalies") if row["check"].startswith("off_")]
+    futures = sum(symbol.endswith("FUT") for symbol in listed.values())
+    scenario.check(not odd and futures > 1, f"{len(listed)} instruments, {futures} futures, no price off its tick or band", odd[:3])
+
+
+def corrected(scenario, prices, day, truth):
+    """The master arrives behind the bars, with a tick size and a band that are wrong for one share; then the right one."""
+    lines = scenario.work / "master.txt"
+    scenario.run("feed", "simulate", "--output", lines, *day, "--codes", "1507")
+    rows = [frame for frame in read(lines) if frame[1] == b"master"]
+    topic, folder = scenario.topic("late-master"), scenario.work / "late"
+    produce.create(scenario.brokers(), topic, 2)
+    sink = produce.Sink(scenario.brokers())
+
+    def tell(seconds_later, change):
+        for received_at, origin, payload in rows:
+            columns = change(payload.decode().split("|"))
+            headers = {"received_at": str(received_at + seconds_later * 10**9).encode(), "origin": origin}
+            sink.producer.produce(topic, "|".join(columns).encode(), f"{columns[0]}|{columns[1]}", headers=headers)
+        sink.producer.flush()
+        run(scenario, folder, prices, topic)
+        found = lake.Lake(folder)
+        return found, {row["instrument"] for row in found.rows("anomalies") if row["check"].startswith("off_")}
+
+    run(scenario, folder, prices, topic)
+    before = lake.Lake(folder).rows("bars_1m")
+    scenario.check(before and all(row["symbol"] is None for row in before), f"{len(before)} bars before any master: no symbol")
+
+    def wrong(columns):
+        if columns[1] == "101":
+            columns[8], columns[9], columns[11] = "1.05", "1", "0.35"
+        return [f"OLD{value}" if at == 3 else value for at, value in enumerate(columns)]
+
+    found, odd = tell(2 * 3600, wrong)
+    symbols = {row["symbol"] for row in found.rows("bars_1m") if row["instrument"] != "26000"}
+    checks = {row["check"] for row in found.rows("anomalies") if row["check"].startswith("off_")}
+    scenario.check(all(symbol.startswith(("OLDSIM", "SIM")) for symbol in symbols) and "OLDSIM101" in symbols,
+                   f"a master two hours late names every live bar: {len(symbols)} symbols", sorted(map(str, symbols))[:5])
+    scenario.check(odd == {"101"} and checks == {"off_tick", "off_band"}, f"its wrong tick size and band are found where they are: {odd}, {checks}")
+    found, odd = tell(3 * 3600, lambda columns: columns)
+    symbols = {row["symbol"] for row in found.rows("bars_1m") if row["instrument"] != "26000"}
+    scenario.check(not any(symbol.startswith("OLD") for symbol in symbols), "the next one renames them", sorted(symbols)[:5])
+    scenario.check(odd <= {"101"} and not any(row["check"] == "off_tick" for row in found.rows("anomalies")),
+                   f"and takes back what the wrong tick size had found ({len(odd)} keep the day's widest band)")
+    history = collections.Counter()
+    for row in found.rows("bars_1m_history"):
+        history[row["instrument"], row["open_at"], row["symbol"], row["volume"]] += row["diff"]
+    live = collections.Counter((row["instrument"], row["open_at"], row["symbol"], row["volume"]) for row in found.rows("bars_1m"))
+    scenario.check({key: count for key, count in history.items() if count} == dict(live), "the history adds up to the bars, renamed and all")
+    compare(scenario, "behind a master that came late", folder, truth)
+
+
 def main():
     scenario = Scenario(__doc__)
     instruments, until = (40, "10:30") if scenario.long else (12, "09:45")
@@ -146,11 +205,11 @@ def main():
     produced = json.loads(done.stdout)
     truth = Truth(truth_path)
     scenario.note(f"{produced['frames']:,} frames of all codes in {produced['seconds']:.1f} s, {len(truth.minutes)} minutes with trades")
-    scenario.run("feed", "simulate", "--output", recorded, *day, "--codes", "1501")
+    scenario.run("feed", "simulate", "--output", recorded, *day, "--codes", "1501", "--no-master")
     frames = read(recorded)
     naive = sum(quantity for *_, quantity in (touchline(payload) for _, _, payload in frames))
     straight = scenario.work / "straight"
-    run(scenario, straight, prefix + "1501", prefix + "1510")
+    run(scenario, straight, prefix + "1501", prefix + "1510", prefix + "master")
     compare(scenario, "as produced", straight, truth, naive)
     interests = [row for row in lake.Lake(straight).rows("bars_1m") if row["venue"] == "NSEFO" and row["open_interest"] is not None]
     scenario.check(len(interests) > 10, f"{len(interests)} minutes of futures have open interest, from 1510's own topic")
@@ -158,6 +217,11 @@ def main():
     told = {name: sum(row[name] for row in epochs) for name in ("records", "accepted", "duplicates", "rejected")}
     scenario.check(told["rejected"] == 0 and told["duplicates"] > 0 and told["records"] == told["accepted"] + told["duplicates"],
                    f"nothing is lost: {told}", lake.Lake(straight).rows("quarantine")[:3])
+
+    named(scenario, straight)
+
+    # a master that comes late, wrong, and again
+    corrected(scenario, prefix + "1501", day, truth)
 
     # every code in one run: notices are counted, depth repeats the touchline
     everything = scenario.work / "everything"

@@ -19,7 +19,7 @@ from certificates import Certificates
 from confluent_kafka import Consumer, TopicPartition
 from harness import Scenario, Watch, mib, wait_for
 from mqtt_server import MqttServer
-from xts_server import XtsServer
+from xts_server import MASTER, MASTER_ROWS, XtsServer
 
 KEYS = ("app-key-9f2e", "secret-key-77aa")
 BRIDGE_TOKEN = ("eyJhbGciOiJIUzI1NiJ9.eyJwcmVmZXJyZWRfdXNlcm5hbWUiOiJDTElFTlQxIiwiZXhwIjo0MTAyNDQ0ODAwfQ"
@@ -187,6 +187,10 @@ def xts(scenario, brokers, server, certificates):
     missing = [line for line in done.stderr.splitlines() if "ERROR" in line and "no snapshot: NSEFO|51601, NSECM|999999" in line]
     scenario.check(len(missing) == 1 and server.split > 0, f"a dead instrument and one that the server refuses (with its whole list, {server.split} times) "
                    "are named once; the run goes on with the others", done.stderr[:2000])
+    rows = collections.Counter(record.value.decode() for record in records if record.topic == prefix + "master")
+    expected = {MASTER_ROWS[segment].format(number) for segment, number in INSTRUMENTS}
+    scenario.check(rows.keys() == expected and max(rows.values()) <= server.masters,
+                   f"the master's {len(rows)} rows of what is subscribed, of {sum(map(len, MASTER.values()))}, with each of {server.masters} logins", rows)
     scenario.check(server.again > 0, f"{server.again} lists were subscribed already under their token: their quotes are asked for instead")
 
 

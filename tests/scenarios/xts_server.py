@@ -17,7 +17,12 @@ import engineio.async_drivers.aiohttp as driver
 import socketio
 
 PING_EVERY = 20
-SEGMENTS = {"NSECM": 1, "NSEFO": 2}
+MASTER = {"NSECM": [2885, 467, 11536, *range(1, 40)], "NSEFO": [43423, 43424, *range(40_000, 40_040)]}
+MASTER_ROWS = {  # an equity of 22 columns, a future of 21
+    "NSECM": "NSECM|{0}|8|S{0}|S{0}-EQ|EQ|S{0}-EQ|1100100004847|2618.75|1745.85|45775|0.05|1|1|S{0}|INE967H01017|1|1|S {0} LTD-EQ|0|-1|-1",
+    "NSEFO": "NSEFO|{0}|1|F{0}|F{0}26DECFUT|FUTSTK|F{0}-FUTSTK|2100100043423|2618.75|1745.85|45775|0.05|250|1|1100100004847|F{0}"
+             "|2026-12-31T14:30:00|F{0} 31DEC2026|1|1|F{0}26DECFUT",
+}
 
 
 class Connection:
@@ -76,7 +81,7 @@ class XtsServer:
         self.chance = random.Random(seed)
         self.connections, self.tokens, self.revoked = [], [], set()
         self.subscribed = set()  # (token, code, instrument)
-        self.again = self.split = 0
+        self.again = self.split = self.masters = 0
         self.logins = self.renewed_in_time = self.refused = self.told_to_wait = self.logouts = 0
         self.sequence = 0
         self.snapshots = set()  # sequences that went out by REST
@@ -162,6 +167,7 @@ class XtsServer:
             aiohttp.web.delete("/apimarketdata/auth/logout", self._logout),
             aiohttp.web.post("/apimarketdata/instruments/subscription", self._subscription),
             aiohttp.web.post("/apimarketdata/instruments/quotes", self._quotes),
+            aiohttp.web.post("/apimarketdata/instruments/master", self._master),
         ])
         self.io.attach(application, "apimarketdata/socket.io")
         self.io.on("connect", self._connect)
@@ -237,6 +243,15 @@ class XtsServer:
         body = await request.json()
         quotes = self._snapshots(body["xtsMessageCode"], instruments(body))
         return answer(200, "success", "s-quotes-0001", "Get quotes successfully!", {"listQuotes": quotes})
+
+    async def _master(self, request):
+        if not self._counts(request.headers.get("authorization", "")):
+            return answer(401, "error", "e-session-0007", "Invalid Token")
+        segments = (await request.json())["exchangeSegmentList"]
+        self.masters += 1
+        # every fifth or so is wanted
+        rows = [row for segment, ids in MASTER.items() if segment in segments for row in map(MASTER_ROWS[segment].format, ids)]
+        return answer(200, "success", "s-instruments-0001", "Ok", "\n".join(rows))
 
     def _snapshots(self, code, wanted):
         quotes = []

@@ -39,6 +39,9 @@ pub struct IiflArgs {
     /// End a start when an instrument is subscribed but has no snapshot; without it the others are enough
     #[arg(long)]
     pub strict: bool,
+    /// Without the instrument master's rows of what is subscribed, which XTS is asked for once a day
+    #[arg(long)]
+    pub no_master: bool,
     /// Serve figures for Prometheus at this address [or TICKTIDE_METRICS]
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<String>,
@@ -86,6 +89,7 @@ fn spec(args: &IiflArgs) -> Result<ConnectSpec, Error> {
         prefix: args.target.prefix.clone(),
         authorities: args.ca.clone(),
         strict: args.strict,
+        master: !args.no_master,
     })
 }
 

@@ -36,6 +36,9 @@ pub struct SimulateArgs {
     /// Frames as the socket's events instead of the messages in them
     #[arg(long)]
     pub wrapped: bool,
+    /// Without the day's instrument master
+    #[arg(long)]
+    pub no_master: bool,
     /// Writes the true volume of each minute to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
@@ -65,12 +68,13 @@ pub fn simulate(args: &SimulateArgs, global: &Global) -> Result<(), Error> {
         until: args.until,
         codes: args.codes.clone(),
         wrapped: args.wrapped,
+        master: !args.no_master,
     };
     let mut simulation = Simulation::new(&spec)?;
     let mut sending = Sending::open(&args.sending)?;
     for frame in simulation.by_ref() {
         sending.wait_for(frame.received_at);
-        let (topic, origin) = (format!("{}{}", args.sending.target.prefix, frame.code), frame.origin());
+        let (topic, origin) = (frame.topic(&args.sending.target.prefix), frame.origin());
         let key = key(frame.venue, frame.instrument);
         sending.sink.put(&Frame {
             topic: &topic,

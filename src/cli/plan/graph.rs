@@ -113,10 +113,12 @@ impl Graph {
         };
         let mut closes = Vec::new();
         let (mut bar_checks, mut feed_checks) = (BTreeMap::<Interval, Vec<&str>>::new(), Vec::new());
+        let mut listed_checks = Vec::new();
         for used in &dataflow.anomalies {
             match (used.build().check, used.on()) {
                 (Check::Bar(_), Some(on)) => bar_checks.entry(on).or_default().push(used.name()),
                 (Check::Feed(_), Some(on)) => feed_checks.push(format!("{} on {}", used.name(), on.name())),
+                (Check::Listed(_), Some(on)) => listed_checks.push(format!("{} on {}", used.name(), on.name())),
                 _ => {} // of ticks: the source's, or those of suspects
             }
         }
@@ -128,7 +130,11 @@ impl Graph {
         });
         let ticks = checks::tick_checks(dataflow);
         let suspects = ticks.by_name && !ticks.is_empty();
-        let scans = arranged.is_some() || !feed_checks.is_empty() || suspects || ticks.partitions.is_some();
+        let scans = arranged.is_some()
+            || !feed_checks.is_empty()
+            || suspects
+            || ticks.partitions.is_some()
+            || dataflow.instruments;
         let (scan_at, close_at) = if scans { (next(), next()) } else { (0, next()) };
         let doc = format!("holds bars back until closed, grace {}", crate::document::duration_text(dataflow.grace));
         let close = graph.node("Close", "bars", doc, Runs::EveryWorker, close_at, 1);
@@ -145,7 +151,7 @@ impl Graph {
             closes.push(close);
         }
         let mut row = 2 + outputs.len();
-        if !bar_checks.is_empty() || !feed_checks.is_empty() {
+        if !bar_checks.is_empty() || !feed_checks.is_empty() || !listed_checks.is_empty() {
             let doc = "holds anomalies back until their bar is closed".to_owned();
             let close = graph.node("Close", "anomalies", doc, Runs::EveryWorker, close_at, row);
             for (interval, names) in bar_checks {
@@ -161,7 +167,23 @@ impl Graph {
                 graph.edge(gaps, close, "changes of anomalies", None);
                 row += 1;
             }
+            if !listed_checks.is_empty() {
+                let joined = graph.node("Listed bars", "", listed_checks.join(", "), Runs::EveryWorker, scan_at, row);
+                graph.edge(finished, joined, "changes of bars", None);
+                graph.edge(joined, close, "changes of anomalies", None);
+                row += 1;
+            }
             closes.push(close);
+        }
+        if dataflow.instruments {
+            let doc = "masters and price bands by day; bars, readings and anomalies are joined with them".to_owned();
+            let listings = graph.node("Listings", "", doc, Runs::EveryWorker, scan_at, row);
+            graph.edge(stamped, listings, "masters, price bands", Some("by instrument"));
+            for close in closes.clone() {
+                graph.edge(listings, close, "symbols", None);
+            }
+            closes.push(listings);
+            row += 1;
         }
         let suspected = suspects.then(|| {
             let doc = "odd ticks that may still be taken back".to_owned();
@@ -249,6 +271,7 @@ mod tests {
             include_str!("../../graph.rs"),
             include_str!("../../engine.rs"),
             include_str!("../../checks.rs"),
+            include_str!("../../listings.rs"),
             include_str!("../../flow/anomalies/scan.rs"),
             include_str!("../../flow/readings.rs"),
             include_str!("../../flow/volume.rs"),

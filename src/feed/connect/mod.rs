@@ -366,6 +366,7 @@ mod tests {
             prefix: "x-".into(),
             authorities: None,
             strict: false,
+            master: false,
         }
     }
 

@@ -5,10 +5,11 @@
 //! | `POST auth/login` | `{appKey, secretKey, source: "WEBAPI"}` | `{token, userID}` |
 //! | `POST instruments/subscription` | `{instruments: [{exchangeSegment, exchangeInstrumentID}], xtsMessageCode}` | `{listQuotes: ["{…}"]}` |
 //! | `POST instruments/quotes` | the same and `publishFormat` | the same |
+//! | `POST instruments/master` | `{exchangeSegmentList: ["NSECM"]}` | rows, `\n` between them |
 //! | `DELETE auth/logout` | | |
 //!
 //! The token goes into the header `authorization`, as it is. What must always hold: an answer is one of a result or one of
-//! four refusals, of at most 16 MiB; no message has a key, a token or an address with one in it.
+//! four refusals, of at most 64 MiB; no message has a key, a token or an address with one in it.
 
 use super::Trouble;
 use super::secrets::Secrets;
@@ -21,7 +22,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-const ANSWER_BYTES: usize = 16 << 20;
+/// An exchange's whole master has room.
+const ANSWER_BYTES: usize = 64 << 20;
 /// The longest that a server can make us wait.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
@@ -113,6 +115,14 @@ impl Rest {
         let instruments = instruments(wanted);
         let body = json!({ "instruments": instruments, "xtsMessageCode": number(code), "publishFormat": "JSON" });
         self.call(Method::POST, "instruments/quotes", Some(token), Some(&body)).await.map(|result| quotes(&result))
+    }
+
+    /// The instrument master of segments, row by row.
+    pub async fn master(&self, token: &str, segments: &[&str]) -> Result<Vec<String>, Refusal> {
+        let body = json!({ "exchangeSegmentList": segments });
+        let result = self.call(Method::POST, "instruments/master", Some(token), Some(&body)).await?;
+        let rows = result.as_str().ok_or_else(|| Refusal::Away("the master's answer is no text".into()))?;
+        Ok(rows.lines().map(str::to_owned).collect())
     }
 
     async fn call(

@@ -74,6 +74,8 @@ pub struct ConnectSpec {
     pub authorities: Option<PathBuf>,
     /// An instrument that is subscribed and has no snapshot ends a start.
     pub strict: bool,
+    /// The instrument master's rows of what is wanted, too (XTS).
+    pub master: bool,
 }
 
 impl ConnectSpec {
@@ -92,7 +94,8 @@ impl ConnectSpec {
             Api::Bridge => "bridge-",
         };
         let codes = self.codes.iter().map(|code| format!("{begins}{code}"));
-        codes.chain([format!("{}other", self.prefix), self.gaps_topic()]).collect()
+        let master = (self.master && self.api == Api::Xts).then(|| format!("{begins}master"));
+        codes.chain(master).chain([format!("{}other", self.prefix), self.gaps_topic()]).collect()
     }
 
     /// The bridge's topics for what is wanted.
@@ -251,6 +254,7 @@ mod tests {
             prefix: "xts-".into(),
             authorities: None,
             strict: false,
+            master: true,
         };
         let expected = ["marketstatus/v1/nseeq", "mw/v1/nseeq/2885", "mw/v1/nseeq/467"];
         assert_eq!(spec.bridge_topics(), expected.map(|tail| format!("prod/marketfeed/{tail}")));

@@ -1,7 +1,7 @@
 //! One connection to XTS, from login to its loss.
 //!
 //! ```text
-//!   login (REST) ─▶ websocket ─▶ `joined` ─▶ subscriptions (REST, beside the socket) ─▶ standing ─▶ lost, or the token ends
+//!   login (REST) ─▶ websocket ─▶ `joined` ─▶ master, subscriptions (REST, beside the socket) ─▶ standing ─▶ lost, or the token ends
 //!     token kept over reconnects until 401 or shortly before its expiry
 //! ```
 //!
@@ -22,6 +22,7 @@ use reqwest::Url;
 use rustls::ClientConfig;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -36,6 +37,8 @@ pub struct Xts {
     tls: Arc<ClientConfig>,
     secrets: Secrets,
     token: Option<Token>,
+    /// The master is asked for once for each token: once a day.
+    master_due: Arc<AtomicBool>,
 }
 
 struct Token {
@@ -52,7 +55,13 @@ fn renewal(token: &str, got_at: Nanos) -> Option<Nanos> {
 impl Xts {
     /// Nothing is connected yet.
     pub fn new(spec: &ConnectSpec, tls: Arc<ClientConfig>, secrets: Secrets) -> Result<Xts, Trouble> {
-        Ok(Xts { rest: Rest::new(&spec.root, &tls, secrets.clone())?, tls, secrets, token: None })
+        Ok(Xts {
+            rest: Rest::new(&spec.root, &tls, secrets.clone())?,
+            tls,
+            secrets,
+            token: None,
+            master_due: Arc::default(),
+        })
     }
 
     /// Connects, subscribes, and hands frames on until the connection is lost: why it was.
@@ -76,7 +85,7 @@ impl Xts {
     }
 
     async fn stand(&mut self, link: &mut Link) -> Result<Infallible, Trouble> {
-        let (login, renew_at) = self.token().await?;
+        let (login, renew_at) = self.token(&link.spec).await?;
         let mut socket = Socket::open(&address(&link.spec.root, &login), &self.tls).await?;
         let renewed = sleep_until(Instant::now() + renew_at.map_or(FAR, until));
         let joined_until = sleep_until(Instant::now() + STEP_WITHIN);
@@ -107,7 +116,7 @@ impl Xts {
     }
 
     /// The token, a new one if it is needed, and when it is to be replaced.
-    async fn token(&mut self) -> Result<(Login, Option<Nanos>), Trouble> {
+    async fn token(&mut self, spec: &ConnectSpec) -> Result<(Login, Option<Nanos>), Trouble> {
         if self.token.as_ref().is_some_and(|token| token.renew_at.is_some_and(|at| at <= now())) {
             self.token = None;
         }
@@ -117,6 +126,7 @@ impl Xts {
             let login = self.rest.login(&app_key, &secret_key).await.map_err(login_refused)?;
             let renew_at = renewal(&login.token, now());
             tracing::info!(renew_in_s = renew_at.map(|at| until(at).as_secs()), "logged in");
+            self.master_due.store(spec.master, Ordering::Relaxed);
             self.token = Some(Token { login, renew_at });
         }
         let token = self.token.as_ref().expect("it was just put there");
@@ -129,6 +139,7 @@ impl Xts {
             token: login.token.clone(),
             spec: link.spec.clone(),
             missing: link.missing.clone(),
+            master_due: self.master_due.clone(),
             outlet: link.outlet.clone(),
             figures: link.figures.clone(),
         };

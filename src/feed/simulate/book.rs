@@ -55,7 +55,7 @@ pub struct Moment {
 }
 
 /// The least price step, 0.05.
-const STEP: i64 = 5;
+pub const STEP: i64 = 5;
 
 impl Book {
     pub fn new(kind: Kind, id: u32, price: i64, yesterday: Nanos, silent: bool) -> Book {

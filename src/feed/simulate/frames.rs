@@ -1,6 +1,6 @@
 //! The messages of the simulated feed, in the shapes and key orders of the live one.
 
-use super::book::Book;
+use super::book::{Book, Kind, STEP};
 use crate::feed::wire::xts::Segment;
 use crate::feed::wire::xts::segments::Epoch;
 use crate::time::Nanos;
@@ -193,6 +193,36 @@ pub fn status(segment: &Segment, session: u8, at: Nanos) -> Vec<u8> {
          \"tradingSession\":{session},\"maketType\":1,\"message\":\"THE REGULAR SEGMENT HAS {what}\"}}",
         segment.number,
         segment.epoch().seconds(at),
+    )
+    .into_bytes()
+}
+
+/// A day as dates are written.
+fn calendar_day(day: i32) -> jiff::civil::Date {
+    let first = jiff::civil::Date::constant(1970, 1, 1);
+    first.checked_add(jiff::Span::new().days(day)).unwrap_or(first)
+}
+
+/// A row of the instrument master.
+pub fn listing(book: &Book, date: i32) -> Vec<u8> {
+    let (id, tick) = (book.id, Rupees(STEP));
+    let band = |percent: i64| Rupees((book.close * percent / 100).div_euclid(STEP) * STEP);
+    if book.kind == Kind::Future {
+        let day = calendar_day(date + 25);
+        return format!(
+            "NSEFO|{id}|1|SIM{share}|SIM{share}FUT|FUTSTK|SIM{share}-FUTSTK|26365{id:08}|{}|{}|20001|{tick}|50|1|\
+             11001{share:08}|SIM{share}|{day}T14:30:00|SIM{share} {day}|1|1|SIM{share}FUT",
+            band(110),
+            band(90),
+            share = id - 40_000 + 100,
+        )
+        .into_bytes();
+    }
+    format!(
+        "NSECM|{id}|8|SIM{id}|SIM{id}-EQ|EQ|SIM{id}-EQ|11001{id:08}|{}|{}|100000|{tick}|1|1|SIM{id}|INE{id:06}01017|1|1|\
+         SIMULATED {id}-EQ|0|-1|-1",
+        band(120),
+        band(80),
     )
     .into_bytes()
 }

@@ -14,6 +14,7 @@ fn spec() -> SimulateSpec {
         until: OPENS + 2 * MINUTE,
         codes: CODES.to_vec(),
         wrapped: false,
+        master: true,
     }
 }
 
@@ -51,14 +52,14 @@ fn every_frame_decodes_and_its_instrument_is_where_it_belongs() {
                 Envelope { key: None, origin: Some(origin.as_bytes()), received_at: Some(received_at.as_bytes()) };
             let decoded = decoder.decode_enveloped(&frame.payload, &envelope, 0, None, &mut instruments);
             let tick = decoded.unwrap_or_else(|reject| panic!("{}: {}", reject.reason, reject.detail));
-            let notice = matches!(frame.code, 1105 | 1505 | 1507);
+            let notice = matches!(frame.code, MASTER | 1105 | 1505 | 1507);
             assert_eq!(tick.kind == TickKind::Notice, notice);
             let place = produce::place("xts-", origin.as_bytes(), &frame.payload);
-            assert_eq!(place.topic, format!("xts-{}", frame.code));
+            assert_eq!(place.topic, frame.topic("xts-"));
             assert_eq!(place.key, Some(produce::key(frame.venue, frame.instrument)));
             *codes.entry(frame.code).or_default() += 1;
         }
-        assert_eq!(codes.len(), CODES.len(), "{codes:?}");
+        assert_eq!(codes.len(), CODES.len() + 1, "{codes:?}");
     }
 }
 
@@ -71,7 +72,7 @@ fn the_feed_has_the_oddities_of_the_real_one() {
     let mut instruments = InstrumentTable::default();
     let (mut naive, mut steps, mut back, mut touchlines) = (0u128, 0u64, 0u64, 0u64);
     let mut last: HashMap<u32, (i128, Nanos)> = HashMap::new();
-    let mut frames: Vec<Simulated> = simulation.by_ref().collect();
+    let mut frames: Vec<Simulated> = simulation.by_ref().filter(|frame| frame.code != MASTER).collect();
     frames.sort_by_key(|frame| (frame.instrument, frame.received_at));
     for frame in &frames {
         let tick = decoder.decode(&frame.payload, 0, None, &mut instruments).expect("a touchline");

@@ -226,6 +226,7 @@ impl Meaning {
 }
 
 /// What is wrong with a record.
+#[derive(Debug)]
 pub struct Problem {
     pub reason: &'static str,
     pub detail: String,

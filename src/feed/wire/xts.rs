@@ -11,6 +11,7 @@
 //! | 1512 | last price | a snapshot without volume and without the time of its last trade |
 //! | 1510 | open interest | a snapshot with nothing else |
 //! | 1505, 1507, 1105 | candle, market status, properties | a notice: counted, no bar is made of it; 1105 tells price bands |
+//! | [a row of the master](master) | what an instrument is | a notice with a listing, of the day of its receipt |
 //!
 //! What must always hold: times as [`segments`] says them; a message whose time is a day from its receipt is refused, because
 //! its epoch was misread; the sequence numbers are kept and never trusted (one publisher repeats the same one all day).
@@ -18,6 +19,7 @@
 mod event;
 mod fields;
 mod json;
+mod master;
 mod message;
 mod partial;
 #[cfg(test)]
@@ -69,9 +71,21 @@ impl Xts {
         received_at: Option<Nanos>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Problem> {
+        // a message begins otherwise
+        if frame.first().is_some_and(u8::is_ascii_uppercase)
+            && let Some(row) = master_row(frame)
+        {
+            return message::listed(row?, offset, received_at, instruments);
+        }
         let fields = read(frame, origin, self.form, &mut self.argument)?;
         message::tick(&fields, offset, received_at, instruments)
     }
+}
+
+/// A row of an instrument master; `None`: the frame is something else.
+fn master_row(frame: &[u8]) -> Option<Result<master::Row, Problem>> {
+    let text = std::str::from_utf8(frame).ok()?.trim();
+    master::is_row(text).then(|| master::row(text))
 }
 
 /// For formats whose fields are fixed; errors: a mapping of fields.
@@ -127,7 +141,8 @@ fn not_json(text: &str, error: &serde_json::Error) -> Problem {
 /// What a frame is about: where it belongs in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    pub code: u16,
+    /// `None`: it is a row of an instrument master.
+    pub code: Option<u16>,
     pub venue: &'static str,
     pub instrument: u64,
 }
@@ -137,14 +152,18 @@ pub struct Address {
 /// ```
 /// let frame = br#"42["1510-json-full","{\"MessageCode\":1510,\"ExchangeSegment\":2,\"ExchangeInstrumentID\":43423}"]"#;
 /// let address = ticktide::feed::wire::xts::address(frame, b"").unwrap();
-/// assert_eq!((address.code, address.venue, address.instrument), (1510, "NSEFO", 43423));
+/// assert_eq!((address.code, address.venue, address.instrument), (Some(1510), "NSEFO", 43423));
 /// ```
 pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
+    if let Some(row) = master_row(frame) {
+        let row = row.ok()?;
+        return Some(Address { code: None, venue: row.segment.venue, instrument: row.instrument });
+    }
     let bare = if frame.trim_ascii_start().starts_with(b"{") { Form::Json } else { Form::Partial };
     let mut argument = String::new();
     let fields = read(frame, origin, bare, &mut argument).ok()?;
     let (code, segment, instrument) = message::about(&fields).ok()?;
-    Some(Address { code, venue: segment.venue, instrument })
+    Some(Address { code: Some(code), venue: segment.venue, instrument })
 }
 
 /// The code in an event's name.

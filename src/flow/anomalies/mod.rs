@@ -7,6 +7,7 @@
 //!   a tick, where it is accepted ──▶ TickCheck ─────────────────────────▶ a row at once; a cancel takes it back (suspects)
 //!   an instrument's first tick of a day in a partition ─▶ two_partitions ─▶ a row when it is not the only partition
 //!   finished bars of an instrument ─▶ BarCheck, in the bars' order (scan) ─▶ collection of (anomaly, ±1) ─▶ close
+//!   finished bars ⋈ their instruments' terms ─▶ ListedCheck ──────────────────────▶ collection of (anomaly, ±1) ─▶ close
 //!   beats of a venue ───────────────▶ FeedGap, between neighbours (beats) ─▶ collection of (anomaly, ±1) ─▶ close
 //! ```
 //!
@@ -19,6 +20,8 @@ pub mod beats;
 mod crossed_quote;
 mod feed_gap;
 mod instrument_gap;
+mod off_band;
+mod off_tick;
 mod registry;
 mod return_z;
 pub mod scan;
@@ -30,6 +33,7 @@ pub mod two_partitions;
 
 use crate::flow::close::AtBar;
 use crate::flow::finished::FinishedBar;
+use crate::flow::listings::Term;
 use crate::market::Tick;
 use crate::time::{Interval, Nanos};
 pub use feed_gap::FeedGap;
@@ -45,6 +49,8 @@ pub static CHECKS: &[&Spec] = &[
     &return_z::SPEC,
     &instrument_gap::SPEC,
     &feed_gap::SPEC,
+    &off_tick::SPEC,
+    &off_band::SPEC,
 ];
 
 /// The token that stands for all instruments of a venue.
@@ -88,7 +94,7 @@ pub struct Found {
     pub expected: f64,
 }
 
-/// What a check finds in a tick.
+/// What a check finds in a tick, or in a bar by itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Oddity {
     pub severity: Severity,
@@ -116,6 +122,11 @@ pub trait BarCheck: Send + Sync {
     fn width(&self) -> usize;
     /// Takes the next bar.
     fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<Found>;
+}
+
+/// Looks at a bar beside what the exchange says of its instrument.
+pub trait ListedCheck: Send + Sync {
+    fn look(&self, bar: &FinishedBar, term: &Term) -> Option<Oddity>;
 }
 
 /// The records an anomaly was seen in.

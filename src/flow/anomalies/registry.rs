@@ -1,6 +1,6 @@
 //! From a name and settings to a built check, or to an error that says what to change.
 
-use super::{BarCheck, CHECKS, FeedGap, TickCheck};
+use super::{BarCheck, CHECKS, FeedGap, ListedCheck, TickCheck};
 pub use crate::flow::parameters::Setting;
 use crate::flow::parameters::{Parameter, Parameters, SettingError, read};
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ pub enum Level {
     Tick,
     /// An instrument's bars of the interval `on`.
     Bar,
+    /// Bars of the interval `on`, each beside what the instrument's master says: the dataflow must keep `instruments`.
+    Listed,
     /// All bars of a venue of the interval `on`.
     Feed,
 }
@@ -25,6 +27,7 @@ impl Level {
         match self {
             Level::Tick => "ticks",
             Level::Bar => "bars",
+            Level::Listed => "bars, master",
             Level::Feed => "feed",
         }
     }
@@ -45,6 +48,7 @@ pub struct Spec {
 pub enum Check {
     Tick(Box<dyn TickCheck>),
     Bar(Box<dyn BarCheck>),
+    Listed(Box<dyn ListedCheck>),
     Feed(FeedGap),
     /// Which partitions an instrument comes through.
     Partitions,

@@ -383,8 +383,8 @@ impl Keyed {
         Ok(())
     }
 
-    /// All durable values are in: tells downstream every live bar that its horizon has not frozen.
-    pub fn restored(&mut self, horizons: Horizons, out: &mut Vec<(Series, Emitted, isize)>) {
+    /// All durable values are in: says every live bar that its horizon has not frozen.
+    pub fn restored(&mut self, horizons: Horizons, mut say: impl FnMut(Series, Emitted)) {
         self.horizons = horizons;
         for (instrument, state) in &mut self.instruments {
             for (level, interval) in self.spec.intervals.iter().enumerate() {
@@ -398,7 +398,7 @@ impl Keyed {
                         bucket.frozen = true;
                     } else if let Some(bar) = published {
                         bucket.emitted = Some(bar.clone());
-                        out.push(((*interval, instrument.clone()), bar, 1));
+                        say((*interval, instrument.clone()), bar);
                     }
                 }
             }

@@ -122,7 +122,7 @@ fn restart(spec: BarsSpec, horizons: Horizons, known: &Known, durable: &Durable)
         keyed.restore(instrument, key.clone(), value).expect("its own state");
     }
     let mut changes = Vec::new();
-    keyed.restored(horizons, &mut changes);
+    keyed.restored(horizons, |series, bar| changes.push((series, bar, 1)));
     let mut again = Known::default();
     again.take(changes);
     assert_eq!(again.0, known.0, "a restart knows what was known");

@@ -1,11 +1,13 @@
 //! From the fields of a message to a tick.
 
 use super::fields::{Fields, Slot, missing, wrong};
+use super::master;
 use super::segments::{Epoch, Segment, same_day};
 use crate::feed::InstrumentTable;
 use crate::feed::wire::record::Problem;
 use crate::market::{Price, Quantity, Snapshot, Tick, TickKind};
 use crate::time::{DAY, Nanos};
+use std::sync::Arc;
 
 /// A message's time may be this far from its receipt: exchanges' clocks and ours differ by seconds, epochs by years.
 const APART_MOST: Nanos = DAY;
@@ -76,6 +78,35 @@ pub fn tick(
         id: None,
         conditions: None,
         snapshot: Some(Box::new(said.snapshot)),
+    })
+}
+
+/// The notice that a row of a master is: it has no time but that of its receipt. Errors: nobody knows that either.
+pub fn listed(
+    row: master::Row,
+    offset: i64,
+    received_at: Option<Nanos>,
+    instruments: &mut InstrumentTable,
+) -> Result<Tick, Problem> {
+    let Some(at) = received_at else {
+        let detail = "a row of a master is of the day on which it was received, and nobody says when that was; \
+                      record it as `RECEIVED_NS⇥master⇥ROW`";
+        return Err(Problem::new("undated", detail));
+    };
+    let mut digits = [0; 20];
+    Ok(Tick {
+        kind: TickKind::Notice,
+        suspicious: false,
+        instrument: instruments.id(row.segment.venue, decimal_digits(row.instrument, &mut digits), None),
+        offset,
+        exchange_at: at,
+        received_at,
+        sequence: None,
+        price: None,
+        quantity: None,
+        id: None,
+        conditions: None,
+        snapshot: Some(Box::new(Snapshot { listing: Some(Arc::new(row.listing)), ..Snapshot::default() })),
     })
 }
 

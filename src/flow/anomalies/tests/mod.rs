@@ -234,6 +234,7 @@ fn every_check_builds_with_its_defaults_and_shows_them_all() {
         let level = match built.check {
             Check::Tick(_) | Check::Partitions => Level::Tick,
             Check::Bar(_) => Level::Bar,
+            Check::Listed(_) => Level::Listed,
             Check::Feed(_) => Level::Feed,
         };
         assert_eq!(level, spec.level, "{}", spec.name);
