@@ -130,7 +130,7 @@ pub fn named<'scope, R: AtBar + Data>(
         let named = |symbol| (series.clone(), Named { row: row.clone(), symbol });
         symbol.map(|symbol| [(named(Some(symbol)), 1), (named(None), -1)]).into_iter().flatten()
     });
-    unnamed.concat(replaced.explode(|change| Some(change)))
+    unnamed.concat(replaced.explode(Some))
 }
 
 /// What the checks that know the master say of the bars of their intervals.

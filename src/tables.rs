@@ -560,7 +560,7 @@ mod tests {
         assert_eq!(row.len(), spec.columns.len());
         assert_eq!(row[spec.column("vwap").expect("a column")], Cell::Decimal(4), "3.5 rounds to the even 4");
         assert_eq!(row[spec.column("epoch").expect("a column")], Cell::Long(5));
-        assert_eq!((row[2].clone(), &*spec.name), (Cell::Text("S"), "bars_1m"));
+        assert_eq!((row[2], &*spec.name), (Cell::Text("S"), "bars_1m"));
         named.symbol = Some("MASTER".into());
         assert_eq!(bar_row(&series, &named, "regular", 5)[2], Cell::Text("MASTER"));
         let listing = Listing::default();

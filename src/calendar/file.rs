@@ -124,8 +124,8 @@ impl<'a> Reading<'a> {
 
     fn auctions(&self) -> Vec<u8> {
         let names = self.names("auctions", &self.phases);
-        let place = |name: &String| self.phases.iter().position(|phase| phase == name);
-        names.iter().filter_map(|name| place(name).map(|place| place as u8)).collect()
+        let place = |name: String| self.phases.iter().position(|phase| *phase == name).map(|place| place as u8);
+        names.into_iter().filter_map(place).collect()
     }
 
     fn known(&self) -> (i32, i32) {

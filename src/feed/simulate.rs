@@ -315,7 +315,7 @@ fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
         let next = next.map_or(String::new(), |days| crate::calendar::date_text(spec.date.saturating_add(days as i32)));
         let hint =
             if next.is_empty() { "give a trading date".into() } else { format!("give a trading date, e.g. {next}") };
-        return Err(FeedError::Fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint.into()));
+        return Err(FeedError::Fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint));
     }
     Ok(session.phase_at(class("NSEFO"), midnight.saturating_add(PRE_OPEN)).is_some())
 }

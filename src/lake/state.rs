@@ -214,11 +214,11 @@ impl Last {
         }
     }
 
-    fn operator(&mut self, name: &Cow<'static, str>) -> usize {
+    fn operator(&mut self, name: &str) -> usize {
         self.places.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
             // nearly all are of one operator, and a table that grows is filled again and again
             let room = HashMap::with_capacity_and_hasher(self.most, ahash::RandomState::default());
-            self.places.push((name.clone(), room));
+            self.places.push((interned(name), room));
             self.places.len() - 1
         })
     }

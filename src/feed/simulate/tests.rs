@@ -122,7 +122,14 @@ fn a_holiday_is_refused_with_the_next_trading_date_and_futures_have_their_auctio
     let Some(FeedError::Fix(message, hint)) = refused else { panic!("Republic Day is no trading date") };
     assert!(message.ends_with("2026-01-26") && hint.ends_with("2026-01-27"), "{message}: {hint}");
     let before_the_open = |date| {
-        let spec = SimulateSpec { date, from: PRE_OPEN, until: PRE_OPEN + 2 * MINUTE, codes: vec![1501], ..spec() };
+        let spec = SimulateSpec {
+            date,
+            from: PRE_OPEN,
+            until: PRE_OPEN + 2 * MINUTE,
+            codes: vec![1501],
+            master: false,
+            ..spec()
+        };
         let venues = Simulation::new(&spec).expect("a trading date").map(|frame| frame.venue);
         venues.collect::<std::collections::BTreeSet<_>>()
     };
