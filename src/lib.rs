@@ -15,8 +15,10 @@
 //! | notice | a tick that no bar is made of (a market's status, a price band, a row of a master): counted |
 //! | listing, terms | what a master says of an instrument on a day; what bars are joined with of it |
 //! | frame, envelope | a record as a connector received it; what stands around it: key, origin, time of receipt |
+//! | gap record | a stretch of time in which frames of a live feed may be missing, and why |
 //! | bar, interval | what happened in one stretch of time; its width |
 //! | instrument, series | venue and token; an instrument's bars of one interval |
+//! | session, class, phase | when a market trades; instruments with one timetable; a stretch of a trading date, e.g. an auction |
 //! | reading | what an indicator says at a bar |
 //! | check, anomaly | what looks for oddities in ticks, bars or a feed; what it finds |
 //! | beat | a bar's start at which any instrument of a venue has a bar |

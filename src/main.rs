@@ -12,6 +12,9 @@ use ticktide::settings;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Libraries that would print tokens and keys if somebody asked for everything.
+const TALKATIVE: &str = "tungstenite=info,tokio_tungstenite=info,rumqttc=info,reqwest=info,hyper=info,hyper_util=info";
+
 /// Says how it ends. The exit code says it, too: where nobody listens it must not become that of a panic.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
     let default = if cli.global.quiet { "error" } else { "warn,ticktide=info,aws=error" };
     let filter = settings::variable(settings::LOG).unwrap_or_else(|| default.to_owned());
     let logs = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{filter},{TALKATIVE}")))
         .with_writer(std::io::stderr)
         .log_internal_errors(false); // it would say, with a panic, that nobody listens
     // on a terminal NO_COLOR decides

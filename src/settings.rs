@@ -40,6 +40,16 @@ pub const HANG_AFTER: &str = "TICKTIDE_HANG_AFTER";
 pub const HEART: &str = "TICKTIDE_HEART";
 /// For tests of what a panic leads to: where a run panics, see [`crate::panics`].
 pub const PANIC_AT: &str = "TICKTIDE_PANIC_AT";
+/// The key of an XTS application (`feed iifl`).
+pub const IIFL_APP_KEY: &str = "TICKTIDE_IIFL_APP_KEY";
+/// Its secret.
+pub const IIFL_SECRET_KEY: &str = "TICKTIDE_IIFL_SECRET_KEY";
+/// The token of the MQTT bridge.
+pub const IIFL_TOKEN: &str = "TICKTIDE_IIFL_TOKEN";
+/// Whose token it is, if it does not say so.
+pub const IIFL_USER: &str = "TICKTIDE_IIFL_USER";
+/// A bundle of certificates in place of the system's, as OpenSSL's programs know it.
+pub const CERTIFICATES: &str = "SSL_CERT_FILE";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
 

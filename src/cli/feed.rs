@@ -1,5 +1,6 @@
 //! `feed`: what stands behind a source, and what fills a topic.
 
+mod iifl;
 mod replay;
 mod sending;
 mod simulate;
@@ -14,6 +15,12 @@ use serde_json::json;
 
 #[derive(Debug, Subcommand)]
 pub enum FeedCommand {
+    /// IIFL's live feed, XTS or the MQTT bridge, into Kafka topics or lines; holds the connection and records what it missed
+    ///
+    /// Keys and tokens come from the environment, never from arguments: TICKTIDE_IIFL_APP_KEY and TICKTIDE_IIFL_SECRET_KEY
+    /// for XTS, TICKTIDE_IIFL_TOKEN (and TICKTIDE_IIFL_USER, unless the token says it) for the bridge. A value @FILE is what
+    /// the file holds, read at each login.
+    Iifl(iifl::IiflArgs),
     /// What the synthetic market of a dataflow has planted on a day: bad prints, late and cancelled trades, silences
     Labels(LabelsArgs),
     /// A seeded exchange day as an XTS feed tells it, into Kafka topics or lines; the true volumes beside it
@@ -37,6 +44,7 @@ pub struct LabelsArgs {
 /// Runs a command of `feed`.
 pub fn feed(command: &FeedCommand, global: &Global) -> Result<(), Error> {
     match command {
+        FeedCommand::Iifl(args) => iifl::iifl(args, global),
         FeedCommand::Labels(args) => labels(args, global),
         FeedCommand::Simulate(args) => simulate::simulate(args, global),
         FeedCommand::Replay(args) => replay::replay(args, global),

@@ -5,10 +5,14 @@
 //!   lists partitions ──assign──▶ poll ─▶ payloads ─▶ wire::Decoder ─▶ Batch ──bounded──▶ source operator
 //! ```
 //!
+//! What fills topics stands beside it: [`connect`] holds a vendor's feed, [`simulate`] makes one up, both into a
+//! [`produce::Sink`].
+//!
 //! Why partitions are assigned by us: an epoch is defined by offsets, so offsets live in the lake's log and never in a
 //! consumer group. What must always hold: every record becomes exactly one tick or one reject, and a batch says how far it
 //! got (`offset_next`), so that an epoch can end between any two batches.
 
+pub mod connect;
 mod file;
 mod kafka;
 mod pace;

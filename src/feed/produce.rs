@@ -50,6 +50,18 @@ pub fn key(venue: &str, instrument: impl std::fmt::Display) -> String {
 
 /// Where frames go.
 pub trait Sink: Send {
+    /// Makes sure that a topic is there. Errors: `Unavailable` while nobody can be asked; it may be tried again.
+    fn prepare(&mut self, _topic: &str) -> Result<(), FeedError> {
+        Ok(())
+    }
+    /// To be called now and then while nothing is put. Errors: an earlier frame was not delivered.
+    fn tend(&mut self) -> Result<(), FeedError> {
+        Ok(())
+    }
+    /// Frames that were put and are not kept yet.
+    fn in_flight(&self) -> u64 {
+        0
+    }
     /// Takes a frame; may wait. Errors: an earlier frame was not delivered, or this one cannot be.
     fn put(&mut self, frame: &Frame<'_>) -> Result<(), FeedError>;
     /// Whoever reads the output has gone away (`| head`): nothing more is wanted.
@@ -77,12 +89,16 @@ impl<W: Write + Send> Lines<W> {
 impl<W: Write + Send> Sink for Lines<W> {
     fn put(&mut self, frame: &Frame<'_>) -> Result<(), FeedError> {
         self.line.clear();
-        if frame.origin.is_empty() {
+        let is_text = !frame.payload.contains(&b'\n') && !frame.payload.contains(&b'\r');
+        if frame.origin.is_empty() && is_text {
             self.line.extend_from_slice(frame.payload);
             self.line.push(b'\n');
-        } else if frame.origin.starts_with(BRIDGE) {
+        } else if frame.origin.starts_with(BRIDGE) || !is_text {
             let digits = recorded::hex(frame.payload);
-            recorded::write(&mut self.line, frame.received_at, frame.origin, digits.as_bytes());
+            // what is no message of the bridge says itself that it is in digits
+            let suffix: &[u8] = if frame.origin.starts_with(BRIDGE) { b"" } else { b"hex" };
+            let origin = [frame.origin, suffix].concat();
+            recorded::write(&mut self.line, frame.received_at, &origin, digits.as_bytes());
         } else {
             recorded::write(&mut self.line, frame.received_at, frame.origin, frame.payload);
         }
@@ -227,11 +243,6 @@ impl Kafka {
         }
     }
 
-    /// What is on its way: sent and not yet taken by Kafka.
-    pub fn in_flight(&self) -> u64 {
-        self.sent - self.deliveries.taken.load(Ordering::Relaxed)
-    }
-
     fn failure(&self) -> Result<(), FeedError> {
         match self.deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner).clone() {
             Some(why) => Err(FeedError::Unavailable(why)),
@@ -241,6 +252,19 @@ impl Kafka {
 }
 
 impl Sink for Kafka {
+    fn prepare(&mut self, topic: &str) -> Result<(), FeedError> {
+        self.ensure(topic)
+    }
+
+    fn tend(&mut self) -> Result<(), FeedError> {
+        self.producer.poll(Duration::ZERO);
+        self.failure()
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.sent - self.deliveries.taken.load(Ordering::Relaxed)
+    }
+
     fn put(&mut self, frame: &Frame<'_>) -> Result<(), FeedError> {
         self.ensure(frame.topic)?;
         let received_at = frame.received_at.map(|at| at.to_string()).unwrap_or_default();

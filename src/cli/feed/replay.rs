@@ -55,7 +55,7 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
         if let Some(at) = received_at.or_else(|| time(decoder.as_mut(), line)) {
             sending.wait_for(at);
         }
-        let found = place(&args.sending.prefix, origin, payload);
+        let found = place(&args.sending.target.prefix, origin, payload);
         others += u64::from(found.key.is_none());
         let frame = Frame {
             topic: args.topic.as_deref().unwrap_or(&found.topic),

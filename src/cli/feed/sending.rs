@@ -17,8 +17,9 @@ use std::time::{Duration, Instant};
 /// The longest sleep until a frame is due: a signal is heard meanwhile.
 const NAP: Duration = Duration::from_millis(200);
 
+/// Where to.
 #[derive(Debug, Args)]
-pub struct SendingArgs {
+pub struct TargetArgs {
     /// Into the topics of these Kafka brokers, separated by commas [or TICKTIDE_BROKERS]
     #[arg(long, value_name = "LIST", conflicts_with = "output")]
     pub brokers: Option<String>,
@@ -34,6 +35,12 @@ pub struct SendingArgs {
     /// A setting of librdkafka; a value `@FILE` is what the file holds; may be repeated
     #[arg(long = "kafka", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SendingArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// `max`, or a multiple of recorded time: 1 is as it was
     #[arg(long, value_name = "N|max", default_value = "max", value_parser = speed)]
     pub speed: Speed,
@@ -60,6 +67,11 @@ pub struct Sending {
 impl Sending {
     /// Errors: no broker answers, a setting is wrong, the file is there or cannot be made.
     pub fn open(args: &SendingArgs) -> Result<Sending, Error> {
+        Sending::to(&args.target, args.speed, &[])
+    }
+
+    /// As [`Sending::open`]; `defaults` are settings of librdkafka unless the user gives others.
+    pub fn to(args: &TargetArgs, speed: Speed, defaults: &[(&str, &str)]) -> Result<Sending, Error> {
         let brokers = settings::resolve(args.brokers.clone(), "--brokers", settings::BROKERS, None);
         let to_stdout = match (&args.output, &brokers) {
             (Some(path), _) => path.as_os_str() == "-",
@@ -76,10 +88,14 @@ impl Sending {
             }
             (None, brokers) => {
                 let brokers = brokers.map(|brokers| brokers.value).unwrap_or_default();
-                Box::new(Kafka::open(&brokers, &properties(&args.settings)?, args.partitions)?)
+                let mut given = properties(&args.settings)?;
+                for (key, value) in defaults {
+                    given.entry((*key).to_owned()).or_insert_with(|| (*value).to_owned());
+                }
+                Box::new(Kafka::open(&brokers, &given, args.partitions)?)
             }
         };
-        Ok(Sending { sink, to_stdout, speed: args.speed, pace: None, begun: Instant::now() })
+        Ok(Sending { sink, to_stdout, speed, pace: None, begun: Instant::now() })
     }
 
     /// Waits until a moment of the record is due.

@@ -74,7 +74,7 @@ pub fn simulate(args: &SimulateArgs, global: &Global) -> Result<(), Error> {
     let mut sending = Sending::open(&args.sending)?;
     for frame in simulation.by_ref() {
         sending.wait_for(frame.received_at);
-        let (topic, origin) = (frame.topic(&args.sending.prefix), frame.origin());
+        let (topic, origin) = (frame.topic(&args.sending.target.prefix), frame.origin());
         let key = key(frame.venue, frame.instrument);
         sending.sink.put(&Frame {
             topic: &topic,

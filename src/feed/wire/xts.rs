@@ -171,6 +171,16 @@ pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
     Some(Address { code: Some(code), venue: segment.venue, instrument })
 }
 
+/// The code in an event's name.
+///
+/// ```
+/// use ticktide::feed::wire::xts::code;
+/// assert_eq!((code("1501-json-full"), code("joined")), (Some(1501), None));
+/// ```
+pub fn code(event: &str) -> Option<u16> {
+    event::name(event)?.code.parse().ok()
+}
+
 impl Decoder for Xts {
     #[inline]
     fn decode(

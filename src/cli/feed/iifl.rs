@@ -1,0 +1,161 @@
+//! `feed iifl`: the vendor's live feed, for as long as it is wanted.
+
+use super::super::{Global, print};
+use super::sending::{Sending, TargetArgs};
+use crate::error::{Error, Kind};
+use crate::feed::Speed;
+use crate::feed::connect;
+use crate::feed::connect::figures::Figures;
+use crate::feed::connect::spec::{self, Api, ConnectSpec};
+use crate::{settings, telemetry};
+use clap::Args;
+use serde_json::json;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Frames wait for brokers as long as it takes: giving them up would be a loss that nobody has asked for.
+const FOR_EVER: [(&str, &str); 1] = [("message.timeout.ms", "0")];
+
+#[derive(Debug, Args)]
+pub struct IiflArgs {
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// What to subscribe, by exchange ids: NSECM|2885,NSEFO|43423; or @FILE with one a line
+    #[arg(long, value_name = "LIST|@FILE")]
+    pub instruments: String,
+    /// Message codes of XTS (1501,1510), or kinds of the bridge's topics (mw,oi)
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub codes: Vec<String>,
+    /// Which of IIFL's feeds
+    #[arg(long, value_enum, default_value_t = Api::Xts)]
+    pub api: Api,
+    /// Where it is [default: https://ttblaze.iifl.com, or mqtts://bridge.iiflcapital.com:9906]
+    #[arg(long, value_name = "URL")]
+    pub root: Option<String>,
+    /// Certificates (PEM) to verify the server with, in place of the system's
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// End a start when an instrument is subscribed but has no snapshot; without it the others are enough
+    #[arg(long)]
+    pub strict: bool,
+    /// Without the instrument master's rows of what is subscribed, which XTS is asked for once a day
+    #[arg(long)]
+    pub no_master: bool,
+    /// Serve figures for Prometheus at this address [or TICKTIDE_METRICS]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics: Option<String>,
+    /// Print what would be done, and where its values come from; connect to nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Holds the feed until a signal. Errors: a wrong flag, key or address; nobody answers at the start; Kafka's.
+pub fn iifl(args: &IiflArgs, global: &Global) -> Result<(), Error> {
+    let spec = spec(args)?;
+    if args.dry_run {
+        return dry_run(args, &spec, global);
+    }
+    let stop = signals()?;
+    let address = settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None);
+    let listener = address.map(|address| telemetry::listen(&address.value, 0)).transpose()?;
+    let figures = Arc::<Figures>::default();
+    let mut sending = Sending::to(&args.target, Speed::Max, &FOR_EVER)?;
+    let counted = figures.clone();
+    let _serving = listener.map(|listener| telemetry::serve(listener, move || counted.text())).transpose()?;
+    connect::run(spec, sending.sink.as_mut(), figures.clone(), stop)?;
+    sending.finish(global, &[("reconnects", figures.reconnects.get()), ("gaps", figures.gaps())])
+}
+
+fn spec(args: &IiflArgs) -> Result<ConnectSpec, Error> {
+    let api = args.api;
+    let instruments = match args.instruments.strip_prefix('@') {
+        None => args.instruments.clone(),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| Error {
+            kind: Kind::Fix,
+            message: format!("file {path} of `--instruments` cannot be read: {error}"),
+            hint: Some("check the path; it holds SEGMENT|ID, one a line".into()),
+        })?,
+    };
+    let codes: Vec<String> = match args.codes.is_empty() {
+        true => api.codes().split(',').map(str::to_owned).collect(),
+        false => args.codes.clone(),
+    };
+    Ok(ConnectSpec {
+        api,
+        root: spec::root(api, args.root.as_deref().unwrap_or(api.root()))?,
+        instruments: spec::instruments(api, &instruments)?,
+        codes: spec::codes(api, &codes)?,
+        prefix: args.target.prefix.clone(),
+        authorities: args.ca.clone(),
+        strict: args.strict,
+        master: !args.no_master,
+    })
+}
+
+/// The first signal ends the feed, a second one the process.
+fn signals() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| Error::bug(format!("signal {signal} cannot be handled: {error}")))?;
+    }
+    Ok(stop)
+}
+
+/// Every value but the secrets, of which only whether they are set.
+fn dry_run(args: &IiflArgs, spec: &ConnectSpec, global: &Global) -> Result<(), Error> {
+    let variables: &[&'static str] = match spec.api {
+        Api::Xts => &[settings::IIFL_APP_KEY, settings::IIFL_SECRET_KEY],
+        Api::Bridge => &[settings::IIFL_TOKEN, settings::IIFL_USER],
+    };
+    let state = |name: &&'static str| match settings::variable(name) {
+        None => (*name, "not set"),
+        Some(value) if value.starts_with('@') => (*name, "set, in a file"),
+        Some(_) => (*name, "set"),
+    };
+    let secrets: Vec<(&str, &str)> = variables.iter().map(state).collect();
+    let brokers = settings::resolve(args.target.brokers.clone(), "--brokers", settings::BROKERS, None);
+    let target = match (&args.target.output, brokers) {
+        (Some(path), _) => format!("file {} (--output)", path.display()),
+        (None, Some(found)) => format!("Kafka {} ({})", found.value, found.origin),
+        (None, None) => "standard output (default)".to_owned(),
+    };
+    let instruments: Vec<String> = spec.instruments.iter().map(spec::Wanted::name).collect();
+    let mut rows = vec![
+        ("api", spec.api.name().to_owned()),
+        ("root", spec.root.to_string()),
+        ("instruments", instruments.join(",")),
+        ("codes", spec.codes.join(",")),
+        ("to", target),
+        ("topics", spec.topics().join(",")),
+    ];
+    rows.extend(secrets.into_iter().map(|(name, state)| (name, state.to_owned())));
+    if global.json {
+        let line: serde_json::Map<String, serde_json::Value> =
+            rows.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+        return print(&format!("{}\n", json!(line)));
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    print(&super::super::aligned(&rows))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    #[test]
+    fn no_argument_takes_a_secret() {
+        use clap::CommandFactory;
+        let mut command = Cli::command();
+        let feed = command.find_subcommand_mut("feed").and_then(|feed| feed.find_subcommand_mut("iifl"));
+        let help = feed.expect("it is there").render_long_help().to_string();
+        assert!(help.contains("TICKTIDE_IIFL_SECRET_KEY"), "{help}");
+        for word in ["--app-key", "--secret-key", "--token", "--password", "--insecure"] {
+            assert!(!help.contains(word), "{word} in {help}");
+        }
+        assert!(Cli::try_parse_from(["ticktide", "feed", "iifl"]).is_err(), "instruments are needed");
+    }
+}
