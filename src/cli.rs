@@ -3,6 +3,7 @@
 //! Data goes to standard output, as text for people or with `--json` as JSON lines; everything else goes to standard error.
 //! What must always hold: a command ends with an [`Error`] whose kind is the exit code, and only `main` prints it.
 
+mod calendar;
 mod check;
 mod demo;
 mod feed;
@@ -11,6 +12,7 @@ mod list;
 mod plan;
 mod quarantine;
 mod read;
+mod reconcile;
 mod run;
 mod verify;
 
@@ -67,6 +69,8 @@ pub enum Command {
     Feed(feed::FeedCommand),
     /// What a dataflow can be made of
     List(list::ListArgs),
+    /// When a session trades: phases by date and class of instruments
+    Calendar(calendar::CalendarArgs),
     /// The operators and tables of a dataflow, as text and as a drawing
     Plan(plan::PlanArgs),
     /// The records that entered no table
@@ -77,6 +81,8 @@ pub enum Command {
     Lake(lake::LakeCommand),
     /// Hold a lake against its log: read its data files, recompute its epochs from the recorded source
     Verify(verify::VerifyArgs),
+    /// Hold a broker's candles and an exchange's bhavcopies against the lake: what differs, and the likely reason
+    Reconcile(reconcile::ReconcileArgs),
     /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
     Completions { shell: clap_complete::Shell },
 }
@@ -92,10 +98,12 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Epochs(command) => read::epochs(&command, &global),
         Command::Feed(command) => feed::feed(&command, &global),
         Command::List(args) => list::list(&args, &global),
+        Command::Calendar(args) => calendar::calendar(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),
         Command::Lake(command) => lake::lake(&command, &global),
         Command::Verify(args) => verify::verify(args, &global),
+        Command::Reconcile(args) => reconcile::reconcile(&args, &global),
         Command::Completions { shell } => completions(shell),
     }
 }

@@ -11,7 +11,7 @@
 //! What must always hold: `closed_until`, `frontier` and all horizons never step back; a partition with unread records is a
 //! brake; a cut is always possible, so credit always comes back.
 
-use crate::calendar::Session;
+use crate::calendar::{Class, Session};
 use crate::flow::bars::bucket;
 use crate::time::{Binding, DAY, Epoch, Interval, Nanos, Place};
 use serde::{Deserialize, Serialize};
@@ -136,16 +136,33 @@ pub fn closed_until<'a>(
     previous.max(by_event).max(by_wall)
 }
 
-/// A time moved back to the start of its bar, so that a bar is behind a horizon as a whole or not at all.
+/// A time moved back to where no class of instruments has a bar under way, so that every bar is behind a horizon as a whole
+/// or not at all. Classes whose phases begin at other times share few starts: then it moves further back than one bar.
 pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
-    session.phase_at(at).map_or(at, |phase| bucket(&phase, interval, at).0)
+    let mut found = at;
+    loop {
+        let before = found;
+        for class in session.classes() {
+            found = started(session, class, interval, found);
+        }
+        if found == before {
+            return found;
+        }
+    }
 }
 
-/// The horizon of an interval for a frontier.
+/// The start of the class's bar that holds a time; the time itself outside every phase.
+fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -> Nanos {
+    session.phase_at(class, at).map_or(at, |phase| bucket(&phase, interval, at).0)
+}
+
+/// The horizon of an interval for a frontier: of a session, the earliest that any class of instruments needs.
 pub fn horizon(session: &Session, interval: Interval, reach: Reach, frontier: Nanos) -> Nanos {
+    let day_before = frontier.saturating_sub(DAY);
+    let starts = session.classes().map(|class| session.day_start(class, session.trading_date_of(class, day_before)));
     match reach {
         Reach::Span(span) => aligned(session, interval, frontier.saturating_sub(span)),
-        Reach::Session => session.day_start(session.trading_date_of(frontier.saturating_sub(DAY))),
+        Reach::Session => aligned(session, interval, starts.min().unwrap_or(day_before)),
     }
 }
 
@@ -324,12 +341,15 @@ impl Minter {
             return false;
         };
         let Some(newest) = self.partitions().filter_map(|partition| partition.event_at_max).max() else { return false };
-        let Some(phase) = self.spec.session.phase_at(newest) else { return false };
-        self.spec.intervals.iter().any(|(interval, _)| {
-            let (_, end_at) = bucket(&phase, *interval, newest);
-            let reach = after.min(end_at);
-            let boundary = if reach == end_at { reach } else { aligned(&self.spec.session, *interval, reach) };
-            boundary > before
+        let session = &self.spec.session;
+        session.classes().any(|class| {
+            let Some(phase) = session.phase_at(class, newest) else { return false };
+            self.spec.intervals.iter().any(|(interval, _)| {
+                let (_, end_at) = bucket(&phase, *interval, newest);
+                let reach = after.min(end_at);
+                let boundary = if reach == end_at { reach } else { started(session, class, *interval, reach) };
+                boundary > before
+            })
         })
     }
 
@@ -453,6 +473,41 @@ mod tests {
         let at = DAY0 + 5 * HOUR + 17 * SECOND + 3;
         assert_eq!(horizon(&session, Interval(MINUTE), Reach::Span(2 * HOUR), at), DAY0 + 3 * HOUR);
         assert_eq!(horizon(&session, Interval(DAY), Reach::Session, at), DAY0 - DAY);
+    }
+
+    /// 2026-08-03 in India, minutes from midnight.
+    fn august(minutes: i64) -> Nanos {
+        1_785_695_400 * SECOND + minutes * MINUTE
+    }
+
+    #[test]
+    fn with_classes_of_instruments_a_horizon_cuts_no_bar_of_any_of_them() {
+        let session = Session::preset("nse").expect("a preset");
+        let first = session.classes().last().map(|stocks| session.day_start(stocks, 20_668));
+        assert_eq!(first, Some(august(9 * 60)), "Monday 2026-08-03");
+        for minutes in (8 * 60..24 * 60).step_by(7) {
+            for width in [1, 5, 15, 20, 60] {
+                let at = aligned(&session, Interval(width * MINUTE), august(minutes));
+                assert!(at <= august(minutes));
+                for class in session.classes() {
+                    let start = started(&session, class, Interval(width * MINUTE), at);
+                    assert_eq!(start, at, "{} m at {minutes}: class {}", width, session.class_name(class));
+                }
+            }
+        }
+        // commodities' hours begin at 09:00, shares' at 09:15: until the shares close there is no common start of hours
+        assert_eq!(aligned(&session, Interval(HOUR), august(15 * 60)), august(9 * 60));
+        assert_eq!(aligned(&session, Interval(15 * MINUTE), august(15 * 60 + 20)), august(15 * 60 + 15));
+        assert_eq!(aligned(&session, Interval(MINUTE), august(15 * 60 + 20)), august(15 * 60 + 20));
+    }
+
+    #[test]
+    fn one_session_is_the_widest_over_classes() {
+        let session = Session::preset("nse").expect("a preset");
+        // Wednesday after Guru Nanak Jayanti, 10:00: a day before, commodities were to open in the evening, shares not at all
+        let wednesday = 1_795_545_000 * SECOND + 10 * HOUR;
+        let monday = horizon(&session, Interval(DAY), Reach::Session, wednesday);
+        assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 8 * HOUR + 45 * MINUTE);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 
 mod checks;
 mod reading;
+mod session;
 mod summary;
 
 pub use crate::conditions::{Condition, ConditionsSpec};
@@ -114,7 +115,7 @@ pub struct Dataflow {
     pub sequence_trusted: bool,
     pub corrections: bool,
     pub session: calendar::Session,
-    /// The session as the file says it: a preset's name, or its zone, times and days.
+    /// The session as the file says it: a preset's name, a calendar's, or its zone, times and days.
     pub session_text: String,
     pub dedupe: Dedupe,
     /// How long trades are kept for cancels and corrections.

@@ -111,6 +111,8 @@ pub struct Intake {
     drained_at: Instant,
     seen_chunks: BTreeMap<SeenKey, i32>,
     volumes: Volumes,
+    /// The trading date of the last tick.
+    dated: i32,
 }
 
 /// Whether the snapshots of this process tell a volume at all.
@@ -208,6 +210,7 @@ impl Intake {
             drained_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
             volumes: Volumes::default(),
+            dated: i32::MIN,
             judge: Judge::new(spec),
             checks: crate::checks::tick_checks(dataflow),
         }
@@ -250,6 +253,7 @@ impl Intake {
         }
         let id = InstrumentId(self.names.len() as u32);
         self.names.push(instrument.clone());
+        self.judge.tell(instrument);
         self.ids.insert(instrument.clone(), id);
         id
     }
@@ -374,7 +378,7 @@ impl Intake {
             reading.place.event_at_max = reading.place.event_at_max.max(Some(come_to));
         }
         if taken.archived.is_some()
-            && let Some(phase) = self.judge.phase_at(tick.exchange_at)
+            && let Some(phase) = self.judge.phase_at(tick.instrument, tick.exchange_at)
         {
             taken.kept.push((index, phase.trading_date));
         }
@@ -427,7 +431,11 @@ impl Intake {
         if let Verdict::Reject { reason, detail } = verdict {
             return refuse(reading, tick, payload, reason, detail, taken);
         }
-        let trading_date = self.judge.phase_at(tick.exchange_at).map_or(0, |phase| phase.trading_date);
+        let trading_date = self.judge.phase_at(tick.instrument, tick.exchange_at).map_or(0, |phase| phase.trading_date);
+        if trading_date != self.dated {
+            self.dated = trading_date;
+            self.judge.warn_unknown(trading_date);
+        }
         let mut seen = None;
         if !matches!(verdict, Verdict::Correction) {
             seen = SeenEntry::of(tick, self.trusted);
@@ -508,7 +516,7 @@ impl Intake {
             Verdict::Reject { .. } => {}
         }
         if (!self.checks.is_empty() || self.checks.partitions.is_some())
-            && let Some(phase) = self.judge.phase_at(tick.exchange_at)
+            && let Some(phase) = self.judge.phase_at(tick.instrument, tick.exchange_at)
         {
             let auction = self.judge.spec.session.is_auction(phase.phase);
             let instrument = &self.names[tick.instrument.0 as usize];

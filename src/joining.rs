@@ -63,7 +63,8 @@ pub async fn lineages(
                 "leave `--rebuild` out, or write into a new lake with another `--warehouse`",
             ));
         }
-        lineage::only_adds(chain.newest().1, &next.settings, rebuild)
+        let seen_until = Chain::seen_until(&options.warehouse).await?;
+        lineage::only_adds(chain.newest().1, &next.settings, seen_until, rebuild)
             .map_err(|refused| lineage::refused(&options.dataflow, &refused))?;
         if mesh.is_none_or(Mesh::leads) {
             chain.declare(options, rebuild).await?;

@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 6] = [
         "mesh",
         "panics",
         "rebuild",
+        "reconcile",
         "replay",
         "restore",
         "sink",

@@ -4,7 +4,7 @@
 //! [`source`] stamps it with a step and an epoch → [`graph`] takes it to the worker of its instrument, where
 //! [`flow::bars`] keep the live bars → [`flow::volume`], [`flow::readings`] scan them → [`flow::close`] publishes what is
 //! closed → [`sink`] and [`lake`] write and commit the epoch → [`query`] reads it back. [`engine`] is the one loop, and
-//! [`control`] decides where epochs end.
+//! [`control`] decides where epochs end. [`verify`] holds a lake against its log, [`reconcile`] against bars of others.
 //!
 //! One word per thing:
 //!
@@ -18,6 +18,7 @@
 //! | gap record | a stretch of time in which frames of a live feed may be missing, and why |
 //! | bar, interval | what happened in one stretch of time; its width |
 //! | instrument, series | venue and token; an instrument's bars of one interval |
+//! | session, class, phase | when a market trades; instruments with one timetable; a stretch of a trading date, e.g. an auction |
 //! | reading | what an indicator says at a bar |
 //! | check, anomaly | what looks for oddities in ticks, bars or a feed; what it finds |
 //! | beat | a bar's start at which any instrument of a venue has a bar |
@@ -34,6 +35,7 @@
 //! | lineage | a dataflow of a lake and its epochs; the next one only adds to it |
 //! | replay | reading a recorded range again, under its recorded bindings |
 //! | generation, fence | one start of a run; what keeps an older one from deciding |
+//! | candle | a bar that somebody else made: a broker's, an exchange's |
 //! | slot | an epoch's object in the log: the commit |
 
 pub mod archive;
@@ -62,6 +64,7 @@ pub mod mesh;
 pub mod panics;
 pub mod query;
 pub mod rebuild;
+pub mod reconcile;
 pub mod replay;
 pub mod restore;
 pub mod settings;

@@ -10,6 +10,7 @@
 //! saw. What must always hold: when an addition begins is a function of the log alone, so that a restart and `verify` find the
 //! same; additions stand behind what was there, so that state and columns of the rest stay where they are.
 
+use crate::calendar;
 use crate::dataflow::{Dataflow, IndicatorUse};
 use crate::document::duration;
 use crate::error::Error;
@@ -65,8 +66,9 @@ fn by_interval(settings: &Json) -> BTreeMap<Interval, Vec<&Json>> {
     found
 }
 
-/// Whether `new` only adds to `old`; else every key in which it does more. `rebuild`: what is added sees all records.
-pub fn only_adds(old: &Json, new: &Json, rebuild: bool) -> Result<(), Vec<Refused>> {
+/// Whether `new` only adds to `old`; else every key in which it does more. `seen_until`: the greatest event time of the lake, up
+/// to which a calendar must stay as it is. `rebuild`: what is added sees all records.
+pub fn only_adds(old: &Json, new: &Json, seen_until: Option<Nanos>, rebuild: bool) -> Result<(), Vec<Refused>> {
     let mut refused = Vec::new();
     let mut refuse = |key: &str, why: &str| refused.push(Refused { key: key.to_owned(), why: why.to_owned() });
     let (before, after) = (intervals(old), intervals(new));
@@ -96,6 +98,15 @@ pub fn only_adds(old: &Json, new: &Json, rebuild: bool) -> Result<(), Vec<Refuse
             }
             "ticks" if new.get(key) == Some(&Json::Bool(true)) => {}
             _ if fresh.iter().any(|interval| *key == format!("horizon.{}", interval.name())) => {}
+            "session" => {
+                let text = |settings: &'_ Json| settings.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
+                if !calendar::adds_days(&text(old), &text(new), seen_until) {
+                    refuse(
+                        key,
+                        "it may only say something else of days behind those that were read, as a calendar file",
+                    );
+                }
+            }
             _ => refuse(key, "the rows that there are would be others"),
         }
     }
@@ -305,7 +316,7 @@ mod tests {
     }
 
     fn keys(old: &Json, new: &Json) -> Vec<String> {
-        only_adds(old, new, false).err().unwrap_or_default().into_iter().map(|refused| refused.key).collect()
+        only_adds(old, new, None, false).err().unwrap_or_default().into_iter().map(|refused| refused.key).collect()
     }
 
     #[test]
@@ -318,7 +329,7 @@ mod tests {
         all["ticks"] = json!(true);
         all["anomalies"] = json!([{"use": "return_z"}, {"use": "feed_gap"}]);
         all["running"] = json!({});
-        assert_eq!(only_adds(&settings(), &all, false), Ok(()));
+        assert_eq!(only_adds(&settings(), &all, None, false), Ok(()));
 
         let refuses =
             |key: &str, value: Json| assert_eq!(keys(&settings(), &with(key, value.clone())), [key], "{value}");
@@ -348,6 +359,21 @@ mod tests {
         let old = with_corrections(json!(["1s", "1m", "1h"]));
         assert_eq!(keys(&old, &with_corrections(json!(["1s", "1m", "5m", "1h"]))), ["bars"]);
         assert!(keys(&old, &with_corrections(json!(["1s", "1m", "1h", "1d"]))).is_empty());
+    }
+
+    #[test]
+    fn a_calendar_may_change_behind_what_was_read_and_no_other_session() {
+        let calendar =
+            |last: &str| json!(format!("Asia/Kolkata\nphases a\nclass all\nfrom ever all mon a 0..60\non {last} all"));
+        let (old, new) = (with("session", calendar("2026-12-25")), with("session", calendar("2026-12-26")));
+        let seen = |time: &str| Some(time.parse::<jiff::Timestamp>().expect("a time").as_nanosecond() as Nanos);
+        assert_eq!(only_adds(&old, &new, seen("2026-12-24T12:00:00Z"), false), Ok(()));
+        let refused = only_adds(&old, &new, seen("2026-12-25T12:00:00Z"), false).expect_err("a day that was read");
+        assert_eq!(refused[0].key, "session");
+        assert_eq!(
+            keys(&with("session", json!("UTC mon a 0..60")), &with("session", json!("UTC tue a 0..60"))),
+            ["session"]
+        );
     }
 
     #[test]

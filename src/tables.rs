@@ -217,7 +217,12 @@ pub fn ticks() -> TableSpec {
 pub fn instruments() -> TableSpec {
     let mut columns = keys();
     columns.extend([
-        required(column("listed_on", ColumnType::Date, "the day of the master")),
+        required(column("listed_on", ColumnType::Date, "the day of the master, on the session's wall")),
+        by_delta(required(column(
+            "valid_from",
+            ColumnType::Time,
+            "its midnight as if the wall were at UTC: rows are found by it",
+        ))),
         column("kind", ColumnType::Text, "equity, future, option, spread, …"),
         column("series", ColumnType::Text, "EQ, BE, FUTSTK, OPTIDX …"),
         column("isin", ColumnType::Text, ""),
@@ -237,10 +242,10 @@ pub fn instruments() -> TableSpec {
         |name: &str| columns.iter().position(|column| column.name == name).expect("the table has its key's columns");
     TableSpec {
         name: "instruments".into(),
-        key: ["venue", "instrument", "listed_on"].map(find).to_vec(),
+        key: ["venue", "instrument", "valid_from"].map(find).to_vec(),
         partition: Some(find("listed_on")),
-        time: None,
-        sort: vec![find("instrument"), find("listed_on")],
+        time: Some(find("valid_from")),
+        sort: vec![find("instrument"), find("valid_from")],
         history: true,
         columns,
     }
@@ -252,7 +257,7 @@ pub fn instrument_row<'a>(
     listed_on: i32,
     listing: &'a Listing,
     epoch: Epoch,
-) -> [Cell<'a>; 18] {
+) -> [Cell<'a>; 19] {
     let [venue, token, symbol] = names(instrument);
     let price = |price: Option<crate::market::Price>| money(price.map(|price| price.0));
     let quantity = |quantity: Option<crate::market::Quantity>| money(quantity.map(|quantity| quantity.0));
@@ -261,6 +266,7 @@ pub fn instrument_row<'a>(
         token,
         listing.symbol.as_deref().map_or(symbol, Cell::Text),
         Cell::Date(listed_on),
+        moment(Some(i64::from(listed_on).saturating_mul(DAY))),
         text(listing.kind.as_deref()),
         text(listing.series.as_deref()),
         text(listing.isin.as_deref()),

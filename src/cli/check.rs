@@ -1,14 +1,16 @@
-//! `check`: dataflow files read, judged and not run.
+//! `check`: dataflow and calendar files read, judged and not run.
 
 use super::{Global, place_json, print};
-use crate::dataflow::{Dataflow, DataflowError};
-use crate::error::{Classified, Error};
+use crate::calendar::file;
+use crate::dataflow::Dataflow;
+use crate::document::{Problem, Problems};
+use crate::error::Error;
 use clap::Args;
 use serde_json::json;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files ending in .toml, or names of shipped dataflows
+    /// Files ending in .toml, of dataflows or calendars, or names of shipped dataflows
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
     /// Override a key, as `run` would
@@ -16,41 +18,74 @@ pub struct CheckArgs {
     pub set: Vec<String>,
 }
 
-/// Checks every file and ends with an error if any of them has a problem.
-pub fn check(args: &CheckArgs, global: &Global) -> Result<(), Error> {
-    let mut bad: Vec<DataflowError> = Vec::new();
-    for file in &args.files {
-        let read = Dataflow::load(file, &[], &args.set);
-        if global.json {
-            print(&format!("{}\n", as_json(file, &read)))?;
-        } else if let Ok(dataflow) = &read
-            && !global.quiet
-        {
-            print(&format!("{file}: good, hash {}\n", &dataflow.hash()[..16]))?;
-        }
-        bad.extend(read.err());
-    }
-    let Some(last) = bad.last() else { return Ok(()) };
-    let hint = last.hint().unwrap_or_default();
-    let said = |error: &DataflowError| (error.to_string(), error.hint().unwrap_or_default());
-    let mut message = String::new();
-    for (index, (text, hint)) in bad.iter().map(said).enumerate() {
-        message.push_str(&text);
-        if index + 1 < bad.len() {
-            message.push_str(&format!("\nhint: {hint}\nerror: "));
-        }
-    }
-    Err(Error::fix(message, hint))
+/// A file's name, what it is, and its hash or its problems.
+struct Checked<'a> {
+    file: &'a str,
+    what: String,
+    read: Result<String, Vec<Problem>>,
 }
 
-fn as_json(file: &str, read: &Result<Dataflow, DataflowError>) -> serde_json::Value {
-    match read {
-        Ok(dataflow) => json!({ "file": file, "good": true, "hash": dataflow.hash(), "problems": [] }),
+/// Checks every file and ends with an error if any of them has a problem.
+pub fn check(args: &CheckArgs, global: &Global) -> Result<(), Error> {
+    let mut bad: Vec<(String, Problem)> = Vec::new();
+    for file in &args.files {
+        let checked = calendar(file).unwrap_or_else(|| dataflow(file, &args.set));
+        if global.json {
+            print(&format!("{}\n", as_json(&checked)))?;
+        } else if let Ok(hash) = &checked.read
+            && !global.quiet
+        {
+            print(&format!("{file}: good, hash {}\n", &hash[..16]))?;
+        }
+        bad.extend(checked.read.err().into_iter().flatten().map(|problem| (checked.what.clone(), problem)));
+    }
+    all(&bad).map_or(Ok(()), Err)
+}
+
+/// All problems as one error, each with its hint; `None` without any.
+pub fn all(problems: &[(String, Problem)]) -> Option<Error> {
+    let (_, last) = problems.last()?;
+    let mut message = String::new();
+    for (index, (what, problem)) in problems.iter().enumerate() {
+        message.push_str(&format!("{what}: {problem}"));
+        if index + 1 < problems.len() {
+            message.push_str(&format!("\nhint: {}\nerror: ", problem.hint));
+        }
+    }
+    Some(Error::fix(message, last.hint.clone()))
+}
+
+/// A file that can be read and is a calendar.
+fn calendar(name: &str) -> Option<Checked<'_>> {
+    let text = if name.ends_with(".toml") { std::fs::read_to_string(name).ok()? } else { return None };
+    if !file::is_calendar(&text) {
+        return None;
+    }
+    let problems = Problems::default();
+    let session = file::parse(name, &text, &problems);
+    let problems = problems.take();
+    let read = if problems.is_empty() { Ok(session.hash()) } else { Err(problems) };
+    Some(Checked { file: name, what: "calendar".to_owned(), read })
+}
+
+fn dataflow<'a>(name: &'a str, set: &[String]) -> Checked<'a> {
+    match Dataflow::load(name, &[], set) {
+        Ok(dataflow) => Checked { file: name, what: String::new(), read: Ok(dataflow.hash()) },
         Err(error) => {
-            let problems = error.problems.iter().map(|problem| {
+            let what = format!("dataflow {:?}", error.name);
+            Checked { file: name, what, read: Err(error.problems) }
+        }
+    }
+}
+
+fn as_json(checked: &Checked<'_>) -> serde_json::Value {
+    match &checked.read {
+        Ok(hash) => json!({ "file": checked.file, "good": true, "hash": hash, "problems": [] }),
+        Err(problems) => {
+            let problems = problems.iter().map(|problem| {
                 json!({ "place": place_json(&problem.place), "message": problem.message, "hint": problem.hint })
             });
-            json!({ "file": file, "good": false, "hash": null, "problems": problems.collect::<Vec<_>>() })
+            json!({ "file": checked.file, "good": false, "hash": null, "problems": problems.collect::<Vec<_>>() })
         }
     }
 }

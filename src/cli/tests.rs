@@ -28,6 +28,27 @@ fn every_registry_can_be_listed() {
 }
 
 #[test]
+fn a_session_is_shown_by_its_days_and_a_calendar_file_is_checked_as_such() {
+    for json in [&["--json"][..], &[]] {
+        for session in ["us", "nse", "calendars/nse.toml"] {
+            let line =
+                [&["ticktide", "calendar", session, "--from", "2026-08-03", "--to", "2026-08-09"][..], json].concat();
+            run(global(&line)).expect(session);
+        }
+    }
+    run(global(&["ticktide", "check", "calendars/nse.toml", "dataflows/iifl.toml", "-q"])).expect("good");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("bad.toml");
+    let shipped = std::fs::read_to_string("calendars/nse.toml").expect("it is there");
+    std::fs::write(&path, shipped.replace("2024-01-26 Republic Day", "Republic Day")).expect("written");
+    let path = path.to_str().expect("a plain path");
+    for line in [&["ticktide", "check", path][..], &["ticktide", "calendar", path, "--from", "2026-01-01"]] {
+        let error = refused(line);
+        assert!(error.message.contains("bad.toml:") && error.message.contains("is no day"), "{error}");
+    }
+}
+
+#[test]
 fn several_bad_files_are_all_named_in_one_error() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str, text: &str| {
@@ -102,6 +123,10 @@ fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
     let path = none.to_str().expect("a plain path");
     for line in [
         &["ticktide", "plan", "nothing"][..],
+        &["ticktide", "calendar", "nes", "--from", "2026-01-01"],
+        &["ticktide", "calendar", "nse", "--from", "2026-01-02", "--to", "2026-01-01"],
+        &["ticktide", "calendar", "nse", "--from", "2026-01-01", "--class", "shares"],
+        &["ticktide", "calendar", "no/such.toml", "--from", "2026-01-01"],
         &["ticktide", "plan", "bars", "--svg", "/no/such/folder/x.svg"],
         &["ticktide", "list", "formats", "--sniff", path],
         &["ticktide", "list", "sources", "--sniff", path],

@@ -3,11 +3,10 @@
 //! What must always hold: every key is read here or reported as unknown, a wrong one leaves its default and a problem, and
 //! what is checked across keys (multiples, horizons, retention) is only checked on values that were read.
 
-use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume, checks};
-use crate::calendar::{PRESETS, Session};
+use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume, checks, session};
 use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
-use crate::error::{Classified, nearest};
+use crate::error::Classified;
 use crate::feed::{self, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 use crate::flow::indicators;
 use crate::lake::upkeep::REWRITE_BYTES_MAX;
@@ -74,7 +73,7 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
     source.wire.conditions = conditions.as_ref().map(|spec| spec.field.clone());
     source.wire.suspicious = conditions.as_ref().and_then(|spec| spec.suspicious.clone());
     check_wire(&keys, &source);
-    let (session, session_text) = session(&keys);
+    let (session, session_text) = session::read(&keys);
     let bars = bars(&keys);
     let grace = span(&keys, "grace", 5 * SECOND, 0);
     let retention = span(&keys, "retention", 2 * HOUR, 0);
@@ -324,58 +323,6 @@ fn resolved(written: &str) -> Result<String, (String, String)> {
     }
     value.push_str(rest);
     Ok(value)
-}
-
-fn session(keys: &Keys<'_>) -> (Session, String) {
-    let default = || (Session::preset("utc-day").expect("a preset"), "utc-day".to_owned());
-    let Some(node) = keys.node("session") else { return default() };
-    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
-    let custom_hint = "or { zone = \"Europe/London\", open = \"08:00\", close = \"16:30\", days = [\"mon-fri\"] }";
-    match &node.value {
-        Value::Text(name) => match Session::preset(name) {
-            Some(session) => (session, name.clone()),
-            None => {
-                let near = nearest(name, &names).map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
-                let hint = format!("{near}there are {}, {custom_hint}", names.join(", "));
-                keys.problems().add(&node.place, format!("there is no session {name:?}"), hint);
-                default()
-            }
-        },
-        Value::Table(table) => custom_session(table, node, keys.problems()).unwrap_or_else(default),
-        _ => {
-            keys.wrong_type(
-                "session",
-                node,
-                "a name or a table",
-                format!("one of {}, {custom_hint}", names.join(", ")),
-            );
-            default()
-        }
-    }
-}
-
-fn custom_session(table: &Table, node: &Node, problems: &Problems) -> Option<(Session, String)> {
-    let keys = Keys::new("`session`", table, &["zone", "open", "close", "days"], problems);
-    for key in ["zone", "open", "close"] {
-        if keys.node(key).is_none() {
-            problems.add(
-                &node.place,
-                format!("`session` has no `{key}`"),
-                "a session needs `zone`, `open` and `close`",
-            );
-        }
-    }
-    let days = keys.texts("days").unwrap_or_default();
-    let (zone, open, close) = (keys.text("zone"), keys.text("open"), keys.text("close"));
-    let ((zone, _), (open, _), (close, _)) = (zone?, open?, close?);
-    match Session::custom(&zone, &open, &close, &days) {
-        Ok(session) => Some((session, format!("{zone} {open}-{close} {}", days.join(",")).trim_end().to_owned())),
-        Err(error) => {
-            let hint = "zones are IANA names, times \"HH:MM\", days \"mon\" or \"mon-fri\"";
-            problems.add(&node.place, format!("`session`: {error}"), hint);
-            None
-        }
-    }
 }
 
 fn bars(keys: &Keys<'_>) -> Vec<Interval> {

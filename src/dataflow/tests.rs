@@ -159,6 +159,10 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("session = \"nyse\"", "there is no session \"nyse\""),
         ("session = { zone = \"Mars\", open = \"09:00\", close = \"10:00\" }", "unknown time zone \"Mars\""),
         ("session = { zone = \"UTC\", open = \"09:00\" }", "has no `close`"),
+        ("session = { calendar = \"nes\" }", "there is no calendar \"nes\""),
+        ("session = { calendar = \"no/such.toml\" }", "no/such.toml cannot be read"),
+        ("session = { calendar = \"nse\", zone = \"UTC\" }", "unknown key `zone`"),
+        ("session = { calendar = \"nse\", instruments = { stocks = [\"1\"] } }", "no class \"stocks\" that lists"),
         ("source = { use = \"kafak\" }", "which is no choice"),
         ("source = { wire = \"jsn\" }", "which is no choice"),
         ("source = { wire = \"csv\", columns = [\"symbol\", \"price\"] }", "`columns` has no \"time\""),
@@ -300,4 +304,28 @@ proptest! {
         let _ = read(&format!("{key} = [{{ {inner} = {value} }}]"));
         let _ = set("", &[&format!("{key}.{inner}={value}")]);
     }
+}
+
+#[test]
+fn a_calendar_file_lies_beside_the_dataflow_and_its_problems_are_told_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let shipped = crate::calendar::CALENDARS[0].1;
+    write("mine.toml", shipped);
+    write("bad.toml", &shipped.replace("Asia/Kolkata", "Mars"));
+    let file = folder.path().join("x.toml").to_string_lossy().into_owned();
+    let load = |text: &str| {
+        write("x.toml", text);
+        Dataflow::load(&file, &[], &[])
+    };
+    let mine = load("session = { calendar = \"mine.toml\" }").expect("good");
+    let named = load("session = { calendar = \"nse\" }").expect("good");
+    let preset = load("session = \"nse\"").expect("good");
+    assert_eq!((mine.hash(), named.hash()), (preset.hash(), preset.hash()), "three ways to say the same");
+    let listed =
+        load("session = { calendar = \"nse\", instruments = { closing_auction = [\"2885\"] } }").expect("good");
+    assert_ne!(listed.hash(), preset.hash());
+    let error = load("session = { calendar = \"bad.toml\" }").expect_err("no zone");
+    let place = error.problems[0].place.to_string();
+    assert!(place.contains("bad.toml:") && !error.problems[0].hint.is_empty(), "{error}");
 }

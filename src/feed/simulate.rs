@@ -19,6 +19,8 @@ mod frames;
 use super::FeedError;
 use super::synthetic::mix;
 use super::wire::xts::Segment;
+use crate::calendar::Session;
+use crate::market::Instrument;
 use crate::time::{DAY, HOUR, MILLI, MINUTE, Nanos, SECOND};
 use book::{Book, Kind};
 use std::cmp::Reverse;
@@ -104,6 +106,8 @@ pub struct Simulation {
     spec: SimulateSpec,
     /// Midnight in India.
     midnight: Nanos,
+    /// Futures have a pre-open auction, as shares do.
+    futures_open: bool,
     books: Vec<Book>,
     /// The next second, from midnight.
     second: Nanos,
@@ -150,8 +154,10 @@ impl Simulation {
         let Some(midnight) = i64::from(spec.date).checked_mul(DAY).and_then(|at| at.checked_sub(INDIA)) else {
             return fix("the date is out of range".into(), "give one between 1677 and 2262");
         };
+        let futures_open = trades(spec, midnight)?;
         let mut simulation = Simulation {
             midnight,
+            futures_open,
             books: books(spec, midnight),
             second: spec.from.div_euclid(SECOND) * SECOND,
             waiting: BinaryHeap::new(),
@@ -200,6 +206,7 @@ impl Simulation {
         let random = &mut self.random;
         let book = &mut self.books[index];
         let moments = match at < OPENS {
+            true if book.kind == Kind::Future && !self.futures_open => Vec::new(),
             true => book.before_the_open(at, exchange_at, random),
             false => book.trade(exchange_at, random),
         };
@@ -290,6 +297,27 @@ impl Iterator for Simulation {
             }
         }
     }
+}
+
+/// Whether futures have a pre-open auction on the date. Error: it is none on which shares trade from 09:15 to 15:30.
+fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
+    let session = Session::preset("nse").expect("a preset");
+    let class = |venue| session.class_of(&Instrument::new(venue, "", None));
+    let ordinary = |midnight: Nanos| {
+        let phase = session.phase_at(class("NSECM"), midnight.saturating_add(OPENS));
+        phase.is_some_and(|phase| {
+            (phase.start, phase.end) == (midnight.saturating_add(OPENS), midnight.saturating_add(CLOSES))
+        })
+    };
+    if !ordinary(midnight) {
+        let date = crate::calendar::date_text(spec.date);
+        let next = (1..31).find(|days| ordinary(midnight.saturating_add(days * DAY)));
+        let next = next.map_or(String::new(), |days| crate::calendar::date_text(spec.date.saturating_add(days as i32)));
+        let hint =
+            if next.is_empty() { "give a trading date".into() } else { format!("give a trading date, e.g. {next}") };
+        return Err(FeedError::Fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint.into()));
+    }
+    Ok(session.phase_at(class("NSEFO"), midnight.saturating_add(PRE_OPEN)).is_some())
 }
 
 fn books(spec: &SimulateSpec, midnight: Nanos) -> Vec<Book> {

@@ -5,11 +5,11 @@
 //! tick gets its verdict when the records behind it arrive, or at the flush), and the verdict is a function of the
 //! partition's records, the epoch's horizons and the dataflow, never of a clock.
 
-use crate::calendar::{PhaseAt, Session};
+use crate::calendar::{Class, PhaseAt, Phases, Session};
 use crate::conditions::{ConditionsSpec, Effect};
-use crate::market::{Tick, TickKind};
+use crate::market::{Instrument, InstrumentId, Tick, TickKind};
 use crate::time::{Nanos, SECOND};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 /// What the cleaner needs of a dataflow.
 #[derive(Clone)]
@@ -71,30 +71,46 @@ pub enum Verdict {
     },
 }
 
-/// The verdicts that need no memory: session, lateness, parts. Keeps the last phase at hand.
+/// The verdicts that need no memory: session, lateness, parts. Keeps each class's last phase at hand.
 pub struct Judge {
     pub spec: CleanSpec,
-    phase: Option<PhaseAt>,
+    phases: Phases,
+    /// Of the instruments, by their ids.
+    classes: Vec<Class>,
 }
+
+/// A warning was given for dates whose holidays the calendar does not know.
+static UNKNOWN: Once = Once::new();
 
 impl Judge {
     pub fn new(spec: CleanSpec) -> Judge {
-        Judge { spec, phase: None }
+        Judge { spec, phases: Phases::default(), classes: Vec::new() }
     }
 
-    /// The phase at an event time; most calls find it where the last one was.
-    pub fn phase_at(&mut self, at: Nanos) -> Option<PhaseAt> {
-        if let Some(phase) = self.phase
-            && phase.start <= at
-            && at < phase.end
-        {
-            return Some(phase);
+    /// The next instrument's id is that of how many were told before.
+    pub fn tell(&mut self, instrument: &Instrument) {
+        self.classes.push(self.spec.session.class_of(instrument));
+    }
+
+    /// The phase at an event time of an instrument; most calls find it where the last one of its class was.
+    #[inline]
+    pub fn phase_at(&mut self, instrument: InstrumentId, at: Nanos) -> Option<PhaseAt> {
+        let class = self.classes.get(instrument.0 as usize).copied().unwrap_or(Class::ONLY);
+        self.phases.at(&self.spec.session, class, at)
+    }
+
+    /// Says once that the calendar does not know the holidays of a time that is read.
+    pub fn warn_unknown(&self, trading_date: i32) {
+        if !self.spec.session.is_known(trading_date) {
+            UNKNOWN.call_once(|| {
+                let date = crate::calendar::date_text(trading_date);
+                tracing::warn!(
+                    date,
+                    "the calendar lists no holidays of this time: its weekdays are taken for trading days; a newer calendar \
+                     file says more (`ticktide calendar` shows what is known)"
+                );
+            });
         }
-        let phase = self.spec.session.phase_at(at);
-        if phase.is_some() {
-            self.phase = phase;
-        }
-        phase
     }
 
     /// Whether the broker's clock refutes the event time.
@@ -108,8 +124,8 @@ impl Judge {
             return Verdict::AcceptSilently;
         }
         let reject = |reason, detail: String| Verdict::Reject { reason, detail };
-        let Some(phase) = self.phase_at(tick.exchange_at) else {
-            return reject("off_session", "its time is outside every phase of the session".into());
+        let Some(phase) = self.phase_at(tick.instrument, tick.exchange_at) else {
+            return reject("off_session", "its time is outside every phase of its session".into());
         };
         match tick.kind {
             TickKind::Cancel | TickKind::Correct if !self.spec.corrections => {
@@ -165,7 +181,7 @@ impl Judge {
             return Verdict::AcceptSilently;
         }
         let at = tick.snapshot.as_ref().and_then(|snapshot| snapshot.trade_at).unwrap_or(tick.exchange_at);
-        let Some(trade_phase) = self.phase_at(at) else { return Verdict::AcceptSilently };
+        let Some(trade_phase) = self.phase_at(tick.instrument, at) else { return Verdict::AcceptSilently };
         if trade_phase.trading_date != phase.trading_date {
             return Verdict::AcceptSilently;
         }
@@ -229,6 +245,32 @@ pub mod samples {
 mod tests {
     use super::samples::{spec, tick};
     use super::*;
+
+    #[test]
+    fn a_tick_is_off_session_outside_the_phases_of_its_own_class() {
+        let mut judge =
+            Judge::new(CleanSpec { session: Arc::new(Session::preset("nse").expect("a preset")), ..spec() });
+        let venues = ["NSECM", "NSEFO", "MCXFO", "NSECD"];
+        venues.iter().for_each(|venue| judge.tell(&Instrument::new(venue, "1", None)));
+        let mut names = |time: &str| -> Vec<String> {
+            let at = time.parse::<jiff::Timestamp>().expect("a time").as_nanosecond() as Nanos;
+            let horizons = Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN };
+            let name = |id: u32| match judge.judge(&Tick { instrument: InstrumentId(id), ..tick(at, 1) }, &horizons) {
+                Verdict::Accept { phase, .. } => judge.spec.session.phase_name(phase.phase).to_owned(),
+                Verdict::Reject { reason, .. } => reason.to_owned(),
+                other => panic!("{other:?}"),
+            };
+            (0..venues.len() as u32).map(name).collect()
+        };
+        let [open, after, off] = ["continuous", "post_close", "off_session"];
+        assert_eq!(names("2026-08-03T15:29:59+05:30"), [open, open, open, open]);
+        assert_eq!(names("2026-08-03T15:35:00+05:30"), [after, open, open, open]);
+        assert_eq!(names("2026-08-03T16:00:00+05:30"), [off, off, open, open]);
+        assert_eq!(names("2026-08-03T20:00:00+05:30"), [off, off, open, off]);
+        assert_eq!(names("2026-11-24T18:00:00+05:30"), [off, off, open, off], "a holiday of shares");
+        assert_eq!(names("2024-11-01T18:30:00+05:30"), [open, open, open, open], "Muhurat trading");
+        assert_eq!(names("2024-11-01T12:00:00+05:30"), [off, off, off, off], "on the same day");
+    }
 
     #[test]
     fn a_tick_is_too_late_by_its_epochs_horizons_alone() {

@@ -4,7 +4,7 @@
 //! one correction per key, however many steps made it. What must always hold: summing the net changes up to an epoch gives
 //! exactly the rows that the epoch's binding publishes, and a restored row that was published before is not published again.
 
-use crate::calendar::{PhaseAt, Session};
+use crate::calendar::{Phases, Session};
 use crate::flow::bars::bucket;
 use crate::flow::finished::{FinishedBar, Named, Reading, Series};
 use crate::time::{Binding, DAY, Nanos};
@@ -95,7 +95,7 @@ impl<R> NetChange<R> {
 /// The rows of one worker that wait for their bar's end, and the changes of epochs that are not complete.
 pub struct Close<R: AtBar> {
     session: Arc<Session>,
-    phase: Option<PhaseAt>,
+    phases: Phases,
     published: Binding,
     /// The live rows that are not published, and no others.
     held: HashMap<(Series, R::Key), R, ahash::RandomState>,
@@ -107,8 +107,8 @@ pub struct Close<R: AtBar> {
 impl<R: AtBar> Close<R> {
     /// `published`: the binding up to which an earlier run has published.
     pub fn new(session: Arc<Session>, published: Binding) -> Close<R> {
-        let (held, restored, changes) = Default::default();
-        Close { session, phase: None, published, held, restored, changes }
+        let (phases, held, restored, changes) = Default::default();
+        Close { session, phases, published, held, restored, changes }
     }
 
     /// Takes a change that a restored state gives back: what is there in the end is held if it is not published yet.
@@ -161,8 +161,8 @@ impl<R: AtBar> Close<R> {
         }
         let mut due = Vec::new();
         for (key, row) in &self.held {
-            let (session, phase) = (&self.session, &mut self.phase);
-            if binding.publishes(row.open_at(), end_at(session, phase, &key.0, row)) {
+            let (session, phases) = (&self.session, &mut self.phases);
+            if binding.publishes(row.open_at(), end_at(session, phases, &key.0, row)) {
                 due.push(key.clone());
             }
         }
@@ -177,17 +177,15 @@ impl<R: AtBar> Close<R> {
 
     /// Whether the newest binding publishes the row's bar.
     fn is_due(&mut self, series: &Series, row: &R) -> bool {
-        self.published.publishes(row.open_at(), end_at(&self.session, &mut self.phase, series, row))
+        self.published.publishes(row.open_at(), end_at(&self.session, &mut self.phases, series, row))
     }
 }
 
 /// The end of the bar that a row stands at: its interval later, cut at the end of its phase.
-fn end_at<R: AtBar>(session: &Session, cached: &mut Option<PhaseAt>, series: &Series, row: &R) -> Nanos {
+fn end_at<R: AtBar>(session: &Session, phases: &mut Phases, series: &Series, row: &R) -> Nanos {
     let open_at = row.open_at();
-    if !cached.is_some_and(|phase| phase.start <= open_at && open_at < phase.end) {
-        *cached = session.phase_at(open_at);
-    }
-    cached.map_or(open_at + series.0.0, |phase| bucket(&phase, series.0, open_at).1)
+    let phase = phases.at(session, session.class_of(&series.1), open_at);
+    phase.map_or(open_at + series.0.0, |phase| bucket(&phase, series.0, open_at).1)
 }
 
 #[cfg(test)]

@@ -52,7 +52,13 @@ impl Shot {
 
 /// The minute's bars of frames in partitions, each received as it was updated.
 fn bars(partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBar> {
-    let settings = ["bars = [{ use = \"time\", every = \"1m\" }]", "indicators = []", "anomalies = []"];
+    bars_in("\"nse\"", partitions)
+}
+
+/// The same in a session.
+fn bars_in(session: &str, partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBar> {
+    let session = format!("session = {session}");
+    let settings = ["bars = [{ use = \"time\", every = \"1m\" }]", "indicators = []", "anomalies = []", &session];
     let settings = settings.map(str::to_owned).map(|setting| setting.replacen(" = ", "=", 1));
     let dataflow = Dataflow::load("iifl", &[], &settings).expect("a shipped dataflow");
     let places: Vec<Partition> = (0..partitions.len())
@@ -262,4 +268,24 @@ fn open_interest_comes_from_messages_of_its_own() {
     // what is told in a minute without a price makes no bar
     let expected = [(at(9, 15, 0), None), (at(9, 16, 0), Some(700)), (at(9, 18, 0), Some(700))];
     assert_eq!(interests, expected);
+}
+
+#[test]
+fn a_closing_auction_has_bars_of_its_own_for_stocks_that_have_one() {
+    // Monday 2026-08-03
+    let at = |hours: i64, minutes, seconds| at(hours + 210 * 24, minutes, seconds);
+    let shots = [
+        shot(at(9, 10, 0), at(9, 10, 0) - 3 * DAY, 90, 0),
+        shot(at(15, 14, 59), at(15, 14, 59), 100, 70),
+        shot(at(15, 15, 1), at(15, 14, 59), 100, 75),
+        shot(at(15, 31, 20), at(15, 31, 10), 103, 5_075),
+    ];
+    let frames = [shots.iter().map(|shot| (shot.updated, shot.frame('A'))).collect::<Vec<_>>()];
+    let phased =
+        |bars: &[FinishedBar]| -> Vec<(u8, Shown)> { bars.iter().map(|bar| bar.phase).zip(shown(bars)).collect() };
+    let last = (at(15, 14, 0), [100; 4], Some(75), false);
+    let print = (at(15, 31, 0), [103; 4], Some(5_000), false);
+    let listed = "{ calendar = \"nse\", instruments = { closing_auction = [\"2885\"] } }";
+    assert_eq!(phased(&bars_in(listed, &frames)), [(1, last), (3, print)], "continuous, closing_auction");
+    assert_eq!(phased(&bars(&frames)), [(1, last), (2, print)], "a stock that is not listed: continuous, post_close");
 }

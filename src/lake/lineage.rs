@@ -118,6 +118,12 @@ impl Chain {
         }))
     }
 
+    /// The greatest event time that the lake has read; `None`: nothing was.
+    pub async fn seen_until(warehouse: &Warehouse) -> Result<Option<Nanos>, LakeError> {
+        let store = warehouse.open_existing().await?;
+        Ok(last_listed(&*store).await?.and_then(|slot| seen_until(slot.binding.as_ref())))
+    }
+
     /// Declares the options' dataflow as the next lineage: the caller has made sure that it only adds. Error of kind `Fix`:
     /// another was declared meanwhile, or the lake is another dataflow's.
     pub async fn declare(&self, options: &LakeOptions, rebuilt: bool) -> Result<(), LakeError> {

@@ -1,4 +1,5 @@
-"""A lake in Glue is the lake in a folder, and Trino, Athena's engine, reads it at every epoch: after kills and restarts.
+"""A lake in Glue is the lake in a folder, and Trino, Athena's engine, reads it at every epoch: after kills and restarts, with rows
+deleted by position, after our compaction and its own.
 
 Glue and S3 are stand-ins of their own process on loopback (`tests/services/{glue,s3}`); the Glue refuses stale versions, as
 Amazon's does. TICKTIDE_TEST_GLUE and TICKTIDE_TEST_S3 name their binaries. Trino is the real one (`tests/services/trino.sh`);
@@ -123,6 +124,24 @@ def epochs(scenario, in_glue, bucket, engine):
                    f"by Trino {looked} snapshots of {len(retained)} retained epochs (of {total}) have the rows that were announced", different[:5])
 
 
+def deleted(engine):
+    """Delete files, and the rows they delete, at the heads of the tables that are corrected; by Trino's own look at them."""
+    found = engine.rows(" UNION ALL ".join(
+        f'SELECT count(*) AS files, sum(record_count) AS rows FROM "{name}$files" WHERE content = 1' for name in ("bars_1m", "bars_5m")))
+    return sum(row["files"] for row in found), sum(row["rows"] or 0 for row in found)
+
+
+def deletes(scenario, folder, engine, place):
+    """Trino reads rows around our delete files, and the same ones when they are compacted away and old epochs are expired."""
+    files, rows = deleted(engine)
+    scenario.check(files > 0 and rows > 0, f"what Trino has read until now had {rows} rows deleted by position in {files} delete files")
+    scenario.run("lake", "compact", *place)
+    scenario.check(deleted(engine) == (0, 0), "compacted: none of them is left for Trino")
+    heads(scenario, folder, engine)
+    scenario.run("lake", "expire", "--keep", 10, *place)
+    heads(scenario, folder, engine)
+
+
 def foreign(scenario, engine):
     """Trino's own commits: to tables of the lake, which hold the same rows then, and to its own, made, changed, dropped."""
     for name in ("bars_1m", "ticks"):
@@ -168,7 +187,7 @@ def main():
 
     def arguments(name, where="glue"):
         return ("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
-                "--catalog", where, *SETTINGS)
+                "--catalog", where, *SETTINGS, "--set", "limits.rewrite=1B")
 
     dry = scenario.run(*arguments("killed"), "--dry-run").stdout
     minute = [line.split() for line in dry.splitlines() if line.startswith("epoch.every")]
@@ -202,6 +221,7 @@ def main():
     if engine:
         heads(scenario, folder, engine)
         epochs(scenario, lake_in_glue, bucket, engine)
+        deletes(scenario, folder, engine, place)
     scenario.end()
 
 

@@ -109,9 +109,10 @@ def damage(frames, seed):
     return sent, lost, again
 
 
-def put(scenario, topic, frames, partitions):
+def put(scenario, topic, frames, partitions, new=True):
     """By a client that is not ours: key and headers as `feed` has them."""
-    produce.create(scenario.brokers(), topic, partitions)
+    if new:
+        produce.create(scenario.brokers(), topic, partitions)
     sink = produce.Sink(scenario.brokers())
     for _, received_at, origin, payload in frames:
         message = json.loads(payload)

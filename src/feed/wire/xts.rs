@@ -107,7 +107,12 @@ fn read<'a>(frame: &'a [u8], origin: &'a [u8], bare: Form, argument: &'a mut Str
     if text.is_empty() {
         return Err(Problem::new("empty", "the record is empty"));
     }
-    let (text, form, code) = match event::is_event(text) {
+    let is_event = event::is_event(text);
+    let mut fields = Fields::default();
+    if is_event && event::read_inside(text, &mut fields).is_some() {
+        return Ok(fields);
+    }
+    let (text, form, code) = match is_event {
         false => match std::str::from_utf8(origin).ok().and_then(event::name) {
             None => (text, bare, None),
             Some(name) => (text, name.form, Some(name.code)),

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Why not a scan: a gap depends on two neighbours and on nothing before them, so a beat that comes late costs two looks at a
-//! sorted map. What must always hold: every anomaly is that of two beats that are neighbours now; what lies before the horizon
+//! sorted map. Where classes of a venue's instruments are in two phases at one time, neighbours of two phases are no gap: an
+//! auction is silent for minutes. What must always hold: every anomaly is that of two beats that are neighbours now; what lies before the horizon
 //! is gone but for its last beat, the base, and changes nothing any more.
 
 use super::{Anomaly, FEED, FeedGap};

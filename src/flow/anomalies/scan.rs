@@ -10,6 +10,7 @@ use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::indicators::{Accumulator, canonical};
 use crate::flow::readings::FinishedTrace;
 use crate::flow::scan::{self, BaseChanges, Logic};
+use crate::market::Instrument;
 use crate::time::Interval;
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::Arranged;
@@ -38,8 +39,8 @@ impl BarChecks {
         Accumulator::fresh(self.width())
     }
 
-    /// Takes the next bar: changes `state`, gives what the checks find.
-    pub fn step(&self, state: &mut Accumulator, bar: &FinishedBar) -> Vec<Anomaly> {
+    /// Takes the next bar of an instrument: changes `state`, gives what the checks find.
+    pub fn step(&self, instrument: &Instrument, state: &mut Accumulator, bar: &FinishedBar) -> Vec<Anomaly> {
         let mut found = Vec::new();
         let mut state = state.doubles_mut();
         for (index, check) in &self.checks {
@@ -50,7 +51,7 @@ impl BarChecks {
                     phase: bar.phase,
                     check: *index,
                     started_at: odd.started_at,
-                    ended_at: odd.ended_at.unwrap_or_else(|| self.end_at(bar.open_at)),
+                    ended_at: odd.ended_at.unwrap_or_else(|| self.end_at(instrument, bar.open_at)),
                     severity: odd.severity,
                     observed: canonical(odd.observed).to_bits(),
                     expected: canonical(odd.expected).to_bits(),
@@ -63,8 +64,8 @@ impl BarChecks {
         found
     }
 
-    fn end_at(&self, open_at: i64) -> i64 {
-        let phase = self.session.phase_at(open_at);
+    fn end_at(&self, instrument: &Instrument, open_at: i64) -> i64 {
+        let phase = self.session.phase_at(self.session.class_of(instrument), open_at);
         phase.map_or(open_at + self.interval.0, |phase| bucket(&phase, self.interval, open_at).1)
     }
 }
@@ -77,8 +78,8 @@ impl Logic<Series, FinishedBar> for BarChecks {
         self.fresh()
     }
 
-    fn step(&self, _: &Series, acc: &mut Accumulator, bar: &FinishedBar) -> Vec<Anomaly> {
-        BarChecks::step(self, acc, bar)
+    fn step(&self, (_, instrument): &Series, acc: &mut Accumulator, bar: &FinishedBar) -> Vec<Anomaly> {
+        BarChecks::step(self, instrument, acc, bar)
     }
 
     fn applies(&self, (interval, _): &Series) -> bool {

@@ -220,27 +220,35 @@ fn prefix_at(bytes: &[u8], key: usize, end: usize) -> u64 {
     }
 }
 
-/// The place of the quote that ends a string without escapes.
+/// The first place of a quote, a backslash or a control character.
 #[inline(always)]
-pub fn string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn marked(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(word) = word(bytes, at) {
         // bit 7 of each byte that is zero; a borrow may mark bytes above a true mark, never below, and the first counts
         let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGHS;
         let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
         let marks = zero(word ^ (ONES * b'"' as u64)) | zero(word ^ (ONES * b'\\' as u64)) | control;
         if marks != 0 {
-            at += (marks.trailing_zeros() / 8) as usize;
-            return (*bytes.get(at)? == b'"').then_some(at);
+            return Some(at + (marks.trailing_zeros() / 8) as usize);
         }
         at += 8;
     }
-    loop {
-        match *bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\\' | 0..b' ' => return None,
-            _ => at += 1,
-        }
+    while !matches!(*bytes.get(at)?, b'"' | b'\\' | 0..b' ') {
+        at += 1;
     }
+    Some(at)
+}
+
+/// The place of the quote that ends a string without escapes.
+#[inline(always)]
+pub fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    marked(bytes, at).filter(|at| bytes[*at] == b'"')
+}
+
+/// The same for a string inside of another one: its end is written `\"`, and that is the place of the backslash.
+#[inline(always)]
+pub fn inner_string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    marked(bytes, at).filter(|at| bytes[*at] == b'\\' && bytes.get(*at + 1) == Some(&b'"'))
 }
 
 /// The place behind a run of digits.

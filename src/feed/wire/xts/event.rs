@@ -2,6 +2,8 @@
 //!
 //! The digits are Engine.IO's (4: a message) and Socket.IO's (2: an event) packet types; connectors may leave them out.
 
+use super::fields::Fields;
+use super::json;
 use crate::feed::wire::json::raw::{blank, string_end};
 use crate::feed::wire::record::{Problem, shorten};
 use serde_json::value::RawValue;
@@ -49,8 +51,8 @@ pub fn open<'a>(text: &'a str, argument: &mut String) -> Result<Name<'a>, Proble
     }
 }
 
-/// The usual event: a name without escapes, a string whose only escapes are quotes and backslashes.
-fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'a>> {
+/// An event's name and the place of its argument, if they are written without escapes.
+fn head(text: &str, from: usize) -> Option<(Name<'_>, usize)> {
     let bytes = text.as_bytes();
     let quote = blank(bytes, from + 1);
     if *bytes.get(quote)? != b'"' {
@@ -59,8 +61,34 @@ fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'
     let end = string_end(bytes, quote + 1)?;
     let found = name(text.get(quote + 1..end)?)?;
     let comma = blank(bytes, end + 1);
-    let quote = blank(bytes, comma + 1);
-    if (*bytes.get(comma)?, *bytes.get(quote)?) != (b',', b'"') {
+    (*bytes.get(comma)? == b',').then(|| (found, blank(bytes, comma + 1)))
+}
+
+/// Whether an event ends behind its argument.
+fn ends(bytes: &[u8], at: usize) -> bool {
+    let close = blank(bytes, at);
+    bytes.get(close) == Some(&b']') && blank(bytes, close + 1) == bytes.len()
+}
+
+/// Reads the usual event where it stands: full JSON in a string, whose only escapes are its quotes. `None`: [`open`] it,
+/// and `fields` are of no use.
+#[inline]
+pub fn read_inside<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<()> {
+    let bytes = text.as_bytes();
+    let from = bytes.iter().position(|byte| *byte == b'[')?;
+    let (found, quote) = head(text, from)?;
+    if found.form != Form::Json || *bytes.get(quote)? != b'"' {
+        return None;
+    }
+    let end = json::parse_inside(text, quote + 1, fields)?;
+    ends(bytes, end + 1).then_some(())
+}
+
+/// The usual event: a name without escapes, a string whose only escapes are quotes and backslashes.
+fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'a>> {
+    let bytes = text.as_bytes();
+    let (found, quote) = head(text, from)?;
+    if *bytes.get(quote)? != b'"' {
         return None;
     }
     let mut at = quote + 1;
@@ -75,8 +103,7 @@ fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'
         }
         at += 2;
     }
-    let close = blank(bytes, at + 1);
-    (*bytes.get(close)? == b']' && blank(bytes, close + 1) == bytes.len()).then_some(found)
+    ends(bytes, at + 1).then_some(found)
 }
 
 /// Any event, by serde_json.
@@ -107,6 +134,7 @@ fn careful<'a>(whole: &'a str, array: &'a str, argument: &mut String) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::wire::xts::samples;
     use proptest::prelude::*;
 
     #[test]
@@ -145,6 +173,34 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_event_read_where_it_stands_says_what_an_opened_one_says(
+            message in 0..samples::JSON.len(),
+            spaced in any::<bool>(),
+            cuts in proptest::collection::vec((any::<prop::sample::Index>(), "[ \t\"{}:,.0-9a-zü\\[\\]\\\\/-]", 0..3u8), 0..3)
+        ) {
+            let given = serde_json::to_string(samples::JSON[message]).expect("a string");
+            let event = if spaced { format!("42[ \"1501-json-full\" , {given} ] ") } else { format!("42[\"1501-json-full\",{given}]") };
+            let mut letters: Vec<char> = event.chars().collect();
+            for (at, letter, how) in &cuts {
+                let (at, letter) = (at.index(letters.len()), letter.chars().next().expect("one"));
+                match how {
+                    0 => letters[at] = letter,
+                    1 => letters.insert(at, letter),
+                    _ => drop(letters.remove(at)),
+                }
+            }
+            let event: String = letters.into_iter().collect();
+            let (mut found, mut expected, mut argument) = (Fields::default(), Fields::default(), String::new());
+            if read_inside(&event, &mut found).is_some() {
+                let from = event.find('[').expect("an array");
+                let opened = careful(&event, &event[from..], &mut argument);
+                prop_assert!(opened.is_ok_and(|name| name.form == Form::Json), "{event}");
+                prop_assert!(json::parse(&argument, &mut expected).is_ok(), "{event}");
+                prop_assert!(found.says_the_same(&expected), "{event}");
+            }
+        }
+
         #[test]
         fn the_plain_way_reads_what_serde_json_reads(text in "[ -~\"\\\\]{0,40}") {
             let event = format!("42[\"1501-json-full\",{}]", serde_json::to_string(&text).expect("a string"));

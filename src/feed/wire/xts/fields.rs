@@ -100,6 +100,12 @@ impl<'a> Fields<'a> {
         (!text.is_empty()).then_some(text)
     }
 
+    /// Whether two ways of reading found the same.
+    #[cfg(test)]
+    pub fn says_the_same(&self, other: &Fields<'_>) -> bool {
+        (self.texts, self.seen, self.duplicate, self.live) == (other.texts, other.seen, other.duplicate, other.live)
+    }
+
     /// Puts a code that stands beside the message, if the message has none of its own.
     pub fn default_code(&mut self, code: &'a str) {
         if self.seen & (1 << Slot::Code as u32) == 0 {

@@ -2,10 +2,11 @@
 //!
 //! Why two ways, as for the plain JSON wire: serde_json is the authority; [`quick`] reads what every publisher writes (plain
 //! keys, numbers, `null`, objects and arrays of them) and gives up at anything else. What must always hold: where it does not
-//! give up, serde_json finds the same fields, and both pass over what nobody reads without looking at its meaning.
+//! give up, serde_json finds the same fields, and both pass over what nobody reads without looking at its meaning. An event has
+//! its message in a string: [`parse_inside`] reads it there, where each quote is `\"`, and gives up at any other escape.
 
 use super::fields::{Fields, Slot};
-use crate::feed::wire::json::raw::{blank, number_end, string_end};
+use crate::feed::wire::json::raw::{blank, inner_string_end, number_end, string_end};
 use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -107,47 +108,119 @@ fn role(key: &[u8], level: Level) -> Role {
 /// As [`parse`], for plain messages; `None`: look carefully.
 fn quick<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<()> {
     let bytes = text.as_bytes();
-    let end = object(text, blank(bytes, 0), Level::Message, 0, fields)?;
+    let end = object::<Bare>(text, blank(bytes, 0), Level::Message, 0, fields)?;
     (blank(bytes, end) == bytes.len()).then_some(())
 }
 
+/// As [`parse`], for a plain message that is a string of other JSON, read where it stands: `at` is behind the string's quote,
+/// the answer is the place of the quote that ends it. `None`: the string's escapes have to be resolved first, and `fields` are
+/// of no use. Why: resolving them costs as much as reading the message.
+#[inline]
+pub fn parse_inside<'a>(text: &'a str, at: usize, fields: &mut Fields<'a>) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let end = object::<Inside>(text, Inside::blank(bytes, at), Level::Message, 0, fields)?;
+    let end = Inside::blank(bytes, end);
+    (*bytes.get(end)? == b'"').then_some(end)
+}
+
+/// How a message's quotes and white space are written.
+trait Written {
+    /// Whether quotes are written `\"`.
+    const INSIDE: bool;
+
+    fn blank(bytes: &[u8], at: usize) -> usize;
+
+    /// The place behind the quote that stands at `at`.
+    #[inline(always)]
+    fn begin(bytes: &[u8], at: usize) -> Option<usize> {
+        match Self::INSIDE {
+            false => (*bytes.get(at)? == b'"').then_some(at + 1),
+            true => (*bytes.get(at)? == b'\\' && *bytes.get(at + 1)? == b'"').then_some(at + 2),
+        }
+    }
+
+    /// The end of a string's text, and the place behind its quote.
+    #[inline(always)]
+    fn end(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+        match Self::INSIDE {
+            false => string_end(bytes, at).map(|end| (end, end + 1)),
+            true => inner_string_end(bytes, at).map(|end| (end, end + 2)),
+        }
+    }
+}
+
+/// A message as it is.
+struct Bare;
+
+/// A message in a string.
+struct Inside;
+
+impl Written for Bare {
+    const INSIDE: bool = false;
+
+    #[inline(always)]
+    fn blank(bytes: &[u8], at: usize) -> usize {
+        blank(bytes, at)
+    }
+}
+
+impl Written for Inside {
+    const INSIDE: bool = true;
+
+    /// A string holds no other white space without an escape.
+    #[inline(always)]
+    fn blank(bytes: &[u8], mut at: usize) -> usize {
+        while bytes.get(at) == Some(&b' ') {
+            at += 1;
+        }
+        at
+    }
+}
+
 /// The place behind the object that begins at `at`.
-fn object<'a>(text: &'a str, at: usize, level: Level, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
+fn object<'a, W: Written>(
+    text: &'a str,
+    at: usize,
+    level: Level,
+    depth: usize,
+    fields: &mut Fields<'a>,
+) -> Option<usize> {
     let bytes = text.as_bytes();
     if *bytes.get(at)? != b'{' || depth > DEPTH_MOST {
         return None;
     }
-    let mut at = blank(bytes, at + 1);
+    let mut at = W::blank(bytes, at + 1);
     if *bytes.get(at)? == b'}' {
         return Some(at + 1);
     }
     loop {
-        if *bytes.get(at)? != b'"' {
-            return None;
-        }
-        let key = at + 1;
-        at = string_end(bytes, key)?;
-        let role = role(&bytes[key..at], level);
-        at = blank(bytes, at + 1);
+        let key = W::begin(bytes, at)?;
+        let (end, behind) = W::end(bytes, key)?;
+        let role = role(&bytes[key..end], level);
+        at = W::blank(bytes, behind);
         if *bytes.get(at)? != b':' {
             return None;
         }
-        let from = blank(bytes, at + 1);
+        let from = W::blank(bytes, at + 1);
         at = match role {
             Role::Field(slot) => {
-                let end = scalar(bytes, from)?;
+                // quotes of a value that is read must be the field's own
+                if W::INSIDE && bytes.get(from) == Some(&b'\\') {
+                    return None;
+                }
+                let end = scalar::<W>(bytes, from)?;
                 fields.put(slot, text.get(from..end)?);
                 end
             }
             Role::Object(inner) if *bytes.get(from)? == b'{' => {
                 fields.live |= inner == Level::Touchline;
-                object(text, from, inner, depth + 1, fields)?
+                object::<W>(text, from, inner, depth + 1, fields)?
             }
-            Role::Object(_) | Role::Other => value(text, from, depth + 1, fields)?,
+            Role::Object(_) | Role::Other => value::<W>(text, from, depth + 1, fields)?,
         };
-        at = blank(bytes, at);
+        at = W::blank(bytes, at);
         match *bytes.get(at)? {
-            b',' => at = blank(bytes, at + 1),
+            b',' => at = W::blank(bytes, at + 1),
             b'}' => return Some(at + 1),
             _ => return None,
         }
@@ -156,17 +229,17 @@ fn object<'a>(text: &'a str, at: usize, level: Level, depth: usize, fields: &mut
 
 /// The place behind a value that nobody reads.
 #[inline(always)]
-fn value<'a>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
+fn value<'a, W: Written>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
     match *text.as_bytes().get(at)? {
-        b'{' => object(text, at, Level::Other, depth, fields),
-        b'[' => array(text, at, depth, fields),
-        _ => scalar(text.as_bytes(), at),
+        b'{' => object::<W>(text, at, Level::Other, depth, fields),
+        b'[' => array::<W>(text, at, depth, fields),
+        _ => scalar::<W>(text.as_bytes(), at),
     }
 }
 
-fn array<'a>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
+fn array<'a, W: Written>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
     let bytes = text.as_bytes();
-    let mut at = blank(bytes, at + 1);
+    let mut at = W::blank(bytes, at + 1);
     if depth > DEPTH_MOST {
         return None;
     }
@@ -174,9 +247,9 @@ fn array<'a>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) ->
         return Some(at + 1);
     }
     loop {
-        at = blank(bytes, value(text, at, depth + 1, fields)?);
+        at = W::blank(bytes, value::<W>(text, at, depth + 1, fields)?);
         match *bytes.get(at)? {
-            b',' => at = blank(bytes, at + 1),
+            b',' => at = W::blank(bytes, at + 1),
             b']' => return Some(at + 1),
             _ => return None,
         }
@@ -185,10 +258,10 @@ fn array<'a>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) ->
 
 /// The place behind a string, a number or a word.
 #[inline(always)]
-fn scalar(bytes: &[u8], at: usize) -> Option<usize> {
+fn scalar<W: Written>(bytes: &[u8], at: usize) -> Option<usize> {
     match *bytes.get(at)? {
         b'-' | b'0'..=b'9' => number_end(bytes, at),
-        b'"' => Some(string_end(bytes, at + 1)? + 1),
+        b'"' | b'\\' => W::end(bytes, W::begin(bytes, at)?).map(|(_, behind)| behind),
         _ => {
             let rest = &bytes[at..];
             let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| rest.starts_with(word))?;
@@ -267,9 +340,25 @@ mod tests {
 
     fn same(text: &str) -> Result<bool, TestCaseError> {
         let (mut found, mut expected) = (Fields::default(), Fields::default());
+        inside(text)?;
         if quick(text, &mut found).is_none() {
             return Ok(false);
         }
+        let careful = careful(text, Level::Message, &mut expected);
+        prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
+        for slot in ALL {
+            prop_assert_eq!(found.text(slot), expected.text(slot), "{:?} of {}", slot, text);
+        }
+        prop_assert_eq!((found.duplicate(), found.live), (expected.duplicate(), expected.live));
+        Ok(true)
+    }
+
+    /// Whether a text as a string is read where it stands; what it says must be what the resolved string says.
+    fn inside(text: &str) -> Result<bool, TestCaseError> {
+        let written = serde_json::to_string(text).expect("a string") + "]";
+        let (mut found, mut expected) = (Fields::default(), Fields::default());
+        let Some(end) = parse_inside(&written, 1, &mut found) else { return Ok(false) };
+        prop_assert_eq!(&written[end..], "\"]");
         let careful = careful(text, Level::Message, &mut expected);
         prop_assert!(careful.is_ok(), "{text:?}: {:?}", careful.err());
         for slot in ALL {
@@ -283,6 +372,12 @@ mod tests {
     fn every_message_of_the_feed_is_read_the_quick_way() {
         for message in samples::JSON {
             assert!(same(message).expect("both ways agree"), "{message}");
+            // an id in quotes is a field with escapes
+            assert_eq!(
+                inside(message).expect("both ways agree"),
+                !message.contains("\"ExchangeInstrumentID\":\""),
+                "{message}"
+            );
         }
     }
 

@@ -1,7 +1,9 @@
 //! The fields of a message in partial text: `t:1_2885,ltp:1224.65,ltq:8,v:1983015,ltt:1420629367,…`.
 //!
 //! A message does not say its code: the event's name does, or what it holds. `t` is segment_instrument; keys that are numbers
-//! are instrument properties (1105). Quotes (`ai`, `bi`) are not read: no source says which of their parts is what.
+//! are instrument properties (1105). Quotes are levels `position|size|price|orders`, the best one at position 0: `bi:0|90|59991.6|2`
+//! (the order of rmoneyonline's `Touchline.ParseTop`; in captured text the prices stand around `ltp`). With depth more levels
+//! follow, which are not read.
 
 use super::fields::{Fields, Slot};
 use crate::feed::wire::record::{Problem, shorten};
@@ -45,6 +47,14 @@ pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> 
                 open = Some(value);
                 continue;
             }
+            "bi" => {
+                quote(value, fields, Slot::BidPrice, Slot::BidSize)?;
+                continue;
+            }
+            "ai" => {
+                quote(value, fields, Slot::AskPrice, Slot::AskSize)?;
+                continue;
+            }
             "87" => Slot::BandLow,
             "88" => Slot::BandHigh,
             _ => {
@@ -72,4 +82,23 @@ pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> 
     });
     fields.live = true;
     Ok(())
+}
+
+/// Puts the best quote of a side, if it is told.
+fn quote<'a>(value: &'a str, fields: &mut Fields<'a>, price: Slot, size: Slot) -> Result<(), Problem> {
+    let mut parts = value.split('|');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some("0"), Some(quoted), Some(at), Some(_orders)) => {
+            fields.put(size, quoted);
+            fields.put(price, at);
+            Ok(())
+        }
+        // a change further down in the book
+        (Some(position), Some(_), Some(_), Some(_)) if position.bytes().all(|byte| byte.is_ascii_digit()) => Ok(()),
+        (Some(""), None, ..) => Ok(()),
+        _ => {
+            let detail = format!("a quote is {}: no position|size|price|orders", shorten(value));
+            Err(Problem::new("bad_field", detail))
+        }
+    }
 }

@@ -76,6 +76,10 @@ fn walk(seed: u64, minutes: i64) -> Vec<FinishedBar> {
     bars
 }
 
+fn instrument() -> Instrument {
+    Instrument::new("X", "1", None)
+}
+
 fn session() -> Arc<Session> {
     Arc::new(Session::preset("utc-day").expect("a preset"))
 }
@@ -172,7 +176,7 @@ fn every_bar_check_finds_the_same_however_bars_come_are_corrected_and_retire() {
 
         let (checks, mut expected) = (all_bar_checks(), Accumulated::new());
         let mut state = checks.fresh();
-        for anomaly in bars.iter().flat_map(|bar| checks.step(&mut state, bar)) {
+        for anomaly in bars.iter().flat_map(|bar| checks.step(&instrument(), &mut state, bar)) {
             *expected.entry((series.clone(), anomaly)).or_default() += 1;
         }
         found += expected.len();
@@ -190,7 +194,7 @@ fn a_state_saved_and_loaded_at_any_bar_goes_on_as_if_nothing_happened() {
     for bar in &bars {
         let bytes = bincode::serialize(&loaded).expect("an accumulator serialises");
         loaded = bincode::deserialize::<Accumulator>(&bytes).expect("and comes back");
-        assert_eq!(checks.step(&mut state, bar), all_bar_checks().step(&mut loaded, bar));
+        assert_eq!(checks.step(&instrument(), &mut state, bar), all_bar_checks().step(&instrument(), &mut loaded, bar));
         assert_eq!(state, loaded);
     }
 }

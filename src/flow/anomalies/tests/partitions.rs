@@ -1,7 +1,7 @@
 //! An instrument in several partitions, as a property over any order of what readers tell.
 
 use super::Random;
-use crate::calendar::{PhaseAt, Session};
+use crate::calendar::{Class, PhaseAt, Session};
 use crate::flow::anomalies::Anomaly;
 use crate::flow::anomalies::two_partitions::{First, Partitions, Sighted, Sighting};
 use crate::market::{Instrument, InstrumentId, Tick, TickKind};
@@ -132,7 +132,7 @@ fn a_reader_tells_the_first_record_of_each_day_and_one_before_it() {
             conditions: None,
             snapshot: None,
         };
-        let phase: PhaseAt = session.phase_at(tick.exchange_at).expect("a day has no gaps");
+        let phase: PhaseAt = session.phase_at(Class::ONLY, tick.exchange_at).expect("a day has no gaps");
         sighted.look(&tick, &phase, &instrument, &partition).map(|sighting| (sighting.day.1, sighting.first.offset))
     };
     assert_eq!(told(TickKind::Cancel, 0, 7, 1), None, "a cancel is no record of its own");

@@ -71,5 +71,5 @@ fn a_quote_is_crossed_outside_auctions_and_locked_on_demand() {
     }
     assert_eq!(judged(&quote(Some(3), Some(2)), 0.0, Facts { auction: true, ..plain }), None);
     let nse = Session::preset("nse").expect("a preset");
-    assert_eq!([0, 1, 2].map(|phase| nse.is_auction(phase)), [true, false, false]);
+    assert_eq!([0, 1, 2, 3].map(|phase| nse.is_auction(phase)), [true, false, false, true]);
 }

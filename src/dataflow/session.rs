@@ -1,0 +1,115 @@
+//! The key `session`: a preset's name, times of one's own, or a calendar file.
+
+use crate::calendar::{CALENDARS, PRESETS, Session, file};
+use crate::document::{Keys, Node, Place, Problems, Table, Value};
+use crate::error::nearest;
+use std::path::{Path, PathBuf};
+
+const CUSTOM: &str = "or { zone = \"Europe/London\", open = \"08:00\", close = \"16:30\", days = [\"mon-fri\"] }, or { calendar = \
+                      \"FILE.toml\" }";
+
+fn default() -> (Session, String) {
+    (Session::preset("utc-day").expect("a preset"), "utc-day".to_owned())
+}
+
+/// The session and how the file says it.
+pub fn read(keys: &Keys<'_>) -> (Session, String) {
+    let Some(node) = keys.node("session") else { return default() };
+    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+    match &node.value {
+        Value::Text(name) => match Session::preset(name) {
+            Some(session) => (session, name.clone()),
+            None => {
+                let near = nearest(name, &names).map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
+                let hint = format!("{near}there are {}, {CUSTOM}", names.join(", "));
+                keys.problems().add(&node.place, format!("there is no session {name:?}"), hint);
+                default()
+            }
+        },
+        Value::Table(table) if table.get("calendar").is_some() => {
+            calendar(table, keys.problems()).unwrap_or_else(default)
+        }
+        Value::Table(table) => custom(table, node, keys.problems()).unwrap_or_else(default),
+        _ => {
+            keys.wrong_type("session", node, "a name or a table", format!("one of {}, {CUSTOM}", names.join(", ")));
+            default()
+        }
+    }
+}
+
+fn custom(table: &Table, node: &Node, problems: &Problems) -> Option<(Session, String)> {
+    let keys = Keys::new("`session`", table, &["zone", "open", "close", "days"], problems);
+    for key in ["zone", "open", "close"] {
+        if keys.node(key).is_none() {
+            problems.add(
+                &node.place,
+                format!("`session` has no `{key}`"),
+                "a session needs `zone`, `open` and `close`",
+            );
+        }
+    }
+    let days = keys.texts("days").unwrap_or_default();
+    let (zone, open, close) = (keys.text("zone"), keys.text("open"), keys.text("close"));
+    let ((zone, _), (open, _), (close, _)) = (zone?, open?, close?);
+    match Session::custom(&zone, &open, &close, &days) {
+        Ok(session) => Some((session, format!("{zone} {open}-{close} {}", days.join(",")).trim_end().to_owned())),
+        Err(error) => {
+            let hint = "zones are IANA names, times \"HH:MM\", days \"mon\" or \"mon-fri\"";
+            problems.add(&node.place, format!("`session`: {error}"), hint);
+            None
+        }
+    }
+}
+
+/// A calendar by its name or its file, with the instruments of classes that list theirs.
+fn calendar(table: &Table, problems: &Problems) -> Option<(Session, String)> {
+    let keys = Keys::new("`session`", table, &["calendar", "instruments"], problems);
+    let (name, place) = keys.text("calendar")?;
+    let mut session = if names_a_file(&name) {
+        let path = beside(place, &name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => file::parse(&path.to_string_lossy(), &text, problems),
+            Err(error) => {
+                let hint = "its path is relative to the dataflow's file";
+                problems.add(place, format!("the calendar {} cannot be read: {error}", path.display()), hint);
+                return None;
+            }
+        }
+    } else {
+        let named = CALENDARS.iter().any(|(calendar, _)| *calendar == name);
+        named.then(|| Session::preset(&name)).flatten().or_else(|| {
+            let names: Vec<&str> = CALENDARS.iter().map(|(calendar, _)| *calendar).collect();
+            let hint =
+                format!("there are {}; a file of your own is given by its path, ending in .toml", names.join(", "));
+            problems.add(place, format!("there is no calendar {name:?}"), hint);
+            None
+        })?
+    };
+    if let Some(listed) = keys.table("instruments", "{ closing_auction = [\"2885\"] }") {
+        let classes: Vec<&str> = listed.entries().map(|(class, ..)| class).collect();
+        let below = Keys::new("`instruments`", listed, &classes, problems);
+        for (class, place, _) in listed.entries() {
+            let tokens = below.texts(class).unwrap_or_default();
+            if let Err(others) = session.list_instruments(class, tokens) {
+                let hint = match others.is_empty() {
+                    true => "no class of the calendar has a list of `instruments`".to_owned(),
+                    false => format!("the classes with a list of `instruments` are {}", others.join(", ")),
+                };
+                problems.add(place, format!("the calendar has no class {class:?} that lists instruments"), hint);
+            }
+        }
+    }
+    Some((session, format!("calendar {name}")))
+}
+
+fn names_a_file(name: &str) -> bool {
+    name.ends_with(".toml") || name.contains('/')
+}
+
+/// A path as the file at a place means it.
+fn beside(place: &Place, path: &str) -> PathBuf {
+    match place {
+        Place::File { file, .. } => Path::new(&**file).parent().map_or_else(|| path.into(), |folder| folder.join(path)),
+        _ => path.into(),
+    }
+}

@@ -1,0 +1,65 @@
+//! Why a candle and a bar may differ: one rule each, the surest first; the first that fits a difference names it.
+//!
+//! A rule looks at one difference on its instrument's [`Timeline`] and answers with its evidence, in words with the values.
+//! What must always hold: a rule fits by numbers that agree exactly (or to the digits that the file has), except those whose
+//! doc says "likely"; none of them looks at anything but its timeline.
+
+mod prices;
+mod seen;
+mod times;
+mod volumes;
+
+use super::timeline::{Timeline, What};
+use crate::market::{Price, Quantity};
+use crate::time::Nanos;
+
+/// A rule: a row of [`REASONS`].
+pub struct Reason {
+    pub name: &'static str,
+    /// One line: what happened, and to whom.
+    pub doc: &'static str,
+    /// The evidence, if it fits.
+    pub fits: fn(&Timeline, Nanos, What) -> Option<String>,
+}
+
+/// What no rule fits.
+pub const UNEXPLAINED: &str = "unexplained";
+
+/// Every rule, the surest first.
+pub static REASONS: &[&Reason] = &[
+    &times::ZONE_OFFSET, //
+    &times::LABEL_SHIFT,
+    &times::ANCHOR,
+    &seen::CORRECTED_LATER,
+    &prices::CORPORATE_ACTION,
+    &volumes::NO_VOLUME,
+    &prices::ROUNDING,
+    &prices::EXCHANGE_OPEN,
+    &volumes::AUCTION,
+    &prices::CLOSING_PRICE,
+    &volumes::EDGE_VOLUME,
+    &volumes::LAST_QUANTITIES,
+    &seen::PARTIAL,
+    &prices::CONFLATED,
+    &prices::BETWEEN_SNAPSHOTS,
+    &seen::NO_TRADE,
+    &seen::NOT_RECORDED,
+];
+
+/// The name of the first rule that fits a difference, and its evidence.
+pub fn explain(timeline: &Timeline, at: Nanos, what: What) -> (&'static str, String) {
+    let found = REASONS.iter().find_map(|reason| Some((reason.name, (reason.fits)(timeline, at, what)?)));
+    found.unwrap_or_else(|| (UNEXPLAINED, "no rule fits".to_owned()))
+}
+
+fn price(units: i64) -> String {
+    Price(units).to_string()
+}
+
+/// A volume for people; one that no quantity can hold is shown at its bound.
+fn volume(units: i128) -> String {
+    Quantity(units.clamp(i64::MIN.into(), i64::MAX.into()) as i64).to_string()
+}
+
+#[cfg(test)]
+mod tests;
