@@ -19,14 +19,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::{ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a question to the brokers may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long the last frames may take to be delivered.
 const FLUSH_WITHIN: Duration = Duration::from_secs(300);
-/// Delivery reports are served after so many frames.
-const SERVED_EVERY: u64 = 500;
+/// How often delivery reports are served while frames are put …
+const SERVED_EVERY: Duration = Duration::from_millis(50);
+/// … and for how long: a poll without a wait serves a single one, and they would pile up.
+const SERVED_FOR: Duration = Duration::from_millis(2);
 /// What a bridge's topics begin with: its frames are no text.
 const BRIDGE: &[u8] = b"prod/marketfeed/";
 
@@ -178,6 +180,8 @@ pub struct Kafka {
     /// Of a topic that is made.
     partitions: i32,
     sent: u64,
+    /// When delivery reports were looked at.
+    served_at: Instant,
 }
 
 impl Kafka {
@@ -212,7 +216,8 @@ impl Kafka {
         })?;
         let topics = metadata.topics().iter().filter(|topic| !topic.partitions().is_empty());
         let topics = topics.map(|topic| topic.name().to_owned()).collect();
-        Ok(Kafka { config, producer, deliveries, topics, partitions: partitions.max(1) as i32, sent: 0 })
+        let (partitions, served_at) = (partitions.max(1) as i32, Instant::now());
+        Ok(Kafka { config, producer, deliveries, topics, partitions, sent: 0, served_at })
     }
 
     /// Makes a topic unless it is there.
@@ -257,7 +262,8 @@ impl Sink for Kafka {
     }
 
     fn tend(&mut self) -> Result<(), FeedError> {
-        self.producer.poll(Duration::ZERO);
+        self.producer.poll(SERVED_FOR);
+        self.served_at = Instant::now();
         self.failure()
     }
 
@@ -292,9 +298,8 @@ impl Sink for Kafka {
             }
         }
         self.sent += 1;
-        if self.sent.is_multiple_of(SERVED_EVERY) {
-            self.producer.poll(Duration::ZERO);
-            self.failure()?;
+        if self.served_at.elapsed() >= SERVED_EVERY {
+            self.tend()?;
         }
         Ok(())
     }

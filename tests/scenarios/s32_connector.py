@@ -138,8 +138,9 @@ def trouble(scenario, server, brokers, child):
             away_at = time.monotonic()
         if number == 14:
             # three more were killed without Kafka; now everything fills
+            wait_for(lambda: (c := server.current()) and c.read > 20, 30, 0.05)
             server.rate, server.padding = 500, 16_000
-            time.sleep(max(0.0, away_at + 30 - time.monotonic()))
+            time.sleep(max(15.0, away_at + 30 - time.monotonic()))
             held = child.rss_bytes()
             brokers.start(0)
             server.rate, server.padding = 400, 0

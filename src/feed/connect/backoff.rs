@@ -9,6 +9,8 @@ const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
 /// The longest wait after a connection that stood, however short.
 const LONGEST_AFTER_STANDING: Duration = Duration::from_secs(2);
+/// Doublings until it.
+const STEPS_AFTER_STANDING: u32 = 3;
 /// A connection that stood so long has been a good one.
 const GOOD: Duration = Duration::from_secs(10);
 
@@ -26,9 +28,8 @@ impl Backoff {
 
     /// The wait after a connection that stood for a time.
     pub fn after_standing(&mut self, stood: Duration, chance: f64) -> Duration {
-        if stood >= GOOD {
-            self.tries = 0;
-        }
+        // what failed before it stood is over
+        self.tries = if stood >= GOOD { 0 } else { self.tries.min(STEPS_AFTER_STANDING) };
         self.next(LONGEST_AFTER_STANDING, chance)
     }
 
@@ -69,6 +70,9 @@ mod tests {
         let short: Vec<u128> =
             (0..6).map(|_| backoff.after_standing(Duration::from_secs(1), 0.0).as_millis()).collect();
         assert_eq!(short, [250, 500, 1000, 2000, 2000, 2000]);
+        let failed: Vec<u128> = (0..4).map(|_| backoff.after_failure(0.0).as_millis()).collect();
+        assert_eq!(failed, [2000, 4000, 8000, 16000]);
+        assert_eq!(backoff.after_standing(Duration::ZERO, 0.0).as_millis(), 2000);
         assert_eq!(backoff.after_standing(GOOD, 0.0).as_millis(), 250);
     }
 }

@@ -70,6 +70,9 @@ pub enum Trouble {
     /// The token counts no more.
     #[error("{0}")]
     Expired(String),
+    /// We give the connection up for a new token.
+    #[error("the token is renewed before it ends")]
+    Renewal,
     /// The server wants to be asked later.
     #[error("too many calls (429)")]
     Busy(Option<Duration>),
@@ -286,6 +289,7 @@ async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Result
         let stood = link.stands_since.take().map(|since| since.elapsed());
         let wait = match (&trouble, stood) {
             (Trouble::Closed, _) => break,
+            (Trouble::Renewal, _) => Duration::ZERO,
             (Trouble::Busy(Some(wait)), _) => *wait,
             (_, Some(stood)) => backoff.after_standing(stood, chance()),
             (_, None) => backoff.after_failure(chance()),

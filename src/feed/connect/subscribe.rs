@@ -61,6 +61,8 @@ impl Subscriber {
                         let (first, second) = list.split_at(list.len() / 2);
                         lists.extend([second, first]);
                     }
+                    // known ones were told before
+                    Err(Refusal::Wrong(_)) if list.iter().all(is_missing) => {}
                     Err(Refusal::Wrong(why)) => {
                         let names: Vec<String> = list.iter().map(Wanted::name).collect();
                         tracing::error!(code, instruments = names.join(","), why, "a subscription is refused");

@@ -72,6 +72,10 @@ impl Xts {
                 self.token = None;
                 Trouble::Expired(self.secrets.hide(&why))
             }
+            Trouble::Renewal => {
+                self.token = None;
+                Trouble::Renewal
+            }
             Trouble::Lost(why) => Trouble::Lost(self.secrets.hide(&why)),
             other => other,
         }
@@ -109,7 +113,7 @@ impl Xts {
                 }
                 () = &mut renewed => {
                     socket.close().await;
-                    return Err(Trouble::Expired("the token is renewed before it ends".into()));
+                    return Err(Trouble::Renewal);
                 }
             }
         }

@@ -335,12 +335,13 @@ fn extremes_inside_the_lakes_bar_are_conflated_and_those_just_outside_between_sn
 
 #[test]
 fn silence_is_no_loss() {
-    let mut candles = theirs(&bars());
     let flat = Values { open: SCALE, high: SCALE, low: SCALE, close: SCALE, volume: Some(0) };
-    candles.insert(at(4) + 1, Candle { values: flat, ..candles[&at(4)].clone() });
-    let mut found = timeline(candles, bars());
-    Arc::make_mut(&mut found.beats).insert(at(4) + 1);
-    assert_eq!(explain(&found, at(4) + 1, What::NotOurs).0, "no_trade");
+    let mut candles = theirs(&bars());
+    candles.get_mut(&at(4)).expect("a candle").values = flat;
+    let ours = bars().into_iter().filter(|bar| bar.open_at != at(4)).collect();
+    let mut found = timeline(candles, ours);
+    Arc::make_mut(&mut found.beats).insert(at(4));
+    assert_eq!(reason(&found, 4, What::NotOurs), "no_trade");
     let mut ours = bars();
     ours[4].values.volume = Some(0);
     let mut candles = theirs(&bars());

@@ -65,11 +65,12 @@ fn label_shift(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 fn anchor(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let width = timeline.interval.0;
     let (from, to) = (at.saturating_sub(width - 1), at.saturating_add(width - 1));
-    let off = |other: &&Nanos| (**other - at) % width != 0;
+    let off = |other: &Nanos| (other - at) % width != 0;
+    let near = |other: &Nanos| (other - at).abs();
     let overlapping = match what {
         What::Column(_) => None,
-        What::NotOurs => timeline.ours.range(from..=to).map(|(other, _)| other).find(off),
-        What::NotTheirs => timeline.theirs.range(from..=to).map(|(other, _)| other).find(off),
+        What::NotOurs => timeline.ours.range(from..=to).map(|(other, _)| *other).filter(off).min_by_key(near),
+        What::NotTheirs => timeline.theirs.range(from..=to).map(|(other, _)| *other).filter(off).min_by_key(near),
     }?;
     let by = (overlapping - at) / MINUTE;
     Some(format!(
