@@ -293,18 +293,8 @@ fn feed_gaps<'scope>(
         let mut waiting: Waiting<Work> = Waiting::new();
         let mut horizon = Nanos::MIN;
         move |(input, input_frontier), (notices, notices_frontier), output| {
-            input.for_each(|cap, data| {
-                if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Pulse).collect();
-                    waiting.push(time, || cap.retain_least(0), &mut all);
-                }
-            });
-            notices.for_each(|cap, data| {
-                if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Notice).collect();
-                    waiting.push(time, || cap.retain_least(0), &mut all);
-                }
-            });
+            waiting.fill(input, Work::Pulse);
+            waiting.fill(notices, Work::Notice);
             let ready = |time| complete(input_frontier, time) && complete(notices_frontier, time);
             while let Some((cap, all)) = waiting.next(ready) {
                 let time = *cap.time();
@@ -408,18 +398,8 @@ where
         let mut horizons = Horizons { intervals: Vec::new(), retained_from: Nanos::MIN };
         let mut changes: Vec<((Series, Anomaly), isize)> = Vec::new();
         move |(input, input_frontier), (notices, notices_frontier), output| {
-            input.for_each(|cap, data| {
-                if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Told).collect();
-                    waiting.push(time, || cap.retain_least(0), &mut all);
-                }
-            });
-            notices.for_each(|cap, data| {
-                if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Notice).collect();
-                    waiting.push(time, || cap.retain_least(0), &mut all);
-                }
-            });
+            waiting.fill(input, Work::Told);
+            waiting.fill(notices, Work::Notice);
             let ready = |time| complete(input_frontier, time) && complete(notices_frontier, time);
             while let Some((cap, all)) = waiting.next(ready) {
                 for work in all {

@@ -29,12 +29,15 @@ use differential_dataflow::{AsCollection, VecCollection};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use timely::communication::Pull;
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::Message;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::operators::generic::handles::InputHandleCore;
 use timely::dataflow::operators::generic::operator::Operator;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::{Scope, Stream};
@@ -138,6 +141,19 @@ impl<D> Waiting<D> {
                 }
             }
         }
+    }
+
+    /// Takes all that has come on an input, each of it as work of its time.
+    pub(crate) fn fill<R, P>(&mut self, input: &mut InputHandleCore<u64, Vec<R>, P>, work: impl Fn(R) -> D)
+    where
+        P: Pull<Message<u64, Vec<R>>>,
+    {
+        input.for_each(|cap, data| {
+            if let Some(time) = cap.least().copied() {
+                let mut all = data.drain(..).map(&work).collect();
+                self.push(time, || cap.retain_least(0), &mut all);
+            }
+        });
     }
 
     /// The work of the earliest time, once that is complete.

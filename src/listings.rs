@@ -64,18 +64,8 @@ pub fn listings<'scope>(
                 let changes = known.changes().into_iter();
                 output.session(&cap).give_iterator(changes.map(|(change, diff)| Out::Change(change, time, diff)));
             }
-            input.for_each(|cap, data| {
-                if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Told).collect();
-                    waiting.push(time, || cap.retain_least(0), &mut all);
-                }
-            });
-            notices.for_each(|cap, data| {
-                if let Some(time) = cap.least().copied() {
-                    let mut all = data.drain(..).map(Work::Notice).collect();
-                    waiting.push(time, || cap.retain_least(0), &mut all);
-                }
-            });
+            waiting.fill(input, Work::Told);
+            waiting.fill(notices, Work::Notice);
             let ready = |time| complete(input_frontier, time) && complete(notices_frontier, time);
             while let Some((cap, all)) = waiting.next(ready) {
                 let time = *cap.time();
