@@ -68,8 +68,8 @@ def main():
     folder = scenario.work / "lake"
     topic = scenario.topic("there")
     produce.create(scenario.brokers(), topic, 1)
-    failing(scenario, "wrong topic", (2,), "run", "bars", "--brokers", scenario.brokers(), "--topic", "no-such-topic",
-            "--warehouse", folder, "--until", "end", words=("no-such-topic", topic))
+    failing(scenario, "wrong topic", (2,), "run", "bars", "--brokers", scenario.brokers(), "--topic", f"{topic}x",
+            "--warehouse", folder, "--until", "end", words=(f'"{topic}x" does not exist', f'did you mean "{topic}"'))
     produce.delete(scenario.brokers(), topic)
     failing(scenario, "wrong broker", (1, 2), "run", "bars", "--brokers", "127.0.0.1:9", "--topic", "ticks", "--warehouse", folder,
             "--until", "end", words=("127.0.0.1:9",))
