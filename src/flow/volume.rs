@@ -38,6 +38,8 @@ pub struct SnapshotBar {
     pub cumulative_greatest: Option<i128>,
     /// As the last snapshot in order has it.
     pub cumulative_last: Option<i128>,
+    /// The day's high and low as the first snapshot in order tells them.
+    pub first_told: (Option<i64>, Option<i64>),
     /// The greatest day high that a snapshot tells.
     pub day_high: Option<i64>,
     /// The least day low that a snapshot tells.
@@ -106,16 +108,17 @@ fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
         day.counted = Some(before.max(greatest));
         (greatest - before).max(0)
     });
-    // A day's extreme that is new happened since the bar before; without one to compare with it may be older.
+    // A day's extreme that is new happened since the bar before, or, where there is none, since the first snapshot of this one.
     let (mut high, mut low) = (bar.high, bar.low);
+    let (known_high, known_low) = (day.high.or(bar.first_told.0), day.low.or(bar.first_told.1));
     // A vendor without an extreme says 0.
     let (day_high, day_low) = (bar.day_high.filter(|price| *price != 0), bar.day_low.filter(|price| *price != 0));
-    if let (Some(known), Some(said)) = (day.high, day_high)
+    if let (Some(known), Some(said)) = (known_high, day_high)
         && said > known
     {
         high = high.max(said);
     }
-    if let (Some(known), Some(said)) = (day.low, day_low)
+    if let (Some(known), Some(said)) = (known_low, day_low)
         && said < known
     {
         low = low.min(said);
@@ -163,6 +166,7 @@ impl Positioned for SnapshotBar {
             cumulative_first: None,
             cumulative_greatest: None,
             cumulative_last: None,
+            first_told: (None, None),
             day_high: None,
             day_low: None,
             open_interest: None,
@@ -297,6 +301,19 @@ mod tests {
         let extremes: Vec<(i64, i64)> = finished(&bars).iter().map(|bar| (bar.high, bar.low)).collect();
         // The first bar cannot know whether 120 and 90 happened in it.
         assert_eq!(extremes, [(100, 100), (101, 101), (125, 80), (100, 100)]);
+    }
+
+    /// What a day's bar absorbs is what its minutes absorb.
+    #[test]
+    fn an_extreme_behind_the_first_snapshot_of_a_day_enters_its_first_bar_and_an_older_one_does_not() {
+        let first = |first_told| {
+            let mut bars = fold(&[shot(0, 1, 100), shot(0, 2, 101)], one_day, true);
+            (bars[0].first_told, bars[0].day_high, bars[0].day_low) = (first_told, Some(105), Some(95));
+            (finished(&bars)[0].high, finished(&bars)[0].low)
+        };
+        assert_eq!(first((Some(101), Some(99))), (105, 95));
+        assert_eq!(first((Some(105), Some(95))), (101, 100), "told by the first: perhaps of before it");
+        assert_eq!(first((None, None)), (101, 100));
     }
 
     #[test]

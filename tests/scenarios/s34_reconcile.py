@@ -57,8 +57,9 @@ def bars_of(rows, volumes):
         prices = [row.price for row in told]
         high, low = max(prices), min(prices)
         said_high, said_low = max(row.high for row in told), min(row.low for row in told)
-        if day_high is not None:
-            high, low = (max(high, said_high) if said_high > day_high else high), (min(low, said_low) if said_low < day_low else low)
+        # new since the minute before; of the day's first minute since its first snapshot
+        known_high, known_low = (told[0].high, told[0].low) if day_high is None else (day_high, day_low)
+        high, low = (max(high, said_high) if said_high > known_high else high), (min(low, said_low) if said_low < known_low else low)
         day_high = max(said_high, day_high or 0, high)
         day_low = min(value for value in (said_low, day_low, low) if value is not None)
         bars[key] = {"open": prices[0], "high": high, "low": low, "close": prices[-1], "volume": volumes.get(key, 0)}
@@ -113,17 +114,20 @@ def bhavcopy(days, udiff, date):
 
 
 def sampled(rows, volumes):
-    """Columns of a day that a bar of snapshots does not see: before it no extreme is known to compare with."""
+    """Columns of a day that a bar of snapshots does not see: extremes that its first snapshot tells may be older."""
     whole = bars_of(rows, volumes)
     phases = collections.defaultdict(list)
     for row in rows:
         if midnight(row.traded) == midnight(row.updated):
-            phases[row.traded - midnight(row.traded) >= OPENS_S].append(row.price)
+            phases[row.traded - midnight(row.traded) >= OPENS_S].append(row)
     first = phases[min(phases)]
     told = [bar for (phase, _), bar in whole.items() if (phase == "continuous") == min(phases)]
     later = [bar for (phase, _), bar in whole.items() if (phase == "continuous") != min(phases)]
-    high = max([max(first)] + [bar["high"] for bar in later])
-    low = min([min(first)] + [bar["low"] for bar in later])
+    prices = [row.price for row in first]
+    highest, lowest = max(row.high for row in first), min(row.low for row in first)
+    prices += [highest] * (highest > first[0].high) + [lowest] * (lowest < first[0].low)
+    high = max([*prices] + [bar["high"] for bar in later])
+    low = min([*prices] + [bar["low"] for bar in later])
     return (high != max(bar["high"] for bar in told + later)) + (low != min(bar["low"] for bar in told + later))
 
 
@@ -200,7 +204,7 @@ def whole(made):
         wanted = +collections.Counter(closing_price=averages, no_volume=1, between_snapshots=sum(unseen))
         scenario.check(found.reasons == wanted and (found.files[0]["silent"], found.files[0]["elsewhere"]) == (1, 1),
                        f"{path.name}: {len(days)} days differ in nothing but {averages} closes, which are averages, "
-                       f"{sum(unseen)} extremes between the first snapshots of a day, and the index",
+                       f"{sum(unseen)} extremes that the first snapshot of a day tells, and the index",
                        (wanted, found.reasons, [row for row in found.differences if row["reason"] not in wanted]))
     shares = sum(key[0] == "NSECM" for key in days)
     found = Reconciled(scenario, made.folder, legacy)

@@ -3,7 +3,7 @@
 //! Why whole order keys: two trades in one millisecond without a sequence still have a first and a last, and it must be the
 //! same one whoever merges first. What must always hold: `merge` is commutative and associative over all fields.
 
-use crate::market::{Snapshot, Tick};
+use crate::market::{Price, Snapshot, Tick};
 use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 
@@ -108,12 +108,14 @@ pub struct SnapshotOrder {
 /// Snapshots of one bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotAcc {
-    /// Snapshots with a price, duplicates are taken out before; the next four fields mean nothing while it is 0.
+    /// Snapshots with a price, duplicates are taken out before; the next five fields mean nothing while it is 0.
     pub updates: u64,
     pub first: SnapshotOrder,
     pub last: SnapshotOrder,
     pub high: i64,
     pub low: i64,
+    /// The day's high and low as the first one tells them.
+    pub first_told: (Option<i64>, Option<i64>),
     pub cumulative_greatest: Option<i128>,
     pub day_high: Option<i64>,
     pub day_low: Option<i64>,
@@ -135,16 +137,19 @@ impl SnapshotAcc {
             received_at: tick.received_at,
             price,
         };
+        // a day's extreme of 0 says that the feed has none yet
+        let extreme = |price: Option<Price>| price.map(|price| price.0).filter(|price| *price != 0);
+        let (day_high, day_low) = (extreme(snapshot.day_high), extreme(snapshot.day_low));
         SnapshotAcc {
             updates: u64::from(tick.price.is_some()),
             first: order,
             last: order,
             high: price,
             low: price,
+            first_told: (day_high, day_low),
             cumulative_greatest: snapshot.cumulative_volume,
-            // a day's extreme of 0 says that the feed has none yet
-            day_high: snapshot.day_high.map(|price| price.0).filter(|price| *price != 0),
-            day_low: snapshot.day_low.map(|price| price.0).filter(|price| *price != 0),
+            day_high,
+            day_low,
             open_interest: snapshot.open_interest.map(|interest| (tick.exchange_at, interest)),
             baseline_known,
         }
@@ -154,8 +159,9 @@ impl SnapshotAcc {
         if other.updates > 0 {
             if self.updates == 0 {
                 (self.first, self.last, self.high, self.low) = (other.first, other.last, other.high, other.low);
+                self.first_told = other.first_told;
             } else {
-                self.first = self.first.min(other.first);
+                (self.first, self.first_told) = (self.first, self.first_told).min((other.first, other.first_told));
                 self.last = self.last.max(other.last);
                 self.high = self.high.max(other.high);
                 self.low = self.low.min(other.low);
@@ -237,6 +243,7 @@ mod tests {
                         last: order,
                         high: price,
                         low: price,
+                        first_told: (day_high, day_low),
                         cumulative_greatest: cumulative,
                         day_high,
                         day_low,

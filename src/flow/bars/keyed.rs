@@ -518,6 +518,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
             cumulative_first: acc.first.cumulative,
             cumulative_greatest: acc.cumulative_greatest,
             cumulative_last: acc.last.cumulative,
+            first_told: acc.first_told,
             day_high: acc.day_high,
             day_low: acc.day_low,
             open_interest: acc.open_interest.map(|(_, interest)| interest),
