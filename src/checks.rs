@@ -25,10 +25,10 @@ use crate::flow::close::NetChange;
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::indicators::Accumulator;
 use crate::flow::readings::FinishedTrace;
-use crate::graph::{Rows, Vecs, Waiting, base_state, close, complete};
+use crate::graph::{Rows, Vecs, Waiting, base_state, complete};
 use crate::lake::StateEntry;
 use crate::lineage::Additions;
-use crate::listings::{self, Listed};
+use crate::listings::{self, Listed, close_named};
 use crate::market::Instrument;
 use crate::sink::SinkRow;
 use crate::source::Notice;
@@ -222,13 +222,7 @@ pub fn watch<'scope>(
         }
         let (session, binding) = (resumed.session.clone(), resumed.binding.clone());
         let notices = notices.clone();
-        rows.push(match listed {
-            None => close(all, notices, session, binding, resumed.first, |net| SinkRow::Anomaly(net.unnamed())),
-            Some(listed) => {
-                let all = listings::named(all, listed);
-                close(all, notices, session, binding, resumed.first, SinkRow::Anomaly)
-            }
-        });
+        rows.push(close_named(all, listed, notices, session, binding, resumed.first, SinkRow::Anomaly));
     }
     let (suspicions, sightings) = remarks.ok_err(|remark| match remark {
         Remark::Suspicion(suspicion) => Ok(suspicion),

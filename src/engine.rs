@@ -24,7 +24,7 @@ use crate::intake::Intake;
 use crate::joining;
 use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, StateEntry, Warehouse};
 use crate::lineage::{self, Additions};
-use crate::listings;
+use crate::listings::{self, close_named};
 use crate::mesh::{Cluster, Mesh};
 use crate::panics::{PanicAt, Thread};
 use crate::rebuild;
@@ -652,15 +652,8 @@ fn build_flow(
                 rows.push(graph::base_state(bases, graph::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
-                rows.push(match &listed {
-                    None => {
-                        graph::close(readings, notices, session, resumed, first, |net| SinkRow::Reading(net.unnamed()))
-                    }
-                    Some(listed) => {
-                        let readings = listings::named(readings, listed.clone());
-                        graph::close(readings, notices, session, resumed, first, SinkRow::Reading)
-                    }
-                });
+                let listed = listed.clone();
+                rows.push(close_named(readings, listed, notices, session, resumed, first, SinkRow::Reading));
             }
         }
         let watched = checks::Inputs {
@@ -681,12 +674,7 @@ fn build_flow(
         rows.extend(checks::watch(checks, restored.checks, watched, &ended));
         let notices = sourced.notices.clone();
         let (session, resumed) = published;
-        rows.push(match listed {
-            None => graph::close(finished, notices, session, resumed, first, |net| SinkRow::Bar(net.unnamed())),
-            Some(listed) => {
-                graph::close(listings::named(finished, listed), notices, session, resumed, first, SinkRow::Bar)
-            }
-        });
+        rows.push(close_named(finished, listed, notices, session, resumed, first, SinkRow::Bar));
         rows.push(sourced.notices.flat_map(|notice| match notice {
             crate::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
             crate::source::Notice::Begin(..) => None,

@@ -285,7 +285,7 @@ pub fn close<'scope, R: AtBar + Serialize>(
     session: Arc<Session>,
     published: Binding,
     first: Epoch,
-    row: fn(NetChange<R>) -> SinkRow,
+    row: impl Fn(NetChange<R>) -> SinkRow + 'static,
 ) -> Rows<'scope> {
     changes.inner.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, Pipeline, Pipeline, "Close", move |_, _| {
         let mut closing = Close::new(session, published);
@@ -314,7 +314,7 @@ pub fn close<'scope, R: AtBar + Serialize>(
                     break;
                 }
                 let (cap, binding) = entry.remove();
-                output.session(&cap).give_iterator(closing.close(&binding).into_iter().map(row));
+                output.session(&cap).give_iterator(closing.close(&binding).into_iter().map(&row));
             }
         }
     })

@@ -9,19 +9,22 @@
 //! Why joins: a master that comes late, or again with other words, corrects every live bar that it speaks of, as a late trade
 //! would. What must always hold: a row is there with and without a master, and once; behind a bar's horizon nothing of it changes.
 
+use crate::calendar::Session;
 use crate::flow::anomalies::{Anomaly, ListedCheck};
-use crate::flow::close::AtBar;
+use crate::flow::close::{AtBar, NetChange};
 use crate::flow::finished::{FinishedBar, Named, Series};
 use crate::flow::listings::{Listings, Terms, Told};
-use crate::graph::{Rows, Vecs, Waiting, complete};
+use crate::graph::{Rows, Vecs, Waiting, close, complete};
 use crate::lake::StateEntry;
 use crate::market::Instrument;
 use crate::sink::SinkRow;
 use crate::source::Notice;
-use crate::time::{Epoch, Interval, Nanos, stamp};
+use crate::time::{Binding, Epoch, Interval, Nanos, stamp};
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
 use differential_dataflow::{AsCollection, Data, VecCollection};
+use serde::Serialize;
+use std::sync::Arc;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::core::OkErr;
@@ -121,6 +124,22 @@ pub fn named<'scope, R: AtBar + Data>(
         symbol.map(|symbol| [(named(Some(symbol)), 1), (named(None), -1)]).into_iter().flatten()
     });
     unnamed.concat(replaced.explode(Some))
+}
+
+/// [`close`] of rows that masters name; `None`: none are kept.
+pub fn close_named<'scope, R: AtBar + Data + Serialize>(
+    rows: VecCollection<'scope, u64, (Series, R), isize>,
+    listed: Option<Listed<'scope>>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    session: Arc<Session>,
+    published: Binding,
+    first: Epoch,
+    row: fn(NetChange<Named<R>>) -> SinkRow,
+) -> Rows<'scope> {
+    match listed {
+        None => close(rows, notices, session, published, first, move |net| row(net.unnamed())),
+        Some(listed) => close(named(rows, listed), notices, session, published, first, row),
+    }
 }
 
 /// What the checks that know the master say of the bars of their intervals.

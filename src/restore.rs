@@ -35,7 +35,7 @@ pub fn keep(state: &mut Vec<StateEntry>, workers: &Range<usize>, peers: usize) -
     let mut owners = Owners::new(peers);
     for entry in std::mem::take(state) {
         let owner = match &*entry.operator {
-            graph::BARS => owners.of(&entry.key).map(|(_, owner, _)| Some(owner)),
+            graph::BARS | LISTINGS => owners.of(&entry.key).map(|(_, owner, _)| Some(owner)),
             graph::VOLUME | graph::INDICATORS => {
                 bincode::deserialize::<Series>(&entry.key).map(|series| Some(owner(&series.1, peers)))
             }

@@ -12,7 +12,7 @@
 //! What must always hold: a bar is joined with the newest row of its day or before, and with the bands of its own day alone;
 //! a day that no live bar can meet any more is forgotten.
 
-use crate::market::{Instrument, Listing, Price, SCALE};
+use crate::market::{Instrument, Listing, Price};
 use crate::time::{DAY, Nanos};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -206,7 +206,7 @@ const KEPT_DAYS: i32 = 31;
 
 /// The multiple of a tick size that is nearest to a price.
 pub fn nearest_multiple(price: i64, tick: Price) -> i64 {
-    debug_assert!(tick.0 > 0 && SCALE > 0);
+    debug_assert!(tick.0 > 0);
     let below = price - price.rem_euclid(tick.0);
     if 2 * (price - below) > tick.0 { below + tick.0 } else { below }
 }

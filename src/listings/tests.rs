@@ -82,20 +82,19 @@ fn checks() -> Vec<(u16, Interval, Box<dyn ListedCheck>)> {
 
 /// Runs steps, the epochs ending where `epochs` say; the state is taken over by a second run behind epoch `cut`.
 fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
-    let seen: Rc<RefCell<Seen>> = Rc::default();
+    let mut seen = Seen::default();
     let mut live = Bars::new();
     let mut state: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     for (first, part) in [(0, &steps[..cut]), (cut, &steps[cut..])] {
         // what a run restores it has published: the rows of a second run begin with it
         if first > 0 {
-            let mut seen = seen.borrow_mut();
             (seen.named, seen.odd) = Default::default();
         }
         let mut known = Listings::default();
         for (key, value) in &state {
             known.restore(bincode::deserialize(key).expect("a key"), bincode::deserialize(value).expect("a day"));
         }
-        let (into, part, restored) = (seen.clone(), part.to_vec(), live.clone());
+        let (part, restored, before) = (part.to_vec(), live.clone(), std::mem::take(&mut seen));
         for event in part.iter().flatten() {
             if let Event::Bar(index, minute, price) = event {
                 match price {
@@ -104,14 +103,9 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
                 };
             }
         }
-        let states: Rc<RefCell<Vec<StateEntry>>> = Rc::default();
-        let said = states.clone();
-        // nothing of a worker leaves its thread: the closure is run here
-        let into = fragile(into);
-        let said = fragile(said);
-        let known = fragile(known);
-        timely::execute_directly(move |worker| {
-            let (into, said, known) = (into.take(), said.take(), known.take());
+        let (after, states) = timely::execute_directly(move |worker| {
+            let (seen, states) = (Rc::new(RefCell::new(before)), Rc::new(RefCell::new(Vec::<StateEntry>::new())));
+            let (into, said) = (seen.clone(), states.clone());
             let mut bars = InputSession::<u64, (Series, FinishedBar), isize>::new();
             let start = first as u64 + 1;
             let (mut tells, mut notices) = worker.dataflow::<u64, _, _>(|scope| {
@@ -178,41 +172,20 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
             }
             drop((bars, tells, notices));
             while worker.step() {}
+            (seen.take(), states.take())
         });
-        for entry in states.take() {
+        seen = after;
+        for entry in states {
             match entry.value {
                 Some(value) => state.insert(entry.key.to_vec(), value.to_vec()),
                 None => state.remove(&entry.key[..]),
             };
         }
     }
-    let mut seen = seen.take();
     seen.named.retain(|_, count| *count != 0);
     seen.odd.retain(|_, count| *count != 0);
     seen.rows.retain(|_, count| *count != 0);
     seen
-}
-
-/// A value for a closure that must be `Send` and is not sent.
-fn fragile<T: 'static>(value: T) -> Fragile<T> {
-    let kept = KEPT.with_borrow_mut(|kept| {
-        kept.push(Some(Box::new(value) as Box<dyn std::any::Any>));
-        kept.len() - 1
-    });
-    Fragile(kept, std::marker::PhantomData)
-}
-
-struct Fragile<T>(usize, std::marker::PhantomData<fn() -> T>);
-
-impl<T: 'static> Fragile<T> {
-    fn take(self) -> T {
-        let kept = KEPT.with_borrow_mut(|kept| kept[self.0].take()).expect("taken once, on the thread that kept it");
-        *kept.downcast().expect("it is what was kept")
-    }
-}
-
-thread_local! {
-    static KEPT: RefCell<Vec<Option<Box<dyn std::any::Any>>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The same from the final bars and everything that was told, without any dataflow.
