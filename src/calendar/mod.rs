@@ -32,8 +32,8 @@ pub use listing::{Listed, ListedPhase};
 pub use phases::Phases;
 pub use text::{adds_days, date_text, hex};
 pub use wall::SessionError;
-pub use wall::day_of;
 use wall::{DAY_MINUTES, WORKDAYS, instant, local_day, minutes, weekdays};
+pub use wall::{date_of, day_of};
 
 /// Names of the sessions that need no further settings.
 pub const PRESETS: &[(&str, &str)] = &[

@@ -259,7 +259,7 @@ fn speed(keys: &Keys<'_>) -> Speed {
 
 fn synthetic(keys: &Keys<'_>) -> SyntheticSpec {
     let day = |text: &str| match text.parse::<jiff::civil::Date>() {
-        Ok(date) => Ok((date.duration_since(jiff::civil::Date::constant(1970, 1, 1)).as_hours() / 24) as i32),
+        Ok(date) => Ok(crate::calendar::day_of(date)),
         Err(_) => Err(("which is no date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
     };
     let most = |key: &str, default: u64, most: u64| keys.whole(key, 1, most).unwrap_or(default);

@@ -221,7 +221,7 @@ fn date(text: &str) -> Result<i32, String> {
     let (month, day) = (i8::try_from(month).map_err(|_| wrong())?, i8::try_from(day).map_err(|_| wrong())?);
     // there was no such file before, and nanoseconds count no further than 2262
     let date = Date::new(year, month, day).ok().filter(|_| (1980..2200).contains(&year)).ok_or_else(wrong)?;
-    Ok((date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24) as i32)
+    Ok(crate::calendar::day_of(date))
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct SimulateArgs {
 
 fn date(text: &str) -> Result<i32, String> {
     let date: jiff::civil::Date = text.parse().map_err(|_| "give a date like 2026-01-05".to_owned())?;
-    Ok((date.duration_since(jiff::civil::Date::constant(1970, 1, 1)).as_hours() / 24) as i32)
+    Ok(crate::calendar::day_of(date))
 }
 
 fn minute(text: &str) -> Result<Nanos, String> {

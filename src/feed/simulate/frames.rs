@@ -197,18 +197,12 @@ pub fn status(segment: &Segment, session: u8, at: Nanos) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A day as dates are written.
-fn calendar_day(day: i32) -> jiff::civil::Date {
-    let first = jiff::civil::Date::constant(1970, 1, 1);
-    first.checked_add(jiff::Span::new().days(day)).unwrap_or(first)
-}
-
 /// A row of the instrument master.
 pub fn listing(book: &Book, date: i32) -> Vec<u8> {
     let (id, tick) = (book.id, Rupees(STEP));
     let band = |percent: i64| Rupees((book.close * percent / 100).div_euclid(STEP) * STEP);
     if book.kind == Kind::Future {
-        let day = calendar_day(date + 25);
+        let day = crate::calendar::date_of(date + 25).expect("a simulated date is before 2262");
         return format!(
             "NSEFO|{id}|1|SIM{share}|SIM{share}FUT|FUTSTK|SIM{share}-FUTSTK|26365{id:08}|{}|{}|20001|{tick}|50|1|\
              11001{share:08}|SIM{share}|{day}T14:30:00|SIM{share} {day}|1|1|SIM{share}FUT",

@@ -363,8 +363,7 @@ impl<'a> Record<'a> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let date: jiff::civil::Date =
             text.parse().map_err(|_| self.wrong("bad_time", field, text, "no date (YYYY-MM-DD)"))?;
-        let days = date.duration_since(jiff::civil::date(1970, 1, 1)).as_hours() / 24;
-        match days.checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR)) {
+        match i64::from(crate::calendar::day_of(date)).checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR)) {
             Some(at) => Ok(Some(at)),
             None => Err(self.wrong("out_of_range", field, text, "no date between 1677 and 2262")),
         }

@@ -10,6 +10,7 @@
 //! a band as wide as numbers go) is none, any other text in a number's place is a reject.
 
 use super::segments::Segment;
+use crate::calendar::day_of;
 use crate::feed::wire::record::{Problem, shorten};
 use crate::market::{LIMIT, Listing, NumberError, Price, Quantity, SCALE, decimal};
 
@@ -142,8 +143,7 @@ fn expiry(text: &str) -> Result<Option<i32>, Problem> {
         Ok(at) => at.date(),
         Err(_) => text.parse().map_err(|_| wrong("ContractExpiration", text))?,
     };
-    let days = date.duration_since(jiff::civil::Date::constant(1970, 1, 1)).as_hours() / 24;
-    Ok(Some(days as i32).filter(|_| date.year() > 1980))
+    Ok(Some(day_of(date)).filter(|_| date.year() > 1980))
 }
 
 #[cfg(test)]
