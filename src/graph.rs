@@ -418,3 +418,6 @@ pub fn commit<'scope>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,6 +156,20 @@ class Scenario:
         return self.run("run", "bars", "--source", "file", "--path", path, "--warehouse", warehouse, "--until", "end",
                         *more, **options)
 
+    def verify(self, what, *arguments, timeout_s=600, **options):
+        """Shows that `verify` holds: the retained files are as the log says, and the records give the same rows again. The figures of
+        both parts."""
+        done = self.run("verify", *arguments, "--json", code=None, timeout_s=timeout_s, **options)
+        parts = {row["check"]: row for row in map(json.loads, done.stdout.splitlines())}
+        holds = done.code == 0 and set(parts) == {"files", "recomputation"} and all(part["equal"] for part in parts.values())
+        figures = ""
+        if holds:
+            files, again = parts["files"], parts["recomputation"]
+            figures = (f": {files['rows']} rows in {files['files']} files of {files['epochs']} retained epochs; {again['epochs']} epochs, "
+                       f"{again['records']} records, {again['rows']} rows again in {done.wall_s:.1f} s")
+        self.check(holds, f"verify: {what}{figures}", tail(done))
+        return parts
+
     def query(self, warehouse, sql):
         """Rows of a query as dictionaries."""
         return decode_rows(self.run("query", sql, "--json", "--warehouse", warehouse).stdout)

@@ -217,8 +217,7 @@ def partitions(scenario):
     run(together, "-w", 2, "--set", "dedupe=instrument")
     scenario.check(found(together) == [], 'with dedupe = "instrument" there is nothing to say', found(together))
     run(folders[0], "-w", 2)
-    checked = scenario.run("verify", flow, "--warehouse", folders[0], "--path", paths[0], "--path", paths[1], "--path", paths[2], code=None)
-    scenario.check(checked.code == 0, "verify: every epoch recomputes to the same rows", checked.stdout + checked.stderr)
+    scenario.verify("holds with anomalies taken back", flow, "--warehouse", folders[0], "--path", paths[0], "--path", paths[1], "--path", paths[2])
 
 
 def main():

@@ -70,6 +70,7 @@ def on_doubles(scenario, path):
         if store.slots(name) > LEAST:
             break
     commit_times(scenario, "S3 and Glue", found, watched.looks, LEAST)
+    scenario.verify("holds in a bucket and Glue", "--warehouse", f"s3://market/{name}", "--catalog", f"glue://{bucket.region}/{name}", *SETTINGS)
     scenario.environment = before
 
 
@@ -191,6 +192,7 @@ def main():
     found = lake.Lake(folder)
     commit_times(scenario, "a folder", found, watched.looks, LEAST * (10 if scenario.long else 1))
     bounded(scenario, found, folder)
+    scenario.verify("holds on a lake of many epochs", "--warehouse", folder, *SETTINGS, timeout_s=900)
     scenario.check(doctor(scenario, folder) == [], "the doctor is silent on a sound lake")
     tidy(scenario, folder, found)
 

@@ -71,6 +71,7 @@ def main():
         spoilt(scenario, store, name, arguments, seed)
         compare(scenario, f"seed {seed}", folder, store.lake(name), store.bucket)
         whole(scenario, store, name, folder)
+        scenario.verify(f"seed {seed}", *store.place(name), *SETTINGS)
     scenario.end()
 
 

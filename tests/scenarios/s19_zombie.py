@@ -99,6 +99,7 @@ def anywhere(scenario, arguments, count, after, number):
         done = new.wait(120)
         scenario.check(running and done.code == 0, f"{what}: the successor does not notice and ends with {done.code}", tail(done))
     equal(scenario, what, lake.Lake(folder))
+    scenario.verify(what, *place, *SETTINGS)
 
 
 def equal(scenario, what, found):
@@ -133,6 +134,7 @@ def at_its_slot(scenario, store, hold, arguments, count, verdict):
     done = new.wait(120)
     scenario.check(done.code == 0, f"{what}: the successor ends with {done.code}", tail(done))
     compare(scenario, what, lake.Lake(scenario.work / "undisturbed"), store.lake(name), store.bucket)
+    scenario.verify(what, *place, *SETTINGS)
 
 
 def main():

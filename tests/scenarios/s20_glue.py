@@ -224,6 +224,7 @@ def main():
         heads(scenario, folder, engine)
         epochs(scenario, lake_in_glue, bucket, engine)
         deletes(scenario, folder, engine, place)
+    scenario.verify("holds on the lake that was killed", *place, *SETTINGS, "--set", "limits.rewrite=1B")
     scenario.end()
 
 

@@ -1,4 +1,4 @@
-"""A lake whose catalog is in Postgres is the lake in a folder: killed, its server crashed, two writers racing, no password shown.
+"""A lake whose catalog is in Postgres is the lake in a folder: killed, its server crashed, two writers racing, over TLS, no password shown.
 
 The server is a real one on loopback that asks for a password (`tests/services/postgres.sh`); where it cannot be had, the
 scenario is skipped. TICKTIDE_TEST_POSTGRES_PORT is its port. Readers get the pointers by `psql`.
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 
+from certificates import Certificates
 from harness import SERVICES, Scenario, tail, wait_for
 from oracle import disorder, glue, lake
 from s12_s3 import PACED, SETTINGS
@@ -116,6 +117,29 @@ def refusals(scenario, server, path, ours):
     scenario.check("--catalog postgres://" in done.stderr or "no catalog at" in done.stderr, "a reader without its catalog is told", tail(done))
 
 
+def secured(scenario, server, ours, password):
+    """The server takes only TLS: a run goes on over it, and its certificate is looked at when that is asked for."""
+    certificates = Certificates(scenario.work)
+    done = server.do("tls", certificates.certificate, certificates.key)
+    if done.returncode != 0:
+        scenario.give_up(f"Postgres does not start with TLS: {done.stderr}")
+
+    def counted(what, mode, code=0, word=""):
+        done = scenario.run("query", "select count(*) as bars from bars_1m", "--json", "--warehouse", ours, "--catalog",
+                            f"{server.address}{mode}", code=None)
+        text = done.stdout + done.stderr
+        holds = done.code == code and word in text and password not in text and (code == 0 or "hint:" in text)
+        scenario.check(holds, f"{what}: exit code {done.code} after {done.wall_s:.1f} s", tail(done))
+
+    trusted = f"&sslrootcert={certificates.authority}"
+    counted("TLS where the server offers it", "", word='"bars":')
+    counted("its certificate is of the authority given", f"?sslmode=verify-full{trusted}", word='"bars":')
+    [[version]] = server.psql("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    scenario.check(version == "t", "the server says that it speaks TLS")
+    counted("a certificate of an authority that is not known", "?sslmode=verify-full", 2, "sslrootcert")
+    counted("no TLS where the server insists", "?sslmode=disable", 2, "hostssl")
+
+
 def main():
     scenario = Scenario(__doc__)
     server = Server(scenario)
@@ -140,6 +164,8 @@ def main():
     both = scenario.work / "both"
     raced(scenario, both, arguments(both, place.replace("/lake", "/raced")))
     compare(scenario, "two writers", folder, server.lake("raced"))
+    secured(scenario, server, ours, server.password)
+    scenario.verify("holds on the lake of two writers", "--warehouse", both, "--catalog", place.replace("/lake", "/raced"), *SETTINGS)
 
     # the password is given in the address once: it must stay there
     told = place.replace("@", f":{server.password}@")

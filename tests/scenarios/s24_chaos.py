@@ -239,6 +239,7 @@ def main():
     other = lake.Lake("s3://market/chaos", catalog=scenario.work / "chaos.db", bucket=bucket)
     one = lake.Lake(undisturbed)
     compare(scenario, "after all that", one, other, bucket)
+    scenario.verify("holds after all that", *place, *SETTINGS, "-w", 2, timeout_s=1200)
     sums = [{name: sum(row[name] for row in each.rows("epochs")) for name in ("records", "accepted", "duplicates", "rejected", "gaps")}
             for each in (one, other)]
     scenario.check(sums[0] == sums[1] and sums[1]["records"] == total, f"each record went one way, once: {sums[1]}", sums)

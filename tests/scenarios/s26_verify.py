@@ -54,18 +54,7 @@ def killed_once(scenario, folder, arguments, after):
 
 
 def equal(scenario, folder, what, *more, settings=SETTINGS):
-    """Verifies; the figures of both parts."""
-    done = scenario.run("verify", "--warehouse", folder, "--json", *settings, *more, code=None)
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    parts = {row["check"]: row for row in said}
-    holds = done.code == 0 and all(row["equal"] for row in said) and set(parts) == {"files", "recomputation"}
-    evidence = ""
-    if holds:
-        files, again = parts["files"], parts["recomputation"]
-        evidence = (f": {files['rows']} rows in {files['files']} files of {files['epochs']} retained epochs, {again['epochs']} epochs, "
-                    f"{again['records']} records, {again['rows']} rows again in {done.wall_s:.1f} s")
-    scenario.check(holds, f"{what}{evidence}", tail(done))
-    return parts
+    return scenario.verify(what, "--warehouse", folder, *settings, *more)
 
 
 def from_files(scenario):

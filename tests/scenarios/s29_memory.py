@@ -55,6 +55,7 @@ def main():
     text = ", ".join(f"{resident / 2**20:.0f}" for resident in quarters)
     scenario.note(f"greatest resident MiB by quarter of the session: {text}; CPU {ended.cpu_s / trades * 1e6:.1f} µs a trade, wall {ended.wall_s:.0f} s")
     scenario.check(quarters[3] <= 1.15 * max(quarters[1:3]), f"flat once the horizons are reached: last quarter {quarters[3] / max(quarters[1:3]):.2f} of the middle")
+    scenario.verify("holds on its lake", document, "--warehouse", scenario.work / "lake", "-w", 2, timeout_s=1800)
     scenario.end()
 
 

@@ -3,12 +3,13 @@
 #
 #   postgres.sh up DIR PORT       prints PASSWORD, of role `ticktide`, owner of the empty database `lake`
 #   postgres.sh start|crash DIR   starts it again on its data; ends it as a loss of power does
+#   postgres.sh tls DIR CERTIFICATE KEY   starts it again so that it takes only connections with TLS, with this certificate
 #   postgres.sh down DIR          stops it and removes its data
 #
 # Exit code 77: it cannot be had here. A Postgres refuses to run as root: root runs it as user `postgres`. Its data lie in
 # DIR/data's folder, below /tmp: that user need not see DIR.
 set -euo pipefail
-usage() { sed -n '4,6s/^# *//p' "$0" >&2; exit 2; }
+usage() { sed -n '4,7s/^# *//p' "$0" >&2; exit 2; }
 
 bin=$(for folder in "${POSTGRES_BIN:-}" /usr/lib/postgresql/*/bin "$(dirname "$(command -v pg_ctl || echo /none)")"; do
   [ -x "$folder/initdb" ] && [ -x "$folder/pg_ctl" ] && { echo "$folder"; break; }
@@ -43,6 +44,16 @@ start() {
 
 crash() { "${as[@]}" "$bin/pg_ctl" -D "$(cat "$1/data")/pg" -m immediate -w -t 30 stop >/dev/null; }
 
+tls() {
+  local data; data=$(cat "$1/data")
+  crash "$1"
+  cp "$2" "$data/pg/server.crt"; cp "$3" "$data/pg/server.key"; chmod 600 "$data/pg/server.key"
+  [ ${#as[@]} = 0 ] || chown postgres "$data/pg/server.crt" "$data/pg/server.key"
+  echo "ssl = on" >>"$data/pg/postgresql.conf"
+  sed -i 's/^host /hostssl /' "$data/pg/pg_hba.conf"
+  start "$1"
+}
+
 down() {
   local data; data=$(cat "$1/data" 2>/dev/null) || return 0
   "${as[@]}" "$bin/pg_ctl" -D "$data/pg" -m immediate -w -t 30 stop >/dev/null 2>&1 || true
@@ -52,5 +63,6 @@ down() {
 case ${1:-} in
   up) [ $# = 3 ] || usage; "$@" ;;
   start | crash | down) [ $# = 2 ] || usage; "$@" ;;
+  tls) [ $# = 4 ] || usage; "$@" ;;
   *) usage ;;
 esac

@@ -151,6 +151,8 @@ impl PostgresCatalog {
             sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::ConnectionRefused => {
                 self.failed(operation, false, error)
             }
+            // a certificate that is not trusted, or a server that is none of TLS
+            sqlx::Error::Io(cause) if cause.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => fix(TLS),
             sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => fix(TLS),
             _ => self.failed(operation, writes, error),
         }
@@ -160,6 +162,6 @@ impl PostgresCatalog {
 const ADDRESS: &str =
     "write postgres://USER@HOST:PORT/DATABASE; odd characters as %XX; the password in PGPASSWORD or ~/.pgpass";
 const CREDENTIALS: &str = "check the user in `--catalog` and the password in PGPASSWORD or ~/.pgpass, and that \
-                           pg_hba.conf lets this host in without TLS";
-const TLS: &str =
-    "this build speaks to Postgres without TLS: leave `sslmode` out, and use a private network or a tunnel";
+                           pg_hba.conf lets this host in (a `hostssl` line wants `?sslmode=require` or more)";
+const TLS: &str = "`?sslmode=verify-full&sslrootcert=FILE` names the authority of the server's certificate, this machine's own \
+                   count, too; `sslmode=prefer` does without TLS where the server has none";
