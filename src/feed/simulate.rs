@@ -52,6 +52,9 @@ pub struct SimulateSpec {
     pub seed: u64,
     /// Shares; every fifth has a future, every tenth is silent for minutes; one index comes along.
     pub instruments: u32,
+    /// Shares that the feed tells of in a second of continuous trading, on average: in proportion to 1 / rank, the first ones
+    /// always. `None`: all.
+    pub active: Option<u32>,
     /// Days since 1970.
     pub date: i32,
     /// From midnight in India, at least 09:00.
@@ -109,6 +112,8 @@ pub struct Simulation {
     /// Futures have a pre-open auction, as shares do.
     futures_open: bool,
     books: Vec<Book>,
+    /// Of a million seconds, those in which a share of this rank, or its future, has a snapshot; empty: all.
+    busy: Vec<u64>,
     /// The next second, from midnight.
     second: Nanos,
     waiting: BinaryHeap<Reverse<Simulated>>,
@@ -159,6 +164,7 @@ impl Simulation {
             midnight,
             futures_open,
             books: books(spec, midnight),
+            busy: spec.active.map_or(Vec::new(), |active| busy(spec.instruments, active)),
             second: spec.from.div_euclid(SECOND) * SECOND,
             waiting: BinaryHeap::new(),
             made_until: Nanos::MIN,
@@ -208,6 +214,12 @@ impl Simulation {
         let moments = match at < OPENS {
             true if book.kind == Kind::Future && !self.futures_open => Vec::new(),
             true => book.before_the_open(at, exchange_at, random),
+            false if book.kind != Kind::Index && !self.busy.is_empty() => {
+                // the shares' numbers begin with 100, their futures' with 40,000
+                let rank = (book.id - if book.kind == Kind::Future { 40_000 } else { 100 }) as usize;
+                let is_busy = random.below(MILLION) < self.busy[rank];
+                if is_busy { book.trade(exchange_at, random) } else { Vec::new() }
+            }
             false => book.trade(exchange_at, random),
         };
         for moment in &moments {
@@ -318,6 +330,21 @@ fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
         return Err(FeedError::Fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint));
     }
     Ok(session.phase_at(class("NSEFO"), midnight.saturating_add(PRE_OPEN)).is_some())
+}
+
+const MILLION: u64 = 1_000_000;
+
+/// Of a million seconds, those in which the share of each rank has a snapshot, so that `active` of them have on average.
+fn busy(instruments: u32, active: u32) -> Vec<u64> {
+    let shares = |first: u64| (1..=u64::from(instruments)).map(move |rank| MILLION.min(first / rank));
+    let wanted = MILLION * u64::from(active.min(instruments));
+    // at most: the last one always, too
+    let (mut least, mut most) = (0, MILLION * u64::from(instruments));
+    while least < most {
+        let middle = least.midpoint(most);
+        if shares(middle).sum::<u64>() < wanted { least = middle + 1 } else { most = middle }
+    }
+    shares(least).collect()
 }
 
 fn books(spec: &SimulateSpec, midnight: Nanos) -> Vec<Book> {

@@ -15,11 +15,46 @@ pub async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, 
     }
 }
 
-/// The last slot that a listing shows; others may follow. Error: the slots are not contiguous (L4).
-pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
-    let names = store.list(LOG).await?;
+/// Slots whose names differ in the last three digits only: one page of a listing.
+const PAGE: u64 = 1_000;
+
+/// The epochs of the log's last slots, in order: of the last page at least. The log keeps every slot for ever (L1), so its end is
+/// searched and not listed: the requests grow with the logarithm of its length.
+pub async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
+    let begun = async |page: u64| Ok::<bool, LakeError>(store.size(&slot_key(page * PAGE)).await?.is_some());
+    // the last page is in [page, page + ahead]
+    let (mut page, mut ahead) = (0, 1);
+    while begun(page + ahead).await? {
+        (page, ahead) = (page + ahead, 2 * ahead);
+    }
+    while ahead > 1 {
+        ahead /= 2;
+        if begun(page + ahead).await? {
+            page += ahead;
+        }
+    }
+    // behind a page that seems to be the last: one that has begun since, or one whose first slot is missing
+    let mut epochs = page_of(store, page).await?;
+    loop {
+        page += 1;
+        let more = page_of(store, page).await?;
+        if more.is_empty() {
+            return Ok(epochs);
+        }
+        epochs.extend(more);
+    }
+}
+
+async fn page_of(store: &dyn Store, page: u64) -> Result<Vec<Epoch>, LakeError> {
+    let names = store.list(&format!("{LOG}{page:017}")).await?;
     let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| slot_epoch(name)).collect();
     epochs.sort_unstable();
+    Ok(epochs)
+}
+
+/// The last slot that is there; others may follow. Error: those before it are not contiguous (L4), as far as they were looked at.
+pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
+    let epochs = last_epochs(store).await?;
     let Some(last) = epochs.last() else { return Ok(None) };
     if let Some(pair) = epochs.windows(2).find(|pair| pair[1] != pair[0] + 1) {
         let message = format!("the log has epochs {} and {}, none between", pair[0], pair[1]);

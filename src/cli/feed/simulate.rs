@@ -21,6 +21,10 @@ pub struct SimulateArgs {
     /// Shares; every fifth has a future, every tenth is silent for minutes, and one index comes along
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub instruments: u32,
+    /// Shares that the feed tells of in a second, on average, the first ones most often: much of a real market trades rarely
+    /// [default: all]
+    #[arg(long, value_name = "N")]
+    pub active: Option<u32>,
     /// The trading date
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
     pub date: i32,
@@ -63,6 +67,7 @@ pub fn simulate(args: &SimulateArgs, global: &Global) -> Result<(), Error> {
     let spec = SimulateSpec {
         seed: args.seed,
         instruments: args.instruments,
+        active: args.active,
         date: args.date,
         from: args.from,
         until: args.until,

@@ -3,12 +3,13 @@ use crate::feed::InstrumentTable;
 use crate::feed::wire::{self, recorded::Envelope};
 use crate::feed::{WireSpec, produce};
 use crate::market::{SCALE, TickKind};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 fn spec() -> SimulateSpec {
     SimulateSpec {
         seed: 7,
         instruments: 10,
+        active: None,
         date: 20_458, // Monday 2026-01-05
         from: PRE_OPEN,
         until: OPENS + 2 * MINUTE,
@@ -101,6 +102,28 @@ fn the_feed_has_the_oddities_of_the_real_one() {
 }
 
 #[test]
+fn much_of_a_market_trades_rarely() {
+    let (instruments, minutes) = (1_000, 3);
+    let until = OPENS + minutes * MINUTE;
+    let part = SimulateSpec { instruments, codes: vec![1501], from: OPENS, until, master: false, ..spec() };
+    let mut simulation = Simulation::new(&SimulateSpec { active: Some(50), ..part }).expect("a day");
+    let mut seconds: HashMap<u32, BTreeSet<Nanos>> = HashMap::new();
+    let mut told = 0;
+    for frame in simulation.by_ref().filter(|frame| frame.venue == "NSECM" && frame.instrument != 26_000) {
+        // a receiver's clock is six seconds behind; a frame is on its way for less than a second
+        seconds.entry(frame.instrument).or_default().insert((frame.received_at + BEHIND).div_euclid(SECOND));
+        told += 1;
+    }
+    let a_second = told / (minutes * 60) / 4; // two snapshots, each by two publishers
+    assert!((40..=55).contains(&a_second), "{a_second} shares a second");
+    let of = |rank: u32| seconds.get(&(100 + rank)).map_or(0, BTreeSet::len);
+    assert!(of(0) >= 180 && of(1) >= 180 && of(500) < 20, "{} {} {}", of(0), of(1), of(500));
+    assert!(seconds.len() > 500, "{} of {instruments} shares have traded", seconds.len());
+    assert_eq!(busy(1_000, 1_000), vec![MILLION; 1_000]);
+    assert_eq!(busy(3, 0), [0, 0, 0]);
+}
+
+#[test]
 fn settings_that_make_no_day_are_refused() {
     for spec in [
         SimulateSpec { instruments: 0, ..spec() },
@@ -131,7 +154,7 @@ fn a_holiday_is_refused_with_the_next_trading_date_and_futures_have_their_auctio
             ..spec()
         };
         let venues = Simulation::new(&spec).expect("a trading date").map(|frame| frame.venue);
-        venues.collect::<std::collections::BTreeSet<_>>()
+        venues.collect::<BTreeSet<_>>()
     };
     // Friday 2025-12-05 and Monday 2025-12-08
     assert_eq!(before_the_open(20_427), ["NSECM"].into());

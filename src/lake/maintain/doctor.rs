@@ -12,7 +12,7 @@
 
 use super::super::announce::{EPOCHS, epochs_spec};
 use super::super::deletes::{read_live, without_deleted};
-use super::super::epoch::{Slot, TableEntry, slot_key};
+use super::super::epoch::{LOG, Slot, TableEntry, slot_epoch, slot_key};
 use super::super::error::LakeError;
 use super::super::files::table_folder;
 use super::super::index::{LiveFiles, manifests};
@@ -103,7 +103,7 @@ impl Survey {
     /// Looks at the lake as it was surveyed.
     pub async fn diagnose(&self, quick: bool) -> Result<Diagnosis, LakeError> {
         let mut found = Diagnosis { epoch_last: self.last.epoch, tables: self.tables.len(), ..Diagnosis::default() };
-        self.log(&mut found);
+        self.log(&mut found).await?;
         for (name, spec) in self.data_tables() {
             self.table(name, spec, quick, &mut found).await?;
         }
@@ -116,11 +116,14 @@ impl Survey {
     }
 
     /// The log: L4, L5, cuts.
-    fn log(&self, found: &mut Diagnosis) {
-        let first = self.listed.first().copied().unwrap_or(0);
-        let holes = self.listed.windows(2).find(|pair| pair[1] != pair[0] + 1);
+    async fn log(&self, found: &mut Diagnosis) -> Result<(), LakeError> {
+        let names = self.store.list(LOG).await?;
+        let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| slot_epoch(name)).collect();
+        epochs.sort_unstable();
+        let first = epochs.first().copied().unwrap_or(0);
+        let holes = epochs.windows(2).find(|pair| pair[1] != pair[0] + 1);
         if let Some((before, after)) = holes.map(|pair| (pair[0], pair[1])).or((first != 0).then_some((0, first))) {
-            let names = (before..=after).filter(|epoch| self.listed.binary_search(epoch).is_err()).map(slot_key);
+            let names = (before..=after).filter(|epoch| epochs.binary_search(epoch).is_err()).map(slot_key);
             let names: Vec<String> = names.collect();
             let message =
                 format!("the log has no epoch between {before} and {after}: {} missing", listed(names.iter()));
@@ -139,6 +142,7 @@ impl Survey {
                 found.wrong("cuts that do not rise", None, message, "pin by snapshot id, not by time, at these epochs");
             }
         }
+        Ok(())
     }
 
     async fn table(&self, name: &str, spec: &TableSpec, quick: bool, found: &mut Diagnosis) -> Result<(), LakeError> {

@@ -2,11 +2,11 @@
 
 use super::super::Warehouse;
 use super::super::catalog::Catalog;
-use super::super::epoch::{LOG, Slot, slot_epoch};
+use super::super::epoch::Slot;
 use super::super::error::LakeError;
 use super::super::identity::{self, Identity};
 use super::super::index::{LiveFiles, manifests_of};
-use super::super::log::read_slot;
+use super::super::log::{last_epochs, read_slot};
 use super::super::retention::Retention;
 use super::super::schema::{APPLIED_EPOCH, APPLIED_NONE};
 use super::super::storage::file_io;
@@ -30,8 +30,6 @@ pub struct Survey {
     pub(super) io: FileIO,
     pub(super) identity: Identity,
     pub(super) tables: BTreeMap<String, Found>,
-    /// The epochs whose slots a listing shows.
-    pub(super) listed: Vec<Epoch>,
     pub(super) last: Slot,
     pub(in crate::lake) retention: Retention,
     /// The slots of the epochs of which all stay, and of those before them that their state needs, as far as they are there.
@@ -60,10 +58,8 @@ impl Survey {
         identity::check_catalog(&*store, &*catalog).await?;
         // the tables first: whatever they have is in the log that is read afterwards
         let tables = find_tables(&store, &*catalog).await?;
-        let mut listed: Vec<Epoch> = store.list(LOG).await?.iter().filter_map(|name| slot_epoch(name)).collect();
-        listed.sort_unstable();
         let none = || LakeError::fix("the lake has no epoch yet", "start `ticktide run` first");
-        let end = listed.last().copied().ok_or_else(none)?;
+        let end = last_epochs(&*store).await?.last().copied().ok_or_else(none)?;
         let missing = |epoch: Epoch| {
             let message = format!("epoch {epoch} is missing in the log");
             LakeError::corrupt(message, "restore the missing files of log/ from a backup")
@@ -72,13 +68,12 @@ impl Survey {
         let retention = retention_at(&*store, &last).await?;
         let first = read_slot(&*store, retention.since).await?.unwrap_or_else(|| last.clone());
         let wanted = first.state_from.min(retention.since)..=end;
-        let read = wanted.clone().filter(|epoch| listed.binary_search(epoch).is_ok());
-        let read = read.map(|epoch| read_slot(&*store, epoch)).collect::<Vec<_>>();
+        let read = wanted.clone().map(|epoch| read_slot(&*store, epoch)).collect::<Vec<_>>();
         let read: Vec<_> = futures::stream::iter(read).buffered(READ_AT_ONCE).try_collect().await?;
         let slots: Vec<Slot> = read.into_iter().flatten().collect();
         let there: HashSet<Epoch> = slots.iter().map(|slot| slot.epoch).collect();
         let holes = wanted.filter(|epoch| !there.contains(epoch)).collect();
-        Ok(Survey { io: file_io(store.clone()), store, identity, tables, listed, last, retention, slots, holes })
+        Ok(Survey { io: file_io(store.clone()), store, identity, tables, last, retention, slots, holes })
     }
 
     /// Error: slots are missing that say what is needed, so nothing can be said to be garbage.

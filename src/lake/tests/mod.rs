@@ -8,6 +8,7 @@ mod folder;
 mod foreign;
 #[cfg(feature = "aws")]
 mod glue;
+mod log;
 mod many;
 mod plan;
 mod race;
