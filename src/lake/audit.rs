@@ -281,7 +281,8 @@ impl LakeReader {
                 Some(Ok((found, sum))) => (rows, hash) = (rows + found, hash.wrapping_add(*sum)),
             }
         }
-        if !all || work.files.is_empty() {
+        // a merged file has the rows of other epochs' files, which its snapshot is held against
+        if !all || work.files.is_empty() || !work.replaced.is_empty() {
             return Ok(None);
         }
         let changes = match work.changes.load(&**self.store()).await {

@@ -108,6 +108,7 @@ def resumed(scenario):
             scenario.check("records = " in done.stdout and done.stdout.count("records = ") == 1, "one line of figures", done.stdout)
     scenario.run_bars(path, folder, "--set", INDICATORS, "-n", 3)
     same(scenario, "resumed", "four times stopped, each time gone on with in another shape")
+    scenario.verify("holds on it", "--warehouse", folder, "--set", INDICATORS, "--set", "epoch.every=300ms", "-w", 2)
 
 
 def junk(scenario):

@@ -87,6 +87,7 @@ def main():
     killed(scenario, store, (*arguments("killed"), *PACED))
     scenario.note(f"{store.slots('killed')} epochs, {KILLS + 1} of them takeovers")
     compare(scenario, f"killed {KILLS} times", folder, store.lake("killed"), bucket)
+    scenario.verify("holds on it", *store.place("killed"), *SETTINGS)
     cut_off(scenario, store, (*arguments("cut"), *PACED))
     compare(scenario, "cut off", folder, store.lake("cut"), bucket)
 

@@ -142,6 +142,7 @@ def tidy(scenario, folder, found):
     for epoch in readable[:: max(1, len(readable) // 5)]:
         scenario.run("query", sql, "--epoch", epoch, "--warehouse", folder)
     scenario.check(True, f"{len(readable)} epochs stay, from {readable[0]}")
+    scenario.verify("holds on a lake that was compacted and whose old epochs are gone", "--warehouse", folder, *SETTINGS, timeout_s=900)
     scenario.check(doctor(scenario, folder) == [], "after it the doctor has nothing to say, not even of garbage")
 
 

@@ -189,6 +189,7 @@ def main():
     alike(scenario, "killed three times, the end without new deletes", copied, killed)
     own_readers(scenario, folders["killed"], folders["copied"])
     compacted(scenario, folders["deleted"], copied)
+    scenario.verify("holds on files that were merged", "--warehouse", folders["deleted"], *SETTINGS, *DELETING)
     scenario.end()
 
 

@@ -220,6 +220,7 @@ def main():
                    f"nothing is lost: {told}", lake.Lake(straight).rows("quarantine")[:3])
 
     named(scenario, straight)
+    scenario.verify("holds on it", "iifl", "--warehouse", straight, "-w", 2)
 
     # a master that comes late, wrong, and again
     corrected(scenario, prefix + "1501", day, truth)

@@ -71,6 +71,7 @@ def main():
     accepted = {name: sum(row["accepted"] for row in lake.Lake(scenario.work / name).rows("epochs")) for name in ("one", "cuts")}
     scenario.check(accepted["one"] == accepted["cuts"] == len(rows), f"each record was accepted once: {accepted}")
 
+    scenario.verify("holds on the lake of 21 runs with 1, 2 and 3 workers", "--warehouse", scenario.work / "cuts", *settings, "-w", 2)
     for workers in (2, 3):
         scenario.run_bars(path, scenario.work / f"w{workers}", *settings, "-w", workers)
         same(f"w{workers}", f"-w {workers}")
