@@ -16,16 +16,17 @@ INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600}
 def held_against(connection, found, interval, width_s):
     """(bars, their volume, bars whose volume is not the truth, bars that only one side has)"""
     found.view(connection, f"bars_{interval}", "bars")
-    # a bar begins where its phase does; the first ones of this day are at 09:00 and 09:15 in India
+    # a bar begins where its phase does: at 09:00 or 09:15 in India, which is 210 or 225 minutes into the day in UTC
     return connection.execute(f"""
         WITH expected AS (
-            SELECT venue, instrument, phase, start + to_seconds({width_s} * (epoch(open_at - start) // {width_s})::BIGINT) AS open_at, sum(volume) AS volume
-            FROM (SELECT *, CASE phase WHEN 'pre_open' THEN day + INTERVAL 9 HOUR ELSE day + INTERVAL '9:15' HOUR TO MINUTE END
-                            - INTERVAL '5:30' HOUR TO MINUTE AS start FROM truth)
-            GROUP BY ALL)
-        SELECT count(bars.volume), sum(bars.volume), count(*) FILTER (bars.volume <> expected.volume),
-               count(*) FILTER ((bars.volume IS NULL) <> (expected.volume IS NULL))
-        FROM (FROM bars WHERE volume IS NOT NULL) AS bars FULL JOIN expected USING (venue, instrument, phase, open_at)""").fetchone()
+            SELECT venue, instrument, phase, start_s + (opens_s - start_s) // {width_s} * {width_s} AS opens_s, sum(volume) AS volume
+            FROM (SELECT *, epoch(open_at)::BIGINT AS opens_s,
+                         epoch(date_trunc('day', open_at))::BIGINT + CASE phase WHEN 'pre_open' THEN 210 ELSE 225 END * 60 AS start_s FROM truth)
+            GROUP BY ALL),
+        found AS (SELECT venue, instrument, phase, epoch(open_at)::BIGINT AS opens_s, volume FROM bars WHERE volume IS NOT NULL)
+        SELECT count(found.volume), sum(found.volume), count(*) FILTER (found.volume <> expected.volume),
+               count(*) FILTER ((found.volume IS NULL) <> (expected.volume IS NULL))
+        FROM found FULL JOIN expected USING (venue, instrument, phase, opens_s)""").fetchone()
 
 
 def main():
@@ -47,8 +48,7 @@ def main():
                    f"{done.cpu_s / frames * 1e6:.1f} µs of CPU each, at most {mib(done.rss_bytes_max)} resident", done.stderr[-2000:])
 
     found, connection = lake.Lake(folder), lake.connect()
-    connection.execute(f"CREATE TEMP TABLE truth AS SELECT * REPLACE (instrument::VARCHAR AS instrument), date_trunc('day', open_at) AS day "
-                       f"FROM read_csv('{truth}')")
+    connection.execute(f"CREATE TEMP TABLE truth AS SELECT * REPLACE (instrument::VARCHAR AS instrument) FROM read_csv('{truth}')")
     for interval, width_s in INTERVALS.items():
         bars, volume, wrong, lonely = held_against(connection, found, interval, width_s)
         scenario.check(bars > 1_000 and not wrong and not lonely, f"{bars:,} bars of {interval} have the true volume, {int(volume or 0):,} in all", (wrong, lonely))
