@@ -40,11 +40,11 @@ def slots(folder):
     return len(list((folder / "log").glob("*.json")))
 
 
-def commit_times(scenario, what, found, looks, least):
-    """Commits do not become slower with the number of those before."""
+def commit_times(scenario, what, found, looks, least, before=0):
+    """Commits do not become slower with the number of those before; `before`: epochs that were not measured."""
     rows = found.rows("epochs")
-    took = health.took(rows)
-    scenario.check(len(rows) >= least, f"{what}: {len(rows)} epochs on 6 tables")
+    took = health.took(rows)[before:]
+    scenario.check(len(took) >= least, f"{what}: {len(rows)} epochs on 6 tables, {len(took)} of them measured")
     health.plot(scenario, took, looks)
     early, late = statistics.median(took[100:200]), statistics.median(took[-100:])
     # wall times of a minute on a machine that others use: the promise is held against the long run
@@ -179,19 +179,24 @@ def main():
     scenario = Scenario(__doc__)
     records = disorder.tape(140_000 if scenario.long else 14_000, 17)
     path, folder, whole = scenario.work / "all.jsonl", scenario.work / "lake", scenario.work / "whole"
-    write(path, records[:-1_000])
-    for speed in (30, 10, 3) if scenario.long else (80, 30):
+    # from here on late and corrected trades come as often as ever: what an epoch has to do stays the same
+    steady = len(records) * 3 // 10
+    for speed in (40, 20, 10) if scenario.long else (60, 25):
         shutil.rmtree(folder, ignore_errors=True)
+        write(path, records[:steady])
+        run(scenario, path, folder)
+        before = slots(folder)
+        write(path, records[steady:-1_000], "a")
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--until", "end", *SETTINGS, *MANY, speed)
         watched = health.Health(child, lambda: slots(folder), lambda: lake.Lake(folder))
         done = watched.watch(900)
         if done.code != 0:
             scenario.give_up(f"the run ended with {done.code}: {tail(done)}")
         scenario.note(f"{slots(folder)} epochs in {done.wall_s:.1f} s at {speed} times the tape's speed")
-        if slots(folder) > LEAST * (10 if scenario.long else 1):
+        if slots(folder) > before + LEAST * (10 if scenario.long else 1):
             break  # a slow machine commits fewer in the same time
     found = lake.Lake(folder)
-    commit_times(scenario, "a folder", found, watched.looks, LEAST * (10 if scenario.long else 1))
+    commit_times(scenario, "a folder", found, watched.looks, LEAST * (10 if scenario.long else 1), before)
     bounded(scenario, found, folder)
     scenario.verify("holds on a lake of many epochs", "--warehouse", folder, *SETTINGS, timeout_s=900)
     scenario.check(doctor(scenario, folder) == [], "the doctor is silent on a sound lake")

@@ -33,7 +33,7 @@ class Catalog:
         *_, self.address, self.access_key, _ = line.split()
 
 
-def trino(scenario, catalog, bucket):
+def trino(scenario, catalog, bucket, database=DATABASE):
     """Starts a Trino that runs until the scenario ends; what waits for it, and gives None where there is none."""
     folder = scenario.work / "trino"
     atexit.register(subprocess.run, [SERVICES / "trino.sh", "down", folder], check=False)
@@ -48,7 +48,7 @@ def trino(scenario, catalog, bucket):
             return None
         if started.returncode != 0:
             scenario.give_up(f"Trino does not start: {error[-2000:]}")
-        return glue.Trino(out.strip(), DATABASE)
+        return glue.Trino(out.strip(), database)
 
     return ready
 
