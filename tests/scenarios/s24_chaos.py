@@ -207,7 +207,7 @@ def main():
     scenario = Scenario(__doc__)
     scenario.note(f"seed {scenario.seed}")
     draw = random.Random(scenario.seed)
-    trades, seconds = (1_800_000, 240) if scenario.long else (60_000, 300)
+    trades, seconds = (1_800_000, 600) if scenario.long else (60_000, 300)
     tape = scenario.work / "tape.jsonl"
     # in a process of its own, which gives the memory of millions of records back
     subprocess.run([sys.executable, disorder.__file__, tape, "--trades", str(trades), "--seed", str(scenario.seed % 1000)],
