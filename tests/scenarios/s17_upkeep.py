@@ -57,7 +57,7 @@ def on_doubles(scenario, path):
     store, catalog = Store(scenario), Catalog(scenario)
     bucket, before = store.bucket, scenario.environment
     scenario.environment = {**bucket.environment(), "AWS_ENDPOINT_URL_GLUE": f"http://{catalog.address}"}
-    for attempt, speed in enumerate((40, 15)):
+    for attempt, speed in enumerate((160, 60)):
         name = f"many{attempt}"
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
                                "--catalog", f"glue://{bucket.region}/{name}", *SETTINGS, *MANY, speed)
@@ -181,7 +181,7 @@ def main():
     path, folder, whole = scenario.work / "all.jsonl", scenario.work / "lake", scenario.work / "whole"
     # from here on late and corrected trades come as often as ever: what an epoch has to do stays the same
     steady = len(records) * 3 // 10
-    for speed in (40, 20, 10) if scenario.long else (60, 25):
+    for speed in (40, 20, 10) if scenario.long else (200, 80):
         shutil.rmtree(folder, ignore_errors=True)
         write(path, records[:steady])
         run(scenario, path, folder)
