@@ -195,39 +195,34 @@ fn an_epoch_is_given_to_commit_when_it_is_complete_and_held_until_it_is_decided(
         let failure = Arc::new(Failure::default());
         let (task, woken) = (failure.clone(), Rc::new(RefCell::new(None)));
         let wake = woken.clone();
-        let (((mut parts, at), probe), probe_at) = (
-            worker.dataflow(|scope| {
-                let (parts, stream) = scope.new_unordered_input();
-                let told = move |activator| *wake.borrow_mut() = Some(activator);
-                let (probe, _) = commit(stream, Some(jobs), decided, told, task).probe();
-                (parts, probe)
-            }),
-            stamp(1, LAST_STEP),
-        );
-        let mut last = [1, 2].map(|epoch| Some(at.delayed(&stamp(epoch, LAST_STEP))));
+        let ((mut parts, at), probe) = worker.dataflow(|scope| {
+            let (parts, stream) = scope.new_unordered_input();
+            let told = move |activator| *wake.borrow_mut() = Some(activator);
+            let (probe, _) = commit(stream, Some(jobs), decided, told, task).probe();
+            (parts, probe)
+        });
+        let [first, second] = [1, 2].map(|epoch| at.delayed(&stamp(epoch, LAST_STEP)));
         drop(at);
-        for epoch in [2, 1] {
-            let cap = last[epoch as usize - 1].as_ref().expect("not dropped yet");
-            parts.activate().session(cap).give(part(0, epoch));
-        }
+        parts.activate().session(&second).give(part(0, 2));
+        parts.activate().session(&first).give(part(0, 1));
         settle(worker);
         assert!(given.try_recv().is_err(), "another worker's part may still come");
-        last = [None, None];
+        drop((first, second));
         settle(worker);
         let epochs: Vec<Epoch> = std::iter::from_fn(|| given.try_recv().ok()).map(|job| job.epoch).collect();
         assert_eq!(epochs, [1, 2]);
-        assert!(probe.less_equal(&probe_at), "epoch 1 is not decided");
+        let first = stamp(1, LAST_STEP);
+        assert!(probe.less_equal(&first), "epoch 1 is not decided");
         let mut tell = |epoch| {
             decide.send(epoch).expect("the operator is there");
             woken.borrow().as_ref().expect("the operator has told").activate().expect("its worker is there");
             settle(worker);
         };
         tell(1);
-        assert!(!probe.less_equal(&probe_at) && probe.less_equal(&stamp(2, LAST_STEP)), "epoch 1 is, epoch 2 is not");
+        assert!(!probe.less_equal(&first) && probe.less_equal(&stamp(2, LAST_STEP)), "epoch 1 is, epoch 2 is not");
         tell(2);
         assert!(probe.done() && !failure.is_met());
         assert!(matches!(given.try_recv(), Err(tokio::sync::mpsc::error::TryRecvError::Disconnected)), "no more come");
-        drop(last);
     });
 }
 

@@ -34,10 +34,11 @@ pub async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
         }
     }
     // behind a page that seems to be the last: one that has begun since, or one whose first slot is missing
-    let mut epochs = page_of(store, page).await?;
+    let page_of = async |page: u64| listed(store, &format!("{LOG}{page:017}")).await;
+    let mut epochs = page_of(page).await?;
     loop {
         page += 1;
-        let more = page_of(store, page).await?;
+        let more = page_of(page).await?;
         if more.is_empty() {
             return Ok(epochs);
         }
@@ -45,8 +46,9 @@ pub async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
     }
 }
 
-async fn page_of(store: &dyn Store, page: u64) -> Result<Vec<Epoch>, LakeError> {
-    let names = store.list(&format!("{LOG}{page:017}")).await?;
+/// The epochs of the slots whose names begin with `prefix`, in order.
+pub async fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<Epoch>, LakeError> {
+    let names = store.list(prefix).await?;
     let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| slot_epoch(name)).collect();
     epochs.sort_unstable();
     Ok(epochs)

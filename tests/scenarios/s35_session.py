@@ -6,7 +6,7 @@ whole of it with --long; the dataflow is the shipped `iifl`. DuckDB holds the ba
 
 import json
 
-from harness import Scenario, Watch, mib
+from harness import Scenario, mib
 from oracle import lake, produce
 
 INSTRUMENTS = 2_500
@@ -40,10 +40,8 @@ def main():
     scenario.note(f"{frames:,} frames of {INSTRUMENTS} shares, their futures and an index, 09:00 to {until}, in {produced['seconds']:.0f} s")
     folder = scenario.work / "lake"
     topics = [word for name in ("1501", "1510", "master") for word in ("--topic", prefix + name)]
-    child = scenario.start("run", "iifl", "--brokers", scenario.brokers(), *topics, "--warehouse", folder, "--until", "end", "-w", 2)
-    watch = Watch(child, 0.5)
-    done = child.wait(3600)
-    watch.stop()
+    done = scenario.run("run", "iifl", "--brokers", scenario.brokers(), *topics, "--warehouse", folder, "--until", "end", "-w", 2, code=None,
+                        timeout_s=3600)
     scenario.check(done.code == 0, f"`run iifl -w 2`: {frames:,} frames in {done.wall_s:.0f} s, {frames / done.wall_s:,.0f} a second, "
                    f"{done.cpu_s / frames * 1e6:.1f} µs of CPU each, at most {mib(done.rss_bytes_max)} resident", done.stderr[-2000:])
 
@@ -55,7 +53,7 @@ def main():
     counted = [sum(row[name] for row in found.rows("epochs")) for name in ("records", "accepted", "duplicates", "rejected")]
     scenario.check(counted[0] == frames == counted[1] + counted[2] and counted[3] == 0,
                    f"{counted[0]:,} records = {counted[1]:,} accepted + {counted[2]:,} duplicates", counted)
-    files = [path for path in (folder / "market").rglob("*.parquet")]
+    files = list((folder / "market").rglob("*.parquet"))
     scenario.note(f"{len(found.rows('epochs'))} epochs, {len(files)} data files of {mib(sum(path.stat().st_size for path in files))}")
     for name in ("1501", "1510", "master"):
         produce.delete(scenario.brokers(), prefix + name)

@@ -12,10 +12,11 @@
 
 use super::super::announce::{EPOCHS, epochs_spec};
 use super::super::deletes::{read_live, without_deleted};
-use super::super::epoch::{LOG, Slot, TableEntry, slot_epoch, slot_key};
+use super::super::epoch::{LOG, Slot, TableEntry, slot_key};
 use super::super::error::LakeError;
 use super::super::files::table_folder;
 use super::super::index::{LiveFiles, manifests};
+use super::super::log;
 use super::super::owner;
 use super::super::rewrite::read_file;
 use super::super::rows::{Rows, digest};
@@ -117,9 +118,7 @@ impl Survey {
 
     /// The log: L4, L5, cuts.
     async fn log(&self, found: &mut Diagnosis) -> Result<(), LakeError> {
-        let names = self.store.list(LOG).await?;
-        let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| slot_epoch(name)).collect();
-        epochs.sort_unstable();
+        let epochs = log::listed(&*self.store, LOG).await?;
         let first = epochs.first().copied().unwrap_or(0);
         let holes = epochs.windows(2).find(|pair| pair[1] != pair[0] + 1);
         if let Some((before, after)) = holes.map(|pair| (pair[0], pair[1])).or((first != 0).then_some((0, first))) {
