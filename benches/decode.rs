@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
-use ticktide::feed::{Assignment, InstrumentTable, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec, open, wire};
+use ticktide::feed::{Assignment, InstrumentTable, SourceSpec, SyntheticSpec, WireSpec, open, wire};
 
 const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":1767584700123456,"seq":17,"price":2445.35,"qty":10,"bid":2445.30,"ask":2445.40,"bid_qty":120,"ask_qty":80,"cum_volume":90211,"recv_ts":1767584700140000,"cond":"REG"}"#;
 const PLAIN: &[u8] =
@@ -62,7 +62,7 @@ fn decode(c: &mut Criterion<ThreadCpu>) {
         let mut decoder = wire::build(spec).expect("a format of the registry");
         let mut instruments = InstrumentTable::default();
         group.bench_function(name, |b| {
-            b.iter(|| decoder.decode(black_box(payload), 0, None, &mut instruments).expect("a tick"));
+            b.iter(|| decoder.decode(&wire::RawRecord::of(black_box(payload)), &mut instruments).expect("a tick"));
         });
     }
     group.finish();
@@ -71,14 +71,6 @@ fn decode(c: &mut Criterion<ThreadCpu>) {
 fn synthetic(c: &mut Criterion<ThreadCpu>) {
     let spec = SourceSpec {
         uses: "synthetic".into(),
-        brokers: String::new(),
-        topics: Vec::new(),
-        kafka: BTreeMap::new(),
-        from: StartFrom::Earliest,
-        paths: Vec::new(),
-        speed: Speed::Max,
-        until_end: false,
-        wire: WireSpec::default(),
         synthetic: SyntheticSpec {
             seed: 7,
             instruments: 500,
@@ -88,6 +80,7 @@ fn synthetic(c: &mut Criterion<ThreadCpu>) {
             gaps: 0,
         },
         buffer_bytes: 1 << 20,
+        ..SourceSpec::default()
     };
     let source = open(&spec, &BTreeMap::new()).expect("a source");
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 0 }]).expect("a reader");

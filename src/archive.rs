@@ -237,7 +237,7 @@ impl ArchiveReader {
                     let reject = Reject { offset, received_at: *received_at, reason: TOMBSTONE, detail, payload };
                     return batch.rejects.push(reject);
                 }
-                match self.decoder.decode(payload, offset, *received_at, &mut self.instruments) {
+                match self.decoder.decode(&wire::RawRecord::new(payload, offset, *received_at), &mut self.instruments) {
                     Ok(tick) => batch.push(tick, payload),
                     Err(reject) => batch.rejects.push(reject),
                 }

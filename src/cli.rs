@@ -14,6 +14,7 @@ mod quarantine;
 mod read;
 mod reconcile;
 mod run;
+mod source;
 mod verify;
 
 use crate::document::Place;

@@ -303,6 +303,26 @@ pub struct Tick {
     pub snapshot: Option<Box<Snapshot>>,
 }
 
+impl Tick {
+    /// A tick that says nothing but when.
+    pub fn new(kind: TickKind, instrument: InstrumentId, offset: i64, exchange_at: i64) -> Tick {
+        Tick {
+            kind,
+            suspicious: false,
+            instrument,
+            offset,
+            exchange_at,
+            received_at: None,
+            sequence: None,
+            price: None,
+            quantity: None,
+            id: None,
+            conditions: None,
+            snapshot: None,
+        }
+    }
+}
+
 /// What a snapshot says beyond its last price.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Snapshot {

@@ -569,20 +569,7 @@ mod tests {
 
     #[test]
     fn ticks_and_quarantine_rows_fit_their_tables() {
-        let tick = Tick {
-            kind: crate::market::TickKind::Trade,
-            suspicious: false,
-            instrument: crate::market::InstrumentId(0),
-            offset: 1,
-            exchange_at: 1,
-            received_at: None,
-            sequence: None,
-            price: None,
-            quantity: None,
-            id: None,
-            conditions: None,
-            snapshot: None,
-        };
+        let tick = Tick::new(crate::market::TickKind::Trade, crate::market::InstrumentId(0), 1, 1);
         let instrument = Instrument::new("V", "S", None);
         assert_eq!(tick_row(&tick, &instrument, 0, ("t", 0), 1).len(), ticks().columns.len());
         let row = QuarantineRow {

@@ -1,5 +1,6 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
+use super::source::{SourceArgs, given};
 use super::{Global, aligned, plan, print};
 use crate::cluster;
 use crate::dataflow::{Dataflow, Override};
@@ -22,22 +23,12 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 pub struct RunArgs {
     /// A dataflow's name, or its file ending in .toml
     pub dataflow: String,
-    /// Read from another kind of source (see `list sources`)
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
-    /// Kafka brokers, separated by commas [or TICKTIDE_BROKERS]
-    #[arg(long, value_name = "LIST")]
-    pub brokers: Option<String>,
-    /// A Kafka topic; may be repeated
-    #[arg(long, value_name = "NAME")]
-    pub topic: Vec<String>,
-    /// A recorded file, a folder of them or a pattern; may be repeated; each file is a partition
-    #[arg(long, value_name = "FILE|DIR|GLOB")]
-    pub path: Vec<String>,
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// How fast recorded data is played: `max`, or a multiple of recorded time
     #[arg(long, value_name = "N|max")]
     pub speed: Option<String>,
@@ -299,31 +290,12 @@ pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
     }
 }
 
-/// Flags of their own, over the environment, over the file.
-pub(super) fn overrides(args: &RunArgs) -> Vec<Override> {
-    let mut overrides = Vec::new();
-    let brokers = settings::resolve(args.brokers.clone(), "--brokers", settings::BROKERS, None);
-    if let Some(Sourced { value, origin }) = brokers {
-        let place = match origin {
-            Origin::Environment(name) => document::Place::Environment(name),
-            Origin::Flag(_) | Origin::Default => document::Place::Flag("--brokers"),
-        };
-        overrides.push(Override::text(place, "source.brokers", &value));
-    }
-    let texts = [
-        ("--source", "source.use", &args.source),
-        ("--speed", "source.speed", &args.speed),
-        ("--from", "source.from", &args.from),
-        ("--until", "source.until", &args.until),
-    ];
-    for (flag, key, value) in texts {
-        overrides.extend(value.as_deref().map(|value| Override::text(document::Place::Flag(flag), key, value)));
-    }
-    for (flag, key, values) in [("--topic", "source.topics", &args.topic), ("--path", "source.paths", &args.path)] {
-        if !values.is_empty() {
-            overrides.push(Override::texts(document::Place::Flag(flag), key, values));
-        }
-    }
+/// What goes over the dataflow's file: flags of their own, and the environment.
+fn overrides(args: &RunArgs) -> Vec<Override> {
+    let mut overrides = args.source.overrides();
+    overrides.extend(given("--speed", "source.speed", args.speed.as_deref()));
+    overrides.extend(given("--from", "source.from", args.from.as_deref()));
+    overrides.extend(given("--until", "source.until", args.until.as_deref()));
     overrides
 }
 

@@ -1,6 +1,7 @@
 //! `verify`: the data files against the log, then the epochs recomputed from their recorded bindings.
 
-use super::run::{self, RunArgs};
+use super::run;
+use super::source::SourceArgs;
 use super::{Global, print, read};
 use crate::dataflow::{Dataflow, Override};
 use crate::document::Place;
@@ -22,18 +23,6 @@ pub struct VerifyArgs {
     /// Only hold the data files against the log: needs neither the source nor the dataflow
     #[arg(long)]
     pub files: bool,
-    /// The kind of source, if not the recorded one; `lake`: its own tables ticks and quarantine
-    #[arg(long, value_name = "NAME")]
-    pub source: Option<String>,
-    /// Kafka brokers, separated by commas [or TICKTIDE_BROKERS; default: the recorded ones]
-    #[arg(long, value_name = "LIST")]
-    pub brokers: Option<String>,
-    /// A Kafka topic; may be repeated [default: the recorded ones]
-    #[arg(long, value_name = "NAME")]
-    pub topic: Vec<String>,
-    /// A recorded file, a folder of them or a pattern; may be repeated [default: the recorded ones]
-    #[arg(long, value_name = "FILE|DIR|GLOB")]
-    pub path: Vec<String>,
     /// Worker threads, any number [default: 1, or TICKTIDE_WORKERS]
     #[arg(short, long, value_name = "N")]
     pub workers: Option<String>,
@@ -43,6 +32,8 @@ pub struct VerifyArgs {
     /// What `run` was given with `--set`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    #[command(flatten, next_help_heading = "The source, where it is not the recorded one")]
+    pub source: SourceArgs,
 }
 
 /// Epochs from the first to the last, both included.
@@ -89,18 +80,11 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
     if args.files {
         return Ok(());
     }
-    let named = args.dataflow.clone().unwrap_or(name);
-    let archive = args.source.as_deref() == Some("lake");
-    let like_run = RunArgs {
-        dataflow: named.clone(),
-        source: args.source.filter(|_| !archive),
-        brokers: args.brokers,
-        topic: args.topic,
-        path: args.path,
-        ..RunArgs::default()
-    };
+    let named = args.dataflow.unwrap_or(name);
+    let archive = args.source.source.as_deref() == Some("lake");
+    let source = SourceArgs { source: args.source.source.filter(|_| !archive), ..args.source };
     let mut overrides = recorded;
-    overrides.extend(run::overrides(&like_run));
+    overrides.extend(source.overrides());
     let dataflow = Dataflow::load(&named, &overrides, &args.set).map_err(|error| {
         let error = Error::from(error);
         let hint = error.hint.clone().unwrap_or_default();

@@ -37,7 +37,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
-use wire::Decoder;
+use wire::{Decoder, RawRecord};
 
 pub static KIND: SourceKind = SourceKind {
     name: "kafka",
@@ -370,7 +370,7 @@ impl KafkaReader {
                     });
                     return;
                 };
-                match decoder.decode_enveloped(payload, &envelope, offset, received_at, instruments) {
+                match decoder.decode(&RawRecord { payload, offset, received_at, envelope }, instruments) {
                     Ok(tick) => lane.pending.push(tick, payload),
                     Err(reject) => lane.pending.rejects.push(reject),
                 }

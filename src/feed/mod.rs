@@ -19,6 +19,8 @@ mod pace;
 pub mod produce;
 pub mod simulate;
 pub mod synthetic;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub use file::{lines, sniff};
@@ -69,16 +71,18 @@ pub fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Arc<dyn
 }
 
 /// Where a source starts when the lake has no offsets yet.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum StartFrom {
+    #[default]
     Earliest,
     Latest,
     At(Nanos),
 }
 
 /// How fast recorded data is played.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Speed {
+    #[default]
     Max,
     /// Recorded time × this.
     Times(f64),
@@ -102,7 +106,7 @@ pub struct WireSpec {
 }
 
 /// A seeded market (see `synthetic`).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SyntheticSpec {
     pub seed: u64,
     pub instruments: u32,
@@ -116,7 +120,7 @@ pub struct SyntheticSpec {
 }
 
 /// A source as the dataflow file and the flags describe it; secrets are resolved, never printed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceSpec {
     /// A name of the registry [`SOURCES`].
     pub uses: String,
@@ -381,21 +385,7 @@ mod tests {
             let payload = format!("payload {offset}").into_bytes();
             batch.records += 1;
             if *is_tick {
-                let tick = Tick {
-                    kind: crate::market::TickKind::Trade,
-                    suspicious: false,
-                    instrument: InstrumentId(0),
-                    offset: *offset,
-                    exchange_at: 0,
-                    received_at: None,
-                    sequence: None,
-                    price: None,
-                    quantity: None,
-                    id: None,
-                    conditions: None,
-                    snapshot: None,
-                };
-                batch.push(tick, &payload);
+                batch.push(Tick::new(crate::market::TickKind::Trade, InstrumentId(0), *offset, 0), &payload);
             } else {
                 let detail = String::new();
                 batch.rejects.push(Reject { offset: *offset, received_at: None, reason: "r", detail, payload });

@@ -215,9 +215,7 @@ impl Simulation {
             true if book.kind == Kind::Future && !self.futures_open => Vec::new(),
             true => book.before_the_open(at, exchange_at, random),
             false if book.kind != Kind::Index && !self.busy.is_empty() => {
-                // the shares' numbers begin with 100, their futures' with 40,000
-                let rank = (book.id - if book.kind == Kind::Future { 40_000 } else { 100 }) as usize;
-                let is_busy = random.below(MILLION) < self.busy[rank];
+                let is_busy = random.below(MILLION) < self.busy[book.share as usize];
                 if is_busy { book.trade(exchange_at, random) } else { Vec::new() }
             }
             false => book.trade(exchange_at, random),
@@ -350,13 +348,13 @@ fn busy(instruments: u32, active: u32) -> Vec<u64> {
 fn books(spec: &SimulateSpec, midnight: Nanos) -> Vec<Book> {
     let mut random = Random(mix(spec.seed ^ 0x5eed));
     let yesterday = midnight - DAY + CLOSES - SECOND;
-    let mut books = vec![Book::new(Kind::Index, 26_000, 2_400_000, yesterday, false)];
+    let mut books = vec![Book::new(Kind::Index, 0, 2_400_000, yesterday, false)];
     for number in 0..spec.instruments {
         let price = 5 * (2_000 + random.below(60_000) as i64);
         let silent = number % 10 == 9;
-        books.push(Book::new(Kind::Share, 100 + number, price, yesterday, silent));
+        books.push(Book::new(Kind::Share, number, price, yesterday, silent));
         if number % 5 == 0 {
-            books.push(Book::new(Kind::Future, 40_000 + number, price + 500, yesterday, false));
+            books.push(Book::new(Kind::Future, number, price + 500, yesterday, false));
         }
     }
     books

@@ -26,7 +26,7 @@ pub use silence::GAPS_MOST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use wire::Decoder;
+use wire::{Decoder, RawRecord};
 
 pub static KIND: SourceKind = SourceKind {
     name: "synthetic",
@@ -239,7 +239,10 @@ impl SyntheticReader {
             self.line.clear();
             record.write(&self.market, &mut self.line);
             batch.bytes += self.line.len() as u64;
-            match self.decoder.decode(&self.line, entry.offset, Some(record.arrives_at), &mut self.instruments) {
+            match self
+                .decoder
+                .decode(&RawRecord::new(&self.line, entry.offset, Some(record.arrives_at)), &mut self.instruments)
+            {
                 Ok(tick) => batch.push(tick, &self.line),
                 Err(reject) => batch.rejects.push(reject),
             }

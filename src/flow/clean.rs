@@ -225,18 +225,10 @@ pub mod samples {
 
     pub fn tick(exchange_at: Nanos, sequence: u64) -> Tick {
         Tick {
-            kind: TickKind::Trade,
-            suspicious: false,
-            instrument: InstrumentId(0),
-            offset: sequence as i64,
-            exchange_at,
-            received_at: None,
             sequence: Some(sequence),
             price: Some(Price(100)),
             quantity: Some(Quantity(1)),
-            id: None,
-            conditions: None,
-            snapshot: None,
+            ..Tick::new(TickKind::Trade, InstrumentId(0), sequence as i64, exchange_at)
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 pub type Series = (Interval, Instrument);
 
 /// A bar as it would be published now. Prices and quantities in units of 10⁻⁸, turnover in units of 10⁻¹⁶.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FinishedBar {
     /// Nanoseconds of UTC; the label is the start, the end is exclusive.
     pub open_at: i64,

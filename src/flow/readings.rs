@@ -75,22 +75,8 @@ impl Positioned for FinishedBar {
     }
 
     fn floor((open_at, phase): Position) -> FinishedBar {
-        FinishedBar {
-            open_at,
-            phase,
-            trading_date: i32::MIN,
-            open: i64::MIN,
-            high: i64::MIN,
-            low: i64::MIN,
-            close: i64::MIN,
-            volume: None,
-            turnover: None,
-            trades: None,
-            updates: 0,
-            open_interest: None,
-            partial: false,
-            short: false,
-        }
+        // no bar is of that date, so that what comes behind it does not count
+        FinishedBar { open_at, phase, trading_date: i32::MIN, ..FinishedBar::default() }
     }
 }
 

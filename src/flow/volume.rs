@@ -24,7 +24,7 @@ use std::collections::HashMap;
 use timely::dataflow::channels::pact::Pipeline;
 
 /// A bar of snapshots, before its volume is known. Units as in [`FinishedBar`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SnapshotBar {
     pub open_at: i64,
     pub phase: u8,
@@ -155,25 +155,8 @@ impl Positioned for SnapshotBar {
     }
 
     fn floor((open_at, phase): Position) -> SnapshotBar {
-        SnapshotBar {
-            open_at,
-            phase,
-            trading_date: i32::MIN,
-            open: i64::MIN,
-            high: i64::MIN,
-            low: i64::MIN,
-            close: i64::MIN,
-            cumulative_first: None,
-            cumulative_greatest: None,
-            cumulative_last: None,
-            first_told: (None, None),
-            day_high: None,
-            day_low: None,
-            open_interest: None,
-            updates: 0,
-            baseline_known: false,
-            short: false,
-        }
+        // no bar is of that date, so that what comes behind it does not count
+        SnapshotBar { open_at, phase, trading_date: i32::MIN, ..SnapshotBar::default() }
     }
 }
 

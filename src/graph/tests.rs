@@ -13,10 +13,12 @@ use crate::time::{DAY, Interval, MINUTE, Nanos};
 use std::cell::RefCell;
 use std::rc::Rc;
 use timely::dataflow::operators::vec::UnorderedInput;
-use timely::dataflow::operators::{Inspect, Probe};
+use timely::dataflow::operators::vec::unordered_input::UnorderedHandle;
+use timely::dataflow::operators::{ActivateCapability, Inspect, Probe};
 use timely::worker::Worker;
 
 type Seen<T> = Rc<RefCell<Vec<T>>>;
+type Input<D> = (UnorderedHandle<u64, D>, ActivateCapability<u64>);
 
 fn series() -> Series {
     (Interval(MINUTE), Instrument::new("X", "A", None))
@@ -78,20 +80,26 @@ fn settle(worker: &mut Worker) {
     });
 }
 
+/// The bars operator with its two inputs, and what comes out: step, close of the bar, difference.
+fn watched_bars(worker: &mut Worker) -> (Input<Routed>, Input<Notice>, Seen<(u64, i64, isize)>) {
+    let seen: Seen<(u64, i64, isize)> = Rc::default();
+    let into = seen.clone();
+    let (routed, notices) = worker.dataflow(|scope| {
+        let (routed, routed_stream) = scope.new_unordered_input();
+        let (notices, notices_stream) = scope.new_unordered_input();
+        let (changes, _) = bars(routed_stream, notices_stream, keyed(), (1, horizons()));
+        changes.inner.inspect(move |((_, bar), time, diff)| {
+            into.borrow_mut().push((step_of(*time), close_of(bar), *diff));
+        });
+        (routed, notices)
+    });
+    (routed, notices, seen)
+}
+
 #[test]
 fn a_step_waits_for_both_inputs_and_steps_are_worked_through_in_their_order() {
     timely::execute_directly(|worker| {
-        let seen: Seen<(u64, i64, isize)> = Rc::default();
-        let into = seen.clone();
-        let ((mut routed, first), (mut notices, mut told)) = worker.dataflow(|scope| {
-            let (routed, routed_stream) = scope.new_unordered_input();
-            let (notices, notices_stream) = scope.new_unordered_input();
-            let (changes, _) = bars(routed_stream, notices_stream, keyed(), (1, horizons()));
-            changes.inner.inspect(move |((_, bar), time, diff)| {
-                into.borrow_mut().push((step_of(*time), close_of(bar), *diff));
-            });
-            (routed, notices)
-        });
+        let ((mut routed, first), (mut notices, mut told), seen) = watched_bars(worker);
         let at = |step| first.delayed(&stamp(1, step));
         let (one, two, three) = (at(1), at(2), at(3));
         // the second step's record is there before the first one's
@@ -116,15 +124,7 @@ fn a_step_waits_for_both_inputs_and_steps_are_worked_through_in_their_order() {
 #[test]
 fn what_an_epoch_begins_with_comes_before_its_records() {
     timely::execute_directly(|worker| {
-        let seen: Seen<(i64, isize)> = Rc::default();
-        let into = seen.clone();
-        let ((mut routed, mut at), (mut notices, told)) = worker.dataflow(|scope| {
-            let (routed, routed_stream) = scope.new_unordered_input();
-            let (notices, notices_stream) = scope.new_unordered_input();
-            let (changes, _) = bars(routed_stream, notices_stream, keyed(), (1, horizons()));
-            changes.inner.inspect(move |((_, bar), _, diff)| into.borrow_mut().push((close_of(bar), *diff)));
-            (routed, notices)
-        });
+        let ((mut routed, mut at), (mut notices, told), seen) = watched_bars(worker);
         at = at.delayed(&stamp(1, 1));
         // said first, known second: trades of that time are no longer kept, so that none is there to be cancelled
         routed.activate().session(&at).give_iterator([trade(1, 70), cancel(1)].into_iter());
@@ -133,7 +133,7 @@ fn what_an_epoch_begins_with_comes_before_its_records() {
         notices.activate().session(&told.delayed(&stamp(1, 1))).give(begin);
         drop((at, told));
         settle(worker);
-        assert_eq!(*seen.borrow(), [(70, 1)]);
+        assert_eq!(*seen.borrow(), [(1, 70, 1)]);
     });
 }
 

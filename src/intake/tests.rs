@@ -1,7 +1,7 @@
 //! Frames of the XTS feed → bars, as a run makes them: the days on which a naive pipeline goes wrong.
 
 use super::*;
-use crate::feed::wire::{self, xts::segments::Epoch};
+use crate::feed::wire::{self, RawRecord, xts::segments::Epoch};
 use crate::feed::{InstrumentTable, WireSpec};
 use crate::flow::bars::keyed::{Aside, BarsSpec, Emitted, Keyed};
 use crate::flow::finished::{FinishedBar, Series};
@@ -78,7 +78,8 @@ fn bars_in(session: &str, partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBa
     for (index, frames) in partitions.iter().enumerate() {
         let mut batch = Batch::of(index);
         for (offset, (received_at, frame)) in frames.iter().enumerate() {
-            let decoded = decoder.decode(frame.as_bytes(), offset as i64, Some(*received_at), &mut instruments);
+            let decoded =
+                decoder.decode(&RawRecord::new(frame.as_bytes(), offset as i64, Some(*received_at)), &mut instruments);
             batch.push(decoded.unwrap_or_else(|reject| panic!("{}", reject.detail)), frame.as_bytes());
         }
         (batch.records, batch.offset_next) = (frames.len() as u64, frames.len() as i64);

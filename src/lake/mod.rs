@@ -46,7 +46,7 @@ pub mod store;
 pub mod table;
 mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod upkeep;
 pub mod warehouse;
 pub mod writer;

@@ -3,10 +3,8 @@
 use super::output::{Format, write, zone};
 use super::*;
 use crate::lake::table::{Column, ColumnType, TableSpec, Value};
-use crate::lake::{Lake, LakeOptions, RowBuffer, StateRows, TableRows};
-use crate::time::Binding;
+use crate::lake::tests::small;
 use arrow::datatypes::{DataType, TimeUnit};
-use std::collections::BTreeMap;
 
 fn column(name: &str, column_type: ColumnType) -> Column {
     Column { name: name.into(), column_type, nullable: true, hashed: true, delta: false, doc: String::new() }
@@ -54,42 +52,17 @@ fn bar(symbol: &str, day: i32, minute: i64, close: i128) -> Vec<Value> {
     ]
 }
 
-async fn commit(lake: &mut Lake, rows: Vec<(TableSpec, Vec<Vec<Value>>)>) -> Epoch {
-    let epoch = lake.epoch_next();
-    let tables = rows.into_iter().map(|(spec, rows)| {
-        let spec = Arc::new(spec);
-        let mut inserts = RowBuffer::new(spec.clone());
-        rows.iter().for_each(|row| inserts.push_row(row));
-        TableRows { spec, inserts, changes: vec![] }
-    });
-    let part = lake.writer().write_part(epoch, 0, tables.collect(), StateRows::default()).await.expect("written");
-    let binding = Binding { epoch, generation: lake.generation(), ..Binding::default() };
-    lake.decide(binding, BTreeMap::new(), vec![part]).await.expect("decided");
-    lake.apply().await.expect("applied");
-    epoch
-}
-
 /// A lake with 3 bars in its first epoch, 2 more bars and a note in its second; `read` gets the two epochs.
 fn with_lake<F: AsyncFnOnce(&LakeReader, Epoch, Epoch)>(read: F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = LakeOptions {
-            warehouse: folder.path().join("lake").into(),
-            catalog: None,
-            namespace: "market".into(),
-            dataflow: "test".into(),
-            dataflow_hash: "1".into(),
-            settings_json: "{}".into(),
-            code_version: "1".into(),
-            rewrite_bytes_max: 0,
-        };
-        let (mut lake, _) = Lake::open(options, vec![bars(), notes()]).await.expect("a new lake");
+        let mut lake = small::open(&folder.path().join("lake"), vec![bars(), notes()]).await;
         let early = vec![bar("A", 10, 0, 5), bar("A", 10, 1, 6), bar("B", 10, 0, 7)];
-        let first = commit(&mut lake, vec![(bars(), early)]).await;
+        let first = small::commit(&mut lake, vec![(bars(), early)]).await;
         let note = vec![Value::Text("B".into()), Value::Text("first note".into())];
         let late = vec![bar("A", 11, 0, 8), bar("C", 11, 0, 9)];
-        let second = commit(&mut lake, vec![(bars(), late), (notes(), vec![note])]).await;
+        let second = small::commit(&mut lake, vec![(bars(), late), (notes(), vec![note])]).await;
         let reader = LakeReader::open(&folder.path().join("lake"), None).await.expect("a lake");
         read(&reader, first, second).await;
     });

@@ -4,14 +4,13 @@ use super::bars::Bar;
 use super::compare::{Outcome, Source, Terms, reconcile};
 use super::timeline::What;
 use super::*;
-use crate::lake::{Lake, LakeOptions, LakeReader, RowBuffer, StateRows, TableRows, table::Value};
+use crate::lake::{LakeReader, table::Value, tests::small};
 use crate::market::{Price, SCALE};
 use crate::query::Pinned;
-use crate::time::{Binding, MICRO};
+use crate::time::MICRO;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 /// 2025-01-06 09:15 in India.
 pub const OPEN: Nanos = 1_736_135_100 * SECOND;
@@ -68,30 +67,11 @@ fn on_lake<T>(minutes: &[Row], days: &[Row], work: impl AsyncFnOnce(&Pinned) -> 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
-        let options = LakeOptions {
-            warehouse: folder.path().join("lake").into(),
-            catalog: None,
-            namespace: "market".into(),
-            dataflow: "test".into(),
-            dataflow_hash: "1".into(),
-            settings_json: "{}".into(),
-            code_version: "1".into(),
-            rewrite_bytes_max: 0,
-        };
         let specs = [crate::tables::bars(Interval(MINUTE)), crate::tables::bars(Interval(DAY))];
-        let (mut lake, _) = Lake::open(options, specs.to_vec()).await.expect("a new lake");
-        let epoch = lake.epoch_next();
-        let tables = specs.into_iter().zip([minutes, days]).map(|(spec, rows)| {
-            let spec = Arc::new(spec);
-            let mut inserts = RowBuffer::new(spec.clone());
-            rows.iter()
-                .for_each(|(venue, instrument, symbol, bar)| inserts.push_row(&cells(bar, venue, instrument, symbol)));
-            TableRows { spec, inserts, changes: vec![] }
-        });
-        let part = lake.writer().write_part(epoch, 0, tables.collect(), StateRows::default()).await.expect("written");
-        let binding = Binding { epoch, generation: lake.generation(), ..Binding::default() };
-        lake.decide(binding, BTreeMap::new(), vec![part]).await.expect("decided");
-        lake.apply().await.expect("applied");
+        let mut lake = small::open(&folder.path().join("lake"), specs.to_vec()).await;
+        let row = |(venue, instrument, symbol, bar): &Row| cells(bar, venue, instrument, symbol);
+        let rows = specs.into_iter().zip([minutes, days].map(|rows| rows.iter().map(row).collect()));
+        small::commit(&mut lake, rows.collect()).await;
         let reader = LakeReader::open(&folder.path().join("lake"), None).await.expect("a lake");
         work(&Pinned::load(&reader, None).await.expect("pinned")).await
     })

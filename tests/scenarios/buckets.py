@@ -4,7 +4,7 @@ import os
 import pathlib
 import signal
 
-from harness import Child, wait_for
+from harness import Child, tail, wait_for
 from oracle import lake
 
 
@@ -65,3 +65,14 @@ def compare(scenario, what, folder, bucket_lake, bucket):
             if any(only):
                 different[name] = tuple(len(side) for side in only)
         scenario.check(not different and rows > 1_000, f"{what}: by {reader} {rows} rows of [{', '.join(tables)}] are the folder's", different)
+
+
+def killed(scenario, store, arguments, times, slots):
+    """Runs into a bucket, killed with SIGKILL so many times after a takeover and some epochs behind it; none comes to the end."""
+    for number in range(1, times + 1):
+        before, child = store.slots("killed"), scenario.start(*arguments)
+        wait_for(lambda: store.slots("killed") >= before + slots + number % 2 or not child.running(), 120, 0.005)
+        if not child.running():
+            scenario.give_up(f"the run ended before it could be killed for time {number}: {tail(child.finished)}")
+        child.signal(signal.SIGKILL)
+        child.wait(10)

@@ -7,12 +7,12 @@ whatever was under way.
 import asyncio
 import logging
 import struct
-import threading
 import time
 
 from amqtt.broker import Broker
 from amqtt.client import MQTTClient
 from amqtt.plugins.base import BaseAuthPlugin
+from serving import Serving
 
 ALLOWED = {}  # user: password; the broker makes its plugin itself
 
@@ -24,9 +24,7 @@ class Users(BaseAuthPlugin):
         return session.username in ALLOWED and ALLOWED[session.username] == session.password
 
 
-class MqttServer:
-    """Serves on a thread of its own until `stop`."""
-
+class MqttServer(Serving):
     def __init__(self, certificates, users):
         logging.getLogger("amqtt").setLevel(logging.CRITICAL)
         logging.getLogger("transitions").setLevel(logging.CRITICAL)
@@ -35,10 +33,7 @@ class MqttServer:
         self.pairs, self.accepted = set(), 0
         self.sent = []  # (time, topic, sequence)
         self.topics, self.rate, self.sequence = [], 100, 0
-        self.loop, self.ready = asyncio.new_event_loop(), threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-        self.ready.wait(20)
+        self.serve()
 
     @property
     def root(self):
@@ -54,18 +49,11 @@ class MqttServer:
                 other.transport.abort()
             return bool(pairs)
 
-        return asyncio.run_coroutine_threadsafe(cut(), self.loop).result(10)
+        return self.on_thread(cut())
 
     def stop(self):
         self.topics = []
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-
-    def _run(self):
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(self._start())
-        self.ready.set()
-        self.loop.run_forever()
+        super().stop()
 
     async def _start(self):
         gate, secure, plain = self.ports

@@ -13,7 +13,8 @@ import sys
 import time
 
 from harness import Child, Scenario, epochs, tail, wait_for
-from oracle import disorder, lake
+from oracle import disorder
+from s10_processes import same
 
 HOSTS, NET, BRIDGE = 3, "10.78.0", "ttbr0"
 PORT, SILENCE_S, APART_S, SPEED = 2101, 8, 30, 400
@@ -85,14 +86,6 @@ class Cluster:
                        str(self.scenario.work / "input"), "--until", "end", "--warehouse", str(folder), "-w", "2", "-p", str(host),
                        "--hostfile", str(self.hostfile), "--secret-file", str(self.secret), "--silence", f"{SILENCE_S}s", *more],
                       self.scenario.work) for host in range(HOSTS)]
-
-
-def same(scenario, name, what):
-    result = lake.compare(lake.Lake(scenario.work / "one"), lake.Lake(scenario.work / name))
-    counts = {table: (len(left), len(right)) for table, (_, left, right) in result.items() if left or right}
-    scenario.check(not counts, f"{what}: {sum(count for count, _, _ in result.values())} rows of {len(result)} tables are equal", counts)
-    accepted = [sum(row["accepted"] for row in lake.Lake(scenario.work / folder).rows("epochs")) for folder in ("one", name)]
-    scenario.check(accepted[0] == accepted[1], f"{what}: each record was accepted once: {accepted[1]}")
 
 
 def main():

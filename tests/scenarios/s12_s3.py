@@ -3,9 +3,8 @@
 The store is an S3 of its own process on loopback that checks signatures (`tests/services/s3`).
 """
 
-import signal
 
-from buckets import Store, compare
+from buckets import Store, compare, killed
 from harness import Scenario, tail, wait_for
 from oracle import disorder, lake
 
@@ -16,19 +15,6 @@ SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]',
 # three hours in a few seconds, so that there is an epoch to be killed in
 PACED = ("--speed", "1200", "--set", "epoch.every=300ms")
 KILLS = 3
-
-
-def killed(scenario, store, arguments):
-    """Runs into a bucket, killed with SIGKILL several times on the way, and once more to the end."""
-    for number in range(1, KILLS + 1):
-        before, child = store.slots("killed"), scenario.start(*arguments)
-        # a takeover and an epoch or two behind it
-        wait_for(lambda: store.slots("killed") >= before + 2 + number % 2 or not child.running(), 120, 0.005)
-        if not child.running():
-            scenario.give_up(f"the run ended before it could be killed for time {number}: {tail(child.finished)}")
-        child.signal(signal.SIGKILL)
-        child.wait(10)
-    scenario.run(*arguments)
 
 
 def cut_off(scenario, store, arguments):
@@ -84,7 +70,8 @@ def main():
     done = scenario.run(*arguments("whole"), "--set", "epoch.records=4000")
     scenario.note(f"{store.slots('whole')} epochs in the bucket after {done.wall_s:.1f} s")
     compare(scenario, "undisturbed", folder, store.lake("whole"), bucket)
-    killed(scenario, store, (*arguments("killed"), *PACED))
+    killed(scenario, store, (*arguments("killed"), *PACED), KILLS, slots=2)
+    scenario.run(*arguments("killed"), *PACED)
     scenario.note(f"{store.slots('killed')} epochs, {KILLS + 1} of them takeovers")
     compare(scenario, f"killed {KILLS} times", folder, store.lake("killed"), bucket)
     scenario.verify("holds on it", *store.place("killed"), *SETTINGS)

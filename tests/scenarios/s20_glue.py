@@ -9,12 +9,12 @@ where it cannot be had, that part is skipped, and said so. TICKTIDE_TEST_TRINO_P
 import atexit
 import os
 import pathlib
-import signal
 import subprocess
 
+from buckets import Store, compare, killed
 from harness import SERVICES, Child, Scenario, tail, wait_for
 from oracle import disorder, glue, lake
-from s12_s3 import PACED, SETTINGS, Store, compare
+from s12_s3 import PACED, SETTINGS
 
 DATABASE = "market"
 KILLS = 3
@@ -51,18 +51,6 @@ def trino(scenario, catalog, bucket, database=DATABASE):
         return glue.Trino(out.strip(), database)
 
     return ready
-
-
-def killed(scenario, store, arguments):
-    """Runs that are killed with SIGKILL after some epochs; none comes to the end."""
-    for number in range(KILLS):
-        before, child = store.slots("killed"), scenario.start(*arguments)
-        # a takeover and some epochs behind it
-        wait_for(lambda: store.slots("killed") >= before + 3 + number % 2 or not child.running(), 120, 0.005)
-        if not child.running():
-            scenario.give_up(f"the run ended before it could be killed for time {number + 1}: {tail(child.finished)}")
-        child.signal(signal.SIGKILL)
-        child.wait(10)
 
 
 def for_athena(found, table):
@@ -194,7 +182,7 @@ def main():
     dry = scenario.run(*arguments("killed"), "--dry-run").stdout
     minute = [line.split() for line in dry.splitlines() if line.startswith("epoch.every")]
     scenario.check(minute == [["epoch.every", "--catalog", "1m"]], "on Glue an epoch is a minute by default", minute)
-    killed(scenario, store, (*arguments("killed"), *PACED))
+    killed(scenario, store, (*arguments("killed"), *PACED), KILLS, slots=3)
     engine = engine()
     if engine:
         foreign(scenario, engine)

@@ -18,9 +18,9 @@ import threading
 import time
 
 from brokers import Brokers
+from buckets import Store, compare
 from harness import Scenario, tail, wait_for
 from oracle import disorder, glue, lake, produce
-from s12_s3 import Store, compare
 from s20_glue import Catalog, trino
 
 PARTITIONS = 4
@@ -33,16 +33,24 @@ SUPERVISED = ("--supervise", "--silence", "5s", "--hang-after", "6s", "--start-w
 # what runs, and how often it is struck: 2, 3 and 1 processes
 PHASES = (("-n", 2), ("-n", 3), ("-w", 1))
 HEALED_WITHIN_S = 120
+TRICKLE_S = 900
+# strikes of processes in each phase of a long run, those of brokers come on top
+OWN_LEAST = 11
 
 
 class Producer(threading.Thread):
-    """Sends the tape at an even pace, what is left at once when told to hurry; a symbol's records all go to one partition."""
+    """Sends nine tenths of the tape in so many seconds and trickles the rest, so that production outlasts the strikes; what is
+    left at once when told to hurry. A symbol's records all go to one partition."""
 
     def __init__(self, brokers, topic, path, seconds):
         super().__init__(daemon=True)
         self.brokers, self.topic, self.path, self.seconds = brokers, topic, path, seconds
         self.sent, self.failure, self.hurry = 0, None, threading.Event()
         self.start()
+
+    def due_s(self, share):
+        """When this share of the tape is to be sent, from the beginning on."""
+        return self.seconds * min(share, 0.9) / 0.9 + TRICKLE_S * max(0.0, share - 0.9) / 0.1
 
     def run(self):
         try:
@@ -53,7 +61,7 @@ class Producer(threading.Thread):
             for number, record in enumerate(records):
                 if number % 100 == 0:
                     sink.producer.poll(0)
-                    self.hurry.wait(max(0.0, begun + self.seconds * number / len(records) - time.monotonic()))
+                    self.hurry.wait(max(0.0, begun + self.due_s(number / len(records)) - time.monotonic()))
                 sink.put(self.topic, record, None, place[symbol_of.search(record)[1]])
                 self.sent = sink.sent
             sink.flush()
@@ -181,12 +189,18 @@ class Chaos:
         self.scenario.check(panics == 0 and "met a bug" not in done.stderr, "no process has panicked", done.stderr[-3000:])
 
 
+def own(strikes):
+    """Those of processes."""
+    return [what for what in strikes if not what.startswith("broker")]
+
+
 def plans(scenario, draw):
     """What is done in each phase: every kind at least once."""
     must = [["killed", "stopped", "broker killed"], ["killed", "stopped", "parent killed"], ["killed", "stopped"]]
     kinds = ["killed"] * 5 + ["stopped"] * 3 + ["broker killed", "broker stopped", "parent killed"]
     for plan in must:
-        plan.extend(draw.choice(kinds) for _ in range(10 if scenario.long else 0))
+        while scenario.long and len(own(plan)) < OWN_LEAST:
+            plan.append(draw.choice(kinds))
         draw.shuffle(plan)
     return must
 
@@ -207,7 +221,7 @@ def main():
     scenario = Scenario(__doc__)
     scenario.note(f"seed {scenario.seed}")
     draw = random.Random(scenario.seed)
-    trades, seconds = (1_800_000, 600) if scenario.long else (60_000, 300)
+    trades, seconds = (1_800_000, 300) if scenario.long else (60_000, 40)
     tape = scenario.work / "tape.jsonl"
     # in a process of its own, which gives the memory of millions of records back
     subprocess.run([sys.executable, disorder.__file__, tape, "--trades", str(trades), "--seed", str(scenario.seed % 1000)],
@@ -231,6 +245,7 @@ def main():
         chaos.phase(shape, plan)
         last = shape == PHASES[-1]
         if last:
+            scenario.note(f"{producer.sent} of {total} records were produced during the strikes")
             producer.hurry.set()
             reached = wait_for(lambda: not producer.is_alive() or not chaos.parent.running(), seconds + 300, 0.5)
             scenario.check(reached and not producer.failure, f"{producer.sent} records were produced meanwhile", producer.failure)
@@ -239,9 +254,8 @@ def main():
         thread.join()
     for what in chaos.done:
         scenario.note(what)
-    own = [what for what in chaos.done if not what.startswith("broker")]
-    least = 30 if scenario.long else 5
-    scenario.check(len(own) >= least, f"{len(own)} times a process was killed or stopped, {len(chaos.done) - len(own)} times a broker "
+    struck, least = len(own(chaos.done)), 30 if scenario.long else 5
+    scenario.check(struck >= least, f"{struck} times a process was killed or stopped, {len(chaos.done) - struck} times a broker "
                    f"(seed {scenario.seed})")
     took = sorted(chaos.healed_s)
     scenario.note(f"from the blow to the next epoch: median {took[len(took) // 2][0]:.1f} s, worst {took[-1][0]:.1f} s after {took[-1][1]}")

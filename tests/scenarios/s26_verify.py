@@ -13,7 +13,7 @@ import signal
 import pyarrow
 import pyarrow.parquet as parquet
 
-from harness import Scenario, epochs, lines, tail, wait_for
+from harness import Scenario, epochs, tail, wait_for
 from oracle import disorder, lake, produce
 
 SETTINGS = ("--set", "source.corrections=true", "--set", "limits.epochs=2", "--set", "ticks=true", "--set",

@@ -8,7 +8,7 @@ are right by DuckDB's own windows, everything else equals a lake that was never 
 import json
 import signal
 
-from harness import Scenario, lines, tail, wait_for
+from harness import Scenario, tail, wait_for
 from oracle import bars, disorder, lake
 
 # no tick of the tape is too late for anything: cuts play no part

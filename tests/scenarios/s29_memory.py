@@ -5,7 +5,6 @@ is and how much memory it has; the session's third quarter is held against its l
 trade and per indicator are `cargo bench --bench memory`'s.
 """
 
-import json
 import os
 import re
 import time

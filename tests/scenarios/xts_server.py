@@ -9,12 +9,12 @@ import asyncio
 import base64
 import json
 import random
-import threading
 import time
 
 import aiohttp.web
 import engineio.async_drivers.aiohttp as driver
 import socketio
+from serving import Serving
 
 PING_EVERY = 20
 MASTER = {"NSECM": [2885, 467, 11536, *range(1, 40)], "NSEFO": [43423, 43424, *range(40_000, 40_040)]}
@@ -73,8 +73,8 @@ class Response(aiohttp.web.WebSocketResponse):
 driver.WebSocketResponse = Response
 
 
-class XtsServer:
-    """Serves on a thread of its own until `stop`. Its tokens live for `token_s`."""
+class XtsServer(Serving):
+    """Its tokens live for `token_s`."""
 
     def __init__(self, context, keys, token_s, dead=(), refusing=(), seed=0):
         self.context, self.keys, self.token_s, self.dead, self.refusing = context, keys, token_s, set(dead), set(refusing)
@@ -87,11 +87,7 @@ class XtsServer:
         self.snapshots = set()  # sequences that went out by REST
         self.rate, self.padding = 400, 0
         self.busy_once = True
-        self.loop, self.port = asyncio.new_event_loop(), None
-        self.ready = threading.Event()
-        self.thread = threading.Thread(target=self._run, daemon=True)
-        self.thread.start()
-        self.ready.wait(20)
+        self.serve()
 
     @property
     def root(self):
@@ -105,7 +101,7 @@ class XtsServer:
         async def run():
             return function(*arguments)
 
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(30)
+        return self.on_thread(run())
 
     def current(self):
         """The open websocket, if one is."""
@@ -124,7 +120,7 @@ class XtsServer:
             connection.frozen = True
         else:
             work = connection.response.close() if how == "close" else connection.response.send_str("41")
-            asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+            self.on_thread(work)
         return True
 
     def revoke(self):
@@ -143,20 +139,10 @@ class XtsServer:
                 await connection.response.send_str(text)
             await connection.response.send_bytes(data)
 
-        asyncio.run_coroutine_threadsafe(send(), self.loop).result(30)
+        self.on_thread(send())
         return True
 
-    def stop(self):
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-
     # --- the server
-
-    def _run(self):
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(self._start())
-        self.ready.set()
-        self.loop.run_forever()
 
     async def _start(self):
         self.io = socketio.AsyncServer(async_mode="aiohttp", ping_interval=2, ping_timeout=5, cors_allowed_origins="*")

@@ -4,7 +4,7 @@ use super::super::Global;
 use super::sending::{Sending, SendingArgs};
 use crate::error::{Error, Kind};
 use crate::feed::produce::{Frame, place};
-use crate::feed::wire::{self, Decoder, bridge_address, recorded};
+use crate::feed::wire::{self, Decoder, RawRecord, bridge_address, recorded};
 use crate::feed::{InstrumentTable, WireSpec, lines};
 use crate::market::TickKind;
 use crate::time::Nanos;
@@ -73,6 +73,6 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
 }
 
 fn time(decoder: &mut dyn Decoder, line: &[u8]) -> Option<Nanos> {
-    let tick = decoder.decode(line, 0, None, &mut InstrumentTable::default()).ok()?;
+    let tick = decoder.decode(&RawRecord::of(line), &mut InstrumentTable::default()).ok()?;
     (tick.kind != TickKind::Notice).then_some(tick.exchange_at)
 }

@@ -7,7 +7,7 @@ use crate::cli::{Global, aligned, note, print};
 use crate::dataflow::Dataflow;
 use crate::error::Error;
 use crate::feed::InstrumentTable;
-use crate::feed::wire::{self, Decoder};
+use crate::feed::wire::{self, Decoder, RawRecord};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -90,7 +90,7 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
     let mut output = args.output.as_deref().map(Output::create).transpose()?;
     let (identity, epoch) = each_row(&args.filters.sql(), global, |row| {
         let (decoder, header) = decoders.of(&row);
-        let decoded = decoder.decode(&row.payload, row.offset, None, &mut instruments);
+        let decoded = decoder.decode(&RawRecord::new(&row.payload, row.offset, None), &mut instruments);
         let tally = tallies.entry(row.reason.clone()).or_default();
         tally.rows += 1;
         tally.decode += u64::from(decoded.is_ok());
@@ -318,7 +318,10 @@ mod tests {
         let (named, other) = (row(b"1,2,1700000000,A"), Row { topic: "u".into(), ..row(b"1,2,1700000000,A") });
         let mut decodes = |row: &Row| {
             let (decoder, header) = decoders.of(row);
-            (decoder.decode(&row.payload, 0, None, &mut InstrumentTable::default()).is_ok(), header.map(str::to_owned))
+            (
+                decoder.decode(&RawRecord::of(&row.payload), &mut InstrumentTable::default()).is_ok(),
+                header.map(str::to_owned),
+            )
         };
         assert_eq!(decodes(&named), (true, Some(header.clone())));
         assert_eq!(decodes(&other), (false, None));

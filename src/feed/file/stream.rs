@@ -1,6 +1,6 @@
 //! The records of one file, in order: lines found, decompressed, decoded.
 
-use crate::feed::wire::Decoder;
+use crate::feed::wire::{Decoder, RawRecord};
 use crate::feed::{FeedError, InstrumentTable, Reject};
 use crate::market::Tick;
 use crate::time::Nanos;
@@ -126,7 +126,7 @@ impl Stream {
                     return Ok(Next::End);
                 }
                 let bytes = self.line.len() as u64;
-                let decoded = decoder.decode(text(&self.line), self.offset, None, instruments);
+                let decoded = decoder.decode(&RawRecord::new(text(&self.line), self.offset, None), instruments);
                 if !ended {
                     if !whole && (decoded.is_err() || !decoder.ends_itself()) {
                         return Ok(Next::End); // the line goes on when the file has grown

@@ -1,5 +1,6 @@
 use super::*;
-use crate::feed::{Speed, SyntheticSpec, WireSpec};
+use crate::feed::testing::{open, read_all};
+use crate::feed::{Speed, WireSpec};
 use crate::time::SECOND;
 use std::io::Write;
 use std::path::Path;
@@ -15,28 +16,12 @@ fn lines(numbers: std::ops::Range<i64>) -> String {
 fn spec(paths: &[&Path]) -> SourceSpec {
     SourceSpec {
         uses: "file".into(),
-        brokers: String::new(),
-        topics: Vec::new(),
-        kafka: BTreeMap::new(),
-        from: StartFrom::Earliest,
         paths: paths.iter().map(|path| path.display().to_string()).collect(),
-        speed: Speed::Max,
         until_end: true,
         wire: WireSpec { format: "json".into(), ..WireSpec::default() },
-        synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0, gaps: 0 },
         buffer_bytes: 1 << 20,
+        ..SourceSpec::default()
     }
-}
-
-fn open(spec: &SourceSpec) -> Arc<dyn Source> {
-    crate::feed::open(spec, &BTreeMap::new()).expect("a source")
-}
-
-fn read_all(source: &dyn Source) -> Box<dyn Reader> {
-    let assigned: Vec<_> = (0..source.partitions().len())
-        .map(|partition| Assignment { partition, offset: source.partitions()[partition].offset_start })
-        .collect();
-    source.reader(&assigned).expect("a reader")
 }
 
 /// Polls until every partition is finished or something broke.

@@ -1,5 +1,6 @@
 use super::*;
-use crate::feed::{Speed, SyntheticSpec, WireSpec};
+use crate::feed::WireSpec;
+use crate::feed::testing::{open, read_all};
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -49,27 +50,11 @@ impl Broker {
             uses: "kafka".into(),
             brokers: self.cluster.bootstrap_servers(),
             topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-            kafka: BTreeMap::new(),
-            from: StartFrom::Earliest,
-            paths: Vec::new(),
-            speed: Speed::Max,
-            until_end: false,
             wire: WireSpec { format: "json".into(), ..WireSpec::default() },
-            synthetic: SyntheticSpec { seed: 0, instruments: 0, partitions: 0, trades_a_day: 0, first_day: 0, gaps: 0 },
             buffer_bytes: 8 << 20,
+            ..SourceSpec::default()
         }
     }
-}
-
-fn open(spec: &SourceSpec) -> Arc<dyn Source> {
-    crate::feed::open(spec, &BTreeMap::new()).expect("a source")
-}
-
-fn read_all(source: &dyn Source) -> Box<dyn Reader> {
-    let assigned: Vec<_> = (0..source.partitions().len())
-        .map(|partition| Assignment { partition, offset: source.partitions()[partition].offset_start })
-        .collect();
-    source.reader(&assigned).expect("a reader")
 }
 
 /// Polls until enough was seen; checks that every batch follows the one before.

@@ -16,6 +16,8 @@ pub enum Kind {
 pub struct Book {
     pub kind: Kind,
     pub id: u32,
+    /// Which share it is, or is a future on, counted from 0, the most traded one first; of an index nothing.
+    pub share: u32,
     /// Trades once in minutes; its quotes move.
     silent: bool,
     pub last: i64,
@@ -57,11 +59,22 @@ pub struct Moment {
 /// The least price step, 0.05.
 pub const STEP: i64 = 5;
 
+/// The exchange's number of a share, its future or the index.
+pub fn id_of(kind: Kind, share: u32) -> u32 {
+    match kind {
+        Kind::Index => 26_000,
+        Kind::Share => 100 + share,
+        Kind::Future => 40_000 + share,
+    }
+}
+
 impl Book {
-    pub fn new(kind: Kind, id: u32, price: i64, yesterday: Nanos, silent: bool) -> Book {
+    pub fn new(kind: Kind, share: u32, price: i64, yesterday: Nanos, silent: bool) -> Book {
+        let id = id_of(kind, share);
         Book {
             kind,
             id,
+            share,
             silent,
             last: price,
             last_quantity: if kind == Kind::Index { 0 } else { 25 },

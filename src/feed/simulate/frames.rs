@@ -1,6 +1,6 @@
 //! The messages of the simulated feed, in the shapes and key orders of the live one.
 
-use super::book::{Book, Kind, STEP};
+use super::book::{Book, Kind, STEP, id_of};
 use crate::feed::wire::xts::Segment;
 use crate::feed::wire::xts::segments::Epoch;
 use crate::time::Nanos;
@@ -208,7 +208,7 @@ pub fn listing(book: &Book, date: i32) -> Vec<u8> {
              11001{share:08}|SIM{share}|{day}T14:30:00|SIM{share} {day}|1|1|SIM{share}FUT",
             band(110),
             band(90),
-            share = id - 40_000 + 100,
+            share = id_of(Kind::Share, book.share),
         )
         .into_bytes();
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::feed::InstrumentTable;
-use crate::feed::wire::{self, recorded::Envelope};
+use crate::feed::wire::{self, RawRecord, recorded::Envelope};
 use crate::feed::{WireSpec, produce};
 use crate::market::{SCALE, TickKind};
 use std::collections::{BTreeSet, HashMap};
@@ -51,7 +51,8 @@ fn every_frame_decodes_and_its_instrument_is_where_it_belongs() {
             let received_at = frame.received_at.to_string();
             let envelope =
                 Envelope { key: None, origin: Some(origin.as_bytes()), received_at: Some(received_at.as_bytes()) };
-            let decoded = decoder.decode_enveloped(&frame.payload, &envelope, 0, None, &mut instruments);
+            let record = RawRecord { envelope, ..RawRecord::of(&frame.payload) };
+            let decoded = decoder.decode(&record, &mut instruments);
             let tick = decoded.unwrap_or_else(|reject| panic!("{}: {}", reject.reason, reject.detail));
             let notice = matches!(frame.code, MASTER | 1105 | 1505 | 1507);
             assert_eq!(tick.kind == TickKind::Notice, notice);
@@ -76,7 +77,7 @@ fn the_feed_has_the_oddities_of_the_real_one() {
     let mut frames: Vec<Simulated> = simulation.by_ref().filter(|frame| frame.code != MASTER).collect();
     frames.sort_by_key(|frame| (frame.instrument, frame.received_at));
     for frame in &frames {
-        let tick = decoder.decode(&frame.payload, 0, None, &mut instruments).expect("a touchline");
+        let tick = decoder.decode(&RawRecord::of(&frame.payload), &mut instruments).expect("a touchline");
         let snapshot = tick.snapshot.expect("a snapshot");
         let is_index = frame.instrument == 26_000;
         assert_eq!(is_index, snapshot.cumulative_volume.is_none());

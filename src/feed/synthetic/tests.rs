@@ -11,14 +11,7 @@ const MONDAY: i32 = 20_458;
 fn spec() -> SourceSpec {
     SourceSpec {
         uses: "synthetic".into(),
-        brokers: String::new(),
-        topics: Vec::new(),
-        kafka: BTreeMap::new(),
-        from: StartFrom::Earliest,
-        paths: Vec::new(),
-        speed: Speed::Max,
         until_end: true,
-        wire: WireSpec::default(),
         synthetic: SyntheticSpec {
             seed: 7,
             instruments: 40,
@@ -28,6 +21,7 @@ fn spec() -> SourceSpec {
             gaps: 0,
         },
         buffer_bytes: 1 << 20,
+        ..SourceSpec::default()
     }
 }
 

@@ -15,10 +15,10 @@
 //! name that traded an hour ago is news of now. Its bar is that of the last trade, as with every snapshot.
 
 use super::record::Problem;
-use super::recorded::{self, Envelope};
+use super::recorded;
 use super::xts::segments::{Segment, same_day};
-use super::{Decoder, Format, no_columns};
-use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec};
+use super::{Decoder, Format, RawRecord, no_columns};
+use crate::feed::{FeedError, InstrumentTable, WireSpec};
 use crate::market::{LIMIT, Price, Quantity, SCALE, Snapshot, Tick, TickKind};
 use crate::time::{Nanos, SECOND};
 
@@ -237,19 +237,13 @@ fn tick(
         (None, "marketstatus") => "0",
         (None, kind) => return Err(Problem::new("no_instrument", format!("topic \"{kind}\" names no instrument"))),
     };
+    let instrument = instruments.id(address.segment.venue, instrument, None);
     Ok(Tick {
-        kind: said.kind,
-        suspicious: false,
-        instrument: instruments.id(address.segment.venue, instrument, None),
-        offset,
-        exchange_at: said.at.or(received_at).unwrap_or(Nanos::MIN),
         received_at,
-        sequence: None,
         price: said.price,
         quantity: said.quantity,
-        id: None,
-        conditions: None,
         snapshot: Some(Box::new(said.snapshot)),
+        ..Tick::new(said.kind, instrument, offset, said.at.or(received_at).unwrap_or(Nanos::MIN))
     })
 }
 
@@ -265,38 +259,19 @@ fn line(payload: &[u8], offset: i64, instruments: &mut InstrumentTable) -> Resul
 }
 
 impl Decoder for Bridge {
-    /// A recorded line, whose frame is in hex digits.
-    fn decode(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        line(payload, offset, instruments).map_err(|problem| problem.reject(payload, offset, received_at))
+    /// Without a topic or a key it is a recorded line, whose frame is in hex digits.
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+        let RawRecord { payload, offset, envelope, .. } = *record;
+        let address = match (envelope.origin.and_then(address), envelope.key) {
+            (Some(address), _) => address,
+            (None, Some(key)) => keyed(key, payload.len())?,
+            (None, None) => return line(payload, offset, instruments),
+        };
+        tick(&address, payload, offset, record.received_at(), instruments)
     }
 
     fn wants_envelope(&self) -> bool {
         true
-    }
-
-    fn decode_enveloped(
-        &mut self,
-        payload: &[u8],
-        envelope: &Envelope<'_>,
-        offset: i64,
-        broker: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        let received_at = envelope.received_at(broker);
-        let found = match (envelope.origin.and_then(address), envelope.key) {
-            (Some(address), _) => Ok(address),
-            (None, Some(key)) => keyed(key, payload.len()),
-            (None, None) => return self.decode(payload, offset, broker, instruments),
-        };
-        found
-            .and_then(|address| tick(&address, payload, offset, received_at, instruments))
-            .map_err(|problem| problem.reject(payload, offset, received_at))
     }
 
     /// Hex digits may go on.

@@ -12,10 +12,9 @@
 //! What must always hold: both ways give the same fields, and a quote that is not closed is a reject.
 
 use super::record::{Field, Kind, Meaning, NO_SLOT, Problem, Values, shorten};
-use super::{Decoder, Format};
-use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
+use super::{Decoder, Format, RawRecord};
+use crate::feed::{FeedError, InstrumentTable, WireSpec, nearest};
 use crate::market::Tick;
-use crate::time::Nanos;
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 use std::io::{Cursor, SeekFrom};
 
@@ -107,33 +106,6 @@ impl Csv {
         lacking.map(|either| self.meaning.name(either[0]))
     }
 
-    fn tick(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Problem> {
-        let text = std::str::from_utf8(payload).map_err(|error| Problem::new("not_utf8", error))?;
-        let line = line(text);
-        if line.is_empty() {
-            return Err(Problem::new("empty", "the record is empty"));
-        }
-        let mut values = Values::default();
-        let count = if line.bytes().fold(true, |plain, byte| plain & !matches!(byte, b'"' | b'\r' | b'\n' | 0)) {
-            fill(line.split(char::from(self.delimiter)), |_| Kind::Text, &self.columns, &mut values)
-        } else {
-            let record = self.quoted.split(line, self.delimiter)?;
-            // a NUL separates the parts of an instrument's key
-            let kind = |text: &str| if text.contains('\0') { Kind::Unreadable } else { Kind::Text };
-            fill(record.iter(), kind, &self.columns, &mut values)
-        };
-        if count != self.columns.len() {
-            return Err(self.other_count(count, line));
-        }
-        self.meaning.tick(&values, offset, received_at, instruments)
-    }
-
     #[cold]
     fn other_count(&self, count: usize, line: &str) -> Problem {
         let named = if self.spec.columns.is_empty() { "; `source.columns` names them" } else { "" };
@@ -144,15 +116,25 @@ impl Csv {
 }
 
 impl Decoder for Csv {
-    fn decode(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        self.tick(payload, offset, received_at, instruments)
-            .map_err(|problem| problem.reject(payload, offset, received_at))
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+        let text = std::str::from_utf8(record.payload).map_err(|error| Problem::new("not_utf8", error))?;
+        let line = line(text);
+        if line.is_empty() {
+            return Err(Problem::new("empty", "the record is empty"));
+        }
+        let mut values = Values::default();
+        let count = if line.bytes().fold(true, |plain, byte| plain & !matches!(byte, b'"' | b'\r' | b'\n' | 0)) {
+            fill(line.split(char::from(self.delimiter)), |_| Kind::Text, &self.columns, &mut values)
+        } else {
+            let fields = self.quoted.split(line, self.delimiter)?;
+            // a NUL separates the parts of an instrument's key
+            let kind = |text: &str| if text.contains('\0') { Kind::Unreadable } else { Kind::Text };
+            fill(fields.iter(), kind, &self.columns, &mut values)
+        };
+        if count != self.columns.len() {
+            return Err(self.other_count(count, line));
+        }
+        self.meaning.tick(&values, record, instruments)
     }
 
     /// A header names the time and the instrument; a record cannot, its time is no name.

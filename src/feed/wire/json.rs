@@ -16,10 +16,9 @@
 pub(super) mod raw;
 
 use super::record::{Meaning, Problem, Values, shorten};
-use super::{Decoder, Format, no_columns};
-use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec};
+use super::{Decoder, Format, RawRecord, no_columns};
+use crate::feed::{FeedError, InstrumentTable, WireSpec};
 use crate::market::Tick;
-use crate::time::Nanos;
 use raw::Keys;
 
 pub static FORMAT: Format = Format {
@@ -41,31 +40,14 @@ impl Json {
         let keys = Keys::new(meaning.names());
         Ok(Json { meaning, keys })
     }
-
-    fn tick(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Problem> {
-        let text = std::str::from_utf8(payload).map_err(|error| Problem::new("not_utf8", error))?;
-        let (mut owned, mut values) = (Vec::new(), Values::default());
-        raw::parse(text, &self.keys, &mut owned, &mut values).map_err(|error| unreadable(text, &error))?;
-        self.meaning.tick(&values, offset, received_at, instruments)
-    }
 }
 
 impl Decoder for Json {
-    fn decode(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        self.tick(payload, offset, received_at, instruments)
-            .map_err(|problem| problem.reject(payload, offset, received_at))
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+        let text = std::str::from_utf8(record.payload).map_err(|error| Problem::new("not_utf8", error))?;
+        let (mut owned, mut values) = (Vec::new(), Values::default());
+        raw::parse(text, &self.keys, &mut owned, &mut values).map_err(|error| unreadable(text, &error))?;
+        self.meaning.tick(&values, record, instruments)
     }
 }
 

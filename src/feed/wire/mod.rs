@@ -17,35 +17,52 @@ use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use crate::market::Tick;
 use crate::time::Nanos;
 pub use bridge::address as bridge_address;
+use record::Problem;
 use recorded::Envelope;
+
+/// A record as its source gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct RawRecord<'a> {
+    pub payload: &'a [u8],
+    pub offset: i64,
+    /// When the broker took it, if that is known.
+    pub received_at: Option<Nanos>,
+    /// What stands around it; empty unless [`Decoder::wants_envelope`].
+    pub envelope: Envelope<'a>,
+}
+
+impl<'a> RawRecord<'a> {
+    /// A payload of which nothing else is known.
+    pub fn of(payload: &'a [u8]) -> RawRecord<'a> {
+        RawRecord::new(payload, 0, None)
+    }
+
+    /// A record without an envelope.
+    pub fn new(payload: &'a [u8], offset: i64, received_at: Option<Nanos>) -> RawRecord<'a> {
+        RawRecord { payload, offset, received_at, envelope: Envelope::default() }
+    }
+
+    /// When it was received: the envelope's word goes before the broker's.
+    pub fn received_at(&self) -> Option<Nanos> {
+        self.envelope.received_at(self.received_at)
+    }
+}
 
 /// Turns the records of one reader into ticks; keeps what it learnt between records (interned texts), nothing that changes
 /// what a record means.
 pub trait Decoder: Send {
+    /// The tick that a record says, or what is wrong with it. The table learns an instrument only from a record that became
+    /// a tick.
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem>;
+
     /// The tick that a record says, or the reject that keeps it.
-    fn decode(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject>;
+    fn decode(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Reject> {
+        self.tick(record, instruments).map_err(|problem| problem.reject(record))
+    }
 
     /// Whether it looks at what stands around a record.
     fn wants_envelope(&self) -> bool {
         false
-    }
-
-    /// As [`Decoder::decode`], for a record with its envelope.
-    fn decode_enveloped(
-        &mut self,
-        payload: &[u8],
-        _envelope: &Envelope<'_>,
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        self.decode(payload, offset, received_at, instruments)
     }
 
     /// If this first line of a file is no record but names what is in the others: the decoder of that file's records.
@@ -124,7 +141,7 @@ pub fn formats_that_decode(payloads: &[&[u8]]) -> Vec<&'static str> {
                 decoder = own;
                 false
             }
-            None => decoder.decode(payload, 0, None, &mut InstrumentTable::default()).is_ok(),
+            None => decoder.decode(&RawRecord::of(payload), &mut InstrumentTable::default()).is_ok(),
         })
     };
     FORMATS.iter().filter(decodes).map(|format| format.name).collect()
@@ -140,7 +157,7 @@ mod tests {
         for format in FORMATS {
             let spec = WireSpec { format: format.name.into(), ..WireSpec::default() };
             let mut decoder = build(&spec).expect("a listed format builds");
-            decoder.decode(format.example, 0, None, &mut InstrumentTable::default()).expect(format.name);
+            decoder.decode(&RawRecord::of(format.example), &mut InstrumentTable::default()).expect(format.name);
             assert!(!format.doc.is_empty());
             assert_eq!(formats_that_decode(&[b"junk", format.example]), [format.name]);
         }
@@ -173,7 +190,7 @@ mod tests {
     fn answers(format: &Format, payload: &[u8]) -> Result<(), TestCaseError> {
         let mut decoder = (format.build)(&WireSpec::default()).expect("a listed format builds");
         let mut instruments = InstrumentTable::default();
-        match decoder.decode(payload, 7, Some(5), &mut instruments) {
+        match decoder.decode(&RawRecord::new(payload, 7, Some(5)), &mut instruments) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => {
                 prop_assert_eq!(reject.offset, 7);

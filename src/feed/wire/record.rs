@@ -11,6 +11,7 @@
 //! What must always hold: prices, quantities and times come from their digits; the instrument table learns an instrument only
 //! from a record that became a tick; in the path of a good trade nothing is allocated.
 
+use super::RawRecord;
 use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use crate::market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
 use crate::time::{DAY, HOUR, MICRO, MILLI, Nanos, SECOND};
@@ -146,8 +147,7 @@ impl Meaning {
     pub fn tick(
         &mut self,
         values: &Values<'_>,
-        offset: i64,
-        received_at: Option<Nanos>,
+        raw: &RawRecord<'_>,
         instruments: &mut InstrumentTable,
     ) -> Result<Tick, Problem> {
         if let Some(slot) = values.duplicate {
@@ -174,7 +174,7 @@ impl Meaning {
         };
         let received_at = match record.time(Field::ReceivedAt)? {
             Some(at) => Some(at),
-            None => received_at,
+            None => raw.received_at,
         };
         let sequence = record.sequence()?;
         let (mut price, mut quantity, mut snapshot) = (None, None, None);
@@ -201,7 +201,6 @@ impl Meaning {
             _ => record.text(Field::Conditions)?.and_then(|text| intern(&mut self.conditions, text)),
         };
 
-        // the table learns an instrument only from a record that became a tick
         let venue = record.text(Field::Venue)?.unwrap_or_default();
         let symbol = record.text(Field::Symbol)?;
         let Some(instrument) = record.text(Field::Instrument)?.or(symbol) else {
@@ -212,7 +211,7 @@ impl Meaning {
             kind,
             suspicious: record.suspicious(),
             instrument,
-            offset,
+            offset: raw.offset,
             exchange_at,
             received_at,
             sequence,
@@ -240,8 +239,9 @@ impl Problem {
 
     /// The record as it came, with what is wrong with it.
     #[cold]
-    pub fn reject(self, payload: &[u8], offset: i64, received_at: Option<Nanos>) -> Reject {
-        Reject { offset, received_at, reason: self.reason, detail: self.detail, payload: payload.to_vec() }
+    pub fn reject(self, record: &RawRecord<'_>) -> Reject {
+        let (offset, received_at, payload) = (record.offset, record.received_at(), record.payload.to_vec());
+        Reject { offset, received_at, reason: self.reason, detail: self.detail, payload }
     }
 }
 

@@ -29,11 +29,10 @@ pub mod segments;
 mod tests;
 
 use super::record::{Problem, shorten};
-use super::recorded::{self, Envelope};
-use super::{Decoder, no_columns};
-use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec};
+use super::recorded;
+use super::{Decoder, RawRecord, no_columns};
+use crate::feed::{FeedError, InstrumentTable, WireSpec};
 use crate::market::Tick;
-use crate::time::Nanos;
 use event::Form;
 use fields::Fields;
 pub use segments::Segment;
@@ -60,25 +59,6 @@ impl Xts {
         no_columns(spec)?;
         no_fields(spec)?;
         Ok(Xts { form, argument: String::new() })
-    }
-
-    #[inline]
-    fn tick(
-        &mut self,
-        frame: &[u8],
-        origin: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Problem> {
-        // a message begins otherwise
-        if frame.first().is_some_and(u8::is_ascii_uppercase)
-            && let Some(row) = master_row(frame)
-        {
-            return message::listed(row?, offset, received_at, instruments);
-        }
-        let fields = read(frame, origin, self.form, &mut self.argument)?;
-        message::tick(&fields, offset, received_at, instruments)
     }
 }
 
@@ -183,36 +163,24 @@ pub fn code(event: &str) -> Option<u16> {
 
 impl Decoder for Xts {
     #[inline]
-    fn decode(
-        &mut self,
-        payload: &[u8],
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        let (frame, origin, at) = match recorded::parse(payload) {
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+        let RawRecord { payload, offset, .. } = *record;
+        let (frame, origin, received_at) = match recorded::parse(payload) {
             Some(recorded) => (recorded.frame, recorded.origin, recorded.received_at),
-            None => (payload, &[][..], received_at),
+            None => (payload, record.envelope.origin.unwrap_or_default(), record.received_at()),
         };
-        self.tick(frame, origin, offset, at, instruments)
-            .map_err(|problem| problem.reject(payload, offset, received_at))
+        // a message begins otherwise
+        if frame.first().is_some_and(u8::is_ascii_uppercase)
+            && let Some(row) = master_row(frame)
+        {
+            return message::listed(row?, offset, received_at, instruments);
+        }
+        let fields = read(frame, origin, self.form, &mut self.argument)?;
+        message::tick(&fields, offset, received_at, instruments)
     }
 
     fn wants_envelope(&self) -> bool {
         true
-    }
-
-    fn decode_enveloped(
-        &mut self,
-        payload: &[u8],
-        envelope: &Envelope<'_>,
-        offset: i64,
-        received_at: Option<Nanos>,
-        instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Reject> {
-        let received_at = envelope.received_at(received_at);
-        self.tick(payload, envelope.origin.unwrap_or_default(), offset, received_at, instruments)
-            .map_err(|problem| problem.reject(payload, offset, received_at))
     }
 
     /// Partial text may go on, and either wire reads it where an origin says so.

@@ -20,30 +20,25 @@ pub(in crate::lake) mod tests;
 use super::super::error::LakeError;
 use super::super::patience::Patience;
 use super::super::storage::file_io;
-use super::super::store::s3::failure::{Failure, Verdict};
+use super::super::store::s3::client;
+use super::super::store::s3::failure::{Failure, Verdict, insist};
 use super::super::store::{Created, Store};
 use super::{Catalog, CatalogIdentity, FIRST_CONTACT, Swapped};
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::TableMetadata;
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region};
+use aws_config::Region;
 use aws_sdk_glue::Client;
-use aws_sdk_glue::config::retry::RetryConfig;
-use aws_sdk_glue::config::timeout::TimeoutConfig;
 use aws_sdk_glue::types::{DatabaseInput, StorageDescriptor, Table, TableInput};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use failure::failed;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 const METADATA: &str = "metadata_location";
 const PREVIOUS: &str = "previous_metadata_location";
 const TABLE_TYPE: &str = "table_type";
 const ICEBERG: &str = "ICEBERG";
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// A database of Glue.
 #[derive(Clone)]
@@ -75,16 +70,7 @@ impl GlueCatalog {
         database: &str,
         write: bool,
     ) -> Result<GlueCatalog, LakeError> {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(Patience::default().attempt)
-            .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::disabled());
+        let mut loader = client::config();
         if let Some(region) = region {
             loader = loader.region(Region::new(region.to_owned()));
         }
@@ -147,8 +133,7 @@ impl GlueCatalog {
         Ok(got.await?.database.and_then(|database| database.catalog_id))
     }
 
-    /// Sends a request until it is answered, may not be repeated, or the patience ends. `perhaps` of the failure is that of
-    /// all attempts.
+    /// Sends a request with patience.
     async fn call<T, F>(
         &self,
         repeatable: impl Fn(&Failure) -> bool + Send,
@@ -157,21 +142,10 @@ impl GlueCatalog {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let began = Instant::now();
-        let (mut retry, mut perhaps) = (0, false);
-        loop {
-            let mut failure = match send().await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            perhaps |= failure.perhaps;
-            let pause = if repeatable(&failure) { self.patience.pause(retry, began.elapsed()) } else { None };
-            failure.perhaps = perhaps;
-            let Some(pause) = pause else { return Err(failure) };
+        let again = |retry, failure: &Failure| {
             tracing::debug!(catalog = self.name, retry, cause = failure.cause, "no good answer, trying again");
-            tokio::time::sleep(pause).await;
-            retry += 1;
-        }
+        };
+        insist(&self.patience, repeatable, again, send).await
     }
 
     /// A failure as the lake's error.

@@ -9,7 +9,7 @@
 //! What must hold: L1 a create is one PUT with `If-None-Match: *`, whatever its size · L3 a create is sent again only when
 //! the one before definitely failed · an object has its name only when it is whole (multipart uploads are completed last).
 
-mod client;
+pub(in crate::lake) mod client;
 pub(in crate::lake) mod failure;
 #[cfg(test)]
 pub(in crate::lake) mod tests;
@@ -26,7 +26,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use failure::{CREDENTIALS, Failure, Verdict};
+use failure::{CREDENTIALS, Failure, Verdict, insist};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -109,8 +109,7 @@ impl S3Store {
         })
     }
 
-    /// Sends a request until it is answered, may not be repeated, or the patience ends. `perhaps` of the failure is that of
-    /// all attempts.
+    /// Sends a request with patience, and counts what it takes.
     async fn call<T, F>(
         &self,
         operation: Operation,
@@ -121,29 +120,21 @@ impl S3Store {
     where
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        let began = Instant::now();
         let meter = self.meters.of(operation);
-        let (mut retry, mut perhaps) = (0, false);
-        loop {
-            let sent = Instant::now();
-            let answer = send().await;
-            meter.count(sent.elapsed(), answer.as_ref().is_err_and(|failure| !failure.is_answer()));
-            let mut failure = match answer {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            perhaps |= failure.perhaps;
-            let pause = if repeatable(&failure) { self.patience.pause(retry, began.elapsed()) } else { None };
-            failure.perhaps = perhaps;
-            let Some(pause) = pause else { return Err(failure) };
+        let again = |retry: u32, failure: &Failure| {
             if retry >= QUIET_RETRIES && retry.is_power_of_two() {
                 let (operation, at, cause) = (operation.name(), self.location(key), &failure.cause);
                 tracing::warn!(operation, at, retry, cause, "the store does not answer as it should, trying again");
             }
-            tokio::time::sleep(pause).await;
             meter.count_retry();
-            retry += 1;
-        }
+        };
+        let timed = || async {
+            let sent = Instant::now();
+            let answer = send().await;
+            meter.count(sent.elapsed(), answer.as_ref().is_err_and(|failure| !failure.is_answer()));
+            answer
+        };
+        insist(&self.patience, repeatable, again, timed).await
     }
 
     /// A failure as the lake's error.

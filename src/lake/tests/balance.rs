@@ -1,7 +1,8 @@
 //! Conservation: an epoch whose records do not all have exactly one place is not committed, whatever is wrong with it.
 
 use super::doubles::{Faults, World};
-use super::scenario::{HASTY, anomalies, bars, options, run, ticks};
+use super::scenario::{HASTY, anomalies, bars, run, ticks};
+use super::small::options;
 use crate::error::{Classified, Kind};
 use crate::lake::{Lake, LakeError};
 use crate::time::{Binding, Conservation, Place};

@@ -1,6 +1,7 @@
 //! A real folder and a real SQLite catalog.
 
-use super::scenario::{anomalies, bars, check_files, check_rows, options, run, ticks};
+use super::scenario::{anomalies, bars, check_files, check_rows, run, ticks};
+use super::small::options;
 use crate::error::{Classified, Kind};
 use crate::lake::catalog::SqliteCatalog;
 use crate::lake::index::manifests_of;

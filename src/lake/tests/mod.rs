@@ -15,4 +15,5 @@ mod race;
 mod rows;
 mod s3;
 mod scenario;
+pub(crate) mod small;
 mod upkeep;

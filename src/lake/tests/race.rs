@@ -1,7 +1,8 @@
 //! Generations that run at the same time: one is fenced, the lake is as if only one had run.
 
 use super::doubles::{Faults, World};
-use super::scenario::{HASTY, anomalies, bars, check, options, process, run, ticks};
+use super::scenario::{HASTY, anomalies, bars, check, process, run, ticks};
+use super::small::options;
 use crate::lake::{Lake, LakeError};
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Rows into files and back: values, hashes, bounds, and what is refused.
 
-use super::scenario::{bars, options};
+use super::scenario::bars;
+use super::small::options;
 use crate::error::{Classified, Kind};
 use crate::lake::files::{FileNames, History, date, write_both};
 use crate::lake::rewrite::read_file;

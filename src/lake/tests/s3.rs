@@ -1,7 +1,8 @@
 //! The scenario in a bucket: the real client against a server whose answers are lost, refused or never come again.
 
 use super::doubles::{Faults, World};
-use super::scenario::{anomalies, bars, check_on, options, process_on, ticks};
+use super::scenario::{anomalies, bars, check_on, process_on, ticks};
+use super::small::options;
 use crate::error::{Classified, Kind};
 use crate::lake::catalog::{Catalog, SqliteCatalog};
 use crate::lake::store::s3::tests::Server;

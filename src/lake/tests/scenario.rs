@@ -20,7 +20,7 @@ use crate::lake::table::{Change, Column, ColumnType, Row, TableSpec, Value};
 use crate::lake::tests::doubles::{Faults, World};
 use crate::lake::upkeep::Upkeep;
 use crate::lake::writer::TableRows;
-use crate::lake::{Lake, LakeOptions, Resume, RowBuffer, identity};
+use crate::lake::{Lake, Resume, RowBuffer, identity};
 use crate::time::{Binding, Conservation, MILLI, Place};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,19 +88,6 @@ pub fn anomalies() -> TableSpec {
 pub fn spec_of(table: &str) -> TableSpec {
     let all = [bars(), bars().history_spec(), ticks(), anomalies(), epochs_spec(), epoch_tables_spec()];
     all.into_iter().find(|spec| spec.name == table).expect("a table of the lake")
-}
-
-pub fn options(warehouse: &std::path::Path) -> LakeOptions {
-    LakeOptions {
-        warehouse: warehouse.into(),
-        catalog: None,
-        namespace: "market".into(),
-        dataflow: "test".into(),
-        dataflow_hash: "hash".into(),
-        settings_json: "{}".into(),
-        code_version: "0".into(),
-        rewrite_bytes_max: 0,
-    }
 }
 
 /// Upkeep that has something to do in a few epochs. Every corrected file is written again.
@@ -323,7 +310,7 @@ async fn process_in(
     steps: i64,
 ) -> Result<(), LakeError> {
     let specs = vec![bars(), ticks(), anomalies()];
-    let options = options("unused".as_ref());
+    let options = super::small::options("unused".as_ref());
     let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), upkeep);
     // an answer that is lost while a lake is opened ends the start; the supervisor starts again
     let (mut lake, resume) = match open().await {

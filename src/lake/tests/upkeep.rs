@@ -3,7 +3,8 @@
 
 use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
 use super::many::judge;
-use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, options, process, run, ticks};
+use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, process, run, ticks};
+use super::small::options;
 use crate::lake::epoch::TableWork;
 use crate::lake::files::{FileNames, write_batch};
 use crate::lake::maintain::doctor::Finding;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::feed::{Reject, wire::recorded::Envelope};
 use crate::time::SECOND;
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn put(packet: &mut [u8], at: usize, value: i32) {
 fn decode(packet: &[u8], topic: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
     let envelope = Envelope { key: Some(b"NSECM|2885"), origin: Some(topic.as_bytes()), received_at: None };
-    let tick = Bridge.decode_enveloped(packet, &envelope, 3, received_at, &mut instruments)?;
+    let tick = Bridge.decode(&RawRecord { payload: packet, offset: 3, received_at, envelope }, &mut instruments)?;
     let fresh = instruments.take_fresh();
     Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
 }
@@ -50,9 +51,10 @@ fn a_market_watch_says_what_its_bytes_say() {
     longer.extend([9; 14]);
     let envelope = Envelope { key: Some(b"nseeq|2885"), ..Envelope::default() };
     let mut instruments = InstrumentTable::default();
-    let keyed = Bridge.decode_enveloped(&longer, &envelope, 3, Some(AT + SECOND / 2), &mut instruments);
+    let keyed =
+        Bridge.decode(&RawRecord { envelope, ..RawRecord::new(&longer, 3, Some(AT + SECOND / 2)) }, &mut instruments);
     assert_eq!(keyed.as_ref(), Ok(&tick));
-    assert_eq!(Bridge.decode(FORMAT.example, 3, None, &mut InstrumentTable::default()), Ok(tick));
+    assert_eq!(Bridge.decode(&RawRecord::new(FORMAT.example, 3, None), &mut InstrumentTable::default()), Ok(tick));
 }
 
 #[test]
@@ -123,8 +125,9 @@ fn what_cannot_be_read_has_its_reason() {
     assert_eq!(reason(&packet(), "prod/marketfeed/news/v1/nseeq/1"), "unknown_packet");
     assert_eq!(reason(&packet()[..12], "elsewhere"), "unknown_packet", "the key names the instrument, not the packet");
     assert_eq!(reason(&packet(), "prod/marketfeed/mw/v1/nseeq"), "no_instrument");
-    let alone =
-        |bytes: &[u8]| Bridge.decode(bytes, 0, None, &mut InstrumentTable::default()).expect_err("no line").reason;
+    let alone = |bytes: &[u8]| {
+        Bridge.decode(&RawRecord::of(bytes), &mut InstrumentTable::default()).expect_err("no line").reason
+    };
     assert_eq!((alone(&packet()), alone(b"1\tprod/marketfeed/oi/v1/nsefo/1\tzz")), ("no_instrument", "not_hex"));
 }
 
@@ -136,7 +139,8 @@ proptest! {
     ) {
         let topic = format!("prod/marketfeed/{kind}/v1/nseeq/2885");
         let envelope = Envelope { key: Some(key.as_bytes()), origin: with_topic.then_some(topic.as_bytes()), received_at: None };
-        match Bridge.decode_enveloped(&bytes, &envelope, 7, received_at, &mut InstrumentTable::default()) {
+        let record = RawRecord { payload: &bytes, offset: 7, received_at, envelope };
+        match Bridge.decode(&record, &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => prop_assert_eq!(reject.payload, bytes),
         }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::feed::Reject;
 use crate::feed::wire::record::NAMES;
 use crate::market::{Instrument, Price, Quantity, TickKind};
 use proptest::prelude::*;
@@ -18,7 +19,7 @@ fn trades() -> WireSpec {
 
 fn decode(spec: &WireSpec, line: &str) -> Result<(Tick, Instrument), Reject> {
     let mut instruments = InstrumentTable::default();
-    let tick = Csv::new(spec).expect("valid").decode(line.as_bytes(), 3, Some(9), &mut instruments)?;
+    let tick = Csv::new(spec).expect("valid").decode(&RawRecord::new(line.as_bytes(), 3, Some(9)), &mut instruments)?;
     Ok((tick, instruments.take_fresh().remove(0)))
 }
 
@@ -105,7 +106,7 @@ fn what_is_no_record_is_a_reject_with_a_fixed_reason() {
         assert_eq!(reason(&trades(), line), expected, "{line:?}");
     }
     let mut csv = Csv::new(&trades()).expect("valid");
-    let reject = csv.decode(b"\xff,1,2,3", 0, None, &mut InstrumentTable::default()).expect_err("not UTF-8");
+    let reject = csv.decode(&RawRecord::of(b"\xff,1,2,3"), &mut InstrumentTable::default()).expect_err("not UTF-8");
     assert_eq!(reject.reason, "not_utf8");
     let reject = decode(&spec(&[], &[]), "A,1,2,3").map(|(tick, _)| tick).expect_err("four of nine");
     assert_eq!(reject.detail, "4 fields, not one for each of 9 columns; `source.columns` names them: A,1,2,3");
@@ -117,13 +118,13 @@ fn a_first_line_that_names_time_and_instrument_is_a_header() {
     let csv = Csv::new(&mapped).expect("valid");
     let mut own = csv.header(b"qty,\"sym\",price,ts,quantity\r\n").expect("a header");
     let mut instruments = InstrumentTable::default();
-    let tick = own.decode(b"9,A,2,1,3", 0, None, &mut instruments).expect("a trade");
+    let tick = own.decode(&RawRecord::of(b"9,A,2,1,3"), &mut instruments).expect("a trade");
     assert_eq!((tick.price, tick.quantity), (Some(Price(200_000_000)), Some(Quantity(300_000_000))));
     for line in ["", "A,1,2,3", "time,symbol,price,quantity", "ts,price", "\"sym,ts", "\u{fffd}"] {
         assert!(csv.header(line.as_bytes()).is_none(), "{line:?} names them not as the dataflow does");
     }
     let mut twice = csv.header(b"sym,ts,price,price,quantity").expect("a header");
-    let reject = twice.decode(b"A,1,2,2,3", 0, None, &mut instruments).expect_err("which price?");
+    let reject = twice.decode(&RawRecord::of(b"A,1,2,2,3"), &mut instruments).expect_err("which price?");
     assert_eq!((reject.reason, reject.detail.as_str()), ("duplicate_field", "\"price\" appears twice"));
 }
 
@@ -197,7 +198,7 @@ proptest! {
         let mut instruments = InstrumentTable::default();
         let plain = WireSpec { format: "json".into(), columns: Vec::new(), ..wire };
         let mut decoder = crate::feed::wire::build(&plain).expect("valid");
-        match decoder.decode(json.as_bytes(), 3, Some(9), &mut instruments) {
+        match decoder.decode(&RawRecord::new(json.as_bytes(), 3, Some(9)), &mut instruments) {
             Ok(expected) => {
                 let instrument = instruments.take_fresh().remove(0);
                 let (tick, ours) = tick.unwrap_or_else(|| panic!("{line:?}: {reject:?}, {json} is a tick"));
@@ -221,7 +222,7 @@ proptest! {
         let mut csv = Csv::new(&trades()).expect("valid");
         for line in &lines {
             let alone = decode(&trades(), line).map(|(tick, _)| tick);
-            let after = csv.decode(line.as_bytes(), 3, Some(9), &mut InstrumentTable::default());
+            let after = csv.decode(&RawRecord::new(line.as_bytes(), 3, Some(9)), &mut InstrumentTable::default());
             prop_assert_eq!(after, alone, "{:?}", line);
         }
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::feed::Reject;
 use crate::market::{Instrument, Price, Quantity, Snapshot, TickKind};
 use crate::time::{MICRO, SECOND};
 use proptest::prelude::*;
@@ -21,7 +22,7 @@ fn mapped() -> WireSpec {
 
 fn decode_with(spec: &WireSpec, payload: &[u8]) -> Result<(Tick, Instrument), Reject> {
     let mut instruments = InstrumentTable::default();
-    let tick = Json::new(spec).expect("valid").decode(payload, 3, Some(9), &mut instruments)?;
+    let tick = Json::new(spec).expect("valid").decode(&RawRecord::new(payload, 3, Some(9)), &mut instruments)?;
     let instrument = instruments.take_fresh().remove(0);
     Ok((tick, instrument))
 }
@@ -288,7 +289,7 @@ fn conditions_are_interned_and_numbers_keep_their_digits() {
     let mut instruments = InstrumentTable::default();
     let mut conditions = |value: &str| {
         let record = format!(r#"{{"symbol":"A","time":1,"price":1,"quantity":1,"conditions":{value}}}"#);
-        json.decode(record.as_bytes(), 0, None, &mut instruments).expect("a trade").conditions
+        json.decode(&RawRecord::of(record.as_bytes()), &mut instruments).expect("a trade").conditions
     };
     let (first, again) = (conditions("\"20\"").expect("some"), conditions("\"20\"").expect("some"));
     assert!(Arc::ptr_eq(&first, &again));

@@ -65,19 +65,14 @@ pub fn tick(
     // the table learns an instrument only from a message that became a tick
     let mut digits = [0; 20];
     let name = decimal_digits(instrument, &mut digits);
+    let exchange_at = said.at.ok_or_else(|| missing(Slot::UpdateTime))?;
     Ok(Tick {
-        kind: said.kind,
-        suspicious: false,
-        instrument: instruments.id(segment.venue, name, None),
-        offset,
-        exchange_at: said.at.ok_or_else(|| missing(Slot::UpdateTime))?,
         received_at,
         sequence,
         price: said.price,
         quantity: said.quantity,
-        id: None,
-        conditions: None,
         snapshot: Some(Box::new(said.snapshot)),
+        ..Tick::new(said.kind, instruments.id(segment.venue, name, None), offset, exchange_at)
     })
 }
 
@@ -94,19 +89,11 @@ pub fn listed(
         return Err(Problem::new("undated", detail));
     };
     let mut digits = [0; 20];
+    let instrument = instruments.id(row.segment.venue, decimal_digits(row.instrument, &mut digits), None);
     Ok(Tick {
-        kind: TickKind::Notice,
-        suspicious: false,
-        instrument: instruments.id(row.segment.venue, decimal_digits(row.instrument, &mut digits), None),
-        offset,
-        exchange_at: at,
         received_at,
-        sequence: None,
-        price: None,
-        quantity: None,
-        id: None,
-        conditions: None,
         snapshot: Some(Box::new(Snapshot { listing: Some(Arc::new(row.listing)), ..Snapshot::default() })),
+        ..Tick::new(TickKind::Notice, instrument, offset, at)
     })
 }
 

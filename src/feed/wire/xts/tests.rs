@@ -1,7 +1,8 @@
 use super::samples::*;
 use super::*;
+use crate::feed::Reject;
 use crate::market::{Price, Quantity, SCALE, Snapshot, TickKind};
-use crate::time::{DAY, SECOND};
+use crate::time::{DAY, Nanos, SECOND};
 use proptest::prelude::*;
 
 const AT: Nanos = 1_736_142_367 * SECOND; // 2025-01-06 11:16:07 in India
@@ -13,7 +14,7 @@ fn decode(frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Rej
 fn decode_as(form: Form, frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
     let mut decoder = Xts { form, argument: String::new() };
-    let tick = decoder.decode(frame.as_bytes(), 3, received_at, &mut instruments)?;
+    let tick = decoder.decode(&RawRecord::new(frame.as_bytes(), 3, received_at), &mut instruments)?;
     let fresh = instruments.take_fresh();
     Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
 }
@@ -220,7 +221,7 @@ fn frames() -> Vec<Vec<u8>> {
 fn answers(payload: &[u8], received_at: Option<Nanos>) -> Result<(), TestCaseError> {
     for form in [Form::Json, Form::Partial] {
         let mut decoder = Xts { form, argument: String::new() };
-        match decoder.decode(payload, 7, received_at, &mut InstrumentTable::default()) {
+        match decoder.decode(&RawRecord::new(payload, 7, received_at), &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => {
                 prop_assert_eq!(reject.payload.as_slice(), payload);

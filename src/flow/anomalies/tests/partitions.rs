@@ -118,20 +118,7 @@ fn a_reader_tells_the_first_record_of_each_day_and_one_before_it() {
     let (instrument, partition): (_, Arc<str>) = (Instrument::new("V", "A", None), "t/0".into());
     let mut sighted = Sighted::default();
     let mut told = |kind: TickKind, instrument_id: u32, day: i64, offset: i64| {
-        let tick = Tick {
-            kind,
-            suspicious: false,
-            instrument: InstrumentId(instrument_id),
-            offset,
-            exchange_at: day * DAY + 5,
-            received_at: None,
-            sequence: None,
-            price: None,
-            quantity: None,
-            id: None,
-            conditions: None,
-            snapshot: None,
-        };
+        let tick = Tick::new(kind, InstrumentId(instrument_id), offset, day * DAY + 5);
         let phase: PhaseAt = session.phase_at(Class::ONLY, tick.exchange_at).expect("a day has no gaps");
         sighted.look(&tick, &phase, &instrument, &partition).map(|sighting| (sighting.day.1, sighting.first.offset))
     };

@@ -6,20 +6,7 @@ use crate::flow::anomalies::{Check, Facts, Severity};
 use crate::market::{InstrumentId, Price, Quantity, SCALE, Snapshot, Tick, TickKind};
 
 fn tick(kind: TickKind) -> Tick {
-    Tick {
-        kind,
-        suspicious: false,
-        instrument: InstrumentId(0),
-        offset: 0,
-        exchange_at: 0,
-        received_at: None,
-        sequence: None,
-        price: None,
-        quantity: None,
-        id: None,
-        conditions: None,
-        snapshot: None,
-    }
+    Tick::new(kind, InstrumentId(0), 0, 0)
 }
 
 fn quote(bid: Option<i64>, ask: Option<i64>) -> Tick {

@@ -9,11 +9,15 @@ use crate::lake::schema::creation;
 use crate::lake::store::FolderStore;
 use crate::lake::table::{Column, ColumnType, TableSpec};
 use ::iceberg::spec::{NestedField, PrimitiveType, Schema, TableMetadataBuilder, Type};
+use aws_config::BehaviorVersion;
 use aws_sdk_glue::config::Credentials;
+use aws_sdk_glue::config::retry::RetryConfig;
+use aws_sdk_glue::config::timeout::TimeoutConfig;
 use serde_json::{Value, json};
 use stand_in::{ACCESS_KEY, Fault, Glue, SECRET_KEY};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A server for one test.
 pub struct Server {

@@ -6,10 +6,10 @@
 use super::super::super::error::LakeError;
 use super::Patience;
 use crate::settings::S3Settings;
-use aws_config::BehaviorVersion;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -72,15 +72,8 @@ impl S3Place {
 
     /// The client. Error of kind `Fix`: no region is set.
     pub(super) async fn client(&self) -> Result<Client, LakeError> {
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT)
-            .operation_attempt_timeout(Patience::default().attempt)
-            .build();
         let endpoint = self.settings.endpoint.as_ref().map(|endpoint| endpoint.value.clone());
-        let mut loader =
-            aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http).timeout_config(timeouts);
+        let mut loader = config();
         if endpoint.is_some() {
             // the default chain would ask for the region of an instance that this may not be
             let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
@@ -96,13 +89,26 @@ impl S3Place {
         }
         let path_style = self.settings.path_style.as_ref().map(|found| found.value);
         let mut config = aws_sdk_s3::config::Builder::from(&shared)
-            .retry_config(RetryConfig::disabled())
             .force_path_style(path_style.unwrap_or(endpoint.is_some() || shared.endpoint_url().is_some()));
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
         Ok(Client::from_conf(config.build()))
     }
+}
+
+/// What every client of Amazon's services has in common: TLS, time-outs, and no retries of its own.
+pub fn config() -> ConfigLoader {
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT)
+        .operation_attempt_timeout(Patience::default().attempt)
+        .build();
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .http_client(http)
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::disabled())
 }
 
 #[cfg(test)]

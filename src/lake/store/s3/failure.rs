@@ -4,10 +4,12 @@
 //! that leaves a doubt (a lost connection, a time-out, a 500) is *perhaps done*. No message holds a credential: only the
 //! server's code and text, and the SDK's own errors, which do not print them.
 
+use super::super::super::patience::Patience;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use std::error::Error as StdError;
+use std::time::Instant;
 
 /// What to do about a failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,31 @@ impl Failure {
     /// An answer about the object, not an error of the store.
     pub fn is_answer(&self) -> bool {
         matches!(self.verdict, Verdict::Missing | Verdict::Taken)
+    }
+}
+
+/// Sends a request until it is answered, may not be repeated, or the patience ends; `again` hears of each failure that it is
+/// sent again after, with its number (0 is the first). `perhaps` of the failure is that of all attempts.
+pub async fn insist<T, F: Future<Output = Result<T, Failure>>>(
+    patience: &Patience,
+    repeatable: impl Fn(&Failure) -> bool,
+    again: impl Fn(u32, &Failure),
+    send: impl Fn() -> F,
+) -> Result<T, Failure> {
+    let began = Instant::now();
+    let (mut retry, mut perhaps) = (0, false);
+    loop {
+        let mut failure = match send().await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        perhaps |= failure.perhaps;
+        let pause = if repeatable(&failure) { patience.pause(retry, began.elapsed()) } else { None };
+        failure.perhaps = perhaps;
+        let Some(pause) = pause else { return Err(failure) };
+        again(retry, &failure);
+        tokio::time::sleep(pause).await;
+        retry += 1;
     }
 }
 
