@@ -9,48 +9,35 @@
 //! Of several processes only the one with worker 0 takes the lake over and commits; the others load the same state from the
 //! same lake, and write their files. What must always hold: the first failure anywhere ends the whole process with its exit
 //! code, and every other process with it; the clock is asked here (for worker 0's decisions) and nowhere in the flow.
+//! What is opened before the loop is in `engine/opening.rs`, what a worker builds in `engine/building.rs`.
 
-use crate::checks::{self, Checks};
-use crate::control::{ControlSpec, Decision, Minter, Reach, Report};
-use crate::dataflow::{Dataflow, Horizon, Volume};
+mod building;
+mod opening;
+
+use crate::control::{ControlSpec, Report};
+use crate::dataflow::Dataflow;
 use crate::error::{Error, Kind};
-use crate::feed::{self, Assignment, Source};
-use crate::flow::bars::keyed::Emitted;
-use crate::flow::clean::Horizons;
-use crate::flow::indicators::{self, Composite};
-use crate::flow::{readings, volume};
-use crate::graph;
-use crate::intake::Intake;
+use crate::feed::{self, Source};
 use crate::joining;
-use crate::lake::{Lake, LakeOptions, LakeWriter, Resume, StateEntry, Warehouse};
-use crate::lineage::{self, Additions};
-use crate::listings::{self, close_named};
+use crate::lake::{LakeWriter, Resume, StateEntry, Warehouse};
+use crate::lineage::Additions;
 use crate::mesh::{Cluster, Mesh};
 use crate::panics::{PanicAt, Thread};
-use crate::rebuild;
-use crate::replay::{Recorded, Replay};
-use crate::restore::{keep, restore};
-use crate::sink::{self, Meters, SinkRow, Tables, Writing};
-use crate::source::{Credit, SourceLogic, Wires};
+use crate::replay::Recorded;
+use crate::sink::{self, Meters, Tables};
+use crate::source::Wires;
 use crate::supervise::{Heart, Pulse};
 use crate::telemetry;
-use crate::time::{Interval, Nanos, Place};
-use crate::until::Until;
+use crate::time::Nanos;
 use crate::verify;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+pub use building::composites;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::operator::Operator;
-use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concatenate, Input, Inspect, Probe};
-use timely::dataflow::{InputHandle, ProbeHandle};
+use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
 /// What to run and where.
@@ -176,92 +163,13 @@ fn run_with(
     let heart = Heart::inherited();
     let panic_at = PanicAt::inherited()?;
     let mut pulse = heart.main();
-    let dataflow = options.dataflow;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Error::bug(format!("the I/O threads do not start: {error}")))?;
     let meters = Arc::new(Meters::default());
-    let (process, processes) = mesh.map_or((0, 1), |mesh| (mesh.process(), mesh.processes()));
-    let peers = processes * options.workers;
-
-    let outputs =
-        composites(&dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
-    let looked = match &options.replay {
-        Some(_) => None,
-        // the source is looked at first: a wrong topic or path must not take a lake over
-        None => match feed::open(&dataflow.source, &BTreeMap::new()) {
-            // who has been there before may be back soon
-            Err(feed::FeedError::Unanswered(message, hint)) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
-                return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
-            }
-            looked => Some(looked?),
-        },
-    };
-    let lake = LakeOptions {
-        warehouse: options.warehouse,
-        catalog: options.catalog,
-        namespace: "market".into(),
-        dataflow: dataflow.name.clone(),
-        dataflow_hash: dataflow.hash(),
-        settings_json: dataflow.settings_json(),
-        code_version: joining::code_version(),
-        rewrite_bytes_max: dataflow.limits.rewrite,
-    };
-    let opened_at = Instant::now();
-    let lake_options = lake.clone();
-    let settings = runtime.block_on(joining::lineages(&lake, (options.evolve, options.rebuild), mesh))?;
-    let original = lineage::additions(settings.iter(), &[], &dataflow)?.outputs;
-    let tables = Tables::new(&dataflow, &outputs).evolved(&original, &outputs);
-    let (mut lake, writer, mut resume, replay) = match &options.replay {
-        None => {
-            let (lake, writer, resume) = runtime.block_on(pulse.during(joining::open_lake(lake, &tables, mesh)))?;
-            (lake, writer, resume, None)
-        }
-        Some(wanted) => {
-            let control = control_spec(&dataflow, peers, 0);
-            let verify::Opened { writer, resume, recorded, taker, source } =
-                runtime.block_on(verify::open(&lake, wanted, &tables, &control, &dataflow))?;
-            (None, writer, resume, Some(((recorded, source), taker)))
-        }
-    };
-    let additions = lineage::additions(settings.iter(), &resume.lineages, &dataflow)?;
-    let missing = resume.lineages.last().is_some_and(|begun| begun.lineage.rebuilt && begun.first.is_none());
-    if missing && replay.is_none() {
-        if mesh.is_some() {
-            let message = "what was added to the lake's dataflow is not rebuilt yet, which one process does alone";
-            return Err(Error::fix(message, "start `ticktide run` once without other processes"));
-        }
-        if let (Some(lake), [.., before, now]) = (&mut lake, &settings[..]) {
-            let added = lineage::added(before, now, &dataflow)?;
-            rebuild::rebuild((lake, &mut resume), &lake_options, &dataflow, &added, options.workers, &runtime)?;
-        }
-    }
-    if mesh.is_some() {
-        keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
-    }
-    let places = resume.binding.as_ref().map(|binding| binding.places.clone()).unwrap_or_default();
-    if let Some(looked) = looked {
-        continues(&*looked, &places)?; // it was for a look: the one that is read knows the places
-    }
-    let source = match &replay {
-        None => {
-            let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
-            let source = match feed::open(&dataflow.source, &offsets) {
-                Err(feed::FeedError::Unanswered(message, hint)) => {
-                    return Err(Error { kind: Kind::Retry, message, hint: Some(hint) });
-                }
-                source => source?,
-            };
-            continues(&*source, &places)?;
-            source
-        }
-        Some(((_, Some(archive)), _)) => archive.clone(),
-        Some(((recorded, None), _)) => {
-            let source = feed::open(&dataflow.source, &recorded.starts).map_err(verify::without_source)?;
-            verify::check_source(recorded, source.partitions())?;
-            source
-        }
-    };
-    let (recorded, taker) = replay.map(|((recorded, _), taker)| (recorded, taker)).unzip();
+    let opened = opening::open(&options, mesh, &runtime, &mut pulse)?;
+    let RunOptions { dataflow, workers, force_bytes, metrics, progress, .. } = options;
+    let opening::Opened { opened_at, lake, taker, writer, mut resume, recorded, additions, control, tables, source } =
+        opened;
     if let Some(mesh) = mesh {
         mesh.ready(&joining::readiness(resume.generation, &*source))?;
     }
@@ -272,7 +180,7 @@ fn run_with(
         meters.follow_store(&store)?;
     }
     meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
-    let served = match options.metrics {
+    let served = match metrics {
         Some(listener) => {
             let (meters, source) = (meters.clone(), source.clone());
             Some(telemetry::serve(listener, move || meters.text(&source.ends()))?)
@@ -286,7 +194,7 @@ fn run_with(
     let (reports_out, reports) = mpsc::channel();
     let wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>> = Arc::default();
     let plan = Arc::new(Plan {
-        control: control_spec(&dataflow, peers, resume.generation),
+        control,
         writer,
         runtime: runtime.handle().clone(),
         failure: failure.clone(),
@@ -301,7 +209,7 @@ fn run_with(
         source,
         tables,
         resume,
-        state: Mutex::new(vec![state; options.workers]),
+        state: Mutex::new(vec![state; workers]),
         dataflow,
     });
     let beating = plan.heart.clone();
@@ -328,11 +236,11 @@ fn run_with(
         (None, None) => None,
     };
 
-    let watched = watch(options.progress, meters.clone(), started);
+    let watched = watch(progress, meters.clone(), started);
     let generation = plan.resume.generation;
     let (builders, links) = match mesh {
-        Some(mesh) => mesh.allocators(options.workers, options.force_bytes).map(|(all, links)| (all, Some(links)))?,
-        None => (local(options.workers, options.force_bytes)?, None),
+        Some(mesh) => mesh.allocators(workers, force_bytes).map(|(all, links)| (all, Some(links)))?,
+        None => (local(workers, force_bytes)?, None),
     };
     let config = timely::WorkerConfig::default();
     let guards = timely::execute::execute_from(builders, Box::new(()), config, move |worker| work(worker, &plan));
@@ -365,7 +273,7 @@ fn run_with(
     let (accepted, duplicates, rejected) = (get(&meters.accepted), get(&meters.duplicates), get(&meters.rejected));
     let pending = meters.pending.load(Ordering::Relaxed);
     Ok(RunReport {
-        leads: process == 0,
+        leads: mesh.is_none_or(Mesh::leads),
         generation,
         epochs: get(&meters.epochs),
         // those of all processes: what was committed balances
@@ -378,16 +286,6 @@ fn run_with(
         corrections: get(&meters.corrections),
         elapsed: started.elapsed(),
     })
-}
-
-/// Refuses a source that counts other records under the lake's offsets.
-fn continues(source: &dyn Source, places: &BTreeMap<String, Place>) -> Result<(), Error> {
-    for partition in source.partitions() {
-        if let Some(place) = places.get(&partition.name()) {
-            source.continues(partition, &place.source_id)?;
-        }
-    }
-    Ok(())
 }
 
 /// Hands epochs on to be decided once the source has said, after their last record was fetched, that they are its own.
@@ -431,13 +329,13 @@ fn work(worker: &mut Worker, plan: &Plan) {
         records: meters.records.clone(),
         figures: meters.telemetry.worker(index),
     };
-    let mut control = build_control(worker, plan, wires.decisions.clone());
+    let mut control = building::control(worker, plan, wires.decisions.clone());
     let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
     let (jobs, decided, reports, wake) = match ends {
         Some(ends) => (Some(ends.jobs), ends.decided, Some(ends.reports), Some(ends.wake)),
         None => (None, mpsc::channel().1, None, None),
     };
-    let source = match build_flow(worker, plan, &wires, jobs, decided, wake) {
+    let source = match building::flow(worker, plan, &wires, jobs, decided, wake) {
         Ok(source) => source,
         Err(error) => {
             plan.failure.set(error);
@@ -499,273 +397,6 @@ fn work(worker: &mut Worker, plan: &Plan) {
 fn leave(worker: &mut Worker) {
     for dataflow in worker.installed_dataflows() {
         worker.drop_dataflow(dataflow);
-    }
-}
-
-/// The control dataflow: every worker's reports to worker 0, its decisions to every worker.
-fn build_control(
-    worker: &mut Worker,
-    plan: &Plan,
-    decisions: Rc<RefCell<VecDeque<Decision>>>,
-) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
-    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
-    let mut decide: Box<dyn FnMut(Report) -> Vec<Decision>> = match &plan.recorded {
-        None => {
-            let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
-            Box::new(move |report| minter.hear(report))
-        }
-        Some(recorded) => {
-            let ControlSpec { intervals, workers, epochs, .. } = &plan.control;
-            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
-            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
-            Box::new(move |report| replay.hear(report))
-        }
-    };
-    worker.dataflow::<u64, _, _>(|scope| {
-        let reports = scope.input_from(&mut input);
-        reports
-            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
-                let mut newest = 0;
-                move |input, output| {
-                    input.for_each(|cap, reports| {
-                        let heard = reports.drain(..).flat_map(&mut decide);
-                        // operators behind this one work by time: decisions must not overtake each other
-                        newest = cap.least().map_or(newest, |time| newest.max(*time));
-                        output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
-                    });
-                }
-            })
-            .broadcast()
-            .inspect(move |decision| decisions.borrow_mut().push_back(decision.clone()));
-    });
-    input
-}
-
-/// The data dataflow; gives what activates its source.
-fn build_flow(
-    worker: &mut Worker,
-    plan: &Plan,
-    wires: &Wires,
-    jobs: Option<tokio::sync::mpsc::UnboundedSender<sink::CommitJob>>,
-    decided: mpsc::Receiver<u64>,
-    wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
-) -> Result<timely::scheduling::Activator, Error> {
-    let (index, peers) = (worker.index(), worker.peers());
-    let dataflow = &plan.dataflow;
-    let first = plan.resume.epoch_next;
-    let resumed = plan.resume.binding.clone().unwrap_or_default();
-    let partitions = plan.source.partitions();
-    let assigned: Vec<(usize, i64)> = (0..partitions.len())
-        .filter(|partition| partition % peers == index)
-        .filter_map(|partition| {
-            if let Some(recorded) = &plan.recorded {
-                let start = recorded.starts.get(&partitions[partition].name())?;
-                return Some((partition, *start));
-            }
-            let place = resumed.places.get(&partitions[partition].name());
-            Some((partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next)))
-        })
-        .collect();
-    let mut restored = {
-        let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
-        let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        restore(dataflow, &state, (index, peers), intake)?
-    };
-    let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
-    let until = plan.recorded.as_ref().map(|_| Until::new(named));
-    let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
-    let assignments: Vec<Assignment> =
-        assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
-    let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
-    let credit = Credit { steps: dataflow.limits.steps.max(1), bytes: (dataflow.limits.bytes as usize / peers).max(1) };
-    let session = Arc::new(dataflow.session.clone());
-    let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
-    let composites = composites(dataflow)?;
-    let checks = Checks::new(dataflow);
-    let horizons = Horizons {
-        intervals: dataflow
-            .bars
-            .iter()
-            .map(|interval| resumed.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN))
-            .collect(),
-        retained_from: resumed.retained_from.unwrap_or(Nanos::MIN),
-    };
-    let (tables, writer, runtime) = (plan.tables.clone(), plan.writer.clone(), plan.runtime.clone());
-    let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
-    let mut activator = None;
-    worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = graph::sourced(scope, |ports, wake, again| {
-            let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone(), (index, plan.panic_at));
-            activator = Some(again);
-            let source =
-                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
-            match until {
-                Some(until) => source.replaying(until),
-                None => source,
-            }
-        });
-        let (changes, bar_rows) =
-            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
-        let mut rows = vec![sourced.rows, bar_rows];
-        let finished = if dataflow.volume == Volume::Cumulative {
-            let snapshots = changes.flat_map(|(series, bar)| match bar {
-                Emitted::Snapshot(bar) => Some((series, *bar)),
-                Emitted::Finished(_) => None,
-            });
-            let (finished, bases) = volume::finish(snapshots, restored.volume);
-            rows.push(graph::base_state(bases, graph::VOLUME));
-            finished
-        } else {
-            changes.flat_map(|(series, bar)| match bar {
-                Emitted::Finished(bar) => Some((series, bar)),
-                Emitted::Snapshot(_) => None,
-            })
-        };
-        let finished = match plan.additions.bars.is_empty() {
-            true => finished,
-            false => {
-                let additions = plan.additions.clone();
-                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at))
-            }
-        };
-        let published = (session.clone(), resumed.clone());
-        let listed = dataflow.instruments.then(|| {
-            let notices = sourced.notices.clone();
-            let (listed, said) = listings::listings(sourced.listings, notices, restored.listings, first);
-            rows.push(said);
-            listed
-        });
-        let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
-        let arranged = (!scanned.is_empty())
-            .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
-        if let Some(arranged) = &arranged {
-            for (interval, composite) in composites {
-                let mut bases = restored.indicators.remove(&interval).unwrap_or_default();
-                bases.values_mut().for_each(|base| base.widen(composite.width()));
-                let (mut readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
-                if plan.additions.readings.contains_key(&interval) {
-                    let additions = plan.additions.clone();
-                    readings = readings.flat_map(move |(series, reading)| {
-                        additions.shown(interval, reading).map(|reading| (series, reading))
-                    });
-                }
-                rows.push(graph::base_state(bases, graph::INDICATORS));
-                let (session, resumed) = published.clone();
-                let notices = sourced.notices.clone();
-                let listed = listed.clone();
-                rows.push(close_named(readings, listed, notices, session, resumed, first, SinkRow::Reading));
-            }
-        }
-        let watched = checks::Inputs {
-            arranged,
-            finished: finished.clone(),
-            listed: listed.clone(),
-            remarks: sourced.remarks,
-            notices: sourced.notices.clone(),
-        };
-        let ended = checks::Resumed {
-            binding: resumed.clone(),
-            first,
-            horizons: &horizons,
-            intervals: &dataflow.bars,
-            session,
-            additions: &plan.additions,
-        };
-        rows.extend(checks::watch(checks, restored.checks, watched, &ended));
-        let notices = sourced.notices.clone();
-        let (session, resumed) = published;
-        rows.push(close_named(finished, listed, notices, session, resumed, first, SinkRow::Bar));
-        rows.push(sourced.notices.flat_map(|notice| match notice {
-            crate::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
-            crate::source::Notice::Begin(..) => None,
-        }));
-        let rows = scope.concatenate(rows).probe_with(&wires.compute);
-        let parts = graph::write(rows, writing, plan.failure.clone());
-        let told = move |activator| {
-            if let Some(wake) = wake
-                && let Ok(mut wake) = wake.lock()
-            {
-                *wake = Some(activator);
-            }
-        };
-        graph::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
-    });
-    activator.ok_or_else(|| Error::bug("the source operator was not built"))
-}
-
-/// Reads on a thread of its own into a bounded channel; a full one is the back-pressure.
-fn read_on_a_thread(
-    reader: Option<Box<dyn feed::Reader>>,
-    wake: timely::scheduling::SyncActivator,
-    paused: Arc<Vec<AtomicBool>>,
-    failure: Arc<Failure>,
-    (worker, panic_at): (usize, PanicAt),
-) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
-    let (send, batches) = mpsc::sync_channel(4);
-    let Some(mut reader) = reader else { return batches };
-    let read = move || {
-        let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
-        let mut batches = 0;
-        while !failure.is_met() {
-            let sent = match reader.poll(Duration::from_millis(50), &is_paused) {
-                Ok(None) => continue,
-                Ok(Some(batch)) => {
-                    batches += 1;
-                    panic_at.reach(Thread::Reader(worker), batches);
-                    send.send(Ok(batch))
-                }
-                Err(error) => {
-                    let _ = send.send(Err(error)); // the worker is gone: nobody needs it
-                    let _ = wake.activate();
-                    return;
-                }
-            };
-            if sent.is_err() || wake.activate().is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("reader".into())
-        .spawn(read)
-        .expect("a thread can be started at the start of a run");
-    batches
-}
-
-/// The indicators of a dataflow, by interval, in the order of the file.
-pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
-    let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
-    for usage in &dataflow.indicators {
-        let indicator = indicators::build(&usage.name, &usage.parameters)
-            .map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        built.entry(usage.on).or_default().push(indicator);
-    }
-    let composed = built.into_iter().map(|(interval, all)| {
-        let composite = Composite::new(all).map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        Ok((interval, composite))
-    });
-    composed.collect()
-}
-
-fn control_spec(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
-    let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
-        Horizon::Span(span) => Reach::Span(span),
-        Horizon::Session => Reach::Session,
-    };
-    ControlSpec {
-        workers,
-        intervals: dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect(),
-        session: Arc::new(dataflow.session.clone()),
-        retention: dataflow.retention,
-        grace: dataflow.grace,
-        epoch_every_ms: (dataflow.epoch.every / crate::time::MILLI).max(1) as u64,
-        epoch_records: dataflow.epoch.records.max(1),
-        epochs: dataflow.limits.epochs.max(1),
-        until_end: dataflow.source.until_end,
-        generation,
-        dataflow_hash: dataflow.hash(),
-        calendar_hash: dataflow.session.hash(),
-        code_version: joining::code_version(),
     }
 }
 

@@ -1,8 +1,7 @@
 //! The scenario with its pointers in Glue: answers lost, versions stale, processes stopped and raced.
 
 use super::doubles::{Faults, World};
-use super::scenario::{check_on, process_on};
-use crate::lake::LakeError;
+use super::scenario::{check_on, fenced_of, process_on};
 use crate::lake::catalog::Catalog;
 use crate::lake::catalog::glue_tests::Server;
 use crate::lake::catalog::glue_tests::stand_in::Fault;
@@ -89,16 +88,7 @@ async fn of_two_generations_that_race_in_glue_one_is_fenced_and_no_row_is_lost_o
         let (left, right) = (catalog(&server, &world).await, catalog(&server, &world).await);
         let (left, right) =
             tokio::join!(process_on(store(&world), left, STEPS), process_on(store(&world), right, STEPS));
-        for outcome in [&left, &right] {
-            match outcome {
-                Ok(()) => {}
-                Err(LakeError::Fenced { ours, theirs, .. }) => {
-                    assert!(theirs > ours);
-                    fenced += 1;
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
+        fenced += fenced_of([&left, &right], "two processes");
         assert!(left.is_ok() || right.is_ok(), "the higher generation ends well");
         process_on(store(&world), catalog(&server, &world).await, STEPS).await.expect("a third generation");
         check_on(store(&world), catalog(&server, &world).await, STEPS).await;

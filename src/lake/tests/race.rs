@@ -1,7 +1,7 @@
 //! Generations that run at the same time: one is fenced, the lake is as if only one had run.
 
 use super::doubles::{Faults, World};
-use super::scenario::{HASTY, anomalies, bars, check, process, run, ticks};
+use super::scenario::{HASTY, anomalies, bars, check, fenced_of, process, run, ticks};
 use super::small::options;
 use crate::lake::{Lake, LakeError};
 
@@ -13,16 +13,7 @@ async fn of_two_racing_generations_one_is_fenced_and_no_row_is_lost_or_doubled()
         let world = World::default();
         let (left, right) = (Faults::yielding(seed), Faults::yielding(seed + 1_000));
         let (left, right) = tokio::join!(process(&world, &left, STEPS), process(&world, &right, STEPS));
-        for outcome in [&left, &right] {
-            match outcome {
-                Ok(()) => {}
-                Err(LakeError::Fenced { ours, theirs, .. }) => {
-                    assert!(theirs > ours);
-                    fenced += 1;
-                }
-                Err(error) => panic!("seed {seed}: {error}"),
-            }
-        }
+        fenced += fenced_of([&left, &right], format!("seed {seed}"));
         assert!(left.is_ok() || right.is_ok(), "seed {seed}: the higher generation ends well");
         // what the fenced one decided before the takeover may wait to be applied
         process(&world, &Faults::none(), STEPS).await.expect("a third generation");

@@ -483,3 +483,16 @@ async fn check_pins(reader: &LakeReader, last: &Slot, foreign: impl Fn(i64) -> b
         assert_eq!(*pin, head.snapshot_id(), "{table}: the newest pin is the head");
     }
 }
+
+/// How many of two rivals were fenced; any other error fails the test.
+pub fn fenced_of(outcomes: [&Result<(), LakeError>; 2], case: impl std::fmt::Display) -> usize {
+    let is_fenced = |outcome: &&Result<(), LakeError>| match outcome {
+        Ok(()) => false,
+        Err(LakeError::Fenced { ours, theirs, .. }) => {
+            assert!(theirs > ours, "{case}");
+            true
+        }
+        Err(error) => panic!("{case}: {error}"),
+    };
+    outcomes.iter().filter(|outcome| is_fenced(outcome)).count()
+}

@@ -3,7 +3,7 @@
 
 use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
 use super::many::judge;
-use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, process, run, ticks};
+use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, fenced_of, process, run, ticks};
 use super::small::options;
 use crate::lake::epoch::TableWork;
 use crate::lake::files::{FileNames, write_batch};
@@ -315,16 +315,7 @@ async fn a_run_and_a_maintenance_that_race_leave_one_live_row_for_each_key() {
         let (left, right) = (Faults::yielding(seed), Faults::yielding(seed + 1_000));
         let (left, right) = tokio::join!(process(&world, &left, AFTER), tidy(&world, &right));
         both += usize::from(left.is_ok() && right.is_ok());
-        for outcome in [&left, &right] {
-            match outcome {
-                Ok(()) => {}
-                Err(LakeError::Fenced { ours, theirs, .. }) => {
-                    assert!(theirs > ours);
-                    fenced += 1;
-                }
-                Err(error) => panic!("seed {seed}: {error}"),
-            }
-        }
+        fenced += fenced_of([&left, &right], format!("seed {seed}"));
         process(&world, &Faults::none(), AFTER).await.expect("a third generation");
         check(&world, AFTER).await;
         tidy(&world, &Faults::none()).await.expect("undisturbed");
