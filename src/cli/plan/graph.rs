@@ -269,7 +269,7 @@ mod tests {
     fn every_operator_has_the_name_that_the_running_graph_gives_it() {
         let source = [
             include_str!("../../graph.rs"),
-            include_str!("../../engine.rs"),
+            include_str!("../../engine/building.rs"),
             include_str!("../../checks.rs"),
             include_str!("../../listings.rs"),
             include_str!("../../flow/anomalies/scan.rs"),
