@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Why on the line: a frame alone does not say when it was received, and some feeds name the instrument only beside it (an
-//! MQTT topic). In Kafka the same three things are a record's headers and value, see [`Envelope`].
+//! MQTT topic). In Kafka the same three things are a record's headers and value, see [`Envelope`]; a record without the
+//! header [`ORIGIN`] may be a line, so that a recorded file poured into a topic means what it says.
 
 use crate::time::Nanos;
 use std::fmt::Write;

@@ -164,10 +164,10 @@ pub fn code(event: &str) -> Option<u16> {
 impl Decoder for Xts {
     #[inline]
     fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
-        let RawRecord { payload, offset, .. } = *record;
-        let (frame, origin, received_at) = match recorded::parse(payload) {
-            Some(recorded) => (recorded.frame, recorded.origin, recorded.received_at),
-            None => (payload, record.envelope.origin.unwrap_or_default(), record.received_at()),
+        let RawRecord { payload, offset, envelope, .. } = *record;
+        let (frame, origin, received_at) = match (envelope.origin, recorded::parse(payload)) {
+            (None, Some(recorded)) => (recorded.frame, recorded.origin, recorded.received_at),
+            (origin, _) => (payload, origin.unwrap_or_default(), record.received_at()),
         };
         // a message begins otherwise
         if frame.first().is_some_and(u8::is_ascii_uppercase)
