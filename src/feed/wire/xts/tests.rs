@@ -74,14 +74,16 @@ fn an_event_and_a_recorded_line_are_the_message_in_them() {
     let (recorded, _) = decode(&line, Some(1)).expect("a message");
     assert_eq!(recorded, Tick { received_at: Some(AT + 7), ..tick(NESTED_A) });
     // what has an origin is the frame itself
-    let envelope = Envelope { origin: Some(b"1501-json-full"), received_at: Some(b"9"), ..Envelope::default() };
+    let header = (AT + 9).to_string();
+    let received_at = Some(header.as_bytes());
+    let envelope = Envelope { origin: Some(b"1501-json-full"), received_at, ..Envelope::default() };
     let decode = |payload| {
         let record = RawRecord { envelope, ..RawRecord::of(payload) };
         Xts { form: Form::Json, argument: String::new() }.decode(&record, &mut InstrumentTable::default())
     };
     let reject = decode(line.as_bytes()).expect_err("a line in a frame's place");
-    assert_eq!((reject.reason, reject.received_at), ("not_json", Some(9)));
-    assert_eq!(decode(event.as_bytes()).expect("a message").received_at, Some(9));
+    assert_eq!((reject.reason, reject.received_at), ("not_json", Some(AT + 9)));
+    assert_eq!(decode(event.as_bytes()).expect("a message").received_at, Some(AT + 9));
 }
 
 #[test]
