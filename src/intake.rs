@@ -20,7 +20,7 @@ use crate::flow::memory::{Memory, SeenEntries, SeenEntry};
 use crate::lake::StateEntry;
 use crate::market::{Instrument, InstrumentId, Tick, TickKind};
 use crate::tables::QuarantineRow;
-use crate::time::{Binding, Conservation, Interval, MINUTE, Nanos, Place};
+use crate::time::{Binding, Conservation, Interval, MINUTE, Nanos, Place, reaches};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,6 +77,16 @@ struct Reading {
     changed: bool,
     /// Its instruments that were told to their workers.
     sighted: Sighted,
+}
+
+impl Reading {
+    /// Lets go of the days that have no tick at or after `least` any more. They leave the durable state when it is written next.
+    fn forget_days(&mut self, least: Nanos) {
+        self.days.retain(|day, _| reaches(*day, least));
+        while self.zero.first().is_some_and(|(day, _)| !reaches(*day, least)) {
+            self.zero.pop_first();
+        }
+    }
 }
 
 /// Everything of an epoch's end at one worker.
@@ -613,6 +623,7 @@ impl Intake {
             reading.offset_bound = reading.place.offset_next;
             ended.counts.insert(reading.name.clone(), counts);
             ended.places.insert(reading.name.to_string(), reading.place.clone());
+            reading.forget_days(least);
             if std::mem::take(&mut reading.changed) {
                 let state = PartitionState {
                     held: reading.jumps.held().cloned().collect(),

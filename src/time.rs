@@ -40,6 +40,11 @@ pub fn step_of(stamp: u64) -> u64 {
     stamp & LAST_STEP
 }
 
+/// Whether a trading date may have moments at or after a time: wherever it is, it ends within the day after its date.
+pub fn reaches(trading_date: i32, at: Nanos) -> bool {
+    (i64::from(trading_date) + 2).saturating_mul(DAY) > at
+}
+
 /// The width of a bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Interval(pub Nanos);

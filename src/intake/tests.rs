@@ -57,34 +57,11 @@ fn bars(partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBar> {
 
 /// The same in a session.
 fn bars_in(session: &str, partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBar> {
-    let session = format!("session = {session}");
-    let settings = ["bars = [{ use = \"time\", every = \"1m\" }]", "indicators = []", "anomalies = []", &session];
-    let settings = settings.map(str::to_owned).map(|setting| setting.replacen(" = ", "=", 1));
-    let dataflow = Dataflow::load("iifl", &[], &settings).expect("a shipped dataflow");
-    let places: Vec<Partition> = (0..partitions.len())
-        .map(|index| Partition {
-            topic: "xts-1501".into(),
-            partition: index as i32,
-            source_id: String::new(),
-            offset_start: 0,
-            offset_end: i64::MAX,
-        })
-        .collect();
-    let assigned: Vec<(usize, i64)> = (0..partitions.len()).map(|index| (index, 0)).collect();
-    let mut intake = Intake::new(&dataflow, &places, &assigned, &Binding::default());
+    let mut intake = intake(session, partitions.len());
     intake.begin_epoch(Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN });
-    let mut decoder = wire::build(&WireSpec { format: "xts-json".into(), ..WireSpec::default() }).expect("a wire");
-    let mut instruments = InstrumentTable::default();
+    let mut frames_of = Frames::new();
     for (index, frames) in partitions.iter().enumerate() {
-        let mut batch = Batch::of(index);
-        for (offset, (received_at, frame)) in frames.iter().enumerate() {
-            let decoded =
-                decoder.decode(&RawRecord::new(frame.as_bytes(), offset as i64, Some(*received_at)), &mut instruments);
-            batch.push(decoded.unwrap_or_else(|reject| panic!("{}", reject.detail)), frame.as_bytes());
-        }
-        (batch.records, batch.offset_next) = (frames.len() as u64, frames.len() as i64);
-        batch.instruments = instruments.take_fresh();
-        let taken = intake.take(batch, Instant::now());
+        let taken = intake.take(frames_of.batch(index, 0, frames), Instant::now());
         assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
     }
     let spec = BarsSpec { intervals: vec![Interval(MINUTE)], corrections: false, carries: false, dedupe_here: false };
@@ -96,6 +73,51 @@ fn bars_in(session: &str, partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBa
         assert_eq!(counts.records, counts.accepted + counts.duplicates + counts.rejected + counts.pending);
     }
     finished(changes)
+}
+
+/// One that reads all partitions of the feed.
+fn intake(session: &str, partitions: usize) -> Intake {
+    let session = format!("session = {session}");
+    let settings = ["bars = [{ use = \"time\", every = \"1m\" }]", "indicators = []", "anomalies = []", &session];
+    let settings = settings.map(str::to_owned).map(|setting| setting.replacen(" = ", "=", 1));
+    let dataflow = Dataflow::load("iifl", &[], &settings).expect("a shipped dataflow");
+    let places: Vec<Partition> = (0..partitions)
+        .map(|index| Partition {
+            topic: "xts-1501".into(),
+            partition: index as i32,
+            source_id: String::new(),
+            offset_start: 0,
+            offset_end: i64::MAX,
+        })
+        .collect();
+    let assigned: Vec<(usize, i64)> = (0..partitions).map(|index| (index, 0)).collect();
+    Intake::new(&dataflow, &places, &assigned, &Binding::default())
+}
+
+/// What a reader makes of frames.
+struct Frames {
+    decoder: Box<dyn wire::Decoder>,
+    instruments: InstrumentTable,
+}
+
+impl Frames {
+    fn new() -> Frames {
+        let spec = WireSpec { format: "xts-json".into(), ..WireSpec::default() };
+        Frames { decoder: wire::build(&spec).expect("a wire"), instruments: InstrumentTable::default() }
+    }
+
+    /// Frames of a partition from an offset on, each with the time of its receipt.
+    fn batch(&mut self, partition: usize, offset: i64, frames: &[(Nanos, String)]) -> Batch {
+        let mut batch = Batch::of(partition);
+        for ((received_at, frame), offset) in frames.iter().zip(offset..) {
+            let record = RawRecord::new(frame.as_bytes(), offset, Some(*received_at));
+            let decoded = self.decoder.decode(&record, &mut self.instruments);
+            batch.push(decoded.unwrap_or_else(|reject| panic!("{}", reject.detail)), frame.as_bytes());
+        }
+        (batch.records, batch.offset_next) = (frames.len() as u64, offset + frames.len() as i64);
+        batch.instruments = self.instruments.take_fresh();
+        batch
+    }
 }
 
 /// What the volume scan makes of them, in order.
@@ -289,4 +311,26 @@ fn a_closing_auction_has_bars_of_its_own_for_stocks_that_have_one() {
     let listed = "{ calendar = \"nse\", instruments = { closing_auction = [\"2885\"] } }";
     assert_eq!(phased(&bars_in(listed, &frames)), [(1, last), (3, print)], "continuous, closing_auction");
     assert_eq!(phased(&bars(&frames)), [(1, last), (2, print)], "a stock that is not listed: continuous, post_close");
+}
+
+#[test]
+fn what_is_known_of_a_day_is_forgotten_when_its_ticks_are_too_late() {
+    let (mut intake, mut frames_of) = (intake("\"utc-day\"", 1), Frames::new());
+    let mut most = 0;
+    for day in 0..10 {
+        let at = at(10, 0, 0) + day * DAY;
+        // a session's horizon: the trading day before
+        intake.begin_epoch(Horizons { intervals: vec![at - DAY], retained_from: Nanos::MIN });
+        let frames = [(at, shot(at, at, 100, 0).frame('A'))];
+        let taken = intake.take(frames_of.batch(0, day, &frames), Instant::now());
+        assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
+        let ended = intake.end_epoch(day as u64);
+        let entry = ended.state.iter().find(|entry| &*entry.operator == PARTITION).expect("a day is new");
+        let value = entry.value.as_ref().expect("a partition is never forgotten");
+        let state: PartitionState = bincode::deserialize(value).expect("its own bytes");
+        let newest = state.days.keys().next_back().copied();
+        assert_eq!(state.zero.iter().map(|(day, _)| *day).next_back(), newest, "the day itself is known");
+        most = most.max(state.days.len()).max(state.zero.len());
+    }
+    assert!((2..=4).contains(&most), "{most} days are kept");
 }

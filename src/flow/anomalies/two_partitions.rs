@@ -11,7 +11,7 @@
 use super::{Anomaly, Check, Level, Seen, Severity, Spec};
 use crate::calendar::PhaseAt;
 use crate::market::{Instrument, Tick, TickKind};
-use crate::time::{DAY, Nanos};
+use crate::time::{Nanos, reaches};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -112,8 +112,7 @@ impl Partitions {
     pub fn retire(&mut self, least: Nanos) -> Vec<(Day, Option<Firsts>)> {
         let mut changes = Vec::new();
         self.days.retain(|day, _| {
-            // a trading day ends within the day after its date, wherever it is
-            let kept = (i64::from(day.1) + 2).saturating_mul(DAY) > least;
+            let kept = reaches(day.1, least);
             if !kept {
                 changes.push((day.clone(), None));
             }
