@@ -91,9 +91,8 @@ pub fn gather(
     } else if let Some(listener) = listener {
         close(listener); // all others are dialled
     }
-    drop(say);
-    let (absent, refused) = (BTreeMap::new(), BTreeMap::new());
-    let mut gathering = Gathering { common: &common, stop, links: vec![None; count], absent, refused };
+    let (links, again, absent, refused) = (vec![None; count], Vec::new(), BTreeMap::new(), BTreeMap::new());
+    let mut gathering = Gathering { common: &common, stop, say, links, again, absent, refused };
     let gathered = gathering.until(deadline, start_within, &heard, (fate, silence));
     common.over.store(true, Ordering::Relaxed);
     gathered?;
@@ -104,9 +103,12 @@ pub fn gather(
 
 /// What has happened so far.
 struct Gathering<'a> {
-    common: &'a Common,
+    common: &'a Arc<Common>,
     stop: &'a AtomicBool,
+    say: Sender<Event>,
     links: Vec<Option<Link>>,
+    /// Processes that have come again, while what they were before is not known to be gone; since when.
+    again: Vec<(Link, Instant)>,
     absent: BTreeMap<usize, (String, bool)>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -119,21 +121,21 @@ impl Gathering<'_> {
         heard: &Receiver<Event>,
         (fate, silence): (&Arc<Fate>, Duration),
     ) -> Result<(), MeshError> {
-        let ours = self.common.hello.process;
-        while (0..self.links.len()).any(|other| other != ours && self.links[other].is_none()) {
+        while self.missing().next().is_some() || !self.again.is_empty() {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(MeshError::Interrupted);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match heard.recv_timeout(left.min(LOOK_EVERY)) {
+            let event = heard.recv_timeout(left.min(LOOK_EVERY));
+            self.let_go()?;
+            match event {
                 Ok(Event::Joined(peer, halves)) => {
                     let system = |error: io::Error| MeshError::System(format!("a link cannot be made: {error}"));
                     let link = Link::new(peer, halves, fate.clone(), silence).map_err(system)?;
                     let other = link.peer().process;
-                    if self.links[other].is_some() {
-                        link.tell(Frame::Refused, &format!("it has a process {other} already"));
-                    } else {
-                        self.links[other] = Some(link);
+                    match &mut self.links[other] {
+                        Some(_) => self.again.push((link, Instant::now())),
+                        none => *none = Some(link),
                     }
                 }
                 Ok(Event::Refused(refusal, from)) => {
@@ -148,7 +150,7 @@ impl Gathering<'_> {
                 }
                 Ok(Event::Failed(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
-                Err(RecvTimeoutError::Timeout) => return Err(self.missing(within)),
+                Err(RecvTimeoutError::Timeout) => return Err(self.given_up(within)),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(MeshError::System("the threads of the mesh have ended".to_owned()));
                 }
@@ -157,10 +159,38 @@ impl Gathering<'_> {
         Ok(())
     }
 
-    fn missing(&self, within: Duration) -> MeshError {
+    /// The processes that are not there.
+    fn missing(&self) -> impl Iterator<Item = usize> + '_ {
         let ours = self.common.hello.process;
-        let missing: Vec<usize> =
-            (0..self.links.len()).filter(|other| *other != ours && self.links[*other].is_none()).collect();
+        (0..self.links.len()).filter(move |other| *other != ours && self.links[*other].is_none())
+    }
+
+    /// A process that ended while others were waited for is waited for again; one that has come again takes its place, and is
+    /// one too many if that place is not free by now.
+    fn let_go(&mut self) -> Result<(), MeshError> {
+        for other in 0..self.links.len() {
+            let Some(gone) = self.links[other].take_if(|link| link.is_dead()) else { continue };
+            tracing::warn!(peer = %gone.peer(), "gone while others were waited for");
+            if other < self.common.hello.process {
+                let (common, say) = (self.common.clone(), self.say.clone());
+                spawn(format!("mesh:dial-{other}"), move || dial_until(&common, other, &say))?;
+            }
+        }
+        for (link, since) in std::mem::take(&mut self.again) {
+            let (other, patience) = (link.peer().process, link.learns_within());
+            if self.links[other].is_none() {
+                self.links[other] = Some(link);
+            } else if since.elapsed() < patience {
+                self.again.push((link, since));
+            } else {
+                link.tell(Frame::Refused, &format!("it has a process {other} already"));
+            }
+        }
+        Ok(())
+    }
+
+    fn given_up(&self, within: Duration) -> MeshError {
+        let missing: Vec<usize> = self.missing().collect();
         let named = missing.iter().map(|other| format!("host {other} ({})", self.common.hosts[*other]));
         let whys: BTreeSet<&str> =
             missing.iter().filter_map(|other| self.absent.get(other)).map(|(why, _)| why.as_str()).collect();

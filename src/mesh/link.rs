@@ -16,6 +16,7 @@ use snow::StatelessTransportState;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use timely::communication::allocator::zero_copy::stream::Stream;
@@ -240,6 +241,8 @@ struct Ends {
     sending: Mutex<Sending>,
     fate: Arc<Fate>,
     silence: Duration,
+    /// The peer takes nothing any more.
+    dead: AtomicBool,
 }
 
 /// A connection to another process; clones share it.
@@ -256,14 +259,24 @@ impl Link {
     ) -> io::Result<Link> {
         receiving.settle(silence)?;
         let (receiving, sending) = (Mutex::new(receiving), Mutex::new(sending));
-        let link = Link(Arc::new(Ends { peer, receiving, sending, fate, silence }));
-        let (every, ends) = (Duration::from_secs(1).min(silence / 4), Arc::downgrade(&link.0));
+        let link = Link(Arc::new(Ends { peer, receiving, sending, fate, silence, dead: AtomicBool::new(false) }));
+        let (every, ends) = (beat_every(silence), Arc::downgrade(&link.0));
         std::thread::Builder::new().name("mesh:beat".into()).spawn(move || beat(&ends, every))?;
         Ok(link)
     }
 
     pub fn peer(&self) -> &Peer {
         &self.0.peer
+    }
+
+    /// Whether the peer is known to be gone, which a link that nobody reads learns within [`Link::learns_within`].
+    pub fn is_dead(&self) -> bool {
+        self.0.dead.load(Ordering::Relaxed)
+    }
+
+    /// A peer's system answers the first beat after its process has ended with a refusal, which the next beat meets.
+    pub fn learns_within(&self) -> Duration {
+        3 * beat_every(self.0.silence)
     }
 
     /// Waits for a message of this kind, as long as the peer lives.
@@ -320,6 +333,11 @@ fn rest() -> ! {
     }
 }
 
+/// A peer hears from this process at least so often.
+fn beat_every(silence: Duration) -> Duration {
+    Duration::from_secs(1).min(silence / 4)
+}
+
 /// Shows the peer that this process lives.
 fn beat(ends: &Weak<Ends>, every: Duration) {
     loop {
@@ -328,8 +346,12 @@ fn beat(ends: &Weak<Ends>, every: Duration) {
         // one that is locked is being written to
         if let Ok(mut sending) = ends.sending.try_lock() {
             let due = sending.sent_at.elapsed() >= every / 2;
-            if sending.ended || (due && sending.send(Kind::Idle, &[]).is_err()) {
-                return; // the reading half meets the same end, and says so
+            if sending.ended {
+                return;
+            }
+            if due && sending.send(Kind::Idle, &[]).is_err() {
+                ends.dead.store(true, Ordering::Relaxed);
+                return; // the reading half, if anybody reads, meets the same end and says so
             }
         };
     }

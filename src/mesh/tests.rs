@@ -120,6 +120,27 @@ fn three_processes_find_each_other_and_agree_on_what_they_go_on_from() {
 }
 
 #[test]
+fn a_process_that_ended_while_others_were_waited_for_may_come_again() {
+    let (listeners, hosts) = places(3);
+    let [zero, one, two] = listeners.try_into().expect("three");
+    let secret = || Secret::new(b"a secret of the cluster");
+    let first = process(cluster(0, &hosts, zero), hello(3, 0));
+    // process 1 as it is before it ends: it has said hello, and closes
+    let tcp = TcpStream::connect(&hosts[0]).expect("process 0 listens");
+    let mut halves = dial(tcp, &secret(), Instant::now() + Duration::from_secs(5)).expect("answered").expect("known");
+    halves.1.message(link::Kind::Hello, &Hello { to: 0, ..hello(3, 1) }).expect("sent");
+    let _: Hello = halves.0.message(link::Kind::Hello).expect("answered").expect("joined");
+    drop(halves);
+    let second = process(cluster(1, &hosts, one), hello(3, 1));
+    let third = process(cluster(2, &hosts, two), hello(3, 2));
+    let [(first, _), (second, _), _third] = [first, second, third].map(|one| ended(one).expect("complete"));
+    // the link is that of the process that lives
+    let start = Start { generation: 7, epoch_next: 12, token: "mark".into() };
+    first.start(&start).expect("told");
+    assert_eq!(second.await_start().expect("heard"), start);
+}
+
+#[test]
 fn bytes_arrive_as_they_were_sent_and_a_stream_ends_only_when_all_work_is_done() {
     let [(first, _), (second, failure)] = both(|_, _| ());
     // messages come before: none of them may get into timely's bytes
