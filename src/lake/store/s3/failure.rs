@@ -158,7 +158,8 @@ fn answered(status: u16, code: Option<&str>, message: Option<&str>, region: Opti
         }
         (401 | 403, _) => fix(PERMISSIONS),
         (501, _) => fix("use a store that speaks all of S3 that a lake needs: conditional writes and multipart uploads"),
-        (408, _) | (500.., _) => is(Verdict::Repeat, true),
+        // the end of a multipart upload may be told with status 200, and then fail
+        (408, _) | (500.., _) | (_, "InternalError" | "ServiceUnavailable") => is(Verdict::Repeat, true),
         _ => is(Verdict::Refused, false),
     }
 }
@@ -223,7 +224,9 @@ mod tests {
             let failure = answered(status, Some(code), None, None);
             assert!(failure.repeatable_surely(), "{status} {code}");
         }
-        for (status, code) in [(500, "InternalError"), (502, ""), (503, "ServiceUnavailable"), (504, "")] {
+        for (status, code) in
+            [(500, "InternalError"), (200, "InternalError"), (502, ""), (503, "ServiceUnavailable"), (504, "")]
+        {
             assert_eq!(verdict(status, code), (Verdict::Repeat, true), "{status} {code}");
         }
     }
