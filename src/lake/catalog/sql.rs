@@ -38,7 +38,7 @@ const SET: &str = "INSERT INTO iceberg_namespace_properties (catalog_name, names
 const GET: &str = "SELECT property_value FROM iceberg_namespace_properties \
                    WHERE catalog_name = $1 AND namespace = $2 AND property_key = $3";
 const TABLES: &str = "SELECT table_name, metadata_location FROM iceberg_tables \
-                      WHERE catalog_name = $1 AND table_namespace = $2";
+                      WHERE catalog_name = $1 AND table_namespace = $2 AND coalesce(iceberg_type, 'TABLE') = 'TABLE'";
 const LOCATION: &str = "SELECT metadata_location FROM iceberg_tables \
                         WHERE catalog_name = $1 AND table_namespace = $2 AND table_name = $3";
 const CREATE: &str = "INSERT INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location, \

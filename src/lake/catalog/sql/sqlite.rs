@@ -18,12 +18,12 @@ pub struct SqliteCatalog {
 }
 
 impl SqliteCatalog {
-    /// Opens the file; `write` creates it and its tables if they do not exist.
+    /// Opens the file; `write` creates it and its tables if they do not exist. A reader opens it for writing, too, where it
+    /// may: what a swap left that was killed in the middle must be rolled back before anything can be read.
     pub async fn open(file: &Path, namespace: &str, write: bool) -> Result<SqliteCatalog, LakeError> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(write)
-            .read_only(!write)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY);
         // the journal's file stays, so that a swap makes and deletes no file; readers need not know
