@@ -21,6 +21,11 @@ use crate::time::{Conservation, Epoch, MICRO};
 pub const EPOCHS: &str = "epochs";
 pub const EPOCH_TABLES: &str = "epoch_tables";
 
+/// Whether a table announces epochs.
+pub fn is_announcing(table: &str) -> bool {
+    [EPOCHS, EPOCH_TABLES].contains(&table)
+}
+
 fn column(name: &str, column_type: ColumnType, nullable: bool, doc: &str) -> Column {
     Column { name: name.into(), column_type, nullable, hashed: true, delta: false, doc: doc.into() }
 }

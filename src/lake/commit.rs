@@ -151,8 +151,18 @@ pub struct Head {
     pub uuid: String,
     /// The property `ticktide.applied-epoch`: missing, before the first epoch, or an epoch.
     pub applied: Applied,
+    /// The epoch that made the newest snapshot of ours on its main branch; `None`: there is none, or it is not known.
+    pub main: Option<Epoch>,
     /// Whether it has the snapshot that the epoch made up for it.
     pub has_snapshot: bool,
+}
+
+impl Head {
+    /// A branch can be rolled back by itself: the property stays, rows of epochs that it names are gone.
+    fn rolled_back(&self) -> Option<String> {
+        let (Some(main), Applied::Epoch(applied)) = (self.main, self.applied) else { return None };
+        (main < applied).then(|| format!("was rolled back to epoch {main}, but says it has epoch {applied}"))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +244,9 @@ impl Apply {
             Applied::Nothing => None,
             Applied::Epoch(applied) => Some(applied),
         };
+        if let Some(message) = head.rolled_back() {
+            return TableStep::Stop(format!("table {table} {message}"));
+        }
         if applied >= Some(epoch) {
             return TableStep::Applied;
         }
@@ -254,9 +267,12 @@ impl Apply {
     }
 }
 
-/// The epochs that an announcing table lacks, up to `last`; an error if it has what was never decided.
-pub fn unannounced(applied: Applied, last: Epoch) -> Result<std::ops::RangeInclusive<Epoch>, String> {
-    match applied {
+/// The epochs that an announcing table lacks, up to `last`; an error if it cannot be told.
+pub fn unannounced(head: &Head, last: Epoch) -> Result<std::ops::RangeInclusive<Epoch>, String> {
+    if let Some(message) = head.rolled_back() {
+        return Err(message);
+    }
+    match head.applied {
         Applied::Missing => Err("lost its property of the applied epoch".to_owned()),
         Applied::Nothing => Ok(0..=last),
         Applied::Epoch(applied) => Ok(applied + 1..=last),
@@ -338,7 +354,8 @@ mod tests {
 
     #[test]
     fn an_epoch_is_applied_only_behind_the_one_it_was_decided_after() {
-        let head = |applied, has_snapshot| TableAnswer::Loaded(Head { uuid: "u".into(), applied, has_snapshot });
+        let at = |applied, main, has_snapshot| Head { uuid: "u".into(), applied, main, has_snapshot };
+        let head = |applied, has_snapshot| TableAnswer::Loaded(at(applied, None, has_snapshot));
         let apply = || Apply::new(&slot(4, 1, "a"), "t").expect("the table is touched");
         assert_eq!(apply().on(head(Applied::Epoch(3), false)), TableStep::Swap);
         assert_eq!(apply().on(head(Applied::Epoch(4), true)), TableStep::Applied);
@@ -348,10 +365,15 @@ mod tests {
             head(Applied::Nothing, false),
             head(Applied::Missing, false),
             head(Applied::Epoch(3), true),
-            TableAnswer::Loaded(Head { uuid: "other".into(), applied: Applied::Epoch(3), has_snapshot: false }),
+            TableAnswer::Loaded(Head { uuid: "other".into(), ..at(Applied::Epoch(3), Some(3), false) }),
+            TableAnswer::Loaded(at(Applied::Epoch(3), Some(2), false)),
+            TableAnswer::Loaded(at(Applied::Epoch(4), Some(3), true)),
         ] {
             assert!(matches!(apply().on(wrong), TableStep::Stop(_)));
         }
+        assert_eq!(apply().on(TableAnswer::Loaded(at(Applied::Epoch(3), Some(3), false))), TableStep::Swap);
+        assert_eq!(unannounced(&at(Applied::Epoch(3), Some(3), false), 5), Ok(4..=5));
+        assert!(unannounced(&at(Applied::Epoch(3), Some(2), false), 5).is_err());
         let mut apply = apply();
         assert_eq!(apply.on(TableAnswer::Lost), TableStep::Load);
         assert_eq!(apply.on(TableAnswer::Conflict), TableStep::Load);

@@ -141,10 +141,6 @@ impl Default for Changes {
 }
 
 impl Changes {
-    pub fn is_empty(&self) -> bool {
-        matches!(self, Changes::Here(changes) if changes.is_empty())
-    }
-
     /// The changes, read from the side file if they are there.
     pub async fn load(&self, store: &dyn Store) -> Result<Vec<NetChange>, LakeError> {
         match self {

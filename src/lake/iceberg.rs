@@ -84,8 +84,6 @@ pub struct Delta {
 #[derive(Debug)]
 pub struct Staged {
     pub next: Base,
-    /// Milliseconds since 1970: the cut, or the least time that iceberg allows.
-    pub stamped_at: i64,
     /// The manifests written, with the live data or delete files of each.
     pub written: Vec<(String, Vec<DataFile>)>,
     /// Snapshots that the next state does not have any more.
@@ -136,12 +134,11 @@ pub async fn stage(
     writer.add_manifests(list.into_iter())?;
     writer.close().await?;
 
-    let stamped_at = stamp(metadata, delta.cut_at);
     let snapshot = Snapshot::builder()
         .with_snapshot_id(delta.snapshot_id)
         .with_parent_snapshot_id(parent)
         .with_sequence_number(sequence)
-        .with_timestamp_ms(stamped_at)
+        .with_timestamp_ms(stamp(metadata, delta.cut_at))
         .with_manifest_list(list_location)
         .with_summary(stage.summary())
         .with_schema_id(metadata.current_schema_id())
@@ -162,7 +159,6 @@ pub async fn stage(
     next.write_to(io, &location).await?;
     Ok(Staged {
         next: base.followed_by(location.to_string(), next, &leaves),
-        stamped_at,
         written: stage.written,
         expired_snapshots: leaves.snapshots,
         expired_metadata: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),

@@ -29,7 +29,7 @@ pub use survey::Survey;
 #[cfg(test)]
 pub use garbage::of as garbage_of;
 
-use super::announce::{EPOCH_TABLES, EPOCHS};
+use super::announce::is_announcing;
 use super::catalog::Catalog;
 use super::epoch::{Slot, SlotKind, TableWork};
 use super::error::LakeError;
@@ -37,7 +37,7 @@ use super::iceberg::Base;
 use super::log;
 use super::owner::{self, Owner};
 use super::retention::Retention;
-use super::schema::spec_of;
+use super::schema::{is_made_here, spec_of};
 use super::storage::file_io;
 use super::store::Store;
 use super::table::TableSpec;
@@ -58,22 +58,22 @@ struct Found {
     base: Base,
 }
 
-/// All tables of the lake, the announcing ones included.
+/// All tables of the lake, the announcing ones included, whatever else others have put into its catalog.
 async fn find_tables(store: &Arc<dyn Store>, catalog: &dyn Catalog) -> Result<BTreeMap<String, Found>, LakeError> {
     let io = file_io(store.clone());
-    let found = catalog.tables().await?.into_iter().map(|(name, location)| {
+    let inside = catalog.tables().await?.into_iter().filter(|(_, location)| store.key(location).is_some());
+    let found = inside.map(|(name, location)| {
         let io = io.clone();
         async move {
             let metadata = TableMetadata::read_from(&io, &location).await?;
+            if !is_made_here(&metadata) {
+                return Ok(None);
+            }
             let spec = spec_of(&name, &metadata)?;
-            Ok::<_, LakeError>((name, Found { spec, base: Base::new(location, metadata) }))
+            Ok::<_, LakeError>(Some((name, Found { spec, base: Base::new(location, metadata) })))
         }
     });
-    Ok(try_join_all(found).await?.into_iter().collect())
-}
-
-fn is_announcing(table: &str) -> bool {
-    [EPOCHS, EPOCH_TABLES].contains(&table)
+    Ok(try_join_all(found).await?.into_iter().flatten().collect())
 }
 
 impl Lake {
@@ -111,6 +111,13 @@ impl Lake {
         let identity = identity::read(&*store).await?;
         identity::check_catalog(&*store, &*catalog).await?;
         let found = find_tables(&store, &*catalog).await?;
+        let last = log::last_listed(&*store).await?;
+        let mut known = last.iter().flat_map(|slot| slot.tables.keys());
+        if let Some(gone) = known.find(|name| !found.contains_key(*name)) {
+            // its entry would be missing in the slots of maintenance, and a run would make it anew, without its rows
+            let message = format!("table {gone} is gone from the catalog");
+            return Err(LakeError::corrupt(message, "register its newest metadata file with the catalog again"));
+        }
         let specs = found.into_iter().filter(|(name, _)| !is_announcing(name)).map(|(_, found)| found.spec);
         let place = Place { io: file_io(store.clone()), store, catalog, namespace: identity.namespace, upkeep };
         Ok(Lake::take_over(place, specs.collect()).await?.0)

@@ -31,6 +31,9 @@ pub const COMPACT: &str = "compact";
 /// What stands for the worker in the names of files that are written while a table is brought to an epoch.
 pub const APPLYING: [&str; 4] = ["apply", "merge", "announce", "mark"];
 
+/// Where lists of changes are, in a folder for each attempt to decide an epoch.
+pub const CHANGES: &str = "changes/";
+
 /// A number as we write it: no leading zeros, no sign.
 fn number(text: &str) -> Option<u64> {
     let plain = text == "0" || !(text.starts_with('0') || text.starts_with('+'));
@@ -73,7 +76,7 @@ pub fn of_state(key: &str) -> Option<(Epoch, bool, u64)> {
 
 /// A list of changes beside the log: its epoch, generation and token.
 pub fn of_changes(key: &str) -> Option<(Epoch, u64, &str)> {
-    let (folder, _) = key.strip_prefix("changes/")?.split_once('/')?;
+    let (folder, _) = key.strip_prefix(CHANGES)?.split_once('/')?;
     match folder.split('-').collect::<Vec<_>>().as_slice() {
         [epoch, generation, token] => Some((number(epoch)?, number(generation)?, token)),
         _ => None,

@@ -1,6 +1,6 @@
 //! A lake as readers see it: the announced epochs, the snapshots that belong to one of them, the tables. Takes nothing over.
 
-use super::announce::EPOCHS;
+use super::announce::{EPOCHS, is_announcing};
 use super::catalog::Catalog;
 use super::epoch::Slot;
 use super::error::LakeError;
@@ -79,9 +79,15 @@ impl LakeReader {
         &self.identity
     }
 
-    /// The names of all tables.
+    /// The names of the lake's tables, whatever else others have put into its catalog.
     pub async fn tables(&self) -> Result<Vec<String>, LakeError> {
-        Ok(self.catalog.tables().await?.into_keys().collect())
+        let last = match self.epoch_last().await? {
+            Some(epoch) => self.slot(epoch).await?,
+            None => None,
+        };
+        let known = |name: &String| last.as_ref().is_some_and(|slot| slot.tables.contains_key(name));
+        let all = self.catalog.tables().await?.into_keys();
+        Ok(all.filter(|name| is_announcing(name) || known(name)).collect())
     }
 
     /// A table at its head. Error of kind `Fix`: there is none of this name.

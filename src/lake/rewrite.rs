@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Rows up to which touched files of a partition become one.
-const TOGETHER_ROWS: usize = 1 << 16;
+pub const TOGETHER_ROWS: usize = 1 << 16;
 
 /// The outcome.
 #[derive(Debug, Default)]
@@ -51,6 +51,8 @@ pub struct Corrections<'a> {
     pub changes: &'a [NetChange],
     /// A file of more bytes stays and gets a delete file.
     pub rewrite_bytes_max: u64,
+    /// Up to so many rows touched files become one: [`TOGETHER_ROWS`], fewer where the same files will not be touched again.
+    pub together_rows: usize,
 }
 
 /// A file that holds old rows.
@@ -159,7 +161,7 @@ pub async fn rewrite(
     }
     let of_fresh = FileNames { stem: format!("{}-new", names.stem), ..names.clone() };
     result.add.extend(write_batch(store, spec.clone(), of_fresh, fresh.finish()?).await?.0);
-    for (number, group) in groups(touched).into_iter().enumerate() {
+    for (number, group) in groups(touched, corrections.together_rows).into_iter().enumerate() {
         let mut rows = RowBuffer::new(spec.clone());
         for at in group.iter().flat_map(|file| &file.changes) {
             if let Some(new) = &changes[*at].new {
@@ -254,13 +256,13 @@ impl Hit<'_> {
 }
 
 /// Touched files that are written as one: of one partition, up to [`TOGETHER_ROWS`] rows.
-fn groups(touched: Vec<Touched>) -> Vec<Vec<Touched>> {
+fn groups(touched: Vec<Touched>, together_rows: usize) -> Vec<Vec<Touched>> {
     let mut partitions: BTreeMap<Option<i32>, Vec<Vec<Touched>>> = BTreeMap::new();
     for file in touched {
         let groups = partitions.entry(file.partition).or_default();
         let rows = |group: &Vec<Touched>| group.iter().map(|file| file.kept.num_rows()).sum::<usize>();
         match groups.last_mut() {
-            Some(group) if rows(group) + file.kept.num_rows() <= TOGETHER_ROWS => group.push(file),
+            Some(group) if rows(group) + file.kept.num_rows() <= together_rows => group.push(file),
             _ => groups.push(vec![file]),
         }
     }

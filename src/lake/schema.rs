@@ -133,6 +133,11 @@ pub fn creation(spec: &TableSpec, location: String) -> Result<TableCreation, Lak
         .build())
 }
 
+/// Whether a table is one of ours.
+pub fn is_made_here(metadata: &TableMetadata) -> bool {
+    metadata.properties().contains_key(KEY)
+}
+
 /// A table's definition from its own metadata, for those who have no dataflow at hand. Error: it is no table of ours.
 pub fn spec_of(name: &str, metadata: &TableMetadata) -> Result<TableSpec, LakeError> {
     let strange = |what: String| LakeError::format(format!("table {name}"), what);

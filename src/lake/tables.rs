@@ -13,11 +13,11 @@ use super::files::{DataFileMeta, FileNames, RowBuffer, table_folder, write_batch
 use super::iceberg::{Base, Delta, Staged, stage};
 use super::index::LiveFiles;
 use super::retention::Retention;
-use super::rewrite::{Corrections, Rewrite, rewrite};
+use super::rewrite::{Corrections, Rewrite, TOGETHER_ROWS, rewrite};
 use super::schema::{APPLIED_EPOCH, APPLIED_NONE, creation, data_file, difference, iceberg_schema, lacks};
 use super::store::Store;
 use super::table::{TableSpec, Value};
-use super::upkeep::{Past, Upkeep, collect, merge};
+use super::upkeep::{Past, Upkeep, collect, merge, on_main};
 use crate::time::Epoch;
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
@@ -159,6 +159,13 @@ impl LakeTable {
         self.base.metadata.uuid().to_string()
     }
 
+    /// What the table says of itself to an epoch whose snapshot has this id.
+    fn head(&self, snapshot_id: i64) -> Head {
+        let metadata = &self.base.metadata;
+        let has_snapshot = metadata.snapshot_by_id(snapshot_id).is_some();
+        Head { uuid: self.uuid(), applied: self.applied(), main: on_main(metadata), has_snapshot }
+    }
+
     /// When the snapshot was stamped, in milliseconds since 1970; `None` if it is no longer kept.
     pub fn stamped_at(&self, snapshot_id: i64) -> Option<i64> {
         self.base.metadata.snapshot_by_id(snapshot_id).map(|snapshot| snapshot.timestamp_ms())
@@ -205,8 +212,7 @@ impl LakeTable {
             let answer = match step {
                 TableStep::Load => {
                     self.reload(place).await?;
-                    let has_snapshot = self.base.metadata.snapshot_by_id(snapshot_id).is_some();
-                    TableAnswer::Loaded(Head { uuid: self.uuid(), applied: self.applied(), has_snapshot })
+                    TableAnswer::Loaded(self.head(snapshot_id))
                 }
                 TableStep::Swap => {
                     let changes = match &mut changes {
@@ -270,12 +276,12 @@ impl LakeTable {
         let folder = place.folder(&self.spec.name);
         let names = |what: &str| FileNames { folder: folder.clone(), stem: format!("{epoch}-{what}-{attempt}") };
         let (store, spec, live) = (&*place.store, &self.spec, &self.live);
-        let corrections =
-            Corrections { epoch, changes: wanted.changes, rewrite_bytes_max: place.upkeep.rewrite_bytes_max };
+        let (changes, rewrite_bytes_max) = (wanted.changes, place.upkeep.rewrite_bytes_max);
+        let corrections = Corrections { epoch, changes, rewrite_bytes_max, together_rows: TOGETHER_ROWS };
         let mut rewritten = rewrite(store, spec, live, corrections, names("apply")).await?;
         if let Some((before, after)) = wanted.marks {
             let changes = leaving_rows(store, spec, live, before, after).await?;
-            let corrections = Corrections { changes: &changes, ..corrections };
+            let corrections = Corrections { changes: &changes, together_rows: MARKED_TOGETHER_ROWS, ..corrections };
             rewritten = rewrite(store, spec, live, corrections, names("mark")).await?;
         }
         rewritten.remove.extend(live.dangling.clone());
@@ -356,7 +362,8 @@ impl LakeTable {
     ) -> Result<(), LakeError> {
         for _ in 0..ANNOUNCE_ATTEMPTS {
             self.reload(place).await?;
-            let lacking = unannounced(self.applied(), last.epoch).map_err(|message| {
+            let id = snapshot_id();
+            let lacking = unannounced(&self.head(id), last.epoch).map_err(|message| {
                 let message = format!("table {} {message}", self.spec.name);
                 LakeError::corrupt(message, "run `ticktide lake doctor`")
             })?;
@@ -371,7 +378,7 @@ impl LakeTable {
             let names = FileNames { folder: place.folder(&self.spec.name), stem };
             let (files, _) = write_batch(&*place.store, self.spec.clone(), names, buffer.finish()?).await?;
             let wanted = Wanted { files: &files, changes: &[], replaced: &[], marks, past: Past::Newest };
-            if matches!(self.attempt(place, last, snapshot_id(), wanted).await?, TableAnswer::Swapped) {
+            if matches!(self.attempt(place, last, id, wanted).await?, TableAnswer::Swapped) {
                 return Ok(());
             }
         }
@@ -390,6 +397,9 @@ fn replaceable(live: &LiveFiles, store: &dyn Store, replaced: &[String]) -> Opti
     (found.len() == locations.len() && found.keys().all(|location| locations.contains(location))).then_some(found)
 }
 
+/// Rows up to which files of marked epochs become one: marks come in order, so a bigger file would be written again by each
+/// retention whose first epochs are its last.
+const MARKED_TOGETHER_ROWS: usize = 1 << 10;
 /// Conflicts and lost answers in a row after which widening a table gives up.
 const WIDEN_ATTEMPTS: usize = 6;
 /// Conflicts and lost answers in a row after which announcing gives up.

@@ -182,28 +182,37 @@ pub fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Res
         Past::Retained(retention) => retention,
     };
     let spans = spans(&snapshots, epoch);
-    if spans.iter().all(|(from, to)| retention.first_in(*from, *to).is_some()) {
+    let leaves = spans.iter().any(|(from, to)| retention.first_in(*from, *to).is_none());
+    if !leaves && retention.kept.is_empty() {
         return Ok(Expiry::default());
     }
     let references = base.references()?;
-    let named: HashSet<i64> =
-        references.iter().filter(|reference| !reference.is_ours()).map(|reference| reference.snapshot_id).collect();
+    let (ours, others): (Vec<_>, Vec<_>) = references.iter().partition(|reference| reference.is_ours());
+    let named: HashSet<i64> = others.iter().map(|reference| reference.snapshot_id).collect();
     let newest = (snapshots.len() + 1).saturating_sub(upkeep.snapshots);
-    let mut expiry = Expiry::default();
-    for (at, (snapshot, (from, to))) in snapshots.iter().zip(spans).enumerate() {
-        let id = snapshot.snapshot_id();
+    let (mut expiry, mut wanted) = (Expiry::default(), BTreeMap::new());
+    for (at, (snapshot, (from, to))) in snapshots.iter().zip(&spans).enumerate() {
+        let (from, to, id) = (*from, *to, snapshot.snapshot_id());
         if retention.first_in(from, to).is_none() {
             expiry.snapshots.extend((!named.contains(&id)).then_some(id));
-        } else if at < newest {
-            let dense = (to > retention.since).then_some(retention.since.max(from));
-            let epochs = retention.kept_in(from, to).chain(dense);
-            expiry.tag.extend(epochs.map(|epoch| (format!("{TAG}{epoch}"), id)));
+            continue;
         }
+        // behind a snapshot of ours, another engine's has its epochs: they are pinned to ours
+        if at > 0 && spans[at - 1].0 == from {
+            continue;
+        }
+        // of those of which every one stays, the newest snapshots outlast the next expiry of any engine without a tag
+        let dense = (leaves && at < newest && to > retention.since).then_some(retention.since.max(from));
+        wanted.extend(retention.kept_in(from, to).chain(dense).map(|epoch| (format!("{TAG}{epoch}"), id)));
     }
-    let tagged: HashSet<&str> = expiry.tag.iter().map(|(name, _)| name.as_str()).collect();
-    let ours = references.iter().filter(|reference| reference.is_ours());
-    let stale = ours.filter(|reference| !tagged.contains(reference.name.as_str()));
-    expiry.untag = stale.map(|reference| reference.name.clone()).collect();
+    let known: BTreeMap<&str, i64> =
+        ours.iter().map(|reference| (reference.name.as_str(), reference.snapshot_id)).collect();
+    if leaves {
+        let stale = known.keys().filter(|name| !wanted.contains_key(**name));
+        expiry.untag = stale.map(|name| (*name).to_owned()).collect();
+    }
+    let fresh = wanted.into_iter().filter(|(name, id)| known.get(name.as_str()) != Some(id));
+    expiry.tag = fresh.collect();
     Ok(expiry)
 }
 
@@ -231,6 +240,18 @@ pub fn ascending(metadata: &TableMetadata) -> Vec<&SnapshotRef> {
 /// The epoch that made a snapshot; `None`: another engine did.
 pub fn made_by(snapshot: &SnapshotRef) -> Option<Epoch> {
     snapshot.summary().additional_properties.get(SNAPSHOT_EPOCH)?.parse().ok()
+}
+
+/// The epoch of the newest snapshot of ours on the main branch; `None`: none of ours is left there.
+pub fn on_main(metadata: &TableMetadata) -> Option<Epoch> {
+    let mut at = metadata.current_snapshot();
+    while let Some(snapshot) = at {
+        if let Some(epoch) = made_by(snapshot) {
+            return Some(epoch);
+        }
+        at = metadata.snapshot_by_id(snapshot.parent_snapshot_id()?);
+    }
+    None
 }
 
 /// For each snapshot the epochs that are pinned to it: from the one that made it until the next that touched the table, or

@@ -21,7 +21,7 @@ use super::super::owner;
 use super::super::rewrite::read_file;
 use super::super::rows::{Rows, digest};
 use super::super::table::{Cell, TableSpec};
-use super::super::upkeep::{ascending, is_ours, made_by};
+use super::super::upkeep::{ascending, is_ours, made_by, on_main};
 use super::super::{Warehouse, now_ms};
 use super::garbage::Head;
 use super::survey::{applied, retention_at};
@@ -31,6 +31,10 @@ use std::collections::{BTreeMap, HashSet};
 
 /// Looks again this often when a lake is written while it is looked at.
 const LOOKS: usize = 4;
+/// How a table goes back.
+const POINT_BACK: &str = "point the table's entry in the catalog at an older metadata file of its folder `metadata/`, and the next \
+                          run applies the epochs that are missing (a rollback of its branch alone is refused: the table would \
+                          still say that it has them)";
 /// Names in a message, at most.
 const NAMED: usize = 3;
 /// Epochs that a run may be behind with its tables.
@@ -171,6 +175,18 @@ impl Survey {
             let message = format!("has epoch {}, the log ends its work on it at {touched:?}", has.unwrap_or(0));
             found.wrong("table ahead of the log", Some(name), message, FROM_BACKUP);
         }
+        if let (Some(main), Some(has)) = (on_main(metadata), has)
+            && main < has
+        {
+            let snapshots = ascending(metadata);
+            let newest = snapshots.into_iter().rfind(|snapshot| made_by(snapshot) == Some(has));
+            let id = newest.map_or("gone".to_owned(), |snapshot| snapshot.snapshot_id().to_string());
+            let message = format!(
+                "its branch main was rolled back to epoch {main}; it has epoch {has}, whose snapshot is {id}: no run goes on"
+            );
+            let mend = format!("set main to that snapshot again (Spark: set_current_snapshot); {POINT_BACK}");
+            found.wrong("rolled back", Some(name), message, &mend);
+        }
         self.history(name, table, found);
         self.pins(name, table, has, found).await?;
         let at = match has {
@@ -244,9 +260,8 @@ impl Survey {
         let twice = self.live_twice(table).await?;
         if !twice.is_empty() {
             let message = format!("{} files are live more than once: {}", twice.len(), listed(twice.iter()));
-            let mend =
-                "every engine counts their rows twice: roll the table back to its last sound snapshot, then run on";
-            found.wrong("duplicate files", Some(name), message, mend);
+            let mend = format!("every engine counts their rows twice: {POINT_BACK}");
+            found.wrong("duplicate files", Some(name), message, &mend);
         }
         let live = self.live(name, spec).await?;
         let (ours, all): (u64, u64) = live.files.iter().fold((0, 0), |(ours, all), (location, file)| {
@@ -254,8 +269,7 @@ impl Survey {
         });
         let expected = entry.map_or(0, |entry| entry.rows);
         let counts = format!("its files hold {all} rows, the log says {expected}");
-        let mend =
-            "`ticktide verify` names the epochs and keys that differ; roll the table back to its last sound snapshot";
+        let mend = format!("`ticktide verify` names the epochs and keys that differ; {POINT_BACK}");
         if !live.dangling.is_empty() {
             let message = format!(
                 "{} delete files refer to data files that are gone: {}",
@@ -273,7 +287,7 @@ impl Survey {
         }
         if quick {
             if expected != all && expected != ours {
-                found.wrong("wrong count", Some(name), counts, mend);
+                found.wrong("wrong count", Some(name), counts, &mend);
             }
             return Ok(());
         }
@@ -288,10 +302,10 @@ impl Survey {
                 found.notice("foreign rows", Some(name), message, mend);
             } else if read.rows != expected {
                 let message = format!("its files hold {} rows, the log says {expected}", read.rows);
-                found.wrong("wrong count", Some(name), message, mend);
+                found.wrong("wrong count", Some(name), message, &mend);
             } else {
                 let message = format!("content hash {:032x}, the log says {expected_hash:032x}", read.hash);
-                found.wrong("wrong content", Some(name), message, mend);
+                found.wrong("wrong content", Some(name), message, &mend);
             }
         }
         if read.doubles > 0 {
@@ -399,8 +413,7 @@ impl Survey {
         let odd: Vec<Epoch> = (0..=has).filter(|epoch| seen.get(epoch) != Some(&1)).collect();
         if !odd.is_empty() {
             let message = format!("{} epochs are not announced exactly once: {}", odd.len(), listed(odd.iter()));
-            let mend = "roll the table back to its last sound snapshot; the next run announces what is missing then";
-            found.wrong("epochs announced wrongly", Some(EPOCHS), message, mend);
+            found.wrong("epochs announced wrongly", Some(EPOCHS), message, POINT_BACK);
         }
         if !marks.is_empty() {
             let message = format!("{} epochs are marked wrongly: {}", marks.len(), listed(marks.iter()));

@@ -54,7 +54,8 @@ impl Lake {
             table.live(&place).await?;
             let past = Past::Retained(&self.announced);
             let leaves = expiry(&table.base, &place.upkeep, past, epoch)?;
-            if !leaves.snapshots.is_empty() {
+            // a table that no epoch touches gets its tags here
+            if !(leaves.snapshots.is_empty() && leaves.tag.is_empty()) {
                 snapshots += leaves.snapshots.len();
                 work.insert(name.clone(), TableWork::default());
             }

@@ -173,7 +173,7 @@ impl Survey {
             garbage.sort("state", key, fate);
         }
         let tokens: HashMap<Epoch, &str> = lasting.map(|slot| (slot.epoch, slot.token.as_str())).collect();
-        for key in self.store.list("changes/").await? {
+        for key in self.store.list(names::CHANGES).await? {
             let fate = of_changes(&key, end, &tokens);
             garbage.sort("changes", key, fate);
         }
@@ -193,7 +193,7 @@ impl Lake {
         let store = &*self.place.store;
         let Some(slot) = read_slot(store, since).await? else { return Ok(0) };
         let mut keys = store.list("state/").await?;
-        keys.extend(store.list("changes/").await?);
+        keys.extend(store.list(names::CHANGES).await?);
         keys.retain(|key| is_past(key, &slot));
         delete(store, &keys).await?;
         Ok(keys.len())

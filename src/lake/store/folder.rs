@@ -1,6 +1,7 @@
 //! A local folder as a store: objects are files.
 
 use super::super::error::LakeError;
+use super::super::names::CHANGES;
 use super::{Created, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -183,9 +184,21 @@ impl Store for FolderStore {
     }
 
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
-        self.off(key, |store, key| match fs::remove_file(store.path(key)?) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(LakeError::io("delete", key, true, &error)),
-            _ => Ok(()),
+        self.off(key, |store, key| {
+            let path = store.path(key)?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(LakeError::io("delete", key, true, &error));
+                }
+                _ => {}
+            }
+            // an epoch's own folder is empty then, and would be walked for ever; one that is not stays
+            if key.starts_with(CHANGES)
+                && let Some(folder) = path.parent()
+            {
+                let _ = fs::remove_dir(folder);
+            }
+            Ok(())
         })
         .await
     }

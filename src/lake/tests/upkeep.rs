@@ -2,9 +2,11 @@
 //! what is left over can be told from what is needed.
 
 use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
+use super::foreign;
 use super::many::judge;
 use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, fenced_of, process, run, ticks};
 use super::small::options;
+use crate::lake::catalog::{Catalog, Swapped};
 use crate::lake::epoch::TableWork;
 use crate::lake::files::{FileNames, write_batch};
 use crate::lake::maintain::doctor::Finding;
@@ -13,10 +15,13 @@ use crate::lake::reader::LakeReader;
 use crate::lake::retention::Keep;
 use crate::lake::rewrite::read_file;
 use crate::lake::store::Store;
-use crate::lake::upkeep::{Reference, Upkeep, references};
+use crate::lake::upkeep::{Reference, Upkeep, ascending, references};
 use crate::lake::{Lake, LakeError, identity};
+use ::iceberg::MetadataLocation;
+use ::iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata, TableMetadataBuilder};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// Merges and lets go of nothing by itself.
@@ -246,6 +251,114 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
     let garbage = garbage_of(&survey(&world).await).await.expect("a survey");
     let left: Vec<_> = garbage.keys.iter().filter(|(place, _)| *place != "state").collect();
     assert!(left.is_empty() && garbage.unknown.is_empty(), "after tags have left: {left:?}");
+}
+
+/// Another engine changes the metadata of a table, as it may.
+async fn changed(world: &World, table: &str, change: impl FnOnce(TableMetadataBuilder) -> TableMetadataBuilder) {
+    let (store, catalog) = world.process(&Faults::none());
+    let io = crate::lake::storage::file_io(store.clone());
+    let location = catalog.location(table).await.expect("asked").expect("a table");
+    let metadata = TableMetadata::read_from(&io, &location).await.expect("read");
+    let next = change(metadata.into_builder(Some(location.clone()))).build().expect("sound").metadata;
+    let file = MetadataLocation::from_str(&location).expect("ours").with_next_version().with_new_metadata(&next);
+    next.write_to(&io, &file).await.expect("written");
+    assert_eq!(catalog.swap(table, &location, &file.to_string()).await.expect("swapped"), Swapped::Done);
+}
+
+#[tokio::test]
+async fn a_table_whose_branch_was_rolled_back_stops_the_run_and_goes_on_when_it_is_set_again() {
+    for table in ["ticks", "epochs"] {
+        let world = World::default();
+        steps(&world, IDLE, 6).await;
+        let (store, catalog) = world.process(&Faults::none());
+        let metadata = reader(&world).await.load(table).await.expect("loads").metadata().clone();
+        let (head, past) = {
+            let all = ascending(&metadata);
+            (all[all.len() - 1].snapshot_id(), all[all.len() - 3].snapshot_id())
+        };
+        let main = async |id: i64| {
+            let branch = SnapshotRetention::branch(None, None, None);
+            let moved = |builder: TableMetadataBuilder| {
+                builder.set_ref(MAIN_BRANCH, SnapshotReference::new(id, branch)).expect("a snapshot of the table")
+            };
+            changed(&world, table, moved).await;
+        };
+        main(past).await;
+        let specs = || vec![bars(), ticks(), anomalies()];
+        let opened = Lake::open_on(store, catalog, &options("unused".as_ref()), specs(), IDLE).await;
+        let stopped = match opened {
+            Ok((mut lake, resume)) => run(&mut lake, &resume, 8).await.expect_err("rows are missing"),
+            Err(error) => error,
+        };
+        assert!(stopped.to_string().contains("was rolled back to epoch"), "{table}: {stopped}");
+        if table == "ticks" {
+            let found = findings(&world).await;
+            let found = found.iter().find(|finding| finding.what == "rolled back").expect("it is told");
+            assert!(found.wrong && found.message.contains(&head.to_string()), "{found:?}");
+        }
+        main(head).await;
+        process(&world, &Faults::none(), 8).await.expect("runs");
+        check(&world, 8).await;
+    }
+}
+
+#[tokio::test]
+async fn the_tag_of_a_retained_epoch_names_its_own_snapshot_whoever_commits_behind_it_and_whether_others_leave() {
+    let world = World::default();
+    steps(&world, IDLE, 6).await;
+    foreign::optimize(&world, "ticks").await.expect("another engine's commit");
+    let mut lake = tend(&world, IDLE).await;
+    // every epoch before stays: nothing leaves
+    let cuts = lake.cuts_since_retained().await.expect("cuts").to_vec();
+    let (last, kept) = cuts.split_last().expect("epochs");
+    let retention = crate::lake::retention::Retention { since: last.0, kept: kept.to_vec() };
+    lake.maintain(BTreeMap::new(), Some(retention.clone())).await.expect("decided");
+    let work = BTreeMap::from([("ticks".to_owned(), TableWork::default())]);
+    lake.maintain(work, None).await.expect("decided");
+    let reader = reader(&world).await;
+    let metadata = reader.load("ticks").await.expect("loads").metadata().clone();
+    let mut tagged = 0;
+    for (epoch, _) in &retention.kept {
+        let (_, pins) = reader.pins(Some(*epoch)).await.expect("it stays");
+        let tag = metadata.snapshot_for_ref(&format!("epoch-{epoch}")).map(|snapshot| snapshot.snapshot_id());
+        assert_eq!(tag.as_ref(), pins.get("ticks"), "epoch {epoch}");
+        tagged += usize::from(tag.is_some());
+    }
+    assert_eq!(tagged, 6, "one for each step");
+    check(&world, 6).await;
+}
+
+#[tokio::test]
+async fn tables_of_others_in_the_catalog_are_nobodys_business() {
+    let world = World::default();
+    steps(&world, IDLE, 4).await;
+    let (store, catalog) = world.process(&Faults::none());
+    let io = crate::lake::storage::file_io(store.clone());
+    let metadata = reader(&world).await.load("anomalies").await.expect("loads").metadata().clone();
+    let theirs = metadata.into_builder(None).remove_properties(&["ticktide.key".to_owned()]).expect("properties");
+    let theirs = theirs.build().expect("sound").metadata;
+    let inside = MetadataLocation::new_with_metadata(&store.location("market/features"), &theirs);
+    theirs.write_to(&io, &inside).await.expect("written");
+    catalog.create("features", &inside.to_string()).await.expect("made");
+    let names = reader(&world).await.tables().await.expect("listed");
+    assert!(names.len() > 4 && !names.contains(&"features".to_owned()), "{names:?}");
+    assert_eq!(findings(&world).await.iter().filter(|finding| finding.wrong).count(), 0);
+    tidy(&world, &Faults::none()).await.expect("maintained");
+    process(&world, &Faults::none(), 6).await.expect("runs");
+    check(&world, 6).await;
+}
+
+#[tokio::test]
+async fn maintenance_of_a_lake_whose_table_is_gone_from_the_catalog_is_refused() {
+    let world = World::default();
+    steps(&world, IDLE, 4).await;
+    let (mut locations, whole) = (world.state().locations, world.state().locations);
+    assert!(locations.remove("anomalies").is_some());
+    world.point(locations);
+    let refused = tidy(&world, &Faults::none()).await.expect_err("its rows would be forgotten");
+    assert!(refused.to_string().contains("anomalies is gone from the catalog"), "{refused}");
+    world.point(whole);
+    tidy(&world, &Faults::none()).await.expect("maintained");
 }
 
 /// Every object of the lake is needed.
