@@ -35,8 +35,11 @@ class Store:
         self.child.signal(signal.SIGKILL)
         self.child.wait(10)
 
+    def log(self, prefix):
+        return self.folder / "market" / prefix / "log"
+
     def slots(self, prefix):
-        return len(list((self.folder / "market" / prefix / "log").glob("*.json")))
+        return len(list(self.log(prefix).glob("*.json")))
 
     def place(self, prefix):
         """The flags that lead ticktide to the lake below this prefix."""

@@ -62,7 +62,7 @@ def on_doubles(scenario, path):
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--until", "end", "--warehouse", f"s3://market/{name}",
                                "--catalog", f"glue://{bucket.region}/{name}", *SETTINGS, *MANY, speed)
         found = glue.lake_of(glue.Glue(catalog.address, catalog.access_key, bucket.region), name, bucket)
-        watched = health.Health(child, lambda: store.slots(name), lambda: found)
+        watched = health.Health(child, store.log(name), lambda: found)
         done = watched.watch(900)
         if done.code != 0:
             scenario.give_up(f"the run into a bucket ended with {done.code}: {tail(done)}")
@@ -188,7 +188,7 @@ def main():
         before = slots(folder)
         write(path, records[steady:-1_000], "a")
         child = scenario.start("run", "bars", "--source", "file", "--path", path, "--warehouse", folder, "--until", "end", *SETTINGS, *MANY, speed)
-        watched = health.Health(child, lambda: slots(folder), lambda: lake.Lake(folder))
+        watched = health.Health(child, folder / "log", lambda: lake.Lake(folder))
         done = watched.watch(900)
         if done.code != 0:
             scenario.give_up(f"the run ended with {done.code}: {tail(done)}")
