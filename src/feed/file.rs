@@ -62,7 +62,8 @@ impl Files {
             };
             // fails here, before anything runs, if the file cannot be read
             let mut stream = Stream::open(&path, stream::BUFFER_LEAST)?;
-            if !resume.contains_key(&partition.name()) {
+            // a lake that goes on reads all of a file that is new to it
+            if resume.is_empty() {
                 partition.offset_start = files.start(&mut stream)?;
             }
             files.partitions.push(partition);
