@@ -52,7 +52,8 @@ impl Files {
             paths: Vec::new(),
             pace: Arc::new(Pace::new(Speed::Max, 0)),
         };
-        for (name, path) in paths::named(&spec.paths)? {
+        let knows = |name: &str| resume.contains_key(&format!("{name}/0"));
+        for (name, path) in paths::named(&spec.paths, &knows)? {
             let mut partition = Partition {
                 source_id: format!("file:{name}"),
                 topic: name,
