@@ -99,6 +99,20 @@ pub struct Ended {
 /// Key of remembered ids in the durable state.
 type SeenKey = (String, Instrument, i32, u64);
 
+/// Which of the partitions that nobody reads any more are this worker's to clear up after.
+struct Orphans {
+    /// All partitions of the source.
+    read: BTreeSet<String>,
+    index: usize,
+    peers: usize,
+}
+
+impl Orphans {
+    fn owns(&self, partition: &str) -> bool {
+        !self.read.contains(partition) && fixed_hash(partition) % self.peers as u64 == self.index as u64
+    }
+}
+
 /// The partitions of one worker.
 pub struct Intake {
     judge: Judge,
@@ -120,6 +134,7 @@ pub struct Intake {
     /// The last instant at which nothing waited to be taken.
     drained_at: Instant,
     seen_chunks: BTreeMap<SeenKey, i32>,
+    orphans: Orphans,
     volumes: Volumes,
     /// The trading date of the last tick.
     dated: i32,
@@ -166,8 +181,14 @@ pub const PARTITION: &str = "partition";
 pub const SEEN: &str = "seen";
 
 impl Intake {
-    /// `assigned`: indices into `partitions` with the first offsets to read.
-    pub fn new(dataflow: &Dataflow, partitions: &[Partition], assigned: &[(usize, i64)], resumed: &Binding) -> Intake {
+    /// `assigned`: indices into `partitions` with the first offsets to read, as the share of worker `index` of `peers`.
+    pub fn new(
+        dataflow: &Dataflow,
+        partitions: &[Partition],
+        assigned: &[(usize, i64)],
+        resumed: &Binding,
+        (index, peers): (usize, usize),
+    ) -> Intake {
         let spec = CleanSpec {
             session: Arc::new(dataflow.session.clone()),
             conditions: dataflow.conditions.clone(),
@@ -219,6 +240,7 @@ impl Intake {
             horizons: Horizons::default(),
             drained_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
+            orphans: Orphans { read: partitions.iter().map(Partition::name).collect(), index, peers },
             volumes: Volumes::default(),
             dated: i32::MIN,
             judge: Judge::new(spec),
@@ -241,14 +263,17 @@ impl Intake {
             }
             SEEN => {
                 let key: SeenKey = bincode::deserialize(&entry.key)?;
-                let id = match self.readings.values().any(|reading| *reading.name == key.0) {
-                    true => self.id(&key.1),
-                    false => return Ok(()),
-                };
+                let is_read = self.readings.values().any(|reading| *reading.name == key.0);
+                if !is_read && !self.orphans.owns(&key.0) {
+                    return Ok(());
+                }
                 let entries: SeenEntries = bincode::deserialize(value)?;
                 let newest = entries.newest_minute();
-                for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
-                    reading.memory.restore(id.0, key.2, entries.clone());
+                if is_read {
+                    let id = self.id(&key.1);
+                    for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
+                        reading.memory.restore(id.0, key.2, entries.clone());
+                    }
                 }
                 self.seen_chunks.insert(key, newest);
             }

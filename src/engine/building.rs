@@ -105,7 +105,7 @@ pub(super) fn flow(
         })
         .collect();
     let mut restored = {
-        let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
+        let intake = Intake::new(dataflow, partitions, &assigned, &resumed, (index, peers));
         let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         restore(dataflow, &state, (index, peers), intake)?
     };

@@ -1,0 +1,94 @@
+//! Plain records of files and topics: what is held and let go, what a restart keeps, what is known of an idle partition.
+
+use super::*;
+
+/// Monday 2024-10-07, 10:00 in New York.
+const OPEN: Nanos = 1_728_309_600 * SECOND;
+
+/// A reader and the intake behind it.
+struct Plain {
+    intake: Intake,
+    decoder: Box<dyn wire::Decoder>,
+    instruments: InstrumentTable,
+    next: Vec<i64>,
+}
+
+impl Plain {
+    /// Of the dataflow `bars` with these settings; goes on behind a binding.
+    fn new(settings: &[&str], topics: &[&str], resumed: &Binding) -> Plain {
+        Plain::of(settings, topics, topics.len(), resumed, (0, 1))
+    }
+
+    /// That of a worker which reads the first `assigned` partitions.
+    fn of(settings: &[&str], topics: &[&str], assigned: usize, resumed: &Binding, share: (usize, usize)) -> Plain {
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let dataflow = Dataflow::load("bars", &[], &settings).expect("a shipped dataflow");
+        let partition = |topic: &&str| Partition {
+            topic: (*topic).to_owned(),
+            partition: 0,
+            source_id: String::new(),
+            offset_start: 0,
+            offset_end: i64::MAX,
+        };
+        let partitions: Vec<Partition> = topics.iter().map(partition).collect();
+        let place = |partition: &Partition| resumed.places.get(&partition.name()).map_or(0, |place| place.offset_next);
+        let next: Vec<i64> = partitions.iter().map(place).collect();
+        let assigned: Vec<(usize, i64)> = next.iter().copied().enumerate().take(assigned).collect();
+        let spec = WireSpec { format: "json".into(), ..WireSpec::default() };
+        let mut intake = Intake::new(&dataflow, &partitions, &assigned, resumed, share);
+        intake.begin_epoch(Horizons { intervals: vec![Nanos::MIN; 2], retained_from: Nanos::MIN });
+        Plain { intake, decoder: wire::build(&spec).expect("a wire"), instruments: InstrumentTable::default(), next }
+    }
+
+    /// Takes records of a partition.
+    fn take(&mut self, partition: usize, received_at: Option<Nanos>, records: &[String]) -> Taken {
+        let mut batch = Batch::of(partition);
+        for record in records {
+            let raw = RawRecord::new(record.as_bytes(), self.next[partition], received_at);
+            let decoded = self.decoder.decode(&raw, &mut self.instruments);
+            batch.push(decoded.unwrap_or_else(|reject| panic!("{}", reject.detail)), record.as_bytes());
+            self.next[partition] += 1;
+        }
+        (batch.records, batch.offset_next) = (records.len() as u64, self.next[partition]);
+        (batch.instruments, batch.caught_up) = (self.instruments.take_fresh(), true);
+        self.intake.take(batch, Instant::now())
+    }
+
+    /// What the next run goes on with, if this one ends here.
+    fn end(mut self) -> (Binding, Vec<StateEntry>) {
+        let ended = self.intake.end_epoch(7);
+        (Binding { places: ended.places, ..Binding::default() }, ended.state)
+    }
+
+    fn restore(&mut self, state: &[StateEntry]) {
+        state.iter().for_each(|entry| self.intake.restore(entry).expect("its own state"));
+    }
+}
+
+/// A trade that many seconds after `OPEN`.
+fn trade(seconds: i64) -> String {
+    format!("{{\"symbol\":\"A\",\"time\":{},\"price\":1,\"quantity\":1}}", OPEN / SECOND + seconds)
+}
+
+#[test]
+fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
+    let settings = ["source.sequence=\"trusted\""];
+    let mut plain = Plain::new(&settings, &["a"], &Binding::default());
+    let numbered = trade(1).replace("\"price\"", "\"sequence\":5,\"price\"");
+    plain.take(0, Some(OPEN + 2 * SECOND), &[numbered]);
+    let (resumed, state) = plain.end();
+    assert_eq!(state.iter().filter(|entry| &*entry.operator == SEEN).count(), 1);
+    let tombstones = |topics: &[&str], index: usize, hours: i64| {
+        // worker 0 reads all that there is
+        let assigned = if index == 0 { topics.len() } else { 0 };
+        let mut plain = Plain::of(&settings, topics, assigned, &resumed, (index, 3));
+        plain.restore(&state);
+        let horizon = OPEN + hours * HOUR;
+        plain.intake.begin_epoch(Horizons { intervals: vec![horizon; 2], retained_from: Nanos::MIN });
+        plain.intake.end_epoch(9).state.iter().filter(|entry| &*entry.operator == SEEN && entry.value.is_none()).count()
+    };
+    let of_all = |topics: &[&str], hours| (0..3).map(|index| tombstones(topics, index, hours)).collect::<Vec<_>>();
+    assert_eq!(of_all(&["a", "b"], 1), [1, 0, 0], "by who reads it");
+    assert_eq!(of_all(&["b"], 1).iter().sum::<usize>(), 1, "by one of them");
+    assert_eq!(of_all(&["b"], -1), [0; 3], "not before the horizon passes");
+}
