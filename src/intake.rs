@@ -313,10 +313,7 @@ impl Intake {
             self.translate.push(id);
         }
         let Some(mut reading) = self.readings.remove(&batch.partition) else { return Taken::default() };
-        let mut taken = Taken::default();
-        if self.archive {
-            taken.archived = Some(Archived { partition: reading.name.clone(), ticks: Vec::new() });
-        }
+        let mut taken = self.nothing_of(&reading);
         reading.counts.records += batch.records as i64;
         reading.counts.gaps += batch.gaps as i64;
         // gaps already: a row without a record, so that nothing is lost in silence
@@ -619,20 +616,24 @@ impl Intake {
         self.partials.len()
     }
 
-    /// Decides what still waits for confirmation: the end is reached.
-    pub fn flush(&mut self) -> Taken {
-        let mut taken = Taken::default();
-        let indices: Vec<usize> = self.readings.keys().copied().collect();
-        for index in indices {
-            let Some(mut reading) = self.readings.remove(&index) else { continue };
-            if self.archive {
-                taken.archived = Some(Archived { partition: reading.name.clone(), ticks: Vec::new() });
-            }
+    /// Decides what still waits for confirmation, of each partition by itself: the end is reached.
+    pub fn flush(&mut self) -> Vec<Taken> {
+        let mut readings = std::mem::take(&mut self.readings);
+        let flushed = readings.values_mut().map(|reading| {
+            let mut taken = self.nothing_of(reading);
             let (believed, given_up) = reading.jumps.flush(&self.judge.spec);
-            self.release(&mut reading, believed, given_up, &mut taken);
-            self.readings.insert(index, reading);
-        }
-        taken
+            self.release(reading, believed, given_up, &mut taken);
+            taken
+        });
+        let flushed = flushed.collect();
+        self.readings = readings;
+        flushed
+    }
+
+    /// What is taken of a partition before anything is.
+    fn nothing_of(&self, reading: &Reading) -> Taken {
+        let archived = self.archive.then(|| Archived { partition: reading.name.clone(), ticks: Vec::new() });
+        Taken { archived, ..Taken::default() }
     }
 
     /// Ends an epoch where the partitions are now.

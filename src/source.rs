@@ -441,8 +441,9 @@ impl SourceLogic {
     fn end_epoch(&mut self, flush: bool, last: bool, out: &mut Outbox) {
         self.begin(out);
         if flush {
-            let taken = self.intake.flush();
-            self.say(taken, out);
+            for taken in self.intake.flush() {
+                self.say(taken, out);
+            }
         }
         self.end_step(out);
         let Some(mut ports) = self.ports.take() else { return };

@@ -71,6 +71,19 @@ fn trade(seconds: i64) -> String {
 }
 
 #[test]
+fn what_a_flush_decides_is_archived_of_every_partition() {
+    let mut plain = Plain::new(&["ticks=true"], &["a", "b", "c"], &Binding::default());
+    for partition in [0, 1] {
+        let taken = plain.take(partition, None, &[trade(1), trade(2)]);
+        assert!(taken.archived.is_none_or(|archived| archived.ticks.is_empty()), "first records wait");
+    }
+    let flushed = plain.intake.flush().into_iter().filter_map(|taken| taken.archived);
+    let archived: Vec<(String, usize)> =
+        flushed.map(|archived| (archived.partition.to_string(), archived.ticks.len())).collect();
+    assert_eq!(archived, [("a/0".to_owned(), 2), ("b/0".to_owned(), 2), ("c/0".to_owned(), 0)]);
+}
+
+#[test]
 fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
     let settings = ["source.sequence=\"trusted\""];
     let mut plain = Plain::new(&settings, &["a"], &Binding::default());
