@@ -131,8 +131,10 @@ pub struct Intake {
     ids: HashMap<Instrument, InstrumentId, ahash::RandomState>,
     translate: Vec<InstrumentId>,
     horizons: Horizons,
-    /// The last instant at which nothing waited to be taken.
-    drained_at: Instant,
+    /// The last instant at which nothing waited to be taken; `None`: not seen since it is looked again.
+    drained_at: Option<Instant>,
+    /// When it was looked last whether something waits.
+    looked_at: Instant,
     seen_chunks: BTreeMap<SeenKey, i32>,
     orphans: Orphans,
     volumes: Volumes,
@@ -175,6 +177,10 @@ impl Volumes {
         }
     }
 }
+
+/// How long it is known what was seen of unread records. Long enough for a decision's way and for a short want of credit; far
+/// below the grace that bars leave for what has come since.
+const KNOWN_FOR: Duration = Duration::from_millis(500);
 
 /// Name of the intake's operators in the durable state.
 pub const PARTITION: &str = "partition";
@@ -238,7 +244,8 @@ impl Intake {
             ids: HashMap::default(),
             translate: Vec::new(),
             horizons: Horizons::default(),
-            drained_at: Instant::now(),
+            drained_at: None,
+            looked_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
             orphans: Orphans { read: partitions.iter().map(Partition::name).collect(), index, peers },
             volumes: Volumes::default(),
@@ -301,9 +308,21 @@ impl Intake {
         self.horizons = horizons;
     }
 
-    /// Nothing waits to be taken just now.
+    /// It is looked whether something waits, which out of credit it is not. After a longer time nothing is known of before.
+    pub fn look(&mut self, now: Instant) {
+        if !self.is_known(now) {
+            self.drained_at = None;
+        }
+        self.looked_at = now;
+    }
+
+    fn is_known(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked_at) <= KNOWN_FOR
+    }
+
+    /// It was looked, and nothing waits.
     pub fn drained(&mut self, now: Instant) {
-        self.drained_at = now;
+        self.drained_at = Some(now);
     }
 
     /// Takes a batch.
@@ -676,10 +695,12 @@ impl Intake {
         ended
     }
 
-    /// How every partition stands.
-    pub fn progress(&self) -> Vec<Progress> {
+    /// How every partition stands: one is idle only while it is known that nothing of it waits, never from memory.
+    pub fn progress(&self, now: Instant) -> Vec<Progress> {
+        let drained_at = self.drained_at.filter(|_| self.is_known(now));
         let progress = self.readings.values().map(|reading| {
-            let idle = reading.caught_up_since.is_some_and(|since| self.drained_at >= since + self.idle_after);
+            let seen = drained_at.zip(reading.caught_up_since);
+            let idle = seen.is_some_and(|(drained_at, since)| drained_at >= since + self.idle_after);
             Progress {
                 partition: reading.name.to_string(),
                 event_at_max: reading.place.event_at_max,

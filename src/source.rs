@@ -22,7 +22,7 @@ use crate::flow::listings::Told;
 use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
 use crate::telemetry::WorkerFigures;
-use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use crate::time::{Binding, Epoch, LAST_STEP, Nanos, epoch_of, stamp, step_of};
 use crate::until::{Ending, Until};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -124,6 +124,8 @@ pub struct SourceLogic {
     credit: Credit,
     step_every: Duration,
     max_skew: i64,
+    /// A partition past this event time is left unread.
+    limit: Option<Nanos>,
     /// At the open step.
     ports: Option<Ports>,
     epoch: Epoch,
@@ -215,6 +217,7 @@ impl SourceLogic {
             credit,
             step_every,
             max_skew,
+            limit: None,
             ports: Some(ports),
             epoch: first,
             step: FIRST_STEP,
@@ -250,6 +253,9 @@ impl SourceLogic {
             self.advance(now, out);
             more = self.read(now, out) || self.end_as_recorded(out);
         }
+        if self.until.is_none() {
+            self.hold_back();
+        }
         self.report(now);
         self.measure();
         more
@@ -261,11 +267,8 @@ impl SourceLogic {
                 self.grants.insert(epoch, Horizons { intervals: horizons, retained_from });
             }
             Decision::Slowest(slowest) => {
-                let limit = slowest.map(|at| at.saturating_add(self.max_skew));
+                self.limit = slowest.map(|at| at.saturating_add(self.max_skew));
                 tracing::debug!(worker = self.worker, slowest, "the slowest partition has moved");
-                for (index, ahead) in self.intake.ahead_of(limit) {
-                    self.paused[index].store(ahead, Ordering::Relaxed);
-                }
             }
             Decision::Cut { epoch, flush, last } => {
                 debug_assert_eq!(epoch, self.epoch, "epochs end in order");
@@ -283,6 +286,13 @@ impl SourceLogic {
                 }
                 self.grants = self.grants.split_off(&epoch);
             }
+        }
+    }
+
+    /// Leaves partitions unread that are too far ahead of the slowest, by where they have come to since it was told.
+    fn hold_back(&self) {
+        for (index, ahead) in self.intake.ahead_of(self.limit) {
+            self.paused[index].store(ahead, Ordering::Relaxed);
         }
     }
 
@@ -371,6 +381,7 @@ impl SourceLogic {
             if self.is_out_of_credit() {
                 return false;
             }
+            self.intake.look(now);
             let received = match &mut self.until {
                 None => self.batches.try_recv(),
                 Some(until) => until.receive(self.epoch, &self.batches),
@@ -455,7 +466,7 @@ impl SourceLogic {
             worker: self.worker,
             epoch: self.epoch,
             places: ended.places,
-            partitions: self.intake.progress(),
+            partitions: self.intake.progress(Instant::now()),
         });
         self.ended.insert(self.epoch, ports.delayed(stamp(self.epoch, LAST_STEP)));
         self.epoch += 1;
@@ -472,7 +483,7 @@ impl SourceLogic {
         if self.ports.is_none() || self.told_at.is_some_and(|at| now < at + REPORT_EVERY) {
             return;
         }
-        let progress = (self.intake.records(), self.intake.progress());
+        let progress = (self.intake.records(), self.intake.progress(now));
         if self.told_at.is_none() || progress != self.told {
             self.told_at = Some(now);
             self.told = progress.clone();

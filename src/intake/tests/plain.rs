@@ -105,3 +105,26 @@ fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
     assert_eq!(of_all(&["b"], 1).iter().sum::<usize>(), 1, "by one of them");
     assert_eq!(of_all(&["b"], -1), [0; 3], "not before the horizon passes");
 }
+
+#[test]
+fn a_partition_is_idle_only_while_it_is_known_that_nothing_waits() {
+    let mut plain = Plain::new(&["idle_after=\"1s\""], &["a"], &Binding::default());
+    plain.take(0, Some(OPEN + 60 * SECOND), &[trade(1)]);
+    let began = Instant::now();
+    let after = |millis: u64| began + Duration::from_millis(millis);
+    let idle = |plain: &Plain, millis| plain.intake.progress(after(millis))[0].idle;
+    plain.intake.look(after(100));
+    plain.intake.drained(after(100));
+    assert!(!idle(&plain, 100), "not for long enough");
+    plain.intake.look(after(2_000));
+    assert!(!idle(&plain, 2_000), "it was not looked for a while");
+    plain.intake.drained(after(2_000));
+    assert!(idle(&plain, 2_000) && idle(&plain, 2_400));
+    assert!(!idle(&plain, 2_600), "nobody has looked since");
+    plain.intake.look(after(2_400));
+    assert!(idle(&plain, 2_600), "it was looked, other partitions are read");
+    plain.intake.look(after(9_000));
+    assert!(!idle(&plain, 9_000), "what has come meanwhile is not read yet");
+    plain.intake.drained(after(9_001));
+    assert!(idle(&plain, 9_001));
+}
