@@ -145,7 +145,7 @@ pub struct SourceLogic {
     until: Option<Until>,
 }
 
-/// The first records of a run: a wrong format shows at once.
+/// The first records of a new lake: a wrong format shows at once, before the first epoch. Later ones were never its fault.
 #[derive(Default)]
 struct Sniff {
     records: u64,
@@ -157,6 +157,12 @@ impl Sniff {
     /// Records after which a verdict stands.
     const RECORDS: u64 = 1_000;
     const SAMPLES: usize = 3;
+
+    /// Looks no more.
+    fn end(&mut self) {
+        self.records = Sniff::RECORDS;
+        self.samples = Vec::new();
+    }
 
     /// Looks at a batch; an error when more than half of the first records are no ticks.
     fn look(&mut self, batch: &Batch) -> Result<(), Error> {
@@ -237,6 +243,12 @@ impl SourceLogic {
     /// Ends its epochs where they are recorded to have ended.
     pub fn replaying(mut self, until: Until) -> SourceLogic {
         self.until = Some(until);
+        self
+    }
+
+    /// Goes on in a lake that has read the source before: its format is no question any more.
+    pub fn going_on(mut self) -> SourceLogic {
+        self.sniff.end();
         self
     }
 
@@ -457,6 +469,7 @@ impl SourceLogic {
             }
         }
         self.end_step(out);
+        self.sniff.end();
         let Some(mut ports) = self.ports.take() else { return };
         let ended = self.intake.end_epoch(self.epoch);
         let rows = &mut out.at(&ports).rows;
@@ -499,3 +512,6 @@ impl SourceLogic {
         self.ports.is_none() && self.ended.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

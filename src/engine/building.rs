@@ -137,6 +137,7 @@ pub(super) fn flow(
             activator = Some(again);
             let source =
                 SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
+            let source = if resumed.places.is_empty() { source } else { source.going_on() };
             match until {
                 Some(until) => source.replaying(until),
                 None => source,
