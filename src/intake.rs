@@ -70,6 +70,8 @@ struct Reading {
     finished: bool,
     counts: Conservation,
     jumps: Jumps<(Instrument, Vec<u8>)>,
+    /// The anchor of the jumps as the durable state has it: only where it is not the greatest event time accepted.
+    anchor_kept: Option<Nanos>,
     memory: Memory,
     /// The first update seen of each trading day, and instruments seen with volume 0: a snapshot's baseline.
     days: BTreeMap<i32, Nanos>,
@@ -184,6 +186,7 @@ const KNOWN_FOR: Duration = Duration::from_millis(500);
 
 /// Name of the intake's operators in the durable state.
 pub const PARTITION: &str = "partition";
+pub const ANCHOR: &str = "anchor";
 pub const SEEN: &str = "seen";
 
 impl Intake {
@@ -221,6 +224,7 @@ impl Intake {
                 finished: false,
                 counts: Conservation::default(),
                 jumps: Jumps::new(event_at_max),
+                anchor_kept: None,
                 memory: Memory::default(),
                 days: BTreeMap::new(),
                 zero: BTreeSet::new(),
@@ -267,6 +271,13 @@ impl Intake {
                 };
                 (reading.days, reading.zero) = (state.days, state.zero);
                 reading.jumps.restore(state.held, &self.judge.spec);
+            }
+            ANCHOR => {
+                let name: String = bincode::deserialize(&entry.key)?;
+                let anchor: Nanos = bincode::deserialize(value)?;
+                for reading in self.readings.values_mut().filter(|reading| *reading.name == name) {
+                    (reading.jumps.anchor, reading.anchor_kept) = (Some(anchor), Some(anchor));
+                }
             }
             SEEN => {
                 let key: SeenKey = bincode::deserialize(&entry.key)?;
@@ -414,8 +425,14 @@ impl Intake {
             let released = reading.jumps.hold(at, &self.judge.spec, Held { tick: tick.clone(), extra });
             self.release(reading, released, Vec::new(), taken);
         }
+        self.pass(reading, tick.offset, taken);
+    }
+
+    /// The partition has come to an offset: what was held too long is decided.
+    #[inline]
+    fn pass(&mut self, reading: &mut Reading, offset: i64, taken: &mut Taken) {
         if !reading.jumps.is_quiet() {
-            let (take, given_up) = reading.jumps.age(&self.judge.spec);
+            let (take, given_up) = reading.jumps.pass(offset, &self.judge.spec);
             self.release(reading, take, given_up, taken);
         }
     }
@@ -427,6 +444,7 @@ impl Intake {
         if let Some(received_at) = tick.received_at {
             let come_to = received_at.saturating_sub(self.judge.spec.ahead_max);
             reading.place.event_at_max = reading.place.event_at_max.max(Some(come_to));
+            reading.jumps.anchor = reading.place.event_at_max;
         }
         if taken.archived.is_some()
             && let Some(phase) = self.judge.phase_at(tick.instrument, tick.exchange_at)
@@ -676,6 +694,10 @@ impl Intake {
                     zero: reading.zero.clone(),
                 };
                 ended.state.push(StateEntry::new(PARTITION, &reading.name.to_string(), Some(&state)));
+            }
+            let anchor = reading.jumps.anchor.filter(|_| reading.jumps.anchor != reading.place.event_at_max);
+            if std::mem::replace(&mut reading.anchor_kept, anchor) != anchor {
+                ended.state.push(StateEntry::new(ANCHOR, &reading.name.to_string(), anchor.as_ref()));
             }
             for ((id, trading_date), entries) in reading.memory.take_fresh() {
                 let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);

@@ -25,7 +25,7 @@ pub struct CleanSpec {
     pub ahead_max: Nanos,
     pub max_jump: Nanos,
     pub confirmations: u64,
-    /// A held jump is decided after this many further records.
+    /// A held jump is decided this many offsets after its first record.
     pub patience: u64,
 }
 

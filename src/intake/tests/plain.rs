@@ -84,6 +84,33 @@ fn what_a_flush_decides_is_archived_of_every_partition() {
 }
 
 #[test]
+fn what_was_believed_and_then_refused_is_believed_behind_a_restart() {
+    const WEEK: i64 = 7 * 24 * 3_600;
+    let settings = ["session=\"us\""];
+    // the second run of times is a Saturday's, the last lies between
+    let saturday = 5 * WEEK - 2 * 24 * 3_600;
+    let first: Vec<String> = (0..4).map(trade).chain((0..4).map(|second| trade(saturday + second))).collect();
+    let last = [trade(4 * WEEK)];
+    let balance = |mut plain: Plain| {
+        let taken = plain.take(0, None, &last);
+        assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
+        let counts = plain.intake.end_epoch(8).counts["a/0"];
+        (counts.accepted, counts.pending, plain.intake.progress(Instant::now())[0].event_at_max)
+    };
+    let mut plain = Plain::new(&settings, &["a"], &Binding::default());
+    let reasons: Vec<&str> = plain.take(0, None, &first).quarantine.iter().map(|row| row.reason).collect();
+    assert_eq!(reasons, ["off_session"; 4]);
+    let (resumed, state) = plain.end();
+    let mut again = Plain::new(&settings, &["a"], &resumed);
+    again.restore(&state);
+    let mut plain = Plain::new(&settings, &["a"], &Binding::default());
+    plain.take(0, None, &first);
+    plain.intake.end_epoch(7);
+    let expected = (1, 0, Some(OPEN + 4 * WEEK * SECOND));
+    assert_eq!([balance(plain), balance(again)], [expected; 2]);
+}
+
+#[test]
 fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
     let settings = ["source.sequence=\"trusted\""];
     let mut plain = Plain::new(&settings, &["a"], &Binding::default());
