@@ -4,6 +4,7 @@
 //! ends, this decides what is in it. What must always hold: every record of an epoch is in exactly one term of its
 //! partition's balance, and what `end_epoch` gives is all that a later run needs to go on behind it.
 
+use crate::calendar::PhaseAt;
 use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
@@ -126,6 +127,7 @@ pub struct Intake {
     lists: bool,
     intervals: Vec<Interval>,
     idle_after: Duration,
+    retention: Nanos,
     readings: BTreeMap<usize, Reading>,
     partials: Partials,
     /// This worker's own ids: the reader's are translated, so that restored instruments have one, too.
@@ -241,6 +243,7 @@ impl Intake {
             archive: dataflow.ticks,
             lists: dataflow.instruments,
             idle_after: Duration::from_nanos(dataflow.idle_after.max(0) as u64),
+            retention: dataflow.retention,
             readings: readings.collect(),
             partials: Partials::new(dataflow.bars[0], dataflow.bars.len()),
             intervals: dataflow.bars.clone(),
@@ -408,6 +411,10 @@ impl Intake {
         if tick.kind == TickKind::Notice {
             return self.note(reading, index, tick, taken);
         }
+        if let Some(trading_date) = tick.trading_date {
+            self.admit_dated(reading, index, tick, trading_date, payload, taken);
+            return self.pass(reading, tick.offset, taken);
+        }
         if tick.received_at.is_some() {
             if self.judge.is_future(tick) {
                 let detail = "its time is more than 60 s after the broker took it".to_owned();
@@ -567,31 +574,13 @@ impl Intake {
                 }
             }
             Verdict::AcceptSilently => reading.counts.accepted += 1,
-            Verdict::Correction => {
-                reading.counts.pending += 1;
-                let replaces = (tick.kind == TickKind::Correct)
-                    .then(|| (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0)));
-                taken.bytes += 256 + payload.len();
-                taken.routed.push(Routed::Correction {
-                    instrument: self.names[tick.instrument.0 as usize].clone(),
-                    key: TradeKey::Id(trading_date, tick.id.clone().unwrap_or_default()),
-                    correction: Correction {
-                        order: (tick.sequence.unwrap_or(0), tick.exchange_at),
-                        replaces,
-                        place: record_place(reading, tick, payload),
-                    },
-                });
-            }
+            Verdict::Correction => self.correct(reading, tick, trading_date, payload, taken),
             Verdict::Reject { .. } => {}
         }
         if (!self.checks.is_empty() || self.checks.partitions.is_some())
             && let Some(phase) = self.judge.phase_at(tick.instrument, tick.exchange_at)
         {
-            let auction = self.judge.spec.session.is_auction(phase.phase);
-            let instrument = &self.names[tick.instrument.0 as usize];
-            let sighted = (&reading.name, &mut reading.sighted);
-            taken.bytes += self.checks.sight(tick, &phase, instrument, sighted, &mut taken.odd);
-            taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
+            self.check(reading, tick, &phase, taken);
         }
         if let Some(archived) = &mut taken.archived {
             match index {
@@ -602,6 +591,60 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// A cancel or correction that tells its trade's trading day and no time. What it would have moved by its time stays where it
+    /// is; while it waits for its trade it is as old as its receipt, else as the newest that its partition has come to.
+    fn admit_dated(
+        &mut self,
+        reading: &mut Reading,
+        index: usize,
+        tick: &Tick,
+        trading_date: i32,
+        payload: &[u8],
+        taken: &mut Taken,
+    ) {
+        if let Verdict::Reject { reason, detail } = self.judge.judge(tick, &self.horizons) {
+            return refuse(reading, tick, payload, reason, detail, taken);
+        }
+        let retained = Some(self.horizons.retained_from).filter(|from| *from > Nanos::MIN);
+        let come_to = reading.place.event_at_max.max(retained.map(|from| from.saturating_add(self.retention)));
+        let at = tick.received_at.or(come_to).unwrap_or(tick.exchange_at);
+        let aged = Tick { exchange_at: at, ..tick.clone() };
+        self.correct(reading, &aged, trading_date, payload, taken);
+        if !self.checks.is_empty() {
+            self.check(reading, &aged, &PhaseAt { phase: 0, trading_date, start: at, end: at }, taken);
+        }
+        if taken.archived.is_some() {
+            taken.kept.push((index, trading_date));
+        }
+    }
+
+    /// Sends a cancel or correction to where its trade is; of two the one with the later sequence or time counts.
+    fn correct(&self, reading: &mut Reading, tick: &Tick, trading_date: i32, payload: &[u8], taken: &mut Taken) {
+        reading.counts.pending += 1;
+        let replaces = (tick.kind == TickKind::Correct)
+            .then(|| (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0)));
+        taken.bytes += 256 + payload.len();
+        taken.routed.push(Routed::Correction {
+            instrument: self.names[tick.instrument.0 as usize].clone(),
+            key: TradeKey::Id(trading_date, tick.id.clone().unwrap_or_default()),
+            correction: Correction {
+                order: (tick.sequence.unwrap_or(0), tick.exchange_at),
+                replaces,
+                place: record_place(reading, tick, payload),
+            },
+        });
+    }
+
+    /// Puts the checks of ticks to one that counts.
+    #[inline]
+    fn check(&self, reading: &mut Reading, tick: &Tick, phase: &PhaseAt, taken: &mut Taken) {
+        let auction = self.judge.spec.session.is_auction(phase.phase);
+        let instrument = &self.names[tick.instrument.0 as usize];
+        let sighted = (&reading.name, &mut reading.sighted);
+        taken.bytes += self.checks.sight(tick, phase, instrument, sighted, &mut taken.odd);
+        taken.bytes += self.checks.look(tick, (phase, auction), instrument, &reading.name, &mut taken.odd);
     }
 
     #[inline]

@@ -90,6 +90,7 @@ impl Files {
             let Some(record) = stream.next(true, decoder.as_mut(), &mut instruments)? else { return Ok(offset) };
             if let (Some(from), Ok(tick)) = (from, record)
                 && tick.exchange_at >= from
+                && tick.trading_date.is_none()
             {
                 return Ok(offset);
             }
@@ -108,7 +109,7 @@ impl Files {
                 match stream.next(true, decoder.as_mut(), &mut instruments)? {
                     None => break,
                     Some(Err(_)) => continue,
-                    Some(Ok(tick)) if tick.kind == TickKind::Notice => continue,
+                    Some(Ok(tick)) if tick.kind == TickKind::Notice || tick.trading_date.is_some() => continue,
                     Some(Ok(tick)) => {
                         first = Some(first.map_or(tick.exchange_at, |first: Nanos| first.min(tick.exchange_at)));
                         break;

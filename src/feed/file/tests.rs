@@ -354,3 +354,18 @@ fn a_lake_that_goes_on_reads_all_of_a_file_that_is_new_to_it() {
         assert!(starts(&BTreeMap::new()).iter().all(|start| *start >= 4));
     }
 }
+
+#[test]
+fn a_start_time_and_the_pace_pass_over_a_cancel_that_tells_its_day_alone() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    let cancel = "{\"type\":\"cancel\",\"symbol\":\"A\",\"id\":1,\"trading_date\":\"2099-01-05\"}\n";
+    std::fs::write(&path, [cancel, &lines(0..2), cancel, &lines(2..6)].concat()).expect("a file");
+    let from = StartFrom::At((1_700_000_000 + 4) * SECOND);
+    assert_eq!(open(&SourceSpec { from, ..spec(&[&path]) }).partitions()[0].offset_start, 6);
+    // six seconds in a moment: nothing waits for 2099
+    let paced = open(&SourceSpec { speed: Speed::Times(1000.0), ..spec(&[&path]) });
+    let (batches, error) = drain(read_all(paced.as_ref()).as_mut(), 1);
+    assert!(error.is_none());
+    assert_eq!(records(&batches), 8);
+}

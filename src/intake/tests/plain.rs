@@ -1,6 +1,7 @@
 //! Plain records of files and topics: what is held and let go, what a restart keeps, what is known of an idle partition.
 
 use super::*;
+use crate::flow::bars::Routed;
 
 /// Monday 2024-10-07, 10:00 in New York.
 const OPEN: Nanos = 1_728_309_600 * SECOND;
@@ -154,4 +155,40 @@ fn a_partition_is_idle_only_while_it_is_known_that_nothing_waits() {
     assert!(!idle(&plain, 9_000), "what has come meanwhile is not read yet");
     plain.intake.drained(after(9_001));
     assert!(idle(&plain, 9_001));
+}
+
+#[test]
+fn a_trading_day_alone_is_never_judged_as_a_time() {
+    let settings = ["source.corrections=true", "session=\"us\""];
+    let cancel =
+        |date: &str| format!("{{\"type\":\"cancel\",\"symbol\":\"A\",\"id\":\"T1\",\"trading_date\":\"{date}\"}}");
+    let waits = |taken: Taken| -> Vec<(String, Nanos)> {
+        assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
+        let told = taken.routed.into_iter().filter_map(|routed| match routed {
+            Routed::Correction { key: TradeKey::Id(day, _), correction, .. } => {
+                Some((crate::calendar::date_text(day), correction.order.1))
+            }
+            _ => None,
+        });
+        told.collect()
+    };
+    // at noon UTC of Tuesday it is before the receipt's next day, on Saturday off session, in September too late
+    let dates = ["2024-10-08", "2024-10-05", "2024-09-03"];
+    for received_at in [Some(OPEN + 10 * SECOND), None] {
+        let mut plain = Plain::new(&settings, &["a", "b"], &Binding::default());
+        plain.intake.begin_epoch(Horizons { intervals: vec![OPEN - HOUR; 2], retained_from: OPEN - 2 * HOUR });
+        plain.take(0, received_at, &(0..5).map(trade).collect::<Vec<_>>());
+        let newest = Some(OPEN + 4 * SECOND);
+        assert_eq!(plain.intake.progress(Instant::now())[0].event_at_max, newest);
+        let told = waits(plain.take(0, received_at, &dates.map(cancel)));
+        let at = received_at.or(newest).expect("a time");
+        assert_eq!(told, dates.map(|date| (date.to_owned(), at)), "by its receipt, or the newest time before it");
+        // in a partition that has no time: the newest that the horizons tell of
+        let told = waits(plain.take(1, received_at, &dates.map(cancel)));
+        assert_eq!(told, dates.map(|date| (date.to_owned(), received_at.unwrap_or(OPEN))));
+        let progress = plain.intake.progress(Instant::now());
+        assert_eq!([progress[0].event_at_max, progress[1].event_at_max], [newest, None], "it has moved nothing");
+        let pending: i64 = plain.intake.end_epoch(0).counts.values().map(|counts| counts.pending).sum();
+        assert_eq!(pending, 6);
+    }
 }
