@@ -13,7 +13,7 @@ use crate::lake::past::PastRows;
 use crate::lake::table::{Row, Value};
 use crate::market::{InstrumentId, Price, Quantity, Tick, TickKind};
 use crate::replay::Recorded;
-use crate::time::{MICRO, Nanos};
+use crate::time::{MICRO, Nanos, noon};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,12 +83,18 @@ impl Named<'_> {
     fn tick(&self, offset: i64) -> Option<Tick> {
         let kinds = [TickKind::Trade, TickKind::Cancel, TickKind::Correct];
         let kind = self.text("kind")?;
+        let kind = kinds.into_iter().find(|known| known.name() == kind)?;
+        let exchange_at = self.long("exchange_ns")?;
+        // what was told with its trading day alone has that day's noon
+        let day = if let Value::Date(day) = self.value("trading_date") { Some(*day) } else { None };
+        let dated = kind != TickKind::Trade && day.and_then(noon) == Some(exchange_at);
         Some(Tick {
-            kind: kinds.into_iter().find(|known| known.name() == kind)?,
+            kind,
             suspicious: false,
             instrument: InstrumentId(0),
             offset,
-            exchange_at: self.long("exchange_ns")?,
+            exchange_at,
+            trading_date: day.filter(|_| dated),
             received_at: self.received_at(),
             sequence: self.long("sequence").map(|sequence| sequence as u64),
             price: self.decimal("price").map(Price),

@@ -4,6 +4,7 @@
 //! ends, this decides what is in it. What must always hold: every record of an epoch is in exactly one term of its
 //! partition's balance, and what `end_epoch` gives is all that a later run needs to go on behind it.
 
+use crate::calendar::PhaseAt;
 use crate::control::Progress;
 use crate::dataflow::{Dataflow, Dedupe, Volume};
 use crate::feed::{Batch, Partition};
@@ -70,6 +71,8 @@ struct Reading {
     finished: bool,
     counts: Conservation,
     jumps: Jumps<(Instrument, Vec<u8>)>,
+    /// The anchor of the jumps as the durable state has it: only where it is not the greatest event time accepted.
+    anchor_kept: Option<Nanos>,
     memory: Memory,
     /// The first update seen of each trading day, and instruments seen with volume 0: a snapshot's baseline.
     days: BTreeMap<i32, Nanos>,
@@ -99,6 +102,20 @@ pub struct Ended {
 /// Key of remembered ids in the durable state.
 type SeenKey = (String, Instrument, i32, u64);
 
+/// Which of the partitions that nobody reads any more are this worker's to clear up after.
+struct Orphans {
+    /// All partitions of the source.
+    read: BTreeSet<String>,
+    index: usize,
+    peers: usize,
+}
+
+impl Orphans {
+    fn owns(&self, partition: &str) -> bool {
+        !self.read.contains(partition) && fixed_hash(partition) % self.peers as u64 == self.index as u64
+    }
+}
+
 /// The partitions of one worker.
 pub struct Intake {
     judge: Judge,
@@ -110,6 +127,7 @@ pub struct Intake {
     lists: bool,
     intervals: Vec<Interval>,
     idle_after: Duration,
+    retention: Nanos,
     readings: BTreeMap<usize, Reading>,
     partials: Partials,
     /// This worker's own ids: the reader's are translated, so that restored instruments have one, too.
@@ -117,9 +135,12 @@ pub struct Intake {
     ids: HashMap<Instrument, InstrumentId, ahash::RandomState>,
     translate: Vec<InstrumentId>,
     horizons: Horizons,
-    /// The last instant at which nothing waited to be taken.
-    drained_at: Instant,
+    /// The last instant at which nothing waited to be taken; `None`: not seen since it is looked again.
+    drained_at: Option<Instant>,
+    /// When it was looked last whether something waits.
+    looked_at: Instant,
     seen_chunks: BTreeMap<SeenKey, i32>,
+    orphans: Orphans,
     volumes: Volumes,
     /// The trading date of the last tick.
     dated: i32,
@@ -161,13 +182,24 @@ impl Volumes {
     }
 }
 
+/// How long it is known what was seen of unread records. Long enough for a decision's way and for a short want of credit; far
+/// below the grace that bars leave for what has come since.
+const KNOWN_FOR: Duration = Duration::from_millis(500);
+
 /// Name of the intake's operators in the durable state.
 pub const PARTITION: &str = "partition";
+pub const ANCHOR: &str = "anchor";
 pub const SEEN: &str = "seen";
 
 impl Intake {
-    /// `assigned`: indices into `partitions` with the first offsets to read.
-    pub fn new(dataflow: &Dataflow, partitions: &[Partition], assigned: &[(usize, i64)], resumed: &Binding) -> Intake {
+    /// `assigned`: indices into `partitions` with the first offsets to read, as the share of worker `index` of `peers`.
+    pub fn new(
+        dataflow: &Dataflow,
+        partitions: &[Partition],
+        assigned: &[(usize, i64)],
+        resumed: &Binding,
+        (index, peers): (usize, usize),
+    ) -> Intake {
         let spec = CleanSpec {
             session: Arc::new(dataflow.session.clone()),
             conditions: dataflow.conditions.clone(),
@@ -194,6 +226,7 @@ impl Intake {
                 finished: false,
                 counts: Conservation::default(),
                 jumps: Jumps::new(event_at_max),
+                anchor_kept: None,
                 memory: Memory::default(),
                 days: BTreeMap::new(),
                 zero: BTreeSet::new(),
@@ -210,6 +243,7 @@ impl Intake {
             archive: dataflow.ticks,
             lists: dataflow.instruments,
             idle_after: Duration::from_nanos(dataflow.idle_after.max(0) as u64),
+            retention: dataflow.retention,
             readings: readings.collect(),
             partials: Partials::new(dataflow.bars[0], dataflow.bars.len()),
             intervals: dataflow.bars.clone(),
@@ -217,8 +251,10 @@ impl Intake {
             ids: HashMap::default(),
             translate: Vec::new(),
             horizons: Horizons::default(),
-            drained_at: Instant::now(),
+            drained_at: None,
+            looked_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
+            orphans: Orphans { read: partitions.iter().map(Partition::name).collect(), index, peers },
             volumes: Volumes::default(),
             dated: i32::MIN,
             judge: Judge::new(spec),
@@ -239,16 +275,26 @@ impl Intake {
                 (reading.days, reading.zero) = (state.days, state.zero);
                 reading.jumps.restore(state.held, &self.judge.spec);
             }
+            ANCHOR => {
+                let name: String = bincode::deserialize(&entry.key)?;
+                let anchor: Nanos = bincode::deserialize(value)?;
+                for reading in self.readings.values_mut().filter(|reading| *reading.name == name) {
+                    (reading.jumps.anchor, reading.anchor_kept) = (Some(anchor), Some(anchor));
+                }
+            }
             SEEN => {
                 let key: SeenKey = bincode::deserialize(&entry.key)?;
-                let id = match self.readings.values().any(|reading| *reading.name == key.0) {
-                    true => self.id(&key.1),
-                    false => return Ok(()),
-                };
+                let is_read = self.readings.values().any(|reading| *reading.name == key.0);
+                if !is_read && !self.orphans.owns(&key.0) {
+                    return Ok(());
+                }
                 let entries: SeenEntries = bincode::deserialize(value)?;
                 let newest = entries.newest_minute();
-                for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
-                    reading.memory.restore(id.0, key.2, entries.clone());
+                if is_read {
+                    let id = self.id(&key.1);
+                    for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
+                        reading.memory.restore(id.0, key.2, entries.clone());
+                    }
                 }
                 self.seen_chunks.insert(key, newest);
             }
@@ -276,9 +322,21 @@ impl Intake {
         self.horizons = horizons;
     }
 
-    /// Nothing waits to be taken just now.
+    /// It is looked whether something waits, which out of credit it is not. After a longer time nothing is known of before.
+    pub fn look(&mut self, now: Instant) {
+        if !self.is_known(now) {
+            self.drained_at = None;
+        }
+        self.looked_at = now;
+    }
+
+    fn is_known(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.looked_at) <= KNOWN_FOR
+    }
+
+    /// It was looked, and nothing waits.
     pub fn drained(&mut self, now: Instant) {
-        self.drained_at = now;
+        self.drained_at = Some(now);
     }
 
     /// Takes a batch.
@@ -288,10 +346,7 @@ impl Intake {
             self.translate.push(id);
         }
         let Some(mut reading) = self.readings.remove(&batch.partition) else { return Taken::default() };
-        let mut taken = Taken::default();
-        if self.archive {
-            taken.archived = Some(Archived { partition: reading.name.clone(), ticks: Vec::new() });
-        }
+        let mut taken = self.nothing_of(&reading);
         reading.counts.records += batch.records as i64;
         reading.counts.gaps += batch.gaps as i64;
         // gaps already: a row without a record, so that nothing is lost in silence
@@ -356,6 +411,10 @@ impl Intake {
         if tick.kind == TickKind::Notice {
             return self.note(reading, index, tick, taken);
         }
+        if let Some(trading_date) = tick.trading_date {
+            self.admit_dated(reading, index, tick, trading_date, payload, taken);
+            return self.pass(reading, tick.offset, taken);
+        }
         if tick.received_at.is_some() {
             if self.judge.is_future(tick) {
                 let detail = "its time is more than 60 s after the broker took it".to_owned();
@@ -373,8 +432,14 @@ impl Intake {
             let released = reading.jumps.hold(at, &self.judge.spec, Held { tick: tick.clone(), extra });
             self.release(reading, released, Vec::new(), taken);
         }
+        self.pass(reading, tick.offset, taken);
+    }
+
+    /// The partition has come to an offset: what was held too long is decided.
+    #[inline]
+    fn pass(&mut self, reading: &mut Reading, offset: i64, taken: &mut Taken) {
         if !reading.jumps.is_quiet() {
-            let (take, given_up) = reading.jumps.age(&self.judge.spec);
+            let (take, given_up) = reading.jumps.pass(offset, &self.judge.spec);
             self.release(reading, take, given_up, taken);
         }
     }
@@ -386,6 +451,7 @@ impl Intake {
         if let Some(received_at) = tick.received_at {
             let come_to = received_at.saturating_sub(self.judge.spec.ahead_max);
             reading.place.event_at_max = reading.place.event_at_max.max(Some(come_to));
+            reading.jumps.anchor = reading.place.event_at_max;
         }
         if taken.archived.is_some()
             && let Some(phase) = self.judge.phase_at(tick.instrument, tick.exchange_at)
@@ -508,31 +574,13 @@ impl Intake {
                 }
             }
             Verdict::AcceptSilently => reading.counts.accepted += 1,
-            Verdict::Correction => {
-                reading.counts.pending += 1;
-                let replaces = (tick.kind == TickKind::Correct)
-                    .then(|| (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0)));
-                taken.bytes += 256 + payload.len();
-                taken.routed.push(Routed::Correction {
-                    instrument: self.names[tick.instrument.0 as usize].clone(),
-                    key: TradeKey::Id(trading_date, tick.id.clone().unwrap_or_default()),
-                    correction: Correction {
-                        order: (tick.sequence.unwrap_or(0), tick.exchange_at),
-                        replaces,
-                        place: record_place(reading, tick, payload),
-                    },
-                });
-            }
+            Verdict::Correction => self.correct(reading, tick, trading_date, payload, taken),
             Verdict::Reject { .. } => {}
         }
         if (!self.checks.is_empty() || self.checks.partitions.is_some())
             && let Some(phase) = self.judge.phase_at(tick.instrument, tick.exchange_at)
         {
-            let auction = self.judge.spec.session.is_auction(phase.phase);
-            let instrument = &self.names[tick.instrument.0 as usize];
-            let sighted = (&reading.name, &mut reading.sighted);
-            taken.bytes += self.checks.sight(tick, &phase, instrument, sighted, &mut taken.odd);
-            taken.bytes += self.checks.look(tick, (&phase, auction), instrument, &reading.name, &mut taken.odd);
+            self.check(reading, tick, &phase, taken);
         }
         if let Some(archived) = &mut taken.archived {
             match index {
@@ -543,6 +591,60 @@ impl Intake {
                 }
             }
         }
+    }
+
+    /// A cancel or correction that tells its trade's trading day and no time. What it would have moved by its time stays where it
+    /// is; while it waits for its trade it is as old as its receipt, else as the newest that its partition has come to.
+    fn admit_dated(
+        &mut self,
+        reading: &mut Reading,
+        index: usize,
+        tick: &Tick,
+        trading_date: i32,
+        payload: &[u8],
+        taken: &mut Taken,
+    ) {
+        if let Verdict::Reject { reason, detail } = self.judge.judge(tick, &self.horizons) {
+            return refuse(reading, tick, payload, reason, detail, taken);
+        }
+        let retained = Some(self.horizons.retained_from).filter(|from| *from > Nanos::MIN);
+        let come_to = reading.place.event_at_max.max(retained.map(|from| from.saturating_add(self.retention)));
+        let at = tick.received_at.or(come_to).unwrap_or(tick.exchange_at);
+        let aged = Tick { exchange_at: at, ..tick.clone() };
+        self.correct(reading, &aged, trading_date, payload, taken);
+        if !self.checks.is_empty() {
+            self.check(reading, &aged, &PhaseAt { phase: 0, trading_date, start: at, end: at }, taken);
+        }
+        if taken.archived.is_some() {
+            taken.kept.push((index, trading_date));
+        }
+    }
+
+    /// Sends a cancel or correction to where its trade is; of two the one with the later sequence or time counts.
+    fn correct(&self, reading: &mut Reading, tick: &Tick, trading_date: i32, payload: &[u8], taken: &mut Taken) {
+        reading.counts.pending += 1;
+        let replaces = (tick.kind == TickKind::Correct)
+            .then(|| (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0)));
+        taken.bytes += 256 + payload.len();
+        taken.routed.push(Routed::Correction {
+            instrument: self.names[tick.instrument.0 as usize].clone(),
+            key: TradeKey::Id(trading_date, tick.id.clone().unwrap_or_default()),
+            correction: Correction {
+                order: (tick.sequence.unwrap_or(0), tick.exchange_at),
+                replaces,
+                place: record_place(reading, tick, payload),
+            },
+        });
+    }
+
+    /// Puts the checks of ticks to one that counts.
+    #[inline]
+    fn check(&self, reading: &mut Reading, tick: &Tick, phase: &PhaseAt, taken: &mut Taken) {
+        let auction = self.judge.spec.session.is_auction(phase.phase);
+        let instrument = &self.names[tick.instrument.0 as usize];
+        let sighted = (&reading.name, &mut reading.sighted);
+        taken.bytes += self.checks.sight(tick, phase, instrument, sighted, &mut taken.odd);
+        taken.bytes += self.checks.look(tick, (phase, auction), instrument, &reading.name, &mut taken.odd);
     }
 
     #[inline]
@@ -594,20 +696,24 @@ impl Intake {
         self.partials.len()
     }
 
-    /// Decides what still waits for confirmation: the end is reached.
-    pub fn flush(&mut self) -> Taken {
-        let mut taken = Taken::default();
-        let indices: Vec<usize> = self.readings.keys().copied().collect();
-        for index in indices {
-            let Some(mut reading) = self.readings.remove(&index) else { continue };
-            if self.archive {
-                taken.archived = Some(Archived { partition: reading.name.clone(), ticks: Vec::new() });
-            }
+    /// Decides what still waits for confirmation, of each partition by itself: the end is reached.
+    pub fn flush(&mut self) -> Vec<Taken> {
+        let mut readings = std::mem::take(&mut self.readings);
+        let flushed = readings.values_mut().map(|reading| {
+            let mut taken = self.nothing_of(reading);
             let (believed, given_up) = reading.jumps.flush(&self.judge.spec);
-            self.release(&mut reading, believed, given_up, &mut taken);
-            self.readings.insert(index, reading);
-        }
-        taken
+            self.release(reading, believed, given_up, &mut taken);
+            taken
+        });
+        let flushed = flushed.collect();
+        self.readings = readings;
+        flushed
+    }
+
+    /// What is taken of a partition before anything is.
+    fn nothing_of(&self, reading: &Reading) -> Taken {
+        let archived = self.archive.then(|| Archived { partition: reading.name.clone(), ticks: Vec::new() });
+        Taken { archived, ..Taken::default() }
     }
 
     /// Ends an epoch where the partitions are now.
@@ -632,6 +738,10 @@ impl Intake {
                 };
                 ended.state.push(StateEntry::new(PARTITION, &reading.name.to_string(), Some(&state)));
             }
+            let anchor = reading.jumps.anchor.filter(|_| reading.jumps.anchor != reading.place.event_at_max);
+            if std::mem::replace(&mut reading.anchor_kept, anchor) != anchor {
+                ended.state.push(StateEntry::new(ANCHOR, &reading.name.to_string(), anchor.as_ref()));
+            }
             for ((id, trading_date), entries) in reading.memory.take_fresh() {
                 let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
                 ended.state.push(StateEntry::new(SEEN, &key, Some(&entries)));
@@ -650,10 +760,12 @@ impl Intake {
         ended
     }
 
-    /// How every partition stands.
-    pub fn progress(&self) -> Vec<Progress> {
+    /// How every partition stands: one is idle only while it is known that nothing of it waits, never from memory.
+    pub fn progress(&self, now: Instant) -> Vec<Progress> {
+        let drained_at = self.drained_at.filter(|_| self.is_known(now));
         let progress = self.readings.values().map(|reading| {
-            let idle = reading.caught_up_since.is_some_and(|since| self.drained_at >= since + self.idle_after);
+            let seen = drained_at.zip(reading.caught_up_since);
+            let idle = seen.is_some_and(|(drained_at, since)| drained_at >= since + self.idle_after);
             Progress {
                 partition: reading.name.to_string(),
                 event_at_max: reading.place.event_at_max,

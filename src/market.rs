@@ -293,6 +293,10 @@ pub struct Tick {
     pub offset: i64,
     /// The event time: of the trade, or of the snapshot's update; a notice without one has its receipt, or [`i64::MIN`].
     pub exchange_at: i64,
+    /// Of a cancel or correction that names its trade's trading day (days since 1970) and no time: its event time is then
+    /// that day's noon in UTC, which stands for the day and is never judged. Not kept with a tick that waits: it never does.
+    #[serde(skip)]
+    pub trading_date: Option<i32>,
     /// When the broker or the receiver took it, if known.
     pub received_at: Option<i64>,
     pub sequence: Option<u64>,
@@ -312,6 +316,7 @@ impl Tick {
             instrument,
             offset,
             exchange_at,
+            trading_date: None,
             received_at: None,
             sequence: None,
             price: None,

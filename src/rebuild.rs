@@ -17,8 +17,11 @@ use crate::feed::Speed;
 use crate::lake::measure::KeptEpoch;
 use crate::lake::rows::hash_of;
 use crate::lake::table::{Change, Row, TableSpec, Value};
-use crate::lake::{Kept, Lake, LakeError, LakeOptions, Resume, RowBuffer, StateEntry, StateRows, TableRows};
+use crate::lake::{
+    Kept, Lake, LakeError, LakeOptions, LakeReader, Resume, RowBuffer, StateEntry, StateRows, TableRows,
+};
 use crate::lineage::Added;
+use crate::replay;
 use crate::sink::CommitJob;
 use crate::time::{Binding, Epoch, Interval, Nanos};
 use crate::verify;
@@ -77,6 +80,7 @@ impl Collected {
 
 /// What stands where the commit task of a run stands: decides nothing, collects.
 pub struct Collect {
+    pub reader: LakeReader,
     pub kept: Arc<Kept>,
     pub into: Arc<Mutex<Collected>>,
 }
@@ -88,16 +92,20 @@ impl Collect {
         failure: Arc<Failure>,
         decided: impl Fn(Report),
     ) {
-        while let Some(CommitJob { epoch, .. }) = jobs.recv().await {
-            let added = match self.into.lock() {
-                Ok(mut into) => into.add(self.kept.take(epoch)).map_err(Error::from),
-                Err(_) => Err(Error::bug("collecting rows panicked")),
-            };
-            match added {
-                Ok(()) => decided(Report::Decided { epoch }),
+        while let Some(job) = jobs.recv().await {
+            match self.collect(&job).await {
+                Ok(()) => decided(Report::Decided { epoch: job.epoch }),
                 Err(error) => return failure.set(error),
             }
         }
+    }
+
+    /// Takes an epoch's rows. Error of kind `Fix`: the source has lost records of it, so they are not those of the lake.
+    pub async fn collect(&self, job: &CommitJob) -> Result<(), Error> {
+        let slot = self.reader.decided(job.epoch).await?;
+        replay::complete(job.epoch, &slot.conservation, &replay::counts(&job.parts))?;
+        let mut into = self.into.lock().map_err(|_| Error::bug("collecting rows panicked"))?;
+        Ok(into.add(self.kept.take(job.epoch))?)
     }
 }
 

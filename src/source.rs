@@ -22,7 +22,7 @@ use crate::flow::listings::Told;
 use crate::intake::{Intake, Taken};
 use crate::sink::SinkRow;
 use crate::telemetry::WorkerFigures;
-use crate::time::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use crate::time::{Binding, Epoch, LAST_STEP, Nanos, epoch_of, stamp, step_of};
 use crate::until::{Ending, Until};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -124,6 +124,8 @@ pub struct SourceLogic {
     credit: Credit,
     step_every: Duration,
     max_skew: i64,
+    /// A partition past this event time is left unread.
+    limit: Option<Nanos>,
     /// At the open step.
     ports: Option<Ports>,
     epoch: Epoch,
@@ -143,7 +145,7 @@ pub struct SourceLogic {
     until: Option<Until>,
 }
 
-/// The first records of a run: a wrong format shows at once.
+/// The first records of a new lake: a wrong format shows at once, before the first epoch. Later ones were never its fault.
 #[derive(Default)]
 struct Sniff {
     records: u64,
@@ -155,6 +157,12 @@ impl Sniff {
     /// Records after which a verdict stands.
     const RECORDS: u64 = 1_000;
     const SAMPLES: usize = 3;
+
+    /// Looks no more.
+    fn end(&mut self) {
+        self.records = Sniff::RECORDS;
+        self.samples = Vec::new();
+    }
 
     /// Looks at a batch; an error when more than half of the first records are no ticks.
     fn look(&mut self, batch: &Batch) -> Result<(), Error> {
@@ -215,6 +223,7 @@ impl SourceLogic {
             credit,
             step_every,
             max_skew,
+            limit: None,
             ports: Some(ports),
             epoch: first,
             step: FIRST_STEP,
@@ -237,6 +246,12 @@ impl SourceLogic {
         self
     }
 
+    /// Goes on in a lake that has read the source before: its format is no question any more.
+    pub fn going_on(mut self) -> SourceLogic {
+        self.sniff.end();
+        self
+    }
+
     /// One activation. True: there is more to do at once.
     pub fn turn(&mut self, out: &mut Outbox) -> bool {
         let now = Instant::now();
@@ -250,6 +265,9 @@ impl SourceLogic {
             self.advance(now, out);
             more = self.read(now, out) || self.end_as_recorded(out);
         }
+        if self.until.is_none() {
+            self.hold_back();
+        }
         self.report(now);
         self.measure();
         more
@@ -261,11 +279,8 @@ impl SourceLogic {
                 self.grants.insert(epoch, Horizons { intervals: horizons, retained_from });
             }
             Decision::Slowest(slowest) => {
-                let limit = slowest.map(|at| at.saturating_add(self.max_skew));
+                self.limit = slowest.map(|at| at.saturating_add(self.max_skew));
                 tracing::debug!(worker = self.worker, slowest, "the slowest partition has moved");
-                for (index, ahead) in self.intake.ahead_of(limit) {
-                    self.paused[index].store(ahead, Ordering::Relaxed);
-                }
             }
             Decision::Cut { epoch, flush, last } => {
                 debug_assert_eq!(epoch, self.epoch, "epochs end in order");
@@ -283,6 +298,13 @@ impl SourceLogic {
                 }
                 self.grants = self.grants.split_off(&epoch);
             }
+        }
+    }
+
+    /// Leaves partitions unread that are too far ahead of the slowest, by where they have come to since it was told.
+    fn hold_back(&self) {
+        for (index, ahead) in self.intake.ahead_of(self.limit) {
+            self.paused[index].store(ahead, Ordering::Relaxed);
         }
     }
 
@@ -371,6 +393,7 @@ impl SourceLogic {
             if self.is_out_of_credit() {
                 return false;
             }
+            self.intake.look(now);
             let received = match &mut self.until {
                 None => self.batches.try_recv(),
                 Some(until) => until.receive(self.epoch, &self.batches),
@@ -441,10 +464,12 @@ impl SourceLogic {
     fn end_epoch(&mut self, flush: bool, last: bool, out: &mut Outbox) {
         self.begin(out);
         if flush {
-            let taken = self.intake.flush();
-            self.say(taken, out);
+            for taken in self.intake.flush() {
+                self.say(taken, out);
+            }
         }
         self.end_step(out);
+        self.sniff.end();
         let Some(mut ports) = self.ports.take() else { return };
         let ended = self.intake.end_epoch(self.epoch);
         let rows = &mut out.at(&ports).rows;
@@ -454,7 +479,7 @@ impl SourceLogic {
             worker: self.worker,
             epoch: self.epoch,
             places: ended.places,
-            partitions: self.intake.progress(),
+            partitions: self.intake.progress(Instant::now()),
         });
         self.ended.insert(self.epoch, ports.delayed(stamp(self.epoch, LAST_STEP)));
         self.epoch += 1;
@@ -471,7 +496,7 @@ impl SourceLogic {
         if self.ports.is_none() || self.told_at.is_some_and(|at| now < at + REPORT_EVERY) {
             return;
         }
-        let progress = (self.intake.records(), self.intake.progress());
+        let progress = (self.intake.records(), self.intake.progress(now));
         if self.told_at.is_none() || progress != self.told {
             self.told_at = Some(now);
             self.told = progress.clone();
@@ -487,3 +512,6 @@ impl SourceLogic {
         self.ports.is_none() && self.ended.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

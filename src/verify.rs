@@ -23,9 +23,9 @@ use crate::feed::{Partition, Source, Speed};
 use crate::lake::past::{Lineages, Sum};
 use crate::lake::{Kept, LakeOptions, LakeReader, LakeWriter, Resume, Slot, Warehouse};
 use crate::rebuild::{self, Collect, Collected};
-use crate::replay::Recorded;
+use crate::replay::{self, Recorded};
 use crate::sink::{CommitJob, Meters, Tables};
-use crate::time::{Conservation, Epoch};
+use crate::time::Epoch;
 use crate::until::WITHOUT_SOURCE;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -170,7 +170,7 @@ pub async fn open(
             writer: reader.measuring(kept.clone()),
             resume: past.resume,
             recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
-            taker: Taker::Collect(Collect { kept, into: into.clone() }),
+            taker: Taker::Collect(Collect { reader, kept, into: into.clone() }),
             source: None,
         });
     }
@@ -294,18 +294,16 @@ impl Compare {
     async fn compare(&mut self, job: CommitJob) -> Result<Option<Difference>, Error> {
         let epoch = job.epoch;
         let slot = self.reader.decided(epoch).await?;
+        let counts = replay::counts(&job.parts);
+        if self.counted {
+            replay::complete(epoch, &slot.conservation, &counts)?;
+        }
         let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
-        let mut counts: BTreeMap<&str, Conservation> = BTreeMap::new();
-        for part in &job.parts {
-            for table in &part.part.tables {
-                let sum = sums.entry(&table.table).or_default();
-                sum.rows_added += table.rows_added;
-                sum.rows_removed += table.rows_removed;
-                sum.content_hash = sum.content_hash.wrapping_add(table.content_hash);
-            }
-            for (partition, of_worker) in &part.counts {
-                counts.entry(partition).or_default().add(of_worker);
-            }
+        for table in job.parts.iter().flat_map(|part| &part.part.tables) {
+            let sum = sums.entry(&table.table).or_default();
+            sum.rows_added += table.rows_added;
+            sum.rows_removed += table.rows_removed;
+            sum.content_hash = sum.content_hash.wrapping_add(table.content_hash);
         }
         let kept = self.kept.take(epoch).rows;
         for name in &self.tables {

@@ -105,7 +105,7 @@ pub(super) fn flow(
         })
         .collect();
     let mut restored = {
-        let intake = Intake::new(dataflow, partitions, &assigned, &resumed);
+        let intake = Intake::new(dataflow, partitions, &assigned, &resumed, (index, peers));
         let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         restore(dataflow, &state, (index, peers), intake)?
     };
@@ -137,6 +137,7 @@ pub(super) fn flow(
             activator = Some(again);
             let source =
                 SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
+            let source = if resumed.places.is_empty() { source } else { source.going_on() };
             match until {
                 Some(until) => source.replaying(until),
                 None => source,

@@ -52,7 +52,8 @@ impl Files {
             paths: Vec::new(),
             pace: Arc::new(Pace::new(Speed::Max, 0)),
         };
-        for (name, path) in paths::named(&spec.paths)? {
+        let knows = |name: &str| resume.contains_key(&format!("{name}/0"));
+        for (name, path) in paths::named(&spec.paths, &knows)? {
             let mut partition = Partition {
                 source_id: format!("file:{name}"),
                 topic: name,
@@ -62,7 +63,8 @@ impl Files {
             };
             // fails here, before anything runs, if the file cannot be read
             let mut stream = Stream::open(&path, stream::BUFFER_LEAST)?;
-            if !resume.contains_key(&partition.name()) {
+            // a lake that goes on reads all of a file that is new to it
+            if resume.is_empty() {
                 partition.offset_start = files.start(&mut stream)?;
             }
             files.partitions.push(partition);
@@ -88,6 +90,7 @@ impl Files {
             let Some(record) = stream.next(true, decoder.as_mut(), &mut instruments)? else { return Ok(offset) };
             if let (Some(from), Ok(tick)) = (from, record)
                 && tick.exchange_at >= from
+                && tick.trading_date.is_none()
             {
                 return Ok(offset);
             }
@@ -106,7 +109,7 @@ impl Files {
                 match stream.next(true, decoder.as_mut(), &mut instruments)? {
                     None => break,
                     Some(Err(_)) => continue,
-                    Some(Ok(tick)) if tick.kind == TickKind::Notice => continue,
+                    Some(Ok(tick)) if tick.kind == TickKind::Notice || tick.trading_date.is_some() => continue,
                     Some(Ok(tick)) => {
                         first = Some(first.map_or(tick.exchange_at, |first: Nanos| first.min(tick.exchange_at)));
                         break;

@@ -110,7 +110,9 @@ impl Kafka {
                 let range = client.consumer.fetch_watermarks(topic, id, ANSWER_WITHIN);
                 let (first, end) = range.map_err(|error| no_answer(spec, &client, &error))?;
                 partition.offset_end = end;
-                partition.offset_start = match (resume.get(&partition.name()), spec.from) {
+                // a lake that goes on reads all of a partition that is new to it
+                let from = if resume.is_empty() { spec.from } else { StartFrom::Earliest };
+                partition.offset_start = match (resume.get(&partition.name()), from) {
                     // one before the first: what lies between is lost, and told when it is passed over
                     (Some(place), _) if *place <= end => *place,
                     (Some(place), _) => return Err(cut_off(&partition, *place, first, end)),

@@ -25,7 +25,7 @@ pub struct CleanSpec {
     pub ahead_max: Nanos,
     pub max_jump: Nanos,
     pub confirmations: u64,
-    /// A held jump is decided after this many further records.
+    /// A held jump is decided this many offsets after its first record.
     pub patience: u64,
 }
 
@@ -124,23 +124,15 @@ impl Judge {
             return Verdict::AcceptSilently;
         }
         let reject = |reason, detail: String| Verdict::Reject { reason, detail };
+        if tick.trading_date.is_some() {
+            // a trading day alone is no time: it is outside of no session, and never too late
+            return self.judge_correction(tick, Nanos::MIN);
+        }
         let Some(phase) = self.phase_at(tick.instrument, tick.exchange_at) else {
             return reject("off_session", "its time is outside every phase of its session".into());
         };
-        match tick.kind {
-            TickKind::Cancel | TickKind::Correct if !self.spec.corrections => {
-                return reject("corrections_off", "the source is declared with corrections = false".into());
-            }
-            TickKind::Cancel | TickKind::Correct => {
-                return if tick.id.is_none() {
-                    reject("missing_field", "a cancel or correction names no id".into())
-                } else if tick.exchange_at < horizons.retained_from {
-                    reject("too_late", "its time is older than the retention".into())
-                } else {
-                    Verdict::Correction
-                };
-            }
-            TickKind::Trade | TickKind::Snapshot | TickKind::Notice => {}
+        if matches!(tick.kind, TickKind::Cancel | TickKind::Correct) {
+            return self.judge_correction(tick, horizons.retained_from);
         }
         let mask = self.mask(tick.exchange_at, horizons);
         if mask == 0 {
@@ -167,6 +159,20 @@ impl Judge {
             Verdict::Accept { mask, parts, phase, at: tick.exchange_at }
         } else {
             Verdict::AcceptSilently
+        }
+    }
+
+    /// A cancel or correction of a time at or after `retained_from` is decided where its trade is.
+    fn judge_correction(&self, tick: &Tick, retained_from: Nanos) -> Verdict {
+        let reject = |reason, detail: &str| Verdict::Reject { reason, detail: detail.to_owned() };
+        if !self.spec.corrections {
+            reject("corrections_off", "the source is declared with corrections = false")
+        } else if tick.id.is_none() {
+            reject("missing_field", "a cancel or correction names no id")
+        } else if tick.exchange_at < retained_from {
+            reject("too_late", "its time is older than the retention")
+        } else {
+            Verdict::Correction
         }
     }
 

@@ -20,8 +20,9 @@ pub struct Held<T> {
 /// Records whose times agree with each other and with nothing else so far.
 struct Cluster<T> {
     first_at: Nanos,
+    /// The offset of the first record.
+    first: i64,
     confirmations: u64,
-    age: u64,
     held: Vec<Held<T>>,
 }
 
@@ -65,12 +66,13 @@ impl<T> Jumps<T> {
     /// Holds a record whose time is not believed; gives those that it confirms, itself among them, in offset order.
     pub fn hold(&mut self, at: Nanos, spec: &CleanSpec, held: Held<T>) -> Vec<Held<T>> {
         let near = |cluster: &&mut Cluster<T>| at.saturating_sub(cluster.first_at).saturating_abs() <= spec.max_jump;
+        let first = held.tick.offset;
         match self.clusters.iter_mut().find(near) {
             Some(cluster) => {
                 cluster.confirmations += 1;
                 cluster.held.push(held);
             }
-            None => self.clusters.push(Cluster { first_at: at, confirmations: 0, age: 0, held: vec![held] }),
+            None => self.clusters.push(Cluster { first_at: at, first, confirmations: 0, held: vec![held] }),
         }
         let mut released = Vec::new();
         if let Some(index) = self.clusters.iter().position(|cluster| cluster.confirmations >= spec.confirmations) {
@@ -81,16 +83,11 @@ impl<T> Jumps<T> {
         released
     }
 
-    /// Counts a record that passed; gives up what waited too long: (ticks to take, ticks to refuse).
-    pub fn age(&mut self, spec: &CleanSpec) -> (Vec<Held<T>>, Vec<Held<T>>) {
-        if self.clusters.is_empty() {
-            return (Vec::new(), Vec::new());
-        }
-        for cluster in &mut self.clusters {
-            cluster.age += 1;
-        }
-        let patience = spec.patience;
-        self.give_up(spec, |cluster| cluster.age > patience)
+    /// The partition has come to `offset`; gives up what waited too long: (ticks to take, ticks to refuse). How long is told
+    /// by offsets and not counted, so that it does not begin anew with each run.
+    pub fn pass(&mut self, offset: i64, spec: &CleanSpec) -> (Vec<Held<T>>, Vec<Held<T>>) {
+        let patience = i64::try_from(spec.patience).unwrap_or(i64::MAX);
+        self.give_up(spec, |cluster| offset.saturating_sub(cluster.first) >= patience)
     }
 
     /// Decides everything that still waits.
@@ -126,23 +123,33 @@ mod tests {
     use super::*;
     use crate::time::SECOND;
 
-    /// Plays times through the jump filter: (times believed in order, times refused at the flush).
+    /// Plays times through the jump filter: (times believed in order, times refused).
     fn play(times: &[Nanos]) -> (Vec<Nanos>, Vec<Nanos>) {
-        let (spec, mut jumps) = (spec(), Jumps::<()>::new(None));
+        play_in_runs(times, &spec(), usize::MAX)
+    }
+
+    /// The same, as a run that ends before one of them, and the next.
+    fn play_in_runs(times: &[Nanos], spec: &CleanSpec, second: usize) -> (Vec<Nanos>, Vec<Nanos>) {
+        let mut jumps = Jumps::<()>::new(None);
         let (mut believed, mut refused) = (Vec::new(), Vec::new());
         for (index, at) in times.iter().enumerate() {
-            if jumps.is_believed(*at, &spec) {
+            if index == second {
+                let held = jumps.held().cloned().collect();
+                jumps = Jumps::new(jumps.anchor);
+                jumps.restore(held, spec);
+            }
+            if jumps.is_believed(*at, spec) {
                 believed.push(*at);
                 jumps.anchor = jumps.anchor.max(Some(*at));
             } else {
                 let held = Held { tick: tick(*at, index as u64), extra: () };
-                believed.extend(jumps.hold(*at, &spec, held).iter().map(|held| held.tick.exchange_at));
+                believed.extend(jumps.hold(*at, spec, held).iter().map(|held| held.tick.exchange_at));
             }
-            let (take, refuse) = jumps.age(&spec);
+            let (take, refuse) = jumps.pass(index as i64, spec);
             believed.extend(take.iter().map(|held| held.tick.exchange_at));
             refused.extend(refuse.iter().map(|held| held.tick.exchange_at));
         }
-        let (take, refuse) = jumps.flush(&spec);
+        let (take, refuse) = jumps.flush(spec);
         believed.extend(take.iter().map(|held| held.tick.exchange_at));
         refused.extend(refuse.iter().map(|held| held.tick.exchange_at));
         (believed, refused)
@@ -166,6 +173,20 @@ mod tests {
         let (day, later) = (16_000 * crate::time::DAY, 16_030 * crate::time::DAY);
         let times: Vec<Nanos> = (0..5).map(|n| day + n).chain((0..5).map(|n| later + n)).collect();
         assert_eq!(play(&times), (times.clone(), Vec::new()));
+    }
+
+    #[test]
+    fn a_restart_changes_nothing_of_what_is_believed() {
+        let (day, wild) = (16_000 * crate::time::DAY, 47_000 * crate::time::DAY);
+        let spec = CleanSpec { patience: 6, ..spec() };
+        // four wild ones, but never four within the patience
+        let times: Vec<Nanos> =
+            (0..40).map(|second| if [7, 8, 12, 14].contains(&second) { wild } else { day } + second * SECOND).collect();
+        let whole = play_in_runs(&times, &spec, usize::MAX);
+        assert_eq!(whole.1.len(), 4);
+        for second in 0..times.len() {
+            assert_eq!(play_in_runs(&times, &spec, second), whole, "a run ends before record {second}");
+        }
     }
 
     #[test]

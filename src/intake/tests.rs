@@ -1,5 +1,7 @@
 //! Frames of the XTS feed → bars, as a run makes them: the days on which a naive pipeline goes wrong.
 
+mod plain;
+
 use super::*;
 use crate::feed::wire::{self, RawRecord, xts::segments::Epoch};
 use crate::feed::{InstrumentTable, WireSpec};
@@ -91,7 +93,7 @@ fn intake(session: &str, partitions: usize) -> Intake {
         })
         .collect();
     let assigned: Vec<(usize, i64)> = (0..partitions).map(|index| (index, 0)).collect();
-    Intake::new(&dataflow, &places, &assigned, &Binding::default())
+    Intake::new(&dataflow, &places, &assigned, &Binding::default(), (0, 1))
 }
 
 /// What a reader makes of frames.

@@ -4,6 +4,7 @@ use super::*;
 use crate::lake::rows::hash_of;
 use crate::lake::schema::{creation, iceberg_schema, lacks, spec_of};
 use crate::lake::table::{TableSpec, Value};
+use crate::sink::WorkerPart;
 use crate::tables;
 use crate::time::{Binding, Interval, MINUTE, Place};
 use ::iceberg::spec::TableMetadataBuilder;
@@ -105,4 +106,91 @@ fn only_optional_columns_behind_all_others_can_be_added_to_a_table() {
     assert!(!lacks(&evolved, &schema(&evolved)).expect("known types"), "it lacks nothing");
     let elsewhere = tables::indicators(Interval(MINUTE), &outputs);
     assert!(!lacks(&elsewhere, &before).expect("known types"), "the new column stands before `epoch`");
+}
+
+/// A lake of a file's trades, and the epoch that has them.
+fn small_lake(root: &std::path::Path) -> (Warehouse, Slot) {
+    let line = |n: i64| format!("{{\"symbol\":\"A\",\"time\":{},\"price\":1,\"quantity\":1}}\n", 1_700_000_000 + n);
+    let file = root.join("t.jsonl");
+    std::fs::write(&file, (0..9).map(line).collect::<String>()).expect("a file");
+    let settings = ["source.use=\"file\"".to_owned(), format!("source.paths=[{:?}]", file.display().to_string())];
+    let mut dataflow = Dataflow::load("bars", &[], &settings).expect("a shipped dataflow");
+    dataflow.source.until_end = true;
+    let warehouse = Warehouse::Folder(root.join("lake"));
+    engine::run(RunOptions {
+        dataflow,
+        warehouse: warehouse.clone(),
+        catalog: None,
+        workers: 1,
+        cluster: None,
+        force_bytes: false,
+        metrics: None,
+        progress: None,
+        evolve: false,
+        rebuild: false,
+        replay: None,
+    })
+    .expect("it ends with the file");
+    let slot = blocking(async {
+        let reader = LakeReader::open(&warehouse, None).await.expect("a lake");
+        let last = reader.decided_last().await.expect("readable").expect("epochs");
+        for epoch in 0..=last {
+            let slot = reader.decided(epoch).await.expect("decided");
+            if !slot.conservation.is_empty() {
+                return slot;
+            }
+        }
+        panic!("no epoch has records");
+    });
+    (warehouse, slot)
+}
+
+fn blocking<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+/// What a replay of the epoch has come to, with this many of its records gone.
+fn job(slot: &Slot, gone: i64) -> CommitJob {
+    let mut counts = slot.conservation.clone();
+    counts.values_mut().for_each(|counts| {
+        counts.records -= gone;
+        counts.accepted -= gone;
+        counts.gaps += gone;
+    });
+    let (part, reasons) = Default::default();
+    CommitJob { epoch: slot.epoch, parts: vec![WorkerPart { part, counts, reasons, binding: Binding::default() }] }
+}
+
+#[test]
+fn what_a_source_has_lost_is_an_error_and_neither_a_difference_nor_a_rebuilt_row() {
+    let root = tempfile::tempdir().expect("a folder");
+    let (warehouse, slot) = small_lake(root.path());
+    assert_eq!(slot.conservation.values().map(|counts| counts.records).sum::<i64>(), 9);
+    blocking(async {
+        let reader = || async { LakeReader::open(&warehouse, None).await.expect("a lake") };
+        // with all records the rows are compared, and there are none here
+        for (gone, table, differs) in
+            [(0, None, Some(false)), (0, Some("bars_1s"), Some(true)), (2, Some("bars_1s"), None)]
+        {
+            let mut compare = Compare {
+                reader: reader().await,
+                kept: Arc::default(),
+                tables: table.into_iter().map(str::to_owned).collect(),
+                before: None,
+                counted: true,
+                outcome: Arc::default(),
+            };
+            match (compare.compare(job(&slot, gone)).await, differs) {
+                (Ok(difference), Some(differs)) => assert_eq!(difference.is_some(), differs),
+                (Err(error), None) => {
+                    assert!(error.kind == Kind::Fix && error.message.contains("7 of the 9"), "{error}")
+                }
+                (other, _) => panic!("{other:?} with {gone} records gone"),
+            }
+        }
+        let collect = Collect { reader: reader().await, kept: Arc::default(), into: Arc::default() };
+        collect.collect(&job(&slot, 0)).await.expect("all of it");
+        let error = collect.collect(&job(&slot, 2)).await.expect_err("two are gone");
+        assert_eq!((error.kind, error.hint.as_deref()), (Kind::Fix, Some(WITHOUT_SOURCE)));
+    });
 }

@@ -8,26 +8,37 @@ use std::path::{Path, PathBuf};
 const ENDINGS: [&str; 4] = [".jsonl", ".json", ".gz", ".zst"];
 
 /// The files that some paths, folders and globs mean, each once, sorted by the name its place is kept under: the file's
-/// name, or its path where two files share a name. Errors: nothing is there, or it cannot be looked at.
-pub fn named(paths: &[String]) -> Result<Vec<(String, PathBuf)>, FeedError> {
+/// name, or its path where two files share a name. A name that the lake `knows` stays what it is: a second file of the name
+/// does not take it from the first, which is the one that `paths` says first. Errors: nothing is there, or it cannot be
+/// looked at.
+pub fn named(paths: &[String], knows: &dyn Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>, FeedError> {
     if paths.is_empty() {
         return Err(FeedError::Fix("source file has no paths".into(), "give `--path FILE|DIR|GLOB`".into()));
     }
-    let mut found = BTreeSet::new();
+    let mut found: Vec<PathBuf> = Vec::new();
+    let mut seen = BTreeSet::new();
     for path in paths {
-        found.extend(expand(path)?);
+        found.extend(expand(path)?.into_iter().filter(|path| seen.insert(path.clone())));
     }
-    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
-    for path in &found {
-        *uses.entry(file_name(path)).or_default() += 1;
+    let mut uses: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for path in found {
+        uses.entry(file_name(&path)).or_default().push(path);
     }
-    let name = |path: PathBuf| {
-        let short = file_name(&path);
-        if uses[&short] == 1 { (short, path) } else { (path.to_string_lossy().into_owned(), path) }
-    };
-    let mut named: Vec<_> = found.into_iter().map(name).collect();
+    let mut named = Vec::new();
+    for (short, mut paths) in uses {
+        // one without a folder has no other name
+        paths.sort_by_key(|path| whole(path) != short);
+        let is_free = |path: &PathBuf| whole(path) == short || !knows(&whole(path));
+        let first = paths.iter().position(is_free).filter(|_| paths.len() == 1 || knows(&short));
+        let name = |(at, path): (usize, PathBuf)| (if Some(at) == first { short.clone() } else { whole(&path) }, path);
+        named.extend(paths.into_iter().enumerate().map(name));
+    }
     named.sort();
     Ok(named)
+}
+
+fn whole(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
 }
 
 fn file_name(path: &Path) -> String {
@@ -141,7 +152,7 @@ mod tests {
         }
         let (a, b) = (root.path().join("a").display().to_string(), root.path().join("b").display().to_string());
         let names = |paths: &[String]| -> Vec<String> {
-            named(paths).expect("files").into_iter().map(|(name, _)| name).collect()
+            named(paths, &|_| false).expect("files").into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(std::slice::from_ref(&a)), ["one.jsonl", "same.jsonl", "two.gz"]);
         assert_eq!(
@@ -154,16 +165,44 @@ mod tests {
     }
 
     #[test]
+    fn a_second_file_of_a_name_does_not_take_it_from_the_first() {
+        let root = tempfile::tempdir().expect("a folder");
+        let [first, second] = ["b", "a"].map(|folder| {
+            std::fs::create_dir(root.path().join(folder)).expect("a folder");
+            std::fs::write(root.path().join(folder).join("t.jsonl"), "").expect("a file");
+            root.path().join(folder).display().to_string()
+        });
+        let file = |folder: &str| format!("{folder}/t.jsonl");
+        let known = |paths: &[&String], known: &[&str]| -> BTreeMap<String, String> {
+            let paths: Vec<String> = paths.iter().map(|path| (*path).clone()).collect();
+            let named = named(&paths, &|name| known.contains(&name)).expect("files");
+            named.into_iter().map(|(name, path)| (path.display().to_string(), name)).collect()
+        };
+        // a lake that has read the first one gets the second folder
+        let both = known(&[&first, &second], &["t.jsonl"]);
+        assert_eq!(both, BTreeMap::from([(file(&first), "t.jsonl".into()), (file(&second), file(&second))]));
+        // and keeps both names, however they are said from then on
+        let names = ["t.jsonl", &file(&second)];
+        assert_eq!(known(&[&second, &first], &names), both);
+        assert_eq!(known(&[&second], &names)[&file(&second)], file(&second));
+        assert_eq!(known(&[&first], &names)[&file(&first)], "t.jsonl");
+        // where none was short, none becomes so
+        let whole = [&*file(&first), &*file(&second)];
+        assert_eq!(known(&[&first, &second], &whole).into_values().collect::<Vec<_>>(), [file(&second), file(&first)]);
+        assert_eq!(known(&[&first], &whole)[&file(&first)], file(&first));
+    }
+
+    #[test]
     fn what_is_not_there_is_named() {
         let root = tempfile::tempdir().expect("a folder");
         let at = |rest: &str| format!("{}{rest}", root.path().display());
         for path in [at("/none.jsonl"), at("/*.jsonl"), at(""), at("/no/where/*.gz")] {
-            let Err(FeedError::Fix(message, hint)) = named(std::slice::from_ref(&path)) else {
+            let Err(FeedError::Fix(message, hint)) = named(std::slice::from_ref(&path), &|_| false) else {
                 panic!("{path} is empty")
             };
             assert!(message.contains(&path), "{message}");
             assert!(hint.contains("--path"), "{hint}");
         }
-        assert!(matches!(named(&[]), Err(FeedError::Fix(..))));
+        assert!(matches!(named(&[], &|_| false), Err(FeedError::Fix(..))));
     }
 }

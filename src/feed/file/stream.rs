@@ -145,7 +145,7 @@ impl Stream {
                 }
             }
         };
-        if tick.exchange_at > played {
+        if tick.exchange_at > played && tick.trading_date.is_none() {
             self.held = Some((tick, bytes));
             return Ok(Next::NotDue);
         }

@@ -337,3 +337,35 @@ fn every_batch_of_a_file_with_a_header_carries_it_also_when_reading_goes_on_in_i
     let (batches, _) = drain(read_all(&*open(&spec)).as_mut(), 1);
     assert_eq!(batches[0].header, None, "its columns are the dataflow's");
 }
+
+#[test]
+fn a_lake_that_goes_on_reads_all_of_a_file_that_is_new_to_it() {
+    let root = tempfile::tempdir().expect("a folder");
+    let paths = ["a.jsonl", "b.jsonl"].map(|name| root.path().join(name));
+    paths.iter().for_each(|path| std::fs::write(path, lines(0..6)).expect("a file"));
+    for from in [StartFrom::Latest, StartFrom::At((1_700_000_000 + 4) * SECOND)] {
+        let spec = SourceSpec { from, ..spec(&[&paths[0], &paths[1]]) };
+        let resume = BTreeMap::from([("a.jsonl/0".to_owned(), 3)]);
+        let starts = |resume| -> Vec<i64> {
+            let source = crate::feed::open(&spec, resume).expect("a source");
+            source.partitions().iter().map(|partition| partition.offset_start).collect()
+        };
+        assert_eq!(starts(&resume)[1], 0, "{from:?} is for a new lake");
+        assert!(starts(&BTreeMap::new()).iter().all(|start| *start >= 4));
+    }
+}
+
+#[test]
+fn a_start_time_and_the_pace_pass_over_a_cancel_that_tells_its_day_alone() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    let cancel = "{\"type\":\"cancel\",\"symbol\":\"A\",\"id\":1,\"trading_date\":\"2099-01-05\"}\n";
+    std::fs::write(&path, [cancel, &lines(0..2), cancel, &lines(2..6)].concat()).expect("a file");
+    let from = StartFrom::At((1_700_000_000 + 4) * SECOND);
+    assert_eq!(open(&SourceSpec { from, ..spec(&[&path]) }).partitions()[0].offset_start, 6);
+    // six seconds in a moment: nothing waits for 2099
+    let paced = open(&SourceSpec { speed: Speed::Times(1000.0), ..spec(&[&path]) });
+    let (batches, error) = drain(read_all(paced.as_ref()).as_mut(), 1);
+    assert!(error.is_none());
+    assert_eq!(records(&batches), 8);
+}

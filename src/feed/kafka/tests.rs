@@ -386,3 +386,17 @@ fn transactions_leave_gaps_and_an_open_one_is_the_end() {
     assert_eq!(offsets(&more, 0), [17, 18, 19]);
     assert_eq!(places[&0], 21);
 }
+
+#[test]
+fn a_lake_that_goes_on_reads_all_of_a_partition_that_is_new_to_it() {
+    let broker = Broker::new(&[("a", 2)]);
+    broker.trades("a", 0, 0..9);
+    broker.trades("a", 1, 0..5);
+    let starts = |resume: &BTreeMap<String, i64>| -> Vec<i64> {
+        let spec = SourceSpec { from: StartFrom::Latest, ..broker.spec(&["a"]) };
+        let source = crate::feed::open(&spec, resume).expect("a source");
+        source.partitions().iter().map(|partition| partition.offset_start).collect()
+    };
+    assert_eq!(starts(&BTreeMap::new()), [9, 5], "a new lake");
+    assert_eq!(starts(&BTreeMap::from([("a/0".to_owned(), 7)])), [7, 0], "`from` is for a new lake");
+}

@@ -7,6 +7,10 @@
 //! | `cancel` | symbol or instrument, id, time or trading_date | venue, sequence |
 //! | `correct` | as `cancel`, price, quantity | venue, sequence |
 //!
+//! A `trading_date` is the day of the cancelled or corrected trade; a record that tells it and no `time` has no event time, so it
+//! is never too early or too late for one. While no trade with its id is there it waits from its receipt on or, in a file, from
+//! the newest time before it.
+//!
 //! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339. JSON `null` is absence, an
 //! empty id or condition too. A field named twice is a reject: nobody can say which one was meant.
 //!

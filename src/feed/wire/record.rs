@@ -14,7 +14,7 @@
 use super::RawRecord;
 use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use crate::market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
-use crate::time::{DAY, HOUR, MICRO, MILLI, Nanos, SECOND};
+use crate::time::{MICRO, MILLI, Nanos, SECOND, noon};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -167,9 +167,9 @@ impl Meaning {
             }
         };
         let correction = matches!(kind, TickKind::Cancel | TickKind::Correct);
-        let exchange_at = match record.time(Field::Time)? {
-            Some(at) => at,
-            None if correction => record.noon(Field::TradingDate)?.ok_or_else(|| record.missing(Field::Time))?,
+        let (exchange_at, trading_date) = match record.time(Field::Time)? {
+            Some(at) => (at, None),
+            None if correction => record.day(Field::TradingDate)?.ok_or_else(|| record.missing(Field::Time))?,
             None => return Err(record.missing(Field::Time)),
         };
         let received_at = match record.time(Field::ReceivedAt)? {
@@ -213,6 +213,7 @@ impl Meaning {
             instrument,
             offset: raw.offset,
             exchange_at,
+            trading_date,
             received_at,
             sequence,
             price,
@@ -358,13 +359,14 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// Noon UTC of a date: a moment that lies in that trading day wherever the market is.
-    fn noon(&self, field: Field) -> Result<Option<Nanos>, Problem> {
+    /// A date, and its noon in UTC, which stands for it where a moment is needed.
+    fn day(&self, field: Field) -> Result<Option<(Nanos, Option<i32>)>, Problem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let date: jiff::civil::Date =
             text.parse().map_err(|_| self.wrong("bad_time", field, text, "no date (YYYY-MM-DD)"))?;
-        match i64::from(crate::calendar::day_of(date)).checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR)) {
-            Some(at) => Ok(Some(at)),
+        let day = crate::calendar::day_of(date);
+        match noon(day) {
+            Some(at) => Ok(Some((at, Some(day)))),
             None => Err(self.wrong("out_of_range", field, text, "no date between 1677 and 2262")),
         }
     }

@@ -214,7 +214,8 @@ fn cancels_and_corrections_name_a_trade_by_id() {
     assert_eq!(correct.kind, TickKind::Correct);
     assert_eq!(correct.id.as_deref(), Some("7"));
     // date -u -d 2026-01-05T12:00:00Z +%s
-    assert_eq!(correct.exchange_at, 1_767_614_400 * SECOND);
+    assert_eq!((correct.exchange_at, correct.trading_date), (1_767_614_400 * SECOND, Some(20_458)));
+    assert_eq!(cancel.trading_date, None);
     assert_eq!(reason(r#"{"type":"cancel","symbol":"X","time":1}"#), "missing_field");
     assert_eq!(reason(r#"{"type":"cancel","symbol":"X","id":"T1"}"#), "missing_field");
     assert_eq!(reason(r#"{"type":"correct","symbol":"X","id":"T1","time":1,"price":1}"#), "missing_field");
