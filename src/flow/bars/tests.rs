@@ -330,3 +330,12 @@ fn a_cancel_that_never_meets_its_trade_is_refused_when_the_retention_passes_it()
     let counts = &aside.counts[&Arc::<str>::from("t/0")];
     assert_eq!((counts.pending, counts.rejected), (-1, 1), "from pending to rejected");
 }
+
+#[test]
+fn a_bar_of_a_day_is_its_phase_also_where_the_clocks_make_it_longer() {
+    let phase = PhaseAt { end: 25 * crate::time::HOUR, ..PHASE };
+    for at in [0, DAY - 1, DAY, phase.end - 1] {
+        assert_eq!(bucket(&phase, Interval(DAY), at), (0, phase.end));
+    }
+    assert_eq!(bucket(&phase, Interval(MINUTE), DAY), (DAY, DAY + MINUTE));
+}
