@@ -21,6 +21,7 @@ use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 use timely::dataflow::channels::pact::Pipeline;
 
 /// A bar of snapshots, before its volume is known. Units as in [`FinishedBar`].
@@ -50,6 +51,8 @@ pub struct SnapshotBar {
     /// Whether the source saw this trading day from before the bar's phase: then the count started at 0.
     pub baseline_known: bool,
     pub short: bool,
+    /// As in [`FinishedBar`].
+    pub symbol: Option<Arc<str>>,
 }
 
 /// What is known of the day before a bar.
@@ -141,6 +144,7 @@ fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
         open_interest: day.open_interest,
         partial,
         short: bar.short,
+        symbol: bar.symbol.clone(),
     }
 }
 
@@ -307,6 +311,36 @@ mod tests {
         }
         let extremes: Vec<(i64, i64)> = finished(&bars).iter().map(|bar| (bar.high, bar.low)).collect();
         assert_eq!(extremes, [(100, 100), (106, 106), (104, 104)]);
+    }
+
+    /// Its key in the durable state must not become another one when records call the instrument otherwise.
+    #[test]
+    fn a_base_stays_under_the_key_that_it_came_with() {
+        let series = |symbol| (Interval(MINUTE), Instrument::new("NSE", "1", symbol));
+        let bars = fold(&[shot(0, 110, 1), shot(1, 130, 1)], one_day, false);
+        let before = DaySoFar { trading_date: Some(1), counted: Some(100), ..DaySoFar::default() };
+        let symbols = timely::execute_directly(move |worker| {
+            let seen: Rc<RefCell<Vec<(Option<String>, Option<i128>)>>> = Rc::default();
+            let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
+            worker.dataflow::<u64, _, _>(|scope| {
+                let bases = HashMap::from([(series(Some("S")), before)]);
+                let (finished, bases) = finish(input.to_collection(scope), bases);
+                finished.inspect(|((_, bar), _, _)| assert!([Some(10), Some(20)].contains(&bar.volume)));
+                let seen = seen.clone();
+                timely::dataflow::operators::Inspect::inspect(bases, move |((_, instrument), base)| {
+                    let counted = base.as_ref().and_then(|day: &DaySoFar| day.counted);
+                    seen.borrow_mut().push((instrument.symbol().map(str::to_owned), counted));
+                });
+            });
+            bars.iter().for_each(|bar| input.update((series(None), bar.clone()), 1));
+            input.advance_to(LAST_STEP);
+            input.update((series(Some("T")), bars[0].clone()), -1);
+            input.advance_to(stamp(1, 0));
+            drop(input);
+            while worker.step() {}
+            seen.take()
+        });
+        assert_eq!(symbols, [(Some("S".to_owned()), Some(110))]);
     }
 
     #[test]

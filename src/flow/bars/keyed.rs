@@ -1,4 +1,7 @@
 //! The live bars of the instruments that one worker owns.
+//!
+//! What must always hold: a row that is taken back is the row that was published, symbol and all, also by another run: so what a
+//! bar is called is part of its bucket's durable value, and nothing that is published or kept goes by the instrument of a record.
 
 use super::acc::{Acc, TradeAcc};
 use super::trades::{Correction, Effect, Entry, Trades};
@@ -43,6 +46,9 @@ struct Bucket {
     acc: Option<Acc>,
     /// With corrections: what came of finer buckets and trades that are no longer kept.
     base: Option<Box<Acc>>,
+    /// The greatest that a record tells; a cancelled trade has told its own, too.
+    #[serde(skip)]
+    symbol: Option<Arc<str>>,
     /// What downstream knows of it; derived, so not part of the durable state.
     #[serde(skip)]
     emitted: Option<Emitted>,
@@ -51,11 +57,49 @@ struct Bucket {
     frozen: bool,
 }
 
+/// What a durable value says of a bucket behind its first layout.
+#[derive(Default, Serialize, Deserialize)]
+struct Tail {
+    symbol: Option<Arc<str>>,
+}
+
+impl Bucket {
+    fn new(phase: PhaseAt, end_at: Nanos) -> Bucket {
+        Bucket { phase, end_at, acc: None, base: None, symbol: None, emitted: None, frozen: false }
+    }
+
+    /// A record of it calls its instrument so.
+    #[inline]
+    fn tell(&mut self, symbol: Option<&Arc<str>>) {
+        if let Some(symbol) = symbol
+            && self.symbol.as_ref().is_none_or(|known| !Arc::ptr_eq(known, symbol) && known < symbol)
+        {
+            self.symbol = Some(symbol.clone());
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        encode(&(self, Tail { symbol: self.symbol.clone() }))
+    }
+
+    /// A value without a tail was published under the symbol of its key.
+    fn decode(instrument: &Instrument, mut value: &[u8]) -> Result<Bucket, bincode::Error> {
+        let mut bucket: Bucket = bincode::deserialize_from(&mut value)?;
+        let tail = match value.is_empty() {
+            true => Tail { symbol: instrument.symbol_shared().cloned() },
+            false => bincode::deserialize(value)?,
+        };
+        bucket.symbol = tail.symbol;
+        Ok(bucket)
+    }
+}
+
 /// The buckets of one interval in order; in boxes, so that the tree moves pointers.
 type Level = BTreeMap<Nanos, Box<Bucket>>;
 
-#[derive(Default)]
 struct State {
+    /// As its key has it: what is published and kept goes by it, whatever symbols records tell.
+    own: Instrument,
     levels: Vec<Level>,
     /// Buckets changed in this step, by level, some more than once.
     touched: Vec<Vec<Nanos>>,
@@ -67,8 +111,16 @@ struct State {
 }
 
 impl State {
-    fn new(levels: usize) -> State {
-        State { levels: vec![BTreeMap::new(); levels], touched: vec![Vec::new(); levels], ..State::default() }
+    fn new(own: Instrument, levels: usize) -> State {
+        State {
+            own,
+            levels: vec![BTreeMap::new(); levels],
+            touched: vec![Vec::new(); levels],
+            is_touched: false,
+            dirty: BTreeSet::new(),
+            trades: Trades::default(),
+            memory: Memory::default(),
+        }
     }
 }
 
@@ -133,21 +185,26 @@ impl Keyed {
     /// Takes one record.
     pub fn apply(&mut self, routed: Routed, aside: &mut Aside) {
         let levels = self.spec.intervals.len();
-        let instrument = routed.instrument().clone();
-        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| {
-            let mut state = State::new(levels);
-            state.memory.begin(self.horizons.least());
-            state
-        });
+        let state = match self.instruments.get_mut(routed.instrument()) {
+            Some(state) => state,
+            None => {
+                let own = routed.instrument().unnamed();
+                let mut state = State::new(own.clone(), levels);
+                state.memory.begin(self.horizons.least());
+                self.instruments.entry(own).or_insert(state)
+            }
+        };
         match routed {
-            Routed::Partial { phase, at, mask, acc, .. } => {
+            Routed::Partial { instrument, phase, at, mask, acc } => {
+                let symbol = instrument.symbol_shared();
                 for (level, interval) in self.spec.intervals.iter().enumerate() {
                     if mask & (1 << level) != 0 {
-                        merge(state, level, *interval, &phase, at, &acc);
+                        merge(state, level, *interval, &phase, at, Some(&acc), symbol);
                     }
                 }
             }
-            Routed::Trade { phase, mask, key, trade, seen, place, .. } => {
+            Routed::Trade { instrument, phase, mask, key, trade, seen, place } => {
+                let symbol = instrument.symbol_shared();
                 if let Some(seen) = seen
                     && let Some(same) = state.memory.remember(0, phase.trading_date, seen)
                 {
@@ -170,13 +227,10 @@ impl Keyed {
                         });
                     }
                     state.dirty.insert(StateKey::Trade(key.clone()));
-                    let effective = state.trades.entries.get(&key).and_then(Entry::effective);
-                    if let Some(acc) = effective {
-                        let acc = Acc::Trades(acc);
-                        // a finer bucket enters every coarser one; the mask only says what may still be published
-                        for (level, interval) in self.spec.intervals.iter().enumerate() {
-                            merge(state, level, *interval, &phase, trade.order.at, &acc);
-                        }
+                    let acc = state.trades.entries.get(&key).and_then(Entry::effective).map(Acc::Trades);
+                    // a finer bucket enters every coarser one; the mask only says what may still be published
+                    for (level, interval) in self.spec.intervals.iter().enumerate() {
+                        merge(state, level, *interval, &phase, trade.order.at, acc.as_ref(), symbol);
                     }
                 } else {
                     let acc = Acc::Trades(TradeAcc::of(trade.order, trade.sets_price, trade.adds_volume));
@@ -184,7 +238,7 @@ impl Keyed {
                         if mask & (1 << level) == 0 {
                             continue;
                         }
-                        merge(state, level, *interval, &phase, trade.order.at, &acc);
+                        merge(state, level, *interval, &phase, trade.order.at, Some(&acc), symbol);
                         let from_child = self.child[level].is_some_and(|child| mask & (1 << child) != 0);
                         if self.spec.corrections && !from_child {
                             let (open_at, _) = bucket(&phase, *interval, trade.order.at);
@@ -214,7 +268,7 @@ impl Keyed {
             }
         }
         if !std::mem::replace(&mut state.is_touched, true) {
-            self.touched.push(instrument);
+            self.touched.push(state.own.clone());
         }
     }
 
@@ -330,7 +384,7 @@ impl Keyed {
                 let value = match &key {
                     StateKey::Bucket(interval, open_at) => {
                         let level = self.spec.intervals.iter().position(|other| other == interval);
-                        level.and_then(|level| state.levels[level].get(open_at)).map(encode)
+                        level.and_then(|level| state.levels[level].get(open_at)).map(|bucket| bucket.encode())
                     }
                     StateKey::Trade(key) => state.trades.entries.get(key).map(encode),
                     StateKey::Seen(..) => None,
@@ -361,7 +415,10 @@ impl Keyed {
         let levels = self.spec.intervals.len();
         let state = match self.instruments.get_mut(instrument) {
             Some(state) => state,
-            None => self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels)),
+            None => {
+                let state = State::new(instrument.clone(), levels);
+                self.instruments.entry(instrument.clone()).or_insert(state)
+            }
         };
         let wrong = |error: bincode::Error| error.to_string();
         match key {
@@ -369,7 +426,8 @@ impl Keyed {
                 let level = self.spec.intervals.iter().position(|other| *other == interval);
                 let level =
                     level.ok_or_else(|| format!("state of bars of {}, which the dataflow has not", interval.name()))?;
-                state.levels[level].insert(open_at, bincode::deserialize(value).map_err(wrong)?);
+                let bucket = Bucket::decode(instrument, value).map_err(wrong)?;
+                state.levels[level].insert(open_at, Box::new(bucket));
             }
             StateKey::Trade(key) => {
                 state.trades.restore(key, bincode::deserialize(value).map_err(wrong)?);
@@ -445,12 +503,23 @@ fn kept_from(buckets: &Level, horizon: Nanos) -> Option<Nanos> {
     behind.into_iter().find(|(_, bucket)| is_priced(bucket)).map(|(open_at, _)| *open_at)
 }
 
-fn merge(state: &mut State, level: usize, interval: Interval, phase: &PhaseAt, at: Nanos, acc: &Acc) {
+/// Adds what a record under `symbol` counts as (`None`: it is cancelled) to the bucket that it falls in.
+#[inline]
+fn merge(
+    state: &mut State,
+    level: usize,
+    interval: Interval,
+    phase: &PhaseAt,
+    at: Nanos,
+    acc: Option<&Acc>,
+    symbol: Option<&Arc<str>>,
+) {
     let (open_at, end_at) = bucket(phase, interval, at);
-    let bucket = state.levels[level].entry(open_at).or_insert_with(|| {
-        Box::new(Bucket { phase: *phase, end_at, acc: None, base: None, emitted: None, frozen: false })
-    });
-    add(&mut bucket.acc, acc);
+    let bucket = state.levels[level].entry(open_at).or_insert_with(|| Box::new(Bucket::new(*phase, end_at)));
+    if let Some(acc) = acc {
+        add(&mut bucket.acc, acc);
+    }
+    bucket.tell(symbol);
     state.touched[level].push(open_at);
 }
 
@@ -525,6 +594,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
             updates: acc.updates,
             baseline_known: acc.baseline_known,
             short,
+            symbol: bucket.symbol.clone(),
         }))),
         Acc::Trades(acc) if acc.priced > 0 => {
             let (mut volume, mut turnover, mut trades) = (acc.volume, acc.turnover, acc.trades);
@@ -554,6 +624,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
                 open_interest: None,
                 partial: false,
                 short,
+                symbol: bucket.symbol.clone(),
             }))
         }
         Acc::Trades(_) | Acc::Snapshots(_) => None,

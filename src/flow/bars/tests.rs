@@ -28,6 +28,11 @@ fn instrument() -> Instrument {
     Instrument::new("X", "A", None)
 }
 
+/// What the record of a trade tells.
+fn symbol(id: u8) -> Option<&'static str> {
+    [None, Some("S1"), Some("S2"), None][usize::from(id % 4)]
+}
+
 fn key(id: u8) -> TradeKey {
     TradeKey::Id(0, id.to_string().into())
 }
@@ -40,7 +45,8 @@ fn trade(id: u8, at: Nanos, price: i64, quantity: i64, mask: u32) -> Routed {
     let order = TradeOrder { at, offset: i64::from(id), price, quantity, ..TradeOrder::default() };
     let (bucket_at, _) = bucket(&PHASE, INTERVALS[0], at);
     let trade = Trade { order, bucket_at, sets_price: true, adds_volume: true };
-    Routed::Trade { instrument: instrument(), phase: PHASE, mask, key: key(id), trade, seen: None, place: place() }
+    let instrument = Instrument::new("X", "A", symbol(id));
+    Routed::Trade { instrument, phase: PHASE, mask, key: key(id), trade, seen: None, place: place() }
 }
 
 fn correction(id: u8, order: (u64, Nanos), replaces: Option<(i64, i64)>) -> Routed {
@@ -91,6 +97,24 @@ impl Known {
         });
         all.collect()
     }
+
+    fn symbols(&self) -> BTreeMap<(Interval, Nanos), Option<String>> {
+        self.0.iter().map(|(at, bar)| (*at, bar.symbol.as_deref().map(str::to_owned))).collect()
+    }
+}
+
+/// The greatest symbol told in each bar that is there, also by trades that do not count.
+fn symbols(events: &[Event], known: &Known) -> BTreeMap<(Interval, Nanos), Option<String>> {
+    let mut symbols: BTreeMap<_, _> = known.0.keys().map(|at| (*at, None)).collect();
+    for event in events {
+        let Event::Trade { id, at, .. } = event else { continue };
+        for interval in INTERVALS {
+            if let Some(greatest) = symbols.get_mut(&(interval, at - at.rem_euclid(interval.0))) {
+                *greatest = symbol(*id).map(str::to_owned).max(greatest.take());
+            }
+        }
+    }
+    symbols
 }
 
 fn step(keyed: &mut Keyed, records: impl IntoIterator<Item = Routed>, known: &mut Known) -> Aside {
@@ -199,6 +223,8 @@ proptest! {
             }
         }
         prop_assert_eq!(known.prices(), recomputed(&ordered));
+        prop_assert_eq!(known.symbols(), symbols(&ordered, &known));
+        prop_assert!(durable.keys().all(|(instrument, _)| instrument.symbol().is_none()));
     }
 
     #[test]
@@ -329,6 +355,27 @@ fn a_cancel_that_never_meets_its_trade_is_refused_when_the_retention_passes_it()
     assert_eq!(aside.refused.iter().map(|refused| refused.reason).collect::<Vec<_>>(), ["unmatched"]);
     let counts = &aside.counts[&Arc::<str>::from("t/0")];
     assert_eq!((counts.pending, counts.rejected), (-1, 1), "from pending to rejected");
+}
+
+#[test]
+fn a_state_without_symbols_is_named_by_its_key_and_goes_on() {
+    let mut keyed = Keyed::new(spec(false, false));
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    let (mut known, mut durable) = (Known::default(), Durable::new());
+    step(&mut keyed, [trade(1, SECOND, 100, 2, ALL)], &mut known);
+    end(&mut keyed, 1, &mut known, &mut durable);
+    // the tail of a value: a text of two letters that is there
+    let tail = 1 + 8 + 2;
+    let cut = |((_, key), value): ((Instrument, StateKey), Vec<u8>)| {
+        ((Instrument::new("X", "A", symbol(1)), key), value[..value.len() - tail].to_vec())
+    };
+    let mut durable: Durable = durable.into_iter().map(cut).collect();
+    let mut keyed = restart(spec(false, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+    step(&mut keyed, [trade(2, SECOND, 101, 1, ALL)], &mut known);
+    assert!(known.symbols().values().all(|symbol| symbol.as_deref() == Some("S2")));
+    end(&mut keyed, 2, &mut known, &mut durable);
+    assert!(durable.keys().all(|(instrument, _)| instrument.symbol() == symbol(1)), "under the keys that were there");
+    restart(spec(false, false), horizons(OPEN, Nanos::MIN), &known, &durable);
 }
 
 #[test]
