@@ -10,7 +10,7 @@
 //! greatest count less the first one known.
 //!
 //! A late start: before the day's first bar nothing is known unless the source saw the day from before it (`baseline_known`).
-//! Then only what was counted inside that first bar is its volume, and it is `partial`. A vendor's reset (the count falls by
+//! Then only what was counted inside the first bar that tells a count is its volume, and it is `partial`. A vendor's reset (the count falls by
 //! more than half, inside a bar or against the bars before it) makes the bars after it `partial` too: their volume stays 0
 //! until the count passes its old greatest, because a wrong count once seen must not be added twice.
 
@@ -34,7 +34,7 @@ pub struct SnapshotBar {
     pub high: i64,
     pub low: i64,
     pub close: i64,
-    /// The day's volume as the first snapshot in order has it; None where the feed has no volume.
+    /// The day's volume as the first snapshot in order that tells one has it; None where the feed has no volume.
     pub cumulative_first: Option<i128>,
     pub cumulative_greatest: Option<i128>,
     /// As the last snapshot in order has it.
@@ -100,12 +100,12 @@ impl Logic<Series, SnapshotBar> for Volume {
 fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     let mut partial = false;
     if day.trading_date != Some(bar.trading_date) {
-        // without a volume there is nothing that a baseline would tell
-        partial = !bar.baseline_known && bar.cumulative_greatest.is_some();
         let counted = bar.baseline_known.then_some(0);
         *day = DaySoFar { trading_date: Some(bar.trading_date), counted, ..DaySoFar::default() };
     }
     let volume = bar.cumulative_greatest.map(|greatest| {
+        // without a volume there is nothing that a baseline would tell: the first bar with one lacks it
+        partial = day.counted.is_none();
         let before = day.counted.or(bar.cumulative_first).unwrap_or(greatest);
         partial |= fell(before, greatest) || bar.cumulative_last.is_some_and(|last| fell(greatest, last));
         day.counted = Some(before.max(greatest));
@@ -268,6 +268,15 @@ mod tests {
         let bars = finished(&fold(&shots, one_day, false));
         assert_eq!(volumes(&bars), [Some(10), Some(20)]);
         assert_eq!(bars.iter().map(|bar| bar.partial).collect::<Vec<bool>>(), [true, false]);
+    }
+
+    #[test]
+    fn the_first_bar_with_a_count_is_partial_whatever_bars_come_before_it() {
+        let mut bars = fold(&[shot(4, 0, 1), shot(5, 1_000, 1), shot(5, 1_010, 1), shot(6, 1_030, 1)], one_day, false);
+        (bars[0].cumulative_first, bars[0].cumulative_greatest, bars[0].cumulative_last) = (None, None, None);
+        let bars = finished(&bars);
+        assert_eq!(volumes(&bars), [None, Some(10), Some(20)]);
+        assert_eq!(bars.iter().map(|bar| bar.partial).collect::<Vec<bool>>(), [false, true, false]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What must always hold: a row that is taken back is the row that was published, symbol and all, also by another run: so what a
 //! bar is called is part of its bucket's durable value, and nothing that is published or kept goes by the instrument of a record.
 
-use super::acc::{Acc, TradeAcc};
+use super::acc::{Acc, SnapshotOrder, TradeAcc};
 use super::trades::{Correction, Effect, Entry, Trades};
 use super::{Refused, Routed, bucket};
 use crate::calendar::PhaseAt;
@@ -61,6 +61,7 @@ struct Bucket {
 #[derive(Default, Serialize, Deserialize)]
 struct Tail {
     symbol: Option<Arc<str>>,
+    counted_first: Option<SnapshotOrder>,
 }
 
 impl Bucket {
@@ -79,17 +80,21 @@ impl Bucket {
     }
 
     fn encode(&self) -> Vec<u8> {
-        encode(&(self, Tail { symbol: self.symbol.clone() }))
+        let counted_first = self.acc.as_ref().and_then(Acc::counted_first);
+        encode(&(self, Tail { symbol: self.symbol.clone(), counted_first }))
     }
 
     /// A value without a tail was published under the symbol of its key.
     fn decode(instrument: &Instrument, mut value: &[u8]) -> Result<Bucket, bincode::Error> {
         let mut bucket: Bucket = bincode::deserialize_from(&mut value)?;
         let tail = match value.is_empty() {
-            true => Tail { symbol: instrument.symbol_shared().cloned() },
+            true => Tail { symbol: instrument.symbol_shared().cloned(), counted_first: None },
             false => bincode::deserialize(value)?,
         };
         bucket.symbol = tail.symbol;
+        if let Some(acc) = &mut bucket.acc {
+            acc.set_counted_first(tail.counted_first);
+        }
         Ok(bucket)
     }
 }
@@ -584,7 +589,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
             high: acc.high,
             low: acc.low,
             close: acc.last.price,
-            cumulative_first: acc.first.cumulative,
+            cumulative_first: acc.counted_first.and_then(|first| first.cumulative),
             cumulative_greatest: acc.cumulative_greatest,
             cumulative_last: acc.last.cumulative,
             first_told: acc.first_told,

@@ -34,7 +34,14 @@ use trades::{Correction, Place, Trade, TradeKey};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Routed {
     /// Ticks of one finest bucket and one step, added up; for the intervals of the mask.
-    Partial { instrument: Instrument, phase: PhaseAt, at: Nanos, mask: u32, acc: Acc },
+    Partial {
+        instrument: Instrument,
+        phase: PhaseAt,
+        at: Nanos,
+        mask: u32,
+        #[serde(with = "acc::whole")]
+        acc: Acc,
+    },
     /// One trade, where corrections or an instrument-wide dedupe need it whole.
     Trade {
         instrument: Instrument,

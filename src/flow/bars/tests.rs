@@ -364,8 +364,8 @@ fn a_state_without_symbols_is_named_by_its_key_and_goes_on() {
     let (mut known, mut durable) = (Known::default(), Durable::new());
     step(&mut keyed, [trade(1, SECOND, 100, 2, ALL)], &mut known);
     end(&mut keyed, 1, &mut known, &mut durable);
-    // the tail of a value: a text of two letters that is there
-    let tail = 1 + 8 + 2;
+    // the tail of a value: a text of two letters that is there, no snapshot
+    let tail = 1 + 8 + 2 + 1;
     let cut = |((_, key), value): ((Instrument, StateKey), Vec<u8>)| {
         ((Instrument::new("X", "A", symbol(1)), key), value[..value.len() - tail].to_vec())
     };
@@ -376,6 +376,52 @@ fn a_state_without_symbols_is_named_by_its_key_and_goes_on() {
     end(&mut keyed, 2, &mut known, &mut durable);
     assert!(durable.keys().all(|(instrument, _)| instrument.symbol() == symbol(1)), "under the keys that were there");
     restart(spec(false, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+}
+
+#[test]
+fn the_first_count_that_is_told_is_known_whatever_comes_before_it() {
+    let shot = |second: i64, count: Option<i128>| {
+        let id = crate::market::InstrumentId(0);
+        let mut tick = crate::market::Tick::new(crate::market::TickKind::Snapshot, id, second, second * SECOND);
+        tick.price = Some(crate::market::Price(100 + second));
+        tick.snapshot = Some(Box::new(crate::market::Snapshot { cumulative_volume: count, ..Default::default() }));
+        let acc = Acc::Snapshots(Box::new(super::acc::SnapshotAcc::of(&tick, 0, false)));
+        Routed::Partial { instrument: instrument(), phase: PHASE, at: second * SECOND, mask: ALL, acc }
+    };
+    let first = |records: &[(i64, Option<i128>)], restarts: bool| {
+        let mut keyed = Keyed::new(spec(false, false));
+        keyed.begin(horizons(OPEN, Nanos::MIN));
+        let (mut told, mut durable) = (None, Durable::new());
+        for (epoch, (second, count)) in records.iter().enumerate() {
+            let (mut aside, mut changes) = (Aside::default(), Vec::new());
+            keyed.apply(shot(*second, *count), &mut aside);
+            keyed.changes(&mut changes);
+            for ((interval, _), bar, diff) in changes {
+                let Emitted::Snapshot(bar) = bar else { panic!("a bar of snapshots") };
+                if interval == INTERVALS[1] && diff > 0 {
+                    told = Some((bar.open, bar.cumulative_first, bar.cumulative_greatest));
+                }
+            }
+            if restarts {
+                let states = keyed.retire(epoch as u64, &mut Vec::new(), &mut aside);
+                states
+                    .into_iter()
+                    .for_each(|(instrument, key, value)| drop(durable.insert((instrument, key), value.expect("live"))));
+                keyed = Keyed::new(spec(false, false));
+                durable.iter().for_each(|((instrument, key), value)| {
+                    keyed.restore(instrument, key.clone(), value).expect("its own")
+                });
+                keyed.restored(horizons(OPEN, Nanos::MIN), |_, _| {});
+            }
+        }
+        told
+    };
+    let records = [(1, None), (2, Some(1_000)), (3, Some(1_010))];
+    let turned = [(3, Some(1_010)), (2, Some(1_000)), (1, None)];
+    for restarts in [false, true] {
+        assert_eq!(first(&records, restarts), Some((101, Some(1_000), Some(1_010))));
+        assert_eq!(first(&turned, restarts), Some((101, Some(1_000), Some(1_010))));
+    }
 }
 
 #[test]
