@@ -154,3 +154,27 @@ fn a_duplicate_is_one_under_any_symbol() {
     assert_eq!(place.run(1, "").duplicates, 1);
     assert_eq!(place.bars(), ["RELIANCE 2 2"]);
 }
+
+#[test]
+fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
+    let place = Place::new();
+    let more = ",\"id\":\"7\"";
+    for file in ["a.jsonl", "b.jsonl"] {
+        place.add(file, &[trade(1, 5, more), trade(2, 6, "")]);
+    }
+    let corrections = "{, corrections = true}";
+    let report = place.run(1, corrections);
+    assert_eq!((report.accepted, report.duplicates), (3, 1));
+    let once = place.ask(BARS);
+    assert!(once[0].contains("\"trades\":3"), "{once:?}");
+    // told again after a restart, and then taken back
+    place.add("b.jsonl", &[trade(1, 5, more)]);
+    assert_eq!(place.run(2, corrections).duplicates, 1);
+    assert_eq!(place.ask(BARS), once);
+    place.add(
+        "a.jsonl",
+        &[format!("{{\"type\":\"cancel\",\"instrument\":\"2885\",\"id\":\"7\",\"time\":1767571201}}\n")],
+    );
+    place.run(1, corrections);
+    assert!(place.ask(BARS)[0].contains("\"trades\":2"), "{:?}", place.ask(BARS));
+}

@@ -45,7 +45,7 @@ fn cancel(id: u8) -> Routed {
 
 fn keyed() -> Keyed {
     let intervals = vec![Interval(MINUTE)];
-    Keyed::new(BarsSpec { intervals, corrections: true, carries: false, dedupe_here: false })
+    Keyed::new(BarsSpec { intervals, corrections: true, carries: false, dedupe_here: false, prices_signed: false })
 }
 
 fn close_of(bar: &Emitted) -> i64 {

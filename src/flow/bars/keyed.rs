@@ -4,7 +4,7 @@
 //! bar is called is part of its bucket's durable value, and nothing that is published or kept goes by the instrument of a record.
 
 use super::acc::{Acc, SnapshotOrder, TradeAcc};
-use super::trades::{Correction, Effect, Entry, Trades};
+use super::trades::{Correction, Effect, Insertion, Place, Trades};
 use super::{Refused, Routed, bucket};
 use crate::calendar::PhaseAt;
 use crate::flow::clean::Horizons;
@@ -27,6 +27,8 @@ pub struct BarsSpec {
     pub carries: bool,
     /// Duplicates are found here, per instrument.
     pub dedupe_here: bool,
+    /// Prices ≤ 0 make bars.
+    pub prices_signed: bool,
 }
 
 /// A bar as the keyed operator knows it: finished on trade feeds, still to be scanned for its volume on snapshot feeds.
@@ -150,6 +152,18 @@ impl Aside {
     fn count(&mut self, partition: &Arc<str>, change: impl FnOnce(&mut Conservation)) {
         change(self.counts.entry(partition.clone()).or_default());
     }
+
+    /// A record that was accepted is known already, or its id is with other content.
+    fn is_known(&mut self, place: Place, same: bool) {
+        self.count(&place.partition, |counts| {
+            counts.accepted -= 1;
+            if same { counts.duplicates += 1 } else { counts.rejected += 1 }
+        });
+        if !same {
+            let detail = "its id or sequence was there before, with other content".into();
+            self.refused.push(Refused { place, reason: "conflicting_id", detail });
+        }
+    }
 }
 
 /// All live bars of one worker's instruments.
@@ -199,6 +213,7 @@ impl Keyed {
                 self.instruments.entry(own).or_insert(state)
             }
         };
+        let signed = self.spec.prices_signed;
         match routed {
             Routed::Partial { instrument, phase, at, mask, acc } => {
                 let symbol = instrument.symbol_shared();
@@ -213,31 +228,34 @@ impl Keyed {
                 if let Some(seen) = seen
                     && let Some(same) = state.memory.remember(0, phase.trading_date, seen)
                 {
-                    aside.count(&place.partition, |counts| {
-                        counts.accepted -= 1;
-                        if same { counts.duplicates += 1 } else { counts.rejected += 1 }
-                    });
-                    if !same {
-                        let detail = "its id or sequence was there before, with other content".into();
-                        aside.refused.push(Refused { place, reason: "conflicting_id", detail });
-                    }
-                    return;
+                    return aside.is_known(place, same);
                 }
                 let retained = !self.spec.corrections || trade.order.at >= self.horizons.retained_from;
                 if self.spec.corrections && retained {
-                    for correction in state.trades.insert(key.clone(), trade) {
-                        aside.count(&correction.place.partition, |counts| {
-                            counts.pending -= 1;
-                            counts.accepted += 1;
-                        });
+                    match state.trades.insert(key.clone(), trade) {
+                        Insertion::New(matched) => {
+                            for correction in matched {
+                                aside.count(&correction.place.partition, |counts| {
+                                    counts.pending -= 1;
+                                    counts.accepted += 1;
+                                });
+                            }
+                            let effective = state.trades.entries.get(&key).and_then(|entry| entry.effective(signed));
+                            let acc = effective.map(Acc::Trades);
+                            // a finer bucket enters every coarser one; the mask only says what may still be published
+                            for (level, interval) in self.spec.intervals.iter().enumerate() {
+                                merge(state, level, *interval, &phase, trade.order.at, acc.as_ref(), symbol);
+                            }
+                        }
+                        Insertion::Same(None) => return aside.is_known(place, true),
+                        Insertion::Same(Some(open_at)) => {
+                            aside.is_known(place, true);
+                            rebuild(state, &self.spec, &self.child, open_at);
+                        }
+                        Insertion::Conflict => return aside.is_known(place, false),
                     }
-                    state.dirty.insert(StateKey::Trade(key.clone()));
-                    let acc = state.trades.entries.get(&key).and_then(Entry::effective).map(Acc::Trades);
-                    // a finer bucket enters every coarser one; the mask only says what may still be published
-                    for (level, interval) in self.spec.intervals.iter().enumerate() {
-                        merge(state, level, *interval, &phase, trade.order.at, acc.as_ref(), symbol);
-                    }
-                } else {
+                    state.dirty.insert(StateKey::Trade(key));
+                } else if trade.order.price > 0 || signed {
                     let acc = Acc::Trades(TradeAcc::of(trade.order, trade.sets_price, trade.adds_volume));
                     for (level, interval) in self.spec.intervals.iter().enumerate() {
                         if mask & (1 << level) == 0 {
@@ -268,7 +286,7 @@ impl Keyed {
                         let detail = format!("too late for {}; the others count it", missed.join(", "));
                         aside.refused.push(Refused { place, reason: "late_partly", detail });
                     }
-                    rebuild(state, &self.spec.intervals, &self.child, open_at);
+                    rebuild(state, &self.spec, &self.child, open_at);
                 }
             }
         }
@@ -537,11 +555,12 @@ fn frozen_for(intervals: &[Interval], horizons: &Horizons, state: &State, open_a
 }
 
 /// Adds the finest bucket up from its trades, then every coarser one from its base and its live finer buckets.
-fn rebuild(state: &mut State, intervals: &[Interval], child: &[Option<usize>], open_at: Nanos) {
+fn rebuild(state: &mut State, spec: &BarsSpec, child: &[Option<usize>], open_at: Nanos) {
+    let intervals = &spec.intervals;
     let Some(finest) = state.levels[0].get_mut(&open_at) else { return };
     let phase = finest.phase;
     let mut acc = finest.base.as_deref().cloned();
-    let fold = state.trades.fold(open_at);
+    let fold = state.trades.fold(open_at, spec.prices_signed);
     if fold != TradeAcc::default() {
         add(&mut acc, &Acc::Trades(fold));
     }

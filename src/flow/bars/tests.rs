@@ -63,7 +63,7 @@ fn routed(event: &Event) -> Routed {
 }
 
 fn spec(corrections: bool, carries: bool) -> BarsSpec {
-    BarsSpec { intervals: INTERVALS.to_vec(), corrections, carries, dedupe_here: false }
+    BarsSpec { intervals: INTERVALS.to_vec(), corrections, carries, dedupe_here: false, prices_signed: false }
 }
 
 fn horizons(at: [Nanos; 3], retained_from: Nanos) -> Horizons {
@@ -166,6 +166,9 @@ fn recomputed(events: &[Event]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
             _ => None,
         });
         let (_, price, quantity) = corrections.max().unwrap_or((0, *price, *quantity));
+        if price <= 0 {
+            continue;
+        }
         live.push((*at, *id, i128::from(price), i128::from(quantity)));
     }
     live.sort_unstable();
@@ -185,7 +188,7 @@ fn recomputed(events: &[Event]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
 
 /// Events of a few ids, each id traded at most once.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (0u8..30, 0u8..6, 0..10 * 60i64, 1i64..50, 0i64..9, 1u64..4);
+    let event = (0u8..30, 0u8..6, 0..10 * 60i64, -4i64..50, 0i64..9, 1u64..4);
     let event = event.prop_map(|(id, kind, second, price, quantity, order)| match kind {
         0 => Event::Cancel { id },
         1 => Event::Correct { id, order, price, quantity },
@@ -376,6 +379,92 @@ fn a_state_without_symbols_is_named_by_its_key_and_goes_on() {
     end(&mut keyed, 2, &mut known, &mut durable);
     assert!(durable.keys().all(|(instrument, _)| instrument.symbol() == symbol(1)), "under the keys that were there");
     restart(spec(false, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+}
+
+#[test]
+fn a_correction_at_its_end_acts_no_more_after_any_restart() {
+    let mut keyed = Keyed::new(spec(true, false));
+    let (mut known, mut durable) = (Known::default(), Durable::new());
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    step(&mut keyed, [correction(1, (0, 5 * SECOND), None), correction(1, (1, 20 * SECOND), Some((7, 1)))], &mut known);
+    let later = horizons(OPEN, 10 * SECOND);
+    keyed.begin(later.clone());
+    let mut refused = Vec::new();
+    for epoch in 1..3 {
+        let (mut aside, mut changes) = (Aside::default(), Vec::new());
+        for (instrument, key, value) in keyed.retire(epoch, &mut changes, &mut aside) {
+            match value {
+                Some(value) => durable.insert((instrument, key), value),
+                None => durable.remove(&(instrument, key)),
+            };
+        }
+        refused.extend(aside.refused.into_iter().map(|refused| refused.reason));
+        keyed = restart(spec(true, false), later.clone(), &known, &durable);
+        keyed.begin(later.clone());
+    }
+    assert_eq!(refused, ["unmatched"], "once");
+    let aside = step(&mut keyed, [trade(1, 30 * SECOND, 100, 2, ALL)], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[1], 0)], [7, 7, 7, 7, 1, 1], "not cancelled, but corrected");
+    assert_eq!(aside.counts[&Arc::<str>::from("t/0")].pending, -1);
+}
+
+#[test]
+fn a_trade_told_twice_is_one_the_first_in_order_and_of_two_contents_one_is_refused() {
+    let told = |price: i64, offset: i64, partition: u64| {
+        let mut told = trade(1, SECOND, price, 2, ALL);
+        if let Routed::Trade { trade, .. } = &mut told {
+            (trade.order.partition, trade.order.offset) = (partition, offset);
+        }
+        told
+    };
+    let counts = |aside: &Aside| {
+        let counts = aside.counts[&Arc::<str>::from("t/0")];
+        (counts.accepted, counts.duplicates, counts.rejected)
+    };
+    let other = |partition| {
+        let mut other = trade(2, SECOND, 300, 1, ALL);
+        if let Routed::Trade { trade, .. } = &mut other {
+            trade.order.partition = partition;
+        }
+        other
+    };
+    let mut bars = Vec::new();
+    for order in [[1, 3], [3, 1]] {
+        let mut keyed = Keyed::new(spec(true, false));
+        let (mut known, mut durable) = (Known::default(), Durable::new());
+        keyed.begin(horizons(OPEN, Nanos::MIN));
+        step(&mut keyed, [other(2)], &mut known);
+        step(&mut keyed, [told(100, 5, order[0])], &mut known);
+        let aside = step(&mut keyed, [told(100, 5, order[1])], &mut known);
+        assert_eq!((counts(&aside), aside.refused.len()), ((-1, 1, 0), 0));
+        let aside = step(&mut keyed, [told(101, 5, 0)], &mut known);
+        assert_eq!((counts(&aside), aside.refused[0].reason), ((-1, 0, 1), "conflicting_id"));
+        end(&mut keyed, 1, &mut known, &mut durable);
+        keyed = restart(spec(true, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+        bars.push(known.prices());
+        step(&mut keyed, [correction(1, (0, 0), None)], &mut known);
+        assert_eq!(known.prices()[&(INTERVALS[0], SECOND)], [300, 300, 300, 300, 1, 1], "taken back as one");
+    }
+    assert_eq!(bars[0], bars[1], "whichever came first");
+    assert_eq!(bars[0][&(INTERVALS[0], SECOND)], [100, 300, 100, 300, 3, 2]);
+}
+
+#[test]
+fn a_price_that_no_bar_may_have_waits_for_its_correction() {
+    let mut keyed = Keyed::new(spec(true, false));
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    let mut known = Known::default();
+    step(&mut keyed, [trade(1, SECOND, -5, 2, ALL)], &mut known);
+    assert!(known.0.is_empty());
+    let aside = step(&mut keyed, [correction(1, (1, 0), Some((50, 3)))], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[2], 0)], [50, 50, 50, 50, 3, 1]);
+    assert_eq!(aside.counts[&Arc::<str>::from("t/0")].accepted, 1, "matched");
+    step(&mut keyed, [correction(1, (2, 0), Some((0, 3)))], &mut known);
+    assert!(known.0.is_empty());
+    let mut keyed = Keyed::new(BarsSpec { prices_signed: true, ..spec(true, false) });
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    step(&mut keyed, [trade(1, SECOND, -5, 2, ALL)], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[2], 0)], [-5, -5, -5, -5, 2, 1], "unless prices are signed");
 }
 
 #[test]
