@@ -156,6 +156,23 @@ fn a_duplicate_is_one_under_any_symbol() {
 }
 
 #[test]
+fn which_of_two_records_is_the_duplicate_does_not_depend_on_the_workers() {
+    let place = Place::new();
+    let more = "dedupe = \"instrument\"\nepoch = { every = \"10s\", records = 500 }";
+    for (file, step) in [("a.jsonl", 1), ("b.jsonl", 2), ("c.jsonl", 3)] {
+        // the same ids in all files, half of them with another price
+        let record = |id: i64| trade(id / 10, 100 + id % 7 * (id % 2) * step, &format!(",\"id\":\"{id}\""));
+        place.add(file, &(0..1_500).map(record).collect::<Vec<_>>());
+    }
+    let report = place.run(2, more);
+    assert_eq!((report.accepted, report.records), (1_500, 4_500));
+    assert!(report.duplicates > 1_500 && report.rejected > 1_000, "{report:?}");
+    place.verify(1, more);
+    place.verify(2, more);
+    place.verify(3, more);
+}
+
+#[test]
 fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     let place = Place::new();
     let more = ",\"id\":\"7\"";

@@ -193,6 +193,11 @@ impl Keyed {
         }
     }
 
+    /// Whether records have to be given in an order that does not depend on their arrival.
+    pub fn finds_duplicates(&self) -> bool {
+        self.spec.dedupe_here
+    }
+
     /// An epoch begins: what its horizons pass is frozen from now on.
     pub fn begin(&mut self, horizons: Horizons) {
         if self.spec.dedupe_here {

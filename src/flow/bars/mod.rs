@@ -58,6 +58,15 @@ pub enum Routed {
 }
 
 impl Routed {
+    /// Where the record came from; `None`: it is a sum of many.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Routed::Partial { .. } => None,
+            Routed::Trade { place, .. } => Some(place),
+            Routed::Correction { correction, .. } => Some(&correction.place),
+        }
+    }
+
     pub fn instrument(&self) -> &Instrument {
         match self {
             Routed::Partial { instrument, .. }
