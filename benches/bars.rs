@@ -70,7 +70,7 @@ fn bars(criterion: &mut Criterion<ThreadCpu>) {
     group.throughput(Throughput::Elements(TICKS as u64)).sample_size(10);
     for (name, intervals) in [("1m", vec![Interval(MINUTE)]), ("1s and 1m", vec![Interval(SECOND), Interval(MINUTE)])] {
         let (finest, mask) = (intervals[0], (1 << intervals.len()) - 1);
-        let spec = BarsSpec { intervals, corrections: false, carries: false, dedupe_here: false };
+        let spec = BarsSpec { intervals, corrections: false, carries: false, dedupe_here: false, prices_signed: false };
         group.bench_function(name, |bencher| {
             bencher.iter_batched_ref(
                 || Keyed::new(spec.clone()),

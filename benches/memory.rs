@@ -38,7 +38,8 @@ fn instruments() -> Vec<Instrument> {
 
 fn keyed(intervals: Vec<Interval>, corrections: bool) -> Keyed {
     let count = intervals.len();
-    let mut keyed = Keyed::new(BarsSpec { intervals, corrections, carries: false, dedupe_here: false });
+    let mut keyed =
+        Keyed::new(BarsSpec { intervals, corrections, carries: false, dedupe_here: false, prices_signed: false });
     keyed.begin(Horizons { intervals: vec![Nanos::MIN; count], retained_from: Nanos::MIN });
     keyed
 }

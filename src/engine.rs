@@ -13,6 +13,8 @@
 
 mod building;
 mod opening;
+#[cfg(test)]
+mod tests;
 
 use crate::control::{ControlSpec, Report};
 use crate::dataflow::Dataflow;

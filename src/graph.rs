@@ -162,6 +162,11 @@ impl<D> Waiting<D> {
     }
 }
 
+/// The order of records whose duplicates are found behind the exchange: that of their partitions.
+fn in_order(routed: &Routed) -> Option<(&str, i64)> {
+    routed.place().map(|place| (&*place.partition, place.offset))
+}
+
 /// The bars operator: owner of its instruments' live bars. Gives changes of bars (retirements under an epoch's last step)
 /// and rows for the writer.
 pub fn bars<'scope>(
@@ -205,7 +210,11 @@ pub fn bars<'scope>(
             });
             input.for_each(|cap, data| {
                 if let Some(time) = cap.least().copied() {
-                    waiting.push(time, || cap.retain_least(0), &mut vec![Work::Routed(std::mem::take(data))]);
+                    // which of two records is the duplicate must not depend on which arrives first: they wait for each other
+                    let held = stamp(epoch_of(time), LAST_STEP - 1);
+                    let time = if keyed.finds_duplicates() { time.max(held) } else { time };
+                    let cap = || Some(cap.delayed(&time, 0));
+                    waiting.push(time, cap, &mut vec![Work::Routed(std::mem::take(data))]);
                 }
             });
             while let Some(entry) = waiting.0.first_entry() {
@@ -220,6 +229,7 @@ pub fn bars<'scope>(
                 let mut ends = None;
                 // what an epoch begins with comes before its records
                 all.sort_by_key(|work| matches!(work, Work::Routed(_)));
+                let mut records = Vec::new();
                 for work in all {
                     match work {
                         Work::Notices(notices) => {
@@ -230,9 +240,12 @@ pub fn bars<'scope>(
                                 }
                             }
                         }
+                        Work::Routed(all) if keyed.finds_duplicates() => records.extend(all),
                         Work::Routed(all) => all.into_iter().for_each(|routed| keyed.apply(routed, &mut aside)),
                     }
                 }
+                records.sort_by(|a, b| in_order(a).cmp(&in_order(b)));
+                records.into_iter().for_each(|routed| keyed.apply(routed, &mut aside));
                 keyed.changes(&mut changes);
                 if let Some(binding) = ends {
                     debug_assert_eq!(step_of(time), LAST_STEP);

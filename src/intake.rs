@@ -132,7 +132,10 @@ pub struct Intake {
     partials: Partials,
     /// This worker's own ids: the reader's are translated, so that restored instruments have one, too.
     names: Vec<Instrument>,
-    ids: HashMap<Instrument, InstrumentId, ahash::RandomState>,
+    /// An instrument has an id for each symbol that it is told under.
+    ids: HashMap<Instrument, Vec<InstrumentId>, ahash::RandomState>,
+    /// The first of them, by id: duplicates do not mind symbols.
+    scopes: Vec<InstrumentId>,
     translate: Vec<InstrumentId>,
     horizons: Horizons,
     /// The last instant at which nothing waited to be taken; `None`: not seen since it is looked again.
@@ -249,6 +252,7 @@ impl Intake {
             intervals: dataflow.bars.clone(),
             names: Vec::new(),
             ids: HashMap::default(),
+            scopes: Vec::new(),
             translate: Vec::new(),
             horizons: Horizons::default(),
             drained_at: None,
@@ -291,7 +295,7 @@ impl Intake {
                 let entries: SeenEntries = bincode::deserialize(value)?;
                 let newest = entries.newest_minute();
                 if is_read {
-                    let id = self.id(&key.1);
+                    let id = self.scope(&key.1);
                     for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
                         reading.memory.restore(id.0, key.2, entries.clone());
                     }
@@ -304,14 +308,23 @@ impl Intake {
     }
 
     fn id(&mut self, instrument: &Instrument) -> InstrumentId {
-        if let Some(id) = self.ids.get(instrument) {
+        let (names, symbol) = (&mut self.names, instrument.symbol());
+        let same = self.ids.entry(instrument.clone()).or_default();
+        if let Some(id) = same.iter().find(|id| names[id.0 as usize].symbol() == symbol) {
             return *id;
         }
-        let id = InstrumentId(self.names.len() as u32);
-        self.names.push(instrument.clone());
+        let id = InstrumentId(names.len() as u32);
+        same.push(id);
+        names.push(instrument.clone());
+        self.scopes.push(same[0]);
         self.judge.tell(instrument);
-        self.ids.insert(instrument.clone(), id);
         id
+    }
+
+    /// The id that an instrument's duplicates are looked for under.
+    fn scope(&mut self, instrument: &Instrument) -> InstrumentId {
+        let id = self.id(instrument);
+        self.scopes[id.0 as usize]
     }
 
     /// The next epoch begins.
@@ -518,7 +531,8 @@ impl Intake {
             if self.dedupe_here
                 && let Some(entry) = seen.take()
             {
-                match reading.memory.remember(tick.instrument.0, trading_date, entry) {
+                let scope = self.scopes[tick.instrument.0 as usize];
+                match reading.memory.remember(scope.0, trading_date, entry) {
                     None => {}
                     Some(true) => {
                         reading.counts.duplicates += 1;

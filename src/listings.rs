@@ -166,6 +166,7 @@ pub fn watched<'scope>(
                 observed: odd.observed.to_bits(),
                 expected: odd.expected.to_bits(),
                 seen: None,
+                symbol: bar.symbol.clone(),
             };
             Some(((*interval, instrument.clone()), anomaly))
         });

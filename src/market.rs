@@ -180,10 +180,16 @@ pub fn decimal_wide(digits: &[u8]) -> Result<i128, NumberError> {
 pub struct InstrumentName {
     pub venue: Box<str>,
     pub instrument: Box<str>,
-    pub symbol: Option<Box<str>>,
+    pub symbol: Option<Arc<str>>,
 }
 
 /// An instrument: the routing key of the whole dataflow. Equal iff venue and token are equal; cheap to clone.
+///
+/// Why the symbol is beside it: records of one instrument may tell different symbols, or none, and two that are equal may
+/// stand for each other anywhere. So a symbol that is published is never that of a key but one of its row: a bar, and what is
+/// said of it, has the greatest symbol that a record of the bar tells, a tick its own. A row about one trade, or about an
+/// instrument's day, has the symbol that was told first of it, as its key keeps it: there two readers that tell different
+/// symbols may be first in turn.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instrument(Arc<InstrumentName>);
 
@@ -196,6 +202,14 @@ impl Instrument {
         }))
     }
 
+    /// The same without a symbol: what keys of durable values are made of.
+    pub fn unnamed(&self) -> Instrument {
+        match self.0.symbol {
+            Some(_) => Instrument::new(self.venue(), self.instrument(), None),
+            None => self.clone(),
+        }
+    }
+
     pub fn venue(&self) -> &str {
         &self.0.venue
     }
@@ -206,6 +220,12 @@ impl Instrument {
 
     pub fn symbol(&self) -> Option<&str> {
         self.0.symbol.as_deref()
+    }
+
+    /// The symbol to keep.
+    #[inline]
+    pub fn symbol_shared(&self) -> Option<&Arc<str>> {
+        self.0.symbol.as_ref()
     }
 
     /// Where the instrument's records go: the same number in every process and every build (FNV-1a over the key).

@@ -96,6 +96,7 @@ pub fn restore(
         corrections: dataflow.corrections,
         carries: dataflow.conditions.is_some(),
         dedupe_here: dataflow.dedupe == Dedupe::Instrument,
+        prices_signed: dataflow.prices_signed,
     });
     let (mut volume, mut indicators) = (HashMap::new(), BTreeMap::<Interval, HashMap<Series, Accumulator>>::new());
     let (mut checks, mut listings) = (checks::State::default(), Listings::default());

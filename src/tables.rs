@@ -5,6 +5,7 @@
 
 use crate::dataflow::AnomalyUse;
 use crate::flow::anomalies::Anomaly;
+use crate::flow::close::AtBar;
 use crate::flow::finished::{FinishedBar, Named, Reading, Series};
 use crate::lake::table::{Cell, Column, ColumnType, Row, TableSpec};
 use crate::market::{Instrument, Listing, Tick};
@@ -258,13 +259,13 @@ pub fn instrument_row<'a>(
     listing: &'a Listing,
     epoch: Epoch,
 ) -> [Cell<'a>; 19] {
-    let [venue, token, symbol] = names(instrument);
+    let [venue, token, _] = names(instrument);
     let price = |price: Option<crate::market::Price>| money(price.map(|price| price.0));
     let quantity = |quantity: Option<crate::market::Quantity>| money(quantity.map(|quantity| quantity.0));
     [
         venue,
         token,
-        listing.symbol.as_deref().map_or(symbol, Cell::Text),
+        text(listing.symbol.as_deref()),
         Cell::Date(listed_on),
         moment(Some(i64::from(listed_on).saturating_mul(DAY))),
         text(listing.kind.as_deref()),
@@ -348,10 +349,10 @@ fn names(instrument: &Instrument) -> [Cell<'_>; 3] {
     [Cell::Text(instrument.venue()), Cell::Text(instrument.instrument()), text(instrument.symbol())]
 }
 
-/// The keys of a row; a master's symbol goes before the wire's.
-fn named<'a, R>(instrument: &'a Instrument, row: &'a Named<R>) -> [Cell<'a>; 3] {
-    let [venue, token, symbol] = names(instrument);
-    [venue, token, row.symbol.as_deref().map_or(symbol, Cell::Text)]
+/// The keys of a row; the symbol is the row's own, since the one of a series is any that was told.
+fn named<'a, R: AtBar>(instrument: &'a Instrument, row: &'a Named<R>) -> [Cell<'a>; 3] {
+    let [venue, token, _] = names(instrument);
+    [venue, token, text(row.symbol())]
 }
 
 /// A bar as a row of its table.
@@ -553,6 +554,7 @@ mod tests {
             open_interest: None,
             partial: false,
             short: true,
+            symbol: Some("S".into()),
         };
         let series = (Interval(MINUTE), Instrument::new("V", "S", Some("S")));
         let mut named = Named { row: bar, symbol: None };
@@ -600,6 +602,7 @@ mod tests {
             observed: 2.5f64.to_bits(),
             expected: f64::NAN.to_bits(),
             seen: Some(seen),
+            symbol: None,
         };
         let mut anomaly = Named { row: anomaly, symbol: None };
         let series = (Interval(0), Instrument::new("V", "S", None));

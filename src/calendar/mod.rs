@@ -198,11 +198,6 @@ impl Session {
         self.known.is_none_or(|(from, until)| (from..=until).contains(&trading_date))
     }
 
-    /// The greatest end of a phase of the class ≤ `t`; `None` where there is none for days.
-    pub fn last_end(&self, class: Class, t: Nanos) -> Option<Nanos> {
-        self.last_before(class, t).map(|phase| phase.end)
-    }
-
     /// The start of the first phase of a trading date; on a day without trading, where it would be.
     pub fn day_start(&self, class: Class, trading_date: i32) -> Nanos {
         let edge = if trading_date < 0 { Nanos::MIN } else { Nanos::MAX };
@@ -216,17 +211,6 @@ impl Session {
             Some(phase) => phase.trading_date,
             None => local_day(&self.zone, t),
         }
-    }
-
-    /// The bar that holds `t`, a time in `phase`: `[open_at, end_at)`, anchored at the phase's start, its end clipped to
-    /// the phase's. A bar of a day or more is the whole phase.
-    pub fn bucket(&self, phase: &PhaseAt, interval: Interval, t: Nanos) -> (Nanos, Nanos) {
-        if interval.0 >= DAY || interval.0 <= 0 {
-            return (phase.start, phase.end);
-        }
-        let into = t.saturating_sub(phase.start);
-        let open_at = phase.start.saturating_add(into.saturating_sub(into.rem_euclid(interval.0)));
-        (open_at, open_at.saturating_add(interval.0).min(phase.end))
     }
 
     /// The last phase of the class that ended at or before `t`.
@@ -244,4 +228,21 @@ impl Session {
             (start < end).then_some(PhaseAt { phase: phase.phase, trading_date: day, start, end })
         })
     }
+}
+
+/// The bucket of an interval that holds `at`, anchored at the phase's start: (start, end), the end cut at the phase's end. One
+/// of a day is the whole phase, however long the clocks make that day.
+///
+/// ```
+/// use ticktide::{calendar::{PhaseAt, bucket}, time::{Interval, HOUR, MINUTE}};
+/// let phase = PhaseAt { phase: 0, trading_date: 0, start: 9 * HOUR + 15 * MINUTE, end: 15 * HOUR + 30 * MINUTE };
+/// assert_eq!(bucket(&phase, Interval(HOUR), 15 * HOUR + 20 * MINUTE), (15 * HOUR + 15 * MINUTE, 15 * HOUR + 30 * MINUTE));
+/// ```
+#[inline]
+pub fn bucket(phase: &PhaseAt, interval: Interval, at: Nanos) -> (Nanos, Nanos) {
+    if interval.0 >= DAY {
+        return (phase.start, phase.end);
+    }
+    let open_at = at - (at - phase.start).rem_euclid(interval.0);
+    (open_at, open_at.saturating_add(interval.0).min(phase.end))
 }

@@ -64,6 +64,8 @@ const BARS_EXAMPLE: &str = "[{ use = \"time\", every = \"1m\" }]";
 
 /// The longest a bar can be.
 const LONGEST: Nanos = DAY;
+/// As many as a tick's mask has bits.
+const INTERVALS_MOST: usize = u32::BITS as usize;
 
 /// Reads the whole tree; the dataflow is only good when no problem was added.
 pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
@@ -79,6 +81,11 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
     let retention = span(&keys, "retention", 2 * HOUR, 0);
     let horizons = horizons(&keys);
     check_horizons(&keys, &horizons, &bars, grace, retention, traits.corrections);
+    let dedupe = match keys.choice("dedupe", &["partition", "instrument"]) {
+        Some(1) => Dedupe::Instrument,
+        _ => Dedupe::Partition,
+    };
+    check_together(&keys, &traits, dedupe);
     let epoch = keys.table("epoch", "{ every = \"10s\" }").map(|table| {
         let keys = Keys::new("`epoch`", table, &["every", "records"], problems);
         EpochSpec { every: span(&keys, "every", 10 * SECOND, MILLI), records: whole(&keys, "records", 1_000_000, 1) }
@@ -101,10 +108,7 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
         corrections: traits.corrections,
         session,
         session_text,
-        dedupe: match keys.choice("dedupe", &["partition", "instrument"]) {
-            Some(1) => Dedupe::Instrument,
-            _ => Dedupe::Partition,
-        },
+        dedupe,
         retention,
         grace,
         horizons,
@@ -354,6 +358,12 @@ fn bars(keys: &Keys<'_>) -> Vec<Interval> {
         let place = keys.node("bars").map_or(Place::Name("bars".to_owned()), |node| node.place.clone());
         problems.add(&place, "`bars` is empty", format!("a dataflow makes bars: `bars = {BARS_EXAMPLE}`"));
     }
+    if found.len() > INTERVALS_MOST {
+        let place = keys.node("bars").map_or(Place::Name("bars".to_owned()), |node| node.place.clone());
+        let message = format!("`bars` has {} intervals, the most is {INTERVALS_MOST}", found.len());
+        problems.add(&place, message, "coarser bars can be added up from finer ones in a query: leave some out");
+        return default();
+    }
     let Some(finest) = found.iter().map(|(interval, _)| *interval).min() else { return default() };
     for (interval, place) in &found {
         if interval.0 % finest.0 != 0 {
@@ -431,6 +441,29 @@ fn check_horizons(
             let hint = format!("with corrections, trades are kept as long as bars change: `retention = \"{text}\"`");
             keys.problems().add(&place("retention"), message, hint);
         }
+    }
+}
+
+/// What cannot be had together.
+fn check_together(keys: &Keys<'_>, traits: &Traits, dedupe: Dedupe) {
+    let refuse = |key: &str, message: &str, hint: &str| {
+        let place = keys.node(key).map_or(Place::Name(key.to_owned()), |node| node.place.clone());
+        keys.problems().add(&place, message, hint);
+    };
+    if traits.corrections && keys.node("conditions").is_some() {
+        refuse(
+            "conditions",
+            "`conditions` and `source.corrections = true` cannot be had together: volume that is carried to an earlier bar \
+             cannot be taken back behind the horizon",
+            "drop `conditions`, or set `source.corrections = false`: cancels and corrections then go to quarantine",
+        );
+    }
+    if traits.volume == Volume::Cumulative && dedupe == Dedupe::Instrument {
+        refuse(
+            "dedupe",
+            "`dedupe = \"instrument\"` finds no duplicates of snapshots, which `source.volume = \"cumulative\"` makes bars of",
+            "set `dedupe = \"partition\"`, and let an instrument come through one partition",
+        );
     }
 }
 

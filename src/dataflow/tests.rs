@@ -128,6 +128,8 @@ fn absent_keys_have_the_defaults_of_the_interface() {
 
 #[test]
 fn an_impossible_value_is_named_with_its_bound() {
+    let bars: Vec<String> = (1..=33).map(|seconds| format!("{{ every = \"{seconds}s\" }}")).collect();
+    let many = format!("bars = [{}]", bars.join(", "));
     for (text, wanted) in [
         ("grace = 5", "which is not a duration"),
         ("grace = \"5 parsecs\"", "which is not a duration"),
@@ -176,6 +178,9 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("horizon = { \"1x\" = \"5m\" }", "is no interval"),
         ("horizon = { \"1s\" = \"1s\" }", "less than the grace of 5s"),
         ("source = { corrections = true }\nretention = \"1h\"", "more than the retention of 1h"),
+        ("source = { corrections = true }\nconditions = { no_price = [\"0x20\"] }", "cannot be had together"),
+        ("source = { volume = \"cumulative\" }\ndedupe = \"instrument\"", "finds no duplicates of snapshots"),
+        (&many, "`bars` has 33 intervals, the most is 32"),
         ("prices = \"negative\"", "which is no choice"),
         ("confirmations = 99999999999999999999", "does not fit into 64 bits"),
         ("a = ", ""),

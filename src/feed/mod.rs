@@ -300,7 +300,7 @@ pub trait Reader: Send {
     fn poll(&mut self, wait: Duration, paused: &dyn Fn(usize) -> bool) -> Result<Option<Batch>, FeedError>;
 }
 
-/// The instruments a reader has met, by the bytes that name them on the wire.
+/// The instruments a reader has met, by the bytes that name them on the wire: one that is told under two symbols has two ids.
 #[derive(Default)]
 pub struct InstrumentTable {
     ids: std::collections::HashMap<Box<[u8]>, InstrumentId, ahash::RandomState>,
@@ -312,9 +312,18 @@ impl InstrumentTable {
     /// The id of an instrument; a new one is remembered for [`InstrumentTable::take_fresh`].
     pub fn id(&mut self, venue: &str, instrument: &str, symbol: Option<&str>) -> InstrumentId {
         self.key.clear();
+        self.key.push(match symbol {
+            None => 0,
+            Some(symbol) if symbol == instrument => 1,
+            Some(_) => 2,
+        });
         self.key.extend_from_slice(venue.as_bytes());
         self.key.push(0);
         self.key.extend_from_slice(instrument.as_bytes());
+        if let Some(symbol) = symbol.filter(|symbol| *symbol != instrument) {
+            self.key.push(0);
+            self.key.extend_from_slice(symbol.as_bytes());
+        }
         if let Some(id) = self.ids.get(self.key.as_slice()) {
             return *id;
         }

@@ -145,7 +145,8 @@ impl Judge {
             return self.judge_snapshot(tick, phase, mask, horizons);
         }
         let Some(price) = tick.price else { return Verdict::AcceptSilently };
-        if price.0 <= 0 && !self.spec.prices_signed {
+        // one that may be corrected waits for its correction where trades are kept
+        if price.0 <= 0 && !self.spec.prices_signed && !self.spec.corrections {
             return Verdict::AcceptSilently;
         }
         let parts = match &self.spec.conditions {
@@ -268,6 +269,17 @@ mod tests {
         assert_eq!(names("2026-11-24T18:00:00+05:30"), [off, off, open, off], "a holiday of shares");
         assert_eq!(names("2024-11-01T18:30:00+05:30"), [open, open, open, open], "Muhurat trading");
         assert_eq!(names("2024-11-01T12:00:00+05:30"), [off, off, off, off], "on the same day");
+    }
+
+    #[test]
+    fn a_price_that_makes_no_bar_is_passed_on_where_it_may_be_corrected() {
+        let horizons = Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN };
+        let verdict = |corrections| {
+            let mut judge = Judge::new(CleanSpec { corrections, ..spec() });
+            judge.judge(&Tick { price: Some(crate::market::Price(0)), ..tick(1, 1) }, &horizons)
+        };
+        assert_eq!(verdict(false), Verdict::AcceptSilently);
+        assert!(matches!(verdict(true), Verdict::Accept { mask: 1, .. }));
     }
 
     #[test]

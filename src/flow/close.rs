@@ -22,6 +22,8 @@ pub trait AtBar: Clone + Ord + 'static {
     fn key(&self) -> Self::Key;
     /// The start of the bar that it is published with.
     fn open_at(&self) -> Nanos;
+    /// What the wire calls its instrument.
+    fn symbol(&self) -> Option<&str>;
     /// Its trading date; where it does not know, the date of its start.
     fn trading_date(&self) -> i32 {
         i32::try_from(self.open_at().div_euclid(DAY)).unwrap_or(0)
@@ -30,6 +32,10 @@ pub trait AtBar: Clone + Ord + 'static {
 
 impl AtBar for FinishedBar {
     type Key = (Nanos, u8);
+
+    fn symbol(&self) -> Option<&str> {
+        self.symbol.as_deref()
+    }
 
     fn key(&self) -> (Nanos, u8) {
         (self.open_at, self.phase)
@@ -47,6 +53,10 @@ impl AtBar for FinishedBar {
 impl AtBar for Reading {
     type Key = (Nanos, u8);
 
+    fn symbol(&self) -> Option<&str> {
+        self.symbol.as_deref()
+    }
+
     fn key(&self) -> (Nanos, u8) {
         (self.open_at, self.phase)
     }
@@ -62,6 +72,11 @@ impl AtBar for Reading {
 
 impl<R: AtBar> AtBar for Named<R> {
     type Key = R::Key;
+
+    /// A master's goes before the wire's.
+    fn symbol(&self) -> Option<&str> {
+        self.symbol.as_deref().or(self.row.symbol())
+    }
 
     fn key(&self) -> R::Key {
         self.row.key()
@@ -209,8 +224,7 @@ mod tests {
             trades: Some(1),
             updates: 1,
             open_interest: None,
-            partial: false,
-            short: false,
+            ..FinishedBar::default()
         }
     }
 
@@ -279,6 +293,7 @@ mod tests {
             observed: 0,
             expected: 0,
             seen: None,
+            symbol: None,
         };
         let change = |old: Option<i64>, new: Option<i64>| {
             vec![NetChange { series: series.clone(), old: old.map(until), new: new.map(until) }]

@@ -36,6 +36,8 @@ pub struct FinishedBar {
     pub partial: bool,
     /// The session ends before the bar would.
     pub short: bool,
+    /// The greatest symbol that a record of the bar tells.
+    pub symbol: Option<Arc<str>>,
 }
 
 impl FinishedBar {
@@ -67,4 +69,6 @@ pub struct Reading {
     pub phase: u8,
     pub trading_date: i32,
     pub values: Vec<u64>,
+    /// As the bar has it.
+    pub symbol: Option<Arc<str>>,
 }

@@ -61,7 +61,8 @@ impl Logic<Series, FinishedBar> for Indicators {
 
     fn step(&self, _: &Series, acc: &mut Accumulator, bar: &FinishedBar) -> Reading {
         let FinishedBar { open_at, phase, trading_date, .. } = *bar;
-        Reading { open_at, phase, trading_date, values: self.composite.step(acc, &bar.input()) }
+        let (values, symbol) = (self.composite.step(acc, &bar.input()), bar.symbol.clone());
+        Reading { open_at, phase, trading_date, values, symbol }
     }
 
     fn applies(&self, (interval, _): &Series) -> bool {
@@ -140,7 +141,7 @@ mod tests {
         let mut acc = composite.fresh();
         let reading = |bar: &FinishedBar| {
             let values = composite.step(&mut acc, &bar.input());
-            Reading { open_at: bar.open_at, phase: bar.phase, trading_date: bar.trading_date, values }
+            Reading { open_at: bar.open_at, phase: bar.phase, trading_date: bar.trading_date, values, symbol: None }
         };
         bars.iter().map(reading).map(|reading| ((series.clone(), reading), 1)).collect()
     }

@@ -10,7 +10,7 @@
 //! greatest count less the first one known.
 //!
 //! A late start: before the day's first bar nothing is known unless the source saw the day from before it (`baseline_known`).
-//! Then only what was counted inside that first bar is its volume, and it is `partial`. A vendor's reset (the count falls by
+//! Then only what was counted inside the first bar that tells a count is its volume, and it is `partial`. A vendor's reset (the count falls by
 //! more than half, inside a bar or against the bars before it) makes the bars after it `partial` too: their volume stays 0
 //! until the count passes its old greatest, because a wrong count once seen must not be added twice.
 
@@ -21,6 +21,7 @@ use differential_dataflow::operators::arrange::arrangement::arrange_core;
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::sync::Arc;
 use timely::dataflow::channels::pact::Pipeline;
 
 /// A bar of snapshots, before its volume is known. Units as in [`FinishedBar`].
@@ -33,7 +34,7 @@ pub struct SnapshotBar {
     pub high: i64,
     pub low: i64,
     pub close: i64,
-    /// The day's volume as the first snapshot in order has it; None where the feed has no volume.
+    /// The day's volume as the first snapshot in order that tells one has it; None where the feed has no volume.
     pub cumulative_first: Option<i128>,
     pub cumulative_greatest: Option<i128>,
     /// As the last snapshot in order has it.
@@ -50,6 +51,8 @@ pub struct SnapshotBar {
     /// Whether the source saw this trading day from before the bar's phase: then the count started at 0.
     pub baseline_known: bool,
     pub short: bool,
+    /// As in [`FinishedBar`].
+    pub symbol: Option<Arc<str>>,
 }
 
 /// What is known of the day before a bar.
@@ -97,12 +100,12 @@ impl Logic<Series, SnapshotBar> for Volume {
 fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     let mut partial = false;
     if day.trading_date != Some(bar.trading_date) {
-        // without a volume there is nothing that a baseline would tell
-        partial = !bar.baseline_known && bar.cumulative_greatest.is_some();
         let counted = bar.baseline_known.then_some(0);
         *day = DaySoFar { trading_date: Some(bar.trading_date), counted, ..DaySoFar::default() };
     }
     let volume = bar.cumulative_greatest.map(|greatest| {
+        // without a volume there is nothing that a baseline would tell: the first bar with one lacks it
+        partial = day.counted.is_none();
         let before = day.counted.or(bar.cumulative_first).unwrap_or(greatest);
         partial |= fell(before, greatest) || bar.cumulative_last.is_some_and(|last| fell(greatest, last));
         day.counted = Some(before.max(greatest));
@@ -141,6 +144,7 @@ fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
         open_interest: day.open_interest,
         partial,
         short: bar.short,
+        symbol: bar.symbol.clone(),
     }
 }
 
@@ -267,6 +271,15 @@ mod tests {
     }
 
     #[test]
+    fn the_first_bar_with_a_count_is_partial_whatever_bars_come_before_it() {
+        let mut bars = fold(&[shot(4, 0, 1), shot(5, 1_000, 1), shot(5, 1_010, 1), shot(6, 1_030, 1)], one_day, false);
+        (bars[0].cumulative_first, bars[0].cumulative_greatest, bars[0].cumulative_last) = (None, None, None);
+        let bars = finished(&bars);
+        assert_eq!(volumes(&bars), [None, Some(10), Some(20)]);
+        assert_eq!(bars.iter().map(|bar| bar.partial).collect::<Vec<bool>>(), [false, true, false]);
+    }
+
+    #[test]
     fn a_vendor_reset_is_flagged_and_adds_nothing_twice() {
         let shots = [shot(0, 500, 1), shot(0, 1_000, 1), shot(0, 3, 1), shot(1, 8, 1), shot(2, 1_004, 1)];
         let bars = finished(&fold(&shots, one_day, true));
@@ -307,6 +320,36 @@ mod tests {
         }
         let extremes: Vec<(i64, i64)> = finished(&bars).iter().map(|bar| (bar.high, bar.low)).collect();
         assert_eq!(extremes, [(100, 100), (106, 106), (104, 104)]);
+    }
+
+    /// Its key in the durable state must not become another one when records call the instrument otherwise.
+    #[test]
+    fn a_base_stays_under_the_key_that_it_came_with() {
+        let series = |symbol| (Interval(MINUTE), Instrument::new("NSE", "1", symbol));
+        let bars = fold(&[shot(0, 110, 1), shot(1, 130, 1)], one_day, false);
+        let before = DaySoFar { trading_date: Some(1), counted: Some(100), ..DaySoFar::default() };
+        let symbols = timely::execute_directly(move |worker| {
+            let seen: Rc<RefCell<Vec<(Option<String>, Option<i128>)>>> = Rc::default();
+            let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
+            worker.dataflow::<u64, _, _>(|scope| {
+                let bases = HashMap::from([(series(Some("S")), before)]);
+                let (finished, bases) = finish(input.to_collection(scope), bases);
+                finished.inspect(|((_, bar), _, _)| assert!([Some(10), Some(20)].contains(&bar.volume)));
+                let seen = seen.clone();
+                timely::dataflow::operators::Inspect::inspect(bases, move |((_, instrument), base)| {
+                    let counted = base.as_ref().and_then(|day: &DaySoFar| day.counted);
+                    seen.borrow_mut().push((instrument.symbol().map(str::to_owned), counted));
+                });
+            });
+            bars.iter().for_each(|bar| input.update((series(None), bar.clone()), 1));
+            input.advance_to(LAST_STEP);
+            input.update((series(Some("T")), bars[0].clone()), -1);
+            input.advance_to(stamp(1, 0));
+            drop(input);
+            while worker.step() {}
+            seen.take()
+        });
+        assert_eq!(symbols, [(Some("S".to_owned()), Some(110))]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn cancel(id: u8) -> Routed {
 
 fn keyed() -> Keyed {
     let intervals = vec![Interval(MINUTE)];
-    Keyed::new(BarsSpec { intervals, corrections: true, carries: false, dedupe_here: false })
+    Keyed::new(BarsSpec { intervals, corrections: true, carries: false, dedupe_here: false, prices_signed: false })
 }
 
 fn close_of(bar: &Emitted) -> i64 {
@@ -118,6 +118,49 @@ fn a_step_waits_for_both_inputs_and_steps_are_worked_through_in_their_order() {
         all[1..].sort_unstable();
         assert_eq!(all, [(1, 70, 1), (2, 50, 1), (2, 70, -1)]);
         drop(three);
+    });
+}
+
+#[test]
+fn records_whose_duplicates_are_found_here_wait_for_each_other_and_come_in_their_partitions_order() {
+    timely::execute_directly(|worker| {
+        let seen: Seen<(u64, i64, isize)> = Rc::default();
+        let into = seen.clone();
+        let spec = BarsSpec {
+            intervals: vec![Interval(MINUTE)],
+            corrections: false,
+            carries: false,
+            dedupe_here: true,
+            prices_signed: false,
+        };
+        let ((mut routed, first), (mut notices, told)) = worker.dataflow(|scope| {
+            let (routed, routed_stream) = scope.new_unordered_input();
+            let (notices, notices_stream) = scope.new_unordered_input();
+            let (changes, _) = bars(routed_stream, notices_stream, Keyed::new(spec), (1, horizons()));
+            changes.inner.inspect(move |((_, bar), time, diff)| {
+                into.borrow_mut().push((step_of(*time), close_of(bar), *diff));
+            });
+            (routed, notices)
+        });
+        // one id, two contents: the record that arrives first is the later one of its partition
+        let of = |offset: u8, price| {
+            let mut told = trade(offset, price);
+            if let Routed::Trade { seen, .. } = &mut told {
+                *seen = Some(crate::flow::memory::SeenEntry::Id("x".into(), price as u32, 0));
+            }
+            told
+        };
+        let (one, two) = (first.delayed(&stamp(1, 1)), first.delayed(&stamp(1, 2)));
+        notices.activate().session(&told.delayed(&stamp(1, 0))).give(begin(1));
+        drop((told, first));
+        routed.activate().session(&one).give(of(2, 70));
+        drop(one);
+        settle(worker);
+        assert_eq!(*seen.borrow(), [], "the epoch may have more");
+        routed.activate().session(&two).give(of(1, 50));
+        drop(two);
+        settle(worker);
+        assert_eq!(*seen.borrow(), [(LAST_STEP - 1, 50, 1)]);
     });
 }
 

@@ -66,7 +66,13 @@ fn bars_in(session: &str, partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBa
         let taken = intake.take(frames_of.batch(index, 0, frames), Instant::now());
         assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
     }
-    let spec = BarsSpec { intervals: vec![Interval(MINUTE)], corrections: false, carries: false, dedupe_here: false };
+    let spec = BarsSpec {
+        intervals: vec![Interval(MINUTE)],
+        corrections: false,
+        carries: false,
+        dedupe_here: false,
+        prices_signed: false,
+    };
     let (mut keyed, mut changes) = (Keyed::new(spec), Vec::new());
     intake.end_step().for_each(|routed| keyed.apply(routed, &mut Aside::default()));
     keyed.changes(&mut changes);

@@ -74,7 +74,7 @@ fn the_last_hour_of_a_phase_is_as_short_as_its_class_says() {
         let time = |text: &str| at(&format!("2026-08-03T{text}:00+05:30"));
         let last = session.phase_at(class, time(until) - 1).expect("continuous");
         assert_eq!(session.phase_name(last.phase), "continuous", "{name}");
-        assert_eq!(session.bucket(&last, Interval(HOUR), time(until) - 1), (time(from), time(until)), "{name}");
+        assert_eq!(bucket(&last, Interval(HOUR), time(until) - 1), (time(from), time(until)), "{name}");
     }
 }
 
@@ -116,7 +116,7 @@ fn on_muhurat_evenings_there_is_one_hour_on_a_holiday() {
     let trading = session.phase_at(stocks, at("2024-11-01T12:30:00Z")).expect("18:00 in India");
     assert_eq!((session.phase_name(trading.phase), trading.trading_date), ("continuous", day("2024-11-01")));
     // hours begin with the session
-    assert_eq!(session.bucket(&trading, Interval(HOUR), trading.end - 1), (trading.start, trading.end));
+    assert_eq!(bucket(&trading, Interval(HOUR), trading.end - 1), (trading.start, trading.end));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_saturday_drill_has_two_short_sessions_and_nothing_in_between() {
     assert_eq!((first.phase, first.trading_date), (second.phase, second.trading_date), "one phase, twice a day");
     assert_eq!(second.start, at("2024-03-02T06:00:00Z"), "bars are anchored at each of them");
     assert_eq!(session.phase_at(stocks, first.end), None);
-    assert_eq!(session.last_end(stocks, second.start - 1), Some(first.end), "the second pre-open is under way");
+    assert_eq!(last_end(&session, stocks, second.start - 1), Some(first.end), "the second pre-open is under way");
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn on_every_day_from_2024_to_2027_phases_are_in_order_disjoint_and_found_by_thei
                     assert_eq!(memory.at(&session, class, t), Some(*phase), "the memory says the same");
                     assert_eq!(session.trading_date_of(class, t), date);
                 }
-                assert_eq!(session.last_end(class, phase.end), Some(phase.end));
+                assert_eq!(last_end(&session, class, phase.end), Some(phase.end));
                 let next = session.phase_at(class, phase.end);
                 assert!(next.is_none_or(|next| next.start == phase.end), "{name} {date}");
             }

@@ -39,6 +39,11 @@ fn new_york_opens_at_half_past_nine_on_the_wall_before_and_after_the_clocks_chan
     assert_eq!(us.phase_at(ONLY, at("2013-11-02T16:00:00Z")), None, "a Saturday");
 }
 
+/// The end of the last phase that ended at or before `t`.
+fn last_end(session: &Session, class: Class, t: Nanos) -> Option<Nanos> {
+    session.last_before(class, t).map(|phase| phase.end)
+}
+
 #[test]
 fn a_comex_date_starts_on_the_evening_before_and_stops_at_a_quarter_past_five() {
     let comex = preset("comex");
@@ -48,7 +53,7 @@ fn a_comex_date_starts_on_the_evening_before_and_stops_at_a_quarter_past_five() 
     assert_eq!(comex.phase_at(ONLY, phase.end), None);
     assert_eq!(comex.trading_date_of(ONLY, phase.end), day("2013-10-07"));
     assert_eq!(comex.phase_at(ONLY, at("2013-10-11T22:30:00Z")), None, "Friday evening belongs to no trading date");
-    assert_eq!(comex.last_end(ONLY, at("2013-10-13T12:00:00Z")), Some(at("2013-10-11T21:15:00Z")));
+    assert_eq!(last_end(&comex, ONLY, at("2013-10-13T12:00:00Z")), Some(at("2013-10-11T21:15:00Z")));
 }
 
 /// The phases that start in a stretch of UTC days: name, trading date, start, end.
@@ -124,9 +129,9 @@ fn nse_keeps_its_times_all_year_and_rests_at_weekends() {
     let nse = preset("nse");
     let stocks = nse.classes().last().expect("a class");
     let open = nse.phase_at(stocks, at("2024-07-05T06:00:00Z")).expect("trading");
-    let hour = nse.bucket(&open, Interval(HOUR), at("2024-07-05T06:00:00Z"));
+    let hour = bucket(&open, Interval(HOUR), at("2024-07-05T06:00:00Z"));
     assert_eq!(hour, (at("2024-07-05T05:45:00Z"), at("2024-07-05T06:45:00Z")), "hours from 09:15 on");
-    let last = nse.bucket(&open, Interval(HOUR), open.end - 1);
+    let last = bucket(&open, Interval(HOUR), open.end - 1);
     assert_eq!(last, (at("2024-07-05T09:45:00Z"), at("2024-07-05T10:00:00Z")), "the last one is short");
 }
 
@@ -134,7 +139,7 @@ fn nse_keeps_its_times_all_year_and_rests_at_weekends() {
 fn bars_are_anchored_at_the_phase_and_clipped_to_it() {
     let (us, minute) = (preset("us"), Interval(MINUTE));
     let phase = us.phase_at(ONLY, at("2013-10-07T13:45:31Z")).expect("open");
-    let bucket = |interval, time: &str| us.bucket(&phase, interval, at(time));
+    let bucket = |interval, time: &str| super::bucket(&phase, interval, at(time));
     assert_eq!(bucket(minute, "2013-10-07T13:45:31Z"), (at("2013-10-07T13:45:00Z"), at("2013-10-07T13:46:00Z")));
     assert_eq!(bucket(Interval(HOUR), "2013-10-07T13:45:31Z").0, at("2013-10-07T13:30:00Z"));
     let last = bucket(Interval(HOUR), "2013-10-07T19:59:00Z");
@@ -172,9 +177,9 @@ fn no_instant_of_any_year_panics() {
         for class in session.classes() {
             for t in [Nanos::MIN, Nanos::MIN + 1, Nanos::MIN + DAY, -1, 0, Nanos::MAX - DAY, Nanos::MAX] {
                 if let Some(phase) = session.phase_at(class, t) {
-                    session.bucket(&phase, Interval(MINUTE), t);
+                    bucket(&phase, Interval(MINUTE), t);
                 }
-                session.last_end(class, t);
+                last_end(&session, class, t);
                 session.trading_date_of(class, t);
             }
             for date in [i32::MIN, -1_000_000, 0, 1_000_000, i32::MAX] {
@@ -182,7 +187,6 @@ fn no_instant_of_any_year_panics() {
                 session.phases_of(class, date).count();
             }
         }
-        session.bucket(&PhaseAt { phase: 0, trading_date: 0, start: 5, end: 10 }, Interval(SECOND), Nanos::MIN);
     }
 }
 
@@ -192,7 +196,7 @@ proptest! {
     fn the_last_end_is_the_nearest_one_behind(t in -3_000_000_000i64..6_000_000_000, which in 0..PRESETS.len()) {
         let (session, t) = (preset(PRESETS[which].0), t * SECOND);
         let class = session.classes().last().expect("a class");
-        let end = session.last_end(class, t).expect("far from the edges");
+        let end = last_end(&session, class, t).expect("far from the edges");
         prop_assert!(end <= t);
         let before = session.phase_at(class, end - 1).expect("a phase ends there");
         prop_assert_eq!(before.end, end);
@@ -214,7 +218,7 @@ proptest! {
             prop_assert!(phase.start <= t && t < phase.end);
             prop_assert_eq!(session.trading_date_of(class, t), phase.trading_date);
             prop_assert_eq!(session.phase_at(class, phase.start), Some(phase));
-            let (open_at, end_at) = session.bucket(&phase, Interval(MINUTE), t);
+            let (open_at, end_at) = bucket(&phase, Interval(MINUTE), t);
             prop_assert!(phase.start <= open_at && open_at <= t && t < end_at && end_at <= phase.end);
         }
     }

@@ -169,6 +169,7 @@ impl Beats {
             observed: observed.to_bits(),
             expected: expected.to_bits(),
             seen: None,
+            symbol: None,
         };
         Some(((self.interval, Instrument::new(venue, FEED, None)), anomaly))
     }

@@ -153,11 +153,18 @@ pub struct Anomaly {
     pub expected: u64,
     /// `None` where bars are judged.
     pub seen: Option<Seen>,
+    /// What the wire calls the instrument. It does not travel and is not kept: who decides a row gives it its symbol.
+    #[serde(skip)]
+    pub symbol: Option<Arc<str>>,
 }
 
 impl AtBar for Anomaly {
     /// Check and start: as the table's key has them. The bar that says it may be another one after a correction.
     type Key = (u16, Nanos);
+
+    fn symbol(&self) -> Option<&str> {
+        self.symbol.as_deref()
+    }
 
     fn key(&self) -> (u16, Nanos) {
         (self.check, self.started_at)

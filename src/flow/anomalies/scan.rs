@@ -56,6 +56,7 @@ impl BarChecks {
                     observed: canonical(odd.observed).to_bits(),
                     expected: canonical(odd.expected).to_bits(),
                     seen: None,
+                    symbol: bar.symbol.clone(),
                 });
             }
             own.iter_mut().for_each(|double| *double = canonical(*double));

@@ -3,7 +3,8 @@
 //! {odd records, greatest correction, cancelled} is a join-semilattice as that of the trades themselves: records may come in
 //! any order and leave the same rows. A cancel takes back every row of its trade; a correction those of the trade as it was
 //! told and of lesser corrections (its own numbers are judged like any record's). What must always hold: the live rows
-//! of a trade are a function of the set of its records; behind the retention nothing changes any more.
+//! of a trade are a function of the set of its records, but for the symbol: they have the one that was told first, which
+//! the key keeps; behind the retention nothing changes any more.
 
 use super::Anomaly;
 use crate::market::Instrument;
@@ -71,20 +72,25 @@ pub struct Suspects {
 
 impl Suspects {
     /// Puts back what an earlier run knew; its rows are in the lake already.
-    pub fn restore(&mut self, name: TradeName, suspect: Suspect) {
+    pub fn restore(&mut self, name: TradeName, mut suspect: Suspect) {
+        let symbol = name.0.symbol_shared();
+        let rows = suspect.odd.values_mut().flatten();
+        rows.for_each(|row| row.symbol = symbol.cloned());
         self.trades.insert(name, suspect);
     }
 
     /// Takes a record; gives the rows that appear (+1) and vanish (−1).
     pub fn take(&mut self, suspicion: Suspicion) -> Vec<(Anomaly, isize)> {
         let Suspicion { name, at, told } = suspicion;
+        let name = self.trades.get_key_value(&name).map_or(name, |(first, _)| first.clone());
         let suspect = self.trades.entry(name.clone()).or_default();
         let before: BTreeSet<Anomaly> = suspect.live().into_iter().cloned().collect();
         suspect.newest_at = suspect.newest_at.max(Some(at));
         match told {
             // told twice (in two partitions): the least place stands for both
             Told::Odd { anomalies, .. } if anomalies.is_empty() => {}
-            Told::Odd { rank, anomalies } => {
+            Told::Odd { rank, mut anomalies } => {
+                anomalies.iter_mut().for_each(|row| row.symbol = name.0.symbol_shared().cloned());
                 let told = suspect.odd.entry(rank).or_insert_with(|| anomalies.clone());
                 if anomalies < *told {
                     *told = anomalies;

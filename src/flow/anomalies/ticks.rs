@@ -91,6 +91,7 @@ impl TickChecks {
                 observed: found.observed.to_bits(),
                 expected: found.expected.to_bits(),
                 seen: Some(Seen { partition: partition.clone(), offset_first: tick.offset, offset_last: tick.offset }),
+                symbol: instrument.symbol_shared().cloned(),
             })
         });
         let anomalies: Vec<Anomaly> = found.collect();

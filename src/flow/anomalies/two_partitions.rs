@@ -5,7 +5,7 @@
 //!
 //! {partition → its first record of the day} is a join-semilattice: readers tell it in any order and as often as they like (each
 //! start tells it again), and the row is the same. The row is that of the partition that came second, by the time of its
-//! first record; `observed` counts the partitions. What must always hold: an instrument has at most one live row a day; a
+//! first record; `observed` counts the partitions. Its symbol is the one that was told first, which the key keeps. What must always hold: an instrument has at most one live row a day; a
 //! day that is forgotten can have no record any more.
 
 use super::{Anomaly, Check, Level, Seen, Severity, Spec};
@@ -93,13 +93,14 @@ impl Partitions {
     /// Takes a sighting; gives the rows that appear (+1) and vanish (−1).
     pub fn take(&mut self, sighting: Sighting, check: u16) -> Vec<(Anomaly, isize)> {
         let Sighting { day, partition, first } = sighting;
+        let day = self.days.get_key_value(&day).map_or(day, |(first, _)| first.clone());
         let firsts = self.days.entry(day.clone()).or_default();
         if firsts.get(&partition).is_some_and(|known| *known <= first) {
             return Vec::new();
         }
-        let before = row(firsts, check);
+        let before = row(&day.0, firsts, check);
         firsts.insert(partition, first);
-        let after = row(firsts, check);
+        let after = row(&day.0, firsts, check);
         self.touched.insert(day);
         if before == after {
             return Vec::new();
@@ -129,7 +130,7 @@ impl Partitions {
 }
 
 /// What there is to say of a day.
-fn row(firsts: &Firsts, check: u16) -> Option<Anomaly> {
+fn row(instrument: &Instrument, firsts: &Firsts, check: u16) -> Option<Anomaly> {
     let mut in_order: Vec<_> = firsts.iter().map(|(partition, first)| (first.at, partition, first)).collect();
     in_order.sort();
     let (at, partition, first) = *in_order.get(1)?;
@@ -143,5 +144,6 @@ fn row(firsts: &Firsts, check: u16) -> Option<Anomaly> {
         observed: (firsts.len() as f64).to_bits(),
         expected: 1f64.to_bits(),
         seen: Some(Seen { partition: partition.clone(), offset_first: first.offset, offset_last: first.offset }),
+        symbol: instrument.symbol_shared().cloned(),
     })
 }

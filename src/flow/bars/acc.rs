@@ -123,6 +123,9 @@ pub struct SnapshotAcc {
     pub open_interest: Option<(Nanos, i128)>,
     /// The day was seen from before the phase, or this instrument with volume 0.
     pub baseline_known: bool,
+    /// The first snapshot with a price that tells a count. Not part of the layout: [`whole`] takes it along.
+    #[serde(skip)]
+    pub counted_first: Option<SnapshotOrder>,
 }
 
 impl SnapshotAcc {
@@ -152,6 +155,7 @@ impl SnapshotAcc {
             day_low,
             open_interest: snapshot.open_interest.map(|interest| (tick.exchange_at, interest)),
             baseline_known,
+            counted_first: Some(order).filter(|order| tick.price.is_some() && order.cumulative.is_some()),
         }
     }
 
@@ -171,6 +175,10 @@ impl SnapshotAcc {
         self.cumulative_greatest = self.cumulative_greatest.max(other.cumulative_greatest);
         self.day_high = self.day_high.max(other.day_high);
         self.day_low = match (self.day_low, other.day_low) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.counted_first = match (self.counted_first, other.counted_first) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
@@ -197,12 +205,44 @@ impl Acc {
         }
     }
 
+    /// What the layout of a snapshots' sum leaves out.
+    pub fn counted_first(&self) -> Option<SnapshotOrder> {
+        match self {
+            Acc::Trades(_) => None,
+            Acc::Snapshots(acc) => acc.counted_first,
+        }
+    }
+
+    /// Puts it back; where it was not kept, the first snapshot stands for it if it tells a count.
+    pub fn set_counted_first(&mut self, counted_first: Option<SnapshotOrder>) {
+        if let Acc::Snapshots(acc) = self {
+            let first = Some(acc.first).filter(|first| acc.updates > 0 && first.cumulative.is_some());
+            acc.counted_first = counted_first.or(first);
+        }
+    }
+
     /// Whether a bar can be made of it: some tick set a price.
     pub fn is_priced(&self) -> bool {
         match self {
             Acc::Trades(acc) => acc.priced > 0,
             Acc::Snapshots(acc) => acc.updates > 0,
         }
+    }
+}
+
+/// A sum on its way to another worker, with what its durable layout leaves out.
+pub mod whole {
+    use super::{Acc, SnapshotOrder};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(acc: &Acc, serializer: S) -> Result<S::Ok, S::Error> {
+        (acc, acc.counted_first()).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Acc, D::Error> {
+        let (mut acc, counted_first) = <(Acc, Option<SnapshotOrder>)>::deserialize(deserializer)?;
+        acc.set_counted_first(counted_first);
+        Ok(acc)
     }
 }
 
@@ -248,6 +288,7 @@ mod tests {
                         day_high,
                         day_low,
                         baseline_known,
+                        counted_first: cumulative.map(|_| order),
                     }
                 },
             )
@@ -272,6 +313,15 @@ mod tests {
             added.add(&order, sets, adds);
             merged.merge(&TradeAcc::of(order, sets, adds));
             prop_assert_eq!(added, merged);
+        }
+
+        #[test]
+        fn a_sum_that_travels_is_whole(a in snapshot()) {
+            #[derive(Serialize, Deserialize)]
+            struct Sent(#[serde(with = "whole")] Acc);
+            let acc = Acc::Snapshots(Box::new(a));
+            let bytes = bincode::serialize(&Sent(acc.clone())).expect("plain values");
+            prop_assert_eq!(bincode::deserialize::<Sent>(&bytes).expect("its own bytes").0, acc);
         }
 
         #[test]

@@ -1,7 +1,10 @@
 //! The live bars of the instruments that one worker owns.
+//!
+//! What must always hold: a row that is taken back is the row that was published, symbol and all, also by another run: so what a
+//! bar is called is part of its bucket's durable value, and nothing that is published or kept goes by the instrument of a record.
 
-use super::acc::{Acc, TradeAcc};
-use super::trades::{Correction, Effect, Entry, Trades};
+use super::acc::{Acc, SnapshotOrder, TradeAcc};
+use super::trades::{Correction, Effect, Insertion, Place, Trades};
 use super::{Refused, Routed, bucket};
 use crate::calendar::PhaseAt;
 use crate::flow::clean::Horizons;
@@ -24,6 +27,8 @@ pub struct BarsSpec {
     pub carries: bool,
     /// Duplicates are found here, per instrument.
     pub dedupe_here: bool,
+    /// Prices ≤ 0 make bars.
+    pub prices_signed: bool,
 }
 
 /// A bar as the keyed operator knows it: finished on trade feeds, still to be scanned for its volume on snapshot feeds.
@@ -43,6 +48,9 @@ struct Bucket {
     acc: Option<Acc>,
     /// With corrections: what came of finer buckets and trades that are no longer kept.
     base: Option<Box<Acc>>,
+    /// The greatest that a record tells; a cancelled trade has told its own, too.
+    #[serde(skip)]
+    symbol: Option<Arc<str>>,
     /// What downstream knows of it; derived, so not part of the durable state.
     #[serde(skip)]
     emitted: Option<Emitted>,
@@ -51,11 +59,54 @@ struct Bucket {
     frozen: bool,
 }
 
+/// What a durable value says of a bucket behind its first layout.
+#[derive(Default, Serialize, Deserialize)]
+struct Tail {
+    symbol: Option<Arc<str>>,
+    counted_first: Option<SnapshotOrder>,
+}
+
+impl Bucket {
+    fn new(phase: PhaseAt, end_at: Nanos) -> Bucket {
+        Bucket { phase, end_at, acc: None, base: None, symbol: None, emitted: None, frozen: false }
+    }
+
+    /// A record of it calls its instrument so.
+    #[inline]
+    fn tell(&mut self, symbol: Option<&Arc<str>>) {
+        if let Some(symbol) = symbol
+            && self.symbol.as_ref().is_none_or(|known| !Arc::ptr_eq(known, symbol) && known < symbol)
+        {
+            self.symbol = Some(symbol.clone());
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let counted_first = self.acc.as_ref().and_then(Acc::counted_first);
+        encode(&(self, Tail { symbol: self.symbol.clone(), counted_first }))
+    }
+
+    /// A value without a tail was published under the symbol of its key.
+    fn decode(instrument: &Instrument, mut value: &[u8]) -> Result<Bucket, bincode::Error> {
+        let mut bucket: Bucket = bincode::deserialize_from(&mut value)?;
+        let tail = match value.is_empty() {
+            true => Tail { symbol: instrument.symbol_shared().cloned(), counted_first: None },
+            false => bincode::deserialize(value)?,
+        };
+        bucket.symbol = tail.symbol;
+        if let Some(acc) = &mut bucket.acc {
+            acc.set_counted_first(tail.counted_first);
+        }
+        Ok(bucket)
+    }
+}
+
 /// The buckets of one interval in order; in boxes, so that the tree moves pointers.
 type Level = BTreeMap<Nanos, Box<Bucket>>;
 
-#[derive(Default)]
 struct State {
+    /// As its key has it: what is published and kept goes by it, whatever symbols records tell.
+    own: Instrument,
     levels: Vec<Level>,
     /// Buckets changed in this step, by level, some more than once.
     touched: Vec<Vec<Nanos>>,
@@ -67,8 +118,16 @@ struct State {
 }
 
 impl State {
-    fn new(levels: usize) -> State {
-        State { levels: vec![BTreeMap::new(); levels], touched: vec![Vec::new(); levels], ..State::default() }
+    fn new(own: Instrument, levels: usize) -> State {
+        State {
+            own,
+            levels: vec![BTreeMap::new(); levels],
+            touched: vec![Vec::new(); levels],
+            is_touched: false,
+            dirty: BTreeSet::new(),
+            trades: Trades::default(),
+            memory: Memory::default(),
+        }
     }
 }
 
@@ -92,6 +151,18 @@ pub struct Aside {
 impl Aside {
     fn count(&mut self, partition: &Arc<str>, change: impl FnOnce(&mut Conservation)) {
         change(self.counts.entry(partition.clone()).or_default());
+    }
+
+    /// A record that was accepted is known already, or its id is with other content.
+    fn is_known(&mut self, place: Place, same: bool) {
+        self.count(&place.partition, |counts| {
+            counts.accepted -= 1;
+            if same { counts.duplicates += 1 } else { counts.rejected += 1 }
+        });
+        if !same {
+            let detail = "its id or sequence was there before, with other content".into();
+            self.refused.push(Refused { place, reason: "conflicting_id", detail });
+        }
     }
 }
 
@@ -122,6 +193,11 @@ impl Keyed {
         }
     }
 
+    /// Whether records have to be given in an order that does not depend on their arrival.
+    pub fn finds_duplicates(&self) -> bool {
+        self.spec.dedupe_here
+    }
+
     /// An epoch begins: what its horizons pass is frozen from now on.
     pub fn begin(&mut self, horizons: Horizons) {
         if self.spec.dedupe_here {
@@ -133,58 +209,64 @@ impl Keyed {
     /// Takes one record.
     pub fn apply(&mut self, routed: Routed, aside: &mut Aside) {
         let levels = self.spec.intervals.len();
-        let instrument = routed.instrument().clone();
-        let state = self.instruments.entry(instrument.clone()).or_insert_with(|| {
-            let mut state = State::new(levels);
-            state.memory.begin(self.horizons.least());
-            state
-        });
+        let state = match self.instruments.get_mut(routed.instrument()) {
+            Some(state) => state,
+            None => {
+                let own = routed.instrument().unnamed();
+                let mut state = State::new(own.clone(), levels);
+                state.memory.begin(self.horizons.least());
+                self.instruments.entry(own).or_insert(state)
+            }
+        };
+        let signed = self.spec.prices_signed;
         match routed {
-            Routed::Partial { phase, at, mask, acc, .. } => {
+            Routed::Partial { instrument, phase, at, mask, acc } => {
+                let symbol = instrument.symbol_shared();
                 for (level, interval) in self.spec.intervals.iter().enumerate() {
                     if mask & (1 << level) != 0 {
-                        merge(state, level, *interval, &phase, at, &acc);
+                        merge(state, level, *interval, &phase, at, Some(&acc), symbol);
                     }
                 }
             }
-            Routed::Trade { phase, mask, key, trade, seen, place, .. } => {
+            Routed::Trade { instrument, phase, mask, key, trade, seen, place } => {
+                let symbol = instrument.symbol_shared();
                 if let Some(seen) = seen
                     && let Some(same) = state.memory.remember(0, phase.trading_date, seen)
                 {
-                    aside.count(&place.partition, |counts| {
-                        counts.accepted -= 1;
-                        if same { counts.duplicates += 1 } else { counts.rejected += 1 }
-                    });
-                    if !same {
-                        let detail = "its id or sequence was there before, with other content".into();
-                        aside.refused.push(Refused { place, reason: "conflicting_id", detail });
-                    }
-                    return;
+                    return aside.is_known(place, same);
                 }
                 let retained = !self.spec.corrections || trade.order.at >= self.horizons.retained_from;
                 if self.spec.corrections && retained {
-                    for correction in state.trades.insert(key.clone(), trade) {
-                        aside.count(&correction.place.partition, |counts| {
-                            counts.pending -= 1;
-                            counts.accepted += 1;
-                        });
-                    }
-                    state.dirty.insert(StateKey::Trade(key.clone()));
-                    let effective = state.trades.entries.get(&key).and_then(Entry::effective);
-                    if let Some(acc) = effective {
-                        let acc = Acc::Trades(acc);
-                        // a finer bucket enters every coarser one; the mask only says what may still be published
-                        for (level, interval) in self.spec.intervals.iter().enumerate() {
-                            merge(state, level, *interval, &phase, trade.order.at, &acc);
+                    match state.trades.insert(key.clone(), trade) {
+                        Insertion::New(matched) => {
+                            for correction in matched {
+                                aside.count(&correction.place.partition, |counts| {
+                                    counts.pending -= 1;
+                                    counts.accepted += 1;
+                                });
+                            }
+                            let effective = state.trades.entries.get(&key).and_then(|entry| entry.effective(signed));
+                            let acc = effective.map(Acc::Trades);
+                            // a finer bucket enters every coarser one; the mask only says what may still be published
+                            for (level, interval) in self.spec.intervals.iter().enumerate() {
+                                merge(state, level, *interval, &phase, trade.order.at, acc.as_ref(), symbol);
+                            }
                         }
+                        Insertion::Same(None) => return aside.is_known(place, true),
+                        Insertion::Same(Some(open_at)) => {
+                            aside.is_known(place, true);
+                            rebuild(state, &self.spec, &self.child, open_at);
+                        }
+                        Insertion::Conflict => return aside.is_known(place, false),
                     }
-                } else {
+                    state.dirty.insert(StateKey::Trade(key));
+                } else if trade.order.price > 0 || signed {
                     let acc = Acc::Trades(TradeAcc::of(trade.order, trade.sets_price, trade.adds_volume));
                     for (level, interval) in self.spec.intervals.iter().enumerate() {
                         if mask & (1 << level) == 0 {
                             continue;
                         }
-                        merge(state, level, *interval, &phase, trade.order.at, &acc);
+                        merge(state, level, *interval, &phase, trade.order.at, Some(&acc), symbol);
                         let from_child = self.child[level].is_some_and(|child| mask & (1 << child) != 0);
                         if self.spec.corrections && !from_child {
                             let (open_at, _) = bucket(&phase, *interval, trade.order.at);
@@ -209,12 +291,12 @@ impl Keyed {
                         let detail = format!("too late for {}; the others count it", missed.join(", "));
                         aside.refused.push(Refused { place, reason: "late_partly", detail });
                     }
-                    rebuild(state, &self.spec.intervals, &self.child, open_at);
+                    rebuild(state, &self.spec, &self.child, open_at);
                 }
             }
         }
         if !std::mem::replace(&mut state.is_touched, true) {
-            self.touched.push(instrument);
+            self.touched.push(state.own.clone());
         }
     }
 
@@ -330,7 +412,7 @@ impl Keyed {
                 let value = match &key {
                     StateKey::Bucket(interval, open_at) => {
                         let level = self.spec.intervals.iter().position(|other| other == interval);
-                        level.and_then(|level| state.levels[level].get(open_at)).map(encode)
+                        level.and_then(|level| state.levels[level].get(open_at)).map(|bucket| bucket.encode())
                     }
                     StateKey::Trade(key) => state.trades.entries.get(key).map(encode),
                     StateKey::Seen(..) => None,
@@ -361,7 +443,10 @@ impl Keyed {
         let levels = self.spec.intervals.len();
         let state = match self.instruments.get_mut(instrument) {
             Some(state) => state,
-            None => self.instruments.entry(instrument.clone()).or_insert_with(|| State::new(levels)),
+            None => {
+                let state = State::new(instrument.clone(), levels);
+                self.instruments.entry(instrument.clone()).or_insert(state)
+            }
         };
         let wrong = |error: bincode::Error| error.to_string();
         match key {
@@ -369,7 +454,8 @@ impl Keyed {
                 let level = self.spec.intervals.iter().position(|other| *other == interval);
                 let level =
                     level.ok_or_else(|| format!("state of bars of {}, which the dataflow has not", interval.name()))?;
-                state.levels[level].insert(open_at, bincode::deserialize(value).map_err(wrong)?);
+                let bucket = Bucket::decode(instrument, value).map_err(wrong)?;
+                state.levels[level].insert(open_at, Box::new(bucket));
             }
             StateKey::Trade(key) => {
                 state.trades.restore(key, bincode::deserialize(value).map_err(wrong)?);
@@ -445,12 +531,23 @@ fn kept_from(buckets: &Level, horizon: Nanos) -> Option<Nanos> {
     behind.into_iter().find(|(_, bucket)| is_priced(bucket)).map(|(open_at, _)| *open_at)
 }
 
-fn merge(state: &mut State, level: usize, interval: Interval, phase: &PhaseAt, at: Nanos, acc: &Acc) {
+/// Adds what a record under `symbol` counts as (`None`: it is cancelled) to the bucket that it falls in.
+#[inline]
+fn merge(
+    state: &mut State,
+    level: usize,
+    interval: Interval,
+    phase: &PhaseAt,
+    at: Nanos,
+    acc: Option<&Acc>,
+    symbol: Option<&Arc<str>>,
+) {
     let (open_at, end_at) = bucket(phase, interval, at);
-    let bucket = state.levels[level].entry(open_at).or_insert_with(|| {
-        Box::new(Bucket { phase: *phase, end_at, acc: None, base: None, emitted: None, frozen: false })
-    });
-    add(&mut bucket.acc, acc);
+    let bucket = state.levels[level].entry(open_at).or_insert_with(|| Box::new(Bucket::new(*phase, end_at)));
+    if let Some(acc) = acc {
+        add(&mut bucket.acc, acc);
+    }
+    bucket.tell(symbol);
     state.touched[level].push(open_at);
 }
 
@@ -463,11 +560,12 @@ fn frozen_for(intervals: &[Interval], horizons: &Horizons, state: &State, open_a
 }
 
 /// Adds the finest bucket up from its trades, then every coarser one from its base and its live finer buckets.
-fn rebuild(state: &mut State, intervals: &[Interval], child: &[Option<usize>], open_at: Nanos) {
+fn rebuild(state: &mut State, spec: &BarsSpec, child: &[Option<usize>], open_at: Nanos) {
+    let intervals = &spec.intervals;
     let Some(finest) = state.levels[0].get_mut(&open_at) else { return };
     let phase = finest.phase;
     let mut acc = finest.base.as_deref().cloned();
-    let fold = state.trades.fold(open_at);
+    let fold = state.trades.fold(open_at, spec.prices_signed);
     if fold != TradeAcc::default() {
         add(&mut acc, &Acc::Trades(fold));
     }
@@ -515,7 +613,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
             high: acc.high,
             low: acc.low,
             close: acc.last.price,
-            cumulative_first: acc.first.cumulative,
+            cumulative_first: acc.counted_first.and_then(|first| first.cumulative),
             cumulative_greatest: acc.cumulative_greatest,
             cumulative_last: acc.last.cumulative,
             first_told: acc.first_told,
@@ -525,6 +623,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
             updates: acc.updates,
             baseline_known: acc.baseline_known,
             short,
+            symbol: bucket.symbol.clone(),
         }))),
         Acc::Trades(acc) if acc.priced > 0 => {
             let (mut volume, mut turnover, mut trades) = (acc.volume, acc.turnover, acc.trades);
@@ -554,6 +653,7 @@ fn published(buckets: &Level, open_at: Nanos, interval: Interval, carries: bool)
                 open_interest: None,
                 partial: false,
                 short,
+                symbol: bucket.symbol.clone(),
             }))
         }
         Acc::Trades(_) | Acc::Snapshots(_) => None,

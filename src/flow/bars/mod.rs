@@ -22,9 +22,10 @@ pub mod trades;
 mod tests;
 
 use crate::calendar::PhaseAt;
+pub use crate::calendar::bucket;
 use crate::flow::memory::SeenEntry;
 use crate::market::Instrument;
-use crate::time::{Interval, Nanos};
+use crate::time::Nanos;
 use acc::Acc;
 use serde::{Deserialize, Serialize};
 use trades::{Correction, Place, Trade, TradeKey};
@@ -33,7 +34,14 @@ use trades::{Correction, Place, Trade, TradeKey};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Routed {
     /// Ticks of one finest bucket and one step, added up; for the intervals of the mask.
-    Partial { instrument: Instrument, phase: PhaseAt, at: Nanos, mask: u32, acc: Acc },
+    Partial {
+        instrument: Instrument,
+        phase: PhaseAt,
+        at: Nanos,
+        mask: u32,
+        #[serde(with = "acc::whole")]
+        acc: Acc,
+    },
     /// One trade, where corrections or an instrument-wide dedupe need it whole.
     Trade {
         instrument: Instrument,
@@ -50,6 +58,15 @@ pub enum Routed {
 }
 
 impl Routed {
+    /// Where the record came from; `None`: it is a sum of many.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Routed::Partial { .. } => None,
+            Routed::Trade { place, .. } => Some(place),
+            Routed::Correction { correction, .. } => Some(&correction.place),
+        }
+    }
+
     pub fn instrument(&self) -> &Instrument {
         match self {
             Routed::Partial { instrument, .. }
@@ -65,17 +82,4 @@ pub struct Refused {
     pub place: Place,
     pub reason: &'static str,
     pub detail: String,
-}
-
-/// The bucket of an interval that holds `at`, anchored at the phase's start: (start, end), the end cut at the phase's end.
-///
-/// ```
-/// use ticktide::{calendar::PhaseAt, flow::bars::bucket, time::{Interval, HOUR, MINUTE}};
-/// let phase = PhaseAt { phase: 0, trading_date: 0, start: 9 * HOUR + 15 * MINUTE, end: 15 * HOUR + 30 * MINUTE };
-/// assert_eq!(bucket(&phase, Interval(HOUR), 15 * HOUR + 20 * MINUTE), (15 * HOUR + 15 * MINUTE, 15 * HOUR + 30 * MINUTE));
-/// ```
-#[inline]
-pub fn bucket(phase: &PhaseAt, interval: Interval, at: Nanos) -> (Nanos, Nanos) {
-    let open_at = at - (at - phase.start).rem_euclid(interval.0);
-    (open_at, (open_at + interval.0).min(phase.end))
 }

@@ -28,6 +28,11 @@ fn instrument() -> Instrument {
     Instrument::new("X", "A", None)
 }
 
+/// What the record of a trade tells.
+fn symbol(id: u8) -> Option<&'static str> {
+    [None, Some("S1"), Some("S2"), None][usize::from(id % 4)]
+}
+
 fn key(id: u8) -> TradeKey {
     TradeKey::Id(0, id.to_string().into())
 }
@@ -40,7 +45,8 @@ fn trade(id: u8, at: Nanos, price: i64, quantity: i64, mask: u32) -> Routed {
     let order = TradeOrder { at, offset: i64::from(id), price, quantity, ..TradeOrder::default() };
     let (bucket_at, _) = bucket(&PHASE, INTERVALS[0], at);
     let trade = Trade { order, bucket_at, sets_price: true, adds_volume: true };
-    Routed::Trade { instrument: instrument(), phase: PHASE, mask, key: key(id), trade, seen: None, place: place() }
+    let instrument = Instrument::new("X", "A", symbol(id));
+    Routed::Trade { instrument, phase: PHASE, mask, key: key(id), trade, seen: None, place: place() }
 }
 
 fn correction(id: u8, order: (u64, Nanos), replaces: Option<(i64, i64)>) -> Routed {
@@ -57,7 +63,7 @@ fn routed(event: &Event) -> Routed {
 }
 
 fn spec(corrections: bool, carries: bool) -> BarsSpec {
-    BarsSpec { intervals: INTERVALS.to_vec(), corrections, carries, dedupe_here: false }
+    BarsSpec { intervals: INTERVALS.to_vec(), corrections, carries, dedupe_here: false, prices_signed: false }
 }
 
 fn horizons(at: [Nanos; 3], retained_from: Nanos) -> Horizons {
@@ -91,6 +97,24 @@ impl Known {
         });
         all.collect()
     }
+
+    fn symbols(&self) -> BTreeMap<(Interval, Nanos), Option<String>> {
+        self.0.iter().map(|(at, bar)| (*at, bar.symbol.as_deref().map(str::to_owned))).collect()
+    }
+}
+
+/// The greatest symbol told in each bar that is there, also by trades that do not count.
+fn symbols(events: &[Event], known: &Known) -> BTreeMap<(Interval, Nanos), Option<String>> {
+    let mut symbols: BTreeMap<_, _> = known.0.keys().map(|at| (*at, None)).collect();
+    for event in events {
+        let Event::Trade { id, at, .. } = event else { continue };
+        for interval in INTERVALS {
+            if let Some(greatest) = symbols.get_mut(&(interval, at - at.rem_euclid(interval.0))) {
+                *greatest = symbol(*id).map(str::to_owned).max(greatest.take());
+            }
+        }
+    }
+    symbols
 }
 
 fn step(keyed: &mut Keyed, records: impl IntoIterator<Item = Routed>, known: &mut Known) -> Aside {
@@ -142,6 +166,9 @@ fn recomputed(events: &[Event]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
             _ => None,
         });
         let (_, price, quantity) = corrections.max().unwrap_or((0, *price, *quantity));
+        if price <= 0 {
+            continue;
+        }
         live.push((*at, *id, i128::from(price), i128::from(quantity)));
     }
     live.sort_unstable();
@@ -161,7 +188,7 @@ fn recomputed(events: &[Event]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
 
 /// Events of a few ids, each id traded at most once.
 fn events() -> impl Strategy<Value = Vec<Event>> {
-    let event = (0u8..30, 0u8..6, 0..10 * 60i64, 1i64..50, 0i64..9, 1u64..4);
+    let event = (0u8..30, 0u8..6, 0..10 * 60i64, -4i64..50, 0i64..9, 1u64..4);
     let event = event.prop_map(|(id, kind, second, price, quantity, order)| match kind {
         0 => Event::Cancel { id },
         1 => Event::Correct { id, order, price, quantity },
@@ -199,6 +226,8 @@ proptest! {
             }
         }
         prop_assert_eq!(known.prices(), recomputed(&ordered));
+        prop_assert_eq!(known.symbols(), symbols(&ordered, &known));
+        prop_assert!(durable.keys().all(|(instrument, _)| instrument.symbol().is_none()));
     }
 
     #[test]
@@ -329,4 +358,166 @@ fn a_cancel_that_never_meets_its_trade_is_refused_when_the_retention_passes_it()
     assert_eq!(aside.refused.iter().map(|refused| refused.reason).collect::<Vec<_>>(), ["unmatched"]);
     let counts = &aside.counts[&Arc::<str>::from("t/0")];
     assert_eq!((counts.pending, counts.rejected), (-1, 1), "from pending to rejected");
+}
+
+#[test]
+fn a_state_without_symbols_is_named_by_its_key_and_goes_on() {
+    let mut keyed = Keyed::new(spec(false, false));
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    let (mut known, mut durable) = (Known::default(), Durable::new());
+    step(&mut keyed, [trade(1, SECOND, 100, 2, ALL)], &mut known);
+    end(&mut keyed, 1, &mut known, &mut durable);
+    // the tail of a value: a text of two letters that is there, no snapshot
+    let tail = 1 + 8 + 2 + 1;
+    let cut = |((_, key), value): ((Instrument, StateKey), Vec<u8>)| {
+        ((Instrument::new("X", "A", symbol(1)), key), value[..value.len() - tail].to_vec())
+    };
+    let mut durable: Durable = durable.into_iter().map(cut).collect();
+    let mut keyed = restart(spec(false, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+    step(&mut keyed, [trade(2, SECOND, 101, 1, ALL)], &mut known);
+    assert!(known.symbols().values().all(|symbol| symbol.as_deref() == Some("S2")));
+    end(&mut keyed, 2, &mut known, &mut durable);
+    assert!(durable.keys().all(|(instrument, _)| instrument.symbol() == symbol(1)), "under the keys that were there");
+    restart(spec(false, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+}
+
+#[test]
+fn a_correction_at_its_end_acts_no_more_after_any_restart() {
+    let mut keyed = Keyed::new(spec(true, false));
+    let (mut known, mut durable) = (Known::default(), Durable::new());
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    step(&mut keyed, [correction(1, (0, 5 * SECOND), None), correction(1, (1, 20 * SECOND), Some((7, 1)))], &mut known);
+    let later = horizons(OPEN, 10 * SECOND);
+    keyed.begin(later.clone());
+    let mut refused = Vec::new();
+    for epoch in 1..3 {
+        let (mut aside, mut changes) = (Aside::default(), Vec::new());
+        for (instrument, key, value) in keyed.retire(epoch, &mut changes, &mut aside) {
+            match value {
+                Some(value) => durable.insert((instrument, key), value),
+                None => durable.remove(&(instrument, key)),
+            };
+        }
+        refused.extend(aside.refused.into_iter().map(|refused| refused.reason));
+        keyed = restart(spec(true, false), later.clone(), &known, &durable);
+        keyed.begin(later.clone());
+    }
+    assert_eq!(refused, ["unmatched"], "once");
+    let aside = step(&mut keyed, [trade(1, 30 * SECOND, 100, 2, ALL)], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[1], 0)], [7, 7, 7, 7, 1, 1], "not cancelled, but corrected");
+    assert_eq!(aside.counts[&Arc::<str>::from("t/0")].pending, -1);
+}
+
+#[test]
+fn a_trade_told_twice_is_one_the_first_in_order_and_of_two_contents_one_is_refused() {
+    let told = |price: i64, offset: i64, partition: u64| {
+        let mut told = trade(1, SECOND, price, 2, ALL);
+        if let Routed::Trade { trade, .. } = &mut told {
+            (trade.order.partition, trade.order.offset) = (partition, offset);
+        }
+        told
+    };
+    let counts = |aside: &Aside| {
+        let counts = aside.counts[&Arc::<str>::from("t/0")];
+        (counts.accepted, counts.duplicates, counts.rejected)
+    };
+    let other = |partition| {
+        let mut other = trade(2, SECOND, 300, 1, ALL);
+        if let Routed::Trade { trade, .. } = &mut other {
+            trade.order.partition = partition;
+        }
+        other
+    };
+    let mut bars = Vec::new();
+    for order in [[1, 3], [3, 1]] {
+        let mut keyed = Keyed::new(spec(true, false));
+        let (mut known, mut durable) = (Known::default(), Durable::new());
+        keyed.begin(horizons(OPEN, Nanos::MIN));
+        step(&mut keyed, [other(2)], &mut known);
+        step(&mut keyed, [told(100, 5, order[0])], &mut known);
+        let aside = step(&mut keyed, [told(100, 5, order[1])], &mut known);
+        assert_eq!((counts(&aside), aside.refused.len()), ((-1, 1, 0), 0));
+        let aside = step(&mut keyed, [told(101, 5, 0)], &mut known);
+        assert_eq!((counts(&aside), aside.refused[0].reason), ((-1, 0, 1), "conflicting_id"));
+        end(&mut keyed, 1, &mut known, &mut durable);
+        keyed = restart(spec(true, false), horizons(OPEN, Nanos::MIN), &known, &durable);
+        bars.push(known.prices());
+        step(&mut keyed, [correction(1, (0, 0), None)], &mut known);
+        assert_eq!(known.prices()[&(INTERVALS[0], SECOND)], [300, 300, 300, 300, 1, 1], "taken back as one");
+    }
+    assert_eq!(bars[0], bars[1], "whichever came first");
+    assert_eq!(bars[0][&(INTERVALS[0], SECOND)], [100, 300, 100, 300, 3, 2]);
+}
+
+#[test]
+fn a_price_that_no_bar_may_have_waits_for_its_correction() {
+    let mut keyed = Keyed::new(spec(true, false));
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    let mut known = Known::default();
+    step(&mut keyed, [trade(1, SECOND, -5, 2, ALL)], &mut known);
+    assert!(known.0.is_empty());
+    let aside = step(&mut keyed, [correction(1, (1, 0), Some((50, 3)))], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[2], 0)], [50, 50, 50, 50, 3, 1]);
+    assert_eq!(aside.counts[&Arc::<str>::from("t/0")].accepted, 1, "matched");
+    step(&mut keyed, [correction(1, (2, 0), Some((0, 3)))], &mut known);
+    assert!(known.0.is_empty());
+    let mut keyed = Keyed::new(BarsSpec { prices_signed: true, ..spec(true, false) });
+    keyed.begin(horizons(OPEN, Nanos::MIN));
+    step(&mut keyed, [trade(1, SECOND, -5, 2, ALL)], &mut known);
+    assert_eq!(known.prices()[&(INTERVALS[2], 0)], [-5, -5, -5, -5, 2, 1], "unless prices are signed");
+}
+
+#[test]
+fn the_first_count_that_is_told_is_known_whatever_comes_before_it() {
+    let shot = |second: i64, count: Option<i128>| {
+        let id = crate::market::InstrumentId(0);
+        let mut tick = crate::market::Tick::new(crate::market::TickKind::Snapshot, id, second, second * SECOND);
+        tick.price = Some(crate::market::Price(100 + second));
+        tick.snapshot = Some(Box::new(crate::market::Snapshot { cumulative_volume: count, ..Default::default() }));
+        let acc = Acc::Snapshots(Box::new(super::acc::SnapshotAcc::of(&tick, 0, false)));
+        Routed::Partial { instrument: instrument(), phase: PHASE, at: second * SECOND, mask: ALL, acc }
+    };
+    let first = |records: &[(i64, Option<i128>)], restarts: bool| {
+        let mut keyed = Keyed::new(spec(false, false));
+        keyed.begin(horizons(OPEN, Nanos::MIN));
+        let (mut told, mut durable) = (None, Durable::new());
+        for (epoch, (second, count)) in records.iter().enumerate() {
+            let (mut aside, mut changes) = (Aside::default(), Vec::new());
+            keyed.apply(shot(*second, *count), &mut aside);
+            keyed.changes(&mut changes);
+            for ((interval, _), bar, diff) in changes {
+                let Emitted::Snapshot(bar) = bar else { panic!("a bar of snapshots") };
+                if interval == INTERVALS[1] && diff > 0 {
+                    told = Some((bar.open, bar.cumulative_first, bar.cumulative_greatest));
+                }
+            }
+            if restarts {
+                let states = keyed.retire(epoch as u64, &mut Vec::new(), &mut aside);
+                states
+                    .into_iter()
+                    .for_each(|(instrument, key, value)| drop(durable.insert((instrument, key), value.expect("live"))));
+                keyed = Keyed::new(spec(false, false));
+                durable.iter().for_each(|((instrument, key), value)| {
+                    keyed.restore(instrument, key.clone(), value).expect("its own")
+                });
+                keyed.restored(horizons(OPEN, Nanos::MIN), |_, _| {});
+            }
+        }
+        told
+    };
+    let records = [(1, None), (2, Some(1_000)), (3, Some(1_010))];
+    let turned = [(3, Some(1_010)), (2, Some(1_000)), (1, None)];
+    for restarts in [false, true] {
+        assert_eq!(first(&records, restarts), Some((101, Some(1_000), Some(1_010))));
+        assert_eq!(first(&turned, restarts), Some((101, Some(1_000), Some(1_010))));
+    }
+}
+
+#[test]
+fn a_bar_of_a_day_is_its_phase_also_where_the_clocks_make_it_longer() {
+    let phase = PhaseAt { end: 25 * crate::time::HOUR, ..PHASE };
+    for at in [0, DAY - 1, DAY, phase.end - 1] {
+        assert_eq!(bucket(&phase, Interval(DAY), at), (0, phase.end));
+    }
+    assert_eq!(bucket(&phase, Interval(MINUTE), DAY), (DAY, DAY + MINUTE));
 }

@@ -1,8 +1,10 @@
 //! Trades that can be taken back: per (trading day, id) a join-semilattice, so any order of arrival ends the same.
 //!
 //! {trade?, greatest correction, cancelled}: a cancel is final, the greatest correction (by sequence or time, then content)
-//! wins, and a cancel or correction may come before its trade: then it waits. What must always hold: what a bar counts is a
-//! function of the set of records, not of their order.
+//! wins, and a cancel or correction may come before its trade: then it waits. A trade counts while its price, corrected or
+//! not, is one that bars may have. One that is told twice is one: the least of the two in order. What must always hold: what a
+//! bar counts is a function of the set of records, not of their order; where one id is told with two contents (of which one
+//! is refused) the one that came first counts.
 
 use super::acc::{TradeAcc, TradeOrder};
 use crate::time::Nanos;
@@ -37,6 +39,13 @@ pub struct Correction {
     pub place: Place,
 }
 
+impl Correction {
+    /// As an entry keeps the greatest one: (order, price, quantity).
+    fn replacement(&self) -> Option<((u64, Nanos), i64, i64)> {
+        self.replaces.map(|(price, quantity)| (self.order, price, quantity))
+    }
+}
+
 /// Where a record came from, and what it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
@@ -59,14 +68,39 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What the trade counts as now; `None`: not there, or cancelled.
-    pub fn effective(&self) -> Option<TradeAcc> {
+    /// What the trade counts as now; `None`: not there, cancelled, or (unless prices are `signed`) at a price ≤ 0.
+    pub fn effective(&self, signed: bool) -> Option<TradeAcc> {
         let trade = self.trade.filter(|_| !self.cancelled)?;
         let mut order = trade.order;
         if let Some((_, price, quantity)) = self.correction {
             (order.price, order.quantity) = (price, quantity);
         }
+        if order.price <= 0 && !signed {
+            return None;
+        }
         Some(TradeAcc::of(order, trade.sets_price, trade.adds_volume))
+    }
+}
+
+/// What becomes of a trade that is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is new; these corrections waited for it.
+    New(Vec<Correction>),
+    /// It is there already, with this content; `Some`: the one told now is the first in order, and its bucket has to be rebuilt.
+    Same(Option<Nanos>),
+    /// Another trade is there under its id.
+    Conflict,
+}
+
+impl Trade {
+    /// Whether it says the same, wherever it comes from.
+    fn is_same(&self, other: &Trade) -> bool {
+        let content = |trade: &Trade| {
+            let TradeOrder { at, price, quantity, .. } = trade.order;
+            (at, price, quantity, trade.sets_price, trade.adds_volume)
+        };
+        content(self) == content(other)
     }
 }
 
@@ -88,16 +122,26 @@ pub enum Effect {
 }
 
 impl Trades {
-    /// Takes a trade that is new in its dedupe scope; gives the corrections that waited for it.
-    pub fn insert(&mut self, key: TradeKey, trade: Trade) -> Vec<Correction> {
+    /// Takes a trade that is new in its dedupe scope: in another partition it may have been told before.
+    pub fn insert(&mut self, key: TradeKey, trade: Trade) -> Insertion {
         let entry = self.entries.entry(key.clone()).or_default();
+        if let Some(known) = &mut entry.trade {
+            if !known.is_same(&trade) {
+                return Insertion::Conflict;
+            }
+            let first = trade.order < known.order;
+            if first {
+                *known = trade;
+            }
+            return Insertion::Same(first.then_some(trade.bucket_at));
+        }
         entry.trade = Some(trade);
         let matched = std::mem::take(&mut entry.waiting);
         for correction in &matched {
             self.waiting.remove(&(correction.order.1, key.clone()));
         }
         self.buckets.entry(trade.bucket_at).or_default().push(key);
-        matched
+        Insertion::New(matched)
     }
 
     /// Takes a cancel or correction.
@@ -105,9 +149,7 @@ impl Trades {
         let entry = self.entries.entry(key.clone()).or_default();
         match correction.replaces {
             None => entry.cancelled = true,
-            Some((price, quantity)) => {
-                entry.correction = entry.correction.max(Some((correction.order, price, quantity)));
-            }
+            Some(_) => entry.correction = entry.correction.max(correction.replacement()),
         }
         match entry.trade {
             Some(trade) => Effect::Rebuild(trade.bucket_at),
@@ -120,18 +162,18 @@ impl Trades {
     }
 
     /// The bucket's trades added up anew.
-    pub fn fold(&self, bucket_at: Nanos) -> TradeAcc {
+    pub fn fold(&self, bucket_at: Nanos, signed: bool) -> TradeAcc {
         let mut acc = TradeAcc::default();
         for key in self.buckets.get(&bucket_at).into_iter().flatten() {
-            if let Some(trade) = self.entries.get(key).and_then(Entry::effective) {
+            if let Some(trade) = self.entries.get(key).and_then(|entry| entry.effective(signed)) {
                 acc.merge(&trade);
             }
         }
         acc
     }
 
-    /// Forgets trades in buckets that start before `at`, and gives up corrections that waited past it: (keys forgotten,
-    /// corrections unmatched).
+    /// Forgets trades in buckets that start before `at`, and gives up corrections that waited past it: (keys whose entries
+    /// are gone or have changed, corrections unmatched).
     pub fn forget_before(&mut self, at: Nanos) -> (Vec<TradeKey>, Vec<Correction>) {
         let (mut keys, mut unmatched) = (Vec::new(), Vec::new());
         while let Some(bucket) = self.buckets.first_entry() {
@@ -152,10 +194,15 @@ impl Trades {
                 let (given_up, still) = entry.waiting.drain(..).partition(|waits| waits.order.1 == waited_from);
                 entry.waiting = still;
                 unmatched.extend::<Vec<Correction>>(given_up);
+                if entry.trade.is_none() {
+                    // what is given up is refused: it must not act on a trade that comes after all
+                    entry.cancelled = entry.waiting.iter().any(|waits| waits.replaces.is_none());
+                    entry.correction = entry.waiting.iter().filter_map(Correction::replacement).max();
+                }
                 if entry.waiting.is_empty() && entry.trade.is_none() {
                     self.entries.remove(&key);
-                    keys.push(key);
                 }
+                keys.push(key);
             }
         }
         (keys, unmatched)

@@ -167,9 +167,15 @@ where
                     }
                     // Stable: values of one time stay in their order.
                     updates.sort_by_key(|(time, _, _)| *time);
-                    let series = all.entry(key.clone()).or_insert_with(|| {
-                        Series::new(bases.remove(key).unwrap_or_else(|| logic.initial(key)), checkpoint_every)
-                    });
+                    let mut moved: Vec<(u64, Option<L::Acc>)> = Vec::new();
+                    let series = match all.get_mut(key) {
+                        Some(series) => series,
+                        None => {
+                            let base = bases.remove_entry(key);
+                            let (own, base) = base.unwrap_or_else(|| (key.clone(), logic.initial(key)));
+                            all.entry(own).or_insert_with(|| Series::new(base, checkpoint_every))
+                        }
+                    };
                     let step = |acc: &mut L::Acc, value: &V| logic.step(key, acc, value);
                     for round in updates.chunk_by(|left, right| left.0 == right.0) {
                         let time = round[0].0;
@@ -185,9 +191,15 @@ where
                             Ok(true) => {
                                 let base = series.base();
                                 let base = (*base != logic.initial(key)).then(|| base.clone());
-                                retired.entry(time).or_default().push((key.clone(), base));
+                                moved.push((time, base));
                             }
                             Err(fault) => panic!("scan of {key:?} at time {time}: {fault}"),
+                        }
+                    }
+                    // keys that are equal may be written differently: a base stays under the one that it came with
+                    if let Some((own, _)) = all.get_key_value(key).filter(|_| !moved.is_empty()) {
+                        for (time, base) in moved {
+                            retired.entry(time).or_default().push((own.clone(), base));
                         }
                     }
                     cursor.step_key(&storage);

@@ -88,7 +88,7 @@ proptest! {
     ) {
         let anomaly = |offset: i64| Anomaly {
             open_at: 0, phase: 0, check: 0, started_at: 0, ended_at: 0, severity: Severity::Critical, observed: 0, expected: 0,
-            seen: Some(Seen { partition: "t/0".into(), offset_first: offset, offset_last: offset }),
+            seen: Some(Seen { partition: "t/0".into(), offset_first: offset, offset_last: offset }), symbol: None,
         };
         let name = (Instrument::new("V", "S", None), 0, Label::Id("a".into()));
         let mut told = Vec::new();
@@ -133,6 +133,38 @@ proptest! {
         let forgotten = suspects.retire(6);
         prop_assert!(forgotten.iter().all(|(_, suspect)| suspect.is_none()));
     }
+}
+
+#[test]
+fn a_trades_row_is_taken_back_under_the_symbol_it_had_whatever_symbol_its_cancel_tells() {
+    let row = Anomaly {
+        open_at: 0,
+        phase: 0,
+        check: 0,
+        started_at: 0,
+        ended_at: 0,
+        severity: Severity::Critical,
+        observed: 0,
+        expected: 0,
+        seen: None,
+        symbol: None,
+    };
+    let told =
+        |symbol, told| Suspicion { name: (Instrument::new("V", "S", symbol), 0, Label::Id("a".into())), at: 5, told };
+    let mut suspects = Suspects::default();
+    let odd = Told::Odd { rank: None, anomalies: vec![row] };
+    let mut rows = suspects.take(told(Some("S"), odd));
+    let mut keys = Vec::new();
+    for (name, suspect) in std::mem::take(&mut suspects).retire(0).into_iter().chain(suspects.retire(0)) {
+        keys.push(name.0.symbol().map(str::to_owned));
+        let bytes = bincode::serialize(&suspect.expect("kept")).expect("plain values");
+        suspects.restore(name, bincode::deserialize(&bytes).expect("its own bytes"));
+    }
+    rows.extend(suspects.take(told(None, Told::Cancelled)));
+    keys.extend(suspects.retire(0).into_iter().map(|(name, _)| name.0.symbol().map(str::to_owned)));
+    let shown: Vec<(Option<&str>, isize)> = rows.iter().map(|(row, diff)| (row.symbol.as_deref(), *diff)).collect();
+    assert_eq!(shown, [(Some("S"), 1), (Some("S"), -1)]);
+    assert_eq!(keys, [Some("S".to_owned()), Some("S".to_owned())]);
 }
 
 #[test]

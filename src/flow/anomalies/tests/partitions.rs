@@ -102,6 +102,24 @@ fn what_readers_tell_in_any_order_and_again_after_any_restart_leaves_the_same_ro
 }
 
 #[test]
+fn a_row_is_taken_back_under_the_symbol_it_had_whatever_symbols_are_told_later() {
+    let named = |symbol, partition: &str, offset, second| {
+        let told = sighting("A", 7, partition, offset, second);
+        Sighting { day: (Instrument::new("V", "A", symbol), 7), ..told }
+    };
+    let (mut partitions, mut rows) = (Partitions::default(), BTreeMap::new());
+    live(partitions.take(named(Some("S"), "t/0", 5, 100), 3), &mut rows);
+    live(partitions.take(named(None, "t/1", 9, 300), 3), &mut rows);
+    assert_eq!(rows.keys().map(|row| row.symbol.as_deref()).collect::<Vec<_>>(), [Some("S")]);
+    let kept = partitions.retire(7 * DAY);
+    assert_eq!(kept.iter().map(|(day, _)| day.0.symbol()).collect::<Vec<_>>(), [Some("S")], "one key");
+    let mut partitions = Partitions::default();
+    kept.into_iter().for_each(|(day, firsts)| partitions.restore(day, firsts.expect("kept")));
+    live(partitions.take(named(Some("T"), "t/2", 1, 200), 3), &mut rows);
+    assert_eq!(rows.keys().map(|row| row.symbol.as_deref()).collect::<Vec<_>>(), [Some("S")]);
+}
+
+#[test]
 fn a_day_is_forgotten_when_no_record_of_it_can_come_any_more() {
     let mut partitions = Partitions::default();
     partitions.take(sighting("A", 7, "t/0", 5, 100), 0);
