@@ -72,21 +72,20 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
 }
 
 /// Rows of a query as JSON objects.
-pub fn rows(sql: &str, warehouse: &Path, global: &Global) -> Result<Vec<Value>, Error> {
-    let text = render(sql, warehouse, Format::JsonLines, global)?;
+pub fn rows(sql: &str, warehouse: &Path, catalog: Option<&str>) -> Result<Vec<Value>, Error> {
+    let text = render(sql, warehouse, Format::JsonLines, catalog)?;
     let wrong = |error: serde_json::Error| Error::bug(format!("a row of {sql:?} is no JSON: {error}"));
     text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
 }
 
 /// Prints a query's rows as a table.
-pub fn show_table(sql: &str, warehouse: &Path, global: &Global) -> Result<(), Error> {
-    print(&render(sql, warehouse, Format::Table, global)?)
+pub fn show_table(sql: &str, warehouse: &Path, catalog: Option<&str>) -> Result<(), Error> {
+    print(&render(sql, warehouse, Format::Table, catalog)?)
 }
 
-fn render(sql: &str, warehouse: &Path, format: Format, global: &Global) -> Result<String, Error> {
-    let catalog = global.catalog().map(|found| found.value);
+fn render(sql: &str, warehouse: &Path, format: Format, catalog: Option<&str>) -> Result<String, Error> {
     block_on(async {
-        let reader = LakeReader::open(warehouse, catalog.as_deref()).await?;
+        let reader = LakeReader::open(warehouse, catalog).await?;
         let pinned = Pinned::load(&reader, None).await?;
         let mut bytes = Vec::new();
         output::write(query::query(&pinned, sql).await?, format, None, &mut bytes).await?;
