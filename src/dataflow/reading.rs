@@ -168,6 +168,7 @@ fn source(keys: &Keys<'_>) -> (SourceSpec, BTreeSet<String>, Traits) {
         kafka,
         from: from(&keys),
         paths: keys.texts("paths").unwrap_or_default(),
+        recorded: BTreeMap::new(),
         speed: speed(&keys),
         until_end: keys.choice("until", &["never", "end"]) == Some(1),
         wire: wire(&keys),
