@@ -148,3 +148,12 @@ fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
         assert!(Cli::try_parse_from(line).is_err(), "{}", line.join(" "));
     }
 }
+
+#[test]
+fn the_unit_of_a_run_keeps_its_lake_where_other_users_can_read_it() {
+    let unit = include_str!("../../deploy/ticktide.service");
+    let set = |line: &str| unit.lines().any(|found| found == line);
+    // the folder of a dynamic user lies below one that is root's alone
+    assert!(set("User=ticktide") && !unit.lines().any(|line| line.starts_with("DynamicUser=")));
+    assert!(set("StateDirectory=ticktide") && set("StateDirectoryMode=0755") && unit.contains("useradd --system"));
+}
