@@ -7,6 +7,7 @@ use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits
 use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
 use crate::error::Classified;
+use crate::feed::synthetic::DAY_LAST;
 use crate::feed::{self, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 use crate::flow::indicators;
 use crate::lake::upkeep::REWRITE_BYTES_MAX;
@@ -260,7 +261,8 @@ fn speed(keys: &Keys<'_>) -> Speed {
 
 fn synthetic(keys: &Keys<'_>) -> SyntheticSpec {
     let day = |text: &str| match text.parse::<jiff::civil::Date>() {
-        Ok(date) => Ok(crate::calendar::day_of(date)),
+        Ok(date) if (0..=DAY_LAST).contains(&crate::calendar::day_of(date)) => Ok(crate::calendar::day_of(date)),
+        Ok(_) => Err(("which is too far away".to_owned(), "choose a day from 1970-01-01 to 2199-12-31".to_owned())),
         Err(_) => Err(("which is no date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
     };
     let most = |key: &str, default: u64, most: u64| keys.whole(key, 1, most).unwrap_or(default);
