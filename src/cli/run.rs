@@ -299,6 +299,23 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     overrides
 }
 
+/// Refuses what a run would refuse before it begins.
+fn refused_later(args: &RunArgs, prepared: &Prepared) -> Result<(), Error> {
+    let (process, hosts) = match &prepared.place {
+        Place::One { process, hosts, .. } => (*process, Some(hosts)),
+        Place::Alone | Place::Parent(_) => (0, None),
+    };
+    if let Some(metrics) = &prepared.metrics {
+        telemetry::addresses(&metrics.value, process)?;
+    }
+    match (hosts, &args.secret_file) {
+        (Some(hosts), file) => cluster::secret(file.as_deref(), hosts).map(drop),
+        // nobody to share it with, but named it should be there
+        (None, Some(file)) => cluster::secret(Some(file), &[]).map(drop),
+        (None, None) => Ok(()),
+    }
+}
+
 /// Prints each setting with its value and its origin, then the tables. Neither lake nor broker is touched.
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     let tables = plan::tables_of(&prepared.dataflow)?;
@@ -361,6 +378,7 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
 pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
     let prepared = prepare(args, global)?;
     if args.dry_run {
+        refused_later(args, &prepared)?;
         return dry_run(&prepared, global);
     }
     if let Some(below) = prepared.below {
