@@ -60,12 +60,12 @@ pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
     let spec = &dataflow.source.synthetic;
     let labels = synthetic::labels(spec, days_before)?;
     lake.say(format_args!(
-        "A synthetic market (seed {}): {} instruments, about {} trades a day; trading day {} goes into {}.\n",
+        "A synthetic market (seed {}): {} instruments, about {} trades a day. {} gets trading day {}.\n",
         spec.seed,
         spec.instruments,
         spec.trades_a_day,
-        days_before + 1,
-        lake.folder.display()
+        lake.folder.display(),
+        days_before + 1
     ))?;
     if !args.calm {
         killed_once(args, &lake)?;

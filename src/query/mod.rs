@@ -181,7 +181,10 @@ pub(crate) fn explain(error: &DataFusionError, tables: &[String]) -> QueryError 
         other => other.strip_backtrace(),
     };
     let text = text.split(NOT_OURS).next().unwrap_or_default().lines().collect::<Vec<_>>().join(" ");
-    let message = text.trim_start_matches("Error during planning: ").trim_start_matches("SQL error: ").trim();
+    let message = ["Error during planning: ", "SQL error: ", "Schema error: "]
+        .iter()
+        .fold(text.as_str(), |text, name| text.trim_start_matches(name))
+        .trim();
     for prefix in ["DDL not supported: ", "DML not supported: ", "Statement not supported: "] {
         if let Some(what) = message.strip_prefix(prefix) {
             return QueryError::NotSelect(what.to_owned());
@@ -216,20 +219,19 @@ fn in_query(error: QueryError, sql: &str, namespace: &str) -> QueryError {
             Some((_, table)) => QueryError::UnknownTable { name: table.to_owned(), tables },
             None => QueryError::UnknownTable { name, tables },
         },
-        QueryError::Sql { message, hint } => match bare(sql) {
-            // an unknown column and a missing function have hints of their own
-            Some(word) if hint != TABLES => {
-                let words = RESERVED.map(|word| format!("\"{word}\"")).join(", ");
-                let hint = format!("{word} is a word of SQL: as columns these stand in double quotes: {words}");
-                QueryError::Sql { message, hint }
-            }
-            _ => QueryError::Sql { message, hint },
-        },
+        QueryError::Sql { message, hint } => {
+            let Some(word) = bare(sql) else { return QueryError::Sql { message, hint } };
+            let words = RESERVED.map(|word| format!("\"{word}\"")).join(", ");
+            let quoted = format!("{word} is a word of SQL: as columns these stand in double quotes: {words}");
+            // such a word may have made another column of what follows it
+            let hint = if hint == TABLES { format!("{hint}; {quoted}") } else { quoted };
+            QueryError::Sql { message, hint }
+        }
         other => other,
     }
 }
 
-/// A column's name in a query that SQL takes for a word of its own: outside of quotes.
+/// A column's name in a query that SQL takes for a word of its own: outside of quotes, and not used as that word.
 fn bare(sql: &str) -> Option<&'static str> {
     let mut quote = None;
     let unquoted: String = sql
@@ -237,7 +239,7 @@ fn bare(sql: &str) -> Option<&'static str> {
         .map(|letter| match (quote, letter) {
             (None, '\'' | '"') => {
                 quote = Some(letter);
-                ' '
+                '\''
             }
             (Some(open), _) => {
                 quote = quote.filter(|_| letter != open);
@@ -246,8 +248,19 @@ fn bare(sql: &str) -> Option<&'static str> {
             (None, letter) => letter.to_ascii_lowercase(),
         })
         .collect();
-    let words: Vec<&str> = unquoted.split(|letter: char| !(letter.is_alphanumeric() || letter == '_')).collect();
-    RESERVED.into_iter().find(|word| words.contains(word))
+    let of_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let is_bare = |word: &&str| {
+        unquoted.match_indices(*word).any(|(at, _)| {
+            let (before, behind) = (&unquoted[..at], &unquoted[at + word.len()..]);
+            let whole = !before.ends_with(of_word) && !behind.starts_with(of_word);
+            // `offset 10`, `interval '1 day'`, `partition by`
+            let next = behind.trim_start();
+            whole
+                && !next.starts_with(|letter: char| letter == '\'' || letter.is_ascii_digit())
+                && !next.starts_with("by ")
+        })
+    };
+    RESERVED.into_iter().find(is_bare)
 }
 
 #[cfg(test)]

@@ -158,8 +158,16 @@ fn only_a_select_is_run_and_every_refusal_says_why() {
         }
         let error = refused("select symbol from notes wher symbol = 'offset' \"check\"").await;
         assert!(error.hint().is_some_and(|hint| !hint.contains("show") && !hint.contains("partition")), "{error:?}");
-        let error = refused("select no_such(symbol) from notes").await;
-        assert!(error.hint().is_some_and(|hint| !hint.contains("show columns")), "{error:?}");
+        for sql in [
+            "select no_such(symbol) from notes",
+            "select no_such(symbol) over (partition by note), interval '1 day' from notes limit 1 offset 2",
+        ] {
+            let error = refused(sql).await;
+            assert!(
+                error.hint().is_some_and(|hint| !hint.contains("show columns") && !hint.contains("quotes")),
+                "{error:?}"
+            );
+        }
         for (sql, schema) in [("select * from other.bars_1m", "other"), ("select * from x.y.bars_1m", "x.y")] {
             let error = refused(sql).await;
             assert_eq!(error.to_string(), format!("there is no schema {schema:?} in the lake"));
