@@ -1,14 +1,15 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
 use super::source::{SourceArgs, given};
-use super::{Global, aligned, plan, print};
+use super::{Global, aligned, plan, print, read};
 use crate::cluster;
 use crate::dataflow::{Dataflow, Override};
 use crate::document::{self, duration};
 use crate::engine::{self, RunOptions, RunReport};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::lake::Warehouse;
 use crate::lake::catalog::CatalogPlace;
+use crate::lake::owner::{self, Seen};
 use crate::mesh::Cluster;
 use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
@@ -136,6 +137,9 @@ enum Place {
 
 /// How long an epoch lasts by default where every commit is requests to a service that counts them.
 const EPOCH_DEAR: Nanos = 60 * SECOND;
+
+/// How long a run that has lost its lake looks who has it.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Resolves what to run. Errors: a problem of the dataflow, processes that do not fit together, no number of workers.
 fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
@@ -394,6 +398,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
     let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
     let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process)).transpose()?;
+    let warehouse = prepared.warehouse.value.clone();
     let report = engine::run(RunOptions {
         metrics,
         dataflow: prepared.dataflow,
@@ -406,11 +411,36 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         evolve: prepared.evolve,
         rebuild: prepared.rebuild,
         replay: None,
-    })?;
+    });
+    let report = report.map_err(|error| fenced_by(error, &warehouse))?;
     if global.json && report.leads {
         return print(&format!("{}\n", report_json(&report)));
     }
     if quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+}
+
+/// An error with who writes the lake now, if that is why it ended and somebody says so.
+pub(super) fn fenced_by(error: Error, warehouse: &Warehouse) -> Error {
+    if error.kind != Kind::Fenced {
+        return error;
+    }
+    // who has taken over says so only afterwards
+    let found = async {
+        loop {
+            if let Some(seen) = owner::other(warehouse).await {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let look = async { Ok(tokio::time::timeout(LOOK, found).await.ok()) };
+    match read::block_on(look) {
+        Ok(Some(Seen { host, process, .. })) => {
+            let hint = format!("process {process} on {host} writes this lake now: stop it, or leave it the lake");
+            Error { hint: Some(hint), ..error }
+        }
+        _ => error,
+    }
 }
 
 /// The figures of a run as one line of JSON.

@@ -186,3 +186,17 @@ fn the_unit_of_a_run_keeps_its_lake_where_other_users_can_read_it() {
     assert!(set("User=ticktide") && !unit.lines().any(|line| line.starts_with("DynamicUser=")));
     assert!(set("StateDirectory=ticktide") && set("StateDirectoryMode=0755") && unit.contains("useradd --system"));
 }
+
+#[test]
+fn who_writes_a_lake_is_named_to_the_run_that_has_lost_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let warehouse = Warehouse::from(directory.path());
+    let lost = |kind| Error { kind, message: "lost".into(), hint: Some("as before".into()) };
+    let hint = |kind| run::fenced_by(lost(kind), &warehouse).hint.expect("a hint");
+    assert_eq!(hint(Kind::Fenced), "as before", "nobody says that it is there");
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis();
+    let owner = serde_json::json!({ "generation": 2, "host": "k7", "process": 4711, "seen_at": now as i64 });
+    std::fs::write(directory.path().join("owner.json"), owner.to_string()).expect("written");
+    assert!(hint(Kind::Fenced).starts_with("process 4711 on k7"));
+    assert_eq!(hint(Kind::Retry), "as before");
+}
