@@ -25,6 +25,7 @@ use crate::{calendar, document};
 pub use checks::AnomalyUse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::ErrorKind;
 pub use summary::Described;
 
 /// The dataflows that the binary carries; a file `dataflows/NAME.toml` where it is started goes first.
@@ -281,11 +282,11 @@ fn find(name_or_path: &str) -> Result<(String, String, String), Problem> {
             return Err(problem(format!("{name:?} is no name for a dataflow"), hint.to_owned()));
         }
         let text = std::fs::read_to_string(path)
-            .map_err(|error| problem(format!("the file cannot be read: {error}"), "check the path".to_owned()))?;
+            .map_err(|error| problem(format!("the file cannot be read: {error}"), unreadable(&error).to_owned()))?;
         return Ok((name.to_owned(), name_or_path.to_owned(), text));
     }
     let file = format!("dataflows/{name_or_path}.toml");
-    if let Ok(text) = std::fs::read_to_string(&file) {
+    if let Some(text) = own(&file).map_err(|(message, hint)| problem(message, hint))? {
         return Ok((name_or_path.to_owned(), file, text));
     }
     if let Some((name, text)) = SHIPPED.iter().find(|(name, _)| *name == name_or_path) {
@@ -297,6 +298,25 @@ fn find(name_or_path: &str) -> Result<(String, String, String), Problem> {
         None => format!("there are {}; a file of your own is given by its path, ending in .toml", names.join(", ")),
     };
     Err(problem("there is no dataflow of this name".to_owned(), hint))
+}
+
+/// The text of a file that goes before a shipped one, if it is there. Error: it is there and cannot be read.
+fn own(file: &str) -> Result<Option<String>, (String, String)> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err((format!("{file} cannot be read: {error}"), unreadable(&error).to_owned())),
+    }
+}
+
+/// What to do about a file that cannot be read.
+fn unreadable(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::InvalidData => "a dataflow is text: save the file as UTF-8",
+        ErrorKind::IsADirectory => "that is a folder: name the file in it",
+        ErrorKind::PermissionDenied => "let this user read the file",
+        _ => "check the path",
+    }
 }
 
 #[cfg(test)]

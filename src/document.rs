@@ -11,6 +11,7 @@
 use crate::error::nearest;
 use crate::time::{DAY, HOUR, MICRO, MILLI, MINUTE, Nanos, SECOND};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use toml::Spanned;
@@ -71,17 +72,30 @@ impl fmt::Display for Problem {
 
 /// All problems met so far; shared by every [`Keys`] of a document.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    found: RefCell<Vec<Problem>>,
+    /// Where a value could not be read at all: what stands there in its stead says nothing.
+    unread: RefCell<BTreeSet<Place>>,
+}
 
 impl Problems {
     pub fn add(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+        if self.unread.borrow().contains(place) {
+            return;
+        }
         let problem = Problem { place: place.clone(), message: message.into(), hint: hint.into() };
-        self.0.borrow_mut().push(problem);
+        self.found.borrow_mut().push(problem);
+    }
+
+    /// As [`Problems::add`]; nothing else is a problem at this place then.
+    fn add_unread(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+        self.add(place, message, hint);
+        self.unread.borrow_mut().insert(place.clone());
     }
 
     /// The problems in the order of their places, each once.
     pub fn take(&self) -> Vec<Problem> {
-        let mut problems = std::mem::take(&mut *self.0.borrow_mut());
+        let mut problems = std::mem::take(&mut *self.found.borrow_mut());
         problems.sort();
         problems.dedup();
         problems
@@ -208,7 +222,9 @@ pub fn parse_set(setting: &str, problems: &Problems) -> Option<(Vec<String>, Nod
     };
     let written = format!("value = {value}");
     let lines = Lines { file: "".into(), text: &written };
-    let read = DeTable::parse(&written).ok().map(|table| lines.table(table.get_ref(), problems));
+    let within = Problems::default();
+    let read = DeTable::parse(&written).ok().map(|table| lines.table(table.get_ref(), &within));
+    within.take().into_iter().for_each(|problem| problems.add_unread(&place, problem.message, problem.hint));
     let value = match read {
         Some(Table(mut entries)) if entries.len() == 1 => entries.remove(0).2.value,
         _ => Value::Text(value.to_owned()),
@@ -286,7 +302,7 @@ impl Lines<'_> {
             DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
                 Ok(number) => Value::Integer(number),
                 Err(_) => {
-                    problems.add(
+                    problems.add_unread(
                         &place,
                         format!("{} does not fit into 64 bits", digits.as_str()),
                         "use a smaller number",

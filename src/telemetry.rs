@@ -12,7 +12,7 @@
 mod http;
 
 use crate::time::{Nanos, SECOND};
-pub use http::{Listener, Serving, listen, serve};
+pub use http::{Listener, Serving, addresses, listen, serve};
 use prometheus::core::Collector;
 use prometheus::{
     CounterVec, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,

@@ -213,8 +213,9 @@ pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch
 }
 
 /// Refuses a source that lacks a partition with records of the range, or has another one under its name.
-pub fn check_source(recorded: &Recorded, partitions: &[Partition]) -> Result<(), Error> {
+pub fn check_source(recorded: &Recorded, source: &dyn Source) -> Result<(), Error> {
     let Some(end) = recorded.bindings.last() else { return Ok(()) };
+    let partitions = source.partitions();
     for (name, place) in &end.places {
         if recorded.starts.get(name).is_none_or(|start| *start >= place.offset_next) {
             continue;
@@ -225,7 +226,7 @@ pub fn check_source(recorded: &Recorded, partitions: &[Partition]) -> Result<(),
                 let message = format!("the source has no partition {name} any more, there are [{}]", there.join(", "));
                 return Err(Error::fix(message, WITHOUT_SOURCE));
             }
-            Some(partition) if partition.source_id != place.source_id => {
+            Some(partition) if !source.is_recorded_as(partition, &place.source_id) => {
                 let (ours, theirs) = (&place.source_id, &partition.source_id);
                 let message = format!("partition {name} is of another source now: {theirs}, the lake has read {ours}");
                 return Err(Error::fix(message, WITHOUT_SOURCE));

@@ -157,9 +157,32 @@ fn sniffed(path: &Path, most: u64, global: &Global) -> Result<(), Error> {
     }
     if found.iter().all(|format| format.ticks == 0) {
         let message = format!("no format decodes one of the first {} records of {}", found[0].records, path.display());
-        return Err(Error::fix(message, "name its fields in `source.fields` of a dataflow, see the reasons above"));
+        return Err(Error::fix(message, mapping(&found)));
     }
     Ok(())
+}
+
+/// How a dataflow could say what the records are.
+fn mapping(found: &[Sniffed]) -> String {
+    let refused = found.iter().flat_map(|format| format.rejects.values()).min_by_key(|refused| refused.offset);
+    let Some(delimiter) = refused.and_then(|refused| delimiter(&refused.payload)) else {
+        return "name its fields in `source.fields` of a dataflow, see the reasons above".to_owned();
+    };
+    let given =
+        if delimiter == ',' { String::new() } else { format!(", delimiter = \"{}\"", delimiter.escape_default()) };
+    format!(
+        "it looks like columns: `source = {{ wire = \"csv\"{given}, columns = [\"symbol\", \"time\", \"price\", \"quantity\"] }}`, \
+         as they stand in it; if its first line names them, leave `columns` out and say in `fields` what they are called"
+    )
+}
+
+/// What stands between the columns of a line that has some.
+fn delimiter(line: &[u8]) -> Option<char> {
+    if line.starts_with(b"{") || line.starts_with(b"[") {
+        return None;
+    }
+    let count = |mark: &char| line.iter().filter(|byte| char::from(**byte) == *mark).count();
+    [';', '\t', '|', ','].into_iter().filter(|mark| count(mark) >= 2).max_by_key(count)
 }
 
 fn sniffed_json(format: &Sniffed) -> Value {

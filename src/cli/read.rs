@@ -5,7 +5,7 @@ use crate::error::{Error, Kind};
 use crate::lake::epoch::SlotKind;
 use crate::lake::{EpochRow, LakeReader, Slot};
 use crate::query::output::{self, Format};
-use crate::query::{self, Pinned};
+use crate::query::{self, Pinned, QueryError};
 use crate::time::{Epoch, Nanos};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -51,16 +51,20 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
         let pinned = Pinned::load(&reader, args.epoch).await?;
         let answer = query::query(&pinned, &args.sql).await?;
         let Some(path) = &args.output else {
-            output::write(answer, format, zone.as_ref(), Stdout(std::io::stdout())).await?;
-            return Ok(());
+            let written = output::write(answer, format, zone.as_ref(), Stdout(std::io::stdout())).await;
+            return written.map(drop).map_err(|error| named("standard output", error));
         };
         let part = part_of(path);
-        let written = match create(&part) {
-            Ok(file) => output::write(answer, format, zone.as_ref(), file).await.map_err(Error::from),
-            Err(error) => Err(error),
+        let shown = path.display().to_string();
+        let written = match std::fs::File::create(&part) {
+            Ok(file) => {
+                let written = output::write(answer, format, zone.as_ref(), BufWriter::new(file)).await;
+                written.map_err(|error| named(&shown, error))
+            }
+            Err(error) => Err(unwritable(path, &error)),
         };
-        let named = |rows: u64| std::fs::rename(&part, path).map(|()| rows).map_err(|error| unwritable(path, &error));
-        let rows = written.and_then(named).inspect_err(|_| {
+        let rename = |rows: u64| std::fs::rename(&part, path).map(|()| rows).map_err(|error| unwritable(path, &error));
+        let rows = written.and_then(rename).inspect_err(|_| {
             // nothing but the half of an answer is lost when it cannot be removed
             let _ = std::fs::remove_file(&part);
         })?;
@@ -72,21 +76,20 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
 }
 
 /// Rows of a query as JSON objects.
-pub fn rows(sql: &str, warehouse: &Path, global: &Global) -> Result<Vec<Value>, Error> {
-    let text = render(sql, warehouse, Format::JsonLines, global)?;
+pub fn rows(sql: &str, warehouse: &Path, catalog: Option<&str>) -> Result<Vec<Value>, Error> {
+    let text = render(sql, warehouse, Format::JsonLines, catalog)?;
     let wrong = |error: serde_json::Error| Error::bug(format!("a row of {sql:?} is no JSON: {error}"));
     text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
 }
 
 /// Prints a query's rows as a table.
-pub fn show_table(sql: &str, warehouse: &Path, global: &Global) -> Result<(), Error> {
-    print(&render(sql, warehouse, Format::Table, global)?)
+pub fn show_table(sql: &str, warehouse: &Path, catalog: Option<&str>) -> Result<(), Error> {
+    print(&render(sql, warehouse, Format::Table, catalog)?)
 }
 
-fn render(sql: &str, warehouse: &Path, format: Format, global: &Global) -> Result<String, Error> {
-    let catalog = global.catalog().map(|found| found.value);
+fn render(sql: &str, warehouse: &Path, format: Format, catalog: Option<&str>) -> Result<String, Error> {
     block_on(async {
-        let reader = LakeReader::open(warehouse, catalog.as_deref()).await?;
+        let reader = LakeReader::open(warehouse, catalog).await?;
         let pinned = Pinned::load(&reader, None).await?;
         let mut bytes = Vec::new();
         output::write(query::query(&pinned, sql).await?, format, None, &mut bytes).await?;
@@ -205,9 +208,12 @@ pub(super) async fn open(global: &Global) -> Result<LakeReader, Error> {
     Ok(LakeReader::open(&global.warehouse("./lake")?.value, catalog.as_deref()).await?)
 }
 
-fn create(path: &Path) -> Result<impl Write + Send + use<>, Error> {
-    let file = std::fs::File::create(path).map_err(|error| unwritable(path, &error))?;
-    Ok(BufWriter::new(file))
+/// An error of writing rows with the place that they were written to.
+fn named(place: &str, error: QueryError) -> Error {
+    match &error {
+        QueryError::Unwritable(cause) => Error::fix(format!("{place} cannot be written: {cause}"), query::room(cause)),
+        _ => error.into(),
+    }
 }
 
 /// The name of a file that is not whole yet.
@@ -218,7 +224,7 @@ pub(super) fn part_of(path: &Path) -> PathBuf {
 }
 
 pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Error {
-    Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--output`")
+    Error::fix(format!("{} cannot be written: {error}", path.display()), format!("{} (`--output`)", query::room(error)))
 }
 
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -1,14 +1,15 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
 use super::source::{SourceArgs, given};
-use super::{Global, aligned, plan, print};
+use super::{Global, aligned, plan, print, read};
 use crate::cluster;
 use crate::dataflow::{Dataflow, Override};
 use crate::document::{self, duration};
 use crate::engine::{self, RunOptions, RunReport};
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::lake::Warehouse;
 use crate::lake::catalog::CatalogPlace;
+use crate::lake::owner::{self, Seen};
 use crate::mesh::Cluster;
 use crate::settings::{self, Origin, S3Settings, Sourced};
 use crate::sink::Meters;
@@ -136,6 +137,9 @@ enum Place {
 
 /// How long an epoch lasts by default where every commit is requests to a service that counts them.
 const EPOCH_DEAR: Nanos = 60 * SECOND;
+
+/// How long a run that has lost its lake looks who has it.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Resolves what to run. Errors: a problem of the dataflow, processes that do not fit together, no number of workers.
 fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
@@ -299,6 +303,23 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     overrides
 }
 
+/// Refuses what a run would refuse before it begins.
+fn refused_later(args: &RunArgs, prepared: &Prepared) -> Result<(), Error> {
+    let (process, hosts) = match &prepared.place {
+        Place::One { process, hosts, .. } => (*process, Some(hosts)),
+        Place::Alone | Place::Parent(_) => (0, None),
+    };
+    if let Some(metrics) = &prepared.metrics {
+        telemetry::addresses(&metrics.value, process)?;
+    }
+    match (hosts, &args.secret_file) {
+        (Some(hosts), file) => cluster::secret(file.as_deref(), hosts).map(drop),
+        // nobody to share it with, but named it should be there
+        (None, Some(file)) => cluster::secret(Some(file), &[]).map(drop),
+        (None, None) => Ok(()),
+    }
+}
+
 /// Prints each setting with its value and its origin, then the tables. Neither lake nor broker is touched.
 fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
     let tables = plan::tables_of(&prepared.dataflow)?;
@@ -361,6 +382,7 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
 pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
     let prepared = prepare(args, global)?;
     if args.dry_run {
+        refused_later(args, &prepared)?;
         return dry_run(&prepared, global);
     }
     if let Some(below) = prepared.below {
@@ -376,6 +398,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
     let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
     let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process)).transpose()?;
+    let warehouse = prepared.warehouse.value.clone();
     let report = engine::run(RunOptions {
         metrics,
         dataflow: prepared.dataflow,
@@ -388,11 +411,36 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         evolve: prepared.evolve,
         rebuild: prepared.rebuild,
         replay: None,
-    })?;
+    });
+    let report = report.map_err(|error| fenced_by(error, &warehouse))?;
     if global.json && report.leads {
         return print(&format!("{}\n", report_json(&report)));
     }
     if quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+}
+
+/// An error with who writes the lake now, if that is why it ended and somebody says so.
+pub(super) fn fenced_by(error: Error, warehouse: &Warehouse) -> Error {
+    if error.kind != Kind::Fenced {
+        return error;
+    }
+    // who has taken over says so only afterwards
+    let found = async {
+        loop {
+            if let Some(seen) = owner::other(warehouse).await {
+                return seen;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let look = async { Ok(tokio::time::timeout(LOOK, found).await.ok()) };
+    match read::block_on(look) {
+        Ok(Some(Seen { host, process, .. })) => {
+            let hint = format!("process {process} on {host} writes this lake now: stop it, or leave it the lake");
+            Error { hint: Some(hint), ..error }
+        }
+        _ => error,
+    }
 }
 
 /// The figures of a run as one line of JSON.

@@ -117,6 +117,27 @@ fn completions_are_there_for_every_shell_and_name_every_command() {
 }
 
 #[test]
+fn a_headed_csv_with_another_delimiter_is_known_by_its_look() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("export.csv");
+    let sniffed = |text: &str| {
+        std::fs::write(&path, text).expect("written");
+        refused(&["ticktide", "list", "formats", "--sniff", path.to_str().expect("a plain path")]).hint.expect("a hint")
+    };
+    let hint = sniffed("Date;Ticker;Last;Size\n1.7.2024;A;1,5;10\n");
+    assert!(
+        hint.contains("wire = \"csv\"") && hint.contains("delimiter = \";\"") && hint.contains("columns"),
+        "{hint}"
+    );
+    let hint = sniffed("Date,Ticker,Last,Size\n1.7.2024,A,1.5,10\n");
+    assert!(hint.contains("columns") && !hint.contains("delimiter"), "{hint}");
+    assert!(sniffed("a\tb\tc\td\n").contains("delimiter = \"\\t\""));
+    for text in ["one\ntwo\n", "{\"a\":1,\"b\":2,\"c\":3,\"d\":4}\n"] {
+        assert!(!sniffed(text).contains("csv"), "{text}");
+    }
+}
+
+#[test]
 fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
     let directory = tempfile::tempdir().expect("a directory");
     let none = directory.path().join("none");
@@ -135,6 +156,14 @@ fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
         &["ticktide", "quarantine", "show", "nonsense", "--warehouse", path],
         &["ticktide", "quarantine", "retry", "--warehouse", path],
         &["ticktide", "run", "bars", "--metrics", "nonsense", "--warehouse", path],
+        &["ticktide", "run", "bars", "--metrics", "nonsense", "--dry-run", "--warehouse", path],
+        &["ticktide", "run", "bars", "--secret-file", path, "--dry-run", "--warehouse", path],
+        &["ticktide", "run", "bars", "--secret-file", path, "-n", "2", "-p", "0", "--dry-run", "--warehouse", path],
+        &["ticktide", "run", "bars", "--dry-run", "--warehouse", ""],
+        &["ticktide", "run", "bars", "--dry-run", "--catalog", "sqlite:", "--warehouse", path],
+        &["ticktide", "feed", "labels", "demo", "--day", "90000"],
+        &["ticktide", "feed", "labels", "demo", "--set", "source.first_day=9999-12-31"],
+        &["ticktide", "check", "bars", "--set", "source.topics=[]"],
     ] {
         let error = refused(line);
         assert!(error.kind == Kind::Fix && error.hint.is_some(), "{}: {error:?}", line.join(" "));
@@ -147,4 +176,27 @@ fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
     ] {
         assert!(Cli::try_parse_from(line).is_err(), "{}", line.join(" "));
     }
+}
+
+#[test]
+fn the_unit_of_a_run_keeps_its_lake_where_other_users_can_read_it() {
+    let unit = include_str!("../../deploy/ticktide.service");
+    let set = |line: &str| unit.lines().any(|found| found == line);
+    // the folder of a dynamic user lies below one that is root's alone
+    assert!(set("User=ticktide") && !unit.lines().any(|line| line.starts_with("DynamicUser=")));
+    assert!(set("StateDirectory=ticktide") && set("StateDirectoryMode=0755") && unit.contains("useradd --system"));
+}
+
+#[test]
+fn who_writes_a_lake_is_named_to_the_run_that_has_lost_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let warehouse = Warehouse::from(directory.path());
+    let lost = |kind| Error { kind, message: "lost".into(), hint: Some("as before".into()) };
+    let hint = |kind| run::fenced_by(lost(kind), &warehouse).hint.expect("a hint");
+    assert_eq!(hint(Kind::Fenced), "as before", "nobody says that it is there");
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_millis();
+    let owner = serde_json::json!({ "generation": 2, "host": "k7", "process": 4711, "seen_at": now as i64 });
+    std::fs::write(directory.path().join("owner.json"), owner.to_string()).expect("written");
+    assert!(hint(Kind::Fenced).starts_with("process 4711 on k7"));
+    assert_eq!(hint(Kind::Retry), "as before");
 }

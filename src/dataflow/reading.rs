@@ -7,6 +7,7 @@ use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits
 use crate::conditions::{Condition, ConditionsSpec};
 use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
 use crate::error::Classified;
+use crate::feed::synthetic::DAY_LAST;
 use crate::feed::{self, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 use crate::flow::indicators;
 use crate::lake::upkeep::REWRITE_BYTES_MAX;
@@ -62,6 +63,11 @@ const SOURCE_KEYS: &[&str] = &[
 ];
 const BARS_EXAMPLE: &str = "[{ use = \"time\", every = \"1m\" }]";
 
+/// Steps under way at most: a step holds what a worker has not finished of it.
+const STEPS_MOST: u64 = 1_024;
+/// Undecided epochs at most: all of them are granted at once, and each holds its horizons and its files.
+const EPOCHS_MOST: u64 = 64;
+
 /// The longest a bar can be.
 const LONGEST: Nanos = DAY;
 /// As many as a tick's mask has bits.
@@ -93,8 +99,8 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
     let limits = keys.table("limits", "{ steps = 8 }").map(|table| {
         let keys = Keys::new("`limits`", table, &["steps", "epochs", "bytes", "rewrite"], problems);
         Limits {
-            steps: whole(&keys, "steps", 8, 1),
-            epochs: whole(&keys, "epochs", 4, 1),
+            steps: keys.whole("steps", 1, STEPS_MOST).unwrap_or(8),
+            epochs: keys.whole("epochs", 1, EPOCHS_MOST).unwrap_or(4),
             bytes: size(&keys, "bytes", 64 << 20),
             rewrite: size(&keys, "rewrite", REWRITE_BYTES_MAX),
         }
@@ -172,12 +178,14 @@ fn source(keys: &Keys<'_>) -> (SourceSpec, BTreeSet<String>, Traits) {
         kafka,
         from: from(&keys),
         paths: keys.texts("paths").unwrap_or_default(),
+        recorded: BTreeMap::new(),
         speed: speed(&keys),
         until_end: keys.choice("until", &["never", "end"]) == Some(1),
         wire: wire(&keys),
         synthetic: synthetic(&keys),
         buffer_bytes: usize::try_from(size(&keys, "buffer", 32 << 20)).unwrap_or(usize::MAX),
     };
+    named(&keys, &source);
     let traits = Traits {
         volume: if keys.choice("volume", &["trade", "cumulative"]) == Some(1) {
             Volume::Cumulative
@@ -188,6 +196,23 @@ fn source(keys: &Keys<'_>) -> (SourceSpec, BTreeSet<String>, Traits) {
         corrections: keys.boolean("corrections").unwrap_or(false),
     };
     (source, secrets, traits)
+}
+
+/// What is written down and names nothing; what is absent may come from a flag.
+fn named(keys: &Keys<'_>, source: &SourceSpec) {
+    let (key, names, example) = match source.uses.as_str() {
+        "kafka" => ("topics", &source.topics, "topics = [\"ticks\"]"),
+        "file" => ("paths", &source.paths, "paths = [\"recorded/*.jsonl.gz\"]"),
+        _ => return,
+    };
+    let Some(node) = keys.node(key).filter(|node| matches!(node.value, Value::Text(_) | Value::List(_))) else {
+        return;
+    };
+    if names.iter().any(|name| name.trim().is_empty()) {
+        keys.problems().add(&node.place, format!("`{key}` has an empty name"), format!("e.g. `{example}`"));
+    } else if names.is_empty() {
+        keys.problems().add(&node.place, format!("`{key}` is empty"), format!("e.g. `{example}`, or leave it out"));
+    }
 }
 
 /// Names that `source.use` may have.
@@ -263,7 +288,8 @@ fn speed(keys: &Keys<'_>) -> Speed {
 
 fn synthetic(keys: &Keys<'_>) -> SyntheticSpec {
     let day = |text: &str| match text.parse::<jiff::civil::Date>() {
-        Ok(date) => Ok(crate::calendar::day_of(date)),
+        Ok(date) if (0..=DAY_LAST).contains(&crate::calendar::day_of(date)) => Ok(crate::calendar::day_of(date)),
+        Ok(_) => Err(("which is too far away".to_owned(), "choose a day from 1970-01-01 to 2199-12-31".to_owned())),
         Err(_) => Err(("which is no date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
     };
     let most = |key: &str, default: u64, most: u64| keys.whole(key, 1, most).unwrap_or(default);
@@ -421,6 +447,7 @@ fn check_horizons(
         let places = ["horizon", key, "bars", "source"].map(|key| keys.node(key).map(|node| node.place.clone()));
         places.into_iter().flatten().next().unwrap_or(Place::Name(key.to_owned()))
     };
+    let mut longest: Option<(Nanos, String)> = None;
     for interval in bars {
         let Horizon::Span(span) = horizons.horizon(*interval) else { continue };
         let (name, text) = (interval.name(), duration_text(span));
@@ -433,14 +460,14 @@ fn check_horizons(
                 "a bar must be published before it is frozen: set `horizon` above `grace`",
             );
         }
-        if corrections && span > retention {
-            let message = format!(
-                "the horizon of {name} bars is {text}, more than the retention of {}",
-                duration_text(retention)
-            );
-            let hint = format!("with corrections, trades are kept as long as bars change: `retention = \"{text}\"`");
-            keys.problems().add(&place("retention"), message, hint);
-        }
+        longest = longest.max(Some((span, name)));
+    }
+    // one answer for all intervals: what the longest horizon needs
+    if let Some((span, name)) = longest.filter(|(span, _)| corrections && *span > retention) {
+        let (text, kept) = (duration_text(span), duration_text(retention));
+        let message = format!("the horizon of {name} bars is {text}, more than the retention of {kept}");
+        let hint = format!("with corrections, trades are kept as long as bars change: `retention = \"{text}\"`");
+        keys.problems().add(&place("retention"), message, hint);
     }
 }
 

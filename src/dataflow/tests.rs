@@ -136,6 +136,14 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("grace = []", "is a list"),
         ("step = \"0s\"", "the least is 1ms"),
         ("limits = { steps = 0 }", "the least is 1"),
+        ("limits = { steps = 1025 }", "the most is 1024"),
+        ("limits = { epochs = 4294967295 }", "the most is 64"),
+        ("source = { topics = [] }", "`topics` is empty"),
+        ("source = { topics = [\"a\", \"\"] }", "`topics` has an empty name"),
+        ("source = { topics = \"\" }", "`topics` has an empty name"),
+        ("source = { use = \"file\", paths = [\" \"] }", "`paths` has an empty name"),
+        ("source = { first_day = \"9999-12-31\" }", "too far away"),
+        ("source = { first_day = \"1969-12-31\" }", "too far away"),
         ("limits = { bytes = \"many\" }", "which is not a size"),
         ("epoch = 5", "should be a table"),
         ("epoch = { evry = \"1s\" }", "unknown key `evry` in `epoch`"),
@@ -188,6 +196,41 @@ fn an_impossible_value_is_named_with_its_bound() {
         let found = problems(text);
         assert!(found.iter().any(|problem| problem.contains(wanted)), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn one_mistake_is_one_problem() {
+    for text in [
+        "grace = 99999999999999999999",
+        "limits = { epochs = 99999999999999999999 }",
+        "bars = [{ every = \"1s\" }, { every = 99999999999999999999 }]",
+        "source = { corrections = true }\nretention = \"5m\"\nhorizon = { \"1s\" = \"10m\", \"1m\" = \"2h\" }",
+    ] {
+        assert_eq!(problems(text).len(), 1, "{text}: {:?}", problems(text));
+    }
+    let short = read("source = { corrections = true }\nretention = \"5m\"").expect_err("two horizons are longer");
+    assert!(short.problems[0].hint.contains("`retention = \"2h\"`"), "what the longest needs: {short}");
+    let error = set("", &["grace=99999999999999999999"]).expect_err("too many digits");
+    assert_eq!((error.problems.len(), &error.problems[0].place), (1, &Place::Set("grace=99999999999999999999".into())));
+    // a source of another kind has other keys
+    read("source = { use = \"file\", topics = [] }").expect("no topic is read");
+}
+
+#[test]
+fn a_file_that_is_there_and_cannot_be_read_is_not_passed_over() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("bytes.toml"), b"ticks = \"\xff\"").expect("written");
+    std::fs::create_dir(at("folder.toml")).expect("a folder");
+    std::fs::write(at("good.toml"), "ticks = true").expect("written");
+    assert_eq!(own(&at("good.toml")), Ok(Some("ticks = true".into())));
+    assert_eq!((own(&at("none.toml")), own(&at("good.toml/x.toml"))), (Ok(None), Ok(None)));
+    let (message, hint) = own(&at("bytes.toml")).expect_err("no text");
+    assert!(message.contains("bytes.toml") && hint.contains("UTF-8"), "{message}: {hint}");
+    let (_, hint) = own(&at("folder.toml")).expect_err("a folder");
+    assert!(hint.contains("folder"), "{hint}");
+    let error = Dataflow::load(&at("bytes.toml"), &[], &[]).expect_err("no text");
+    assert!(error.problems[0].hint.contains("UTF-8"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::building::composites;
 use crate::control::{ControlSpec, Reach};
 use crate::dataflow::{Dataflow, Horizon};
 use crate::error::{Error, Kind};
-use crate::feed::{self, FeedError, Source};
+use crate::feed::{self, FeedError, Source, SourceSpec};
 use crate::joining;
 use crate::lake::{Lake, LakeOptions, LakeWriter, Resume};
 use crate::lineage::{self, Additions};
@@ -113,14 +113,16 @@ pub(super) fn open(
     let source = match &replay {
         None => {
             let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
-            let source = feed::open(&dataflow.source, &offsets).map_err(back_soon)?;
+            let source = feed::open(&known(&dataflow.source, &places), &offsets).map_err(back_soon)?;
             continues(&*source, &places)?;
             source
         }
         Some(((_, Some(archive)), _)) => archive.clone(),
         Some(((recorded, None), _)) => {
-            let source = feed::open(&dataflow.source, &recorded.starts).map_err(verify::without_source)?;
-            verify::check_source(recorded, source.partitions())?;
+            let end = recorded.bindings.last().map(|end| end.places.clone()).unwrap_or_default();
+            let source =
+                feed::open(&known(&dataflow.source, &end), &recorded.starts).map_err(verify::without_source)?;
+            verify::check_source(recorded, &*source)?;
             source
         }
     };
@@ -135,6 +137,12 @@ fn back_soon(error: FeedError) -> Error {
         FeedError::Unanswered(message, hint) => Error { kind: Kind::Retry, message, hint: Some(hint) },
         error => error.into(),
     }
+}
+
+/// The source with what the lake has recorded of it.
+fn known(spec: &SourceSpec, places: &BTreeMap<String, Place>) -> SourceSpec {
+    let recorded = places.iter().map(|(name, place)| (name.clone(), place.source_id.clone())).collect();
+    SourceSpec { recorded, ..spec.clone() }
 }
 
 /// Refuses a source that counts other records under the lake's offsets.

@@ -1,11 +1,13 @@
 //! Recorded files: one line a record, in any wire format, plain, `.gz` or `.zst`; each file is a partition.
 //!
 //! Why a file's place goes by its name: the order of the files changes when one is added, their names do not; the directory
-//! is left out so that a moved recording is still the same. An offset is a record's number, from 0. What must always hold:
+//! is left out so that a moved recording is still the same ([`paths`]); that it is the same its first record says
+//! ([`identity`]). An offset is a record's number, from 0. What must always hold:
 //! the same bytes have the same offsets in every run, however often a growing file was looked at: a last line without its
 //! end counts as a record at `until_end`, in a compressed file, and once it decodes in a format where nothing that continues
 //! it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
 
+mod identity;
 mod paths;
 pub mod sniff;
 mod stream;
@@ -17,9 +19,9 @@ use super::{
 };
 use crate::market::TickKind;
 use crate::time::Nanos;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stream::Stream;
 pub use stream::lines;
@@ -36,26 +38,36 @@ const GROWTH_CHECKED_EVERY: Duration = Duration::from_millis(200);
 /// Records that may stand before the first tick of a file; the pace of a replay begins with the earliest first tick.
 const FIRST_TICK_WITHIN: usize = 1000;
 
+/// Names of files that are left out, in a warning.
+const SHOWN: usize = 5;
+
 struct Files {
     spec: SourceSpec,
     partitions: Vec<Partition>,
     paths: Vec<PathBuf>,
     pace: Arc<Pace>,
+    /// Opened with what a lake has: the names are those of its places.
+    of_lake: bool,
+    /// What stands beside the files and is not read, until that is told.
+    left_out: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Files {
     fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Files, FeedError> {
-        wire::build(&spec.wire)?;
+        let decoder = wire::build(&spec.wire)?;
+        let found = paths::found(&spec.paths)?;
+        let known = known(spec, resume);
         let mut files = Files {
             spec: spec.clone(),
             partitions: Vec::new(),
             paths: Vec::new(),
             pace: Arc::new(Pace::new(Speed::Max, 0)),
+            of_lake: !known.is_empty(),
+            left_out: Mutex::new(found.left_out),
         };
-        let knows = |name: &str| resume.contains_key(&format!("{name}/0"));
-        for (name, path) in paths::named(&spec.paths, &knows)? {
+        for (name, path, hash) in named(found.files, &known, decoder.as_ref())? {
             let mut partition = Partition {
-                source_id: format!("file:{name}"),
+                source_id: identity::source_id(&name, hash.as_deref()),
                 topic: name,
                 partition: 0,
                 offset_start: 0,
@@ -121,12 +133,63 @@ impl Files {
     }
 }
 
+/// The lake's names, and the hashes of the first records behind them.
+fn known(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> BTreeMap<String, Option<String>> {
+    let names = spec.recorded.keys().chain(resume.keys()).filter_map(|name| name.strip_suffix("/0"));
+    let hash = |name: &str| {
+        let id = spec.recorded.get(&format!("{name}/0"))?;
+        identity::hash_in(id, name).flatten().map(str::to_owned)
+    };
+    names.map(|name| (name.to_owned(), hash(name))).collect()
+}
+
+/// The files in order of their names, each with the hash of its first record.
+fn named(
+    found: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    known: &BTreeMap<String, Option<String>>,
+    decoder: &dyn Decoder,
+) -> Result<Vec<(String, PathBuf, Option<String>)>, FeedError> {
+    let file = |ways: BTreeSet<PathBuf>| {
+        let hash = ways.first().map_or(Ok(None), |way| identity::first_record(way, decoder))?;
+        Ok(paths::File { ways, hash })
+    };
+    let files: Vec<paths::File> = found.into_values().map(file).collect::<Result<_, FeedError>>()?;
+    let names = paths::named(&files, known)?;
+    let mut named: Vec<_> = names.into_iter().zip(files).map(|((name, way), file)| (name, way, file.hash)).collect();
+    named.sort();
+    Ok(named)
+}
+
 impl Source for Files {
     fn partitions(&self) -> &[Partition] {
         &self.partitions
     }
 
+    fn continues(&self, partition: &Partition, recorded: &str) -> Result<(), FeedError> {
+        let index = self.partitions.iter().position(|own| own.topic == partition.topic);
+        // without the lake's places the names are not those that its places have
+        match index.filter(|_| self.of_lake) {
+            Some(index) => identity::continues(partition, &self.paths[index], recorded),
+            None => Ok(()),
+        }
+    }
+
+    fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
+        identity::is_same(partition, recorded)
+    }
+
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
+        if let Ok(mut left_out) = self.left_out.lock()
+            && !left_out.is_empty()
+        {
+            let (files, left_out) = (left_out.len(), std::mem::take(&mut *left_out));
+            let names: Vec<String> = left_out.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
+            tracing::warn!(
+                files,
+                "what is in the folder and no .jsonl, .json, .csv, .gz or .zst is left out: {}",
+                names.join(", ")
+            );
+        }
         let share = self.spec.buffer_bytes / assigned.len().max(1);
         let buffer = share.clamp(stream::BUFFER_LEAST, stream::BUFFER_MOST);
         let entries = assigned.iter().map(|assignment| Entry {

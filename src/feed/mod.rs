@@ -131,6 +131,8 @@ pub struct SourceSpec {
     pub from: StartFrom,
     /// Files, directories or globs.
     pub paths: Vec<String>,
+    /// The lake's [`Partition::source_id`] by partition name, where one goes on: files that share a name are told apart.
+    pub recorded: BTreeMap<String, String>,
     pub speed: Speed,
     /// Stop each partition at the end seen when the source was opened.
     pub until_end: bool,
@@ -287,6 +289,10 @@ pub trait Source: Send + Sync {
     /// Whether it goes on where a lake has ended: `recorded` is the lake's [`Partition::source_id`] of a partition.
     fn continues(&self, _partition: &Partition, _recorded: &str) -> Result<(), FeedError> {
         Ok(())
+    }
+    /// Whether a recorded [`Partition::source_id`] can be that of the partition as it is now.
+    fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
+        partition.source_id == recorded
     }
     /// A reader for some of the partitions, with its own decoder.
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError>;

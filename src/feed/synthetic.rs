@@ -8,7 +8,8 @@
 //! some trades are cancelled or corrected later, some prints are off by three tenths; with `gaps` the feed, or one instrument,
 //! is silent for minutes. What is wrong is labelled ([`labels`], [`gaps`]).
 //! What must always hold: a partition has the same number of records every day, so a day's offsets are known without
-//! playing the days before it; day `k` is the k-th weekday from `first_day`, 09:15–15:30 UTC.
+//! playing the days before it; day `k` is the k-th weekday from `first_day`, 09:15–15:30 UTC, until
+//! the end of 2199.
 
 mod day;
 mod silence;
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::market::Price;
 use crate::time::Nanos;
+pub use day::DAY_LAST;
 pub(super) use day::mix;
 use day::{Day, Market};
 pub use silence::GAPS_MOST;
@@ -63,9 +65,22 @@ pub struct Label {
     pub id: Option<String>,
 }
 
+/// The market, if it has that day.
+fn with_day(spec: &SyntheticSpec, day: u64) -> Result<Market, FeedError> {
+    let market = Market::new(spec)?;
+    if day >= market.days() {
+        let message = format!("the synthetic market has no trading day {day}");
+        return Err(FeedError::Fix(
+            message,
+            format!("its days are 0, the first, to {}", market.days().saturating_sub(1)),
+        ));
+    }
+    Ok(market)
+}
+
 /// The special trades of a day (0 is the first), in order of (partition, offset). Errors: as opening the source.
 pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<Label>, FeedError> {
-    let market = Market::new(spec)?;
+    let market = with_day(spec, day)?;
     let mut labels = Vec::new();
     for partition in 0..market.partitions() {
         for (index, record) in Day::new(&market, partition, day).enumerate() {
@@ -98,7 +113,7 @@ pub struct Gap {
 
 /// The silences of a day (0 is the first): of the feed in their order, then of instruments. Errors: as opening the source.
 pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<Gap>, FeedError> {
-    let market = Market::new(spec)?;
+    let market = with_day(spec, day)?;
     let gap = |symbol: Option<&str>, (from, until): (Nanos, Nanos)| Gap {
         venue: day::VENUE.into(),
         symbol: symbol.map(Into::into),
@@ -126,7 +141,6 @@ pub fn date(spec: &SyntheticSpec, day: u64) -> i32 {
 struct Synthetic {
     market: Arc<Market>,
     partitions: Vec<Partition>,
-    until_end: bool,
     pace: Arc<Pace>,
 }
 
@@ -144,7 +158,8 @@ impl Synthetic {
             source_id.push_str(&format!(":{}", s.gaps));
         }
         let name = |partition: u32| format!("{TOPIC}/{partition}");
-        let place = |partition| resume.get(&name(partition)).copied().unwrap_or(0).max(0);
+        let last = |partition| market.first_offset(partition, market.days());
+        let place = |partition| resume.get(&name(partition)).copied().unwrap_or(0).clamp(0, last(partition));
         // the day to play: the earliest that some partition has not finished
         let day = (0..market.partitions())
             .filter_map(|partition| place(partition).checked_div(market.records_a_day(partition)))
@@ -165,7 +180,7 @@ impl Synthetic {
                 .min(),
         };
         let pace = Arc::new(Pace::new(spec.speed, begins.unwrap_or(0)));
-        Ok(Synthetic { market: Arc::new(market), partitions, until_end: spec.until_end, pace })
+        Ok(Synthetic { market: Arc::new(market), partitions, pace })
     }
 }
 
@@ -176,12 +191,14 @@ impl Source for Synthetic {
 
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
         let entries = assigned.iter().map(|assignment| {
+            // behind its last day the market is closed for good
+            let last = self.market.first_offset(assignment.partition as u32, self.market.days());
             let offset = assignment.offset.max(0);
             Entry {
                 index: assignment.partition,
                 offset,
-                offset_end: self.partitions[assignment.partition].offset_end,
-                play: Day::at(&self.market, assignment.partition as u32, offset),
+                offset_end: self.partitions[assignment.partition].offset_end.min(last),
+                play: Day::at(&self.market, assignment.partition as u32, offset.min(last)),
                 told: false,
             }
         });
@@ -189,7 +206,6 @@ impl Source for Synthetic {
             entries: entries.collect(),
             turn: 0,
             market: self.market.clone(),
-            until_end: self.until_end,
             decoder: wire::build(&WireSpec { format: "json".into(), ..WireSpec::default() })?,
             instruments: InstrumentTable::default(),
             pace: self.pace.clone(),
@@ -211,7 +227,6 @@ struct SyntheticReader {
     entries: Vec<Entry>,
     turn: usize,
     market: Arc<Market>,
-    until_end: bool,
     decoder: Box<dyn Decoder>,
     instruments: InstrumentTable,
     pace: Arc<Pace>,
@@ -250,7 +265,7 @@ impl SyntheticReader {
             entry.offset += 1;
         }
         batch.offset_next = entry.offset;
-        batch.finished = self.until_end && entry.offset >= entry.offset_end;
+        batch.finished = entry.offset >= entry.offset_end;
         batch.caught_up = batch.finished || !due;
         entry.told = batch.finished;
         if batch.records == 0 && !batch.finished {

@@ -9,6 +9,7 @@
 use super::error::LakeError;
 use super::now_ms;
 use super::store::Store;
+use super::warehouse::Warehouse;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -45,8 +46,7 @@ pub struct Owner {
 impl Owner {
     /// Begins to say so.
     pub fn begin(store: Arc<dyn Store>, generation: u64) -> Owner {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = host.trim().to_owned();
+        let host = host();
         let beating = store.clone();
         let (stop, mut stopped) = oneshot::channel();
         let beat = tokio::spawn(async move {
@@ -99,6 +99,18 @@ pub async fn present(store: &dyn Store) -> Result<Option<Seen>, LakeError> {
     Ok(read(store).await?.filter(|seen| now_ms().saturating_sub(seen.seen_at) < SILENCE_MS))
 }
 
+/// The writer that seems to be there and is not this process. Whatever goes wrong: nobody is known.
+pub async fn other(warehouse: &Warehouse) -> Option<Seen> {
+    let store = warehouse.open_existing().await.ok()?;
+    let seen = present(&*store).await.ok()??;
+    (seen.process != std::process::id() || seen.host != host()).then_some(seen)
+}
+
+fn host() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    host.trim().to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +134,16 @@ mod tests {
         let old = Seen { seen_at: now_ms() - SILENCE_MS - 1, ..seen.clone() };
         store.put(OWNER, Bytes::from(serde_json::to_vec(&old).expect("JSON"))).await.expect("written");
         assert_eq!(present(&*store).await.expect("read"), None);
+
+        // and this process is no other
+        let folder = tempfile::tempdir().expect("a folder");
+        let warehouse = Warehouse::from(folder.path());
+        assert_eq!(other(&warehouse).await, None);
+        for (process, there) in [(seen.process, false), (seen.process + 1, true)] {
+            let beat = Seen { process, seen_at: now_ms(), ..seen.clone() };
+            std::fs::write(folder.path().join(OWNER), serde_json::to_vec(&beat).expect("JSON")).expect("written");
+            assert_eq!(other(&warehouse).await, there.then_some(beat));
+        }
 
         // one that is fenced does not take its successor's word back
         let owner = Owner::begin(store.clone(), 3);

@@ -61,6 +61,12 @@ impl Warehouse {
         if lower.starts_with("s3://") {
             return Ok(Warehouse::S3(S3Place::parse(text, s3()?)?));
         }
+        if text.trim().is_empty() {
+            return Err(crate::error::Error::fix(
+                format!("warehouse {text:?} names no folder"),
+                "write a folder's path, or s3://BUCKET/PREFIX; without `--warehouse` it is ./lake",
+            ));
+        }
         if let Some(path) = text.strip_prefix("file://").filter(|path| path.starts_with('/')) {
             return Ok(Warehouse::Folder(PathBuf::from(path)));
         }
@@ -150,7 +156,7 @@ mod tests {
         assert_eq!(parse("file:///data/lake").expect("a folder"), Warehouse::Folder("/data/lake".into()));
         let bucket = parse("s3://bucket/market").expect("a bucket");
         assert_eq!((bucket.to_string().as_str(), bucket.folder()), ("s3://bucket/market", None));
-        for text in ["gs://bucket/x", "s3a://bucket/x", "https://bucket.s3.amazonaws.com/x", "file://lake"] {
+        for text in ["", " ", "gs://bucket/x", "s3a://bucket/x", "https://bucket.s3.amazonaws.com/x", "file://lake"] {
             let error = parse(text).expect_err(text);
             assert!(error.kind == Kind::Fix && error.hint.is_some(), "{text}: {error}");
         }

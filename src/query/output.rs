@@ -17,7 +17,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What rows are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +54,60 @@ pub fn zone(name: &str) -> Result<TimeZone, QueryError> {
     })
 }
 
-/// Writes all rows; answers their number. With a zone, instants are text of that zone, or in Parquet marked with it.
+/// Writes all rows; answers their number. With a zone, instants are text of that zone, or in Parquet marked with it. Errors:
+/// the query fails, the format lacks a type, the place takes no bytes ([`QueryError::Unwritable`]).
 pub async fn write(
+    answer: Answer,
+    format: Format,
+    zone: Option<&TimeZone>,
+    into: impl Write + Send,
+) -> Result<u64, QueryError> {
+    let failed: Failed = Arc::default();
+    let watched = Watched { into, failed: failed.clone() };
+    write_watched(answer, format, zone, watched).await.map_err(|error| {
+        match failed.lock().map(|mut found| found.take()) {
+            Ok(Some(error)) => QueryError::Unwritable(Arc::new(error)),
+            _ => error,
+        }
+    })
+}
+
+/// Why a place took no bytes: the formats' writers tell it in words of their own.
+type Failed = Arc<Mutex<Option<std::io::Error>>>;
+
+struct Watched<W> {
+    into: W,
+    failed: Failed,
+}
+
+impl<W> Watched<W> {
+    fn watch<T>(&self, done: std::io::Result<T>) -> std::io::Result<T> {
+        done.map_err(|error| {
+            let kind = error.kind();
+            // an interrupted write is tried again
+            if kind != std::io::ErrorKind::Interrupted
+                && let Ok(mut failed) = self.failed.lock()
+            {
+                *failed = Some(error);
+            }
+            kind.into()
+        })
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let done = self.into.write(bytes);
+        self.watch(done)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let done = self.into.flush();
+        self.watch(done)
+    }
+}
+
+async fn write_watched(
     answer: Answer,
     format: Format,
     zone: Option<&TimeZone>,

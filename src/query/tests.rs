@@ -145,7 +145,36 @@ fn only_a_select_is_run_and_every_refusal_says_why() {
         assert_eq!(error.to_string(), "there is no table \"bars_1n\" in the lake");
         assert!(error.hint().is_some_and(|hint| hint.starts_with("did you mean bars_1m?")), "{error:?}");
         let error = refused("select colse from bars_1m").await;
-        assert!(matches!(&error, QueryError::Sql(message) if message.contains("colse")), "{error:?}");
+        assert!(matches!(&error, QueryError::Sql { message, .. } if message.contains("colse")), "{error:?}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("show columns")), "{error:?}");
+        // what is a word of SQL, too, is named, and no parser shows its own names
+        for sql in ["select partition, offset from notes", "select check, interval from notes where symbol = 'A'"] {
+            let error = refused(sql).await;
+            let (message, hint) = (error.to_string(), error.hint().expect("a hint"));
+            assert!(
+                !message.contains("ParserError") && hint.contains("\"offset\", \"partition\""),
+                "{message}: {hint}"
+            );
+        }
+        let error = refused("select symbol from notes wher symbol = 'offset' \"check\"").await;
+        assert!(error.hint().is_some_and(|hint| !hint.contains("show") && !hint.contains("partition")), "{error:?}");
+        for sql in [
+            "select no_such(symbol) from notes",
+            "select no_such(symbol) over (partition by note), interval '1 day' from notes limit 1 offset 2",
+        ] {
+            let error = refused(sql).await;
+            assert!(
+                error.hint().is_some_and(|hint| !hint.contains("show columns") && !hint.contains("quotes")),
+                "{error:?}"
+            );
+        }
+        for (sql, schema) in [("select * from other.bars_1m", "other"), ("select * from x.y.bars_1m", "x.y")] {
+            let error = refused(sql).await;
+            assert_eq!(error.to_string(), format!("there is no schema {schema:?} in the lake"));
+            assert!(error.hint().is_some_and(|hint| hint.starts_with("write bars_1m or market.bars_1m")), "{error:?}");
+        }
+        let error = refused("select * from market.bars_1n").await;
+        assert_eq!(error.to_string(), "there is no table \"bars_1n\" in the lake");
         for sql in ["", "selec 1", "select 1; select 2", "select * from '/etc/passwd'"] {
             assert_eq!(refused(sql).await.kind(), Kind::Fix, "{sql}");
         }
@@ -192,5 +221,45 @@ fn rows_are_the_same_in_every_format() {
         let batch = read.expect("Parquet").next().expect("a batch").expect("rows");
         let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("Asia/Kolkata".into()));
         assert_eq!(batch.schema().field_with_name("open_at").expect("a column").data_type(), &wanted);
+    });
+}
+
+#[test]
+fn an_error_of_the_engine_itself_sends_nobody_to_its_authors() {
+    let error = explain(&DataFusionError::Internal("no such plan".into()), &[]);
+    assert_eq!(error.to_string(), "the query cannot be run: Internal error: no such plan.");
+    assert!(error.kind() == Kind::Fix && error.hint().is_some());
+}
+
+/// Takes a few bytes, then has no room.
+struct Full(usize);
+
+impl std::io::Write for Full {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let taken = bytes.len().min(self.0);
+        self.0 -= taken;
+        if taken == 0 { Err(std::io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_place_without_room_is_not_blamed_on_the_columns() {
+    with_lake(async |reader, _, _| {
+        let pinned = Pinned::load(reader, None).await.expect("pinned");
+        for format in [Format::Table, Format::JsonLines, Format::Csv, Format::Parquet] {
+            for room in [0, 3] {
+                let answer = query(&pinned, "select * from bars_1m").await.expect("planned");
+                let error = write(answer, format, None, Full(room)).await.expect_err("it is full");
+                assert!(matches!(error, QueryError::Unwritable(_)), "{format:?}: {error:?}");
+                assert!(error.hint().is_some_and(|hint| hint.contains("free space")), "{error:?}");
+            }
+        }
+        let answer = query(&pinned, "select interval '1 day' as day, symbol from bars_1m").await.expect("planned");
+        let error = write(answer, Format::Parquet, None, Vec::new()).await.expect_err("Parquet has no such type");
+        assert!(matches!(&error, QueryError::Output { hint, .. } if hint.contains("columns")), "{error:?}");
     });
 }

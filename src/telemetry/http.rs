@@ -29,6 +29,20 @@ pub struct Listener {
 /// Takes an address, `HOST:PORT`; the process of this index takes the port that is as much higher, so that processes of one
 /// host do not meet. Errors: it is no address, or cannot be had.
 pub fn listen(address: &str, process: usize) -> Result<Listener, Error> {
+    let found = addresses(address, process)?;
+    let taken = found.first().map_or_else(|| address.to_owned(), SocketAddr::to_string);
+    let failed = |error: std::io::Error| {
+        let message = format!("metrics: {taken} cannot be listened on: {error}");
+        Error::fix(message, "choose a free port and an address of this host, e.g. `--metrics 127.0.0.1:9464`")
+    };
+    let listener = TcpListener::bind(found.as_slice()).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Listener { listener, address })
+}
+
+/// Where [`listen`] would listen. Error: it is no address.
+pub fn addresses(address: &str, process: usize) -> Result<Vec<SocketAddr>, Error> {
     let wrong = |why: &dyn std::fmt::Display| {
         let message = format!("metrics: {address:?} is no address to listen on: {why}");
         Error::fix(message, "give HOST:PORT, e.g. `--metrics 127.0.0.1:9464`")
@@ -39,15 +53,7 @@ pub fn listen(address: &str, process: usize) -> Result<Listener, Error> {
         // port 0 is any that is free
         address.set_port(if address.port() == 0 { 0 } else { above(address.port())? });
     }
-    let taken = found.first().map_or_else(|| address.to_owned(), SocketAddr::to_string);
-    let failed = |error: std::io::Error| {
-        let message = format!("metrics: {taken} cannot be listened on: {error}");
-        Error::fix(message, "choose a free port and an address of this host, e.g. `--metrics 127.0.0.1:9464`")
-    };
-    let listener = TcpListener::bind(found.as_slice()).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok(Listener { listener, address })
+    Ok(found)
 }
 
 /// Answers scrapes until it is dropped.

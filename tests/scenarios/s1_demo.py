@@ -24,8 +24,11 @@ def shows(scenario, done):
     text = text_of(done)
     for word, what in (("synthetic", "says that the market is synthetic"), ("rsi_14", "shows rsi_14"),
                        ("cancel", "shows a cancelled trade"), ("late", "shows a late trade"),
-                       ("_history", "reads `_history`"), ("select", "shows its queries")):
+                       ("_history", "reads `_history`"), ("select", "shows its queries"),
+                       ("anomalies: ", "compares its anomalies with the undisturbed run's")):
         scenario.check(word in text.lower(), f"the demo {what}", text[-1500:])
+    planted, found = map(int, re.search(r"Bad prints of the day: (\d+) planted, (\d+) found", text).groups())
+    scenario.check(planted > 0 and 2 * found > planted, f"the demo finds {found} of {planted} planted bad prints", text[-1500:])
     scenario.check(done.wall_s < SECONDS, f"the demo took {done.wall_s:.1f} s, less than {SECONDS}")
 
 
@@ -49,6 +52,21 @@ def corrected(scenario, folder):
         taken_back = connection.execute("SELECT count(*) FROM history_raw WHERE diff < 0").fetchone()[0]
         scenario.check(not left and not right and taken_back > 0,
                        f"{name}_history summed is {name}; {taken_back} rows were taken back", (left[:2], right[:2]))
+
+
+def beside(scenario):
+    """A lake in the working directory, and neighbours whose names are near: nothing of them is touched."""
+    home = scenario.work / "home"
+    lakes = {"here": (home / "here", "."), "lake.prod": (home, "lake.prod")}
+    for name in ("here", "lake.undisturbed", "lake"):
+        (home / name).mkdir(parents=True)
+        (home / name / "precious").write_text(name)
+    before = {path.name for path in home.iterdir()}
+    for name, (cwd, warehouse) in lakes.items():
+        scenario.run("demo", "--warehouse", warehouse, cwd=cwd)
+        kept = [(home / other / "precious").exists() for other in ("here", "lake.undisturbed", "lake")]
+        after = {path.name for path in home.iterdir()}
+        scenario.check(all(kept) and after - before <= {"lake.prod"}, f"--warehouse {warehouse}: the neighbours are there, and nothing else is left", sorted(after))
 
 
 def readme(scenario):
@@ -110,6 +128,7 @@ def main():
     by_others = len(lake.Lake(folder).rows("bars_1m"))
     scenario.check(str(counted[0]["bars"]) == str(by_others), f"`ticktide query` and pyiceberg count {by_others} bars_1m", counted)
     readme(scenario)
+    beside(scenario)
     killed(scenario, folder)
     next_day(scenario, folder)
     scenario.end()

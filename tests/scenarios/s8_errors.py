@@ -44,6 +44,51 @@ def failing(scenario, what, codes, *arguments, words=(), timeout_s=120):
             scenario.note(line)
 
 
+def another_file(scenario):
+    """A recording under the name of one that was read is refused; with that one beside it, each is read once."""
+    tape, folder = disorder.tape(2_000, 9), scenario.work / "two-days"
+    paths = [scenario.work / f"day{day}" / "ticks.jsonl" for day in (1, 2)]
+    for path, records in zip(paths, (tape[:1_000], tape[1_000:])):
+        path.parent.mkdir()
+        disorder.write(records, path)
+    settings = ("--set", "source.corrections=true")
+
+    def counted():
+        return scenario.query(folder, "select sum(records) as records from epochs")[0]["records"]
+
+    scenario.run_bars(paths[0], folder, *settings)
+    failing(scenario, "another file of the same name", (2,), "run", "bars", "--source", "file", "--path", paths[1], "--warehouse", folder,
+            "--until", "end", *settings, words=("ticks.jsonl", "begins with another record"))
+    lines = [len(path.read_bytes().splitlines()) for path in paths]
+    both = [path.parent for path in paths]
+    for what, given in (("both", both), ("the second one alone", both[1:]), ("both by other ways", [both[0] / ".." / "day1", both[1]])):
+        more = [word for path in given[1:] for word in ("--path", path)]
+        scenario.run_bars(given[0], folder, *more, *settings)
+        scenario.check(counted() == sum(lines), f"{what}: {counted()} records of {lines} are in the lake")
+    scenario.verify("holds for both files", "--warehouse", folder, "--source", "file", "--path", both[0], "--path", both[1], *settings)
+
+
+def places(scenario):
+    """A lake that cannot be where it is wanted, and an answer that cannot."""
+    path, folder, file = scenario.work / "some.jsonl", scenario.work / "some", scenario.work / "a-file"
+    disorder.write(disorder.tape(500, 3), path)
+    file.write_text("kept")
+    run = ("run", "bars", "--source", "file", "--path", path, "--until", "end", "--set", "source.corrections=true", "--warehouse")
+    for what, warehouse, more in (("an empty warehouse", "", ()), ("a warehouse that is a file", file, ()),
+                                  ("a warehouse below a file", file / "lake", ()), ("a warehouse where nothing can be", "/proc/no/such", ()),
+                                  ("a catalog without a file", folder, ("--catalog", "sqlite:")),
+                                  ("a catalog in memory", folder, ("--catalog", "sqlite::memory:"))):
+        failing(scenario, what, (2,), *run, warehouse, *more)
+    scenario.check(file.read_text() == "kept" and not folder.exists(), "nothing was made or changed")
+    scenario.run(*run, folder)
+    failing(scenario, "an answer into no folder", (2,), "query", "select * from bars_1m", "--output", scenario.work / "no" / "x.csv",
+            "--warehouse", folder, words=("x.csv cannot be written",))
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([scenario.binary, "query", "select * from bars_1m", "--warehouse", folder], stdout=full, stderr=subprocess.PIPE, text=True)
+    scenario.check(done.returncode == 2 and "standard output cannot be written" in done.stderr and "space" in done.stderr
+                   and "columns" not in done.stderr, "an answer that finds no room names its place", done.stderr)
+
+
 def full_disk(scenario):
     if os.geteuid() != 0:
         scenario.note("full disk: skipped, a small file system can only be mounted by root")
@@ -81,6 +126,8 @@ def main():
     nonsense.write_text("time,price,quantity\n" * 2_000)
     failing(scenario, "a format that decodes nothing", (2,), "run", "bars", "--source", "file", "--path", nonsense, "--warehouse",
             folder, "--until", "end")
+    another_file(scenario)
+    places(scenario)
     full_disk(scenario)
     scenario.end()
 

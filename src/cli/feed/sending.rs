@@ -1,6 +1,6 @@
 //! Where frames are sent, and how fast: what `simulate` and `replay` share.
 
-use crate::cli::{Global, print};
+use crate::cli::{Global, note, print};
 use crate::error::{Error, Kind};
 use crate::feed::produce::{Kafka, Lines, Sink};
 use crate::feed::{Pace, Speed};
@@ -127,7 +127,7 @@ impl Sending {
         }
         if !global.quiet {
             let more: String = more.iter().map(|(name, count)| format!(", {count} {name}")).collect();
-            eprintln!("{frames} frames in {seconds:.1} s{more}");
+            note(format_args!("{frames} frames in {seconds:.1} s{more}"));
         }
         Ok(())
     }

@@ -1,63 +1,150 @@
 //! Which files `paths` mean, and the names under which the lake keeps their places.
+//!
+//! Why the lake's names go first: whether a file is named with its folder depends on what else is read beside it, and what is
+//! read beside it changes from run to run; the place of a file that was read once must be found again. What must always hold:
+//! each file is there once, whatever the ways to it, and no two have one name.
 
 use crate::feed::FeedError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Files that a folder is searched for.
-const ENDINGS: [&str; 4] = [".jsonl", ".json", ".gz", ".zst"];
+const ENDINGS: [&str; 5] = [".jsonl", ".json", ".csv", ".gz", ".zst"];
 
-/// The files that some paths, folders and globs mean, each once, sorted by the name its place is kept under: the file's
-/// name, or its path where two files share a name. A name that the lake `knows` stays what it is: a second file of the name
-/// does not take it from the first, which is the one that `paths` says first. Errors: nothing is there, or it cannot be
-/// looked at.
-pub fn named(paths: &[String], knows: &dyn Fn(&str) -> bool) -> Result<Vec<(String, PathBuf)>, FeedError> {
+/// What `paths` mean.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// By their full paths: the ways to each that were given, the first in order first.
+    pub files: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
+    /// What stands in the folders and is not read.
+    pub left_out: BTreeSet<PathBuf>,
+}
+
+/// The files that some paths, folders and globs mean, each once. Errors: nothing is there, or it cannot be looked at.
+pub fn found(paths: &[String]) -> Result<Found, FeedError> {
     if paths.is_empty() {
         return Err(FeedError::Fix("source file has no paths".into(), "give `--path FILE|DIR|GLOB`".into()));
     }
-    let mut found: Vec<PathBuf> = Vec::new();
-    let mut seen = BTreeSet::new();
+    let mut found = Found::default();
     for path in paths {
-        found.extend(expand(path)?.into_iter().filter(|path| seen.insert(path.clone())));
+        for path in expand(path, &mut found.left_out)? {
+            // what has no full path (a pipe) is what it is called
+            let full = path.canonicalize().unwrap_or_else(|_| path.clone());
+            found.files.entry(full).or_default().insert(path);
+        }
     }
-    let mut uses: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for path in found {
-        uses.entry(file_name(&path)).or_default().push(path);
-    }
-    let mut named = Vec::new();
-    for (short, mut paths) in uses {
-        // one without a folder has no other name
-        paths.sort_by_key(|path| whole(path) != short);
-        let is_free = |path: &PathBuf| whole(path) == short || !knows(&whole(path));
-        let first = paths.iter().position(is_free).filter(|_| paths.len() == 1 || knows(&short));
-        let name = |(at, path): (usize, PathBuf)| (if Some(at) == first { short.clone() } else { whole(&path) }, path);
-        named.extend(paths.into_iter().enumerate().map(name));
-    }
-    named.sort();
-    Ok(named)
+    found.left_out.retain(|path| path.canonicalize().is_ok_and(|full| !found.files.contains_key(&full)));
+    Ok(found)
 }
 
-fn whole(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+/// A file to be named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// The ways to it that were given, not empty.
+    pub ways: BTreeSet<PathBuf>,
+    /// Of its first record, if it has one.
+    pub hash: Option<String>,
+}
+
+impl File {
+    fn short(&self) -> String {
+        self.ways.first().map(|way| file_name(way)).unwrap_or_default()
+    }
+
+    /// What it may be called: its paths, its names, whatever else of the lake's names ends so.
+    fn called(&self, how: How, known: &BTreeMap<String, Option<String>>) -> Vec<(String, PathBuf)> {
+        let by = |name: &dyn Fn(&Path) -> String| self.ways.iter().map(|way| (name(way), way.clone())).collect();
+        match how {
+            How::Path => by(&|way| way.to_string_lossy().into_owned()),
+            How::Name => by(&|way| file_name(way)),
+            How::Moved => {
+                let (short, way) = (self.short(), self.ways.first().cloned().unwrap_or_default());
+                let ends_so = known.keys().filter(|name| file_name(Path::new(name)) == short);
+                ends_so.map(|name| (name.clone(), way.clone())).collect()
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    Path,
+    Name,
+    Moved,
+}
+
+/// The name of each file's place and the way to it, in the order of the files. A name of the lake (`known`, with the hash of
+/// the first record behind it, if that is recorded) stays with its file: the one of that path, or else of that name, that
+/// begins so. Others are named by their names, or their paths where two files share one. Error: the lake does not tell
+/// which of two files it has read.
+pub fn named(files: &[File], known: &BTreeMap<String, Option<String>>) -> Result<Vec<(String, PathBuf)>, FeedError> {
+    let mut named: Vec<Option<(String, PathBuf)>> = vec![None; files.len()];
+    let mut taken = BTreeSet::new();
+    let begins_so =
+        |file: &File, name: &str| matches!(known.get(name), Some(was) if was.is_some() && *was == file.hash);
+    let may_be = |file: &File, name: &str| known.get(name).is_some_and(|was| was.is_none() || file.hash.is_none());
+    let passes: [(How, &dyn Fn(&File, &str) -> bool); 5] = [
+        (How::Path, &begins_so),
+        (How::Name, &begins_so),
+        (How::Moved, &begins_so),
+        (How::Path, &may_be),
+        (How::Name, &may_be),
+    ];
+    for (how, is_it) in passes {
+        let open: Vec<usize> = (0..files.len()).filter(|index| named[*index].is_none()).collect();
+        for index in &open {
+            let file = &files[*index];
+            let fits = |(name, _): &(String, PathBuf)| is_it(file, name) && !taken.contains(name);
+            let Some((name, way)) = file.called(how, known).into_iter().find(fits) else { continue };
+            let alike = || open.iter().map(|index| &files[*index]).filter(|other| other.short() == name);
+            if how == How::Name && !begins_so(file, &name) && alike().count() > 1 {
+                return Err(undecided(&name, alike()));
+            }
+            taken.insert(name.clone());
+            named[*index] = Some((name, way));
+        }
+    }
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    files.iter().for_each(|file| *uses.entry(file.short()).or_default() += 1);
+    let name = |(file, name): (&File, Option<(String, PathBuf)>)| {
+        name.or_else(|| {
+            let (way, short) = (file.ways.first()?, file.short());
+            let alone = uses.get(&short) == Some(&1) && !taken.contains(&short);
+            Some((if alone { short } else { way.to_string_lossy().into_owned() }, way.clone()))
+        })
+    };
+    Ok(files.iter().zip(named).filter_map(name).collect())
+}
+
+fn undecided<'a>(name: &str, files: impl Iterator<Item = &'a File>) -> FeedError {
+    let ways: Vec<String> = files.flat_map(|file| file.ways.first()).map(|way| way.display().to_string()).collect();
+    FeedError::Fix(
+        format!("the lake has read a file {name} and not recorded which of {} that was", ways.join(", ")),
+        "run once with `--path` of that one alone, then with all of them".into(),
+    )
 }
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-fn expand(text: &str) -> Result<Vec<PathBuf>, FeedError> {
+/// The files that a text means; what is passed over in a folder is added to `left_out`.
+fn expand(text: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, FeedError> {
     let path = Path::new(text);
     let pattern = file_name(path);
     if !path.exists() && pattern.contains(['*', '?']) {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let found = list(folder.unwrap_or(Path::new(".")), text, &|name| matches(pattern.as_bytes(), name.as_bytes()))?;
+        let [found, _] =
+            list(folder.unwrap_or(Path::new(".")), text, &|name| matches(pattern.as_bytes(), name.as_bytes()))?;
         // `*.jsonl` means the files as the user would name them
         let found = if folder.is_none() { found.iter().map(|path| file_name(path).into()).collect() } else { found };
         return some(found, text, "no file matches");
     }
     if path.is_dir() {
-        let found = list(path, text, &|name| ENDINGS.iter().any(|ending| name.ends_with(ending)))?;
-        return some(found, text, "the folder holds no *.jsonl, *.json, *.gz or *.zst");
+        let [found, others] = list(path, text, &|name| ENDINGS.iter().any(|ending| name.ends_with(ending)))?;
+        left_out.extend(others);
+        let endings = ENDINGS.map(|ending| format!("*{ending}")).join(", ");
+        return some(found, text, &format!("the folder holds no file of {endings}"));
     }
     if !path.exists() {
         return Err(FeedError::Fix(format!("path \"{text}\" does not exist"), hint()));
@@ -66,7 +153,9 @@ fn expand(text: &str) -> Result<Vec<PathBuf>, FeedError> {
 }
 
 fn hint() -> String {
-    "check `paths` or `--path`; a relative path starts at the working directory".into()
+    "check `paths` or `--path`: a relative path starts at the working directory, and only `*` and `?` in the file's name are \
+     patterns"
+        .into()
 }
 
 fn some(found: Vec<PathBuf>, text: &str, why: &str) -> Result<Vec<PathBuf>, FeedError> {
@@ -76,19 +165,19 @@ fn some(found: Vec<PathBuf>, text: &str, why: &str) -> Result<Vec<PathBuf>, Feed
     Ok(found)
 }
 
-/// The files of a folder whose names are wanted.
-fn list(folder: &Path, text: &str, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>, FeedError> {
+/// The files of a folder whose names are wanted, and what else is in it; what is hidden is not there.
+fn list(folder: &Path, text: &str, wanted: &dyn Fn(&str) -> bool) -> Result<[Vec<PathBuf>; 2], FeedError> {
     let unreadable =
         |error: std::io::Error| FeedError::Fix(format!("path \"{text}\" cannot be listed: {error}"), hint());
-    let mut found = Vec::new();
+    let [mut found, mut others] = [Vec::new(), Vec::new()];
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         let name = file_name(&path);
-        if !name.starts_with('.') && wanted(&name) && path.is_file() {
-            found.push(path);
+        if !name.starts_with('.') {
+            if wanted(&name) && path.is_file() { &mut found } else { &mut others }.push(path);
         }
     }
-    Ok(found)
+    Ok([found, others])
 }
 
 /// Whether a name matches a pattern of `*` (any run) and `?` (any one byte).
@@ -140,69 +229,102 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_file_is_named_without_its_folder_unless_two_share_the_name() {
+    /// Names and ways of what some paths mean, hashes of whole contents.
+    fn names_of(paths: &[String], known: &[(&str, Option<&str>)]) -> Result<Vec<(String, PathBuf)>, FeedError> {
+        let known = known.iter().map(|(name, hash)| ((*name).to_owned(), hash.map(str::to_owned))).collect();
+        let files = found(paths).expect("files").files.into_iter().map(|(full, ways)| {
+            let text = std::fs::read_to_string(full).expect("readable");
+            File { ways, hash: (!text.is_empty()).then_some(text) }
+        });
+        named(&files.collect::<Vec<_>>(), &known)
+    }
+
+    fn names(paths: &[String]) -> Vec<String> {
+        let mut names: Vec<String> = names_of(paths, &[]).expect("named").into_iter().map(|(name, _)| name).collect();
+        names.sort();
+        names
+    }
+
+    /// Folders `a` and `b`, each with `same.jsonl`, which holds their names.
+    fn two_folders() -> (tempfile::TempDir, [String; 2]) {
         let root = tempfile::tempdir().expect("a folder");
-        for folder in ["a", "b"] {
+        let folders = ["a", "b"].map(|folder| {
             std::fs::create_dir(root.path().join(folder)).expect("a folder");
-            std::fs::write(root.path().join(folder).join("same.jsonl"), "").expect("a file");
-        }
-        for file in ["one.jsonl", "two.gz", "note.txt", ".hidden.jsonl"] {
-            std::fs::write(root.path().join("a").join(file), "").expect("a file");
-        }
-        let (a, b) = (root.path().join("a").display().to_string(), root.path().join("b").display().to_string());
-        let names = |paths: &[String]| -> Vec<String> {
-            named(paths, &|_| false).expect("files").into_iter().map(|(name, _)| name).collect()
-        };
-        assert_eq!(names(std::slice::from_ref(&a)), ["one.jsonl", "same.jsonl", "two.gz"]);
-        assert_eq!(
-            names(&[format!("{a}/*"), format!("{a}/one.jsonl")]),
-            ["note.txt", "one.jsonl", "same.jsonl", "two.gz"]
-        );
-        let both = names(&[a.clone(), b.clone()]);
-        assert_eq!(both.len(), 4);
-        assert!(both.contains(&format!("{a}/same.jsonl")) && both.contains(&format!("{b}/same.jsonl")), "{both:?}");
+            std::fs::write(root.path().join(folder).join("same.jsonl"), folder).expect("a file");
+            root.path().join(folder).display().to_string()
+        });
+        (root, folders)
     }
 
     #[test]
-    fn a_second_file_of_a_name_does_not_take_it_from_the_first() {
-        let root = tempfile::tempdir().expect("a folder");
-        let [first, second] = ["b", "a"].map(|folder| {
-            std::fs::create_dir(root.path().join(folder)).expect("a folder");
-            std::fs::write(root.path().join(folder).join("t.jsonl"), "").expect("a file");
-            root.path().join(folder).display().to_string()
-        });
-        let file = |folder: &str| format!("{folder}/t.jsonl");
-        let known = |paths: &[&String], known: &[&str]| -> BTreeMap<String, String> {
+    fn a_file_is_named_without_its_folder_unless_two_share_the_name() {
+        let (root, [a, b]) = two_folders();
+        for file in ["one.jsonl", "two.gz", "three.csv", "note.txt", ".hidden.jsonl"] {
+            std::fs::write(root.path().join("a").join(file), "").expect("a file");
+        }
+        assert_eq!(names(std::slice::from_ref(&a)), ["one.jsonl", "same.jsonl", "three.csv", "two.gz"]);
+        assert_eq!(
+            names(&[format!("{a}/*"), format!("{a}/one.jsonl")]),
+            ["note.txt", "one.jsonl", "same.jsonl", "three.csv", "two.gz"]
+        );
+        let both = names(&[a.clone(), b.clone()]);
+        assert_eq!(both.len(), 5);
+        assert!(both.contains(&format!("{a}/same.jsonl")) && both.contains(&format!("{b}/same.jsonl")), "{both:?}");
+        let left_out = |paths: &[String]| found(paths).expect("files").left_out.into_iter().collect::<Vec<_>>();
+        assert_eq!(left_out(std::slice::from_ref(&a)), [Path::new(&a).join("note.txt")]);
+        assert_eq!(left_out(&[a.clone(), format!("{a}/note.txt")]), Vec::<PathBuf>::new(), "it is read");
+    }
+
+    #[test]
+    fn many_ways_to_a_file_are_one_file() {
+        let (root, [a, b]) = two_folders();
+        let link = root.path().join("b/link.jsonl");
+        std::os::unix::fs::symlink(format!("{a}/same.jsonl"), &link).expect("a link");
+        assert_eq!(names(&[a.clone(), format!("{a}/../a"), format!("{a}/./same.jsonl")]), ["same.jsonl"]);
+        let found = names_of(&[b.clone(), a.clone()], &[]).expect("named");
+        assert_eq!(found.len(), 2, "{found:?}");
+        // and a name that the lake has of it stays
+        let found = names_of(&[b, a], &[("link.jsonl", Some("a"))]).expect("named");
+        assert!(found.contains(&("link.jsonl".into(), link)), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_of_the_lake_stays_with_its_file_whatever_else_is_read() {
+        let (_root, [a, b]) = two_folders();
+        let [of_a, of_b] = [&a, &b].map(|folder| format!("{folder}/same.jsonl"));
+        let named = |paths: &[&String], known: &[(&str, Option<&str>)]| -> Vec<String> {
             let paths: Vec<String> = paths.iter().map(|path| (*path).clone()).collect();
-            let named = named(&paths, &|name| known.contains(&name)).expect("files");
-            named.into_iter().map(|(name, path)| (path.display().to_string(), name)).collect()
+            names_of(&paths, known).expect("named").into_iter().map(|(name, _)| name).collect()
         };
-        // a lake that has read the first one gets the second folder
-        let both = known(&[&first, &second], &["t.jsonl"]);
-        assert_eq!(both, BTreeMap::from([(file(&first), "t.jsonl".into()), (file(&second), file(&second))]));
-        // and keeps both names, however they are said from then on
-        let names = ["t.jsonl", &file(&second)];
-        assert_eq!(known(&[&second, &first], &names), both);
-        assert_eq!(known(&[&second], &names)[&file(&second)], file(&second));
-        assert_eq!(known(&[&first], &names)[&file(&first)], "t.jsonl");
-        // where none was short, none becomes so
-        let whole = [&*file(&first), &*file(&second)];
-        assert_eq!(known(&[&first, &second], &whole).into_values().collect::<Vec<_>>(), [file(&second), file(&first)]);
-        assert_eq!(known(&[&first], &whole)[&file(&first)], file(&first));
+        // read alone, then with another of its name
+        assert_eq!(named(&[&a, &b], &[("same.jsonl", Some("a"))]), ["same.jsonl".to_owned(), of_b.clone()]);
+        assert_eq!(named(&[&a, &b], &[("same.jsonl", Some("b"))]), [of_a.clone(), "same.jsonl".to_owned()]);
+        // read with another, then alone; or by another way, from another place
+        let both = [(of_a.as_str(), Some("a")), (of_b.as_str(), Some("b"))];
+        assert_eq!(named(&[&b], &both), [of_b.as_str()]);
+        assert_eq!(named(&[&format!("{a}/../b")], &both), [of_b.as_str()]);
+        assert_eq!(named(&[&b], &[("x/same.jsonl", Some("b"))]), ["x/same.jsonl"]);
+        assert_eq!(named(&[&b], &[("same.jsonl", Some("a")), (of_b.as_str(), Some("b"))]), [of_b.as_str()]);
+        // another file under the one name there is keeps it, and is refused by it
+        assert_eq!(named(&[&b], &[("same.jsonl", Some("a"))]), ["same.jsonl"]);
+        // lakes that have no hash
+        assert_eq!(named(&[&b], &[("same.jsonl", None)]), ["same.jsonl"]);
+        assert_eq!(named(&[&a, &b], &[(of_a.as_str(), None), (of_b.as_str(), None)]), [of_a, of_b]);
+        let error = names_of(&[a, b], &[("same.jsonl", None)]).expect_err("which of them?");
+        assert!(error.to_string().contains("same.jsonl"), "{error}");
     }
 
     #[test]
     fn what_is_not_there_is_named() {
         let root = tempfile::tempdir().expect("a folder");
         let at = |rest: &str| format!("{}{rest}", root.path().display());
-        for path in [at("/none.jsonl"), at("/*.jsonl"), at(""), at("/no/where/*.gz")] {
-            let Err(FeedError::Fix(message, hint)) = named(std::slice::from_ref(&path), &|_| false) else {
+        for path in [at("/none.jsonl"), at("/*.jsonl"), at(""), at("/no/where/*.gz"), at("/**/x.gz"), at("/{a,b}.gz")] {
+            let Err(FeedError::Fix(message, hint)) = found(std::slice::from_ref(&path)) else {
                 panic!("{path} is empty")
             };
             assert!(message.contains(&path), "{message}");
-            assert!(hint.contains("--path"), "{hint}");
+            assert!(hint.contains("--path") && hint.contains("only `*` and `?`"), "{hint}");
         }
-        assert!(matches!(named(&[], &|_| false), Err(FeedError::Fix(..))));
+        assert!(matches!(found(&[]), Err(FeedError::Fix(..))));
     }
 }

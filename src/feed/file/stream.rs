@@ -153,6 +153,13 @@ impl Stream {
         Ok(Next::Record(Ok(tick), bytes))
     }
 
+    /// The header, if there is one, and the first record without its line end; `None`: the file ends before, or breaks off.
+    pub fn first_record(&mut self, decoder: &dyn Decoder) -> Option<(Option<Arc<str>>, Vec<u8>)> {
+        let ended = self.read_record(self.compressed, decoder).ok()?;
+        let whole = ended || (self.compressed && !self.line.is_empty());
+        whole.then(|| (self.header.clone(), text(&self.line).to_vec()))
+    }
+
     /// The payload of the tick that was given last.
     pub fn payload(&self) -> &[u8] {
         text(&self.payload)

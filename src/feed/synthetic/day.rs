@@ -29,6 +29,9 @@ const CANCELLED: Every = Every { period: 2_000, salt: 3 };
 const CORRECTED: Every = Every { period: 2_500, salt: 4 };
 const BAD: Every = Every { period: 5_000, salt: 5 };
 
+/// The last day that is played, days since 1970 (2199-12-31): what follows stays far from the end of time in nanoseconds.
+pub const DAY_LAST: i32 = 84_005;
+
 struct Every {
     period: u64,
     salt: u64,
@@ -93,6 +96,10 @@ impl Market {
             let message = format!("synthetic market with {} gaps", spec.gaps);
             return fix(message, "set gaps to a number from 0 to 10");
         }
+        if !(0..=DAY_LAST).contains(&spec.first_day) {
+            let message = format!("synthetic market that begins {} days after 1970-01-01", spec.first_day);
+            return fix(message, "set first_day to a date from 1970-01-01 to 2199-12-31");
+        }
         let weight = |instrument: u64| 1_000_000_000 / (instrument + 4);
         let symbols = (0..u64::from(spec.instruments)).map(|instrument| {
             let random = mix(spec.seed ^ mix(instrument));
@@ -139,6 +146,13 @@ impl Market {
     /// The offset of a day's first record.
     pub fn first_offset(&self, partition: u32, day: u64) -> i64 {
         self.records_a_day(partition).saturating_mul(day as i64)
+    }
+
+    /// How many trading days there are: from the first one to [`DAY_LAST`].
+    pub fn days(&self) -> u64 {
+        let weeks = u64::from(DAY_LAST.abs_diff(self.first_day)) / 7;
+        let about = (weeks * 5).saturating_sub(5)..=weeks * 5 + 7;
+        about.take_while(|day| weekday(self.first_day, *day) <= DAY_LAST).last().map_or(0, |day| day + 1)
     }
 
     pub fn symbol(&self, instrument: u32) -> &str {

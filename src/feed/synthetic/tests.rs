@@ -298,3 +298,30 @@ fn a_market_without_silences_has_the_bytes_it_always_had() {
     }
     assert_eq!(sum, FINGERPRINT, "{sum:#x}");
 }
+
+#[test]
+fn a_day_that_no_clock_has_is_refused_and_the_market_closes_for_good_before_it() {
+    let of = |first_day| SyntheticSpec { first_day, ..spec().synthetic };
+    for first_day in [i32::MIN, -1, DAY_LAST + 1, i32::MAX] {
+        assert!(matches!(Market::new(&of(first_day)), Err(FeedError::Fix(..))), "{first_day}");
+    }
+    for day in [90_000, u64::MAX] {
+        let errors = [labels(&spec().synthetic, day).err(), gaps(&spec().synthetic, day).err()];
+        for error in errors {
+            assert!(matches!(&error, Some(FeedError::Fix(_, hint)) if hint.contains("0, the first, to")), "{error:?}");
+        }
+    }
+    for first_day in (DAY_LAST - 20..=DAY_LAST).chain([0, MONDAY]) {
+        let market = Market::new(&of(first_day)).expect("good");
+        let weekdays = (first_day..=DAY_LAST).filter(|day| (day + 3).rem_euclid(7) < 5).count();
+        assert_eq!(market.days(), weekdays as u64, "{first_day}");
+    }
+    // two days are left, and then nothing comes although nobody asked for an end
+    let small = SyntheticSpec { instruments: 1, partitions: 1, trades_a_day: 50, ..of(DAY_LAST - 1) };
+    let spec = SourceSpec { until_end: false, synthetic: small, ..spec() };
+    let (_, places) = play(&spec, &new_lake());
+    let a_day = Market::new(&spec.synthetic).expect("good").records_a_day(0);
+    assert_eq!(places["synthetic/0"], 2 * a_day);
+    let (_, again) = play(&spec, &places);
+    assert_eq!(again, places);
+}

@@ -69,7 +69,15 @@ impl CatalogPlace {
     /// Reads what `--catalog` says. Error of kind `Fix`: a catalog of another kind.
     pub fn parse(text: &str) -> Result<CatalogPlace, LakeError> {
         if let Some(path) = text.strip_prefix("sqlite:") {
-            return Ok(CatalogPlace::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path))));
+            let path = path.strip_prefix("//").unwrap_or(path);
+            // what SQLite takes for a catalog in memory, or a temporary one
+            if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
+                return Err(LakeError::fix(
+                    format!("catalog {text:?} names no file, it would be gone with this process"),
+                    "name a file that stays: `--catalog sqlite:PATH`; a lake in a folder needs no `--catalog`",
+                ));
+            }
+            return Ok(CatalogPlace::Sqlite(PathBuf::from(path)));
         }
         if ["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
             return Ok(CatalogPlace::Postgres(text.to_owned()));
@@ -188,6 +196,10 @@ mod tests {
         }
         assert_eq!(shown("sqlite:///x/catalog.db"), "sqlite:/x/catalog.db");
         assert_eq!(shown("glue://"), "glue");
+        for text in ["sqlite:", "sqlite://", "sqlite::memory:", "sqlite://:memory:", "sqlite:file::memory:"] {
+            let error = CatalogPlace::parse(text).expect_err(text);
+            assert!(error.kind() == Kind::Fix && error.to_string().contains("names no file"), "{text}: {error}");
+        }
         for text in
             ["glue:x", "glue://Eu/market", "glue://eu-west-1/Market", "glue://eu-west-1/a/b", "https://h/x", "hive"]
         {

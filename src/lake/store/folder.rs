@@ -29,7 +29,7 @@ impl FolderStore {
     /// Opens the folder, created if it does not exist, under its absolute name.
     pub fn open(root: &Path) -> Result<FolderStore, LakeError> {
         let name = root.display().to_string();
-        fs::create_dir_all(root).map_err(|error| LakeError::io("create the folder", &name, false, &error))?;
+        fs::create_dir_all(root).map_err(|error| unmade(&name, &error))?;
         let root = root.canonicalize().map_err(|error| LakeError::io("resolve", &name, false, &error))?;
         if root.to_str().is_none() {
             return Err(LakeError::fix(
@@ -98,6 +98,23 @@ impl FolderStore {
         }
         Ok(())
     }
+}
+
+/// A folder that cannot be made: by whoever chose it, or by us again.
+fn unmade(name: &str, error: &std::io::Error) -> LakeError {
+    let hint = match error.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            "a file stands in its place, or on the way to it: name a folder with `--warehouse`"
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            "name a folder with `--warehouse` that this user may write to"
+        }
+        ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::InvalidFilename => {
+            "name a folder with `--warehouse` that can be made"
+        }
+        _ => return LakeError::io("create the folder", name, false, error),
+    };
+    LakeError::fix(format!("the warehouse folder {name:?} cannot be made: {error}"), hint)
 }
 
 /// Creates or empties a file, and makes its folder if there is none.
@@ -287,6 +304,19 @@ mod tests {
             assert_eq!(stores[0].get(&key).await.expect("created"), Bytes::from(vec![winner; 4_000]), "{key}");
         }
         assert_eq!(stores[0].get("log/0").await.expect("still there"), committed);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_for_its_user_to_choose_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("file");
+        fs::write(&file, "").expect("written");
+        for place in [file.clone(), file.join("below"), "/proc/no/such".into(), folder.path().join("x".repeat(300))] {
+            let error = FolderStore::open(&place).expect_err("no folder");
+            assert!(matches!(&error, LakeError::Fix { hint, .. } if hint.contains("--warehouse")), "{error}");
+        }
+        let full = unmade("x", &ErrorKind::StorageFull.into());
+        assert!(matches!(full, LakeError::Store { full: true, .. }), "{full}");
     }
 
     #[tokio::test]
