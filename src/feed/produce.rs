@@ -29,8 +29,6 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(300);
 const SERVED_EVERY: Duration = Duration::from_millis(50);
 /// … and for how long: a poll without a wait serves a single one, and they would pile up.
 const SERVED_FOR: Duration = Duration::from_millis(2);
-/// What a bridge's topics begin with: its frames are no text.
-const BRIDGE: &[u8] = b"prod/marketfeed/";
 
 /// A frame on its way.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +54,7 @@ pub trait Sink: Send {
     fn prepare(&mut self, _topic: &str) -> Result<(), FeedError> {
         Ok(())
     }
-    /// To be called now and then while nothing is put. Errors: an earlier frame was not delivered.
+    /// To be called now and then, whether something is put or not. Errors: an earlier frame was not delivered.
     fn tend(&mut self) -> Result<(), FeedError> {
         Ok(())
     }
@@ -74,7 +72,8 @@ pub trait Sink: Send {
     fn finish(&mut self) -> Result<u64, FeedError>;
 }
 
-/// Recorded lines, see [`recorded`].
+/// Recorded lines, see [`recorded`]. What was put is with the output after [`Sink::tend`]: a feed of a few frames a minute
+/// would else stay in a buffer for an hour.
 pub struct Lines<W> {
     output: W,
     line: Vec<u8>,
@@ -91,16 +90,12 @@ impl<W: Write + Send> Lines<W> {
 impl<W: Write + Send> Sink for Lines<W> {
     fn put(&mut self, frame: &Frame<'_>) -> Result<(), FeedError> {
         self.line.clear();
-        let is_text = !frame.payload.contains(&b'\n') && !frame.payload.contains(&b'\r');
-        if frame.origin.is_empty() && is_text {
+        if frame.origin.is_empty() && recorded::is_text(frame.payload) {
             self.line.extend_from_slice(frame.payload);
             self.line.push(b'\n');
-        } else if frame.origin.starts_with(BRIDGE) || !is_text {
+        } else if wire::bridge_address(frame.origin).is_some() {
             let digits = recorded::hex(frame.payload);
-            // what is no message of the bridge says itself that it is in digits
-            let suffix: &[u8] = if frame.origin.starts_with(BRIDGE) { b"" } else { b"hex" };
-            let origin = [frame.origin, suffix].concat();
-            recorded::write(&mut self.line, frame.received_at, &origin, digits.as_bytes());
+            recorded::write(&mut self.line, frame.received_at, frame.origin, digits.as_bytes());
         } else {
             recorded::write(&mut self.line, frame.received_at, frame.origin, frame.payload);
         }
@@ -109,13 +104,17 @@ impl<W: Write + Send> Sink for Lines<W> {
         self.done(written)
     }
 
+    fn tend(&mut self) -> Result<(), FeedError> {
+        let flushed = if self.closed { Ok(()) } else { self.output.flush() };
+        self.done(flushed)
+    }
+
     fn is_closed(&self) -> bool {
         self.closed
     }
 
     fn finish(&mut self) -> Result<u64, FeedError> {
-        let flushed = if self.closed { Ok(()) } else { self.output.flush() };
-        self.done(flushed)?;
+        self.tend()?;
         Ok(self.frames)
     }
 }
@@ -366,9 +365,32 @@ mod tests {
         lines.put(&frame(b"1501-json-full", b"{}")).expect("written");
         lines.put(&frame(b"prod/marketfeed/marketstatus/v1/nseeq", &[1, 0])).expect("written");
         lines.put(&frame(b"", b"bare")).expect("written");
-        assert_eq!(lines.finish().expect("flushed"), 3);
-        let expected = "5\t1501-json-full\t{}\n5\tprod/marketfeed/marketstatus/v1/nseeq\t0100\nbare\n";
+        lines.put(&frame(b"", b"two\nlines")).expect("written");
+        lines.put(&frame(b"prod/marketfeed/mw/v1/moon/1", &[0x80, 0])).expect("written");
+        assert_eq!(lines.finish().expect("flushed"), 5);
+        let expected = "5\t1501-json-full\t{}\n5\tprod/marketfeed/marketstatus/v1/nseeq\t0100\nbare\n\
+                        5\thex\t74776f0a6c696e6573\n5\tprod/marketfeed/mw/v1/moon/1hex\t8000\n";
         assert_eq!(String::from_utf8_lossy(&written), expected);
+    }
+
+    #[test]
+    fn a_line_is_with_the_output_as_soon_as_it_is_tended_to() {
+        #[derive(Clone, Default)]
+        struct Shared(Arc<Mutex<Vec<u8>>>);
+        impl Write for Shared {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().expect("whole").write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let output = Shared::default();
+        let mut lines = Lines::new(std::io::BufWriter::with_capacity(1 << 20, output.clone()));
+        lines.put(&Frame { topic: "t", key: None, origin: b"x", received_at: Some(5), payload: b"{}" }).expect("put");
+        lines.tend().expect("flushed");
+        let written = output.0.lock().expect("whole").clone();
+        assert_eq!(written, b"5\tx\t{}\n");
     }
 
     #[test]
@@ -386,6 +408,6 @@ mod tests {
         let full = Lines::new(Broken(ErrorKind::StorageFull)).put(&frame);
         assert!(matches!(full, Err(FeedError::Unavailable(_))));
         let mut left = Lines::new(Broken(ErrorKind::BrokenPipe));
-        assert!(left.put(&frame).is_ok() && left.is_closed() && left.finish().is_ok());
+        assert!(left.put(&frame).is_ok() && left.is_closed() && left.tend().is_ok() && left.finish().is_ok());
     }
 }

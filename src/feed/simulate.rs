@@ -7,8 +7,8 @@
 //!
 //! What it has of the real feed: pairs of snapshots a second; every touchline twice, by a publisher with a constant sequence and
 //! one with its own, in other key orders; last-trade times that step back a second while the count rises; last quantities that
-//! sum to a fraction of the volume; indices without volume; silent contracts; yesterday's last trade in the pre-open frames; a
-//! receiver's clock six seconds behind. Before the market opens the day's instrument master is received. What it leaves out: a trade between the last snapshot of a minute and its end, and a
+//! sum to a fraction of the volume; indices without volume; silent contracts; yesterday's last trade in the pre-open frames; price
+//! bands of contracts that nobody subscribed to, told in two ways; a receiver's clock six seconds behind. Before the market opens the day's instrument master is received. What it leaves out: a trade between the last snapshot of a minute and its end, and a
 //! step back across a minute. No count could tell which of the two minutes such a trade belongs to, so there would be no truth.
 //!
 //! What must always hold: the same settings give the same frames, on every machine: integers only.

@@ -9,8 +9,13 @@
 //! Columns are found by name. `FinInstrmId` is NSE's token or BSE's scrip code, as the feed calls instruments; the other two
 //! layouts name symbols alone. The close is no trade (the average of the last half hour, or an auction's price), so the last
 //! price is kept beside it. A line without trades is a silent day and no candle.
+//!
+//! Of derivatives two things are otherwise. NSE counts contracts, the feed units (so does BSE): the volume is multiplied by
+//! the lot, `NewBrdLotQty`. And the close may be no price of the contract at all (BSE has the underlying's on the day of
+//! expiry): one outside of low and high is left out, and the last price is compared in its place.
 
 use super::{Asked, Candle, Format, Given, Label, Malformed, Name, Numbers, ReconcileError, Values};
+use crate::market::SCALE;
 use crate::time::{DAY, Interval};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use jiff::civil::Date;
@@ -37,6 +42,8 @@ struct Layout {
     /// Open, high, low, close, last.
     prices: [&'static str; 5],
     volume: &'static str,
+    /// Units in a contract.
+    lot: Option<&'static str>,
     /// Token, exchange, segment.
     keys: Option<[&'static str; 3]>,
 }
@@ -49,6 +56,7 @@ static LAYOUTS: &[Layout] = &[
         series: "SctySrs",
         prices: ["OpnPric", "HghPric", "LwPric", "ClsPric", "LastPric"],
         volume: "TtlTradgVol",
+        lot: Some("NewBrdLotQty"),
         keys: Some(["FinInstrmId", "Src", "Sgmt"]),
     },
     Layout {
@@ -58,6 +66,7 @@ static LAYOUTS: &[Layout] = &[
         series: "SERIES",
         prices: ["OPEN", "HIGH", "LOW", "CLOSE", "LAST"],
         volume: "TOTTRDQTY",
+        lot: None,
         keys: None,
     },
     Layout {
@@ -67,6 +76,7 @@ static LAYOUTS: &[Layout] = &[
         series: "SERIES",
         prices: ["OPEN_PRICE", "HIGH_PRICE", "LOW_PRICE", "CLOSE_PRICE", "LAST_PRICE"],
         volume: "TTL_TRD_QNTY",
+        lot: None,
         keys: None,
     },
 ];
@@ -77,6 +87,7 @@ const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "au
 const SHOWN: usize = 120;
 
 impl Layout {
+    /// The columns that a file must have.
     fn columns(&self) -> impl Iterator<Item = &'static str> {
         let keys = self.keys.into_iter().flatten();
         [self.date, self.symbol, self.series, self.volume].into_iter().chain(self.prices).chain(keys)
@@ -146,6 +157,7 @@ struct Places {
     series: usize,
     prices: [usize; 5],
     volume: usize,
+    lot: Option<usize>,
     keys: Option<[usize; 3]>,
 }
 
@@ -159,6 +171,7 @@ impl Places {
             series: place(layout.series),
             prices: layout.prices.map(place),
             volume: place(layout.volume),
+            lot: layout.lot.map(place),
             keys: layout.keys.map(|keys| keys.map(place)),
         }
     }
@@ -172,17 +185,38 @@ impl Places {
         if matches!(volume, "" | "-" | "0") {
             return Ok(None);
         }
-        let volume = numbers.volume(self.layout.volume, volume)?;
+        let mut volume = numbers.volume(self.layout.volume, volume)?;
+        let exchange = self.derivatives_of(record);
+        if exchange == Some("NSE") {
+            volume = volume.saturating_mul(self.lot(record, numbers)?) / i128::from(SCALE);
+        }
         let mut prices = [0; 5];
         for (price, (place, name)) in prices.iter_mut().zip(self.prices.iter().zip(self.layout.prices)) {
             *price = numbers.price(name, field(*place, name)?)?;
         }
         let [open, high, low, close, last] = prices;
+        let close = if exchange.is_some() && !(low..=high).contains(&close) { last } else { close };
         let values = Values { open, high, low, close, volume: Some(volume) };
-        // the close is an average or an auction's price, yet never outside what was traded
+        // a share's close is an average or an auction's price, yet never outside what was traded
         match values.impossible() {
             Some(reason) => Err(reason.to_owned()),
             None => Ok(Some(Candle { row, name, label: Label::Day(day), values, last: Some(last) })),
+        }
+    }
+
+    /// The exchange of a line of derivatives; `None`: it is of something else.
+    fn derivatives_of<'a>(&self, record: &'a StringRecord) -> Option<&'a str> {
+        let [_, exchange, segment] = self.keys?;
+        record.get(exchange).filter(|_| record.get(segment) == Some("FO"))
+    }
+
+    /// Units in a contract, times 10⁸. Errors: the line does not say.
+    fn lot(&self, record: &StringRecord, numbers: &Numbers) -> Result<i128, String> {
+        let name = self.layout.lot.unwrap_or_default();
+        let text = self.lot.and_then(|place| record.get(place)).unwrap_or_default();
+        match numbers.volume(name, text) {
+            Ok(units) if units > 0 => Ok(units),
+            _ => Err(format!("its volume is of contracts, and {name} {text:?} is no number of units")),
         }
     }
 
@@ -279,6 +313,43 @@ mod tests {
                 (8, "its volume is above 10^15"),
             ]
         );
+    }
+
+    const UDIFF: &str = "TradDt,BizDt,Sgmt,Src,FinInstrmTp,FinInstrmId,ISIN,TckrSymb,SctySrs,XpryDt,FininstrmActlXpryDt,StrkPric,OptnTp,FinInstrmNm,OpnPric,HghPric,LwPric,ClsPric,LastPric,PrvsClsgPric,UndrlygPric,SttlmPric,OpnIntrst,ChngInOpnIntrst,TtlTradgVol,TtlTrfVal,TtlNbOfTxsExctd,SsnId,NewBrdLotQty";
+
+    /// Lines as the exchanges wrote them; what was turned over, divided by the volume in units, is a price of the day.
+    #[test]
+    fn the_volume_of_a_derivative_is_in_units_whatever_its_exchange_counts() {
+        let future = "2024-07-08,2024-07-08,FO,NSE,STF,63806,,RELIANCE,,2024-07-25,2024-07-25,,,RELIANCE24JULFUT,3190.00,3224.30,3172.00,3208.10,3206.15,3187.35,3201.80,3208.10,28804250,-1499500,39175,31353890650.00,32467,F1,250";
+        let option = "2026-04-30,2026-04-30,FO,BSE,IDO,842625,,SENSEX,,2026-06-25,2026-06-25,78000.00,CE,SENSEX26JUN78000CE,1500.00,1982.60,1500.00,1969.30,1963.40,2300.00,76913.50,1969.30,2320,1860,2940,234310908.00,143,F1,20";
+        let found = given(&format!("{UDIFF}\n{future}\n{option}\n"));
+        assert_eq!((found.malformed.len(), found.candles.len()), (0, 2), "{:?}", found.malformed);
+        // an option's turnover is counted with its strike
+        for (candle, turnover, strike) in [(0, 31_353_890_650, 0), (1, 234_310_908, 78_000)] {
+            let Values { high, low, volume, .. } = found.candles[candle].values;
+            let units = volume.expect("told") / i128::from(SCALE);
+            let average = turnover * i128::from(SCALE) / units - strike * i128::from(SCALE);
+            assert!((i128::from(low)..=i128::from(high)).contains(&average), "{units} units for {average}");
+        }
+        let text = format!("{UDIFF}\n{}\n{}", future.replace(",F1,250", ",F1,"), future.replace(",F1,250", ",F1,0"));
+        let told: Vec<String> = given(&text).malformed.into_iter().map(|row| row.reason).collect();
+        let expected =
+            |text: &str| format!("its volume is of contracts, and NewBrdLotQty {text:?} is no number of units");
+        assert_eq!(told, [expected(""), expected("0")]);
+    }
+
+    #[test]
+    fn a_derivative_that_closes_with_its_underlying_is_compared_by_its_last_price() {
+        let expired = "2026-04-30,2026-04-30,FO,BSE,IDO,848544,,SENSEX,,2026-04-30,2026-04-30,75200.00,CE,SENSEX26APR75200CE,1545.00,2082.50,916.00,76913.50,1710.10,2043.90,76913.50,76913.50,2340,220,44500,3404461699.00,935,F1,20";
+        let found = given(&format!("{UDIFF}\n{expired}\n"));
+        assert_eq!(found.malformed, []);
+        let last = 171_010_000_000;
+        assert_eq!((found.candles[0].values.close, found.candles[0].last), (last, Some(last)));
+        // inside of low and high it is the exchange's
+        let ordinary = expired.replace("916.00,76913.50,", "916.00,1700.00,");
+        assert_eq!(given(&format!("{UDIFF}\n{ordinary}\n")).candles[0].values.close, 170_000_000_000);
+        let share = expired.replace(",FO,BSE,", ",CM,BSE,");
+        assert_eq!(given(&format!("{UDIFF}\n{share}\n")).malformed[0].reason, "its close is not between low and high");
     }
 
     #[test]

@@ -126,6 +126,8 @@ struct Names<'a> {
     tokens: &'a Tokens,
 }
 
+/// What the segments of shares end with.
+const CASH: &str = "CM";
 /// Series under which a symbol alone is known; a bond of the same symbol is another instrument.
 const SHARES: [&str; 6] = ["EQ", "BE", "BZ", "SM", "ST", "A"];
 
@@ -141,7 +143,8 @@ impl Names<'_> {
 
     fn by_symbol(&self, name: &Name, venues: &[&str]) -> Option<Key> {
         let symbol = name.symbol.as_deref()?;
-        let series = name.series.as_deref().unwrap_or("EQ");
+        // a contract has its underlying's symbol and is another instrument
+        let series = name.series.as_deref().or(name.venue.ends_with(CASH).then_some("EQ"))?;
         let long = format!("{symbol}-{series}");
         let called = |text: &str| text == long || (text == symbol && SHARES.contains(&series));
         let found = self.keys.iter().find(|((venue, instrument), known)| {

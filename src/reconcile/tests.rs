@@ -201,6 +201,31 @@ fn one_instrument_of_a_bhavcopy_is_compared_alone() {
 }
 
 #[test]
+fn a_contract_is_not_taken_for_the_share_whose_symbol_it_has() {
+    // the lake's feed names the exchange and the symbol
+    let days = [("NSE", "RELIANCE", "", bar(OPEN, 100, 95)), ("NSEFO", "63806", "", bar(OPEN, 110, 500))];
+    let head =
+        "TradDt,Sgmt,Src,FinInstrmId,TckrSymb,SctySrs,OpnPric,HghPric,LwPric,ClsPric,LastPric,TtlTradgVol,NewBrdLotQty";
+    let share = "2025-01-06,CM,NSE,2885,RELIANCE,EQ,100,103,98,101,101,95,1";
+    let bare = "2025-01-06,CM,NSE,2885,RELIANCE,,100,103,98,101,101,95,1";
+    let (near, far) = (
+        "2025-01-06,FO,NSE,63806,RELIANCE,,110,113,108,111,111,2,250",
+        "2025-01-06,FO,NSE,63807,RELIANCE,,120,123,118,121,121,2,250",
+    );
+    on_lake(&[], &days, async |pinned| {
+        for (lines, matches, elsewhere) in
+            [(vec![share, near, far], 2, 1), (vec![far, bare, near], 2, 1), (vec![far], 0, 1)]
+        {
+            let text = format!("{head}\n{}\n", lines.join("\n"));
+            let outcome = reconcile(pinned, vec![source("x.csv", &text)], &terms()).await.expect("compared");
+            let file = &outcome.files[0];
+            assert_eq!((file.matches, file.elsewhere, file.malformed.len()), (matches, elsewhere, 0), "{text}");
+            assert_eq!(file.differences, [], "{text}");
+        }
+    });
+}
+
+#[test]
 fn an_epoch_without_bars_of_the_interval_is_the_users_to_know() {
     on_lake(&[], &[], async |pinned| {
         let error = reconcile(pinned, vec![source("NSECM_1_300.txt", "1736154959|1|1|1|1|1|0|")], &terms())

@@ -28,6 +28,8 @@ JUNK = ["hello", '42["1501-json-full","{\\"MessageCode\\":1501,"]', "42[broken",
 JUNK_BYTES = b"\x04\x00\xff\nbinary"
 INSTRUMENTS = [("NSECM", 2885), ("NSECM", 467), ("NSECM", 11536), ("NSEFO", 43423), ("NSEFO", 43424)]
 DEAD, UNKNOWN = ("NSEFO", 51601), ("NSECM", 999_999)
+CAP = 50
+MANY = [("NSECM", number) for number in range(1, 62)]
 RSS_MAX = 256 << 20
 
 
@@ -99,6 +101,9 @@ def mistakes(scenario, kafka, server, certificates):
          "no snapshot: NSEFO|51601"),
         ("a dead instrument, --strict", environment(), ("--instruments", names([DEAD, ("NSECM", 467)]), "--strict", "--root", server.root,
                                                         "--ca", certificates.authority, "--brokers", kafka), "1 of 2 instruments"),
+        ("more instruments than a key may have, --strict", environment(), ("--instruments", names(MANY), "--strict", "--root", server.root,
+                                                                           "--ca", certificates.authority, "--brokers", kafka),
+         f"{len(MANY) - CAP} of {len(MANY)} instruments are over the server's limit"),
     ]
     prefix = scenario.topic("mistakes") + "-"
     children = [scenario.start("feed", "iifl", *flags, "--prefix", prefix, env=variables) for _, variables, flags, _ in started]
@@ -110,6 +115,7 @@ def mistakes(scenario, kafka, server, certificates):
         texts += [done.stdout, done.stderr]
     done = scenario.run("feed", "iifl", *good, "--brokers", kafka, "--dry-run", env=environment())
     scenario.check("TICKTIDE_IIFL_SECRET_KEY" in done.stdout and "set" in done.stdout, "a dry run says which secrets are set", done.stdout)
+    scenario.check(server.over == 2, f"what is over the limit is asked for once a code ({server.over} times), not in ever smaller parts")
     shown(scenario, "mistakes and a dry run", [*texts, done.stdout, done.stderr], [*KEYS, "wrong-secret-5c1d", *server.tokens])
 
 
@@ -192,6 +198,7 @@ def xts(scenario, brokers, server, certificates):
     expected = {MASTER_ROWS[segment].format(number) for segment, number in INSTRUMENTS}
     scenario.check(rows.keys() == expected and max(rows.values()) <= server.masters,
                    f"the master's {len(rows)} rows of what is subscribed, of {sum(map(len, MASTER.values()))}, with each of {server.masters} logins", rows)
+    scenario.check(server.early_masters == 0, "the master never kept a subscription waiting", server.early_masters)
     scenario.check(server.again > 0, f"{server.again} lists were subscribed already under their token: their quotes are asked for instead")
 
 
@@ -341,7 +348,7 @@ def main():
     begun = time.monotonic()
     numbers = {"NSECM": 1, "NSEFO": 2}
     dead, unknown = ([(numbers[segment], number)] for segment, number in (DEAD, UNKNOWN))
-    at_start = XtsServer(certificates.context(), KEYS, 600, dead, unknown, scenario.seed)
+    at_start = XtsServer(certificates.context(), KEYS, 600, dead, unknown, scenario.seed, CAP)
     mistakes(scenario, brokers.bootstrap, at_start, certificates)
     at_start.stop()
     server = XtsServer(certificates.context(), KEYS, 15, dead, unknown, scenario.seed)

@@ -96,15 +96,21 @@ class Reconciled:
 
 
 def bhavcopy(days, udiff, date):
-    """The day as the exchange tells it: the close is an average, the last price the last trade."""
+    """The day as the exchange tells it: the close is an average (of a future that expires its underlying's), the last price the last
+    trade, and futures are counted in contracts."""
     rupees = lambda paise: decimal.Decimal(paise) / 100
     if udiff:
         head = ("TradDt,BizDt,Sgmt,Src,FinInstrmTp,FinInstrmId,ISIN,TckrSymb,SctySrs,XpryDt,FininstrmActlXpryDt,StrkPric,OptnTp,FinInstrmNm,"
-                "OpnPric,HghPric,LwPric,ClsPric,LastPric,PrvsClsgPric,UndrlygPric,SttlmPric,OpnIntrst,ChngInOpnIntrst,TtlTradgVol")
-        rows = [f"{date},{date},{venue[3:]},NSE,STK,{token},,SIM{token},EQ,,,,,X,{rupees(day['open'])},{rupees(day['high'])},{rupees(day['low'])},"
-                f"{rupees(day['average'])},{rupees(day['close'])},1,,1,,,{day['volume']}" for (venue, token), day in days.items()]
-        rows.append(f"{date},{date},CM,NSE,STK,999999,,ABSENT,EQ,,,,,X,1,1,1,1,1,1,,1,,,1")
-        rows.append(f"{date},{date},CM,NSE,STK,999998,,SILENT,EQ,,,,,X,0,0,0,0,0,1,,1,,,0")
+                "OpnPric,HghPric,LwPric,ClsPric,LastPric,PrvsClsgPric,UndrlygPric,SttlmPric,OpnIntrst,ChngInOpnIntrst,TtlTradgVol,"
+                "TtlTrfVal,TtlNbOfTxsExctd,SsnId,NewBrdLotQty")
+        rows = []
+        for (venue, token), day in days.items():
+            named = f"STK,{token},,SIM{token},EQ" if venue == "NSECM" else f"STF,{token},,SIM{token},"
+            lot = day["lot"]
+            rows.append(f"{date},{date},{venue[3:]},NSE,{named},,,,,X,{rupees(day['open'])},{rupees(day['high'])},{rupees(day['low'])},"
+                        f"{rupees(day['official'])},{rupees(day['close'])},1,,1,,,{day['volume'] // lot},,,F1,{lot}")
+        rows.append(f"{date},{date},CM,NSE,STK,999999,,ABSENT,EQ,,,,,X,1,1,1,1,1,1,,1,,,1,,,F1,1")
+        rows.append(f"{date},{date},CM,NSE,STK,999998,,SILENT,EQ,,,,,X,0,0,0,0,0,1,,1,,,0,,,F1,1")
     else:
         head = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN,"
         told = datetime.date.fromisoformat(date).strftime("%d-%b-%Y").upper()
@@ -139,7 +145,12 @@ def days_of(bars):
         if rows:
             days[key] = {"open": rows[0]["open"], "high": max(row["high"] for row in rows), "low": min(row["low"] for row in rows),
                          "close": rows[-1]["close"], "volume": sum(row["volume"] for row in rows)}
-            days[key]["average"] = (days[key]["high"] + days[key]["low"]) // 2
+            days[key]["official"] = days[key]["average"] = (days[key]["high"] + days[key]["low"]) // 2
+            # a future's day is made of whole contracts
+            lots = (1,) if key[0] == "NSECM" else (50, 25, 10, 5, 4, 3, 2, 1)
+            days[key]["lot"] = next(lot for lot in lots if days[key]["volume"] % lot == 0)
+    expiring = next(day for key, day in days.items() if key[0] == "NSEFO")
+    expiring["official"] = 2 * expiring["high"]
     return days
 
 
@@ -196,7 +207,8 @@ def whole(made):
         archive.write(plain, "BhavCopy_NSE_CM.csv")
     legacy = folder / "legacy.csv"
     legacy.write_text(bhavcopy(days, False, made.date))
-    averages = sum(day["average"] != day["close"] for day in days.values())
+    # the close of a future that expires is outside of its prices: not compared
+    averages = sum(day["official"] != day["close"] for day in days.values() if day["official"] <= day["high"])
     unseen = [sampled(made.touches[key], {}) for key in days]
     for path in (plain, packed, zipped):
         found = Reconciled(scenario, made.folder, path)

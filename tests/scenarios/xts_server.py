@@ -74,14 +74,14 @@ driver.WebSocketResponse = Response
 
 
 class XtsServer(Serving):
-    """Its tokens live for `token_s`."""
+    """Its tokens live for `token_s`; each may have `cap` instruments."""
 
-    def __init__(self, context, keys, token_s, dead=(), refusing=(), seed=0):
-        self.context, self.keys, self.token_s, self.dead, self.refusing = context, keys, token_s, set(dead), set(refusing)
+    def __init__(self, context, keys, token_s, dead=(), refusing=(), seed=0, cap=None):
+        self.context, self.keys, self.token_s, self.dead, self.refusing, self.cap = context, keys, token_s, set(dead), set(refusing), cap
         self.chance = random.Random(seed)
         self.connections, self.tokens, self.revoked = [], [], set()
         self.subscribed = set()  # (token, code, instrument)
-        self.again = self.split = self.masters = 0
+        self.again = self.split = self.over = self.masters = self.early_masters = 0
         self.logins = self.renewed_in_time = self.refused = self.told_to_wait = self.logouts = 0
         self.sequence = 0
         self.snapshots = set()  # sequences that went out by REST
@@ -214,14 +214,26 @@ class XtsServer(Serving):
             self.split += 1
             return answer(400, "error", "e-instrument-0001", "One or more instruments are unknown")
         connection = next((one for one in reversed(self.connections) if one.joined and one.closed_at is None), None)
-        if connection:
-            connection.wanted.update((code, key) for key in wanted if key not in self.dead)
         told = {(token, code, key) for key in wanted}
-        if told <= self.subscribed:
+        there = told & self.subscribed
+        if there:
+            # of a list that is subscribed in part the rest stays unsubscribed: the strictest that a server could do
             self.again += 1
+            self._send(connection, there)
             return answer(400, "error", "e-session-0002", "Instrument Already Subscribed !")
+        have = {key for owner, _, key in self.subscribed if owner == token}
+        if self.cap and len(have | set(wanted)) > self.cap:
+            self.over += 1
+            return answer(400, "error", "e-session-0003", f"Exceeded Instrument Subscription Limit of {self.cap}.You have already subscribed "
+                          f"{len(have)}/{self.cap} and you are trying subscribe {len(have | set(wanted))} Instrument.")
         self.subscribed |= told
+        self._send(connection, told)
         return answer(200, "success", "s-session-0001", "Subscribed", {"mdp": code, "listQuotes": self._snapshots(code, wanted)})
+
+    def _send(self, connection, told):
+        """From now on a websocket has the messages of these subscriptions."""
+        if connection:
+            connection.wanted.update((code, key) for _, code, key in told if key not in self.dead)
 
     async def _quotes(self, request):
         if not self._counts(request.headers.get("authorization", "")):
@@ -231,10 +243,12 @@ class XtsServer(Serving):
         return answer(200, "success", "s-quotes-0001", "Get quotes successfully!", {"listQuotes": quotes})
 
     async def _master(self, request):
-        if not self._counts(request.headers.get("authorization", "")):
+        token = request.headers.get("authorization", "")
+        if not self._counts(token):
             return answer(401, "error", "e-session-0007", "Invalid Token")
         segments = (await request.json())["exchangeSegmentList"]
         self.masters += 1
+        self.early_masters += all(owner != token for owner, *_ in self.subscribed)
         # every fifth or so is wanted
         rows = [row for segment, ids in MASTER.items() if segment in segments for row in map(MASTER_ROWS[segment].format, ids)]
         return answer(200, "success", "s-instruments-0001", "Ok", "\n".join(rows))

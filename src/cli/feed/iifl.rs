@@ -36,7 +36,8 @@ pub struct IiflArgs {
     /// Certificates (PEM) to verify the server with, in place of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// End a start when an instrument is subscribed but has no snapshot; without it the others are enough
+    /// End a start when nothing will come of an instrument: it has no snapshot, is over the key's limit or refused; without it the
+    /// others are enough
     #[arg(long)]
     pub strict: bool,
     /// Without the instrument master's rows of what is subscribed, which XTS is asked for once a day

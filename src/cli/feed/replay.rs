@@ -4,12 +4,12 @@ use super::super::Global;
 use super::sending::{Sending, SendingArgs};
 use crate::error::{Error, Kind};
 use crate::feed::produce::{Frame, place};
-use crate::feed::wire::{self, Decoder, RawRecord, bridge_address, recorded};
-use crate::feed::{InstrumentTable, WireSpec, lines};
+use crate::feed::wire::recorded::{self, Recorded};
+use crate::feed::wire::{self, Decoder, RawRecord, bridge_address};
+use crate::feed::{self, InstrumentTable, WireSpec};
 use crate::market::TickKind;
 use crate::time::Nanos;
 use clap::Args;
-use std::io::BufRead;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -29,40 +29,30 @@ pub struct ReplayArgs {
 /// Sends every line of a file; a line that is no frame, too: what it is, the reader of the topic says. Errors: as sending.
 pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
     let mut decoder = wire::build(&WireSpec { format: args.wire.clone(), ..WireSpec::default() })?;
-    let mut input = lines(&args.file)?;
+    let mut lines = feed::lines(&args.file)?;
     let mut sending = Sending::open(&args.sending)?;
-    let (mut line, mut others) = (Vec::new(), 0);
-    loop {
-        line.clear();
-        let read = input.read_until(b'\n', &mut line).map_err(|error| Error {
-            kind: Kind::Fix,
-            message: format!("file {} cannot be read on: {error}", args.file.display()),
-            hint: Some("replace the file by a whole one; what stands before was sent".into()),
-        })?;
-        if read == 0 {
-            break;
-        }
-        let line = line.strip_suffix(b"\n").unwrap_or(&line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut others = 0;
+    let unread = |error: std::io::Error| Error {
+        kind: Kind::Fix,
+        message: format!("file {} cannot be read on: {error}", args.file.display()),
+        hint: Some("replace the file by a whole one; what stands before was sent".into()),
+    };
+    while let Some(line) = lines.next().map_err(unread)? {
         if line.is_empty() {
             continue;
         }
-        let recorded = recorded::parse(line);
-        let (received_at, origin, text) =
-            recorded.map_or((None, &[][..], line), |line| (line.received_at, line.origin, line.frame));
-        let unhexed = bridge_address(origin).and_then(|_| recorded::unhex(text));
-        let payload = unhexed.as_deref().unwrap_or(text);
+        let Recorded { received_at, origin, frame: payload } = frame_of(line);
         if let Some(at) = received_at.or_else(|| time(decoder.as_mut(), line)) {
             sending.wait_for(at);
         }
-        let found = place(&args.sending.target.prefix, origin, payload);
+        let found = place(&args.sending.target.prefix, origin, &payload);
         others += u64::from(found.key.is_none());
         let frame = Frame {
             topic: args.topic.as_deref().unwrap_or(&found.topic),
             key: found.key.as_deref().map(str::as_bytes),
             origin,
             received_at,
-            payload,
+            payload: &payload,
         };
         sending.sink.put(&frame)?;
         if sending.sink.is_closed() {
@@ -72,7 +62,68 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
     sending.finish(global, &[("without a key", others)])
 }
 
+/// The frame of a line as a connector received it; a line that is not recorded is a frame itself.
+fn frame_of(line: &[u8]) -> Recorded<'_> {
+    let mut recorded = recorded::parse(line).unwrap_or(Recorded { received_at: None, origin: b"", frame: line.into() });
+    if bridge_address(recorded.origin).is_some()
+        && let Some(packet) = recorded::unhex(&recorded.frame)
+    {
+        recorded.frame = packet.into();
+    }
+    recorded
+}
+
 fn time(decoder: &mut dyn Decoder, line: &[u8]) -> Option<Nanos> {
     let tick = decoder.decode(&RawRecord::of(line), &mut InstrumentTable::default()).ok()?;
     (tick.kind != TickKind::Notice).then_some(tick.exchange_at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::feed::FeedCommand;
+    use crate::cli::{Cli, Command};
+    use crate::feed::produce::{Lines, Sink};
+    use clap::Parser;
+
+    #[test]
+    fn what_a_connector_wrote_is_read_as_it_came() {
+        let frames: [(&[u8], &[u8]); 6] = [
+            (b"1501-json-full", br#"{"MessageCode":1501}"#),
+            (b"1501-json-full", b"{\n\"MessageCode\":1501}"),
+            (b"junk", b"\x04\x00\xff\nbinary"),
+            (b"junk", b"\xff\xfe"),
+            (b"prod/marketfeed/marketstatus/v1/nseeq", &[1, 0]),
+            (b"prod/marketfeed/mw/v1/moon/1", &[10, 13]),
+        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("recorded.txt");
+        let mut lines = Lines::new(std::fs::File::create(&path).expect("a file"));
+        for (origin, payload) in frames {
+            let frame = Frame { topic: "t", key: None, origin, received_at: Some(5), payload };
+            lines.put(&frame).expect("written");
+        }
+        let mut written = feed::lines(&path).expect("a file");
+        for (origin, payload) in frames {
+            let line = written.next().expect("readable").expect("a line of each frame");
+            assert_eq!(frame_of(line), Recorded { received_at: Some(5), origin, frame: payload.into() });
+        }
+        assert!(written.next().expect("readable").is_none());
+    }
+
+    #[test]
+    fn the_mark_of_an_editor_is_no_part_of_the_first_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, output) = (folder.path().join("recorded.txt"), folder.path().join("replayed.txt"));
+        let lines = "5\tjunk\tone\r\n\n\u{feff}two\n6\tjunk\tthree";
+        std::fs::write(&path, format!("\u{feff}{lines}")).expect("written");
+        let words = ["ticktide", "--quiet", "feed", "replay"].map(Into::into);
+        let arguments = words.into_iter().chain([path.into(), "--output".into(), output.clone().into_os_string()]);
+        let arguments = Cli::try_parse_from(arguments).expect("good arguments");
+        let (global, command) = (arguments.global, arguments.command);
+        let Command::Feed(FeedCommand::Replay(args)) = command else { panic!("a replay") };
+        replay(&args, &global).expect("sent");
+        let replayed = std::fs::read_to_string(&output).expect("written");
+        assert_eq!(replayed, "5\tjunk\tone\n\u{feff}two\n6\tjunk\tthree\n");
+    }
 }

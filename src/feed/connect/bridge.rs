@@ -11,8 +11,8 @@
 
 use super::outlet::Taken;
 use super::secrets::Secrets;
-use super::{Link, Trouble, jwt, now};
-use crate::feed::produce;
+use super::spec::ConnectSpec;
+use super::{LeftOut, Link, Trouble, jwt, now};
 use crate::feed::wire::bridge_address;
 use crate::settings;
 use rumqttc::{
@@ -20,7 +20,7 @@ use rumqttc::{
     SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use rustls::ClientConfig;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,7 +104,8 @@ impl Bridge {
                 if subscribing.asked.is_none() && !subscribing.done {
                     subscribing.done = true;
                     let refused = std::mem::take(&mut subscribing.refused);
-                    link.subscribed(instruments(refused)).await?;
+                    let left_out = left_out(&link.spec, refused);
+                    link.subscribed(left_out).await?;
                 }
             }
             Event::Incoming(Packet::PingResp) => link.gaps.alive(now()),
@@ -184,16 +185,37 @@ impl Subscribing {
     }
 }
 
-/// Topics as instruments, where they name one.
-fn instruments(topics: Vec<String>) -> Vec<String> {
-    let name = |topic: &String| {
-        let address = bridge_address(topic.as_bytes())?;
-        Some(produce::key(address.segment.venue, address.instrument?))
-    };
-    let mut names: Vec<String> = topics.iter().map(|topic| name(topic).unwrap_or_else(|| topic.clone())).collect();
-    names.sort();
-    names.dedup();
-    names
+/// Who is left out where topics are refused: instruments none of whose own topics is granted; in part, those that lack one, or
+/// one of their segment's.
+fn left_out(spec: &ConnectSpec, refused: Vec<String>) -> Vec<LeftOut> {
+    let refused: BTreeSet<String> = refused.into_iter().collect();
+    let (mut missing, mut in_part, mut lacking) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for wanted in &spec.instruments {
+        let (own, shared) = spec.bridge_topics_of(wanted);
+        // who asks for a segment's topics alone hears of it by them alone
+        let needed = if own.is_empty() { &shared } else { &own };
+        if needed.iter().all(|topic| refused.contains(topic)) {
+            missing.push(wanted.name());
+            continue;
+        }
+        let lacks: Vec<String> = own.into_iter().chain(shared).filter(|topic| refused.contains(topic)).collect();
+        if !lacks.is_empty() {
+            in_part.push(wanted.name());
+            lacking.extend(lacks);
+        }
+    }
+    let lacking: Vec<String> = lacking.into_iter().collect();
+    let hint = "look for their ids in the exchange's master; expired contracts never tick";
+    let all = [
+        LeftOut { why: "are refused by the broker".to_owned(), hint, instruments: missing, in_part: false },
+        LeftOut {
+            why: format!("are sent without {}, which the broker refuses", lacking.join(", ")),
+            hint: "ask for fewer `--codes`",
+            instruments: in_part,
+            in_part: true,
+        },
+    ];
+    all.into_iter().filter(|left| !left.instruments.is_empty()).collect()
 }
 
 async fn hand_on(publish: Publish, link: &mut Link) -> Result<(), Trouble> {
@@ -206,13 +228,15 @@ async fn hand_on(publish: Publish, link: &mut Link) -> Result<(), Trouble> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::spec::{self, Api};
     use super::*;
 
     #[test]
     fn an_answer_tells_which_topics_are_refused() {
         let topics =
             ["prod/marketfeed/mw/v1/nseeq/1", "prod/marketfeed/mw/v1/nseeq/2", "prod/marketfeed/oi/v1/nsefo/3"];
-        let asked = Some((7, topics.map(str::to_owned).to_vec()));
+        let topics = topics.map(str::to_owned);
+        let asked = Some((7, topics.to_vec()));
         let lists = VecDeque::new();
         let mut subscribing = Subscribing { lists, asked, until: Instant::now(), refused: Vec::new(), done: false };
         let success = SubscribeReasonCode::Success(QoS::AtMostOnce);
@@ -220,6 +244,35 @@ mod tests {
         assert!(subscribing.asked.is_some(), "an answer to something else");
         // the broker forgot the third
         subscribing.answered(&SubAck::new(7, vec![success, SubscribeReasonCode::Failure]));
-        assert_eq!(instruments(subscribing.refused), ["NSECM|2", "NSEFO|3"]);
+        assert_eq!(subscribing.refused, topics[1..]);
+    }
+
+    #[test]
+    fn an_instrument_is_missing_when_none_of_its_own_topics_is_granted_and_a_segment_is_none() {
+        let spec = |codes: &[&str]| ConnectSpec {
+            api: Api::Bridge,
+            root: spec::root(Api::Bridge, Api::Bridge.root()).expect("the vendor's"),
+            instruments: spec::instruments(Api::Bridge, "NSECM|1,NSECM|2,NSEFO|3").expect("names"),
+            codes: codes.iter().map(|code| (*code).to_owned()).collect(),
+            prefix: String::new(),
+            authorities: None,
+            strict: false,
+            master: false,
+        };
+        let told = |codes: &[&str], refused: &[&str]| -> Vec<(bool, String)> {
+            let refused = refused.iter().map(|tail| format!("prod/marketfeed/{tail}")).collect();
+            let found = left_out(&spec(codes), refused);
+            found.into_iter().map(|left| (left.in_part, left.instruments.join(" "))).collect()
+        };
+        let codes = ["mw", "oi", "marketstatus"];
+        assert_eq!(told(&codes, &[]), []);
+        assert_eq!(told(&codes, &["oi/v1/nseeq/1"]), [(true, "NSECM|1".into())]);
+        assert_eq!(told(&codes, &["marketstatus/v1/nseeq"]), [(true, "NSECM|1 NSECM|2".into())]);
+        let both = ["mw/v1/nseeq/1", "oi/v1/nseeq/1", "oi/v1/nsefo/3"];
+        assert_eq!(told(&codes, &both), [(false, "NSECM|1".into()), (true, "NSEFO|3".into())]);
+        // each instrument of a segment whose status nobody tells
+        assert_eq!(told(&["marketstatus"], &["marketstatus/v1/nseeq"]), [(false, "NSECM|1 NSECM|2".into())]);
+        let why = left_out(&spec(&codes), vec!["prod/marketfeed/oi/v1/nseeq/1".into()]).remove(0).why;
+        assert_eq!(why, "are sent without prod/marketfeed/oi/v1/nseeq/1, which the broker refuses");
     }
 }

@@ -20,7 +20,7 @@ pub struct Figures {
     /// Connections lost and tries failed.
     pub failures: IntCounter,
     gaps: IntCounterVec,
-    /// Instruments without a snapshot.
+    /// Instruments of which nothing comes.
     pub missing: IntGauge,
     /// Bytes received and not handed to the producer yet.
     pub waiting_bytes: IntGauge,
@@ -54,7 +54,7 @@ impl Default for Figures {
             unasked: counter("ticktide_feed_unasked_total", "messages of codes that nobody asked for, not produced"),
             reconnects: counter("ticktide_feed_reconnects_total", "times that all subscriptions stood again"),
             failures: counter("ticktide_feed_failures_total", "connections lost and tries that failed"),
-            missing: gauge("ticktide_feed_missing_instruments", "instruments subscribed without a snapshot"),
+            missing: gauge("ticktide_feed_missing_instruments", "instruments of which nothing comes"),
             waiting_bytes: gauge("ticktide_feed_waiting_bytes", "received and not yet with the producer"),
             in_flight: gauge("ticktide_feed_in_flight_frames", "frames that Kafka has not taken yet"),
             standing: gauge("ticktide_feed_standing", "1 while all subscriptions stand"),

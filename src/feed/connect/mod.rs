@@ -30,6 +30,8 @@ pub mod secrets;
 mod socket;
 pub mod spec;
 mod subscribe;
+#[cfg(test)]
+mod testing;
 mod tls;
 mod verdict;
 mod xts;
@@ -105,8 +107,20 @@ pub struct Link {
     /// Since when all subscriptions stand.
     stands_since: Option<Instant>,
     stood_ever: bool,
-    /// The instruments that were told to be missing.
-    missing: Vec<String>,
+    /// As it was told.
+    left_out: Vec<LeftOut>,
+}
+
+/// Instruments of which nothing will come, or less than was asked for, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What is so with them: stands behind "2 of 7 instruments".
+    pub why: String,
+    pub hint: &'static str,
+    /// Each once.
+    pub instruments: Vec<String>,
+    /// Something of them is sent.
+    pub in_part: bool,
 }
 
 impl Link {
@@ -118,7 +132,7 @@ impl Link {
             gaps: Gaps::default(),
             stands_since: None,
             stood_ever: false,
-            missing: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 
@@ -134,20 +148,22 @@ impl Link {
         Ok(())
     }
 
-    /// All subscriptions are answered; `missing` names instruments that will not be sent. Errors: none is left, or one is
-    /// missing where none may.
-    async fn subscribed(&mut self, missing: Vec<String>) -> Result<(), Trouble> {
-        let wanted = self.spec.instruments.len();
-        self.figures.missing.set(missing.len() as i64);
-        // the same ones after each reconnect are no news
-        if !missing.is_empty() && missing != self.missing {
-            self.tell_missing(&missing).await?;
+    /// All subscriptions are answered. Errors: no instrument is left, or one is left out where none may.
+    async fn subscribed(&mut self, left_out: Vec<LeftOut>) -> Result<(), Trouble> {
+        let missing = missing(&left_out);
+        self.figures.missing.set(missing as i64);
+        // the same ones after each reconnect are no news; what a server says of them may change
+        let who = |all: &[LeftOut]| {
+            all.iter().map(|left| (left.in_part, left.hint, left.instruments.clone())).collect::<Vec<_>>()
+        };
+        if who(&left_out) != who(&self.left_out) {
+            self.tell(&left_out).await?;
         }
         if self.stood_ever {
             self.figures.reconnects.inc();
         }
-        let instruments = wanted - missing.len();
-        (self.stood_ever, self.stands_since, self.missing) = (true, Some(Instant::now()), missing);
+        let instruments = self.spec.instruments.len().saturating_sub(missing);
+        (self.stood_ever, self.stands_since, self.left_out) = (true, Some(Instant::now()), left_out);
         self.figures.standing.set(1);
         tracing::info!(instruments, codes = self.spec.codes.join(","), "all subscriptions stand");
         match self.gaps.established(now()) {
@@ -156,16 +172,28 @@ impl Link {
         }
     }
 
-    async fn tell_missing(&mut self, missing: &[String]) -> Result<(), Trouble> {
-        let (names, wanted) = (missing.join(", "), self.spec.instruments.len());
-        let message = format!("{} of {wanted} instruments are subscribed but have no snapshot: {names}", missing.len());
-        let hint = "look for their ids in the exchange's master; expired contracts never tick".to_owned();
-        if missing.len() >= wanted || (self.spec.strict && !self.stood_ever) {
-            return Err(Trouble::Refused(message, hint));
+    /// Names who is left out, each reason with a gap record of its own.
+    async fn tell(&mut self, left_out: &[LeftOut]) -> Result<(), Trouble> {
+        let (missing, wanted) = (missing(left_out), self.spec.instruments.len());
+        let message = |left: &LeftOut| {
+            format!("{} of {wanted} instruments {}: {}", left.instruments.len(), left.why, left.instruments.join(", "))
+        };
+        let whole: Vec<&LeftOut> = left_out.iter().filter(|left| !left.in_part).collect();
+        if let Some(first) = whole.first()
+            && (missing >= wanted || (self.spec.strict && !self.stood_ever))
+        {
+            let messages: Vec<String> = whole.iter().map(|left| message(left)).collect();
+            return Err(Trouble::Refused(messages.join("; "), first.hint.to_owned()));
         }
-        tracing::error!(hint, "{message}");
-        let gap = Gap { kind: GapKind::Refused, from: Some(now()), until: None, reason: message, failures: 0 };
-        self.record(gap, Some(missing)).await
+        for left in left_out {
+            let reason = message(left);
+            if !left.in_part {
+                tracing::error!(hint = left.hint, "{reason}");
+            }
+            let gap = Gap { kind: GapKind::Refused, from: Some(now()), until: None, reason, failures: 0 };
+            self.record(gap, Some(&left.instruments)).await?;
+        }
+        Ok(())
     }
 
     /// Prints a gap and produces it. `instruments`: which; none given: all of them.
@@ -190,6 +218,11 @@ impl Link {
         };
         Ok(self.outlet.take(record).await?)
     }
+}
+
+/// How many instruments nothing comes of.
+fn missing(left_out: &[LeftOut]) -> usize {
+    left_out.iter().filter(|left| !left.in_part).map(|left| left.instruments.len()).sum()
 }
 
 fn moment(at: Nanos) -> String {
@@ -287,13 +320,10 @@ async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Result
         };
         link.figures.standing.set(0);
         let stood = link.stands_since.take().map(|since| since.elapsed());
-        let wait = match (&trouble, stood) {
-            (Trouble::Closed, _) => break,
-            (Trouble::Renewal, _) => Duration::ZERO,
-            (Trouble::Busy(Some(wait)), _) => *wait,
-            (_, Some(stood)) => backoff.after_standing(stood, chance()),
-            (_, None) => backoff.after_failure(chance()),
-        };
+        if matches!(trouble, Trouble::Closed) {
+            break;
+        }
+        let wait = wait(&trouble, stood, &mut backoff, chance());
         if !link.stood_ever {
             failures += u32::from(!matches!(trouble, Trouble::Busy(_)));
             fatal(&trouble, failures, &link.spec)?;
@@ -313,6 +343,22 @@ async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Result
     link.record(gap, None).await.ok(); // the writer's error is told instead
     client.leave().await;
     Ok(())
+}
+
+/// How long to wait before the next try. A server that is busy may ask for more than our own wait and not for less: 0, or a
+/// moment that has passed, would have it called without a pause.
+fn wait(trouble: &Trouble, stood: Option<Duration>, backoff: &mut Backoff, chance: f64) -> Duration {
+    if matches!(trouble, Trouble::Renewal) {
+        return Duration::ZERO;
+    }
+    let own = match stood {
+        Some(stood) => backoff.after_standing(stood, chance),
+        None => backoff.after_failure(chance),
+    };
+    match trouble {
+        Trouble::Busy(Some(asked)) => own.max(*asked),
+        _ => own,
+    }
 }
 
 /// What ends a start: the user's mistake, or a server that nobody has seen yet.
@@ -402,17 +448,54 @@ mod tests {
         assert!(error.kind == Kind::Fix && error.message.contains("127.0.0.1"), "{error}");
     }
 
+    #[test]
+    fn a_busy_server_is_never_asked_again_at_once() {
+        let (mut backoff, mut plain) = (Backoff::default(), Backoff::default());
+        // `Retry-After: 0`, or a date that has passed
+        for _ in 0..10 {
+            let asked = wait(&Trouble::Busy(Some(Duration::ZERO)), None, &mut backoff, 1.0);
+            assert_eq!(asked, plain.after_failure(1.0));
+            assert!(asked >= Duration::from_millis(125));
+        }
+        let later = Duration::from_secs(60);
+        assert_eq!(wait(&Trouble::Busy(Some(later)), None, &mut backoff, 0.0), later);
+        assert_eq!(wait(&Trouble::Busy(Some(later)), Some(later), &mut backoff, 0.0), later);
+        let own = wait(&Trouble::Busy(Some(Duration::ZERO)), Some(later), &mut backoff, 0.0);
+        assert_eq!(own, Duration::from_millis(250));
+        assert_eq!(wait(&Trouble::Renewal, Some(later), &mut backoff, 0.0), Duration::ZERO);
+    }
+
+    /// Who is left out, with a reason.
+    fn left_out(why: &str, instruments: &[&str]) -> LeftOut {
+        let instruments = instruments.iter().map(|name| (*name).to_owned()).collect();
+        LeftOut { why: why.to_owned(), hint: "do", instruments, in_part: false }
+    }
+
     #[tokio::test]
     async fn instruments_that_are_missing_are_told_and_none_at_all_is_a_mistake() {
         let (outlet, _inlet) = outlet::queue();
         let mut link = Link::new(Arc::new(spec()), outlet, Arc::default());
-        assert!(link.subscribed(vec!["NSECM|467".into()]).await.is_ok());
+        assert!(link.subscribed(vec![left_out("are dead", &["NSECM|467"])]).await.is_ok());
         assert_eq!((link.figures.missing.get(), link.figures.gaps()), (1, 2));
-        let all = vec!["NSECM|467".into(), "NSECM|2885".into()];
+        // the same one in other words
+        assert!(link.subscribed(vec![left_out("are still dead", &["NSECM|467"])]).await.is_ok());
+        assert_eq!(link.figures.gaps(), 2);
+        let all = vec![left_out("are dead", &["NSECM|467"]), left_out("are too many", &["NSECM|2885"])];
         let Err(Trouble::Refused(message, _)) = link.subscribed(all).await else { panic!("nothing is left") };
-        assert!(message.contains("NSECM|2885"), "{message}");
+        let expected = "1 of 2 instruments are dead: NSECM|467; 1 of 2 instruments are too many: NSECM|2885";
+        assert_eq!(message, expected);
         let mut strict =
             Link::new(Arc::new(ConnectSpec { strict: true, ..spec() }), link.outlet.clone(), Arc::default());
-        assert!(strict.subscribed(vec!["NSECM|467".into()]).await.is_err());
+        assert!(strict.subscribed(vec![left_out("are dead", &["NSECM|467"])]).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn instruments_that_are_left_out_in_part_are_a_gap_record_and_not_missing() {
+        let (outlet, _inlet) = outlet::queue();
+        let strict = Arc::new(ConnectSpec { strict: true, ..spec() });
+        let mut link = Link::new(strict, outlet, Arc::default());
+        let parts = LeftOut { in_part: true, ..left_out("are sent without x", &["NSECM|467", "NSECM|2885"]) };
+        assert!(link.subscribed(vec![parts]).await.is_ok());
+        assert_eq!((link.figures.missing.get(), link.figures.gaps()), (0, 2));
     }
 }

@@ -13,7 +13,7 @@ use crate::feed::FeedError;
 use crate::feed::produce::{Frame, Sink, place};
 use crate::time::Nanos;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const ROOM: usize = 16 << 20;
 /// What a frame takes beside its bytes.
 const FRAME_COST: usize = 256;
-/// How long the writer waits for a frame before it looks after the sink.
+/// How often the writer looks after the sink.
 const TENDED_EVERY: Duration = Duration::from_millis(200);
 /// How long to wait before a topic is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -100,13 +100,16 @@ impl Inlet {
         figures: &Figures,
         runtime: &Handle,
     ) -> Result<(), FeedError> {
+        let mut tended_at = Instant::now();
         while let Some(next) = self.next(runtime) {
-            match next {
-                Some((frame, room)) => {
-                    put(sink, prefix, &frame)?;
-                    drop(room);
-                }
-                None => sink.tend()?,
+            if let Some((frame, room)) = next {
+                put(sink, prefix, &frame)?;
+                drop(room);
+            }
+            // also of a feed that never pauses
+            if tended_at.elapsed() >= TENDED_EVERY {
+                sink.tend()?;
+                tended_at = Instant::now();
             }
             figures.in_flight.set(sink.in_flight() as i64);
             if sink.is_closed() {
@@ -208,6 +211,42 @@ mod tests {
         writer.join().expect("no panic");
         let taken = door.taken.lock().expect("whole");
         assert!(taken.iter().map(|(topic, payload)| (topic.as_str(), payload[0])).eq((0..16).map(|n| ("p-other", n))));
+    }
+
+    #[test]
+    fn a_sink_is_tended_to_while_frames_never_pause() {
+        #[derive(Default)]
+        struct Tended {
+            puts: u32,
+            done: Arc<AtomicBool>,
+        }
+        impl Sink for Tended {
+            fn put(&mut self, _: &Frame<'_>) -> Result<(), FeedError> {
+                self.puts += 1;
+                Ok(())
+            }
+            fn tend(&mut self) -> Result<(), FeedError> {
+                self.done.store(self.puts > 0, Ordering::Relaxed);
+                Ok(())
+            }
+            fn is_closed(&self) -> bool {
+                self.done.load(Ordering::Relaxed)
+            }
+            fn finish(&mut self) -> Result<u64, FeedError> {
+                Ok(0)
+            }
+        }
+        let (runtime, done) = (runtime(), Arc::<AtomicBool>::default());
+        let (outlet, inlet) = queue();
+        let (handle, mut sink) = (runtime.handle().clone(), Tended { puts: 0, done: done.clone() });
+        let writer = std::thread::spawn(move || inlet.write(&mut sink, "", &Figures::default(), &handle));
+        let (begun, mut given) = (Instant::now(), 0u64);
+        while runtime.block_on(outlet.take(Taken::frame("x", 1, "y"))).is_ok() && begun.elapsed().as_secs() < 10 {
+            given += 1;
+        }
+        drop(outlet);
+        assert!(writer.join().expect("no panic").is_ok());
+        assert!(done.load(Ordering::Relaxed), "not once in {given} frames");
     }
 
     #[test]

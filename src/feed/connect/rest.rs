@@ -8,8 +8,8 @@
 //! | `POST instruments/master` | `{exchangeSegmentList: ["NSECM"]}` | rows, `\n` between them |
 //! | `DELETE auth/logout` | | |
 //!
-//! The token goes into the header `authorization`, as it is. What must always hold: an answer is one of a result or one of
-//! four refusals, of at most 64 MiB; no message has a key, a token or an address with one in it.
+//! The token goes into the header `authorization`, as it is. What must always hold: an answer is a result or one [`Refusal`],
+//! of at most 64 MiB; no message has a key, a token or an address with one in it.
 
 use super::Trouble;
 use super::secrets::Secrets;
@@ -36,8 +36,10 @@ pub enum Refusal {
     Busy(Option<Duration>),
     /// The call is wrong.
     Wrong(String),
-    /// It is there already.
+    /// It is there already: all of it, or some of it, which servers do not tell.
     Already,
+    /// More instruments than a key may have.
+    Limit(String),
     /// The server is not there, or not well.
     Away(String),
 }
@@ -47,7 +49,7 @@ impl From<Refusal> for Trouble {
         match refusal {
             Refusal::Unauthorised(why) => Trouble::Expired(why),
             Refusal::Busy(wait) => Trouble::Busy(wait),
-            Refusal::Wrong(why) | Refusal::Away(why) => Trouble::Lost(why),
+            Refusal::Wrong(why) | Refusal::Limit(why) | Refusal::Away(why) => Trouble::Lost(why),
             Refusal::Already => Trouble::Lost("the server says that it is done already".into()),
         }
     }
@@ -161,6 +163,7 @@ impl Refusal {
         match self {
             Refusal::Unauthorised(why) => Refusal::Unauthorised(said(why)),
             Refusal::Wrong(why) => Refusal::Wrong(said(why)),
+            Refusal::Limit(why) => Refusal::Limit(said(why)),
             Refusal::Away(why) => Refusal::Away(said(why)),
             other => other,
         }
@@ -194,10 +197,13 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Value, 
     let (code, description) = (word("code"), word("description"));
     let why = format!("{status}, {code} {description}").trim_end().to_owned();
     let says = |what: &str| description.to_ascii_lowercase().contains(what);
+    // that of the limit speaks of what is already subscribed, too
+    let of_limit = ["limit", "exceed", "maximum"].into_iter().any(says);
     match status {
         StatusCode::TOO_MANY_REQUESTS => Err(Refusal::Busy(retry_after(headers))),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(Refusal::Unauthorised(why)),
         status if status.is_server_error() || status.is_redirection() => Err(Refusal::Away(why)),
+        _ if of_limit && says("subscri") && word("type") != "success" => Err(Refusal::Limit(why)),
         _ if says("already subscribed") => Err(Refusal::Already),
         status if status.is_success() && word("type") == "success" => {
             Ok(answer.get("result").cloned().unwrap_or_default())
@@ -255,6 +261,15 @@ mod tests {
         assert!(matches!(judged(400, token), Err(Refusal::Unauthorised(_))));
         assert!(matches!(judged(401, "<html>"), Err(Refusal::Unauthorised(_))));
         assert_eq!(judged(400, r#"{"description":"Instrument Already Subscribed !"}"#), Err(Refusal::Already));
+        let full = r#"{"type":"error","description":"Exceeded Instrument Subscription Limit of 50.You have already subscribed 50/50 and you are trying subscribe 51 Instrument."}"#;
+        for status in [200, 400] {
+            let Err(Refusal::Limit(why)) = judged(status, full) else { panic!("over the limit, with {status}") };
+            assert!(why.contains("Limit of 50"), "{why}");
+        }
+        let room = r#"{"type":"success","description":"Subscribed, 3 of a limit of 50","result":1}"#;
+        assert_eq!(judged(200, room), Ok(json!(1)));
+        let calls = r#"{"type":"error","description":"Maximum calls exceeded"}"#;
+        assert!(matches!(judged(400, calls), Err(Refusal::Wrong(_))));
         assert!(matches!(judged(503, ""), Err(Refusal::Away(_))));
         assert!(matches!(judged(302, ""), Err(Refusal::Away(_))));
         assert!(matches!(judged(200, "<html>"), Err(Refusal::Away(_))));

@@ -100,20 +100,23 @@ impl ConnectSpec {
 
     /// The bridge's topics for what is wanted.
     pub fn bridge_topics(&self) -> Vec<String> {
-        let mut topics = Vec::new();
-        for code in &self.codes {
-            for wanted in &self.instruments {
-                let place = format!("prod/marketfeed/{code}/v1/{}", wanted.segment.bridge);
-                let topic = match SEGMENT_KINDS.contains(&code.as_str()) {
-                    true => place,
-                    false => format!("{place}/{}", wanted.id),
-                };
-                topics.push(topic);
-            }
-        }
+        let of = |wanted| {
+            let (own, shared) = self.bridge_topics_of(wanted);
+            own.into_iter().chain(shared)
+        };
+        let mut topics: Vec<String> = self.instruments.iter().flat_map(of).collect();
         topics.sort();
         topics.dedup();
         topics
+    }
+
+    /// The bridge's topics of one instrument: its own, and those that it shares with its segment.
+    pub fn bridge_topics_of(&self, wanted: &Wanted) -> (Vec<String>, Vec<String>) {
+        let place = |code: &String| format!("prod/marketfeed/{code}/v1/{}", wanted.segment.bridge);
+        let (shared, own): (Vec<&String>, Vec<&String>) =
+            self.codes.iter().partition(|code| SEGMENT_KINDS.contains(&code.as_str()));
+        let own = own.into_iter().map(|code| format!("{}/{}", place(code), wanted.id));
+        (own.collect(), shared.into_iter().map(place).collect())
     }
 }
 

@@ -1,28 +1,31 @@
 //! One connection to XTS, from login to its loss.
 //!
 //! ```text
-//!   login (REST) ─▶ websocket ─▶ `joined` ─▶ master, subscriptions (REST, beside the socket) ─▶ standing ─▶ lost, or the token ends
-//!     token kept over reconnects until 401 or shortly before its expiry
+//!   login (REST) ─▶ websocket ─▶ `joined` ─▶ subscriptions ─▶ standing ─▶ lost, or the token ends
+//!     token kept over reconnects              (REST, beside      └─▶ master, if it is due (REST, beside the socket)
+//!     until 401 or shortly before its expiry   the socket)
 //! ```
 //!
-//! The socket is read while subscriptions are under way: frames come with the first answer.
+//! The socket is read while subscriptions are under way: frames come with the first answer. The master is asked for when all
+//! stands: frames are lost while nothing is subscribed, and its rows are not.
 
 use super::outlet::Taken;
 use super::rest::{Login, Refusal, Rest, below};
 use super::secrets::Secrets;
 use super::socket::{Received, STEP_WITHIN, Socket};
 use super::spec::ConnectSpec;
-use super::subscribe::Subscriber;
+use super::subscribe::{Subscribed, Subscriber};
 use super::verdict::{JUNK, OTHER, Verdict, judge};
 use super::{Link, Trouble, jwt, now, packet};
 use crate::settings;
 use crate::time::{MINUTE, Nanos};
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
 use rustls::ClientConfig;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -37,6 +40,8 @@ pub struct Xts {
     tls: Arc<ClientConfig>,
     secrets: Secrets,
     token: Option<Token>,
+    /// Under the token.
+    subscribed: Subscribed,
     /// The master is asked for once for each token: once a day.
     master_due: Arc<AtomicBool>,
 }
@@ -60,6 +65,7 @@ impl Xts {
             tls,
             secrets,
             token: None,
+            subscribed: Arc::default(),
             master_due: Arc::default(),
         })
     }
@@ -94,19 +100,26 @@ impl Xts {
         let renewed = sleep_until(Instant::now() + renew_at.map_or(FAR, until));
         let joined_until = sleep_until(Instant::now() + STEP_WITHIN);
         tokio::pin!(renewed, joined_until);
-        let (mut joined, mut subscribing) = (false, None);
+        let (mut joined, mut subscribing, mut listing) = (false, None, None);
         loop {
             tokio::select! {
                 received = socket.next() => {
                     let (received, at) = received?;
                     if self.received(received, at, &mut socket, link).await? && !joined {
                         joined = true;
-                        subscribing = Some(self.subscriber(&login, link));
+                        subscribing = Some(self.subscriber(&login, link).all().boxed());
                     }
                 }
                 outcome = done(&mut subscribing) => {
                     subscribing = None;
                     link.subscribed(outcome?).await?;
+                    if self.master_due.load(Ordering::Relaxed) {
+                        listing = Some(self.subscriber(&login, link).master().boxed());
+                    }
+                }
+                outcome = done(&mut listing) => {
+                    listing = None;
+                    outcome?;
                 }
                 () = &mut joined_until, if !joined => {
                     return Err(Trouble::Expired("the server does not say `joined`".into()));
@@ -131,23 +144,25 @@ impl Xts {
             let renew_at = renewal(&login.token, now());
             tracing::info!(renew_in_s = renew_at.map(|at| until(at).as_secs()), "logged in");
             self.master_due.store(spec.master, Ordering::Relaxed);
+            // what another token has subscribed is nothing to rely on
+            self.subscribed.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.token = Some(Token { login, renew_at });
         }
         let token = self.token.as_ref().expect("it was just put there");
         Ok((token.login.clone(), token.renew_at))
     }
 
-    fn subscriber(&self, login: &Login, link: &Link) -> BoxFuture<'static, Result<Vec<String>, Trouble>> {
-        let subscriber = Subscriber {
+    fn subscriber(&self, login: &Login, link: &Link) -> Subscriber {
+        Subscriber {
             rest: self.rest.clone(),
             token: login.token.clone(),
             spec: link.spec.clone(),
-            missing: link.missing.clone(),
+            subscribed: self.subscribed.clone(),
+            left_out: link.left_out.clone(),
             master_due: self.master_due.clone(),
             outlet: link.outlet.clone(),
             figures: link.figures.clone(),
-        };
-        Box::pin(subscriber.all())
+        }
     }
 
     /// Acts on what came; true: subscriptions may begin. Errors: it says that the connection is over, or nobody takes

@@ -168,8 +168,8 @@ impl Stream {
     /// As [`Stream::read_line`], past a header, which is no record and has no number.
     fn read_record(&mut self, whole: bool, decoder: &dyn Decoder) -> Result<bool, FeedError> {
         let ended = self.read_line()?;
-        if self.first && self.line.starts_with(EDITORS_MARK) {
-            self.line.drain(..EDITORS_MARK.len());
+        if self.first {
+            unmark(&mut self.line);
         }
         if !self.first || !(ended || whole) {
             return Ok(ended);
@@ -253,10 +253,38 @@ fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), Fee
     Ok((false, Box::new(file)))
 }
 
-/// A recorded file's lines as they stand, decompressed by its ending. Errors: it cannot be read.
-pub fn lines(path: &Path) -> Result<Box<dyn BufRead + Send>, FeedError> {
+/// A recorded file's lines as a [`Stream`] finds them, not decoded.
+pub struct Lines {
+    input: BufReader<Box<dyn Read + Send>>,
+    line: Vec<u8>,
+    first: bool,
+}
+
+/// The lines of a file, decompressed by its ending. Errors: it cannot be read.
+pub fn lines(path: &Path) -> Result<Lines, FeedError> {
     let (_, input) = input(path, BUFFER_MOST)?;
-    Ok(Box::new(BufReader::with_capacity(BUFFER_MOST, input)))
+    Ok(Lines { input: BufReader::with_capacity(BUFFER_MOST, input), line: Vec::new(), first: true })
+}
+
+impl Lines {
+    /// The next line without its end; `None`: there is none. Errors: the file cannot be read on.
+    pub fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
+        self.line.clear();
+        if self.input.read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        if std::mem::take(&mut self.first) {
+            unmark(&mut self.line);
+        }
+        Ok(Some(text(&self.line)))
+    }
+}
+
+/// Takes an editor's mark off the first line of a file.
+fn unmark(line: &mut Vec<u8>) {
+    if line.starts_with(EDITORS_MARK) {
+        line.drain(..EDITORS_MARK.len());
+    }
 }
 
 /// A line without its end.

@@ -221,10 +221,17 @@ pub fn listing(book: &Book, date: i32) -> Vec<u8> {
     .into_bytes()
 }
 
-/// 1105: partial text in every publish format.
+/// 1105: partial text in every publish format. It tells mostly the live execution band (110 its high end, 111 its low one), at
+/// times the price range (87, 88), and of one in ten both, each wider at one end.
 pub fn properties(segment: &Segment, id: u32, price: i64) -> Vec<u8> {
-    let mut text =
-        format!("t:{}_{id},87:{},88:{}", segment.number, Rupees(price - price / 10), Rupees(price + price / 10));
+    let end = |percent: i64| Rupees(price + price * percent / 100);
+    let (execution, range) = (format!("110:{},111:{}", end(8), end(-12)), format!("87:{},88:{}", end(-10), end(10)));
+    let bands = match price % 10 {
+        0 => format!("{range},{execution}"),
+        1 | 2 => range,
+        _ => execution,
+    };
+    let mut text = format!("t:{}_{id},{bands}", segment.number);
     if price % 3 == 0 {
         // an empty text of the exchange is 25 NULs
         let _ = write!(text, ",24:{}", "\0".repeat(25)); // a String takes everything

@@ -65,6 +65,34 @@ fn every_frame_decodes_and_its_instrument_is_where_it_belongs() {
     }
 }
 
+/// The ends of every band are told as property ids: 87 and 111 the low ones, 88 and 110 the high ones.
+#[test]
+fn price_bands_are_told_mostly_as_execution_bands_and_none_is_lost() {
+    let simulated = SimulateSpec { codes: vec![1105], instruments: 400, master: false, ..spec() };
+    let spec = WireSpec { format: "xts-partial".into(), ..WireSpec::default() };
+    let mut decoder = wire::build(&spec).expect("a wire");
+    let mut instruments = InstrumentTable::default();
+    let mut told: BTreeMap<Vec<&str>, u64> = BTreeMap::new();
+    for frame in Simulation::new(&simulated).expect("a day") {
+        let text = std::str::from_utf8(&frame.payload).expect("text");
+        let properties: BTreeMap<&str, &str> = text.split(',').filter_map(|pair| pair.split_once(':')).collect();
+        let ends = |ids: [&'static str; 2]| {
+            let found = ids.into_iter().filter_map(|id| properties.get(id));
+            found.map(|value| crate::market::decimal(value.as_bytes()).expect("a price"))
+        };
+        let tick = decoder.decode(&RawRecord::of(&frame.payload), &mut instruments).expect("properties");
+        let snapshot = tick.snapshot.expect("a notice has one");
+        let found = (snapshot.band_low.map(|price| price.0), snapshot.band_high.map(|price| price.0));
+        assert_eq!(found, (ends(["87", "111"]).min(), ends(["88", "110"]).max()), "{text}");
+        assert!(found.0 < found.1 && found.0.is_some(), "{text}");
+        let ids = ["87", "88", "110", "111"].into_iter().filter(|id| properties.contains_key(id)).collect();
+        *told.entry(ids).or_default() += 1;
+    }
+    let count = |ids: &[&str]| told.get(ids).copied().unwrap_or(0);
+    let (execution, range, both) = (count(&["110", "111"]), count(&["87", "88"]), count(&["87", "88", "110", "111"]));
+    assert!(told.len() == 3 && both > 100 && range > both && execution > 2 * (range + both), "{told:?}");
+}
+
 /// The traits of the real recording, as far as one can count them in the frames.
 #[test]
 fn the_feed_has_the_oddities_of_the_real_one() {

@@ -254,7 +254,7 @@ fn line(payload: &[u8], offset: i64, instruments: &mut InstrumentTable) -> Resul
     let unknown = || Problem::new("no_instrument", format!("no topic: {}", recorded.origin.escape_ascii()));
     let address = address(recorded.origin).ok_or_else(unknown)?;
     let not_hex = || Problem::new("not_hex", "the line's frame is not in hex digits");
-    let packet = recorded::unhex(recorded.frame).ok_or_else(not_hex)?;
+    let packet = recorded::unhex(&recorded.frame).ok_or_else(not_hex)?;
     tick(&address, &packet, offset, recorded.received_at, instruments)
 }
 

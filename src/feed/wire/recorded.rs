@@ -2,20 +2,29 @@
 //!
 //! ```text
 //!   1736142367123456789 ⇥ 1501-json-full ⇥ {"MessageCode":1501,…}
-//!   received, ns         origin            the frame as it came; one that is no text in hex digits
+//!   received, ns         origin            the frame as it came
+//!   1736142367123456789 ⇥ junkhex        ⇥ 0400ff0a
+//!                         origin and mark   one that is no text, in hex digits
 //! ```
+//!
+//! A frame with a line end or with bytes that are no UTF-8 stands in hex digits, and [`HEX`] behind its origin tells so. The
+//! bridge's topics do without the mark: their frames are never text.
 //!
 //! Why on the line: a frame alone does not say when it was received, and some feeds name the instrument only beside it (an
 //! MQTT topic). In Kafka the same three things are a record's headers and value, see [`Envelope`]; a record without the
 //! header [`ORIGIN`] may be a line, so that a recorded file poured into a topic means what it says.
 
 use crate::time::Nanos;
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// The header with the receive time: digits of ns since 1970; empty: nobody knows, and the broker's time does not tell.
 pub const RECEIVED_AT: &str = "received_at";
 /// The header with where a frame came from: a socket's event, an MQTT topic.
 pub const ORIGIN: &str = "origin";
+
+/// Stands behind the origin of a frame that is written in hex digits.
+const HEX: &[u8] = b"hex";
 
 /// What stands around a record's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,20 +47,23 @@ impl Envelope<'_> {
 }
 
 /// A line taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded<'a> {
     /// `None`: the line does not say.
     pub received_at: Option<Nanos>,
+    /// Without the mark of hex digits.
     pub origin: &'a [u8],
-    pub frame: &'a [u8],
+    /// As it came; of the bridge's topics still in hex digits.
+    pub frame: Cow<'a, [u8]>,
 }
 
 /// Takes a line apart; `None`: it is no recorded line but, perhaps, a bare frame.
 ///
 /// ```
 /// use ticktide::feed::wire::recorded::{parse, Recorded};
-/// let expected = Recorded { received_at: Some(12), origin: b"1501-json-full", frame: b"{}" };
+/// let expected = Recorded { received_at: Some(12), origin: b"1501-json-full", frame: b"{}".into() };
 /// assert_eq!(parse(b"12\t1501-json-full\t{}"), Some(expected));
+/// assert_eq!(parse(b"12\tjunkhex\t00ff"), Some(Recorded { received_at: Some(12), origin: b"junk", frame: b"\x00\xff".into() }));
 /// assert_eq!(parse(b"{}"), None);
 /// ```
 pub fn parse(line: &[u8]) -> Option<Recorded<'_>> {
@@ -70,18 +82,35 @@ pub fn parse(line: &[u8]) -> Option<Recorded<'_>> {
         0 => None,
         _ => Some(nanos(&line[..first])?),
     };
-    Some(Recorded { received_at, origin: &rest[..second], frame: &rest[second + 1..] })
+    let (origin, frame) = (&rest[..second], &rest[second + 1..]);
+    let marked = origin.strip_suffix(HEX).and_then(|origin| Some((origin, unhex(frame)?)));
+    Some(match marked {
+        Some((origin, frame)) => Recorded { received_at, origin, frame: frame.into() },
+        None => Recorded { received_at, origin, frame: frame.into() },
+    })
 }
 
-/// Writes a line, with its end; the frame must be text without line ends, or hex digits of it.
+/// Whether a frame can stand on a line as it is.
+pub fn is_text(frame: &[u8]) -> bool {
+    !frame.iter().any(|byte| matches!(byte, b'\n' | b'\r')) && std::str::from_utf8(frame).is_ok()
+}
+
+/// Writes a line, with its end; a frame that is no text in hex digits.
 pub fn write(line: &mut Vec<u8>, received_at: Option<Nanos>, origin: &[u8], frame: &[u8]) {
     if let Some(at) = received_at {
         line.extend_from_slice(at.to_string().as_bytes());
     }
     line.push(b'\t');
     line.extend_from_slice(origin);
-    line.push(b'\t');
-    line.extend_from_slice(frame);
+    // an origin that ends like the mark would be taken for one
+    if is_text(frame) && !origin.ends_with(HEX) {
+        line.push(b'\t');
+        line.extend_from_slice(frame);
+    } else {
+        line.extend_from_slice(HEX);
+        line.push(b'\t');
+        line.extend_from_slice(hex(frame).as_bytes());
+    }
     line.push(b'\n');
 }
 
@@ -111,12 +140,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_that_is_written_is_read_again(at in proptest::option::of(0..Nanos::MAX), frame in "[^\t\n]{0,40}") {
+        fn a_line_that_is_written_is_read_again_whatever_the_frame(
+            at in proptest::option::of(0..Nanos::MAX),
+            origin in "[a-z0-9/._-]{1,8}(hex){0,2}",
+            frame in prop_oneof![proptest::collection::vec(any::<u8>(), 0..40), "[0-9a-f\t\r\n]{0,8}".prop_map(String::into_bytes)],
+        ) {
             let mut line = Vec::new();
-            write(&mut line, at, b"origin", frame.as_bytes());
+            write(&mut line, at, origin.as_bytes(), &frame);
             prop_assert_eq!(line.pop(), Some(b'\n'));
+            prop_assert!(!line.contains(&b'\n') && std::str::from_utf8(&line).is_ok());
             let read = parse(&line).expect("a recorded line");
-            prop_assert_eq!(read, Recorded { received_at: at, origin: b"origin", frame: frame.as_bytes() });
+            prop_assert_eq!(read, Recorded { received_at: at, origin: origin.as_bytes(), frame: frame.into() });
         }
 
         #[test]
@@ -129,6 +163,8 @@ mod tests {
     #[test]
     fn a_header_without_a_time_hides_the_brokers_and_white_space_is_no_envelope() {
         assert_eq!(parse(b"\t{\t\"MessageCode\":1501}"), None);
+        let named = parse(b"5\tsome-hex\tno digits").expect("an origin that only ends like the mark");
+        assert_eq!((named.origin, &*named.frame), (&b"some-hex"[..], &b"no digits"[..]));
         let of = |header| Envelope { received_at: header, ..Envelope::default() }.received_at(Some(7));
         assert_eq!((of(None), of(Some(b"5")), of(Some(b""))), (Some(7), Some(5), None));
     }

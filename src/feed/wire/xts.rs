@@ -62,10 +62,10 @@ impl Xts {
     }
 }
 
-/// A row of an instrument master; `None`: the frame is something else.
-fn master_row(frame: &[u8]) -> Option<Result<master::Row, Problem>> {
+/// A row of an instrument master as text; `None`: the frame is something else.
+fn master_row(frame: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(frame).ok()?.trim();
-    master::is_row(text).then(|| master::row(text))
+    master::is_row(text).then_some(text)
 }
 
 /// For formats whose fields are fixed; errors: a mapping of fields.
@@ -133,6 +133,7 @@ pub struct Address {
 }
 
 /// The address of a frame, bare or in an event, with its origin if that is known; `None`: it is no message of a segment that is known.
+/// Of a row of a master only the columns of the address are looked at: what is wrong with the others, its decoder says.
 ///
 /// ```
 /// let frame = br#"42["1510-json-full","{\"MessageCode\":1510,\"ExchangeSegment\":2,\"ExchangeInstrumentID\":43423}"]"#;
@@ -141,8 +142,8 @@ pub struct Address {
 /// ```
 pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
     if let Some(row) = master_row(frame) {
-        let row = row.ok()?;
-        return Some(Address { code: None, venue: row.segment.venue, instrument: row.instrument });
+        let (segment, instrument) = master::about(row)?;
+        return Some(Address { code: None, venue: segment.venue, instrument });
     }
     let bare = if frame.trim_ascii_start().starts_with(b"{") { Form::Json } else { Form::Partial };
     let mut argument = String::new();
@@ -165,15 +166,16 @@ impl Decoder for Xts {
     #[inline]
     fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
         let RawRecord { payload, offset, envelope, .. } = *record;
-        let (frame, origin, received_at) = match (envelope.origin, recorded::parse(payload)) {
-            (None, Some(recorded)) => (recorded.frame, recorded.origin, recorded.received_at),
-            (origin, _) => (payload, origin.unwrap_or_default(), record.received_at()),
+        let recorded = if envelope.origin.is_none() { recorded::parse(payload) } else { None };
+        let (frame, origin, received_at) = match &recorded {
+            Some(recorded) => (&*recorded.frame, recorded.origin, recorded.received_at),
+            None => (payload, envelope.origin.unwrap_or_default(), record.received_at()),
         };
         // a message begins otherwise
         if frame.first().is_some_and(u8::is_ascii_uppercase)
             && let Some(row) = master_row(frame)
         {
-            return message::listed(row?, offset, received_at, instruments);
+            return message::listed(master::row(row)?, offset, received_at, instruments);
         }
         let fields = read(frame, origin, self.form, &mut self.argument)?;
         message::tick(&fields, offset, received_at, instruments)

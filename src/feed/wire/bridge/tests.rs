@@ -7,7 +7,7 @@ const AT: Nanos = 1_736_142_367 * SECOND;
 
 /// The market watch of the example.
 fn packet() -> Vec<u8> {
-    recorded::unhex(recorded::parse(FORMAT.example).expect("a recorded line").frame).expect("hex digits")
+    recorded::unhex(&recorded::parse(FORMAT.example).expect("a recorded line").frame).expect("hex digits")
 }
 
 fn put(packet: &mut [u8], at: usize, value: i32) {

@@ -29,10 +29,12 @@ pub enum Slot {
     Sequence,
     BandLow,
     BandHigh,
+    ExecutionBandLow,
+    ExecutionBandHigh,
 }
 
 /// By [`Slot`]: what a message calls it.
-const NAMES: [&str; 21] = [
+const NAMES: [&str; 23] = [
     "MessageCode",
     "ExchangeSegment",
     "ExchangeInstrumentID",
@@ -54,6 +56,8 @@ const NAMES: [&str; 21] = [
     "SequenceNumber",
     "LowPriceRange",
     "HighPriceRange",
+    "LowExecBand",
+    "HighExecBand",
 ];
 
 impl Slot {

@@ -314,7 +314,7 @@ mod tests {
     use crate::feed::wire::xts::samples;
     use proptest::prelude::*;
 
-    const ALL: [Slot; 21] = [
+    const ALL: [Slot; 23] = [
         Slot::Code,
         Slot::Segment,
         Slot::Instrument,
@@ -336,6 +336,8 @@ mod tests {
         Slot::Sequence,
         Slot::BandLow,
         Slot::BandHigh,
+        Slot::ExecutionBandLow,
+        Slot::ExecutionBandHigh,
     ];
 
     fn same(text: &str) -> Result<bool, TestCaseError> {

@@ -7,7 +7,8 @@
 //! | 23 | options: the futures' with strike and option type before the display name |
 //!
 //! A row has no date: it is of the day on which it was received. What must always hold: a number that stands for "none" (0, −1,
-//! a band as wide as numbers go) is none, any other text in a number's place is a reject.
+//! a band as wide as numbers go) is none, any other text in a number's place is a reject. Why a band may be below nothing: a
+//! spread's price is the difference of two contracts.
 
 use super::segments::Segment;
 use crate::calendar::day_of;
@@ -51,6 +52,12 @@ pub fn is_row(text: &str) -> bool {
     name > 0 && text.as_bytes().get(name) == Some(&b'|')
 }
 
+/// The segment and the instrument of a row, whatever the rest of it says.
+pub fn about(row: &str) -> Option<(&'static Segment, u64)> {
+    let mut columns = row.split('|').map(str::trim);
+    Some((Segment::named(columns.next()?.as_bytes())?, columns.next()?.parse().ok()?))
+}
+
 /// Reads a row. Errors: not as many columns as any master has, a segment that nobody knows, a number that is none.
 pub fn row(text: &str) -> Result<Row, Problem> {
     let columns: Vec<&str> = text.split('|').map(str::trim).collect();
@@ -68,6 +75,7 @@ pub fn row(text: &str) -> Result<Row, Problem> {
     };
     let instrument = columns[INSTRUMENT].parse().map_err(|_| wrong("ExchangeInstrumentID", columns[INSTRUMENT]))?;
     let price = |at: usize, name| Ok::<_, Problem>(number(columns[at], name)?.map(Price));
+    let band = |at: usize, name| Ok::<_, Problem>(signed(columns[at], name)?.filter(is_band).map(Price));
     let text = |at: usize| (!columns[at].is_empty()).then(|| columns[at].into());
     let mut listing = Listing {
         // one share, one name; a contract is told from its sisters by its description
@@ -75,8 +83,8 @@ pub fn row(text: &str) -> Result<Row, Problem> {
         kind: kind(columns[TYPE])?.map(Into::into),
         series: text(SERIES),
         tick_size: price(TICK_SIZE, "TickSize")?,
-        band_low: price(BAND_LOW, "PriceBand.Low")?,
-        band_high: price(BAND_HIGH, "PriceBand.High")?,
+        band_low: band(BAND_LOW, "PriceBand.Low")?,
+        band_high: band(BAND_HIGH, "PriceBand.High")?,
         // half a share cannot be ordered
         freeze_quantity: number(columns[FREEZE_QUANTITY], "FreezeQty")?.map(|most| Quantity(most / SCALE * SCALE)),
         lot_size: number(columns[LOT_SIZE], "LotSize")?.map(Quantity),
@@ -108,8 +116,18 @@ fn wrong(column: &str, text: &str) -> Problem {
 
 /// A number above nothing; `None` where it stands for "none".
 fn number(text: &str, column: &str) -> Result<Option<i64>, Problem> {
+    Ok(signed(text, column)?.filter(|units| *units > 0))
+}
+
+/// Whether a number ends a band, and does not stand for "none".
+fn is_band(units: &i64) -> bool {
+    ![0, -SCALE].contains(units)
+}
+
+/// A number on either side of nothing; `None` where it is as wide as numbers go.
+fn signed(text: &str, column: &str) -> Result<Option<i64>, Problem> {
     match decimal(text.as_bytes()) {
-        Ok(units) if units > 0 && units < LIMIT / 10 => Ok(Some(units)),
+        Ok(units) if units.abs() < LIMIT / 10 => Ok(Some(units)),
         Ok(_) | Err(NumberError::OutOfRange | NumberError::TooPrecise) => Ok(None),
         Err(NumberError::NotANumber) if text.is_empty() => Ok(None),
         Err(NumberError::NotANumber) => Err(wrong(column, text)),
@@ -214,11 +232,40 @@ mod tests {
         assert_eq!((listing.band_high, listing.freeze_quantity, listing.tick_size), (None, None, None));
     }
 
+    #[test]
+    fn a_spreads_band_may_be_below_nothing() {
+        const SPREAD: &str = "NSEFO|900123|4|RELIANCE|RELIANCE26DEC27JANSPD|FUTSTK|RELIANCE-FUTSTK|2636500900123|12.9|-7.75|20001|0.05|500|1|1100100002885|RELIANCE|2026-12-31T14:30:00|RELIANCE DEC JAN SPD|1|1|RELIANCE26DEC27JANSPD";
+        let band = |high: &str, low: &str| {
+            let text = SPREAD.replace("|12.9|-7.75|", &format!("|{high}|{low}|"));
+            let listing = row(&text).expect("a spread").listing;
+            (listing.band_high.map(|price| price.0), listing.band_low.map(|price| price.0))
+        };
+        assert_eq!(band("12.9", "-7.75"), (Some(units("12.9")), Some(units("-7.75"))));
+        assert_eq!(band("-0.5", "-1.05"), (Some(units("-0.5")), Some(units("-1.05"))));
+        for none in ["0", "-1", "-1.00", "1000000000", "-1000000000", "-99999999999", "9223372036854775807"] {
+            assert_eq!(band(none, none), (None, None), "{none}");
+        }
+        assert_eq!(band("999999999.99", "-999999999.99").1, Some(units("-999999999.99")));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_still_says_whose_it_is() {
+        for text in [EQUITY, "NSECM|4847|8|KIMS", "NSECM|4847", &EQUITY.replace("|0.05|", "|five|")] {
+            let of = about(text).map(|(segment, instrument)| (segment.venue, instrument));
+            assert_eq!(of, Some(("NSECM", 4847)), "{text}");
+        }
+        for text in ["NOWHERE|4847|8", "NSECM|x|8", "NSECM||8"] {
+            assert!(about(text).is_none(), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic(text in "[A-Z]{1,6}(\\|[ -~]{0,6}){0,24}") {
             prop_assert_eq!(is_row(&text), text.contains('|'));
-            let _ = row(&text);
+            if let Ok(row) = row(&text) {
+                prop_assert_eq!(about(&text), Some((row.segment, row.instrument)));
+            }
         }
     }
 }

@@ -221,10 +221,16 @@ impl Message<'_, '_> {
         Ok(Said::notice(Some(at)))
     }
 
+    /// The price range and the execution band are one price band, the wider one: a price inside of either may be made.
     fn properties(&self) -> Result<Said, Problem> {
+        let ends = |range, execution| {
+            let told = [self.fields.price(range)?, self.fields.price(execution)?];
+            // 0 stands for none, as in a master
+            Ok::<_, Problem>(told.into_iter().flatten().filter(|price| price.0 != 0))
+        };
         let mut said = Said::notice(None);
-        said.snapshot.band_low = self.fields.price(Slot::BandLow)?;
-        said.snapshot.band_high = self.fields.price(Slot::BandHigh)?;
+        said.snapshot.band_low = ends(Slot::BandLow, Slot::ExecutionBandLow)?.min();
+        said.snapshot.band_high = ends(Slot::BandHigh, Slot::ExecutionBandHigh)?.max();
         Ok(said)
     }
 

@@ -1,7 +1,7 @@
 //! The fields of a message in partial text: `t:1_2885,ltp:1224.65,ltq:8,v:1983015,ltt:1420629367,…`.
 //!
 //! A message does not say its code: the event's name does, or what it holds. `t` is segment_instrument; keys that are numbers
-//! are instrument properties (1105). Quotes are levels `position|size|price|orders`, the best one at position 0: `bi:0|90|59991.6|2`
+//! are instrument properties (1105): 87 and 88 end the price range, 111 and 110 the execution band, low before high. Quotes are levels `position|size|price|orders`, the best one at position 0: `bi:0|90|59991.6|2`
 //! (the order of rmoneyonline's `Touchline.ParseTop`; in captured text the prices stand around `ltp`). With depth more levels
 //! follow, which are not read.
 
@@ -57,12 +57,14 @@ pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> 
             }
             "87" => Slot::BandLow,
             "88" => Slot::BandHigh,
+            "110" => Slot::ExecutionBandHigh,
+            "111" => Slot::ExecutionBandLow,
             _ => {
                 properties |= key.bytes().all(|byte| byte.is_ascii_digit());
                 continue;
             }
         };
-        properties |= matches!(slot, Slot::BandLow | Slot::BandHigh);
+        properties |= key.starts_with(|first: char| first.is_ascii_digit());
         fields.put(slot, value);
     }
     if !named {

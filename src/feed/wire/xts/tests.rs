@@ -129,6 +129,53 @@ fn what_no_bar_is_made_of_is_a_notice() {
     assert_eq!(decode(&never, None).expect("a message").0.exchange_at, Nanos::MIN);
 }
 
+/// Ids and meanings: 87 LowPriceRange, 88 HighPriceRange, 110 HighExecBand, 111 LowExecBand.
+#[test]
+fn a_price_range_and_an_execution_band_are_one_band_the_wider_one() {
+    for (properties, low, high) in [
+        ("87:90,88:110", price(9_000), price(11_000)),
+        ("110:112.05,111:91.7", price(9_170), price(11_205)),
+        ("87:90,88:110,110:108,111:88.5", price(8_850), price(11_000)),
+        ("111:92,110:120,88:110,87:90", price(9_000), price(12_000)),
+        ("88:110,111:92", price(9_200), price(11_000)),
+        ("111:-7.75,110:12.9", price(-775), price(1_290)),
+        ("87:0,88:0,110:108,111:92", price(9_200), price(10_800)),
+        ("110:0,111:0", None, None),
+        ("12:0.05,112:1420629367", None, None),
+    ] {
+        for text in [format!("t:12_2201,{properties}"), format!("{properties},t:12_2201")] {
+            let tick = decode_as(Form::Partial, &text, Some(AT)).unwrap_or_else(|reject| panic!("{}", reject.detail)).0;
+            let snapshot = tick.snapshot.expect("a notice has one");
+            assert_eq!((tick.kind, snapshot.band_low, snapshot.band_high), (TickKind::Notice, low, high), "{text}");
+        }
+    }
+    let reason = |text| decode_as(Form::Partial, text, Some(AT)).expect_err(text).reason;
+    assert_eq!((reason("t:1_2,110:x"), reason("t:1_2,111:1,111:2")), ("not_a_number", "duplicate_field"));
+}
+
+#[test]
+fn a_row_of_a_master_that_cannot_be_read_has_an_address_and_is_a_reject_of_its_own() {
+    let row = "NSECM|2885|8|RELIANCE|RELIANCE-EQ|EQ|a column too few";
+    let expected = Address { code: None, venue: "NSECM", instrument: 2885 };
+    assert_eq!(address(row.as_bytes(), b"master"), Some(expected));
+    assert_eq!(address(b"NOWHERE|2885|8", b"master"), None);
+    let reject = decode(row, Some(AT)).expect_err("no row");
+    assert_eq!((reject.reason, reject.payload.as_slice()), ("unknown_columns", row.as_bytes()));
+}
+
+#[test]
+fn a_recorded_frame_with_a_line_end_is_the_message_in_it() {
+    let broken = NESTED_A.replacen(',', ",\r\n", 1);
+    let mut line = Vec::new();
+    recorded::write(&mut line, Some(AT + 7), b"1501-json-full", broken.as_bytes());
+    let line = String::from_utf8(line).expect("text");
+    assert_eq!(line.matches('\n').count(), 1, "{line}");
+    let (recorded, _) = decode(line.trim_end(), None).expect("a message");
+    assert_eq!(recorded, Tick { received_at: Some(AT + 7), ..tick(NESTED_A) });
+    let partial = format!("{AT}\t1105-json-partialhex\t{}", recorded::hex(PARTIAL[5].as_bytes()));
+    assert_eq!(tick(&partial).kind, TickKind::Notice, "the origin is the one before the mark");
+}
+
 #[test]
 fn partial_text_says_what_it_can() {
     let (tick, name) = decode_as(Form::Partial, PARTIAL[0], Some(AT)).expect("a touchline");
