@@ -1,0 +1,49 @@
+//! A stand-in for XTS's REST calls: a server that answers what a test says.
+
+use reqwest::Url;
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+/// Status, further lines of the header, body.
+pub type Answer = (u16, &'static str, Value);
+
+/// Serves on a port of its own until the process ends. `answer` is given a call's path and body.
+pub fn serve(mut answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let root = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = BufReader::new(stream);
+            let Ok((path, body)) = call(&mut stream) else { continue };
+            let (status, more, body) = answer(&path, &body);
+            let body = body.to_string();
+            let head =
+                format!("HTTP/1.1 {status} Told\r\nconnection: close\r\ncontent-length: {}\r\n{more}", body.len());
+            // a client that did not wait is no concern of ours
+            let _ = stream.get_mut().write_all(format!("{head}\r\n{body}").as_bytes());
+        }
+    });
+    Url::parse(&root).expect("an address")
+}
+
+/// One call of a connection.
+fn call(stream: &mut BufReader<TcpStream>) -> std::io::Result<(String, Value)> {
+    let (mut first, mut length) = (String::new(), 0);
+    stream.read_line(&mut first)?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 || line.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+    Ok((path, serde_json::from_slice(&body).unwrap_or_default()))
+}
