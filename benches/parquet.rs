@@ -32,6 +32,7 @@ fn rows() -> RowBuffer {
             open_interest: None,
             partial: false,
             short: false,
+            symbol: None,
         };
         let bar = Named { row: bar, symbol: None };
         buffer.push(&tables::bar_row(series, &bar, "regular", 1));

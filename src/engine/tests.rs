@@ -190,7 +190,7 @@ fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     assert_eq!(place.ask(BARS), once);
     place.add(
         "a.jsonl",
-        &[format!("{{\"type\":\"cancel\",\"instrument\":\"2885\",\"id\":\"7\",\"time\":1767571201}}\n")],
+        &["{\"type\":\"cancel\",\"instrument\":\"2885\",\"id\":\"7\",\"time\":1767571201}\n".to_owned()],
     );
     place.run(1, corrections);
     assert!(place.ask(BARS)[0].contains("\"trades\":2"), "{:?}", place.ask(BARS));

@@ -337,7 +337,7 @@ async fn tables_of_others_in_the_catalog_are_nobodys_business() {
     let metadata = reader(&world).await.load("anomalies").await.expect("loads").metadata().clone();
     let theirs = metadata.into_builder(None).remove_properties(&["ticktide.key".to_owned()]).expect("properties");
     let theirs = theirs.build().expect("sound").metadata;
-    let inside = MetadataLocation::new_with_metadata(&store.location("market/features"), &theirs);
+    let inside = MetadataLocation::new_with_metadata(store.location("market/features"), &theirs);
     theirs.write_to(&io, &inside).await.expect("written");
     catalog.create("features", &inside.to_string()).await.expect("made");
     let names = reader(&world).await.tables().await.expect("listed");
