@@ -65,6 +65,25 @@ pub struct RunOptions {
     pub replay: Option<verify::Wanted>,
 }
 
+impl RunOptions {
+    /// A run of one process that has nothing asked of it but its dataflow.
+    pub fn new(dataflow: Dataflow, warehouse: Warehouse, workers: usize) -> RunOptions {
+        RunOptions {
+            dataflow,
+            warehouse,
+            catalog: None,
+            workers,
+            cluster: None,
+            force_bytes: false,
+            metrics: None,
+            progress: None,
+            evolve: false,
+            rebuild: false,
+            replay: None,
+        }
+    }
+}
+
 /// What a run did.
 #[derive(Debug, Default)]
 pub struct RunReport {

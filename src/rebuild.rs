@@ -146,17 +146,9 @@ pub fn rebuild(
     again.source.until_end = true;
     again.source.speed = Speed::Max;
     engine::run(RunOptions {
-        dataflow: again,
-        warehouse: options.warehouse.clone(),
         catalog: options.catalog.clone(),
-        workers,
-        cluster: None,
-        force_bytes: false,
-        metrics: None,
-        progress: None,
-        evolve: false,
-        rebuild: false,
         replay: Some(verify::Wanted::collecting(before.epoch, into.clone())),
+        ..RunOptions::new(again, options.warehouse.clone(), workers)
     })?;
     let collected = std::mem::take(&mut *into.lock().map_err(|_| Error::bug("collecting rows panicked"))?);
     let epoch = lake.epoch_next();

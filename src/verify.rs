@@ -109,17 +109,11 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     let wanted = Wanted { first, last, archive, ..Wanted::default() };
     let outcome = wanted.outcome.clone();
     let ran = engine::run(RunOptions {
-        dataflow,
-        warehouse,
         catalog,
-        workers,
-        cluster: None,
         force_bytes,
-        metrics: None,
         progress,
-        evolve: false,
-        rebuild: false,
         replay: Some(wanted),
+        ..RunOptions::new(dataflow, warehouse, workers)
     });
     let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
     match ran {

@@ -36,20 +36,7 @@ impl Place {
     }
 
     fn run(&self, workers: usize, more: &str) -> RunReport {
-        let (dataflow, warehouse) = (self.dataflow(more), self.lake());
-        let ran = run(RunOptions {
-            dataflow,
-            warehouse,
-            catalog: None,
-            workers,
-            cluster: None,
-            force_bytes: false,
-            metrics: None,
-            progress: None,
-            evolve: false,
-            rebuild: false,
-            replay: None,
-        });
+        let ran = run(RunOptions::new(self.dataflow(more), self.lake(), workers));
         ran.unwrap_or_else(|error| panic!("{error}"))
     }
 

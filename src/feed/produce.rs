@@ -350,6 +350,7 @@ pub fn place(prefix: &str, origin: &[u8], payload: &[u8]) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::testing::Shared;
 
     #[test]
     fn lines_hold_what_a_connector_received() {
@@ -375,16 +376,6 @@ mod tests {
 
     #[test]
     fn a_line_is_with_the_output_as_soon_as_it_is_tended_to() {
-        #[derive(Clone, Default)]
-        struct Shared(Arc<Mutex<Vec<u8>>>);
-        impl Write for Shared {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().expect("whole").write(bytes)
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
         let output = Shared::default();
         let mut lines = Lines::new(std::io::BufWriter::with_capacity(1 << 20, output.clone()));
         lines.put(&Frame { topic: "t", key: None, origin: b"x", received_at: Some(5), payload: b"{}" }).expect("put");

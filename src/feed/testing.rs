@@ -2,7 +2,8 @@
 
 use super::{Assignment, Reader, Source, SourceSpec};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 
 pub fn open(spec: &SourceSpec) -> Arc<dyn Source> {
     super::open(spec, &BTreeMap::new()).expect("a source")
@@ -14,4 +15,18 @@ pub fn read_all(source: &dyn Source) -> Box<dyn Reader> {
         .map(|partition| Assignment { partition, offset: source.partitions()[partition].offset_start })
         .collect();
     source.reader(&assigned).expect("a reader")
+}
+
+/// An output whose bytes others see at once.
+#[derive(Clone, Default)]
+pub struct Shared(pub Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("whole").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -131,20 +131,7 @@ fn small_lake(root: &std::path::Path) -> (Warehouse, Slot) {
     let mut dataflow = Dataflow::load("bars", &[], &settings).expect("a shipped dataflow");
     dataflow.source.until_end = true;
     let warehouse = Warehouse::Folder(root.join("lake"));
-    engine::run(RunOptions {
-        dataflow,
-        warehouse: warehouse.clone(),
-        catalog: None,
-        workers: 1,
-        cluster: None,
-        force_bytes: false,
-        metrics: None,
-        progress: None,
-        evolve: false,
-        rebuild: false,
-        replay: None,
-    })
-    .expect("it ends with the file");
+    engine::run(RunOptions::new(dataflow, warehouse.clone(), 1)).expect("it ends with the file");
     let slot = blocking(async {
         let reader = LakeReader::open(&warehouse, None).await.expect("a lake");
         let last = reader.decided_last().await.expect("readable").expect("epochs");

@@ -6,10 +6,10 @@ use super::super::spec::{self, Api};
 use super::super::testing::{Answer, serve};
 use super::*;
 use crate::feed::produce::Lines;
+use crate::feed::testing::Shared;
 use reqwest::Url;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::ops::RangeInclusive;
 use tokio::runtime::Runtime;
 
@@ -253,16 +253,6 @@ fn rows_of_what_is_wanted_are_handed_on_whatever_stands_in_them() {
 
 #[test]
 fn a_master_without_any_row_of_what_is_wanted_is_a_warning() {
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("whole").write(bytes)
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
     let warned = |master: &str| {
         let setting = Setting::new(1..=2, &["1501"], Vendor { master: vec![master.to_owned()], ..Vendor::default() });
         let log = Shared::default();
