@@ -13,7 +13,7 @@ use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use stand_in::{ACCESS_KEY, Fault, Faults, SECRET_KEY, StandIn};
 use std::net::SocketAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const BUCKET: &str = "bucket";
 
@@ -221,8 +221,12 @@ async fn parts_that_fail_are_sent_again_and_a_completion_that_met_another_write_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_fails_is_aborted_and_leaves_no_object() {
-    let faults = |method: &str, address: &str| match method {
-        "PUT" if address.contains("partNumber=2") => Fault::Refuse(400, "InvalidArgument"),
+    // a part that may be there is refused when it is sent again: there is no object all the same
+    let lost = AtomicBool::new(false);
+    let faults = move |method: &str, address: &str| match method {
+        "PUT" if !address.contains("partNumber=2") => Fault::None,
+        "PUT" if !lost.swap(true, Ordering::Relaxed) => Fault::Lose,
+        "PUT" => Fault::Refuse(400, "InvalidArgument"),
         _ => Fault::None,
     };
     let server = Server::start(faults).await;

@@ -23,7 +23,8 @@ impl S3Store {
             let upload = self.begin(key, name).await?;
             let ended = match self.send_parts(key, name, &upload, bytes).await {
                 Ok(parts) => self.complete(key, name, &upload, parts, bytes.len() as u64).await,
-                Err(failure) => Err(failure),
+                // a part whose answer was lost may be there: the object is not
+                Err(failure) => Err(Failure { perhaps: false, ..failure }),
             };
             let Err(failure) = ended else { return Ok(()) };
             self.abort(key, name, &upload).await;
