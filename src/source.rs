@@ -126,6 +126,7 @@ pub struct SourceLogic {
     max_skew: i64,
     /// A partition past this event time is left unread.
     limit: Option<Nanos>,
+    limit_since: Instant,
     /// At the open step.
     ports: Option<Ports>,
     epoch: Epoch,
@@ -195,6 +196,8 @@ impl Sniff {
 
 /// Batches taken in one activation at most, so that other operators get their turn.
 const BATCHES_A_TURN: usize = 8;
+/// The slowest partition has not moved for so long: others may run ahead of it meanwhile.
+const STANDS_STILL: Duration = Duration::from_millis(100);
 /// Reports of progress are at least this far apart.
 const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// Restored rows travel under step 0 of the first epoch, records from here on.
@@ -224,6 +227,7 @@ impl SourceLogic {
             step_every,
             max_skew,
             limit: None,
+            limit_since: Instant::now(),
             ports: Some(ports),
             epoch: first,
             step: FIRST_STEP,
@@ -265,7 +269,8 @@ impl SourceLogic {
             self.advance(now, out);
             more = self.read(now, out) || self.end_as_recorded(out);
         }
-        if self.until.is_none() {
+        // a limit that moves is looked at when it does: to pause a partition and go on with it costs its reader what it has fetched
+        if self.until.is_none() && now.saturating_duration_since(self.limit_since) >= STANDS_STILL {
             self.hold_back();
         }
         self.report(now);
@@ -280,6 +285,8 @@ impl SourceLogic {
             }
             Decision::Slowest(slowest) => {
                 self.limit = slowest.map(|at| at.saturating_add(self.max_skew));
+                self.limit_since = Instant::now();
+                self.hold_back();
                 tracing::debug!(worker = self.worker, slowest, "the slowest partition has moved");
             }
             Decision::Cut { epoch, flush, last } => {
