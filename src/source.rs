@@ -196,8 +196,8 @@ impl Sniff {
 
 /// Batches taken in one activation at most, so that other operators get their turn.
 const BATCHES_A_TURN: usize = 8;
-/// The slowest partition has not moved for so long: others may run ahead of it meanwhile.
-const STANDS_STILL: Duration = Duration::from_millis(100);
+/// The slowest partition has not moved for so long, longer than librdkafka backs off by itself: others may run ahead of it meanwhile.
+const STANDS_STILL: Duration = Duration::from_secs(5);
 /// Reports of progress are at least this far apart.
 const REPORT_EVERY: Duration = Duration::from_millis(5);
 /// Restored rows travel under step 0 of the first epoch, records from here on.
