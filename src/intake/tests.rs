@@ -2,6 +2,7 @@
 
 mod plain;
 
+use super::durable::PartitionState;
 use super::*;
 use crate::feed::wire::{self, RawRecord, xts::segments::Epoch};
 use crate::feed::{InstrumentTable, WireSpec};
@@ -9,7 +10,7 @@ use crate::flow::bars::keyed::{Aside, BarsSpec, Emitted, Keyed};
 use crate::flow::finished::{FinishedBar, Series};
 use crate::flow::volume;
 use crate::market::SCALE;
-use crate::time::{HOUR, SECOND};
+use crate::time::{HOUR, MINUTE, SECOND};
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
 use std::rc::Rc;

@@ -58,7 +58,7 @@ pub use files::RowBuffer;
 pub use lineage::{Begun, Chain};
 pub use measure::{Kept, KeptRows};
 pub use past::Past;
-pub use reader::{EpochRow, LakeReader};
+pub use reader::{EpochRow, LakeReader, TableAt};
 pub use resume::Resume;
 pub use state::{StateEntry, StateRows};
 pub use store::{Meter, StoreMeters};

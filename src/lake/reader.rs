@@ -42,6 +42,22 @@ pub struct EpochRow {
     pub expired: bool,
 }
 
+/// A table as an epoch has it.
+#[derive(Clone, Debug)]
+pub struct TableAt {
+    pub name: String,
+    /// At its head.
+    pub table: Table,
+    /// `None`: it has no rows at the epoch.
+    pub snapshot_id: Option<i64>,
+}
+
+impl TableAt {
+    fn is_expired(&self) -> bool {
+        self.snapshot_id.is_some_and(|id| self.table.metadata().snapshot_by_id(id).is_none())
+    }
+}
+
 /// Reads a lake.
 #[derive(Clone, Debug)]
 pub struct LakeReader {
@@ -85,17 +101,26 @@ impl LakeReader {
             Some(epoch) => self.slot(epoch).await?,
             None => None,
         };
-        let known = |name: &String| last.as_ref().is_some_and(|slot| slot.tables.contains_key(name));
-        let all = self.catalog.tables().await?.into_keys();
-        Ok(all.filter(|name| is_announcing(name) || known(name)).collect())
+        Ok(self.locations(last.as_ref()).await?.into_keys().collect())
+    }
+
+    /// Where the tables are that a slot knows, and those that announce it.
+    async fn locations(&self, last: Option<&Slot>) -> Result<BTreeMap<String, String>, LakeError> {
+        let mut locations = self.catalog.tables().await?;
+        let known = |name: &str| last.is_some_and(|slot| slot.tables.contains_key(name));
+        locations.retain(|name, _| is_announcing(name) || known(name));
+        Ok(locations)
     }
 
     /// A table at its head. Error of kind `Fix`: there is none of this name.
     pub async fn load(&self, table: &str) -> Result<Table, LakeError> {
-        let Some(location) = self.catalog.location(table).await? else {
-            let names = self.tables().await?.join(", ");
-            return Err(LakeError::fix(format!("there is no table {table:?}"), format!("the tables are {names}")));
-        };
+        match self.catalog.location(table).await? {
+            Some(location) => self.load_from(table, location).await,
+            None => Err(absent(table, &self.tables().await?)),
+        }
+    }
+
+    async fn load_from(&self, table: &str, location: String) -> Result<Table, LakeError> {
         let metadata = TableMetadata::read_from(&self.io, &location).await?;
         let namespace = NamespaceIdent::new(self.identity.namespace.clone());
         Ok(Table::builder()
@@ -152,11 +177,10 @@ impl LakeReader {
         Ok(self.slot(at).await?.and_then(|slot| slot.retention).unwrap_or_default())
     }
 
-    /// An epoch, the newest if none is given, and the snapshot of every table at it; a table that is absent is empty at
-    /// that epoch. Error of kind `Fix`: the epoch does not exist yet, or a snapshot of it is no longer kept.
-    pub async fn pins(&self, epoch: Option<Epoch>) -> Result<(Epoch, BTreeMap<String, i64>), LakeError> {
-        let newest = self.epoch_last().await?;
-        let Some(newest) = newest else {
+    /// An epoch, the newest if none is given, and every table with its snapshot at it; a table without one has no rows at that
+    /// epoch. Error of kind `Fix`: the epoch does not exist yet, or a snapshot of it is no longer kept.
+    pub async fn tables_at(&self, epoch: Option<Epoch>) -> Result<(Epoch, Vec<TableAt>), LakeError> {
+        let Some(newest) = self.epoch_last().await? else {
             return Err(LakeError::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
         };
         let epoch = epoch.unwrap_or(newest);
@@ -168,16 +192,26 @@ impl LakeReader {
         }
         let missing =
             || LakeError::corrupt(format!("epoch {epoch} is missing in the log"), "run `ticktide lake doctor`");
-        let slot = self.slot(epoch).await?.ok_or_else(missing)?;
-        let pins: BTreeMap<String, i64> =
-            slot.tables.iter().filter_map(|(name, entry)| Some((name.clone(), entry.snapshot_id?))).collect();
-        let loaded = pins.iter().map(async |(name, id)| {
-            let table = self.load(name).await?;
-            Ok::<_, LakeError>(table.metadata().snapshot_by_id(*id).is_none().then(|| name.clone()))
-        });
-        let expired: Vec<String> = futures::future::try_join_all(loaded).await?.into_iter().flatten().collect();
+        let mut slot = self.slot(epoch).await?.ok_or_else(missing)?;
+        let last = if epoch == newest { Some(slot.clone()) } else { self.slot(newest).await? };
+        let locations = self.locations(last.as_ref()).await?;
+        if let Some(lost) =
+            slot.tables.iter().find(|(name, at)| at.snapshot_id.is_some() && !locations.contains_key(*name))
+        {
+            return Err(absent(lost.0, locations.keys()));
+        }
+        let loads =
+            locations.into_iter().map(|(name, location)| {
+                let snapshot_id = slot.tables.remove(&name).and_then(|at| at.snapshot_id);
+                async move {
+                    Ok::<_, LakeError>(TableAt { table: self.load_from(&name, location).await?, snapshot_id, name })
+                }
+            });
+        let tables = futures::future::try_join_all(loads).await?;
+        let expired: Vec<&str> =
+            tables.iter().filter(|table| table.is_expired()).map(|table| table.name.as_str()).collect();
         if expired.is_empty() {
-            return Ok((epoch, pins));
+            return Ok((epoch, tables));
         }
         let next = self.retention().await?.first_in(epoch, newest).unwrap_or(newest);
         Err(LakeError::fix(
@@ -187,6 +221,11 @@ impl LakeReader {
             ),
         ))
     }
+}
+
+fn absent<'a>(table: &str, tables: impl IntoIterator<Item = &'a String>) -> LakeError {
+    let names: Vec<&str> = tables.into_iter().map(String::as_str).collect();
+    LakeError::fix(format!("there is no table {table:?}"), format!("the tables are {}", names.join(", ")))
 }
 
 fn epoch_row(rows: &Rows, row: usize) -> EpochRow {

@@ -91,8 +91,9 @@ pub fn gather(
     } else if let Some(listener) = listener {
         close(listener); // all others are dialled
     }
-    let (links, again, absent, refused) = (vec![None; count], Vec::new(), BTreeMap::new(), BTreeMap::new());
-    let mut gathering = Gathering { common: &common, stop, say, links, again, absent, refused };
+    let (links, again, gone) = (vec![None; count], Vec::new(), BTreeSet::new());
+    let (absent, refused) = (BTreeMap::new(), BTreeMap::new());
+    let mut gathering = Gathering { common: &common, stop, say, links, again, absent, gone, refused };
     let gathered = gathering.until(deadline, start_within, &heard, (fate, silence));
     common.over.store(true, Ordering::Relaxed);
     gathered?;
@@ -110,6 +111,8 @@ struct Gathering<'a> {
     /// Processes that have come again, while what they were before is not known to be gone; since when.
     again: Vec<(Link, Instant)>,
     absent: BTreeMap<usize, (String, bool)>,
+    /// Processes that had come and went, whether they have come again or not.
+    gone: BTreeSet<usize>,
     refused: BTreeMap<&'static str, u64>,
 }
 
@@ -121,14 +124,17 @@ impl Gathering<'_> {
         heard: &Receiver<Event>,
         (fate, silence): (&Arc<Fate>, Duration),
     ) -> Result<(), MeshError> {
-        while self.missing().next().is_some() || !self.again.is_empty() {
+        loop {
+            // before it counts as complete: the last one may come while one of the others has just gone
+            self.let_go()?;
+            if self.missing().next().is_none() && self.again.is_empty() {
+                return Ok(());
+            }
             if self.stop.load(Ordering::Relaxed) {
                 return Err(MeshError::Interrupted);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            let event = heard.recv_timeout(left.min(LOOK_EVERY));
-            self.let_go()?;
-            match event {
+            match heard.recv_timeout(left.min(LOOK_EVERY)) {
                 Ok(Event::Joined(peer, halves)) => {
                     let system = |error: io::Error| MeshError::System(format!("a link cannot be made: {error}"));
                     let link = Link::new(peer, halves, fate.clone(), silence).map_err(system)?;
@@ -156,7 +162,6 @@ impl Gathering<'_> {
                 }
             }
         }
-        Ok(())
     }
 
     /// The processes that are not there.
@@ -165,17 +170,20 @@ impl Gathering<'_> {
         (0..self.links.len()).filter(move |other| *other != ours && self.links[*other].is_none())
     }
 
-    /// A process that ended while others were waited for is waited for again; one that has come again takes its place, and is
-    /// one too many if that place is not free by now.
+    /// A process that ended while others were waited for is waited for again, unless it has said why, which ends us all; one
+    /// that has come again takes its place, and is one too many if that place is not free by now.
     fn let_go(&mut self) -> Result<(), MeshError> {
         for other in 0..self.links.len() {
             let Some(gone) = self.links[other].take_if(|link| link.is_dead()) else { continue };
+            gone.farewell().map_or(Ok(()), Err)?;
             tracing::warn!(peer = %gone.peer(), "gone while others were waited for");
+            self.gone.insert(other);
             if other < self.common.hello.process {
                 let (common, say) = (self.common.clone(), self.say.clone());
                 spawn(format!("mesh:dial-{other}"), move || dial_until(&common, other, &say))?;
             }
         }
+        self.again.retain(|(link, _)| !link.is_dead());
         for (link, since) in std::mem::take(&mut self.again) {
             let (other, patience) = (link.peer().process, link.learns_within());
             if self.links[other].is_none() {
@@ -190,7 +198,9 @@ impl Gathering<'_> {
     }
 
     fn given_up(&self, within: Duration) -> MeshError {
-        let missing: Vec<usize> = self.missing().collect();
+        let (gone, never): (Vec<usize>, Vec<usize>) = self.missing().partition(|other| self.gone.contains(other));
+        // those that had come may have given up, too: they are named where they are all that is missing
+        let missing = if never.is_empty() { gone } else { never };
         let named = missing.iter().map(|other| format!("host {other} ({})", self.common.hosts[*other]));
         let whys: BTreeSet<&str> =
             missing.iter().filter_map(|other| self.absent.get(other)).map(|(why, _)| why.as_str()).collect();

@@ -11,6 +11,7 @@
 
 use super::{MeshError, Peer};
 use crate::engine::Failure;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 use snow::StatelessTransportState;
 use std::io::{self, BufReader, ErrorKind, Read, Write};
@@ -86,6 +87,15 @@ pub struct Timed {
     pub deadline: Option<Instant>,
 }
 
+impl Timed {
+    /// Whether nothing comes any more behind what may still be unread.
+    fn is_closed_by_peer(&self) -> bool {
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut asked = [PollFd::new(&self.tcp, PollFlags::RDHUP)];
+        poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().intersects(gone)
+    }
+}
+
 impl Read for Timed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if let Some(deadline) = self.deadline {
@@ -153,8 +163,15 @@ impl Receiving {
         Ok((kind.ok_or_else(|| invalid("a frame of an unknown kind"))?, 1..length))
     }
 
-    fn text(&self, own: Range<usize>) -> String {
-        String::from_utf8_lossy(&self.plain[own]).into_owned()
+    /// The goodbye that a frame is.
+    fn goodbye(&self, kind: Kind, own: Range<usize>) -> Option<Goodbye> {
+        let goodbye = match kind {
+            Kind::Failed => Goodbye::Failed,
+            Kind::Fenced => Goodbye::Fenced,
+            Kind::Refused => Goodbye::Refused,
+            _ => return None,
+        };
+        Some(goodbye(String::from_utf8_lossy(&self.plain[own]).into_owned()))
     }
 
     /// The next frame that says something, as JSON, which must be of this kind; or the peer's goodbye.
@@ -167,10 +184,10 @@ impl Receiving {
                     let read = serde_json::from_slice(&self.plain[own]);
                     return read.map(Ok).map_err(|error| invalid(format!("a {wanted:?} that cannot be read: {error}")));
                 }
-                Kind::Failed => return Ok(Err(Goodbye::Failed(self.text(own)))),
-                Kind::Fenced => return Ok(Err(Goodbye::Fenced(self.text(own)))),
-                Kind::Refused => return Ok(Err(Goodbye::Refused(self.text(own)))),
-                other => return Err(invalid(format!("{other:?} where {wanted:?} belongs"))),
+                other => {
+                    let goodbye = self.goodbye(other, own);
+                    return goodbye.map(Err).ok_or_else(|| invalid(format!("{other:?} where {wanted:?} belongs")));
+                }
             }
         }
     }
@@ -269,12 +286,26 @@ impl Link {
         &self.0.peer
     }
 
-    /// Whether the peer is known to be gone, which a link that nobody reads learns within [`Link::learns_within`].
+    /// Whether the peer is known to be gone, where nobody reads the link yet: its system has closed the connection, or takes
+    /// no beats any more, which is known within [`Link::learns_within`].
     pub fn is_dead(&self) -> bool {
-        self.0.dead.load(Ordering::Relaxed)
+        self.0.dead.load(Ordering::Relaxed) || lock(&self.0.receiving).socket.get_ref().is_closed_by_peer()
     }
 
-    /// A peer's system answers the first beat after its process has ended with a refusal, which the next beat meets.
+    /// What the peer said before it closed the connection.
+    pub fn farewell(&self) -> Option<MeshError> {
+        let mut receiving = lock(&self.0.receiving);
+        // otherwise reading would wait
+        while receiving.socket.get_ref().is_closed_by_peer() {
+            let (kind, own) = receiving.next().ok()?;
+            if let Some(goodbye) = receiving.goodbye(kind, own) {
+                return Some(goodbye.of(self.peer().clone()));
+            }
+        }
+        None
+    }
+
+    /// A system that has lost the process and its connections answers a beat with a refusal, which the next beat meets.
     pub fn learns_within(&self) -> Duration {
         3 * beat_every(self.0.silence)
     }
@@ -375,9 +406,10 @@ impl Read for Link {
                 Ok((Kind::Data, own)) => receiving.left = own,
                 Ok((Kind::Idle, _)) => {}
                 Ok((Kind::End, _)) => receiving.ended = true,
-                Ok((Kind::Failed, own)) => self.lose(Goodbye::Failed(receiving.text(own)).of(self.peer().clone())),
-                Ok((Kind::Fenced, own)) => self.lose(Goodbye::Fenced(receiving.text(own)).of(self.peer().clone())),
-                Ok((other, _)) => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
+                Ok((other, own)) => match receiving.goodbye(other, own) {
+                    Some(goodbye) => self.lose(goodbye.of(self.peer().clone())),
+                    None => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
+                },
                 Err(error) => self.lose(self.lost(&error)),
             }
         }

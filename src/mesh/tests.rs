@@ -69,7 +69,8 @@ fn both(change: impl FnOnce(&mut Cluster, &mut Hello)) -> [(Mesh, Arc<Failure>);
     [first.expect("process 0"), second.expect("process 1")]
 }
 
-fn first_error(failure: &Failure, within: Duration) -> Error {
+fn first_error(failure: &Failure) -> Error {
+    let within = Duration::from_secs(10);
     let began = Instant::now();
     while began.elapsed() < within {
         if let Some(error) = failure.take() {
@@ -119,25 +120,48 @@ fn three_processes_find_each_other_and_agree_on_what_they_go_on_from() {
     }
 }
 
+/// Process 1 as far as its hello to process 0.
+fn joined(hosts: &[String], processes: usize) -> (link::Receiving, link::Sending) {
+    let tcp = TcpStream::connect(&hosts[0]).expect("process 0 listens");
+    let (secret, within) = (Secret::new(b"a secret of the cluster"), Instant::now() + Duration::from_secs(5));
+    let mut halves = dial(tcp, &secret, within).expect("answered").expect("known");
+    halves.1.message(link::Kind::Hello, &Hello { to: 0, ..hello(processes, 1) }).expect("sent");
+    let _: Hello = halves.0.message(link::Kind::Hello).expect("answered").expect("joined");
+    halves
+}
+
 #[test]
 fn a_process_that_ended_while_others_were_waited_for_may_come_again() {
     let (listeners, hosts) = places(3);
     let [zero, one, two] = listeners.try_into().expect("three");
-    let secret = || Secret::new(b"a secret of the cluster");
     let first = process(cluster(0, &hosts, zero), hello(3, 0));
-    // process 1 as it is before it ends: it has said hello, and closes
-    let tcp = TcpStream::connect(&hosts[0]).expect("process 0 listens");
-    let mut halves = dial(tcp, &secret(), Instant::now() + Duration::from_secs(5)).expect("answered").expect("known");
-    halves.1.message(link::Kind::Hello, &Hello { to: 0, ..hello(3, 1) }).expect("sent");
-    let _: Hello = halves.0.message(link::Kind::Hello).expect("answered").expect("joined");
-    drop(halves);
-    let second = process(cluster(1, &hosts, one), hello(3, 1));
+    drop(joined(&hosts, 3));
+    // process 2 is the last one to come: the mesh is not complete with one that has gone
     let third = process(cluster(2, &hosts, two), hello(3, 2));
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!first.is_finished());
+    let second = process(cluster(1, &hosts, one), hello(3, 1));
     let [(first, _), (second, _), _third] = [first, second, third].map(|one| ended(one).expect("complete"));
     // the link is that of the process that lives
     let start = Start { generation: 7, epoch_next: 12, token: "mark".into() };
     first.start(&start).expect("told");
     assert_eq!(second.await_start().expect("heard"), start);
+}
+
+#[test]
+fn a_process_that_says_why_it_ends_while_others_are_waited_for_ends_all() {
+    let (listeners, hosts) = places(3);
+    let zero = listeners.into_iter().next().expect("three");
+    let first = process(cluster(0, &hosts, zero), hello(3, 0));
+    let mut halves = joined(&hosts, 3);
+    halves.1.send(link::Kind::Idle, &[]).expect("sent");
+    halves.1.send(link::Kind::Fenced, b"generation 8 owns the lake").expect("sent");
+    drop(halves);
+    let error = ended(first).err().expect("no cluster");
+    assert!(
+        matches!(&error, MeshError::Fenced { peer, why } if peer.process == 1 && why.contains("generation 8")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -267,10 +291,9 @@ fn strangers_are_refused_and_the_cluster_starts_all_the_same() {
     assert!(known.expect("answered").is_ok());
     let began = Instant::now();
     let second = process(cluster(1, &hosts, listener), hello(2, 1));
-    for process in [first, second] {
-        ended(process).expect("the cluster starts");
-    }
-    assert!(began.elapsed() < Duration::from_secs(2), "nobody is held up by silent ones: {:?}", began.elapsed());
+    // a mesh that is dropped is gone for the other
+    let _started = [first, second].map(|process| ended(process).expect("the cluster starts"));
+    assert!(began.elapsed() < Duration::from_secs(10), "nobody is held up by silent ones: {:?}", began.elapsed());
 }
 
 #[test]
@@ -339,16 +362,16 @@ fn a_process_that_falls_silent_is_lost_within_the_limit() {
     let secret = Secret::new(b"a secret of the cluster");
     let halves = dial(tcp, &secret, Instant::now() + Duration::from_secs(5)).expect("answered");
     let (mut receiving, mut sending) = halves.expect("let in");
+    let began = Instant::now();
     sending.message(Frame::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
     let theirs: Result<Hello, _> = receiving.message(Frame::Hello).expect("a hello");
     assert_eq!(theirs.expect("no goodbye").process, 0);
     let (mesh, failure) = ended(first).expect("joined");
-    let began = Instant::now();
     let _reading = read_on(&mesh, 1);
-    let error = first_error(&failure, Duration::from_secs(5));
+    let error = first_error(&failure);
     assert_eq!(error.kind, Kind::Lost);
     assert_eq!(error.message, format!("process 1 ({}) has been silent for 0.8 s", hosts[1]));
-    assert!(began.elapsed() >= silence / 2 && began.elapsed() < 3 * silence, "{:?}", began.elapsed());
+    assert!(began.elapsed() >= silence && began.elapsed() < 5 * silence, "{:?}", began.elapsed());
 }
 
 #[test]
@@ -365,7 +388,7 @@ fn a_process_that_fails_tells_why_and_one_that_vanishes_is_named() {
     let [(first, _), (second, failure)] = both(|_, _| ());
     let _reading = read_on(&second, 0);
     first.tell(&Error::bug("the disk is full"));
-    let error = first_error(&failure, Duration::from_secs(2));
+    let error = first_error(&failure);
     assert_eq!(error.kind, Kind::Lost);
     assert!(
         error.message.starts_with("process 0 (") && error.message.ends_with(") ended: the disk is full"),
@@ -384,7 +407,7 @@ fn a_process_that_fails_tells_why_and_one_that_vanishes_is_named() {
     let (mesh, failure) = ended(first).expect("joined");
     let _reading = read_on(&mesh, 1);
     tcp.shutdown(Shutdown::Both).expect("it was open");
-    let error = first_error(&failure, Duration::from_secs(2));
+    let error = first_error(&failure);
     assert_eq!(error.message, format!("process 1 ({}) closed the connection", hosts[1]));
 }
 
@@ -394,7 +417,7 @@ fn when_one_process_is_fenced_all_of_its_generation_end_as_fenced() {
     let _reading = read_on(&second, 0);
     let why = "epoch 5 was decided by generation 2, ours is 1";
     first.tell(&Error { kind: Kind::Fenced, message: why.to_owned(), hint: None });
-    let error = first_error(&failure, Duration::from_secs(2));
+    let error = first_error(&failure);
     assert_eq!(error.kind, Kind::Fenced);
     assert!(error.message.starts_with("process 0 (") && error.message.ends_with(why), "{error}");
     assert!(error.hint.is_some_and(|hint| hint.contains("stop one of the two")));
@@ -415,6 +438,6 @@ fn a_byte_that_was_changed_on_the_way_is_a_lost_peer() {
     let _reading = read_on(&mesh, 1);
     tcp.write_all(&[0, 32]).expect("a length");
     tcp.write_all(&[7; 32]).expect("bytes that nobody has sealed");
-    let error = first_error(&failure, Duration::from_secs(2));
+    let error = first_error(&failure);
     assert!(error.message.contains("a frame that is not the peer's next one"), "{error}");
 }

@@ -14,7 +14,8 @@ mod predicate;
 mod table;
 
 use crate::error::{Classified, Kind, nearest};
-use crate::lake::{LakeError, LakeReader};
+use crate::lake::announce::is_announcing;
+use crate::lake::{LakeError, LakeReader, TableAt};
 use crate::time::Epoch;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::SchemaError;
@@ -25,9 +26,6 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use table::PinnedTable;
-
-/// Tables that announce epochs: read at their heads.
-pub const ANNOUNCING: [&str; 2] = ["epochs", "epoch_tables"];
 
 /// What DataFusion calls the lake.
 const CATALOG: &str = "ticktide";
@@ -61,16 +59,16 @@ pub struct Pinned {
 impl Pinned {
     /// Pins all tables to an epoch, the newest if none is given.
     pub async fn load(reader: &LakeReader, epoch: Option<Epoch>) -> Result<Pinned, LakeError> {
-        let (epoch, pins) = reader.pins(epoch).await?;
-        let loads = reader.tables().await?.into_iter().map(|name| {
-            let at = match pins.get(&name) {
-                Some(id) => At::Snapshot(*id),
-                None if ANNOUNCING.contains(&name.as_str()) => At::Head,
+        let (epoch, tables) = reader.tables_at(epoch).await?;
+        let pin = |TableAt { name, table, snapshot_id }| {
+            let at = match snapshot_id {
+                Some(id) => At::Snapshot(id),
+                None if is_announcing(&name) => At::Head,
                 None => At::Empty,
             };
-            async move { Ok::<_, LakeError>(Pin { table: reader.load(&name).await?, at, name }) }
-        });
-        let tables = futures::future::try_join_all(loads).await?;
+            Pin { name, table, at }
+        };
+        let tables = tables.into_iter().map(pin).collect();
         Ok(Pinned { epoch, namespace: reader.identity().namespace.clone(), tables })
     }
 }

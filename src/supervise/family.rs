@@ -4,6 +4,7 @@
 
 use super::heart::Ward;
 use crate::error::{Error, Kind};
+use rustix::process::{Pid, Signal};
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
@@ -23,15 +24,14 @@ fn end_with_parent(command: &mut Command) {
     command.process_group(0);
     #[cfg(target_os = "linux")]
     {
-        let parent = std::process::id();
+        use rustix::process::{getpid, getppid, set_parent_process_death_signal};
+        let parent = getpid();
         let tie = move || {
-            // SAFETY: prctl and getppid are async-signal-safe system calls without pointers; nothing is allocated here.
-            let (tied, alive) = unsafe {
-                (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL), u32::try_from(libc::getppid()) == Ok(parent))
-            };
-            if tied == 0 && alive { Ok(()) } else { Err(std::io::ErrorKind::NotConnected.into()) }
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // one that has ended before the tie was made sends nothing
+            if getppid() == Some(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotConnected.into()) }
         };
-        // SAFETY: the closure runs between fork and exec and keeps to what is allowed there, see above.
+        // SAFETY: the closure runs between fork and exec: both are plain system calls, and nothing is allocated.
         unsafe {
             command.pre_exec(tie);
         }
@@ -39,19 +39,18 @@ fn end_with_parent(command: &mut Command) {
 }
 
 /// SIGINT and SIGTERM since they were last looked at.
-pub struct Signals([(i32, Arc<AtomicBool>); 2]);
+pub struct Signals([(Signal, Arc<AtomicBool>); 2]);
 
 impl Signals {
     pub fn new() -> io::Result<Signals> {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        let signals = Signals([SIGINT, SIGTERM].map(|signal| (signal, Arc::default())));
+        let signals = Signals([Signal::INT, Signal::TERM].map(|signal| (signal, Arc::default())));
         for (signal, met) in &signals.0 {
-            signal_hook::flag::register(*signal, met.clone())?;
+            signal_hook::flag::register(signal.as_raw(), met.clone())?;
         }
         Ok(signals)
     }
 
-    pub fn take(&mut self) -> impl Iterator<Item = i32> {
+    pub fn take(&mut self) -> impl Iterator<Item = Signal> {
         self.0.iter().filter(|(_, met)| met.swap(false, Ordering::Relaxed)).map(|(signal, _)| *signal)
     }
 }
@@ -187,11 +186,7 @@ impl Drop for Family {
 }
 
 #[cfg(unix)]
-#[allow(unsafe_code)]
-fn send(child: &Child, signal: i32) {
-    let Ok(id) = i32::try_from(child.id()) else { return };
-    // SAFETY: a system call on plain numbers; the child is not waited for yet, so its id is still its own.
-    unsafe {
-        libc::kill(id, signal);
-    }
+fn send(child: &Child, signal: Signal) {
+    // the child is not waited for yet, so its id is still its own; one that has ended needs no signal
+    let _ = rustix::process::kill_process(Pid::from_child(child), signal);
 }

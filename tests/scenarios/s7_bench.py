@@ -1,7 +1,7 @@
 """End to end on a real broker: 5 million JSON trades to committed minute bars with two workers, start-up included.
 
-Measured is ticktide's own process: CPU microseconds a tick (user and system) and its greatest resident memory. The bars
-must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB. On a machine that does other work the CPU figure grows by cache
+Measured is ticktide's own process: CPU microseconds a tick (user and system), its greatest resident memory, and how long it
+takes: partitions that wait for each other cost no CPU. The bars must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB, 10 s. On a machine that does other work the CPU figure grows by cache
 misses; TICKTIDE_BENCH_SLACK=1.5 loosens it for such a machine, and the output says so.
 The long run reads the same records with `market` (the archive of ticks, six intervals, all indicators and checks), too, and
 says which threads its CPU went to.
@@ -15,7 +15,7 @@ from harness import Scenario, mib, tail
 from oracle import bars, generate, lake, produce
 
 TRADES = 5_000_000
-CPU_US, RSS_BYTES = 2.0, 600 * 2**20
+CPU_US, RSS_BYTES, WALL_S = 2.0, 600 * 2**20, 10
 # the beginnings of threads' names, and what they do
 STAGES = {"timely": "workers", "tokio": "files and commits", "rdk:": "librdkafka", "reader": "decoding"}
 FIELDS = '{ symbol = "symbol", venue = "exchange", time = "ts", sequence = "seq", price = "price", quantity = "qty" }'
@@ -60,11 +60,12 @@ def main():
         market(scenario, topic)
     produce.delete(scenario.brokers(), topic)
     cpu_us = done.cpu_s * 1e6 / TRADES
-    scenario.note(f"wall {done.wall_s:.1f} s ({TRADES / done.wall_s / 1e6:.2f} M ticks a second), CPU {done.cpu_s:.1f} s")
     cpu = f"{cpu_us:.2f} µs CPU a tick (goal: at most {CPU_US * slack:.2f})"
+    wall = f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second (goal: at most {WALL_S * slack:.0f} s)"
     memory = f"peak memory {mib(done.rss_bytes_max)} (goal: at most {mib(RSS_BYTES)})"
     scenario.check(done.rss_bytes_max <= RSS_BYTES, memory)
     scenario.goal(cpu_us, CPU_US * slack, cpu)
+    scenario.goal(done.wall_s, WALL_S * slack, wall)
     connection = lake.connect()
     bars.load(connection, paths, generate.FIELDS, plain=True)
     bars.bars(connection, "1m", "oracle")

@@ -5,6 +5,7 @@ use crate::feed::{FeedError, InstrumentTable, Reject};
 use crate::market::Tick;
 use crate::time::Nanos;
 use flate2::read::MultiGzDecoder;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -233,8 +234,8 @@ impl Stream {
 /// The bytes of a file, decompressed by its ending, and whether they were compressed.
 fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
     let failed = |error: std::io::Error| {
-        let hint = match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE) => "raise `ulimit -n` or give fewer files at once",
+        let hint = match Errno::from_io_error(&error) {
+            Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n` or give fewer files at once",
             _ => "check the path and its permissions",
         };
         FeedError::Fix(format!("file {} cannot be read: {error}", path.display()), hint.into())

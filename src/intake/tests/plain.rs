@@ -1,7 +1,8 @@
 //! Plain records of files and topics: what is held and let go, what a restart keeps, what is known of an idle partition.
 
 use super::*;
-use crate::flow::bars::Routed;
+use crate::flow::bars::trades::TradeKey;
+use crate::lake::StateEntry;
 
 /// Monday 2024-10-07, 10:00 in New York.
 const OPEN: Nanos = 1_728_309_600 * SECOND;

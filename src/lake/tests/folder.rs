@@ -1,6 +1,6 @@
 //! A real folder and a real SQLite catalog.
 
-use super::scenario::{anomalies, bars, check_files, check_rows, run, ticks};
+use super::scenario::{anomalies, bars, check_files, check_rows, pins, run, ticks};
 use super::small::options;
 use crate::error::{Classified, Kind};
 use crate::lake::catalog::SqliteCatalog;
@@ -34,7 +34,7 @@ async fn twenty_epochs_with_corrections_read_back_as_the_oracle_says() {
     assert_eq!(epochs.len(), 22);
     assert!(epochs.windows(2).all(|pair| pair[0].cut_at < pair[1].cut_at));
     for row in &epochs {
-        let (epoch, pins) = reader.pins(Some(row.epoch)).await.expect("all are kept");
+        let (epoch, pins) = pins(&reader, Some(row.epoch)).await.expect("all are kept");
         assert_eq!(epoch, row.epoch);
         if let Some(snapshot) = pins.get("ticks") {
             let count: usize =
@@ -46,7 +46,7 @@ async fn twenty_epochs_with_corrections_read_back_as_the_oracle_says() {
             }
         }
     }
-    let error = reader.pins(Some(99)).await.expect_err("not there yet");
+    let error = pins(&reader, Some(99)).await.expect_err("not there yet");
     assert_eq!(error.kind(), Kind::Fix);
 }
 
@@ -97,12 +97,17 @@ async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired
         let lost: Vec<_> = files.iter().filter(|name| !reached.contains(&store.location(name))).collect();
         assert!(lost.is_empty(), "{table}: {} of {} files are garbage: {lost:?}", lost.len(), files.len());
     }
-    let error = reader.pins(Some(2)).await.expect_err("its snapshots are gone");
+    let error = pins(&reader, Some(2)).await.expect_err("its snapshots are gone");
     assert!(error.to_string().contains("epoch 2 is no longer kept"), "{error}");
-    assert!(reader.pins(Some(120)).await.is_ok());
+    assert!(pins(&reader, Some(120)).await.is_ok());
     // the first slot is a takeover, at which no table has a snapshot to lose
     for row in reader.epochs().await.expect("epochs").into_iter().skip(1) {
-        assert_eq!(row.expired, reader.pins(Some(row.epoch)).await.is_err(), "epoch {} says whether it is", row.epoch);
+        assert_eq!(
+            row.expired,
+            pins(&reader, Some(row.epoch)).await.is_err(),
+            "epoch {} says whether it is",
+            row.epoch
+        );
     }
 }
 

@@ -21,7 +21,7 @@ use crate::lake::tests::doubles::{Faults, World};
 use crate::lake::upkeep::Upkeep;
 use crate::lake::writer::TableRows;
 use crate::lake::{Lake, Resume, RowBuffer, identity};
-use crate::time::{Binding, Conservation, MILLI, Place};
+use crate::time::{Binding, Conservation, Epoch, MILLI, Place};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -467,9 +467,15 @@ async fn check_announced(reader: &LakeReader, slots: &[Slot]) {
     assert_eq!(told, decided, "every table of every epoch is announced once, with its snapshot");
 }
 
+/// An epoch and the snapshots of its tables that have rows at it.
+pub async fn pins(reader: &LakeReader, epoch: Option<Epoch>) -> Result<(Epoch, BTreeMap<String, i64>), LakeError> {
+    let (epoch, tables) = reader.tables_at(epoch).await?;
+    Ok((epoch, tables.into_iter().filter_map(|at| Some((at.name, at.snapshot_id?))).collect()))
+}
+
 /// The newest pins are the heads, or lie below what only others have committed since.
 async fn check_pins(reader: &LakeReader, last: &Slot, foreign: impl Fn(i64) -> bool) {
-    let (epoch, pins) = reader.pins(None).await.expect("pins");
+    let (epoch, pins) = pins(reader, None).await.expect("pins");
     assert_eq!(epoch, last.epoch);
     for (table, pin) in &pins {
         let loaded = reader.load(table).await.expect("loads");

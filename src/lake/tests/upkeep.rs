@@ -4,7 +4,7 @@
 use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
 use super::foreign;
 use super::many::judge;
-use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, fenced_of, process, run, ticks};
+use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, fenced_of, pins, process, run, ticks};
 use super::small::options;
 use crate::lake::catalog::{Catalog, Swapped};
 use crate::lake::epoch::TableWork;
@@ -94,7 +94,7 @@ async fn a_compacted_table_has_one_file_a_partition_the_same_rows_and_every_old_
     assert_eq!(lake.compact(|_, _| ()).await.expect("compacts"), [] as [u64; 0]);
     let reader = reader(&world).await;
     for row in reader.epochs().await.expect("epochs") {
-        let (_, pins) = reader.pins(Some(row.epoch)).await.expect("every epoch stays");
+        let (_, pins) = pins(&reader, Some(row.epoch)).await.expect("every epoch stays");
         let Some(snapshot) = pins.get("ticks") else { continue };
         let rows = reader.scan(&ticks(), Some(*snapshot)).await.expect("rows");
         let count: usize = rows.iter().map(|rows| rows.len()).sum();
@@ -213,11 +213,11 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
         rows.iter().filter(|row| row.expired).map(|row| row.epoch).collect()
     };
     assert_eq!(marked(reader.epochs().await.expect("epochs")), [0, 2, 4, 6, 8]);
-    assert!(reader.pins(Some(4)).await.is_ok(), "marked first, gone later");
+    assert!(pins(&reader, Some(4)).await.is_ok(), "marked first, gone later");
     let work = ["ticks", "bars_1m", "bars_1m_history", "anomalies"].map(|name| (name.to_owned(), TableWork::default()));
     lake.maintain(BTreeMap::from(work), None).await.expect("decided");
     for row in reader.epochs().await.expect("epochs") {
-        let pins = reader.pins(Some(row.epoch)).await;
+        let pins = pins(&reader, Some(row.epoch)).await;
         // an epoch before the first row has no snapshot to lose
         assert_eq!(pins.is_ok(), retention.keeps(row.epoch) || row.epoch == 0, "epoch {}: {pins:?}", row.epoch);
         let Ok((_, pins)) = pins else { continue };
@@ -246,7 +246,7 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
     let followed = lake.tables["ticks"].base.references().expect("known");
     assert_eq!(of(&followed), of(&references(&metadata).expect("rendered")), "tags are followed from commit to commit");
     assert!(metadata.snapshot_for_ref("epoch-1").is_some() && metadata.snapshot_for_ref("epoch-3").is_none());
-    assert!(reader.pins(Some(1)).await.is_ok() && reader.pins(Some(3)).await.is_err());
+    assert!(pins(&reader, Some(1)).await.is_ok() && pins(&reader, Some(3)).await.is_err());
     check(&world, 12).await;
     let garbage = garbage_of(&survey(&world).await).await.expect("a survey");
     let left: Vec<_> = garbage.keys.iter().filter(|(place, _)| *place != "state").collect();
@@ -319,7 +319,7 @@ async fn the_tag_of_a_retained_epoch_names_its_own_snapshot_whoever_commits_behi
     let metadata = reader.load("ticks").await.expect("loads").metadata().clone();
     let mut tagged = 0;
     for (epoch, _) in &retention.kept {
-        let (_, pins) = reader.pins(Some(*epoch)).await.expect("it stays");
+        let (_, pins) = pins(&reader, Some(*epoch)).await.expect("it stays");
         let tag = metadata.snapshot_for_ref(&format!("epoch-{epoch}")).map(|snapshot| snapshot.snapshot_id());
         assert_eq!(tag.as_ref(), pins.get("ticks"), "epoch {epoch}");
         tagged += usize::from(tag.is_some());
