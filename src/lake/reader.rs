@@ -101,13 +101,13 @@ impl LakeReader {
             Some(epoch) => self.slot(epoch).await?,
             None => None,
         };
-        Ok(self.locations(last.as_ref()).await?.into_keys().collect())
+        Ok(self.locations(last.as_slice()).await?.into_keys().collect())
     }
 
-    /// Where the tables are that a slot knows, and those that announce it.
-    async fn locations(&self, last: Option<&Slot>) -> Result<BTreeMap<String, String>, LakeError> {
+    /// Where the tables are that some slots know, and those that announce them.
+    async fn locations(&self, slots: &[Slot]) -> Result<BTreeMap<String, String>, LakeError> {
         let mut locations = self.catalog.tables().await?;
-        let known = |name: &str| last.is_some_and(|slot| slot.tables.contains_key(name));
+        let known = |name: &str| slots.iter().any(|slot| slot.tables.contains_key(name));
         locations.retain(|name, _| is_announcing(name) || known(name));
         Ok(locations)
     }
@@ -192,9 +192,12 @@ impl LakeReader {
         }
         let missing =
             || LakeError::corrupt(format!("epoch {epoch} is missing in the log"), "run `ticktide lake doctor`");
-        let mut slot = self.slot(epoch).await?.ok_or_else(missing)?;
-        let last = if epoch == newest { Some(slot.clone()) } else { self.slot(newest).await? };
-        let locations = self.locations(last.as_ref()).await?;
+        let mut slots = vec![self.slot(epoch).await?.ok_or_else(missing)?];
+        if epoch < newest {
+            slots.extend(self.slot(newest).await?);
+        }
+        let locations = self.locations(&slots).await?;
+        let mut slot = slots.swap_remove(0);
         if let Some(lost) =
             slot.tables.iter().find(|(name, at)| at.snapshot_id.is_some() && !locations.contains_key(*name))
         {
