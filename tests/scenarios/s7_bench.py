@@ -1,21 +1,27 @@
 """End to end on a real broker: 5 million JSON trades to committed minute bars with two workers, start-up included.
 
 Measured is ticktide's own process: CPU microseconds a tick (user and system), its greatest resident memory, and how long it
-takes: partitions that wait for each other cost no CPU. The bars must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB, 10 s. On a machine that does other work the CPU figure grows by cache
-misses; TICKTIDE_BENCH_SLACK=1.5 loosens it for such a machine, and the output says so.
+takes: partitions that wait for each other cost no CPU. The bars must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB, 10 s.
+On a machine that does other work the CPU figure grows by cache misses; TICKTIDE_BENCH_SLACK=1.5 loosens it for such a machine.
+A machine whose cores are slow for the hour is known by a thing of others: what Python's own JSON reader, written in C, takes for
+such a record. The daily limits grow so far that ticktide may take three quarters of that for the whole way.
 The long run reads the same records with `market` (the archive of ticks, six intervals, all indicators and checks), too, and
 says which threads its CPU went to.
 """
 
 import collections
+import itertools
+import json
 import os
+import statistics
 import time
 
-from harness import Scenario, mib, tail
+from harness import DAILY_SLACK, Scenario, mib, tail
 from oracle import bars, generate, lake, produce
 
 TRADES = 5_000_000
 CPU_US, RSS_BYTES, WALL_S = 2.0, 600 * 2**20, 10
+OF_PYTHONS_JSON = 0.75
 # the beginnings of threads' names, and what they do
 STAGES = {"timely": "workers", "tokio": "files and commits", "rdk:": "librdkafka", "reader": "decoding"}
 FIELDS = '{ symbol = "symbol", venue = "exchange", time = "ts", sequence = "seq", price = "price", quantity = "qty" }'
@@ -43,6 +49,19 @@ def market(scenario, topic):
     scenario.note(f"market: {done.cpu_s * 1e6 / TRADES:.1f} µs CPU a tick: {shares}")
 
 
+def pythons_json_us(path):
+    """CPU a record of `json.loads`, the median of five."""
+    with open(path, "rb") as file:
+        lines = list(itertools.islice(file, 100_000))
+    taken = []
+    for _ in range(5):
+        begun = time.process_time()
+        for line in lines:
+            json.loads(line)
+        taken.append((time.process_time() - begun) * 1e6 / len(lines))
+    return statistics.median(taken)
+
+
 def main():
     scenario = Scenario(__doc__)
     slack = float(os.environ.get("TICKTIDE_BENCH_SLACK", "1"))
@@ -59,9 +78,13 @@ def main():
     if scenario.long:
         market(scenario, topic)
     produce.delete(scenario.brokers(), topic)
-    cpu_us = done.cpu_s * 1e6 / TRADES
-    cpu = f"{cpu_us:.2f} µs CPU a tick (goal: at most {CPU_US * slack:.2f})"
-    wall = f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second (goal: at most {WALL_S * slack:.0f} s)"
+    cpu_us, python_us = done.cpu_s * 1e6 / TRADES, pythons_json_us(paths[0])
+    scenario.note(f"{cpu_us / python_us:.2f} of the {python_us:.2f} µs CPU that Python's json.loads takes for a record here")
+    if not scenario.long:
+        slack *= max(1, OF_PYTHONS_JSON * python_us / (CPU_US * DAILY_SLACK))
+    limit = lambda goal: goal * slack * (1 if scenario.long else DAILY_SLACK)  # noqa: E731
+    cpu = f"{cpu_us:.2f} µs CPU a tick (goal: at most {CPU_US:.2f}, limit {limit(CPU_US):.2f})"
+    wall = f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second (goal: at most {WALL_S} s, limit {limit(WALL_S):.0f})"
     memory = f"peak memory {mib(done.rss_bytes_max)} (goal: at most {mib(RSS_BYTES)})"
     scenario.check(done.rss_bytes_max <= RSS_BYTES, memory)
     scenario.goal(cpu_us, CPU_US * slack, cpu)

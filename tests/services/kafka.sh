@@ -85,7 +85,7 @@ up() {
     write_start "$node"
     [ -e "$node/data/meta.properties" ] && continue   # old data: start on it
     "$java" "${jvm[@]}" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn kafka.tools.StorageTool format \
-      -t "$cluster" -c "$node/server.properties" ${MORE_FORMAT:+"$MORE_FORMAT"} >"$node/format.log" 2>&1 &
+      "--cluster-id=$cluster" -c "$node/server.properties" ${MORE_FORMAT:+"$MORE_FORMAT"} >"$node/format.log" 2>&1 &
     formats+=($!)
   done
   for i in "${formats[@]}"; do
