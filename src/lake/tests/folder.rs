@@ -51,6 +51,24 @@ async fn twenty_epochs_with_corrections_read_back_as_the_oracle_says() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_a_later_run_has_no_more_is_there_at_the_epochs_that_have_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let warehouse = folder.path();
+    let (mut lake, resume) = Lake::open(options(warehouse), vec![bars(), ticks(), anomalies()]).await.expect("opens");
+    run(&mut lake, &resume, 7).await.expect("runs");
+    drop(lake);
+    let (lake, _) = Lake::open(options(warehouse), vec![bars(), ticks()]).await.expect("opens");
+    drop(lake);
+    let reader = LakeReader::open(warehouse, None).await.expect("a lake");
+    let has_anomalies = async |epoch| {
+        let (_, tables) = reader.tables_at(epoch).await.expect("kept");
+        tables.iter().any(|at| at.name == "anomalies" && at.snapshot_id.is_some())
+    };
+    assert!(!has_anomalies(None).await);
+    assert!(has_anomalies(Some(7)).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // a day and an hour are too long for what happens here
