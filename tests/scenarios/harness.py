@@ -199,7 +199,11 @@ class Scenario:
     def goal(self, value, most, text):
         """A figure against its goal: the long run holds it to the goal, the daily one, on a machine that others use, to one and a
         half of it."""
-        self.check(value <= most * (1 if self.long else DAILY_SLACK), text)
+        self.check(value <= self.limit(most), text)
+
+    def limit(self, most):
+        """Where a figure with this goal is held."""
+        return most * (1 if self.long else DAILY_SLACK)
 
     def note(self, text):
         print(f"     {text}", flush=True)

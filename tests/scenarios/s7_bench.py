@@ -16,7 +16,7 @@ import os
 import statistics
 import time
 
-from harness import DAILY_SLACK, Scenario, mib, tail
+from harness import Scenario, mib, tail
 from oracle import bars, generate, lake, produce
 
 TRADES = 5_000_000
@@ -81,10 +81,10 @@ def main():
     cpu_us, python_us = done.cpu_s * 1e6 / TRADES, pythons_json_us(paths[0])
     scenario.note(f"{cpu_us / python_us:.2f} of the {python_us:.2f} µs CPU that Python's json.loads takes for a record here")
     if not scenario.long:
-        slack *= max(1, OF_PYTHONS_JSON * python_us / (CPU_US * DAILY_SLACK))
-    limit = lambda goal: goal * slack * (1 if scenario.long else DAILY_SLACK)  # noqa: E731
-    cpu = f"{cpu_us:.2f} µs CPU a tick (goal: at most {CPU_US:.2f}, limit {limit(CPU_US):.2f})"
-    wall = f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second (goal: at most {WALL_S} s, limit {limit(WALL_S):.0f})"
+        slack *= max(1, OF_PYTHONS_JSON * python_us / scenario.limit(CPU_US))
+    cpu = f"{cpu_us:.2f} µs CPU a tick (goal: at most {CPU_US:.2f}, limit {scenario.limit(CPU_US * slack):.2f})"
+    wall = f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second " \
+           f"(goal: at most {WALL_S} s, limit {scenario.limit(WALL_S * slack):.0f})"
     memory = f"peak memory {mib(done.rss_bytes_max)} (goal: at most {mib(RSS_BYTES)})"
     scenario.check(done.rss_bytes_max <= RSS_BYTES, memory)
     scenario.goal(cpu_us, CPU_US * slack, cpu)
