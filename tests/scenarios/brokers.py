@@ -1,6 +1,6 @@
 """A Kafka of its own for a scenario that kills brokers: each can be killed, stopped and started again.
 
-Ports: `TICKTIDE_TEST_PORT` (19092) + 200 and up, so that it can run beside the one that all scenarios share.
+Ports: `TICKTIDE_TEST_PORT` (19092) + 200 and up, so that it can run beside the one of its lane.
 """
 
 import atexit

@@ -91,7 +91,6 @@ impl StandIn {
     }
 
     /// Keeps requests at this gate.
-    #[allow(dead_code)] // the tests keep none
     pub fn behind(self, gate: Arc<dyn Gate>) -> StandIn {
         StandIn { gate, ..self }
     }

@@ -10,7 +10,7 @@ use crate::settings::{Origin, S3Settings, Sourced};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
-use stand_in::{ACCESS_KEY, Fault, Faults, SECRET_KEY, StandIn};
+use stand_in::{ACCESS_KEY, Fault, Faults, Gate, Open, SECRET_KEY, StandIn};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,17 +32,17 @@ impl Drop for Server {
 
 impl Server {
     pub async fn start(faults: impl Fn(&str, &str) -> Fault + Send + Sync + 'static) -> Server {
-        Server::with(true, Arc::new(faults)).await
+        Server::with(true, Arc::new(faults), Arc::new(Open)).await
     }
 
-    async fn with(conditions: bool, faults: Faults) -> Server {
+    async fn with(conditions: bool, faults: Faults, gate: Arc<dyn Gate>) -> Server {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join(BUCKET)).expect("a bucket");
-        Server::on(folder, conditions, faults).await
+        Server::on(folder, conditions, faults, gate).await
     }
 
-    async fn on(folder: tempfile::TempDir, conditions: bool, faults: Faults) -> Server {
-        let server = StandIn::new(folder.path(), conditions, faults).expect("a server");
+    async fn on(folder: tempfile::TempDir, conditions: bool, faults: Faults, gate: Arc<dyn Gate>) -> Server {
+        let server = StandIn::new(folder.path(), conditions, faults).expect("a server").behind(gate);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         Server { folder, address, serving: tokio::spawn(server.serve(listener)) }
@@ -89,7 +89,7 @@ impl Server {
         self.serving.abort();
         let unused = tempfile::tempdir().expect("a temporary folder");
         let folder = std::mem::replace(&mut self.folder, unused);
-        Server::on(folder, true, Arc::new(calm)).await
+        Server::on(folder, true, Arc::new(calm), Arc::new(Open)).await
     }
 
     /// Uploads that were begun and neither completed nor aborted.
@@ -238,6 +238,42 @@ async fn an_upload_that_fails_is_aborted_and_leaves_no_object() {
     assert_eq!(server.open_uploads(), 0);
 }
 
+/// Lets requests in after a while, and tells that it did.
+struct Later(AtomicBool);
+
+#[async_trait::async_trait]
+impl Gate for Later {
+    async fn opens(&self, _: &str) -> bool {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        self.0.store(true, Ordering::SeqCst);
+        true
+    }
+}
+
+/// What a service does with a part that it works on when the abort arrives is not told: it may stay, and be paid for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_not_aborted_while_a_part_is_under_way() {
+    let gate = Arc::new(Later(AtomicBool::new(false)));
+    let aborts = Arc::new(Mutex::new(Vec::new()));
+    let (slow, seen) = (gate.clone(), aborts.clone());
+    let faults = move |method: &str, address: &str| match method {
+        "PUT" if address.contains("partNumber=1") => Fault::None,
+        "PUT" if address.contains("partNumber=3") => Fault::Hold,
+        "PUT" => Fault::Refuse(400, "InvalidArgument"),
+        "DELETE" => {
+            seen.lock().expect("no panic inside").push(slow.0.load(Ordering::SeqCst));
+            Fault::None
+        }
+        _ => Fault::None,
+    };
+    let server = Server::with(true, Arc::new(faults), gate).await;
+    let mut store = server.store();
+    store.sizes = Sizes { multipart_above: 6 << 20, part: 5 << 20, parallel: 2 };
+    store.put("data/big", vec![7u8; 11 << 20].into()).await.expect_err("a part is refused");
+    assert_eq!(*aborts.lock().expect("no panic inside"), [true], "one abort, behind the slow part");
+    assert_eq!(server.open_uploads(), 0);
+}
+
 #[tokio::test]
 async fn what_the_server_denied_is_sent_again_and_counted() {
     let denied = vec![Fault::Refuse(503, "SlowDown"), Fault::Refuse(409, "ConditionalRequestConflict")];
@@ -336,7 +372,7 @@ async fn the_probe_accepts_a_store_that_keeps_conditions_and_refuses_one_that_ig
     insist_on_conditions(&server.store()).await.expect("conditions are kept");
     assert_eq!(server.store().list("").await.expect("a listing"), Vec::<String>::new(), "the probe leaves nothing");
 
-    let server = Server::with(false, Arc::new(calm)).await;
+    let server = Server::with(false, Arc::new(calm), Arc::new(Open)).await;
     let error = insist_on_conditions(&server.store()).await.expect_err("conditions are ignored");
     assert!(error.kind() == Kind::Fix && error.to_string().contains("s3://bucket/lake/a"), "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("If-None-Match")));

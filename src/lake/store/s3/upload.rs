@@ -10,7 +10,8 @@ use super::failure::{Failure, Verdict};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 
 /// Uploads of one object that met other writes, before we give up.
 const UPLOADS_MAX: u32 = 4;
@@ -44,6 +45,7 @@ impl S3Store {
         begun.await?.upload_id.ok_or_else(|| Failure::odd_answer("an upload that was begun has no id"))
     }
 
+    /// Ends when no part is under way any more, whether they arrived or not.
     async fn send_parts(
         &self,
         key: &str,
@@ -52,13 +54,24 @@ impl S3Store {
         bytes: &Bytes,
     ) -> Result<Vec<CompletedPart>, Failure> {
         let size = self.sizes.part;
-        let parts = (1..).zip((0..bytes.len()).step_by(size)).map(|(number, start)| {
-            let part = bytes.slice(start..bytes.len().min(start + size));
-            self.send_part(key, name, upload, number, part)
-        });
+        let mut waiting = (1..).zip((0..bytes.len()).step_by(size));
         // in the order of their numbers, as the completion has to list them
-        let sent: Vec<_> = parts.collect();
-        futures::stream::iter(sent).buffered(self.sizes.parallel).try_collect().await
+        let (mut under_way, mut sent, mut failed) = (FuturesOrdered::new(), Vec::new(), None);
+        loop {
+            while failed.is_none()
+                && under_way.len() < self.sizes.parallel
+                && let Some((number, start)) = waiting.next()
+            {
+                let part = bytes.slice(start..bytes.len().min(start + size));
+                under_way.push_back(self.send_part(key, name, upload, number, part));
+            }
+            // after a failure, too: a part that lands behind the abort would stay
+            match under_way.next().await {
+                Some(Ok(part)) => sent.push(part),
+                Some(Err(failure)) => failed = failed.or(Some(failure)),
+                None => return failed.map_or(Ok(sent), Err),
+            }
+        }
     }
 
     async fn send_part(
