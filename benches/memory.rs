@@ -6,20 +6,21 @@
 use differential_dataflow::input::InputSession;
 use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
-use ticktide::calendar::PhaseAt;
-use ticktide::conditions::Effect;
+use ticktide::base::epoch::stamp;
+use ticktide::base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
 use ticktide::flow::bars::Routed;
 use ticktide::flow::bars::acc::TradeOrder;
+use ticktide::flow::bars::finished::{FinishedBar, Series};
 use ticktide::flow::bars::keyed::{Aside, BarsSpec, Keyed};
 use ticktide::flow::bars::partial::Partials;
 use ticktide::flow::bars::trades::{Place, Trade, TradeKey};
 use ticktide::flow::clean::Horizons;
-use ticktide::flow::finished::{FinishedBar, Series};
+use ticktide::flow::indicators::readings::{arrange, readings};
 use ticktide::flow::indicators::{Composite, INDICATORS, build};
-use ticktide::flow::readings::{arrange, readings};
 use ticktide::flow::scan::Positioned;
+use ticktide::market::calendar::PhaseAt;
+use ticktide::market::conditions::Effect;
 use ticktide::market::{Instrument, InstrumentId, SCALE};
-use ticktide::time::{DAY, Interval, MINUTE, Nanos, SECOND, stamp};
 use timely::dataflow::ProbeHandle;
 
 const INSTRUMENTS: u32 = 2_500;

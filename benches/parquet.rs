@@ -2,12 +2,12 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
-use ticktide::flow::finished::{FinishedBar, Named};
-use ticktide::lake::files::{RowBuffer, write_files};
+use ticktide::base::time::{Interval, MINUTE};
+use ticktide::flow::bars::finished::{FinishedBar, Named};
 use ticktide::lake::store::FolderStore;
+use ticktide::lake::table::files::{RowBuffer, write_files};
 use ticktide::market::{Instrument, SCALE};
 use ticktide::tables;
-use ticktide::time::{Interval, MINUTE};
 
 const ROWS: i64 = 100_000;
 

@@ -8,12 +8,13 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use differential_dataflow::input::InputSession;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
-use ticktide::flow::finished::{FinishedBar, Series};
+use ticktide::base::epoch::{LAST_STEP, stamp};
+use ticktide::base::time::{Interval, MINUTE};
+use ticktide::flow::bars::finished::{FinishedBar, Series};
+use ticktide::flow::indicators::readings::{arrange, readings};
 use ticktide::flow::indicators::{Composite, INDICATORS, build};
-use ticktide::flow::readings::{arrange, readings};
 use ticktide::flow::scan::Positioned;
 use ticktide::market::{Instrument, SCALE};
-use ticktide::time::{Interval, LAST_STEP, MINUTE, stamp};
 use timely::dataflow::ProbeHandle;
 
 const INSTRUMENTS: i64 = 500;

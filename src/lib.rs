@@ -1,10 +1,10 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 //!
-//! Follow a tick: [`feed`] makes it of bytes → [`intake`] judges it (with [`flow::clean`]) and adds it to its bar →
-//! [`source`] stamps it with a step and an epoch → [`graph`] takes it to the worker of its instrument, where
-//! [`flow::bars`] keep the live bars → [`flow::volume`], [`flow::readings`] scan them → [`flow::close`] publishes what is
-//! closed → [`sink`] and [`lake`] write and commit the epoch → [`query`] reads it back. [`engine`] is the one loop, and
-//! [`control`] decides where epochs end. [`verify`] holds a lake against its log, [`reconcile`] against bars of others.
+//! Follow a tick: [`feed`] makes it of bytes → [`engine::ingest`] judges it (with [`flow::clean`]) and adds it to its bar,
+//! stamped with a step and an epoch → [`engine::graph`] takes it to the worker of its instrument, where [`flow::bars`] keep
+//! the live bars → [`flow::bars::volume`], [`flow::indicators::readings`] scan them → [`flow::close`] publishes what is
+//! closed → [`lake`] writes and commits the epoch → [`query`] reads it back. [`engine`] is the one loop, and
+//! [`engine::epochs`] decide where epochs end. [`replay`] holds a lake against its log, [`reconcile`] against bars of others.
 //!
 //! One word per thing:
 //!
@@ -38,41 +38,17 @@
 //! | candle | a bar that somebody else made: a broker's, an exchange's |
 //! | slot | an epoch's object in the log: the commit |
 
-pub mod archive;
-pub mod calendar;
-pub mod checks;
-pub mod cli;
-pub mod cluster;
-pub mod conditions;
-pub mod control;
-pub mod dataflow;
-pub mod document;
-pub mod engine;
-pub mod error;
-pub mod feed;
-pub mod flow;
-pub mod graph;
-pub mod intake;
-pub mod joining;
-pub mod lake;
-#[cfg(test)]
-mod layers;
-pub mod lineage;
-pub mod listings;
-pub mod market;
-pub mod mesh;
-pub mod panics;
-pub mod query;
-pub mod rebuild;
-pub mod reconcile;
-pub mod replay;
-pub mod restore;
-pub mod settings;
-pub mod sink;
-pub mod source;
-pub mod supervise;
-pub mod tables;
-pub mod telemetry;
-pub mod time;
-pub mod until;
-pub mod verify;
+pub use ticktide_base as base;
+pub use ticktide_cli as cli;
+pub use ticktide_cluster as cluster;
+pub use ticktide_connect as connect;
+pub use ticktide_dataflow as dataflow;
+pub use ticktide_engine as engine;
+pub use ticktide_feed as feed;
+pub use ticktide_flow as flow;
+pub use ticktide_lake as lake;
+pub use ticktide_market as market;
+pub use ticktide_query as query;
+pub use ticktide_reconcile as reconcile;
+pub use ticktide_replay as replay;
+pub use ticktide_tables as tables;

@@ -3,8 +3,8 @@
 use clap::Parser;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use ticktide::base::environment as settings;
 use ticktide::cli::{Cli, run};
-use ticktide::settings;
 
 /// What a worker allocates an I/O thread frees, for librdkafka, too: jemalloc does that without a lock between them, and gives
 /// pages back. On 5 M records into minute bars it saves a fifth of the CPU.

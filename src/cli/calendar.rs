@@ -1,11 +1,11 @@
 //! `calendar`: when a session trades, day by day.
 
 use super::{Global, aligned, print};
-use crate::calendar::{Class, Listed, PRESETS, Session, file};
-use crate::document::Problems;
-use crate::error::{Error, nearest};
 use clap::Args;
 use jiff::civil::Date;
+use ticktide_base::document::Problems;
+use ticktide_base::error::{Error, nearest};
+use ticktide_market::calendar::{Class, Listed, PRESETS, Session, file};
 
 #[derive(Debug, Args)]
 pub struct CalendarArgs {
@@ -33,7 +33,7 @@ pub fn calendar(args: &CalendarArgs, global: &Global) -> Result<(), Error> {
         None => session.classes().collect(),
         Some(name) => vec![class(&session, name)?],
     };
-    let [from, to] = [args.from, args.to.unwrap_or(args.from)].map(crate::calendar::day_of);
+    let [from, to] = [args.from, args.to.unwrap_or(args.from)].map(ticktide_market::calendar::day_of);
     if from > to || to - from > DAYS_MOST {
         let message = format!("there are no dates from {} to {}, or too many", args.from, args.to.unwrap_or(args.from));
         return Err(Error::fix(message, "give `--from` and `--to` as YYYY-MM-DD, in order"));

@@ -1,12 +1,12 @@
 //! `check`: dataflow and calendar files read, judged and not run.
 
 use super::{Global, place_json, print};
-use crate::calendar::file;
-use crate::dataflow::Dataflow;
-use crate::document::{Problem, Problems};
-use crate::error::Error;
 use clap::Args;
 use serde_json::json;
+use ticktide_base::document::{Problem, Problems};
+use ticktide_base::error::Error;
+use ticktide_dataflow::Dataflow;
+use ticktide_market::calendar::file;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {

@@ -4,17 +4,19 @@
 
 use super::read::{self, moment};
 use super::{Global, print};
-use crate::dataflow::Dataflow;
-use crate::error::{Error, Kind};
-use crate::feed::synthetic::{self, Label, LabelKind};
-use crate::feed::{self, SourceSpec};
-use crate::settings;
-use crate::time::{Binding, MINUTE};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+use ticktide_base::environment as settings;
+use ticktide_base::epoch::Binding;
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::time::MINUTE;
+use ticktide_dataflow::Dataflow;
+use ticktide_feed as feed;
+use ticktide_feed::SourceSpec;
+use ticktide_feed::synthetic::{self, Label, LabelKind};
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -399,7 +401,7 @@ mod tests {
     #[test]
     fn the_demo_has_no_json() {
         let line = ["ticktide", "demo", "--json", "--warehouse", "/no/such/lake"];
-        let error = crate::cli::run(clap::Parser::parse_from(line)).expect_err("text only");
+        let error = crate::run(clap::Parser::parse_from(line)).expect_err("text only");
         assert!(error.kind == Kind::Fix && error.message.contains("JSON"), "{error}");
     }
 }

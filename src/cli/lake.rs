@@ -5,16 +5,17 @@
 
 use super::read::block_on;
 use super::{Global, aligned, print};
-use crate::error::{Error, Kind};
-use crate::lake::maintain::compact::Compacted;
-use crate::lake::maintain::doctor::{self, Diagnosis, Finding};
-use crate::lake::maintain::expire::Expired;
-use crate::lake::retention::Keep;
-use crate::lake::upkeep::Upkeep;
-use crate::lake::{Lake, maintain::Survey};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::collections::BTreeMap;
+use ticktide_base::error::{Error, Kind};
+use ticktide_lake::Lake;
+use ticktide_lake::maintain::Survey;
+use ticktide_lake::maintain::compact::Compacted;
+use ticktide_lake::maintain::doctor::{self, Diagnosis, Finding};
+use ticktide_lake::maintain::expire::Expired;
+use ticktide_lake::upkeep::Upkeep;
+use ticktide_lake::upkeep::retention::Keep;
 
 #[derive(Debug, Subcommand)]
 pub enum LakeCommand {

@@ -1,16 +1,17 @@
 //! `list`: the registries, as they are.
 
 use super::{Global, aligned, print};
-use crate::calendar::PRESETS;
-use crate::dataflow::SHIPPED;
-use crate::error::Error;
-use crate::feed::{self, sniff::Sniffed};
-use crate::flow::anomalies::CHECKS;
-use crate::flow::indicators::{Anchor, INDICATORS, Spec};
-use crate::flow::parameters::Parameter;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use ticktide_base::error::Error;
+use ticktide_dataflow::SHIPPED;
+use ticktide_feed as feed;
+use ticktide_feed::sniff::Sniffed;
+use ticktide_flow::anomalies::CHECKS;
+use ticktide_flow::indicators::{Anchor, INDICATORS, Spec};
+use ticktide_flow::parameters::Parameter;
+use ticktide_market::calendar::PRESETS;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {

@@ -1,16 +1,18 @@
 //! `query` and `epochs`: a lake read back.
 
 use super::{Global, aligned, note, print};
-use crate::error::{Error, Kind};
-use crate::lake::epoch::SlotKind;
-use crate::lake::{EpochRow, LakeReader, Slot};
-use crate::query::output::{self, Format};
-use crate::query::{self, Pinned, QueryError};
-use crate::time::{Epoch, Nanos};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::time::Nanos;
+use ticktide_lake::commit::slot::SlotKind;
+use ticktide_lake::{EpochRow, LakeReader, Slot};
+use ticktide_query as query;
+use ticktide_query::output::{self, Format};
+use ticktide_query::{Pinned, QueryError};
 
 #[derive(Debug, Args)]
 pub struct QueryArgs {

@@ -2,18 +2,20 @@
 
 use super::read::{block_on, open, part_of, unwritable};
 use super::{Global, aligned, note, print};
-use crate::error::{Error, Kind};
-use crate::market::decimal;
-use crate::query::{Pinned, output};
-use crate::reconcile::compare::{Compared, Difference, Outcome, Source, Terms, reconcile as compare};
-use crate::reconcile::reasons::{REASONS, UNEXPLAINED};
-use crate::reconcile::{self, Asked, ReconcileError, bars};
-use crate::time::{DAY, Epoch, Interval};
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::time::{DAY, Interval};
+use ticktide_market::decimal;
+use ticktide_query::{Pinned, output};
+use ticktide_reconcile as reconcile;
+use ticktide_reconcile::compare::{Compared, Difference, Outcome, Source, Terms, reconcile as compare};
+use ticktide_reconcile::reasons::{REASONS, UNEXPLAINED};
+use ticktide_reconcile::{Asked, ReconcileError, bars};
 
 #[derive(Debug, Args)]
 #[command(after_help = reasons())]

@@ -2,20 +2,6 @@
 
 use super::source::{SourceArgs, given};
 use super::{Global, aligned, plan, print, read};
-use crate::cluster;
-use crate::dataflow::{Dataflow, Override};
-use crate::document::{self, duration};
-use crate::engine::{self, RunOptions, RunReport};
-use crate::error::{Error, Kind};
-use crate::lake::Warehouse;
-use crate::lake::catalog::CatalogPlace;
-use crate::lake::owner::{self, Seen};
-use crate::mesh::Cluster;
-use crate::settings::{self, Origin, S3Settings, Sourced};
-use crate::sink::Meters;
-use crate::supervise::{Below, Heart, Policy, SILENCE_LEAST, Watching, supervise};
-use crate::telemetry;
-use crate::time::{MILLI, Nanos, SECOND};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -23,6 +9,21 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use ticktide_base::document::{self, duration};
+use ticktide_base::environment::{self as settings, Origin, S3Settings, Sourced};
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::metrics as telemetry;
+use ticktide_base::time::{MILLI, Nanos, SECOND};
+use ticktide_cluster::hosts as cluster;
+use ticktide_cluster::mesh::Cluster;
+use ticktide_cluster::supervise::{Below, Heart, Policy, SILENCE_LEAST, Watching, supervise};
+use ticktide_dataflow::{Dataflow, Override};
+use ticktide_engine as engine;
+use ticktide_engine::graph::write::Meters;
+use ticktide_engine::{RunOptions, RunReport};
+use ticktide_lake::Warehouse;
+use ticktide_lake::catalog::CatalogPlace;
+use ticktide_lake::commit::owner::{self, Seen};
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -411,6 +412,7 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         evolve: prepared.evolve,
         rebuild: prepared.rebuild,
         replay: None,
+        rebuild_with: Some(ticktide_replay::rebuild::rebuild),
     });
     let report = report.map_err(|error| fenced_by(error, &warehouse))?;
     if global.json && report.leads {

@@ -1,9 +1,9 @@
 //! Flags that say which source to read, for every command that reads one.
 
-use crate::dataflow::Override;
-use crate::document::Place;
-use crate::settings::{self, Origin, Sourced};
 use clap::Args;
+use ticktide_base::document::Place;
+use ticktide_base::environment::{self as settings, Origin, Sourced};
+use ticktide_dataflow::Override;
 
 #[derive(Debug, Default, Args)]
 pub struct SourceArgs {

@@ -82,7 +82,7 @@ fn every_shipped_dataflow_has_a_plan_and_a_drawing() {
     let directory = tempfile::tempdir().expect("a directory");
     let svg = directory.path().join("plan.svg");
     let path = svg.to_str().expect("a plain path");
-    for (name, _) in crate::dataflow::SHIPPED {
+    for (name, _) in ticktide_dataflow::SHIPPED {
         for line in [&["ticktide", "plan", name, "-q", "--svg", path][..], &["ticktide", "plan", name, "--json"]] {
             run(global(line)).expect(name);
         }
@@ -180,7 +180,7 @@ fn wrong_input_is_the_users_to_correct_and_has_a_hint() {
 
 #[test]
 fn the_unit_of_a_run_keeps_its_lake_where_other_users_can_read_it() {
-    let unit = include_str!("../../deploy/ticktide.service");
+    let unit = include_str!("../../cluster/units/ticktide.service");
     let set = |line: &str| unit.lines().any(|found| found == line);
     // the folder of a dynamic user lies below one that is root's alone
     assert!(set("User=ticktide") && !unit.lines().any(|line| line.starts_with("DynamicUser=")));

@@ -3,15 +3,15 @@
 use super::run;
 use super::source::SourceArgs;
 use super::{Global, print, read};
-use crate::dataflow::{Dataflow, Override};
-use crate::document::Place;
-use crate::error::{Error, Kind};
-use crate::lake::{Audited, Finding, LakeReader};
-use crate::time::Epoch;
-use crate::verify::{self, Difference, Recompute, Recomputed};
 use clap::Args;
 use serde_json::{Value, json};
 use std::str::FromStr;
+use ticktide_base::document::Place;
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::{Error, Kind};
+use ticktide_dataflow::{Dataflow, Override};
+use ticktide_lake::{Audited, Finding, LakeReader};
+use ticktide_replay::verify::{self, Difference, Recompute, Recomputed};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {

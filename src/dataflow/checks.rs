@@ -1,10 +1,10 @@
 //! The checks of a dataflow: the key `anomalies`, entry by entry against the registry.
 
-use crate::document::{Keys, Node, Problems, Table, Value, duration_text};
-use crate::flow::anomalies::{Built, Level, Setting, build, spec};
-use crate::flow::parameters::SettingError;
-use crate::time::Interval;
 use std::collections::{BTreeMap, BTreeSet};
+use ticktide_base::document::{Keys, Node, Problems, Table, Value, duration_text};
+use ticktide_base::time::Interval;
+use ticktide_flow::anomalies::{Built, Level, Setting, build, spec};
+use ticktide_flow::parameters::SettingError;
 
 const EXAMPLE: &str = "{ use = \"return_z\", on = \"1m\", z = 6 }";
 
@@ -140,4 +140,23 @@ fn check(table: &Table, item: &Node, bars: &[Interval], problems: &Problems) -> 
 /// Whether a message names a key: as a word, or quoted.
 fn is_named(message: &str, key: &str) -> bool {
     message.contains(&format!(" {key} ")) || message.contains(&format!("{key:?}"))
+}
+
+/// What a dataflow's check is called in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckName {
+    pub check: String,
+    pub interval: Option<String>,
+    /// A JSON object.
+    pub parameters: String,
+}
+
+impl CheckName {
+    pub fn of(used: &AnomalyUse) -> CheckName {
+        CheckName {
+            check: used.name().to_owned(),
+            interval: used.on().map(Interval::name),
+            parameters: used.build().parameters,
+        }
+    }
 }

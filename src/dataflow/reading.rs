@@ -4,16 +4,17 @@
 //! what is checked across keys (multiples, horizons, retention) is only checked on values that were read.
 
 use super::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume, checks, session};
-use crate::conditions::{Condition, ConditionsSpec};
-use crate::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
-use crate::error::Classified;
-use crate::feed::synthetic::DAY_LAST;
-use crate::feed::{self, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
-use crate::flow::indicators;
-use crate::lake::upkeep::REWRITE_BYTES_MAX;
-use crate::settings;
-use crate::time::{DAY, HOUR, Interval, MILLI, MINUTE, Nanos, SECOND};
 use std::collections::{BTreeMap, BTreeSet};
+use ticktide_base::document::{self, Keys, Node, Place, Problems, Table, Value, duration, duration_text};
+use ticktide_base::environment as settings;
+use ticktide_base::error::Classified;
+use ticktide_base::time::{DAY, HOUR, Interval, MILLI, MINUTE, Nanos, SECOND};
+use ticktide_feed as feed;
+use ticktide_feed::synthetic::DAY_LAST;
+use ticktide_feed::{SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
+use ticktide_flow::indicators;
+use ticktide_lake::upkeep::REWRITE_BYTES_MAX;
+use ticktide_market::conditions::{Condition, ConditionsSpec};
 
 const KEYS: &[&str] = &[
     "source",
@@ -288,7 +289,9 @@ fn speed(keys: &Keys<'_>) -> Speed {
 
 fn synthetic(keys: &Keys<'_>) -> SyntheticSpec {
     let day = |text: &str| match text.parse::<jiff::civil::Date>() {
-        Ok(date) if (0..=DAY_LAST).contains(&crate::calendar::day_of(date)) => Ok(crate::calendar::day_of(date)),
+        Ok(date) if (0..=DAY_LAST).contains(&ticktide_market::calendar::day_of(date)) => {
+            Ok(ticktide_market::calendar::day_of(date))
+        }
         Ok(_) => Err(("which is too far away".to_owned(), "choose a day from 1970-01-01 to 2199-12-31".to_owned())),
         Err(_) => Err(("which is no date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
     };

@@ -1,9 +1,9 @@
 //! The key `session`: a preset's name, times of one's own, or a calendar file.
 
-use crate::calendar::{CALENDARS, PRESETS, Session, file};
-use crate::document::{Keys, Node, Place, Problems, Table, Value};
-use crate::error::nearest;
 use std::path::{Path, PathBuf};
+use ticktide_base::document::{Keys, Node, Place, Problems, Table, Value};
+use ticktide_base::error::nearest;
+use ticktide_market::calendar::{CALENDARS, PRESETS, Session, file};
 
 const CUSTOM: &str = "or { zone = \"Europe/London\", open = \"08:00\", close = \"16:30\", days = [\"mon-fri\"] }, or { calendar = \
                       \"FILE.toml\" }";

@@ -4,13 +4,13 @@
 //! a canonical form: presets and defaults are written out, so two files that mean the same have the same hash.
 
 use super::{AnomalyUse, Dataflow, Dedupe, Horizon, IndicatorUse, Volume};
-use crate::calendar::hex;
-use crate::document::duration_text;
-use crate::feed::{Speed, StartFrom};
-use crate::flow::indicators::{Anchor, INDICATORS};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use ticktide_base::document::duration_text;
+use ticktide_feed::{Speed, StartFrom};
+use ticktide_flow::indicators::{Anchor, INDICATORS};
+use ticktide_market::calendar::hex;
 
 /// First parts of the keys whose change means other rows.
 const CHANGES_ROWS: &[&str] = &[

@@ -1,8 +1,8 @@
 //! What a dataflow file may say, and what is said to its author.
 
 use super::*;
-use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use proptest::prelude::*;
+use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};
 
 fn read(text: &str) -> Result<Dataflow, DataflowError> {
     Dataflow::from_text("mine", "mine.toml", text, &[], &[])
@@ -273,7 +273,7 @@ fn a_secret_is_used_and_never_shown() {
     );
     let dataflow = read(&text).expect("good");
     assert_eq!(dataflow.source.kafka["sasl.password"], "hunter2");
-    assert_eq!(Some(&dataflow.source.kafka["sasl.username"]), crate::settings::variable("PATH").as_ref());
+    assert_eq!(Some(&dataflow.source.kafka["sasl.username"]), ticktide_base::environment::variable("PATH").as_ref());
     let shown = format!("{dataflow:?} {} {:?}", dataflow.settings_json(), dataflow.origins());
     assert!(!shown.contains("hunter2") && !shown.contains(&dataflow.source.kafka["sasl.username"]));
     assert!(
@@ -358,7 +358,7 @@ proptest! {
 fn a_calendar_file_lies_beside_the_dataflow_and_its_problems_are_told_with_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
-    let shipped = crate::calendar::CALENDARS[0].1;
+    let shipped = ticktide_market::calendar::CALENDARS[0].1;
     write("mine.toml", shipped);
     write("bad.toml", &shipped.replace("Asia/Kolkata", "Mars"));
     let file = folder.path().join("x.toml").to_string_lossy().into_owned();

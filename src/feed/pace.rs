@@ -4,9 +4,9 @@
 //! of the record and of the wall at which play began.
 
 use super::Speed;
-use crate::time::Nanos;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use ticktide_base::time::Nanos;
 
 /// When a moment of the record is due.
 pub struct Pace {

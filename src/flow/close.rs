@@ -4,15 +4,16 @@
 //! one correction per key, however many steps made it. What must always hold: summing the net changes up to an epoch gives
 //! exactly the rows that the epoch's binding publishes, and a restored row that was published before is not published again.
 
-use crate::calendar::{Phases, Session};
-use crate::flow::bars::bucket;
-use crate::flow::finished::{FinishedBar, Named, Reading, Series};
-use crate::time::{Binding, DAY, Nanos};
+use crate::bars::bucket;
+use crate::bars::finished::{FinishedBar, Named, Reading, Series};
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
+use ticktide_base::epoch::Binding;
+use ticktide_base::time::{DAY, Nanos};
+use ticktide_market::calendar::{Phases, Session};
 
 /// A row that stands at a bar.
 pub trait AtBar: Clone + Ord + 'static {
@@ -206,9 +207,9 @@ fn end_at<R: AtBar>(session: &Session, phases: &mut Phases, series: &Series, row
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::anomalies::{Anomaly, Severity};
-    use crate::market::Instrument;
-    use crate::time::{Interval, MINUTE};
+    use crate::anomalies::{Anomaly, Severity};
+    use ticktide_base::time::{Interval, MINUTE};
+    use ticktide_market::Instrument;
 
     fn bar(open_at: Nanos, close: i64) -> FinishedBar {
         FinishedBar {

@@ -5,8 +5,8 @@
 //! indicators and checks, and `list` prints what is checked. What must always hold: a build only reads parameters that its
 //! spec lists.
 
-use crate::error::nearest;
 use std::collections::BTreeMap;
+use ticktide_base::error::nearest;
 
 /// A parameter of an entry; `least` and `most` are allowed.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +75,7 @@ impl Parameters {
     /// All of them as a JSON object with sorted keys, whole numbers without a point: one text for one meaning.
     ///
     /// ```
-    /// use ticktide::flow::parameters::{Parameter, read};
+    /// use crate::parameters::{Parameter, read};
     /// let specs = [Parameter::real("z", 6.0, 1.0, 100.0, ""), Parameter::real("floor", 0.5, 0.0, 1.0, "")];
     /// assert_eq!(read("check", "c", &specs, &[], &Default::default()).unwrap().json(), r#"{"floor":0.5,"z":6}"#);
     /// ```

@@ -3,8 +3,8 @@
 //! A store or catalog error says whether the operation *definitely failed* or is *perhaps done*: only the second kind has
 //! to be looked up before anything is repeated (L3).
 
-use crate::error::{Classified, Kind};
-use crate::time::Epoch;
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::{Classified, Kind};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LakeError {

@@ -4,7 +4,7 @@
 //! it is unpacked here), and a filter that is pushed down is only a first sieve: DataFusion applies it again.
 
 use super::{At, Pin};
-use crate::query::predicate::predicate;
+use crate::predicate::predicate;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{Field, Schema, SchemaRef};

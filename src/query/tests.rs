@@ -2,9 +2,9 @@
 
 use super::output::{Format, write, zone};
 use super::*;
-use crate::lake::table::{Column, ColumnType, TableSpec, Value};
-use crate::lake::tests::small;
 use arrow::datatypes::{DataType, TimeUnit};
+use ticktide_lake::table::spec::{Column, ColumnType, TableSpec, Value};
+use ticktide_lake::testing as small;
 
 fn column(name: &str, column_type: ColumnType) -> Column {
     Column { name: name.into(), column_type, nullable: true, hashed: true, delta: false, doc: String::new() }

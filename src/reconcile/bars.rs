@@ -4,14 +4,16 @@
 //! their order, and keeps them.
 
 use super::{ReconcileError, Values};
-use crate::error::Error;
-use crate::query::{self, Pinned, QueryError};
-use crate::time::{DAY, Epoch, Interval, MICRO, Nanos};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use futures::TryStreamExt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::Error;
+use ticktide_base::time::{DAY, Interval, MICRO, Nanos};
+use ticktide_query as query;
+use ticktide_query::{Pinned, QueryError};
 
 /// Venue and token.
 pub type Key = (String, String);

@@ -15,11 +15,11 @@
 //! expiry): one outside of low and high is left out, and the last price is compared in its place.
 
 use super::{Asked, Candle, Format, Given, Label, Malformed, Name, Numbers, ReconcileError, Values};
-use crate::market::SCALE;
-use crate::time::{DAY, Interval};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use jiff::civil::Date;
 use std::path::Path;
+use ticktide_base::time::{DAY, Interval};
+use ticktide_market::SCALE;
 
 pub static FORMAT: Format = Format {
     name: "bhavcopy",
@@ -255,7 +255,7 @@ fn date(text: &str) -> Result<i32, String> {
     let (month, day) = (i8::try_from(month).map_err(|_| wrong())?, i8::try_from(day).map_err(|_| wrong())?);
     // there was no such file before, and nanoseconds count no further than 2262
     let date = Date::new(year, month, day).ok().filter(|_| (1980..2200).contains(&year)).ok_or_else(wrong)?;
-    Ok(crate::calendar::day_of(date))
+    Ok(ticktide_market::calendar::day_of(date))
 }
 
 #[cfg(test)]

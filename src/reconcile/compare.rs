@@ -5,17 +5,18 @@ use super::label::{Clock, Decided, Labelled, decide, instant};
 use super::reasons::{UNEXPLAINED, explain};
 use super::timeline::{Placed, Timeline, What};
 use super::{Candle, Format, Given, Label, Malformed, Name};
-use crate::error::Error;
-use crate::feed::wire::xts::Segment;
-use crate::market::{Price, Quantity};
-use crate::query::Pinned;
-use crate::time::{DAY, Epoch, Interval, MINUTE, Nanos, SECOND};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::Error;
+use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
+use ticktide_feed::wire::xts::Segment;
+use ticktide_market::{Price, Quantity};
+use ticktide_query::Pinned;
 
 /// A file that was read.
 pub struct Source {

@@ -6,9 +6,9 @@
 
 use super::bars::Bar;
 use super::{Candle, Label};
-use crate::time::{Interval, Nanos, SECOND};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ticktide_base::time::{Interval, Nanos, SECOND};
 
 /// What of a bar a time labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ fn by_shape(seconds: impl Iterator<Item = i64>, interval: Interval) -> Labelled 
 mod tests {
     use super::super::tests::{bar, candle_of};
     use super::*;
-    use crate::time::MINUTE;
+    use ticktide_base::time::MINUTE;
 
     const M: Interval = Interval(MINUTE);
     /// 2025-01-06 09:15 in India.

@@ -6,10 +6,10 @@
 //! distance between two rows. The open interest is not compared: nobody says at which moment of the bar it was.
 
 use super::{Asked, Candle, Format, Given, Label, Malformed, Name, Numbers, ReconcileError, Values};
-use crate::feed::wire::xts::Segment;
-use crate::time::{DAY, Interval, MINUTE, SECOND};
 use serde_json::Value;
 use std::path::Path;
+use ticktide_base::time::{DAY, Interval, MINUTE, SECOND};
+use ticktide_feed::wire::xts::Segment;
 
 pub static FORMAT: Format = Format {
     name: "xts-ohlc",

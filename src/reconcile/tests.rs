@@ -4,13 +4,15 @@ use super::bars::Bar;
 use super::compare::{Outcome, Source, Terms, reconcile};
 use super::timeline::What;
 use super::*;
-use crate::lake::{LakeReader, table::Value, tests::small};
-use crate::market::{Price, SCALE};
-use crate::query::Pinned;
-use crate::time::MICRO;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 use std::sync::Mutex;
+use ticktide_base::time::MICRO;
+use ticktide_lake::LakeReader;
+use ticktide_lake::table::spec::Value;
+use ticktide_lake::testing as small;
+use ticktide_market::{Price, SCALE};
+use ticktide_query::Pinned;
 
 /// 2025-01-06 09:15 in India.
 pub const OPEN: Nanos = 1_736_135_100 * SECOND;
@@ -67,7 +69,7 @@ fn on_lake<T>(minutes: &[Row], days: &[Row], work: impl AsyncFnOnce(&Pinned) -> 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     runtime.block_on(async {
         let folder = tempfile::tempdir().expect("a folder");
-        let specs = [crate::tables::bars(Interval(MINUTE)), crate::tables::bars(Interval(DAY))];
+        let specs = [ticktide_tables::bars(Interval(MINUTE)), ticktide_tables::bars(Interval(DAY))];
         let mut lake = small::open(&folder.path().join("lake"), specs.to_vec()).await;
         let row = |(venue, instrument, symbol, bar): &Row| cells(bar, venue, instrument, symbol);
         let rows = specs.into_iter().zip([minutes, days].map(|rows| rows.iter().map(row).collect()));

@@ -2,10 +2,10 @@
 
 use super::bars::Bar;
 use super::{Candle, Column, Values};
-use crate::time::{DAY, Interval, Nanos};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use ticktide_base::time::{DAY, Interval, Nanos};
 
 /// What differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -17,7 +17,7 @@ from s10_processes import INDICATORS, SPEED, Cluster, alive, children, same, wri
 PACED = ("--set", "epoch.every=300ms", "--speed", SPEED, "--until", "end")
 QUICK = ("--backoff", "200ms", "--hang-after", "2s", "--silence", "2s", "--start-within", "15s")
 FOREVER = ("--set", "epoch.every=300ms", "--speed", 200)
-UNIT = pathlib.Path(__file__).resolve().parent.parent.parent / "deploy" / "ticktide.service"
+UNIT = pathlib.Path(__file__).resolve().parent.parent.parent / "cluster" / "units" / "ticktide.service"
 
 
 def start(scenario, name, *more):
@@ -129,13 +129,13 @@ def unit(scenario):
     """The systemd unit, with the binary where it is here."""
     verify = shutil.which("systemd-analyze")
     if not verify:
-        scenario.note("deploy/ticktide.service: skipped, there is no systemd-analyze here")
+        scenario.note("cluster/units/ticktide.service: skipped, there is no systemd-analyze here")
         return
     copy = scenario.work / "ticktide.service"
     copy.write_text(UNIT.read_text().replace("/usr/local/bin/ticktide", scenario.binary))
     done = subprocess.run([verify, "verify", copy], capture_output=True, text=True)
     ours = [line for line in done.stderr.splitlines() if "ticktide" in line]
-    scenario.check(done.returncode == 0 and not ours, "`systemd-analyze verify` has nothing to say about deploy/ticktide.service", done.stderr)
+    scenario.check(done.returncode == 0 and not ours, "`systemd-analyze verify` has nothing to say about cluster/units/ticktide.service", done.stderr)
     helped = scenario.run("run", "--help").stdout
     words = ("--supervise", "--restarts", "--restart-window", "--backoff", "--backoff-max", "--hang-after")
     scenario.check(all(word in helped for word in words), "`run --help` names the settings of supervision with their defaults", helped)

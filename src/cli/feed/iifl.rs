@@ -2,17 +2,17 @@
 
 use super::super::{Global, print};
 use super::sending::{Sending, TargetArgs};
-use crate::error::{Error, Kind};
-use crate::feed::Speed;
-use crate::feed::connect;
-use crate::feed::connect::figures::Figures;
-use crate::feed::connect::spec::{self, Api, ConnectSpec};
-use crate::{settings, telemetry};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::{environment as settings, metrics as telemetry};
+use ticktide_connect::live as connect;
+use ticktide_connect::live::figures::Figures;
+use ticktide_connect::live::spec::{self, Api, ConnectSpec};
+use ticktide_feed::Speed;
 
 /// Frames wait for brokers as long as it takes: giving them up would be a loss that nobody has asked for.
 const FOR_EVER: [(&str, &str); 1] = [("message.timeout.ms", "0")];
@@ -144,7 +144,7 @@ fn dry_run(args: &IiflArgs, spec: &ConnectSpec, global: &Global) -> Result<(), E
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::Cli;
+    use crate::Cli;
     use clap::Parser;
 
     #[test]

@@ -2,15 +2,16 @@
 
 use super::super::Global;
 use super::sending::{Sending, SendingArgs};
-use crate::error::{Error, Kind};
-use crate::feed::produce::{Frame, place};
-use crate::feed::wire::recorded::{self, Recorded};
-use crate::feed::wire::{self, Decoder, RawRecord, bridge_address};
-use crate::feed::{self, InstrumentTable, WireSpec};
-use crate::market::TickKind;
-use crate::time::Nanos;
 use clap::Args;
 use std::path::PathBuf;
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::time::Nanos;
+use ticktide_connect::produce::{Frame, place};
+use ticktide_feed as feed;
+use ticktide_feed::wire::recorded::{self, Recorded};
+use ticktide_feed::wire::{self, Decoder, RawRecord, bridge_address};
+use ticktide_feed::{InstrumentTable, WireSpec};
+use ticktide_market::TickKind;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
@@ -81,10 +82,10 @@ fn time(decoder: &mut dyn Decoder, line: &[u8]) -> Option<Nanos> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::feed::FeedCommand;
-    use crate::cli::{Cli, Command};
-    use crate::feed::produce::{Lines, Sink};
+    use crate::feed::FeedCommand;
+    use crate::{Cli, Command};
     use clap::Parser;
+    use ticktide_connect::produce::{Lines, Sink};
 
     #[test]
     fn what_a_connector_wrote_is_read_as_it_came() {

@@ -1,11 +1,6 @@
 //! Where frames are sent, and how fast: what `simulate` and `replay` share.
 
-use crate::cli::{Global, note, print};
-use crate::error::{Error, Kind};
-use crate::feed::produce::{Kafka, Lines, Sink};
-use crate::feed::{Pace, Speed};
-use crate::settings;
-use crate::time::Nanos;
+use crate::{Global, note, print};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -13,6 +8,11 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use ticktide_base::environment as settings;
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::time::Nanos;
+use ticktide_connect::produce::{Kafka, Lines, Sink};
+use ticktide_feed::{Pace, Speed};
 
 /// The longest sleep until a frame is due: a signal is heard meanwhile.
 const NAP: Duration = Duration::from_millis(200);

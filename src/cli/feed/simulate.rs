@@ -3,13 +3,13 @@
 use super::super::Global;
 use super::super::read::moment;
 use super::sending::{Sending, SendingArgs};
-use crate::error::{Error, Kind};
-use crate::feed::produce::{Frame, key};
-use crate::feed::simulate::{CODES, SimulateSpec, Simulation, Truth};
-use crate::time::{MINUTE, Nanos};
 use clap::Args;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use ticktide_base::error::{Error, Kind};
+use ticktide_base::time::{MINUTE, Nanos};
+use ticktide_connect::produce::{Frame, key};
+use ticktide_connect::simulate::{CODES, SimulateSpec, Simulation, Truth};
 
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
@@ -50,7 +50,7 @@ pub struct SimulateArgs {
 
 fn date(text: &str) -> Result<i32, String> {
     let date: jiff::civil::Date = text.parse().map_err(|_| "give a date like 2026-01-05".to_owned())?;
-    Ok(crate::calendar::day_of(date))
+    Ok(ticktide_market::calendar::day_of(date))
 }
 
 fn minute(text: &str) -> Result<Nanos, String> {

@@ -3,14 +3,14 @@
 //! Why not read off a running dataflow: a plan must not need a broker or a lake. What must always hold: an operator's name
 //! is the one that timely knows it by (a test looks for each in the source of the graph), and a place is on the grid once.
 
-use crate::checks;
-use crate::dataflow::{Dataflow, Dedupe, Volume};
-use crate::flow::anomalies::Check;
-use crate::lake::announce;
-use crate::lake::table::TableSpec;
-use crate::sink::Tables;
-use crate::time::Interval;
 use std::collections::BTreeMap;
+use ticktide_base::time::Interval;
+use ticktide_dataflow::{Dataflow, Dedupe, Volume};
+use ticktide_engine::graph::checks;
+use ticktide_engine::graph::write::Tables;
+use ticktide_flow::anomalies::Check;
+use ticktide_lake::commit::announce;
+use ticktide_lake::table::spec::TableSpec;
 
 /// Where an operator runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +136,8 @@ impl Graph {
             || ticks.partitions.is_some()
             || dataflow.instruments;
         let (scan_at, close_at) = if scans { (next(), next()) } else { (0, next()) };
-        let doc = format!("holds bars back until closed, grace {}", crate::document::duration_text(dataflow.grace));
+        let doc =
+            format!("holds bars back until closed, grace {}", ticktide_base::document::duration_text(dataflow.grace));
         let close = graph.node("Close", "bars", doc, Runs::EveryWorker, close_at, 1);
         graph.edge(finished, close, "changes of bars", None);
         closes.push(close);
@@ -241,8 +242,8 @@ fn tables(dataflow: &Dataflow, outputs: &BTreeMap<Interval, Vec<String>>) -> Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::SHIPPED;
     use std::collections::BTreeSet;
+    use ticktide_dataflow::SHIPPED;
 
     fn graph(name: &str) -> Graph {
         graph_with(name, &[])
@@ -268,13 +269,13 @@ mod tests {
     #[test]
     fn every_operator_has_the_name_that_the_running_graph_gives_it() {
         let source = [
-            include_str!("../../graph.rs"),
-            include_str!("../../engine/building.rs"),
-            include_str!("../../checks.rs"),
-            include_str!("../../listings.rs"),
+            include_str!("../../engine/graph/operators/mod.rs"),
+            include_str!("../../engine/graph/mod.rs"),
+            include_str!("../../engine/graph/checks.rs"),
+            include_str!("../../engine/graph/instruments/mod.rs"),
             include_str!("../../flow/anomalies/scan.rs"),
-            include_str!("../../flow/readings.rs"),
-            include_str!("../../flow/volume.rs"),
+            include_str!("../../flow/indicators/readings.rs"),
+            include_str!("../../flow/bars/volume.rs"),
         ]
         .concat();
         for (name, graph) in graphs() {

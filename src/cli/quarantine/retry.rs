@@ -1,19 +1,19 @@
 //! `quarantine retry`: would these records be ticks now, and a file of those that would.
 
 use super::{Filters, Row, each_row, headers};
-use crate::cli::list::shown;
-use crate::cli::read::{part_of, unwritable};
-use crate::cli::{Global, aligned, note, print};
-use crate::dataflow::Dataflow;
-use crate::error::Error;
-use crate::feed::InstrumentTable;
-use crate::feed::wire::{self, Decoder, RawRecord};
+use crate::list::shown;
+use crate::read::{part_of, unwritable};
+use crate::{Global, aligned, note, print};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use ticktide_base::error::Error;
+use ticktide_dataflow::Dataflow;
+use ticktide_feed::InstrumentTable;
+use ticktide_feed::wire::{self, Decoder, RawRecord};
 
 /// Say which of the rows decode now, and write those to a file that can be fed again
 ///
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_record_of_a_file_with_a_header_is_decoded_by_its_names_and_those_of_two_headers_share_no_output() {
-        let base = wire::build(&crate::feed::WireSpec { format: "csv".into(), ..Default::default() }).expect("csv");
+        let base = wire::build(&ticktide_feed::WireSpec { format: "csv".into(), ..Default::default() }).expect("csv");
         let header = "quantity,price,time,symbol".to_owned();
         let mut decoders =
             Decoders { base, headers: BTreeMap::from([("t/0".into(), header.clone())]), own: BTreeMap::new() };
@@ -346,6 +346,6 @@ mod tests {
         kept.line(b"x").expect("written");
         kept.keep().expect("kept");
         assert_eq!((std::fs::read(&path).expect("there"), names()), (b"x\n".to_vec(), 1));
-        assert_eq!(Output::create(&path).err().map(|error| error.kind), Some(crate::error::Kind::Fix));
+        assert_eq!(Output::create(&path).err().map(|error| error.kind), Some(ticktide_base::error::Kind::Fix));
     }
 }

@@ -6,8 +6,8 @@
 //! that of any file of the name, two hashes are one file only if they are equal.
 
 use super::stream::Stream;
-use crate::feed::wire::Decoder;
-use crate::feed::{FeedError, Partition};
+use crate::wire::Decoder;
+use crate::{FeedError, Partition};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 

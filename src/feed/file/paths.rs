@@ -4,7 +4,7 @@
 //! read beside it changes from run to run; the place of a file that was read once must be found again. What must always hold:
 //! each file is there once, whatever the ways to it, and no two have one name.
 
-use crate::feed::FeedError;
+use crate::FeedError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -4,8 +4,8 @@
 //! format answers for every record with a tick or a reason.
 
 use super::stream::{BUFFER_LEAST, Stream};
-use crate::feed::wire::FORMATS;
-use crate::feed::{FeedError, InstrumentTable, WireSpec};
+use crate::wire::FORMATS;
+use crate::{FeedError, InstrumentTable, WireSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -66,7 +66,7 @@ pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::wire;
+    use crate::wire;
 
     #[test]
     fn ticks_and_reasons_are_counted_and_the_first_record_of_each_reason_is_kept() {

@@ -1,15 +1,15 @@
 //! The records of one file, in order: lines found, decompressed, decoded.
 
-use crate::feed::wire::{Decoder, RawRecord};
-use crate::feed::{FeedError, InstrumentTable, Reject};
-use crate::market::Tick;
-use crate::time::Nanos;
+use crate::wire::{Decoder, RawRecord};
+use crate::{FeedError, InstrumentTable, Reject};
 use flate2::read::MultiGzDecoder;
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use ticktide_base::time::Nanos;
+use ticktide_market::Tick;
 
 pub const BUFFER_LEAST: usize = 16 << 10;
 pub const BUFFER_MOST: usize = 256 << 10;

@@ -1,9 +1,9 @@
 use super::*;
-use crate::feed::testing::{open, read_all};
-use crate::feed::{Speed, WireSpec};
-use crate::time::SECOND;
+use crate::testing::{open, read_all};
+use crate::{Speed, WireSpec};
 use std::io::Write;
 use std::path::Path;
+use ticktide_base::time::SECOND;
 
 fn line(number: i64) -> String {
     format!("{{\"symbol\":\"A\",\"time\":{},\"price\":1,\"quantity\":1}}\n", 1_700_000_000 + number)
@@ -97,7 +97,7 @@ fn plain_gz_and_zst_hold_the_same_records() {
         let expected: Vec<_> = (0..5000).map(|n| (n, (1_700_000_000 + n) * SECOND)).collect();
         assert_eq!(times, expected);
     }
-    assert!(batches.iter().all(|batch| batch.records <= crate::feed::BATCH_RECORDS));
+    assert!(batches.iter().all(|batch| batch.records <= crate::BATCH_RECORDS));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn reading_goes_on_where_the_lake_stopped() {
     let root = tempfile::tempdir().expect("a folder");
     let path = root.path().join("a.jsonl");
     std::fs::write(&path, lines(0..10)).expect("a file");
-    let source = crate::feed::open(&spec(&[&path]), &BTreeMap::from([("a.jsonl/0".into(), 7)])).expect("a source");
+    let source = crate::open(&spec(&[&path]), &BTreeMap::from([("a.jsonl/0".into(), 7)])).expect("a source");
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 7 }]).expect("a reader");
     let (batches, _) = drain(reader.as_mut(), 1);
     assert_eq!(batches[0].ticks.iter().map(|tick| tick.offset).collect::<Vec<_>>(), [7, 8, 9]);
@@ -226,10 +226,10 @@ fn a_replay_gives_no_tick_before_its_time() {
 fn what_cannot_be_read_is_refused_before_anything_runs() {
     let root = tempfile::tempdir().expect("a folder");
     let none = root.path().join("none.jsonl");
-    assert!(matches!(crate::feed::open(&spec(&[&none]), &BTreeMap::new()), Err(FeedError::Fix(..))));
+    assert!(matches!(crate::open(&spec(&[&none]), &BTreeMap::new()), Err(FeedError::Fix(..))));
     let mut spec = spec(&[&none]);
     spec.uses = "flie".into();
-    let Err(FeedError::Fix(_, hint)) = crate::feed::open(&spec, &BTreeMap::new()) else { panic!("no such source") };
+    let Err(FeedError::Fix(_, hint)) = crate::open(&spec, &BTreeMap::new()) else { panic!("no such source") };
     assert!(hint.contains("`file`"), "{hint}");
 }
 
@@ -238,8 +238,8 @@ fn csv(paths: &[&Path]) -> SourceSpec {
 }
 
 fn quantities(batches: &[Batch]) -> Vec<(i64, i64)> {
-    let of = |tick: &crate::market::Tick| {
-        (tick.offset, tick.quantity.map_or(0, |quantity| quantity.0 / crate::market::SCALE))
+    let of = |tick: &ticktide_market::Tick| {
+        (tick.offset, tick.quantity.map_or(0, |quantity| quantity.0 / ticktide_market::SCALE))
     };
     batches.iter().flat_map(|batch| batch.ticks.iter().map(of)).collect()
 }
@@ -276,10 +276,10 @@ fn a_csv_file_is_read_on_behind_its_header() {
     let path = root.path().join("a.csv");
     std::fs::write(&path, "price,quantity,time,symbol\n1,10,1700000000,A\n1,11,1700000001,A\n").expect("a file");
     let resume = BTreeMap::from([("a.csv/0".to_owned(), 1)]);
-    let source = crate::feed::open(&csv(&[&path]), &resume).expect("a source");
+    let source = crate::open(&csv(&[&path]), &resume).expect("a source");
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 1 }]).expect("a reader");
     assert_eq!(quantities(&drain(reader.as_mut(), 1).0), [(1, 11)]);
-    let source = crate::feed::open(&csv(&[&path]), &resume).expect("a source");
+    let source = crate::open(&csv(&[&path]), &resume).expect("a source");
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 3 }]).expect("a reader");
     let error = drain(reader.as_mut(), 1).1.expect("there are two records");
     assert!(error.to_string().contains("has 2 records, the lake has already read 3"), "{error}");
@@ -347,7 +347,7 @@ fn a_lake_that_goes_on_reads_all_of_a_file_that_is_new_to_it() {
         let spec = SourceSpec { from, ..spec(&[&paths[0], &paths[1]]) };
         let resume = BTreeMap::from([("a.jsonl/0".to_owned(), 3)]);
         let starts = |resume| -> Vec<i64> {
-            let source = crate::feed::open(&spec, resume).expect("a source");
+            let source = crate::open(&spec, resume).expect("a source");
             source.partitions().iter().map(|partition| partition.offset_start).collect()
         };
         assert_eq!(starts(&resume)[1], 0, "{from:?} is for a new lake");
@@ -374,7 +374,7 @@ fn a_start_time_and_the_pace_pass_over_a_cancel_that_tells_its_day_alone() {
 fn go_on(spec: &SourceSpec, recorded: &BTreeMap<String, (i64, String)>) -> Result<Arc<dyn Source>, FeedError> {
     let ids = recorded.iter().map(|(name, (_, id))| (name.clone(), id.clone())).collect();
     let offsets = recorded.iter().map(|(name, (offset, _))| (name.clone(), *offset)).collect();
-    let source = crate::feed::open(&SourceSpec { recorded: ids, ..spec.clone() }, &offsets)?;
+    let source = crate::open(&SourceSpec { recorded: ids, ..spec.clone() }, &offsets)?;
     for partition in source.partitions() {
         if let Some((_, id)) = recorded.get(&partition.name()) {
             source.continues(partition, id)?;

@@ -1,7 +1,7 @@
 //! The consumer: its settings, and what it says about itself.
 
 use super::ANSWER_WITHIN;
-use crate::feed::{FeedError, Partition, SourceSpec};
+use crate::{FeedError, Partition, SourceSpec};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};

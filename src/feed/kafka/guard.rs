@@ -13,7 +13,7 @@
 
 use super::client::Client;
 use super::topics::{Topic, describe};
-use crate::feed::FeedError;
+use crate::FeedError;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -154,7 +154,7 @@ fn watch(guard: &Weak<Guard>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Classified, Kind};
+    use ticktide_base::error::{Classified, Kind};
 
     fn topics(all: &[(&str, Option<&str>, usize)]) -> BTreeMap<String, Topic> {
         let topic =

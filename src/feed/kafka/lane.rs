@@ -1,10 +1,10 @@
 //! How far one partition was read, and what of it waits to be handed on.
 
-use crate::feed::{BATCH_BYTES, BATCH_RECORDS, Batch};
-use crate::market::Instrument;
-use crate::time::Nanos;
+use crate::{BATCH_BYTES, BATCH_RECORDS, Batch};
 use std::collections::VecDeque;
 use std::time::Instant;
+use ticktide_base::time::Nanos;
+use ticktide_market::Instrument;
 
 /// One partition of a reader.
 pub struct Lane {

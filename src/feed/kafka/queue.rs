@@ -8,9 +8,8 @@
 #![allow(unsafe_code)]
 
 use super::client::Client;
-use crate::feed::FeedError;
-use crate::feed::wire::recorded::{Envelope, ORIGIN, RECEIVED_AT};
-use crate::time::{MILLI, Nanos};
+use crate::FeedError;
+use crate::wire::recorded::{Envelope, ORIGIN, RECEIVED_AT};
 use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -19,6 +18,7 @@ use std::ffi::{CStr, CString};
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
+use ticktide_base::time::{MILLI, Nanos};
 
 /// What a partition says.
 pub enum Event<'a> {

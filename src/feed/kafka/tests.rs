@@ -1,6 +1,6 @@
 use super::*;
-use crate::feed::WireSpec;
-use crate::feed::testing::{open, read_all};
+use crate::WireSpec;
+use crate::testing::{open, read_all};
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
@@ -99,7 +99,7 @@ fn every_partition_of_every_topic_is_read_from_its_own_place() {
     broker.trades("a", 1, 0..20);
     broker.trades("b", 0, 0..10);
     let resume = BTreeMap::from([("a/1".to_owned(), 15), ("b/0".to_owned(), 10)]);
-    let source = crate::feed::open(&broker.spec(&["b", "a"]), &resume).expect("a source");
+    let source = crate::open(&broker.spec(&["b", "a"]), &resume).expect("a source");
     let names: Vec<_> = source.partitions().iter().map(|p| (p.name(), p.offset_start, p.offset_end)).collect();
     assert_eq!(names, [("a/0".to_owned(), 0, 30), ("a/1".to_owned(), 15, 20), ("b/0".to_owned(), 10, 10)]);
     for partition in source.partitions() {
@@ -205,7 +205,7 @@ fn a_paused_partition_is_left_unread_and_read_on_without_loss() {
 #[test]
 fn a_missing_topic_is_refused_with_the_topics_there_are() {
     let broker = Broker::new(&[("ticks", 1), ("quotes", 1)]);
-    let error = crate::feed::open(&broker.spec(&["tick"]), &BTreeMap::new()).map(|_| ()).expect_err("no such topic");
+    let error = crate::open(&broker.spec(&["tick"]), &BTreeMap::new()).map(|_| ()).expect_err("no such topic");
     let FeedError::Fix(message, hint) = error else { panic!("{error}") };
     assert_eq!(message, "topic \"tick\" does not exist");
     assert!(hint.contains("did you mean \"ticks\"") && hint.contains("quotes"), "{hint}");
@@ -215,9 +215,8 @@ fn a_missing_topic_is_refused_with_the_topics_there_are() {
 fn a_place_that_the_broker_does_not_have_is_named_with_what_it_has() {
     let broker = Broker::new(&[("a", 1)]);
     broker.trades("a", 0, 0..5);
-    let error = crate::feed::open(&broker.spec(&["a"]), &BTreeMap::from([("a/0".to_owned(), 7)]))
-        .map(|_| ())
-        .expect_err("7 > 5");
+    let error =
+        crate::open(&broker.spec(&["a"]), &BTreeMap::from([("a/0".to_owned(), 7)])).map(|_| ()).expect_err("7 > 5");
     let FeedError::Fix(message, _) = error else { panic!("{error}") };
     assert_eq!(message, "partition a/0: offset 7 is wanted, available are 0 to 5");
     // the same while reading
@@ -239,7 +238,7 @@ fn a_broker_that_nobody_hears_is_named_in_ten_seconds() {
     let broker = Broker::new(&[]);
     let started = Instant::now();
     let spec = SourceSpec { brokers: "127.0.0.1:1".into(), ..broker.spec(&["a"]) };
-    let error = crate::feed::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("nobody there");
+    let error = crate::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("nobody there");
     let FeedError::Unanswered(message, hint) = error else { panic!("{error}") };
     assert!(message.starts_with("no broker at 127.0.0.1:1 answers: "), "{message}");
     assert!(message.contains("refused"), "the reason, not only a time-out: {message}");
@@ -252,7 +251,7 @@ fn a_wrong_setting_is_named_and_a_secret_is_not_shown() {
     let broker = Broker::new(&[]);
     for (key, value) in [("no.such.setting", "1"), ("isolation.level", "sometimes"), ("ssl.key.pem", "hunter2")] {
         let spec = SourceSpec { kafka: BTreeMap::from([(key.into(), value.into())]), ..broker.spec(&["a"]) };
-        let Err(error) = crate::feed::open(&spec, &BTreeMap::new()).map(|_| ()) else { panic!("{key} is no setting") };
+        let Err(error) = crate::open(&spec, &BTreeMap::new()).map(|_| ()) else { panic!("{key} is no setting") };
         let FeedError::Fix(message, hint) = &error else { continue };
         assert!(message.contains(key) || key.contains("pem") || message.contains("topic"), "{message}");
         assert!(!message.contains("hunter2") && !hint.contains("hunter2"));
@@ -394,7 +393,7 @@ fn a_lake_that_goes_on_reads_all_of_a_partition_that_is_new_to_it() {
     broker.trades("a", 1, 0..5);
     let starts = |resume: &BTreeMap<String, i64>| -> Vec<i64> {
         let spec = SourceSpec { from: StartFrom::Latest, ..broker.spec(&["a"]) };
-        let source = crate::feed::open(&spec, resume).expect("a source");
+        let source = crate::open(&spec, resume).expect("a source");
         source.partitions().iter().map(|partition| partition.offset_start).collect()
     };
     assert_eq!(starts(&BTreeMap::new()), [9, 5], "a new lake");

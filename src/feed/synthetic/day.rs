@@ -4,11 +4,11 @@
 
 use super::LabelKind;
 use super::silence::{GAPS_MOST, Silences};
-use crate::feed::{FeedError, SyntheticSpec};
-use crate::market::{Price, SCALE};
-use crate::time::{DAY, HOUR, MICRO, MILLI, MINUTE, Nanos, SECOND};
+use crate::{FeedError, SyntheticSpec};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use ticktide_base::time::{DAY, HOUR, MICRO, MILLI, MINUTE, Nanos, SECOND};
+use ticktide_market::{Price, SCALE};
 
 pub const VENUE: &str = "DEMO";
 /// From the open to the close.
@@ -488,7 +488,7 @@ pub fn mix(value: u64) -> u64 {
 }
 
 #[inline]
-fn mix_step(mut value: u64) -> u64 {
+pub fn mix_step(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

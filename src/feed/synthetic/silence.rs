@@ -4,7 +4,7 @@
 //! it. What must always hold: all partitions have the same silences of the feed; silences do not touch each other.
 
 use super::day::{SESSION, mix};
-use crate::time::{MICRO, MINUTE, Nanos};
+use ticktide_base::time::{MICRO, MINUTE, Nanos};
 
 /// The most silences a day; each has a slot of its own.
 pub const GAPS_MOST: u32 = 10;

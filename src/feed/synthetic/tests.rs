@@ -1,7 +1,7 @@
 use super::*;
-use crate::market::{InstrumentId, Tick, TickKind};
-use crate::time::{DAY, HOUR, MINUTE, SECOND};
 use std::collections::{BTreeMap, BTreeSet};
+use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};
+use ticktide_market::{InstrumentId, Tick, TickKind};
 
 /// FNV-1a over the lines of the first day, as another program took it from the quarantine of a build without silences.
 const FINGERPRINT: u64 = 0x46c6_af88_2111_737b;
@@ -29,7 +29,7 @@ type Played = BTreeMap<usize, Vec<(String, Tick)>>;
 
 /// Plays to the end: ticks with their symbols by partition, and the places after.
 fn play(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> (Played, BTreeMap<String, i64>) {
-    let source = crate::feed::open(spec, resume).expect("a source");
+    let source = crate::open(spec, resume).expect("a source");
     let assigned = source.partitions().iter().enumerate();
     let assigned: Vec<_> = assigned
         .map(|(partition, p)| Assignment {
@@ -231,7 +231,7 @@ fn every_cancelled_trade_is_cancelled_later_and_every_correction_names_a_trade()
 #[test]
 fn a_paced_play_gives_nothing_before_it_arrives() {
     let spec = SourceSpec { speed: Speed::Times(1000.0), ..spec() };
-    let source = crate::feed::open(&spec, &new_lake()).expect("a source");
+    let source = crate::open(&spec, &new_lake()).expect("a source");
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 0 }]).expect("a reader");
     let opens = i64::from(MONDAY) * DAY + 9 * HOUR + 15 * MINUTE;
     let started = std::time::Instant::now();
@@ -253,11 +253,11 @@ fn impossible_markets_are_refused_with_the_values() {
     for change in changes {
         let mut spec = spec();
         change(&mut spec.synthetic);
-        assert!(matches!(crate::feed::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
+        assert!(matches!(crate::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
         assert!(labels(&spec.synthetic, 0).is_err());
     }
     let spec = SourceSpec { from: StartFrom::Latest, ..spec() };
-    assert!(matches!(crate::feed::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
+    assert!(matches!(crate::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
 }
 
 #[test]

@@ -13,12 +13,12 @@ pub mod xts;
 mod xts_json;
 mod xts_partial;
 
-use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
-use crate::market::Tick;
-use crate::time::Nanos;
+use crate::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 pub use bridge::address as bridge_address;
 use record::Problem;
 use recorded::Envelope;
+use ticktide_base::time::Nanos;
+use ticktide_market::Tick;
 
 /// A record as its source gives it.
 #[derive(Clone, Copy, Debug)]

@@ -12,13 +12,13 @@
 //! from a record that became a tick; in the path of a good trade nothing is allocated.
 
 use super::RawRecord;
-use crate::feed::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
-use crate::market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
-use crate::time::{MICRO, MILLI, Nanos, SECOND, noon};
+use crate::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::sync::Arc;
+use ticktide_base::time::{MICRO, MILLI, Nanos, SECOND, noon};
+use ticktide_market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
 
 /// The slot of a field that nothing fills.
 pub const NO_SLOT: u8 = u8::MAX;
@@ -364,7 +364,7 @@ impl<'a> Record<'a> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let date: jiff::civil::Date =
             text.parse().map_err(|_| self.wrong("bad_time", field, text, "no date (YYYY-MM-DD)"))?;
-        let day = crate::calendar::day_of(date);
+        let day = ticktide_market::calendar::day_of(date);
         match noon(day) {
             Some(at) => Ok(Some((at, Some(day)))),
             None => Err(self.wrong("out_of_range", field, text, "no date between 1677 and 2262")),

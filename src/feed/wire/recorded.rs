@@ -14,9 +14,9 @@
 //! MQTT topic). In Kafka the same three things are a record's headers and value, see [`Envelope`]; a record without the
 //! header [`ORIGIN`] may be a line, so that a recorded file poured into a topic means what it says.
 
-use crate::time::Nanos;
 use std::borrow::Cow;
 use std::fmt::Write;
+use ticktide_base::time::Nanos;
 
 /// The header with the receive time: digits of ns since 1970; empty: nobody knows, and the broker's time does not tell.
 pub const RECEIVED_AT: &str = "received_at";
@@ -60,7 +60,7 @@ pub struct Recorded<'a> {
 /// Takes a line apart; `None`: it is no recorded line but, perhaps, a bare frame.
 ///
 /// ```
-/// use ticktide::feed::wire::recorded::{parse, Recorded};
+/// use crate::wire::recorded::{parse, Recorded};
 /// let expected = Recorded { received_at: Some(12), origin: b"1501-json-full", frame: b"{}".into() };
 /// assert_eq!(parse(b"12\t1501-json-full\t{}"), Some(expected));
 /// assert_eq!(parse(b"12\tjunkhex\t00ff"), Some(Recorded { received_at: Some(12), origin: b"junk", frame: b"\x00\xff".into() }));

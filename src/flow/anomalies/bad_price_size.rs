@@ -5,8 +5,8 @@
 //! cannot be decoded at all is a reject and stands in quarantine.
 
 use super::{Check, Level, Oddity, Severity, Spec, TickCheck};
-use crate::flow::parameters::{Parameter, Parameters};
-use crate::market::{SCALE, Tick, TickKind};
+use crate::parameters::{Parameter, Parameters};
+use ticktide_market::{SCALE, Tick, TickKind};
 
 pub static SPEC: Spec = Spec {
     name: "bad_price_size",

@@ -12,12 +12,12 @@
 //! is gone but for its last beat, the base, and changes nothing any more.
 
 use super::{Anomaly, FEED, FeedGap};
-use crate::flow::finished::Series;
-use crate::market::Instrument;
-use crate::time::{Interval, Nanos};
+use crate::bars::finished::Series;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::Instrument;
 
 /// A finished bar's start; the order is that of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

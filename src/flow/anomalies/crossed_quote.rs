@@ -4,8 +4,8 @@
 //! only said when `locked = 1`, as a notice. An empty side (0 or absent) crosses nothing.
 
 use super::{Check, Facts, Level, Oddity, Severity, Spec, TickCheck};
-use crate::flow::parameters::{Parameter, Parameters};
-use crate::market::Tick;
+use crate::parameters::{Parameter, Parameters};
+use ticktide_market::Tick;
 
 pub static SPEC: Spec = Spec {
     name: "crossed_quote",

@@ -5,8 +5,8 @@
 //! nothing is said: a session that is declared wider than the market trades is no silence. The row's instrument is `*`.
 
 use super::{Check, Level, Severity, Spec};
-use crate::flow::parameters::{Parameter, Parameters};
-use crate::time::{Nanos, SECOND};
+use crate::parameters::{Parameter, Parameters};
+use ticktide_base::time::{Nanos, SECOND};
 
 pub static SPEC: Spec = Spec {
     name: "feed_gap",

@@ -8,9 +8,9 @@
 //! late into the gap splits it or takes it back.
 
 use super::{BarCheck, Check, Found, Level, Severity, Spec};
-use crate::flow::finished::FinishedBar;
-use crate::flow::parameters::{Parameter, Parameters};
-use crate::time::{Interval, MICRO, SECOND};
+use crate::bars::finished::FinishedBar;
+use crate::parameters::{Parameter, Parameters};
+use ticktide_base::time::{Interval, MICRO, SECOND};
 
 pub static SPEC: Spec = Spec {
     name: "instrument_gap",

@@ -31,15 +31,15 @@ mod tests;
 pub mod ticks;
 pub mod two_partitions;
 
-use crate::flow::close::AtBar;
-use crate::flow::finished::FinishedBar;
-use crate::flow::listings::Term;
-use crate::market::Tick;
-use crate::time::{Interval, Nanos};
+use crate::bars::finished::FinishedBar;
+use crate::close::AtBar;
+use crate::instruments::Term;
 pub use feed_gap::FeedGap;
 pub use registry::{Built, Check, Level, Setting, Spec, build, spec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::Tick;
 
 /// Every check there is, in the order in which they are listed.
 pub static CHECKS: &[&Spec] = &[

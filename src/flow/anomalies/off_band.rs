@@ -1,9 +1,9 @@
 //! Off band: a bar has a price outside the widest band that the exchange told on its day.
 
 use super::{Check, Level, ListedCheck, Oddity, Severity, Spec};
-use crate::flow::finished::FinishedBar;
-use crate::flow::listings::Term;
-use crate::market::Price;
+use crate::bars::finished::FinishedBar;
+use crate::instruments::Term;
+use ticktide_market::Price;
 
 pub static SPEC: Spec = Spec {
     name: "off_band",

@@ -1,9 +1,9 @@
 //! Off tick: a bar's price is no multiple of the tick size that the instrument's master tells.
 
 use super::{Check, Level, ListedCheck, Oddity, Severity, Spec};
-use crate::flow::finished::FinishedBar;
-use crate::flow::listings::{Term, nearest_multiple};
-use crate::market::Price;
+use crate::bars::finished::FinishedBar;
+use crate::instruments::{Term, nearest_multiple};
+use ticktide_market::Price;
 
 pub static SPEC: Spec = Spec {
     name: "off_tick",

@@ -1,8 +1,8 @@
 //! From a name and settings to a built check, or to an error that says what to change.
 
 use super::{BarCheck, CHECKS, FeedGap, ListedCheck, TickCheck};
-pub use crate::flow::parameters::Setting;
-use crate::flow::parameters::{Parameter, Parameters, SettingError, read};
+pub use crate::parameters::Setting;
+use crate::parameters::{Parameter, Parameters, SettingError, read};
 use std::collections::BTreeMap;
 
 /// What errors call an entry.
@@ -64,7 +64,7 @@ pub struct Built {
 /// Builds a check from its name and settings.
 ///
 /// ```
-/// use ticktide::flow::anomalies::{build, Setting};
+/// use crate::anomalies::{build, Setting};
 /// use std::collections::BTreeMap;
 /// let built = build("return_z", &BTreeMap::from([("z".to_string(), Setting::from(8))])).unwrap();
 /// assert!(built.parameters.contains(r#""z":8"#));

@@ -13,9 +13,9 @@
 //! odd one, and the nearer counts. So is a jump to a new level. An excursion of several bars is two: its way out and back.
 
 use super::{BarCheck, Check, Found, Level, Severity, Spec};
-use crate::flow::finished::FinishedBar;
-use crate::flow::parameters::{Parameter, Parameters};
-use crate::time::Interval;
+use crate::bars::finished::FinishedBar;
+use crate::parameters::{Parameter, Parameters};
+use ticktide_base::time::Interval;
 
 pub static SPEC: Spec = Spec {
     name: "return_z",

@@ -4,18 +4,18 @@
 //! always hold: no −0.0 and one NaN in a state, so that equal means equal bits.
 
 use super::{Anomaly, BarCheck};
-use crate::calendar::Session;
-use crate::flow::bars::bucket;
-use crate::flow::finished::{FinishedBar, Series};
-use crate::flow::indicators::{Accumulator, canonical};
-use crate::flow::readings::FinishedTrace;
-use crate::flow::scan::{self, BaseChanges, Logic};
-use crate::market::Instrument;
-use crate::time::Interval;
+use crate::bars::bucket;
+use crate::bars::finished::{FinishedBar, Series};
+use crate::indicators::readings::FinishedTrace;
+use crate::indicators::{Accumulator, canonical};
+use crate::scan::{self, BaseChanges, Logic};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::Arranged;
 use std::collections::HashMap;
 use std::sync::Arc;
+use ticktide_base::time::Interval;
+use ticktide_market::Instrument;
+use ticktide_market::calendar::Session;
 
 /// The bar checks of one interval, with their places in the dataflow's list.
 pub struct BarChecks {

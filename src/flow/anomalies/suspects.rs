@@ -7,11 +7,11 @@
 //! the key keeps; behind the retention nothing changes any more.
 
 use super::Anomaly;
-use crate::market::Instrument;
-use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use ticktide_base::time::Nanos;
+use ticktide_market::Instrument;
 
 /// What names a trade: instrument, trading date and its id or trusted sequence.
 pub type TradeName = (Instrument, i32, Label);

@@ -8,10 +8,10 @@
 use super::suspects::{Label, Suspicion, Told};
 use super::two_partitions::{Sighted, Sighting};
 use super::{Anomaly, Facts, Seen, TickCheck};
-use crate::calendar::PhaseAt;
-use crate::market::{Instrument, Tick, TickKind};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use ticktide_market::calendar::PhaseAt;
+use ticktide_market::{Instrument, Tick, TickKind};
 
 /// The tick checks of a dataflow, with their places in its list.
 #[derive(Default)]

@@ -9,12 +9,12 @@
 //! day that is forgotten can have no record any more.
 
 use super::{Anomaly, Check, Level, Seen, Severity, Spec};
-use crate::calendar::PhaseAt;
-use crate::market::{Instrument, Tick, TickKind};
-use crate::time::{Nanos, reaches};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use ticktide_base::time::{Nanos, reaches};
+use ticktide_market::calendar::PhaseAt;
+use ticktide_market::{Instrument, Tick, TickKind};
 
 pub static SPEC: Spec = Spec {
     name: "two_partitions",

@@ -3,9 +3,9 @@
 //! Why whole order keys: two trades in one millisecond without a sequence still have a first and a last, and it must be the
 //! same one whoever merges first. What must always hold: `merge` is commutative and associative over all fields.
 
-use crate::market::{Price, Snapshot, Tick};
-use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
+use ticktide_base::time::Nanos;
+use ticktide_market::{Price, Snapshot, Tick};
 
 /// The total order of trades, compared whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,16 +6,17 @@
 use super::acc::{Acc, SnapshotOrder, TradeAcc};
 use super::trades::{Correction, Effect, Insertion, Place, Trades};
 use super::{Refused, Routed, bucket};
-use crate::calendar::PhaseAt;
-use crate::flow::clean::Horizons;
-use crate::flow::finished::{FinishedBar, Series};
-use crate::flow::memory::{Memory, SeenEntries};
-use crate::flow::volume::SnapshotBar;
-use crate::market::Instrument;
-use crate::time::{Conservation, Interval, Nanos};
+use crate::bars::finished::{FinishedBar, Series};
+use crate::bars::volume::SnapshotBar;
+use crate::clean::Horizons;
+use crate::clean::duplicates::{Memory, SeenEntries};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use ticktide_base::epoch::Conservation;
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::Instrument;
+use ticktide_market::calendar::PhaseAt;
 
 /// What the bars need of a dataflow.
 #[derive(Clone, Debug)]
@@ -420,7 +421,7 @@ impl Keyed {
                 states.push((instrument.clone(), key, value));
             }
         }
-        let least = horizons.least().div_euclid(crate::time::MINUTE);
+        let least = horizons.least().div_euclid(ticktide_base::time::MINUTE);
         let mut expired = Vec::new();
         self.seen_chunks.retain(|key, newest| {
             let live = i64::from(*newest) >= least;

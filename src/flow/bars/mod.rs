@@ -13,21 +13,22 @@
 //! published of it; of the bars behind a horizon the newest, which may still receive or give back carried volume, is kept until another one is.
 
 pub mod acc;
+pub mod finished;
 pub mod keyed;
 pub mod partial;
 mod payload;
-pub mod trades;
-
 #[cfg(test)]
 mod tests;
+pub mod trades;
+pub mod volume;
 
-use crate::calendar::PhaseAt;
-pub use crate::calendar::bucket;
-use crate::flow::memory::SeenEntry;
-use crate::market::Instrument;
-use crate::time::Nanos;
+use crate::clean::duplicates::SeenEntry;
 use acc::Acc;
 use serde::{Deserialize, Serialize};
+use ticktide_base::time::Nanos;
+use ticktide_market::Instrument;
+use ticktide_market::calendar::PhaseAt;
+pub use ticktide_market::calendar::bucket;
 use trades::{Correction, Place, Trade, TradeKey};
 
 /// What crosses from the worker that reads to the worker that owns the instrument.

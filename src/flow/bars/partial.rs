@@ -2,12 +2,12 @@
 
 use super::acc::{Acc, SnapshotAcc, TradeAcc, TradeOrder};
 use super::{Routed, bucket};
-use crate::calendar::PhaseAt;
-use crate::conditions::Effect;
-use crate::market::{Instrument, InstrumentId};
-use crate::time::{Interval, Nanos};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::calendar::PhaseAt;
+use ticktide_market::conditions::Effect;
+use ticktide_market::{Instrument, InstrumentId};
 
 /// The open sums of one step on one reading worker.
 pub struct Partials {

@@ -44,7 +44,7 @@ impl<'de> Visitor<'de> for Bytes {
 
 #[cfg(test)]
 mod tests {
-    use crate::flow::bars::trades::Place;
+    use crate::bars::trades::Place;
 
     #[test]
     fn a_payload_is_written_as_its_bytes_one_by_one_would_be_and_comes_back() {

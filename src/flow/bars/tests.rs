@@ -4,14 +4,14 @@ use super::acc::{Acc, TradeAcc, TradeOrder};
 use super::keyed::{Aside, BarsSpec, Emitted, Keyed, StateKey};
 use super::trades::{Correction, Place, Trade, TradeKey};
 use super::{Routed, bucket};
-use crate::calendar::PhaseAt;
-use crate::flow::clean::Horizons;
-use crate::flow::finished::{FinishedBar, Series};
-use crate::market::Instrument;
-use crate::time::{DAY, Interval, MINUTE, Nanos, SECOND};
+use crate::bars::finished::{FinishedBar, Series};
+use crate::clean::Horizons;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
+use ticktide_market::Instrument;
+use ticktide_market::calendar::PhaseAt;
 
 const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
 const INTERVALS: [Interval; 3] = [Interval(SECOND), Interval(MINUTE), Interval(5 * MINUTE)];
@@ -470,10 +470,10 @@ fn a_price_that_no_bar_may_have_waits_for_its_correction() {
 #[test]
 fn the_first_count_that_is_told_is_known_whatever_comes_before_it() {
     let shot = |second: i64, count: Option<i128>| {
-        let id = crate::market::InstrumentId(0);
-        let mut tick = crate::market::Tick::new(crate::market::TickKind::Snapshot, id, second, second * SECOND);
-        tick.price = Some(crate::market::Price(100 + second));
-        tick.snapshot = Some(Box::new(crate::market::Snapshot { cumulative_volume: count, ..Default::default() }));
+        let id = ticktide_market::InstrumentId(0);
+        let mut tick = ticktide_market::Tick::new(ticktide_market::TickKind::Snapshot, id, second, second * SECOND);
+        tick.price = Some(ticktide_market::Price(100 + second));
+        tick.snapshot = Some(Box::new(ticktide_market::Snapshot { cumulative_volume: count, ..Default::default() }));
         let acc = Acc::Snapshots(Box::new(super::acc::SnapshotAcc::of(&tick, 0, false)));
         Routed::Partial { instrument: instrument(), phase: PHASE, at: second * SECOND, mask: ALL, acc }
     };
@@ -515,7 +515,7 @@ fn the_first_count_that_is_told_is_known_whatever_comes_before_it() {
 
 #[test]
 fn a_bar_of_a_day_is_its_phase_also_where_the_clocks_make_it_longer() {
-    let phase = PhaseAt { end: 25 * crate::time::HOUR, ..PHASE };
+    let phase = PhaseAt { end: 25 * ticktide_base::time::HOUR, ..PHASE };
     for at in [0, DAY - 1, DAY, phase.end - 1] {
         assert_eq!(bucket(&phase, Interval(DAY), at), (0, phase.end));
     }

@@ -7,10 +7,10 @@
 //! is refused) the one that came first counts.
 
 use super::acc::{TradeAcc, TradeOrder};
-use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use ticktide_base::time::Nanos;
 
 /// Names a trade inside its instrument; a trade without an id is named by its place and can never be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

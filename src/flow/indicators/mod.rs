@@ -24,6 +24,7 @@ mod macd;
 mod mfi;
 mod mom;
 mod obv;
+pub mod readings;
 mod registry;
 mod roc;
 mod rsi;

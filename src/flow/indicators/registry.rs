@@ -1,11 +1,11 @@
 //! From a name and settings to a built indicator, or to an error that says what to change.
 //!
-//! Parameters are checked by [`crate::flow::parameters`], as those of every registry; what is special here is the anchor.
+//! Parameters are checked by [`crate::parameters`], as those of every registry; what is special here is the anchor.
 
 use super::anchored::Anchored;
 use super::{INDICATORS, Indicator};
-use crate::flow::parameters::read;
-pub use crate::flow::parameters::{Parameter, Parameters, Setting, SettingError};
+use crate::parameters::read;
+pub use crate::parameters::{Parameter, Parameters, Setting, SettingError};
 use std::collections::BTreeMap;
 
 /// What errors call an entry.
@@ -35,7 +35,7 @@ pub struct Spec {
 /// Builds an indicator from its name and settings: its parameters by name and, where its start matters, `anchor`.
 ///
 /// ```
-/// use ticktide::flow::indicators::{build, Setting};
+/// use crate::indicators::{build, Setting};
 /// use std::collections::BTreeMap;
 /// let ema = build("ema", &BTreeMap::from([("period".to_string(), Setting::from(20))])).unwrap();
 /// assert_eq!(ema.outputs(), ["ema_20"]);

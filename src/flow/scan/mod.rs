@@ -26,7 +26,6 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use crate::time::{LAST_STEP, step_of};
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::trace::cursor::cursor_list;
 use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
@@ -36,6 +35,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use series::Series;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use ticktide_base::epoch::{LAST_STEP, step_of};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;

@@ -1,12 +1,12 @@
 //! Random histories against a naive recomputation at every time, and against differential's own `reduce`.
 
 use super::*;
-use crate::time::stamp;
 use differential_dataflow::input::InputSession;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
+use ticktide_base::epoch::stamp;
 use timely::WorkerConfig;
 use timely::communication::Allocator;
 use timely::communication::allocator::thread::Thread;

@@ -4,8 +4,8 @@
 
 use super::Catalog;
 use super::sql::{PostgresCatalog, SqliteCatalog};
-use crate::lake::error::LakeError;
-use crate::lake::warehouse::Warehouse;
+use crate::error::LakeError;
+use crate::store::warehouse::Warehouse;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -104,7 +104,7 @@ impl CatalogPlace {
 
     /// Opens the catalog of the lake in `warehouse`; `write` makes what it lacks. Errors of kind `Fix`: it is not there, or
     /// this build does not speak to it.
-    pub(in crate::lake) async fn open(
+    pub(crate) async fn open(
         &self,
         warehouse: &Warehouse,
         namespace: &str,
@@ -184,7 +184,7 @@ async fn open_glue(_: &Warehouse, _: Option<&str>, database: &str, _: bool) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Classified, Kind};
+    use ticktide_base::error::{Classified, Kind};
 
     #[test]
     fn a_catalog_is_a_file_a_postgres_or_a_database_of_glue_and_nothing_else() {

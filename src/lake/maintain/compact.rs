@@ -4,15 +4,16 @@
 //! so it ends; a compacted lake has nothing to compact; files that other engines wrote are left alone, so that what they
 //! wrote can be told from what the log says.
 
+use super::super::Lake;
 use super::super::error::LakeError;
-use super::super::files::{DataFileMeta, FileNames, table_folder};
-use super::super::index::LiveFiles;
-use super::super::names::COMPACT;
 use super::super::upkeep::{is_ours, join};
-use super::super::{Lake, epoch::TableWork};
 use super::Survey;
-use crate::time::Epoch;
+use crate::commit::slot::TableWork;
+use crate::table::files::{DataFileMeta, FileNames, table_folder};
+use crate::table::index::LiveFiles;
+use crate::table::names::COMPACT;
 use std::collections::BTreeMap;
+use ticktide_base::epoch::Epoch;
 
 /// A compacted file has at most so many rows: one row group.
 const ROWS_MAX: u64 = 1 << 20;
@@ -143,8 +144,8 @@ impl Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lake::deletes::DeleteFile;
-    use crate::lake::index::LiveFile;
+    use crate::table::deletes::DeleteFile;
+    use crate::table::index::LiveFile;
     use std::collections::HashMap;
 
     fn live(files: impl IntoIterator<Item = (String, u64, Option<i32>)>) -> LiveFiles {

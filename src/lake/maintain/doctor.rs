@@ -10,24 +10,24 @@
 //! engines change things behind its back. What must hold: a sound lake gives no finding that is wrong, beside a run as well;
 //! nothing is changed. A finding that is not *wrong* is worth knowing: garbage, another engine's commit.
 
-use super::super::announce::{EPOCHS, epochs_spec};
-use super::super::deletes::{read_live, without_deleted};
-use super::super::epoch::{LOG, Slot, TableEntry, slot_key};
 use super::super::error::LakeError;
-use super::super::files::table_folder;
-use super::super::index::{LiveFiles, manifests};
-use super::super::log;
-use super::super::owner;
-use super::super::rewrite::read_file;
-use super::super::rows::{Rows, digest};
-use super::super::table::{Cell, TableSpec};
 use super::super::upkeep::{ascending, is_ours, made_by, on_main};
 use super::super::{Warehouse, now_ms};
 use super::garbage::Head;
 use super::survey::{applied, retention_at};
 use super::{Found, Survey};
-use crate::time::Epoch;
+use crate::commit::announce::{EPOCHS, epochs_spec};
+use crate::commit::log;
+use crate::commit::owner;
+use crate::commit::slot::{LOG, Slot, TableEntry, slot_key};
+use crate::table::deletes::{read_live, without_deleted};
+use crate::table::files::table_folder;
+use crate::table::index::{LiveFiles, manifests};
+use crate::table::rewrite::read_file;
+use crate::table::rows::{Rows, digest};
+use crate::table::spec::{Cell, TableSpec};
 use std::collections::{BTreeMap, HashSet};
+use ticktide_base::epoch::Epoch;
 
 /// Looks again this often when a lake is written while it is looked at.
 const LOOKS: usize = 4;

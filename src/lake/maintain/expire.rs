@@ -5,14 +5,14 @@
 //! is not marked and cannot be read.
 
 use super::super::Lake;
-use super::super::epoch::TableWork;
 use super::super::error::LakeError;
-use super::super::retention::{Retention, retain};
 use super::super::upkeep::{Past, Upkeep, expiry};
 use super::Survey;
 use super::garbage::Garbage;
-use crate::time::Epoch;
+use crate::commit::slot::TableWork;
+use crate::upkeep::retention::{Retention, retain};
 use std::collections::BTreeMap;
+use ticktide_base::epoch::Epoch;
 
 /// What left, or would.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

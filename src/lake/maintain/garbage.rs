@@ -15,16 +15,16 @@
 //! the head fails.
 
 use super::super::Lake;
-use super::super::epoch::Slot;
 use super::super::error::LakeError;
-use super::super::files::table_folder;
-use super::super::log::read_slot;
-use super::super::names::{self, Named};
 use super::super::store::Store;
 use super::Survey;
 use super::survey::applied;
-use crate::time::Epoch;
+use crate::commit::log::read_slot;
+use crate::commit::slot::Slot;
+use crate::table::files::table_folder;
+use crate::table::names::{self, Named};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use ticktide_base::epoch::Epoch;
 
 /// Where a folder's temporary files are told.
 const UNFINISHED: &str = "unfinished writes";
@@ -189,7 +189,7 @@ pub async fn of(survey: &Survey) -> Result<Garbage, LakeError> {
 
 impl Lake {
     /// Deletes state and changes that only epochs before the retention needed.
-    pub(in crate::lake) async fn forget(&self, since: Epoch) -> Result<usize, LakeError> {
+    pub(crate) async fn forget(&self, since: Epoch) -> Result<usize, LakeError> {
         let store = &*self.place.store;
         let Some(slot) = read_slot(store, since).await? else { return Ok(0) };
         let mut keys = store.list("state/").await?;

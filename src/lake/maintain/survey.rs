@@ -2,23 +2,23 @@
 
 use super::super::Warehouse;
 use super::super::catalog::Catalog;
-use super::super::epoch::Slot;
 use super::super::error::LakeError;
-use super::super::identity::{self, Identity};
-use super::super::index::{LiveFiles, manifests_of};
-use super::super::log::{last_epochs, read_slot};
-use super::super::retention::Retention;
-use super::super::schema::{APPLIED_EPOCH, APPLIED_NONE};
-use super::super::storage::file_io;
 use super::super::store::Store;
-use super::super::table::TableSpec;
 use super::{Found, find_tables, is_announcing};
-use crate::time::Epoch;
+use crate::commit::log::{last_epochs, read_slot};
+use crate::commit::slot::Slot;
+use crate::state::identity::{self, Identity};
+use crate::store::fileio::file_io;
+use crate::table::index::{LiveFiles, manifests_of};
+use crate::table::schema::{APPLIED_EPOCH, APPLIED_NONE};
+use crate::table::spec::TableSpec;
+use crate::upkeep::retention::Retention;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::TableMetadata;
 use futures::{StreamExt, TryStreamExt};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use ticktide_base::epoch::Epoch;
 
 /// Objects that are read side by side.
 const READ_AT_ONCE: usize = 32;
@@ -31,7 +31,7 @@ pub struct Survey {
     pub(super) identity: Identity,
     pub(super) tables: BTreeMap<String, Found>,
     pub(super) last: Slot,
-    pub(in crate::lake) retention: Retention,
+    pub(crate) retention: Retention,
     /// The slots of the epochs of which all stay, and of those before them that their state needs, as far as they are there.
     pub(super) slots: Vec<Slot>,
     /// Those that are not.
@@ -90,7 +90,7 @@ impl Survey {
     }
 
     /// The live files of a table's head.
-    pub(in crate::lake) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
+    pub(crate) async fn live(&self, name: &str, spec: &TableSpec) -> Result<LiveFiles, LakeError> {
         let Some(found) = self.tables.get(name) else { return Ok(LiveFiles::default()) };
         LiveFiles::build(spec, &self.io, &found.base.location, &found.base.metadata).await
     }

@@ -1,8 +1,8 @@
 //! A local folder as a store: objects are files.
 
 use super::super::error::LakeError;
-use super::super::names::CHANGES;
 use super::{Created, Store};
+use crate::table::names::CHANGES;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fs::{self, File};

@@ -2,11 +2,11 @@
 
 use super::doubles::{Faults, World};
 use super::scenario::{HASTY, anomalies, bars, run, ticks};
-use super::small::options;
-use crate::error::{Classified, Kind};
-use crate::lake::{Lake, LakeError};
-use crate::time::{Binding, Conservation, Place};
+use crate::testing::options;
+use crate::{Lake, LakeError};
 use std::collections::BTreeMap;
+use ticktide_base::epoch::{Binding, Conservation, Place};
+use ticktide_base::error::{Classified, Kind};
 
 type Counts = BTreeMap<String, Conservation>;
 

@@ -1,12 +1,13 @@
 //! A lake and its catalog: kept, known again after a move, not confused with another.
 
 use super::scenario::{anomalies, bars, check_on, check_rows, process_on, ticks};
-use crate::error::{Classified, Kind};
-use crate::lake::catalog::{Catalog, SqliteCatalog};
-use crate::lake::store::FolderStore;
-use crate::lake::{LakeError, LakeReader, identity};
+use crate::catalog::{Catalog, SqliteCatalog};
+use crate::state::identity;
+use crate::store::FolderStore;
+use crate::{LakeError, LakeReader};
 use std::path::Path;
 use std::sync::Arc;
+use ticktide_base::error::{Classified, Kind};
 
 const STEPS: i64 = 2;
 

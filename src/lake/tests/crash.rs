@@ -8,7 +8,7 @@
 use super::doubles::{Event, Fault, Faults, State, World, class};
 use super::many::judge;
 use super::scenario::{DELETING, HASTY, check, process, process_by};
-use crate::lake::upkeep::Upkeep;
+use crate::upkeep::Upkeep;
 use std::collections::HashMap;
 
 /// Epochs of each of the two generations.

@@ -11,9 +11,9 @@
 //! the same one only roughly: names hold random ids, so the order of operations differs a little from run to run.
 
 use super::foreign;
-use crate::lake::catalog::{Catalog, Swapped};
-use crate::lake::error::LakeError;
-use crate::lake::store::{Created, Store};
+use crate::catalog::{Catalog, Swapped};
+use crate::error::LakeError;
+use crate::store::{Created, Store};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,19 +1,19 @@
 //! A real folder and a real SQLite catalog.
 
 use super::scenario::{anomalies, bars, check_files, check_rows, pins, run, ticks};
-use super::small::options;
-use crate::error::{Classified, Kind};
-use crate::lake::catalog::SqliteCatalog;
-use crate::lake::index::manifests_of;
-use crate::lake::retention::Keep;
-use crate::lake::storage::file_io;
-use crate::lake::store::{FolderStore, Store};
-use crate::lake::table::{Change, Value};
-use crate::lake::upkeep::Upkeep;
-use crate::lake::{Lake, LakeError, LakeReader, RowBuffer, StateRows, TableRows};
-use crate::time::Binding;
+use crate::catalog::SqliteCatalog;
+use crate::store::fileio::file_io;
+use crate::store::{FolderStore, Store};
+use crate::table::index::manifests_of;
+use crate::table::spec::{Change, Value};
+use crate::testing::options;
+use crate::upkeep::Upkeep;
+use crate::upkeep::retention::Keep;
+use crate::{Lake, LakeError, LakeReader, RowBuffer, StateRows, TableRows};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use ticktide_base::epoch::Binding;
+use ticktide_base::error::{Classified, Kind};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_epochs_with_corrections_read_back_as_the_oracle_says() {
@@ -159,7 +159,7 @@ async fn a_correction_of_a_row_that_is_not_live_stops_with_the_key_and_leaves_th
     check_rows(&LakeReader::open(folder.path(), None).await.expect("a lake"), 2).await;
 }
 
-async fn last_places(folder: &std::path::Path) -> BTreeMap<String, crate::time::Place> {
+async fn last_places(folder: &std::path::Path) -> BTreeMap<String, ticktide_base::epoch::Place> {
     let reader = LakeReader::open(folder, None).await.expect("a lake");
     let epoch = reader.epoch_last().await.expect("read").expect("an epoch");
     let slot = reader.slot(epoch).await.expect("read").expect("a slot");
@@ -172,10 +172,10 @@ async fn a_lake_belongs_to_one_dataflow_in_one_place() {
     let (first, second) = (folder.path().join("a"), folder.path().join("b"));
     let specs = || vec![bars(), ticks(), anomalies()];
     drop(Lake::open(options(&first), specs()).await.expect("opens"));
-    let other = crate::lake::LakeOptions { dataflow: "other".into(), ..options(&first) };
+    let other = crate::LakeOptions { dataflow: "other".into(), ..options(&first) };
     assert_eq!(Lake::open(other, specs()).await.expect_err("another's").kind(), Kind::Fix);
     let settings_json = r#"{"grace":"9s"}"#.to_owned();
-    let changed = crate::lake::LakeOptions { dataflow_hash: "new".into(), settings_json, ..options(&first) };
+    let changed = crate::LakeOptions { dataflow_hash: "new".into(), settings_json, ..options(&first) };
     let error = Lake::open(changed, specs()).await.expect_err("changed");
     assert!(error.kind() == Kind::Fix && error.to_string().contains("[grace]"), "{error}");
     std::fs::rename(&first, &second).expect("moved");

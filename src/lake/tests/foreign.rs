@@ -2,18 +2,18 @@
 
 use super::doubles::{Faults, World};
 use super::scenario::spec_of;
-use crate::lake::catalog::{Catalog, Swapped};
-use crate::lake::deletes::read_live;
-use crate::lake::error::LakeError;
-use crate::lake::files::{DataFileMeta, FileNames, write_batch};
-use crate::lake::iceberg::{Base, Delta, stage};
-use crate::lake::index::LiveFiles;
-use crate::lake::retention::Retention;
-use crate::lake::schema::{APPLIED_EPOCH, arrow_schema, data_file};
-use crate::lake::storage::file_io;
-use crate::lake::store::Store;
-use crate::lake::table::TableSpec;
-use crate::lake::upkeep::{Past, Upkeep};
+use crate::catalog::{Catalog, Swapped};
+use crate::error::LakeError;
+use crate::store::Store;
+use crate::store::fileio::file_io;
+use crate::table::deletes::read_live;
+use crate::table::files::{DataFileMeta, FileNames, write_batch};
+use crate::table::index::LiveFiles;
+use crate::table::schema::{APPLIED_EPOCH, arrow_schema, data_file};
+use crate::table::spec::TableSpec;
+use crate::table::stage::{Base, Delta, stage};
+use crate::upkeep::retention::Retention;
+use crate::upkeep::{Past, Upkeep};
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::TableMetadata;
@@ -66,14 +66,14 @@ async fn merged(
     let written = write_batch(store, spec.clone(), names, batch).await?.0;
     let entry = |file: &DataFileMeta| data_file(spec, store.location(&file.path), file);
     let applied = base.metadata.properties().get(APPLIED_EPOCH).and_then(|text| text.parse().ok());
-    let snapshot_id = crate::lake::tables::snapshot_id();
+    let snapshot_id = crate::table::live::snapshot_id();
     let leaving = files.iter().flat_map(|file| live.with_deletes(file));
     // some engines take delete files out with their data file (Trino), some leave them behind (Spark)
     let leaving = leaving.filter(|(location, _)| snapshot_id % 2 == 0 || live.files.contains_key(location));
     Ok(Some(Delta {
         epoch: applied.expect("a table with files has an epoch"),
         snapshot_id,
-        cut_at: crate::lake::now_ms(),
+        cut_at: crate::now_ms(),
         add: written.iter().map(entry).collect::<Result<_, _>>()?,
         deletes: Vec::new(),
         remove: leaving.collect(),

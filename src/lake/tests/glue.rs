@@ -2,10 +2,10 @@
 
 use super::doubles::{Faults, World};
 use super::scenario::{check_on, fenced_of, process_on};
-use crate::lake::catalog::Catalog;
-use crate::lake::catalog::glue_tests::Server;
-use crate::lake::catalog::glue_tests::stand_in::Fault;
-use crate::lake::store::Store;
+use crate::catalog::Catalog;
+use crate::catalog::glue_tests::Server;
+use crate::catalog::glue_tests::stand_in::Fault;
+use crate::store::Store;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,11 +1,11 @@
 //! Where the log ends, however long it is.
 
 use super::doubles::{Faults, State, World};
-use crate::error::Classified;
-use crate::lake::epoch::slot_key;
-use crate::lake::log::{last_epochs, last_listed};
-use crate::time::Epoch;
+use crate::commit::log::{last_epochs, last_listed};
+use crate::commit::slot::slot_key;
 use bytes::Bytes;
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::Classified;
 
 /// A log of these epochs, its slots without content.
 fn log(epochs: impl Iterator<Item = Epoch>) -> World {

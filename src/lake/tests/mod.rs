@@ -15,5 +15,4 @@ mod race;
 mod rows;
 mod s3;
 mod scenario;
-pub(crate) mod small;
 mod upkeep;

@@ -9,8 +9,7 @@ use super::crash::Draw;
 use super::doubles::{Event, Fault, Faults, World, class};
 use super::many::judge;
 use super::scenario::{DELETING, HASTY, check, process_of};
-use crate::error::{Classified, Kind};
-use crate::lake::LakeError;
+use crate::LakeError;
 use futures::FutureExt;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -18,6 +17,7 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use ticktide_base::error::{Classified, Kind};
 
 const STEPS: i64 = 3;
 /// One is enough to go wrong; the crash points have two.

@@ -2,8 +2,8 @@
 
 use super::doubles::{Faults, World};
 use super::scenario::{HASTY, anomalies, bars, check, fenced_of, process, run, ticks};
-use super::small::options;
-use crate::lake::{Lake, LakeError};
+use crate::testing::options;
+use crate::{Lake, LakeError};
 
 #[tokio::test]
 async fn of_two_racing_generations_one_is_fenced_and_no_row_is_lost_or_doubled() {
@@ -35,8 +35,8 @@ async fn after_a_takeover_the_old_generation_can_apply_but_not_decide() {
     assert_eq!((old.generation(), new.generation()), (1, 2));
 
     // the old one thinks that it is at step 2
-    let stale = crate::lake::Resume { binding: resumed.binding.clone(), state: resumed.state.clone(), ..resume };
-    let stale = crate::lake::Resume { epoch_next: old.epoch_next(), ..stale };
+    let stale = crate::Resume { binding: resumed.binding.clone(), state: resumed.state.clone(), ..resume };
+    let stale = crate::Resume { epoch_next: old.epoch_next(), ..stale };
     let error = run(&mut old, &stale, 3).await.expect_err("the log has a higher generation");
     assert!(matches!(error, LakeError::Fenced { ours: 1, theirs: 2, .. }), "{error}");
     old.apply().await.expect("applying what was decided is harmless");

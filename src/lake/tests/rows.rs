@@ -1,18 +1,18 @@
 //! Rows into files and back: values, hashes, bounds, and what is refused.
 
 use super::scenario::bars;
-use super::small::options;
-use crate::error::{Classified, Kind};
-use crate::lake::files::{FileNames, History, date, write_both};
-use crate::lake::rewrite::read_file;
-use crate::lake::rows::{Rows, hash_of};
-use crate::lake::store::{FolderStore, Store};
-use crate::lake::table::{Cell, Change, Column, ColumnType, Row, TableSpec, Value};
-use crate::lake::{Lake, LakeError, LakeReader, RowBuffer, StateRows, TableRows};
-use crate::time::Binding;
+use crate::store::{FolderStore, Store};
+use crate::table::files::{FileNames, History, date, write_both};
+use crate::table::rewrite::read_file;
+use crate::table::rows::{Rows, hash_of};
+use crate::table::spec::{Cell, Change, Column, ColumnType, Row, TableSpec, Value};
+use crate::testing::options;
+use crate::{Lake, LakeError, LakeReader, RowBuffer, StateRows, TableRows};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use ticktide_base::epoch::Binding;
+use ticktide_base::error::{Classified, Kind};
 
 fn column(name: &str, column_type: ColumnType) -> Column {
     Column { name: name.into(), column_type, nullable: true, hashed: true, delta: false, doc: String::new() }

@@ -2,16 +2,17 @@
 
 use super::doubles::{Faults, World};
 use super::scenario::{anomalies, bars, check_on, process_on, ticks};
-use super::small::options;
-use crate::error::{Classified, Kind};
-use crate::lake::catalog::{Catalog, SqliteCatalog};
-use crate::lake::store::s3::tests::Server;
-use crate::lake::store::s3::tests::stand_in::Fault;
-use crate::lake::upkeep::Upkeep;
-use crate::lake::{Lake, LakeReader, identity};
+use crate::catalog::{Catalog, SqliteCatalog};
+use crate::state::identity;
+use crate::store::s3::tests::Server;
+use crate::store::s3::tests::stand_in::Fault;
+use crate::testing::options;
+use crate::upkeep::Upkeep;
+use crate::{Lake, LakeReader};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use ticktide_base::error::{Classified, Kind};
 
 const STEPS: i64 = 4;
 

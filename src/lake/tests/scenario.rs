@@ -5,26 +5,28 @@
 //! workers, upkeep so hasty that files are merged and snapshots expire within a few steps. What a process does besides its
 //! epochs belongs into [`run`]: the crash points are found by recording it.
 
-use crate::lake::announce::{epoch_tables_spec, epochs_spec};
-use crate::lake::catalog::Catalog;
-use crate::lake::epoch::{Slot, SlotKind};
-use crate::lake::error::LakeError;
-use crate::lake::index::LiveFiles;
-use crate::lake::reader::LakeReader;
-use crate::lake::retention::Keep;
-use crate::lake::rows::Rows;
-use crate::lake::state::{StateEntry, StateRows};
-use crate::lake::storage::file_io;
-use crate::lake::store::Store;
-use crate::lake::table::{Change, Column, ColumnType, Row, TableSpec, Value};
-use crate::lake::tests::doubles::{Faults, World};
-use crate::lake::upkeep::Upkeep;
-use crate::lake::writer::TableRows;
-use crate::lake::{Lake, Resume, RowBuffer, identity};
-use crate::time::{Binding, Conservation, Epoch, MILLI, Place};
+use crate::catalog::Catalog;
+use crate::commit::announce::{epoch_tables_spec, epochs_spec};
+use crate::commit::slot::{Slot, SlotKind};
+use crate::error::LakeError;
+use crate::read::LakeReader;
+use crate::state::identity;
+use crate::state::{StateEntry, StateRows};
+use crate::store::Store;
+use crate::store::fileio::file_io;
+use crate::table::index::LiveFiles;
+use crate::table::rows::Rows;
+use crate::table::spec::{Change, Column, ColumnType, Row, TableSpec, Value};
+use crate::tests::doubles::{Faults, World};
+use crate::upkeep::Upkeep;
+use crate::upkeep::retention::Keep;
+use crate::write::TableRows;
+use crate::{Lake, Resume, RowBuffer};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Conservation, Epoch, Place};
+use ticktide_base::time::MILLI;
 
 const INSTRUMENTS: i64 = 3;
 const WORKERS: usize = 2;
@@ -310,7 +312,7 @@ async fn process_in(
     steps: i64,
 ) -> Result<(), LakeError> {
     let specs = vec![bars(), ticks(), anomalies()];
-    let options = super::small::options("unused".as_ref());
+    let options = crate::testing::options("unused".as_ref());
     let open = || Lake::open_on(store.clone(), catalog.clone(), &options, specs.clone(), upkeep);
     // an answer that is lost while a lake is opened ends the start; the supervisor starts again
     let (mut lake, resume) = match open().await {
@@ -386,7 +388,7 @@ pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
         let spec = [bars(), ticks(), anomalies()].into_iter().find(|spec| spec.name == table);
         let loaded = reader.load(&table).await.expect("loads");
         let io = file_io(store.clone());
-        let manifests = crate::lake::index::manifests(&io, loaded.metadata()).await.expect("manifests");
+        let manifests = crate::table::index::manifests(&io, loaded.metadata()).await.expect("manifests");
         let mut live = BTreeMap::new();
         for manifest in manifests {
             let manifest = manifest.load_manifest(&io).await.expect("a manifest");

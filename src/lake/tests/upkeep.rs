@@ -5,18 +5,19 @@ use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
 use super::foreign;
 use super::many::judge;
 use super::scenario::{HASTY, HASTY_KEEP, anomalies, bars, check, fenced_of, pins, process, run, ticks};
-use super::small::options;
-use crate::lake::catalog::{Catalog, Swapped};
-use crate::lake::epoch::TableWork;
-use crate::lake::files::{FileNames, write_batch};
-use crate::lake::maintain::doctor::Finding;
-use crate::lake::maintain::{Survey, garbage_of};
-use crate::lake::reader::LakeReader;
-use crate::lake::retention::Keep;
-use crate::lake::rewrite::read_file;
-use crate::lake::store::Store;
-use crate::lake::upkeep::{Reference, Upkeep, ascending, references};
-use crate::lake::{Lake, LakeError, identity};
+use crate::catalog::{Catalog, Swapped};
+use crate::commit::slot::TableWork;
+use crate::maintain::doctor::Finding;
+use crate::maintain::{Survey, garbage_of};
+use crate::read::LakeReader;
+use crate::state::identity;
+use crate::store::Store;
+use crate::table::files::{FileNames, write_batch};
+use crate::table::rewrite::read_file;
+use crate::testing::options;
+use crate::upkeep::retention::Keep;
+use crate::upkeep::{Reference, Upkeep, ascending, references};
+use crate::{Lake, LakeError};
 use ::iceberg::MetadataLocation;
 use ::iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata, TableMetadataBuilder};
 use bytes::Bytes;
@@ -127,7 +128,7 @@ async fn a_compaction_whose_files_are_no_longer_live_is_given_up_and_no_row_come
 /// How many delete files a table has.
 async fn delete_files(world: &World, table: &str) -> usize {
     let survey = survey(world).await;
-    let spec = crate::lake::tests::scenario::spec_of(table);
+    let spec = crate::tests::scenario::spec_of(table);
     survey.live(table, &spec).await.expect("an index").delete_files()
 }
 
@@ -185,7 +186,7 @@ async fn deleted_rows_are_merged_away_by_a_compaction_and_every_epoch_before_it_
 }
 
 /// What the slots say of the files of `ticks`.
-async fn survey_files(world: &World) -> Vec<crate::lake::files::DataFileMeta> {
+async fn survey_files(world: &World) -> Vec<crate::table::files::DataFileMeta> {
     let reader = reader(world).await;
     let mut files = Vec::new();
     for epoch in 0..6 {
@@ -206,10 +207,10 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
     // every epoch may be the last of its millisecond: let half of those before stay
     let cuts = lake.cuts_since_retained().await.expect("cuts").to_vec();
     let kept: Vec<_> = cuts[..9].iter().copied().filter(|(epoch, _)| epoch % 2 == 1).collect();
-    let retention = crate::lake::retention::Retention { since: 9, kept };
+    let retention = crate::upkeep::retention::Retention { since: 9, kept };
     lake.maintain(BTreeMap::new(), Some(retention.clone())).await.expect("decided");
     let reader = reader(&world).await;
-    let marked = |rows: Vec<crate::lake::EpochRow>| -> Vec<u64> {
+    let marked = |rows: Vec<crate::EpochRow>| -> Vec<u64> {
         rows.iter().filter(|row| row.expired).map(|row| row.epoch).collect()
     };
     assert_eq!(marked(reader.epochs().await.expect("epochs")), [0, 2, 4, 6, 8]);
@@ -234,7 +235,7 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
     check(&world, 12).await;
     assert_eq!(findings(&world).await.iter().filter(|finding| finding.wrong).count(), 0);
     // the tags of what leaves later leave, too
-    let after = crate::lake::retention::Retention { since: 13, kept: vec![retention.kept[0]] };
+    let after = crate::upkeep::retention::Retention { since: 13, kept: vec![retention.kept[0]] };
     lake.maintain(BTreeMap::new(), Some(after.clone())).await.expect("decided");
     let work = ["ticks", "bars_1m", "bars_1m_history", "anomalies"].map(|name| (name.to_owned(), TableWork::default()));
     lake.maintain(BTreeMap::from(work), None).await.expect("decided");
@@ -256,7 +257,7 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
 /// Another engine changes the metadata of a table, as it may.
 async fn changed(world: &World, table: &str, change: impl FnOnce(TableMetadataBuilder) -> TableMetadataBuilder) {
     let (store, catalog) = world.process(&Faults::none());
-    let io = crate::lake::storage::file_io(store.clone());
+    let io = crate::store::fileio::file_io(store.clone());
     let location = catalog.location(table).await.expect("asked").expect("a table");
     let metadata = TableMetadata::read_from(&io, &location).await.expect("read");
     let next = change(metadata.into_builder(Some(location.clone()))).build().expect("sound").metadata;
@@ -311,7 +312,7 @@ async fn the_tag_of_a_retained_epoch_names_its_own_snapshot_whoever_commits_behi
     // every epoch before stays: nothing leaves
     let cuts = lake.cuts_since_retained().await.expect("cuts").to_vec();
     let (last, kept) = cuts.split_last().expect("epochs");
-    let retention = crate::lake::retention::Retention { since: last.0, kept: kept.to_vec() };
+    let retention = crate::upkeep::retention::Retention { since: last.0, kept: kept.to_vec() };
     lake.maintain(BTreeMap::new(), Some(retention.clone())).await.expect("decided");
     let work = BTreeMap::from([("ticks".to_owned(), TableWork::default())]);
     lake.maintain(work, None).await.expect("decided");
@@ -333,7 +334,7 @@ async fn tables_of_others_in_the_catalog_are_nobodys_business() {
     let world = World::default();
     steps(&world, IDLE, 4).await;
     let (store, catalog) = world.process(&Faults::none());
-    let io = crate::lake::storage::file_io(store.clone());
+    let io = crate::store::fileio::file_io(store.clone());
     let metadata = reader(&world).await.load("anomalies").await.expect("loads").metadata().clone();
     let theirs = metadata.into_builder(None).remove_properties(&["ticktide.key".to_owned()]).expect("properties");
     let theirs = theirs.build().expect("sound").metadata;
@@ -513,7 +514,7 @@ async fn the_doctor_is_silent_on_a_sound_lake_and_names_what_was_done_to_it() {
 
     // a hole in the log
     let retained = survey(&world).await.retention.since;
-    let slot = crate::lake::epoch::slot_key(retained);
+    let slot = crate::commit::slot::slot_key(retained);
     store.delete(&slot).await.expect("deleted");
     let survey = Survey::open_on(store, catalog).await.expect("a lake");
     let found = survey.diagnose(false).await.expect("a diagnosis").findings;
@@ -528,9 +529,9 @@ async fn live_files(world: &World, table: &str) -> Vec<String> {
     let (store, _) = world.process(&Faults::none());
     let reader = reader(world).await;
     let loaded = reader.load(table).await.expect("loads");
-    let io = crate::lake::storage::file_io(store.clone());
+    let io = crate::store::fileio::file_io(store.clone());
     let mut files = Vec::new();
-    for manifest in crate::lake::index::manifests(&io, loaded.metadata()).await.expect("manifests") {
+    for manifest in crate::table::index::manifests(&io, loaded.metadata()).await.expect("manifests") {
         let manifest = manifest.load_manifest(&io).await.expect("a manifest");
         let live = manifest.entries().iter().filter(|entry| entry.is_alive());
         files.extend(live.filter_map(|entry| store.key(entry.file_path())));

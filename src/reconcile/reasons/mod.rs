@@ -6,12 +6,14 @@
 
 mod prices;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod times;
 mod volumes;
 
 use super::timeline::{Timeline, What};
-use crate::market::{Price, Quantity};
-use crate::time::Nanos;
+use ticktide_base::time::Nanos;
+use ticktide_market::{Price, Quantity};
 
 /// A rule: a row of [`REASONS`].
 pub struct Reason {
@@ -60,6 +62,3 @@ fn price(units: i64) -> String {
 fn volume(units: i128) -> String {
     Quantity(units.clamp(i64::MIN.into(), i64::MAX.into()) as i64).to_string()
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,8 +4,8 @@ use super::super::Column;
 use super::super::bars::Bar;
 use super::super::timeline::{Timeline, What};
 use super::{Reason, price, volume};
-use crate::market::SCALE;
-use crate::time::Nanos;
+use ticktide_base::time::Nanos;
+use ticktide_market::SCALE;
 
 pub static CORPORATE_ACTION: Reason = Reason {
     name: "corporate_action",

@@ -4,7 +4,7 @@ use super::super::Values;
 use super::super::bars::{Bar, day};
 use super::super::timeline::{Timeline, What};
 use super::{Reason, price};
-use crate::time::Nanos;
+use ticktide_base::time::Nanos;
 
 pub static CORRECTED_LATER: Reason = Reason {
     name: "corrected_later",

@@ -5,10 +5,10 @@ use super::super::tests::{OPEN, bar, candle_of};
 use super::super::timeline::{Placed, Timeline};
 use super::super::{Candle, Column, Values};
 use super::*;
-use crate::market::SCALE;
-use crate::time::{DAY, HOUR, Interval, MINUTE};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use ticktide_base::time::{DAY, HOUR, Interval, MINUTE};
+use ticktide_market::SCALE;
 
 const INDIA: Nanos = 5 * HOUR + 30 * MINUTE;
 const VOLUME: What = What::Column(Column::Volume);

@@ -2,7 +2,7 @@
 
 use super::super::timeline::{Timeline, What};
 use super::Reason;
-use crate::time::{DAY, MINUTE, Nanos};
+use ticktide_base::time::{DAY, MINUTE, Nanos};
 
 pub static ZONE_OFFSET: Reason = Reason {
     name: "zone_offset",

@@ -4,7 +4,7 @@ use super::super::Column;
 use super::super::bars::Bar;
 use super::super::timeline::{Timeline, What};
 use super::{Reason, price, volume};
-use crate::time::Nanos;
+use ticktide_base::time::Nanos;
 
 pub static NO_VOLUME: Reason = Reason {
     name: "no_volume",

@@ -1,7 +1,8 @@
 use super::*;
-use crate::feed::{Reject, wire::recorded::Envelope};
-use crate::time::SECOND;
+use crate::Reject;
+use crate::wire::recorded::Envelope;
 use proptest::prelude::*;
+use ticktide_base::time::SECOND;
 
 const AT: Nanos = 1_736_142_367 * SECOND;
 
@@ -92,7 +93,7 @@ fn an_index_has_no_volume_and_a_share_before_its_first_trade_has_none_yet() {
     let volume =
         |received_at| decode(&bytes, WATCH, received_at).expect("a packet").0.snapshot.expect("one").cumulative_volume;
     assert_eq!(volume(Some(AT)), None);
-    assert_eq!(volume(Some(AT + crate::time::DAY)), Some(0), "its last trade is of yesterday");
+    assert_eq!(volume(Some(AT + ticktide_base::time::DAY)), Some(0), "its last trade is of yesterday");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use super::*;
-use crate::feed::Reject;
-use crate::feed::wire::record::NAMES;
-use crate::market::{Instrument, Price, Quantity, TickKind};
+use crate::Reject;
+use crate::wire::record::NAMES;
 use proptest::prelude::*;
+use ticktide_market::{Instrument, Price, Quantity, TickKind};
 
 fn spec(columns: &[&str], fields: &[(&str, &str)]) -> WireSpec {
     WireSpec {
@@ -197,7 +197,7 @@ proptest! {
         };
         let mut instruments = InstrumentTable::default();
         let plain = WireSpec { format: "json".into(), columns: Vec::new(), ..wire };
-        let mut decoder = crate::feed::wire::build(&plain).expect("valid");
+        let mut decoder = crate::wire::build(&plain).expect("valid");
         match decoder.decode(&RawRecord::new(json.as_bytes(), 3, Some(9)), &mut instruments) {
             Ok(expected) => {
                 let instrument = instruments.take_fresh().remove(0);

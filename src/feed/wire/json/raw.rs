@@ -7,7 +7,7 @@
 //! object of plain strings, numbers, `true`, `false` and `null`, in one pass, and gives up at anything else (an escape, a
 //! nested value, an exponent, any fault). What must always hold: where it does not give up, serde_json says the same.
 
-use crate::feed::wire::record::{Kind, NO_SLOT, SLOTS, Values};
+use crate::wire::record::{Kind, NO_SLOT, SLOTS, Values};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;

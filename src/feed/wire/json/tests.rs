@@ -1,10 +1,10 @@
 use super::*;
-use crate::feed::Reject;
-use crate::market::{Instrument, Price, Quantity, Snapshot, TickKind};
-use crate::time::{MICRO, SECOND};
+use crate::Reject;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use ticktide_base::time::{MICRO, SECOND};
+use ticktide_market::{Instrument, Price, Quantity, Snapshot, TickKind};
 
 const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":1767584700123456,"seq":17,"price":2445.35,"qty":10,"bid":2445.30,"ask":2445.40,"bid_qty":120,"ask_qty":80,"cum_volume":90211,"recv_ts":1767584700140000,"cond":"REG"}"#;
 

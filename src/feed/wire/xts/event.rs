@@ -4,8 +4,8 @@
 
 use super::fields::Fields;
 use super::json;
-use crate::feed::wire::json::raw::{blank, string_end};
-use crate::feed::wire::record::{Problem, shorten};
+use crate::wire::json::raw::{blank, string_end};
+use crate::wire::record::{Problem, shorten};
 use serde_json::value::RawValue;
 
 /// What an event's argument is written in.
@@ -134,7 +134,7 @@ fn careful<'a>(whole: &'a str, array: &'a str, argument: &mut String) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::wire::xts::samples;
+    use crate::wire::xts::samples;
     use proptest::prelude::*;
 
     #[test]

@@ -1,8 +1,8 @@
 //! The fields of an XTS message that are read, as they were written, whatever they were written in.
 
-use crate::feed::wire::record::{Problem, shorten};
-use crate::market::{NumberError, Price, Quantity, decimal, decimal_wide};
+use crate::wire::record::{Problem, shorten};
 use std::fmt::Display;
+use ticktide_market::{NumberError, Price, Quantity, decimal, decimal_wide};
 
 /// A field that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! its message in a string: [`parse_inside`] reads it there, where each quote is `\"`, and gives up at any other escape.
 
 use super::fields::{Fields, Slot};
-use crate::feed::wire::json::raw::{blank, inner_string_end, number_end, string_end};
+use crate::wire::json::raw::{blank, inner_string_end, number_end, string_end};
 use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -311,7 +311,7 @@ impl<'de> Visitor<'de> for Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::feed::wire::xts::samples;
+    use crate::wire::xts::samples;
     use proptest::prelude::*;
 
     const ALL: [Slot; 23] = [

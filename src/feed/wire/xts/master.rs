@@ -11,9 +11,9 @@
 //! spread's price is the difference of two contracts.
 
 use super::segments::Segment;
-use crate::calendar::day_of;
-use crate::feed::wire::record::{Problem, shorten};
-use crate::market::{LIMIT, Listing, NumberError, Price, Quantity, SCALE, decimal};
+use crate::wire::record::{Problem, shorten};
+use ticktide_market::calendar::day_of;
+use ticktide_market::{LIMIT, Listing, NumberError, Price, Quantity, SCALE, decimal};
 
 /// Columns that all rows begin with.
 const SEGMENT: usize = 0;

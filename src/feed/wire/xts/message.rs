@@ -3,11 +3,11 @@
 use super::fields::{Fields, Slot, missing, wrong};
 use super::master;
 use super::segments::{Epoch, Segment, same_day};
-use crate::feed::InstrumentTable;
-use crate::feed::wire::record::Problem;
-use crate::market::{Price, Quantity, Snapshot, Tick, TickKind};
-use crate::time::{DAY, Nanos};
+use crate::InstrumentTable;
+use crate::wire::record::Problem;
 use std::sync::Arc;
+use ticktide_base::time::{DAY, Nanos};
+use ticktide_market::{Price, Quantity, Snapshot, Tick, TickKind};
 
 /// A message's time may be this far from its receipt: exchanges' clocks and ours differ by seconds, epochs by years.
 const APART_MOST: Nanos = DAY;

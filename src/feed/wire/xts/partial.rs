@@ -6,7 +6,7 @@
 //! follow, which are not read.
 
 use super::fields::{Fields, Slot};
-use crate::feed::wire::record::{Problem, shorten};
+use crate::wire::record::{Problem, shorten};
 
 /// Fills `fields` (fresh ones). Errors: it is no such text.
 pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> {

@@ -9,7 +9,7 @@
 //! Why "on the wall": the feed counts from local midnight as if India were at UTC, so 5½ hours go off. India has no
 //! daylight saving time: the shift is a constant.
 
-use crate::time::{Nanos, SECOND};
+use ticktide_base::time::{Nanos, SECOND};
 
 /// India's wall is this far ahead of UTC.
 const INDIA_S: i64 = 19_800;
@@ -39,7 +39,7 @@ impl Epoch {
     /// The instant that so many seconds say; `None` outside the range of [`Nanos`].
     ///
     /// ```
-    /// use ticktide::feed::wire::xts::segments::Epoch;
+    /// use crate::wire::xts::segments::Epoch;
     /// // "THE REGULAR SEGMENT HAS CLOSED FOR 07 NOV 2024": 15:30 in India is 10:00 UTC
     /// assert_eq!(Epoch::Wall1980.instant(1_415_460_600), Some(1_730_973_600_000_000_000));
     /// ```

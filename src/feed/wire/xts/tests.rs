@@ -1,9 +1,10 @@
 use super::samples::*;
 use super::*;
-use crate::feed::{Reject, wire::recorded::Envelope};
-use crate::market::{Price, Quantity, SCALE, Snapshot, TickKind};
-use crate::time::{DAY, Nanos, SECOND};
+use crate::Reject;
+use crate::wire::recorded::Envelope;
 use proptest::prelude::*;
+use ticktide_base::time::{DAY, Nanos, SECOND};
+use ticktide_market::{Price, Quantity, SCALE, Snapshot, TickKind};
 
 const AT: Nanos = 1_736_142_367 * SECOND; // 2025-01-06 11:16:07 in India
 

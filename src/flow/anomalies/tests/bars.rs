@@ -1,10 +1,10 @@
 //! Returns and silences of an instrument, against their definitions worked out by hand.
 
 use super::{bar, bar_check, pass, walk};
-use crate::flow::anomalies::{CHECKS, Found, Level};
-use crate::flow::finished::FinishedBar;
-use crate::market::SCALE;
-use crate::time::MINUTE;
+use crate::anomalies::{CHECKS, Found, Level};
+use crate::bars::finished::FinishedBar;
+use ticktide_base::time::MINUTE;
+use ticktide_market::SCALE;
 
 /// `return_z` as its definition reads, over all bars before: (start, observed).
 fn return_z_by_hand(bars: &[FinishedBar]) -> Vec<(i64, f64)> {

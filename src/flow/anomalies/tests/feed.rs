@@ -1,13 +1,13 @@
 //! Gaps of a feed and suspects, as properties over any order of what comes.
 
 use super::{Random, built};
-use crate::flow::anomalies::beats::{Beat, Beats, Changes, Presence, Pulse};
-use crate::flow::anomalies::suspects::{Label, Suspects, Suspicion, Told};
-use crate::flow::anomalies::{Anomaly, Check, FeedGap, Seen, Severity};
-use crate::market::Instrument;
-use crate::time::{Interval, SECOND};
+use crate::anomalies::beats::{Beat, Beats, Changes, Presence, Pulse};
+use crate::anomalies::suspects::{Label, Suspects, Suspicion, Told};
+use crate::anomalies::{Anomaly, Check, FeedGap, Seen, Severity};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use ticktide_base::time::{Interval, SECOND};
+use ticktide_market::Instrument;
 
 fn pulse(open_at: i64, diff: isize) -> Pulse {
     let trading_date = (open_at / (1_000 * SECOND)) as i32;

@@ -7,17 +7,18 @@ mod ticks;
 
 use super::scan::BarChecks;
 use super::*;
-use crate::calendar::Session;
-use crate::flow::finished::Series;
-use crate::flow::indicators::Accumulator;
-use crate::flow::readings::arrange;
-use crate::flow::scan::Positioned;
-use crate::market::{Instrument, SCALE};
-use crate::time::{LAST_STEP, MINUTE, stamp};
+use crate::bars::finished::Series;
+use crate::indicators::Accumulator;
+use crate::indicators::readings::arrange;
+use crate::scan::Positioned;
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use ticktide_base::epoch::{LAST_STEP, stamp};
+use ticktide_base::time::MINUTE;
+use ticktide_market::calendar::Session;
+use ticktide_market::{Instrument, SCALE};
 
 struct Random(u64);
 

@@ -1,13 +1,13 @@
 //! An instrument in several partitions, as a property over any order of what readers tell.
 
 use super::Random;
-use crate::calendar::{Class, PhaseAt, Session};
-use crate::flow::anomalies::Anomaly;
-use crate::flow::anomalies::two_partitions::{First, Partitions, Sighted, Sighting};
-use crate::market::{Instrument, InstrumentId, Tick, TickKind};
-use crate::time::{DAY, SECOND};
+use crate::anomalies::Anomaly;
+use crate::anomalies::two_partitions::{First, Partitions, Sighted, Sighting};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use ticktide_base::time::{DAY, SECOND};
+use ticktide_market::calendar::{Class, PhaseAt, Session};
+use ticktide_market::{Instrument, InstrumentId, Tick, TickKind};
 
 fn sighting(token: &str, day: i32, partition: &str, offset: i64, second: i64) -> Sighting {
     let first = First { offset, at: i64::from(day) * DAY + second * SECOND, phase: 0 };

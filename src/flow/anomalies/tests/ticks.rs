@@ -1,9 +1,9 @@
 //! Ticks that cannot be right, case by case.
 
 use super::built;
-use crate::calendar::Session;
-use crate::flow::anomalies::{Check, Facts, Severity};
-use crate::market::{InstrumentId, Price, Quantity, SCALE, Snapshot, Tick, TickKind};
+use crate::anomalies::{Check, Facts, Severity};
+use ticktide_market::calendar::Session;
+use ticktide_market::{InstrumentId, Price, Quantity, SCALE, Snapshot, Tick, TickKind};
 
 fn tick(kind: TickKind) -> Tick {
     Tick::new(kind, InstrumentId(0), 0, 0)

@@ -4,10 +4,9 @@
 pub mod stand_in;
 
 use super::*;
-use crate::error::{Classified, Kind};
-use crate::lake::schema::creation;
-use crate::lake::store::FolderStore;
-use crate::lake::table::{Column, ColumnType, TableSpec};
+use crate::store::FolderStore;
+use crate::table::schema::creation;
+use crate::table::spec::{Column, ColumnType, TableSpec};
 use ::iceberg::spec::{NestedField, PrimitiveType, Schema, TableMetadataBuilder, Type};
 use aws_config::BehaviorVersion;
 use aws_sdk_glue::config::Credentials;
@@ -18,6 +17,7 @@ use stand_in::{ACCESS_KEY, Fault, Glue, SECRET_KEY};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use ticktide_base::error::{Classified, Kind};
 
 /// A server for one test.
 pub struct Server {

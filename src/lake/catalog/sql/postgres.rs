@@ -5,9 +5,9 @@
 //! text: errors, logs and the lake have the address without it.
 
 use super::super::super::error::LakeError;
-use super::super::super::patience::Patience;
 use super::super::FIRST_CONTACT;
 use super::{Effect, MAKE_PROPERTIES, MAKE_TABLES};
+use crate::store::patience::Patience;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _};
 use std::fmt;

@@ -5,7 +5,6 @@
 
 use super::super::super::error::LakeError;
 use super::Patience;
-use crate::settings::S3Settings;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::profile::ProfileFileRegionProvider;
@@ -16,6 +15,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use std::fmt;
 use std::time::Duration;
+use ticktide_base::environment::S3Settings;
 
 /// A prefix of a bucket and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ pub fn config() -> ConfigLoader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Classified, Kind};
+    use ticktide_base::error::{Classified, Kind};
 
     #[test]
     fn an_address_is_a_bucket_and_a_prefix() {

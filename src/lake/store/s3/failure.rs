@@ -4,7 +4,7 @@
 //! that leaves a doubt (a lost connection, a time-out, a 500) is *perhaps done*. No message holds a credential: only the
 //! server's code and text, and the SDK's own errors, which do not print them.
 
-use super::super::super::patience::Patience;
+use crate::store::patience::Patience;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;

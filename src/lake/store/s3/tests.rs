@@ -4,9 +4,7 @@
 pub mod stand_in;
 
 use super::*;
-use crate::error::{Classified, Kind};
-use crate::lake::store::insist_on_conditions;
-use crate::settings::{Origin, S3Settings, Sourced};
+use crate::store::insist_on_conditions;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
@@ -14,6 +12,8 @@ use stand_in::{ACCESS_KEY, Fault, Faults, Gate, Open, SECRET_KEY, StandIn};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use ticktide_base::environment::{Origin, S3Settings, Sourced};
+use ticktide_base::error::{Classified, Kind};
 
 const BUCKET: &str = "bucket";
 
@@ -79,7 +79,7 @@ impl Server {
     pub fn copied(&self) -> S3Store {
         let bucket = self.folder.path().join(BUCKET);
         std::fs::create_dir_all(bucket.join("copy")).expect("a folder");
-        let name = crate::lake::identity::IDENTITY;
+        let name = crate::state::identity::IDENTITY;
         std::fs::copy(bucket.join("lake/a").join(name), bucket.join("copy").join(name)).expect("copied");
         self.store_of("copy", SECRET_KEY)
     }
@@ -310,7 +310,7 @@ async fn a_create_whose_answer_is_in_doubt_is_told_as_perhaps_done_and_never_sen
 async fn an_object_that_all_would_write_alike_is_looked_up_after_a_lost_answer() {
     for fault in [Fault::Lose, Fault::Refuse(500, "InternalError")] {
         let server = Server::start(first("PUT", vec![fault])).await;
-        let found = crate::lake::log::create_or_get(&server.store(), "ticktide.json", text(1)).await;
+        let found = crate::commit::log::create_or_get(&server.store(), "ticktide.json", text(1)).await;
         assert_eq!(found.expect("created"), text(1), "{fault:?}");
     }
 }

@@ -1,0 +1,125 @@
+//! Who must act on an error, and what to say to them.
+//!
+//! Each stage has one error enum; all of them answer two questions: [`Classified::kind`] (who acts: we again, the user,
+//! nobody) and [`Classified::hint`] (the next action). `main` prints the message and the hint once and turns the kind
+//! into the exit code.
+
+/// Who has to act. The exit code of the process follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// We may try again: the operation definitely failed or may have landed, and a repeat is safe.
+    Retry,
+    /// The user's file, flag or environment is wrong; exit 2.
+    Fix,
+    /// Another writer owns the lake; exit 3.
+    Fenced,
+    /// Another process of the cluster is gone; exit 4.
+    Lost,
+    /// Data that was committed is not what it should be: stop; exit 1.
+    Corrupt,
+    /// Ours; exit 1.
+    Bug,
+    /// A second signal did not wait for the end of the epoch; exit 130.
+    Interrupted,
+}
+
+impl Kind {
+    /// The exit code of a process that ends with an error of this kind.
+    pub fn exit_code(self) -> i32 {
+        match self {
+            Kind::Fix => 2,
+            Kind::Fenced => 3,
+            Kind::Lost => 4,
+            Kind::Interrupted => 130,
+            Kind::Retry | Kind::Corrupt | Kind::Bug => 1,
+        }
+    }
+}
+
+/// An error of a stage: knows who acts and what they should do next.
+pub trait Classified: std::error::Error + Send + Sync + 'static {
+    fn kind(&self) -> Kind;
+    /// The next action, as an imperative fragment; `None` where there is none better than the message.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Any stage's error on its way to `main`.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    pub kind: Kind,
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Error {
+    pub fn fix(message: impl Into<String>, hint: impl Into<String>) -> Error {
+        Error { kind: Kind::Fix, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    pub fn bug(message: impl Into<String>) -> Error {
+        Error { kind: Kind::Bug, message: message.into(), hint: None }
+    }
+}
+
+impl<E: Classified> From<E> for Error {
+    fn from(error: E) -> Error {
+        // the chain of causes in one line; `main` prints it once
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            source = cause.source();
+        }
+        Error { kind: error.kind(), message, hint: error.hint() }
+    }
+}
+
+/// The candidate that a mistyped word most likely meant: at most a third of its letters away.
+///
+/// ```
+/// use crate::error::nearest;
+/// assert_eq!(nearest("grase", &["grace", "horizon"]), Some("grace"));
+/// assert_eq!(nearest("colour", &["grace", "horizon"]), None);
+/// ```
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let limit = word.chars().count().div_ceil(3);
+    let found = candidates.iter().map(|candidate| (distance(word, candidate), *candidate)).min_by_key(|found| found.0);
+    found.filter(|(distance, _)| *distance <= limit).map(|(_, candidate)| candidate)
+}
+
+/// How many letters must be added, dropped or replaced to get from one word to the other; capitals do not count.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.chars().enumerate() {
+            let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_exit_code_of_the_interface() {
+        assert_eq!(Kind::Fix.exit_code(), 2);
+        assert_eq!(Kind::Fenced.exit_code(), 3);
+        assert_eq!(Kind::Lost.exit_code(), 4);
+        assert_eq!(Kind::Interrupted.exit_code(), 130);
+        for kind in [Kind::Retry, Kind::Corrupt, Kind::Bug] {
+            assert_eq!(kind.exit_code(), 1);
+        }
+    }
+}

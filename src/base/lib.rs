@@ -1,0 +1,14 @@
+//! The ground: what every stage stands on, and what knows none of them.
+//!
+//! Errors with who acts, time and epochs as values, the environment, documents with places, metrics. What must hold: only
+//! [`environment`] reads the environment, and nothing here knows a tick, a bar or a lake.
+
+pub mod document;
+pub mod environment;
+pub mod epoch;
+pub mod error;
+pub mod failure;
+pub mod metrics;
+pub mod panics;
+pub mod time;
+pub mod version;

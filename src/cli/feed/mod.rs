@@ -1,0 +1,91 @@
+//! `feed`: what stands behind a source, and what fills a topic.
+
+mod iifl;
+mod replay;
+mod sending;
+mod simulate;
+
+use super::read::moment;
+use super::{Global, aligned, print};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use ticktide_base::error::Error;
+use ticktide_dataflow::Dataflow;
+use ticktide_feed::synthetic::{self, LabelKind};
+
+#[derive(Debug, Subcommand)]
+pub enum FeedCommand {
+    /// IIFL's live feed, XTS or the MQTT bridge, into Kafka topics or lines; holds the connection and records what it missed
+    ///
+    /// Keys and tokens come from the environment, never from arguments: TICKTIDE_IIFL_APP_KEY and TICKTIDE_IIFL_SECRET_KEY
+    /// for XTS, TICKTIDE_IIFL_TOKEN (and TICKTIDE_IIFL_USER, unless the token says it) for the bridge. A value @FILE is what
+    /// the file holds, read at each login.
+    Iifl(iifl::IiflArgs),
+    /// What the synthetic market of a dataflow has planted on a day: bad prints, late and cancelled trades, silences
+    Labels(LabelsArgs),
+    /// A seeded exchange day as an XTS feed tells it, into Kafka topics or lines; the true volumes beside it
+    Simulate(simulate::SimulateArgs),
+    /// Recorded frames into Kafka topics or lines, at any speed
+    Replay(replay::ReplayArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct LabelsArgs {
+    /// A dataflow whose source is synthetic, by name or file
+    pub dataflow: String,
+    /// The trading day; 0 is the first
+    #[arg(long, default_value_t = 0)]
+    pub day: u64,
+    /// Overrides a key of the dataflow
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// Runs a command of `feed`.
+pub fn feed(command: &FeedCommand, global: &Global) -> Result<(), Error> {
+    match command {
+        FeedCommand::Iifl(args) => iifl::iifl(args, global),
+        FeedCommand::Labels(args) => labels(args, global),
+        FeedCommand::Simulate(args) => simulate::simulate(args, global),
+        FeedCommand::Replay(args) => replay::replay(args, global),
+    }
+}
+
+/// Prints what is planted; records have a place, silences an end. Errors: the dataflow is wrong, or of another source.
+fn labels(args: &LabelsArgs, global: &Global) -> Result<(), Error> {
+    let dataflow = Dataflow::load(&args.dataflow, &[], &args.set)?;
+    if dataflow.source.uses != "synthetic" {
+        let message = format!("dataflow {:?} reads {}, which has no labels", dataflow.name, dataflow.source.uses);
+        return Err(Error::fix(message, "set `source.use = \"synthetic\"`"));
+    }
+    let spec = &dataflow.source.synthetic;
+    let mut lines = Vec::new();
+    for gap in synthetic::gaps(spec, args.day)? {
+        let kind = if gap.symbol.is_some() { "instrument_gap" } else { "feed_gap" };
+        lines.push(json!({
+            "kind": kind, "venue": gap.venue, "symbol": gap.symbol, "at": moment(gap.from), "until": moment(gap.until),
+        }));
+    }
+    for label in synthetic::labels(spec, args.day)? {
+        let kind = match label.kind {
+            LabelKind::BadPrint => "bad_print",
+            LabelKind::Late => "late",
+            LabelKind::Cancelled => "cancelled",
+        };
+        lines.push(json!({
+            "kind": kind, "venue": label.venue, "symbol": label.symbol, "at": moment(label.at),
+            "price": label.price.to_string(), "partition": label.partition, "offset": label.offset, "id": label.id,
+        }));
+    }
+    if global.json {
+        return lines.iter().try_for_each(|line| print(&format!("{line}\n")));
+    }
+    let shown = ["kind", "symbol", "at", "until", "price"];
+    let row = |line: &serde_json::Value| {
+        let cell = |key: &&str| line[*key].as_str().unwrap_or("-").to_owned();
+        shown.iter().map(cell).collect::<Vec<_>>()
+    };
+    let mut rows = vec![shown.map(str::to_owned).to_vec()];
+    rows.extend(lines.iter().map(row));
+    print(&aligned(&rows))
+}

@@ -1,0 +1,174 @@
+//! The command line: what can be typed, and the way from it to the stages.
+//!
+//! Data goes to standard output, as text for people or with `--json` as JSON lines; everything else goes to standard error.
+//! What must always hold: a command ends with an [`Error`] whose kind is the exit code, and only `main` prints it.
+
+mod calendar;
+mod check;
+mod demo;
+mod feed;
+mod lake;
+mod list;
+mod plan;
+mod quarantine;
+mod read;
+mod reconcile;
+mod run;
+mod source;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::io::Write;
+use ticktide_base::document::Place;
+use ticktide_base::environment::{self as settings, Sourced};
+use ticktide_base::error::{Error, Kind};
+use ticktide_lake::Warehouse;
+
+/// A stream of market ticks into a lake that is always right.
+#[derive(Debug, Parser)]
+#[command(name = "ticktide", version, max_term_width = 120, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The lake: a folder, or s3://BUCKET/PREFIX [default: ./lake, or TICKTIDE_WAREHOUSE]
+    #[arg(long, global = true, value_name = "DIR|s3://…")]
+    pub warehouse: Option<String>,
+    /// The lake's catalog: sqlite:PATH, postgres://USER@HOST/DATABASE or glue[://REGION/DATABASE] [default: catalog.db in
+    /// the folder, or TICKTIDE_CATALOG]
+    #[arg(long, global = true, value_name = "CATALOG")]
+    pub catalog: Option<String>,
+    /// Print data as JSON lines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but data and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work: a seeded market into a lake in ./ticktide-demo, then SQL
+    Demo(demo::DemoArgs),
+    /// Run a dataflow into a lake
+    Run(run::RunArgs),
+    /// Look at dataflow files without running them
+    Check(check::CheckArgs),
+    /// Ask a lake with SQL, all tables at one epoch
+    Query(read::QueryArgs),
+    /// The epochs of a lake
+    #[command(subcommand)]
+    Epochs(read::EpochsCommand),
+    /// What stands behind a source
+    #[command(subcommand)]
+    Feed(feed::FeedCommand),
+    /// What a dataflow can be made of
+    List(list::ListArgs),
+    /// When a session trades: phases by date and class of instruments
+    Calendar(calendar::CalendarArgs),
+    /// The operators and tables of a dataflow, as text and as a drawing
+    Plan(plan::PlanArgs),
+    /// The records that entered no table
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineCommand),
+    /// Look after a lake: fewer files, fewer epochs, what is wrong
+    #[command(subcommand)]
+    Lake(lake::LakeCommand),
+    /// Hold a lake against its log: read its data files, recompute its epochs from the recorded source
+    Verify(verify::VerifyArgs),
+    /// Hold a broker's candles and an exchange's bhavcopies against the lake: what differs, and the likely reason
+    Reconcile(reconcile::ReconcileArgs),
+    /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<(), Error> {
+    let global = cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::demo(&args, &global),
+        Command::Run(args) => run::run(&args, &global),
+        Command::Check(args) => check::check(&args, &global),
+        Command::Query(args) => read::query(args, &global),
+        Command::Epochs(command) => read::epochs(&command, &global),
+        Command::Feed(command) => feed::feed(&command, &global),
+        Command::List(args) => list::list(&args, &global),
+        Command::Calendar(args) => calendar::calendar(&args, &global),
+        Command::Plan(args) => plan::plan(&args, &global),
+        Command::Quarantine(command) => quarantine::quarantine(&command, &global),
+        Command::Lake(command) => lake::lake(&command, &global),
+        Command::Verify(args) => verify::verify(args, &global),
+        Command::Reconcile(args) => reconcile::reconcile(&args, &global),
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ticktide", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+impl Global {
+    /// The lake's place: flag, variable, or `default`.
+    fn warehouse(&self, default: &str) -> Result<Sourced<Warehouse>, Error> {
+        let found = settings::resolve(self.warehouse.clone(), "--warehouse", settings::WAREHOUSE, Some(default));
+        let Sourced { value, origin } = found.expect("there is a default");
+        Ok(Sourced { value: Warehouse::parse(&value, settings::s3)?, origin })
+    }
+
+    fn catalog(&self) -> Option<Sourced<String>> {
+        settings::resolve(self.catalog.clone(), "--catalog", settings::CATALOG, None)
+    }
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no error.
+fn print(text: &str) -> Result<(), Error> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let message = format!("standard output cannot be written: {error}");
+            Err(Error { kind: Kind::Retry, message, hint: None })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something beside the data; whether anybody listens is not our concern, and `eprintln!` would panic if nobody does.
+fn note(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Rows of text with aligned columns, the last one as long as it likes.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A place and what is said about it, for `--json`.
+fn place_json(place: &Place) -> serde_json::Value {
+    match place {
+        Place::File { file, line, column } => {
+            serde_json::json!({ "file": file.as_ref(), "line": line, "column": column })
+        }
+        other => serde_json::json!({ "file": null, "line": null, "column": null, "setting": other.to_string() }),
+    }
+}

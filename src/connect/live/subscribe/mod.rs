@@ -1,0 +1,272 @@
+//! Subscribing on XTS: every code, in lists, until each instrument is known to be sent or known not to be; then the master's
+//! rows, once for each token.
+//!
+//! | a list is answered with | then |
+//! |---|---|
+//! | snapshots | it is subscribed. Who has none there is asked for as a quote: a server passes over what it had already |
+//! | "already subscribed" | so is what this token has subscribed before; each of the others is tried by itself, once a token |
+//! | "over the limit" | its instruments are left out and told. Tried in parts they would be two calls each, at every connection |
+//! | another refusal | its halves are tried, until the one that the server does not like stands alone |
+//!
+//! Why a snapshot is asked of each instrument: a token that is dead is acknowledged like any other and never ticks. The
+//! snapshots are frames and are handed on as the socket's are.
+
+use super::backoff::{Backoff, chance};
+use super::figures::Figures;
+use super::outlet::{Outlet, Taken};
+use super::rest::{Refusal, Rest};
+use super::spec::{ConnectSpec, Wanted};
+use super::{LeftOut, Trouble, now};
+use crate::produce;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use ticktide_feed::wire::xts;
+
+/// Instruments a call: the least cap that was seen.
+const LIST: usize = 50;
+/// Codes whose subscription is answered with snapshots.
+const WITH_SNAPSHOT: [&str; 4] = ["1501", "1502", "1510", "1512"];
+/// The origin of rows of the master, and what they are counted as.
+const MASTER: &str = "master";
+/// How often a call is repeated that came too soon.
+const TRIES: u32 = 8;
+
+/// Codes and instruments that are known to be subscribed.
+pub type Subscribed = Arc<Mutex<BTreeSet<(String, String)>>>;
+
+/// All that a subscription needs; it runs beside the socket.
+pub struct Subscriber {
+    pub rest: Rest,
+    pub token: String,
+    pub spec: Arc<ConnectSpec>,
+    /// Under the token.
+    pub subscribed: Subscribed,
+    /// Who was left out the last time: they stand in lists of their own, and keep nobody else out.
+    pub left_out: Vec<LeftOut>,
+    /// Whether the master is still to be asked for.
+    pub master_due: Arc<AtomicBool>,
+    pub outlet: Outlet,
+    pub figures: Arc<Figures>,
+}
+
+/// What answers have told so far.
+#[derive(Default)]
+struct Told {
+    /// Instruments with a snapshot.
+    alive: BTreeSet<String>,
+    /// Instruments over the server's limit, with which codes, and what it says of it.
+    over: BTreeSet<String>,
+    codes: BTreeSet<String>,
+    limit: String,
+}
+
+impl Subscriber {
+    /// Subscribes everything; who is left out. Errors: the token does not count, the server is gone or too busy.
+    pub async fn all(self) -> Result<Vec<LeftOut>, Trouble> {
+        let mut told = Told::default();
+        // 1105 comes by itself, for every instrument there is
+        for code in self.spec.codes.iter().filter(|code| *code != "1105") {
+            let unheard = self.code(code, &mut told).await?;
+            if has_snapshots(code) {
+                self.quotes(code, unheard, &mut told).await?;
+            }
+        }
+        Ok(self.left_out(&told))
+    }
+
+    /// Subscribes a code; the instruments that are subscribed and whose snapshots are still to be asked for.
+    async fn code(&self, code: &str, told: &mut Told) -> Result<Vec<Wanted>, Trouble> {
+        let (mut lists, mut unheard) = (self.lists(), Vec::new());
+        while let Some(mut list) = lists.pop_front() {
+            match patiently(code, || self.rest.subscribe(&self.token, code, &list)).await {
+                Ok(snapshots) => {
+                    self.note(code, &list);
+                    self.hand_on(code, snapshots, told).await?;
+                    unheard.extend(list.into_iter().filter(|wanted| !told.alive.contains(&wanted.name())));
+                }
+                Err(Refusal::Already) => {
+                    let alone = list.len() == 1;
+                    let (there, others): (Vec<_>, Vec<_>) =
+                        list.into_iter().partition(|wanted| alone || self.is_noted(code, wanted));
+                    self.note(code, &there);
+                    unheard.extend(there);
+                    // behind the lists of many
+                    lists.extend(others.into_iter().map(|wanted| vec![wanted]));
+                }
+                Err(Refusal::Limit(why)) => {
+                    told.over.extend(list.iter().map(Wanted::name));
+                    told.codes.insert(code.to_owned());
+                    told.limit = why;
+                }
+                // one that the server does not like must not keep the others out
+                Err(Refusal::Wrong(_)) if list.len() > 1 && has_snapshots(code) => {
+                    let second = list.split_off(list.len() / 2);
+                    lists.push_front(second);
+                    lists.push_front(list);
+                }
+                // known ones were told before
+                Err(Refusal::Wrong(_)) if list.iter().all(|wanted| self.group(wanted).is_some()) => {}
+                Err(Refusal::Wrong(why)) => {
+                    let names: Vec<String> = list.iter().map(Wanted::name).collect();
+                    tracing::error!(code, instruments = names.join(","), why, "a subscription is refused");
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Ok(unheard)
+    }
+
+    /// Asks for the snapshots of instruments; one whose quote is refused has none.
+    async fn quotes(&self, code: &str, unheard: Vec<Wanted>, told: &mut Told) -> Result<(), Trouble> {
+        let mut lists: VecDeque<Vec<Wanted>> = unheard.chunks(LIST).map(<[Wanted]>::to_vec).collect();
+        while let Some(mut list) = lists.pop_front() {
+            match patiently(code, || self.rest.quotes(&self.token, code, &list)).await {
+                Ok(snapshots) => self.hand_on(code, snapshots, told).await?,
+                Err(refusal @ (Refusal::Unauthorised(_) | Refusal::Busy(_) | Refusal::Away(_))) => {
+                    return Err(refusal.into());
+                }
+                Err(_) if list.len() > 1 => {
+                    let second = list.split_off(list.len() / 2);
+                    lists.extend([list, second]);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wanted, in lists of those that were left out for one reason the last time; first those that were not.
+    fn lists(&self) -> VecDeque<Vec<Wanted>> {
+        let mut groups: BTreeMap<Option<usize>, Vec<Wanted>> = BTreeMap::new();
+        for wanted in &self.spec.instruments {
+            groups.entry(self.group(wanted)).or_default().push(wanted.clone());
+        }
+        groups.values().flat_map(|group| group.chunks(LIST).map(<[Wanted]>::to_vec)).collect()
+    }
+
+    fn group(&self, wanted: &Wanted) -> Option<usize> {
+        let name = wanted.name();
+        self.left_out.iter().position(|left| left.instruments.contains(&name))
+    }
+
+    fn note(&self, code: &str, list: &[Wanted]) {
+        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribed.extend(list.iter().map(|wanted| (code.to_owned(), wanted.name())));
+    }
+
+    fn is_noted(&self, code: &str, wanted: &Wanted) -> bool {
+        let subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribed.contains(&(code.to_owned(), wanted.name()))
+    }
+
+    /// Instruments without any snapshot, where a code has them, and those over the server's limit, with all codes or with one.
+    fn left_out(&self, told: &Told) -> Vec<LeftOut> {
+        let expected = self.spec.codes.iter().any(|code| has_snapshots(code));
+        let (mut silent, mut over, mut in_part) = (Vec::new(), Vec::new(), Vec::new());
+        for wanted in &self.spec.instruments {
+            let (name, is_over) = (wanted.name(), told.over.contains(&wanted.name()));
+            if is_over && !self.spec.codes.iter().any(|code| self.is_noted(code, wanted)) {
+                over.push(name);
+            } else if expected && !told.alive.contains(&name) {
+                silent.push(name);
+            } else if is_over {
+                in_part.push(name);
+            }
+        }
+        let codes: Vec<&str> = told.codes.iter().map(String::as_str).collect();
+        let fewer = "ask for fewer instruments, or for the others with a key of their own";
+        let all = [
+            LeftOut {
+                why: "are subscribed but have no snapshot".to_owned(),
+                hint: "look for their ids in the exchange's master; expired contracts never tick",
+                instruments: silent,
+                in_part: false,
+            },
+            LeftOut {
+                why: format!("are over the server's limit ({})", told.limit),
+                hint: fewer,
+                instruments: over,
+                in_part: false,
+            },
+            LeftOut {
+                why: format!("are sent without {}, over the server's limit ({})", codes.join(", "), told.limit),
+                hint: fewer,
+                instruments: in_part,
+                in_part: true,
+            },
+        ];
+        all.into_iter().filter(|left| !left.instruments.is_empty()).collect()
+    }
+
+    /// Hands on the master's rows of what is wanted, whatever stands in them; without them the feed is worth having, so a
+    /// refusal is told and no more. Errors: the token does not count, nobody takes frames.
+    pub async fn master(self) -> Result<(), Trouble> {
+        let wanted: BTreeSet<String> = self.spec.instruments.iter().map(Wanted::name).collect();
+        let segments: BTreeSet<&str> = self.spec.instruments.iter().map(|wanted| wanted.segment.venue).collect();
+        let segments: Vec<&str> = segments.into_iter().collect();
+        let rows = match patiently("master", || self.rest.master(&self.token, &segments)).await {
+            Ok(rows) => rows,
+            Err(refusal @ Refusal::Unauthorised(_)) => return Err(refusal.into()),
+            Err(refusal) => {
+                tracing::warn!(reason = %Trouble::from(refusal), "no instrument master; it is asked for at the next connection");
+                return Ok(());
+            }
+        };
+        let (received_at, all, mut own) = (now(), rows.len(), 0u64);
+        for row in rows {
+            let address = xts::address(row.as_bytes(), MASTER.as_bytes());
+            if address.is_some_and(|address| wanted.contains(&produce::key(address.venue, address.instrument))) {
+                self.outlet.take(Taken::frame(MASTER, received_at, row)).await?;
+                self.figures.frame(MASTER);
+                own += 1;
+            }
+        }
+        if own == 0 {
+            tracing::warn!(rows = all, "the instrument master has no row of what is subscribed");
+        }
+        self.master_due.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn hand_on(&self, code: &str, snapshots: Vec<String>, told: &mut Told) -> Result<(), Trouble> {
+        let (received_at, origin) = (now(), format!("{code}-json-full"));
+        for snapshot in snapshots {
+            if let Some(address) = xts::address(snapshot.as_bytes(), origin.as_bytes()) {
+                told.alive.insert(produce::key(address.venue, address.instrument));
+            }
+            self.outlet.take(Taken::frame(origin.as_str(), received_at, snapshot)).await?;
+            self.figures.frame(code);
+        }
+        Ok(())
+    }
+}
+
+fn has_snapshots(code: &str) -> bool {
+    WITH_SNAPSHOT.contains(&code)
+}
+
+/// A call, again and again while the server wants to be asked later.
+async fn patiently<T, F: Future<Output = Result<T, Refusal>>>(what: &str, call: impl Fn() -> F) -> Result<T, Refusal> {
+    let (mut tries, mut backoff) = (0, Backoff::default());
+    loop {
+        match call().await {
+            Err(Refusal::Busy(asked)) if tries < TRIES => {
+                tries += 1;
+                let wait = patience(asked, tries, backoff.after_failure(chance()));
+                tracing::warn!(what, wait_s = wait.as_secs_f64(), "too many calls (429), waiting");
+                tokio::time::sleep(wait).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// How long to wait before a try: what the server asks for, and never less than our own wait.
+fn patience(asked: Option<Duration>, tries: u32, own: Duration) -> Duration {
+    asked.unwrap_or(Duration::from_secs(1 << tries.min(5))).max(own)
+}
+
+#[cfg(test)]
+mod tests;

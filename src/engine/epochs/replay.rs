@@ -1,0 +1,188 @@
+//! Bindings fed again: what was decided once is decided the same way a second time, by whatever workers.
+//!
+//! ```text
+//!   recorded bindings ─▶ Replay (worker 0, in the place of the minter) ─▶ Grant(e), CutAt(e, offsets), Bind(e)
+//! ```
+//!
+//! Why beside the minter and not a mode of it: minting looks at clocks, idleness and progress, and none of that may touch
+//! what is recorded. What must always hold: every epoch has the recorded horizons, ends at the recorded offsets and is bound
+//! with the recorded binding; takeovers and maintenance are epochs without records, so no number is left out. An epoch of
+//! which the source has lost records since is not the recorded one ([`complete`]).
+
+use crate::epochs::mint::{Decision, Report};
+use crate::epochs::until::WITHOUT_SOURCE;
+use crate::graph::write::WorkerPart;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Conservation, Epoch};
+use ticktide_base::error::Error;
+use ticktide_base::time::Nanos;
+
+/// A recorded range.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// One for each epoch, without a hole; an epoch without records repeats the one before under its own number.
+    pub bindings: Arc<[Binding]>,
+    /// Where each partition's first record of the range is, by "topic/partition".
+    pub starts: BTreeMap<String, i64>,
+}
+
+/// Gives recorded decisions, as many at once as there is leave for.
+pub struct Replay {
+    bindings: Arc<[Binding]>,
+    /// Names of the intervals, finest first.
+    intervals: Vec<String>,
+    workers: usize,
+    /// Undecided epochs at most.
+    most: usize,
+    granted: usize,
+    decided: usize,
+    ended: BTreeMap<Epoch, BTreeSet<usize>>,
+}
+
+impl Replay {
+    pub fn new(bindings: Arc<[Binding]>, intervals: Vec<String>, workers: usize, most: u64) -> Replay {
+        let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
+        Replay { bindings, intervals, workers, most, granted: 0, decided: 0, ended: BTreeMap::new() }
+    }
+
+    /// Takes a report; gives the decisions that follow from it.
+    pub fn hear(&mut self, report: Report) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        match report {
+            Report::Decided { .. } => {
+                self.decided += 1;
+                self.grant(&mut decisions);
+            }
+            Report::Ended { worker, epoch, .. } => {
+                let ended = self.ended.entry(epoch).or_default();
+                ended.insert(worker);
+                if ended.len() == self.workers {
+                    self.ended.remove(&epoch);
+                    let bound = self.bindings.iter().find(|binding| binding.epoch == epoch);
+                    decisions.extend(bound.cloned().map(Decision::Bind));
+                }
+            }
+            Report::Clock { .. } => self.grant(&mut decisions),
+            Report::Progress { .. } | Report::OutOfCredit { .. } | Report::Stop => {}
+        }
+        decisions
+    }
+
+    fn grant(&mut self, decisions: &mut Vec<Decision>) {
+        while self.granted < self.bindings.len() && self.granted - self.decided < self.most {
+            let binding = &self.bindings[self.granted];
+            self.granted += 1;
+            let horizon = |name: &String| binding.horizons.get(name).copied().unwrap_or(Nanos::MIN);
+            decisions.push(Decision::Grant {
+                epoch: binding.epoch,
+                horizons: self.intervals.iter().map(horizon).collect(),
+                retained_from: binding.retained_from.unwrap_or(Nanos::MIN),
+            });
+            decisions.push(Decision::CutAt {
+                epoch: binding.epoch,
+                flush: binding.flush,
+                last: self.granted == self.bindings.len(),
+                offsets: binding.places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect(),
+            });
+        }
+    }
+}
+
+/// Where the records of an epoch went, of all workers together.
+pub fn counts(parts: &[WorkerPart]) -> BTreeMap<&str, Conservation> {
+    let mut counts: BTreeMap<&str, Conservation> = BTreeMap::new();
+    for (partition, of_worker) in parts.iter().flat_map(|part| &part.counts) {
+        counts.entry(partition).or_default().add(of_worker);
+    }
+    counts
+}
+
+/// Refuses an epoch of which a replay has read less than is recorded. Error of kind `Fix`: a topic's retention or compaction
+/// has taken records from the source since, and whatever comes of the rest says nothing about the lake.
+pub fn complete(
+    epoch: Epoch,
+    recorded: &BTreeMap<String, Conservation>,
+    read: &BTreeMap<&str, Conservation>,
+) -> Result<(), Error> {
+    for (name, was) in recorded {
+        let is = read.get(name.as_str()).copied().unwrap_or_default();
+        if is.records < was.records || is.gaps > was.gaps {
+            let (is, was) = (is.records, was.records);
+            let message =
+                format!("partition {name} has {is} of the {was} records of epoch {epoch}, the others are gone");
+            return Err(Error::fix(message, WITHOUT_SOURCE));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ticktide_base::epoch::Place;
+
+    fn bindings(epochs: std::ops::Range<Epoch>) -> Arc<[Binding]> {
+        let place = |epoch: Epoch| Place {
+            source_id: "s".into(),
+            offset_next: 10 * epoch as i64,
+            event_at_max: None,
+            header: None,
+        };
+        let binding = |epoch| Binding {
+            epoch,
+            places: BTreeMap::from([("t/0".to_owned(), place(epoch))]),
+            horizons: BTreeMap::from([("1m".to_owned(), 7), ("1s".to_owned(), epoch as Nanos)]),
+            flush: epoch == 6,
+            ..Binding::default()
+        };
+        epochs.map(binding).collect()
+    }
+
+    fn ended(worker: usize, epoch: Epoch) -> Report {
+        Report::Ended { worker, epoch, places: BTreeMap::new(), partitions: Vec::new() }
+    }
+
+    #[test]
+    fn a_replay_grants_cuts_and_binds_what_was_recorded_and_no_more_than_k_epochs_ahead() {
+        let recorded = bindings(4..8);
+        let mut replay = Replay::new(recorded.clone(), vec!["1s".into(), "1m".into()], 2, 2);
+        let first = replay.hear(Report::Clock { now_ms: 1, wall: 99 });
+        assert_eq!(first.len(), 4, "two epochs: {first:?}");
+        let offsets = BTreeMap::from([("t/0".to_owned(), 40)]);
+        assert_eq!(first[0], Decision::Grant { epoch: 4, horizons: vec![4, 7], retained_from: Nanos::MIN });
+        assert_eq!(first[1], Decision::CutAt { epoch: 4, flush: false, last: false, offsets });
+        assert!(replay.hear(Report::Clock { now_ms: 2, wall: 100 }).is_empty(), "no leave for more");
+
+        assert!(replay.hear(ended(1, 4)).is_empty(), "not before every worker has ended it");
+        assert_eq!(replay.hear(ended(0, 4)), [Decision::Bind(recorded[0].clone())]);
+        let next = replay.hear(Report::Decided { epoch: 4 });
+        assert!(matches!(
+            &next[..],
+            [Decision::Grant { epoch: 6, .. }, Decision::CutAt { flush: true, last: false, .. }]
+        ));
+        let next = replay.hear(Report::Decided { epoch: 5 });
+        assert!(
+            matches!(&next[..], [Decision::Grant { epoch: 7, .. }, Decision::CutAt { last: true, .. }]),
+            "{next:?}"
+        );
+        assert!(replay.hear(Report::Decided { epoch: 6 }).is_empty(), "the range is over");
+    }
+
+    #[test]
+    fn an_epoch_of_which_records_are_gone_is_refused_and_not_compared() {
+        let counts =
+            |records, gaps| Conservation { records, gaps, advanced: records + gaps, ..Conservation::default() };
+        let recorded = BTreeMap::from([("t/0".to_owned(), counts(7, 3)), ("t/1".to_owned(), counts(0, 0))]);
+        complete(4, &recorded, &BTreeMap::from([("t/0", counts(7, 3))])).expect("all of it");
+        // less than was lost before is a difference for others to find
+        complete(4, &recorded, &BTreeMap::from([("t/0", counts(8, 2))])).expect("all of it");
+        for read in [BTreeMap::new(), BTreeMap::from([("t/0", counts(6, 4))])] {
+            let error = complete(4, &recorded, &read).expect_err("one is missing");
+            assert!(
+                error.kind == ticktide_base::error::Kind::Fix && error.message.contains("of the 7 records of epoch 4")
+            );
+            assert_eq!(error.hint.as_deref(), Some(WITHOUT_SOURCE));
+        }
+    }
+}

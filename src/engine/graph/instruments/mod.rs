@@ -1,0 +1,179 @@
+//! Listings in the graph: what masters and price bands say, joined to bars, readings and anomalies.
+//!
+//! ```text
+//!   told ═ by instrument ═▶ [Listings] ─┬─ (instrument, terms, ±1) ─▶ arrange ═╦▶ ⋈ rows of bars …  ─▶ rows with a symbol
+//!                                       │                                       ╚▶ ⋈ finished bars   ─▶ off_tick, off_band
+//!                                       └─ rows of `instruments`, durable state
+//! ```
+//!
+//! Why joins: a master that comes late, or again with other words, corrects every live bar that it speaks of, as a late trade
+//! would. What must always hold: a row is there with and without a master, and once; behind a bar's horizon nothing of it changes.
+
+use crate::graph::operators::{Rows, Vecs, Waiting, close, complete};
+use crate::graph::source::Notice;
+use crate::graph::write::SinkRow;
+use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
+use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
+use differential_dataflow::{AsCollection, Data, VecCollection};
+use serde::Serialize;
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Epoch, stamp};
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_flow::anomalies::{Anomaly, ListedCheck};
+use ticktide_flow::bars::finished::{FinishedBar, Named, Series};
+use ticktide_flow::close::{AtBar, NetChange};
+use ticktide_flow::instruments::{Listings, Terms, Told};
+use ticktide_lake::StateEntry;
+use ticktide_market::Instrument;
+use ticktide_market::calendar::Session;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::operators::core::OkErr;
+use timely::dataflow::operators::generic::operator::Operator;
+
+/// Name of the operator in the durable state.
+pub const LISTINGS: &str = "listings";
+
+/// The trace of terms, by instrument.
+pub type TermsTrace = TraceAgent<ValSpine<Instrument, Terms, u64, isize>>;
+/// The arranged terms of this worker's instruments.
+pub type Listed<'scope> = Arranged<'scope, TermsTrace>;
+type Finished<'scope> = VecCollection<'scope, u64, (Series, FinishedBar), isize>;
+
+/// Everything that is known of this worker's instruments, and the rows that say so. `known`: what an earlier run left.
+pub fn listings<'scope>(
+    told: Stream<'scope, u64, Vec<Told>>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    mut known: Listings,
+    first: Epoch,
+) -> (Listed<'scope>, Rows<'scope>) {
+    #[derive(Clone)]
+    enum Out {
+        Change((Instrument, Terms), u64, isize),
+        Row(SinkRow),
+    }
+    enum Work {
+        Told(Told),
+        Notice(Notice),
+    }
+    let route = Exchange::new(|told: &Told| told.instrument.route());
+    let out = told.binary_frontier::<_, Vecs<Out>, _, _, _, _>(notices, route, Pipeline, "Listings", move |cap, _| {
+        let mut start = Some(cap.delayed(&stamp(first, 0)));
+        drop(cap);
+        let mut waiting: Waiting<Work> = Waiting::new();
+        let mut least = Nanos::MIN;
+        move |(input, input_frontier), (notices, notices_frontier), output| {
+            if let Some(cap) = start.take() {
+                let time = *cap.time();
+                let changes = known.changes().into_iter();
+                output.session(&cap).give_iterator(changes.map(|(change, diff)| Out::Change(change, time, diff)));
+            }
+            waiting.fill(input, Work::Told);
+            waiting.fill(notices, Work::Notice);
+            let ready = |time| complete(input_frontier, time) && complete(notices_frontier, time);
+            while let Some((cap, all)) = waiting.next(ready) {
+                let time = *cap.time();
+                let mut binds = false;
+                for work in all {
+                    match work {
+                        Work::Told(told) => known.take(told),
+                        Work::Notice(Notice::Begin(_, horizons)) => least = horizons.least(),
+                        Work::Notice(Notice::Bind(_)) => binds = true,
+                    }
+                }
+                let mut session = output.session(&cap);
+                let changes = known.changes().into_iter();
+                session.give_iterator(changes.map(|(change, diff)| Out::Change(change, time, diff)));
+                if binds {
+                    session.give_iterator(known.rows().into_iter().map(|row| Out::Row(SinkRow::Listing(row))));
+                    let states = known.retire(least).into_iter();
+                    let states: Vec<StateEntry> =
+                        states.map(|(key, day)| StateEntry::new(LISTINGS, &key, day.as_ref())).collect();
+                    session.give(Out::Row(SinkRow::State(states)));
+                }
+            }
+        }
+    });
+    let (changes, rows) = out.ok_err(|out| match out {
+        Out::Change(change, time, diff) => Ok((change, time, diff)),
+        Out::Row(row) => Err(row),
+    });
+    let changes: Stream<'scope, u64, Vec<((Instrument, Terms), u64, isize)>> = changes;
+    (arranged(changes.as_collection(), "Terms"), rows)
+}
+
+/// Records are on the worker of their instrument already: nothing is exchanged.
+fn arranged<'scope, V: Data>(
+    records: VecCollection<'scope, u64, (Instrument, V), isize>,
+    name: &str,
+) -> Arranged<'scope, TraceAgent<ValSpine<Instrument, V, u64, isize>>> {
+    arrange_core::<_, _, ValBatcher<_, _, _, _>, _>(records.inner, Pipeline, name, ValBatcher::new)
+}
+
+/// Rows with the symbols of their instruments: each once, named or not.
+pub fn named<'scope, R: AtBar + Data>(
+    rows: VecCollection<'scope, u64, (Series, R), isize>,
+    listed: Listed<'scope>,
+) -> VecCollection<'scope, u64, (Series, Named<R>), isize> {
+    let unnamed = rows.clone().map(|(series, row)| (series, Named { row, symbol: None }));
+    let by_instrument = arranged(rows.map(|((interval, instrument), row)| (instrument, (interval, row))), "Rows");
+    // an outer join: what has a name takes the place of what has none
+    let replaced = by_instrument.join_core(listed, |instrument, (interval, row), terms| {
+        let symbol = terms.on(row.trading_date()).and_then(|term| term.symbol);
+        let series = (*interval, instrument.clone());
+        let named = |symbol| (series.clone(), Named { row: row.clone(), symbol });
+        symbol.map(|symbol| [(named(Some(symbol)), 1), (named(None), -1)]).into_iter().flatten()
+    });
+    unnamed.concat(replaced.explode(Some))
+}
+
+/// [`close`] of rows that masters name; `None`: none are kept.
+pub fn close_named<'scope, R: AtBar + Data + Serialize>(
+    rows: VecCollection<'scope, u64, (Series, R), isize>,
+    listed: Option<Listed<'scope>>,
+    notices: Stream<'scope, u64, Vec<Notice>>,
+    session: Arc<Session>,
+    published: Binding,
+    first: Epoch,
+    row: fn(NetChange<Named<R>>) -> SinkRow,
+) -> Rows<'scope> {
+    match listed {
+        None => close(rows, notices, session, published, first, move |net| row(net.unnamed())),
+        Some(listed) => close(named(rows, listed), notices, session, published, first, row),
+    }
+}
+
+/// What the checks that know the master say of the bars of their intervals.
+pub fn watched<'scope>(
+    finished: Finished<'scope>,
+    listed: Listed<'scope>,
+    checks: Vec<(u16, Interval, Box<dyn ListedCheck>)>,
+) -> VecCollection<'scope, u64, (Series, Anomaly), isize> {
+    let intervals: Vec<Interval> = checks.iter().map(|(_, on, _)| *on).collect();
+    let bars = finished.flat_map(move |((interval, instrument), bar)| {
+        intervals.contains(&interval).then_some((instrument, (interval, bar)))
+    });
+    arranged(bars, "Listed bars").join_core(listed, move |instrument, (interval, bar), terms| {
+        let term = terms.on(bar.trading_date).unwrap_or_default();
+        let found = checks.iter().filter(|(_, on, _)| on == interval).filter_map(|(check, on, judge)| {
+            let odd = judge.look(bar, &term)?;
+            let anomaly = Anomaly {
+                open_at: bar.open_at,
+                phase: bar.phase,
+                check: *check,
+                started_at: bar.open_at,
+                ended_at: bar.open_at.saturating_add(on.0),
+                severity: odd.severity,
+                observed: odd.observed.to_bits(),
+                expected: odd.expected.to_bits(),
+                seen: None,
+                symbol: bar.symbol.clone(),
+            };
+            Some(((*interval, instrument.clone()), anomaly))
+        });
+        found.collect::<Vec<_>>()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! What each worker builds before it loops: the control dataflow, and the data dataflow from source to commit.
+//!
+//! ```text
+//!   reports ─▶ Mint (worker 0) ─▶ decisions, to every worker
+//!
+//!   reader (thread) ─▶ source ─▶ bars ─▶ [volume] ─▶ finished bars ─▶ readings, checks ─▶ close ─▶ write ─▶ commit
+//! ```
+
+pub mod checks;
+pub mod instruments;
+pub mod operators;
+pub mod source;
+pub mod write;
+
+use super::Plan;
+use crate::epochs::mint::{ControlSpec, Decision, Minter, Report};
+use crate::epochs::replay::Replay;
+use crate::epochs::until::Until;
+use crate::graph::instruments::{self as listings, close_named};
+use crate::graph::operators as graph;
+use crate::graph::source::{Credit, SourceLogic, Wires};
+use crate::graph::write::{self as sink, SinkRow, Writing};
+use crate::ingest::Intake;
+use crate::restore::restore;
+use checks::Checks;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+use ticktide_base::error::Error;
+use ticktide_base::failure::Failure;
+use ticktide_base::panics::{PanicAt, Thread};
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_dataflow::{Dataflow, Volume};
+use ticktide_feed as feed;
+use ticktide_feed::Assignment;
+use ticktide_flow::bars::keyed::Emitted;
+use ticktide_flow::bars::volume;
+use ticktide_flow::clean::Horizons;
+use ticktide_flow::indicators::readings;
+use ticktide_flow::indicators::{self, Composite};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::InputHandle;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::operator::Operator;
+use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::{Concatenate, Input, Inspect, Probe};
+use timely::worker::Worker;
+
+/// The control dataflow: every worker's reports to worker 0, its decisions to every worker.
+pub(super) fn control(
+    worker: &mut Worker,
+    plan: &Plan,
+    decisions: Rc<RefCell<VecDeque<Decision>>>,
+) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
+    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
+    let mut decide: Box<dyn FnMut(Report) -> Vec<Decision>> = match &plan.recorded {
+        None => {
+            let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
+            Box::new(move |report| minter.hear(report))
+        }
+        Some(recorded) => {
+            let ControlSpec { intervals, workers, epochs, .. } = &plan.control;
+            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
+            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
+            Box::new(move |report| replay.hear(report))
+        }
+    };
+    worker.dataflow::<u64, _, _>(|scope| {
+        let reports = scope.input_from(&mut input);
+        reports
+            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
+                let mut newest = 0;
+                move |input, output| {
+                    input.for_each(|cap, reports| {
+                        let heard = reports.drain(..).flat_map(&mut decide);
+                        // operators behind this one work by time: decisions must not overtake each other
+                        newest = cap.least().map_or(newest, |time| newest.max(*time));
+                        output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
+                    });
+                }
+            })
+            .broadcast()
+            .inspect(move |decision| decisions.borrow_mut().push_back(decision.clone()));
+    });
+    input
+}
+
+/// The data dataflow; gives what activates its source.
+pub(super) fn flow(
+    worker: &mut Worker,
+    plan: &Plan,
+    wires: &Wires,
+    jobs: Option<tokio::sync::mpsc::UnboundedSender<sink::CommitJob>>,
+    decided: mpsc::Receiver<u64>,
+    wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
+) -> Result<timely::scheduling::Activator, Error> {
+    let (index, peers) = (worker.index(), worker.peers());
+    let dataflow = &plan.dataflow;
+    let first = plan.resume.epoch_next;
+    let resumed = plan.resume.binding.clone().unwrap_or_default();
+    let partitions = plan.source.partitions();
+    let assigned: Vec<(usize, i64)> = (0..partitions.len())
+        .filter(|partition| partition % peers == index)
+        .filter_map(|partition| {
+            if let Some(recorded) = &plan.recorded {
+                let start = recorded.starts.get(&partitions[partition].name())?;
+                return Some((partition, *start));
+            }
+            let place = resumed.places.get(&partitions[partition].name());
+            Some((partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next)))
+        })
+        .collect();
+    let mut restored = {
+        let intake = Intake::new(dataflow, partitions, &assigned, &resumed, (index, peers));
+        let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        restore(dataflow, &state, (index, peers), intake)?
+    };
+    let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
+    let until = plan.recorded.as_ref().map(|_| Until::new(named));
+    let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
+    let assignments: Vec<Assignment> =
+        assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
+    let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
+    let credit = Credit { steps: dataflow.limits.steps.max(1), bytes: (dataflow.limits.bytes as usize / peers).max(1) };
+    let session = Arc::new(dataflow.session.clone());
+    let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
+    let composites = composites(dataflow)?;
+    let checks = Checks::new(dataflow);
+    let horizons = Horizons {
+        intervals: dataflow
+            .bars
+            .iter()
+            .map(|interval| resumed.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN))
+            .collect(),
+        retained_from: resumed.retained_from.unwrap_or(Nanos::MIN),
+    };
+    let (tables, writer, runtime) = (plan.tables.clone(), plan.writer.clone(), plan.runtime.clone());
+    let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
+    let mut activator = None;
+    worker.dataflow::<u64, _, _>(|scope| {
+        let sourced = graph::sourced(scope, |ports, wake, again| {
+            let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone(), (index, plan.panic_at));
+            activator = Some(again);
+            let source =
+                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
+            let source = if resumed.places.is_empty() { source } else { source.going_on() };
+            match until {
+                Some(until) => source.replaying(until),
+                None => source,
+            }
+        });
+        let (changes, bar_rows) =
+            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
+        let mut rows = vec![sourced.rows, bar_rows];
+        let finished = if dataflow.volume == Volume::Cumulative {
+            let snapshots = changes.flat_map(|(series, bar)| match bar {
+                Emitted::Snapshot(bar) => Some((series, *bar)),
+                Emitted::Finished(_) => None,
+            });
+            let (finished, bases) = volume::finish(snapshots, restored.volume);
+            rows.push(graph::base_state(bases, graph::VOLUME));
+            finished
+        } else {
+            changes.flat_map(|(series, bar)| match bar {
+                Emitted::Finished(bar) => Some((series, bar)),
+                Emitted::Snapshot(_) => None,
+            })
+        };
+        let finished = match plan.additions.bars.is_empty() {
+            true => finished,
+            false => {
+                let additions = plan.additions.clone();
+                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at))
+            }
+        };
+        let published = (session.clone(), resumed.clone());
+        let listed = dataflow.instruments.then(|| {
+            let notices = sourced.notices.clone();
+            let (listed, said) = listings::listings(sourced.listings, notices, restored.listings, first);
+            rows.push(said);
+            listed
+        });
+        let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
+        let arranged = (!scanned.is_empty())
+            .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
+        if let Some(arranged) = &arranged {
+            for (interval, composite) in composites {
+                let mut bases = restored.indicators.remove(&interval).unwrap_or_default();
+                bases.values_mut().for_each(|base| base.widen(composite.width()));
+                let (mut readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
+                if plan.additions.readings.contains_key(&interval) {
+                    let additions = plan.additions.clone();
+                    readings = readings.flat_map(move |(series, reading)| {
+                        additions.shown(interval, reading).map(|reading| (series, reading))
+                    });
+                }
+                rows.push(graph::base_state(bases, graph::INDICATORS));
+                let (session, resumed) = published.clone();
+                let notices = sourced.notices.clone();
+                let listed = listed.clone();
+                rows.push(close_named(readings, listed, notices, session, resumed, first, SinkRow::Reading));
+            }
+        }
+        let watched = checks::Inputs {
+            arranged,
+            finished: finished.clone(),
+            listed: listed.clone(),
+            remarks: sourced.remarks,
+            notices: sourced.notices.clone(),
+        };
+        let ended = checks::Resumed {
+            binding: resumed.clone(),
+            first,
+            horizons: &horizons,
+            intervals: &dataflow.bars,
+            session,
+            additions: &plan.additions,
+        };
+        rows.extend(checks::watch(checks, restored.checks, watched, &ended));
+        let notices = sourced.notices.clone();
+        let (session, resumed) = published;
+        rows.push(close_named(finished, listed, notices, session, resumed, first, SinkRow::Bar));
+        rows.push(sourced.notices.flat_map(|notice| match notice {
+            crate::graph::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
+            crate::graph::source::Notice::Begin(..) => None,
+        }));
+        let rows = scope.concatenate(rows).probe_with(&wires.compute);
+        let parts = graph::write(rows, writing, plan.failure.clone());
+        let told = move |activator| {
+            if let Some(wake) = wake
+                && let Ok(mut wake) = wake.lock()
+            {
+                *wake = Some(activator);
+            }
+        };
+        graph::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
+    });
+    activator.ok_or_else(|| Error::bug("the source operator was not built"))
+}
+
+/// Reads on a thread of its own into a bounded channel; a full one is the back-pressure.
+fn read_on_a_thread(
+    reader: Option<Box<dyn feed::Reader>>,
+    wake: timely::scheduling::SyncActivator,
+    paused: Arc<Vec<AtomicBool>>,
+    failure: Arc<Failure>,
+    (worker, panic_at): (usize, PanicAt),
+) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
+    let (send, batches) = mpsc::sync_channel(4);
+    let Some(mut reader) = reader else { return batches };
+    let read = move || {
+        let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
+        let mut batches = 0;
+        while !failure.is_met() {
+            let sent = match reader.poll(Duration::from_millis(50), &is_paused) {
+                Ok(None) => continue,
+                Ok(Some(batch)) => {
+                    batches += 1;
+                    panic_at.reach(Thread::Reader(worker), batches);
+                    send.send(Ok(batch))
+                }
+                Err(error) => {
+                    let _ = send.send(Err(error)); // the worker is gone: nobody needs it
+                    let _ = wake.activate();
+                    return;
+                }
+            };
+            if sent.is_err() || wake.activate().is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("reader".into())
+        .spawn(read)
+        .expect("a thread can be started at the start of a run");
+    batches
+}
+
+/// The indicators of a dataflow, by interval, in the order of the file.
+pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
+    let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
+    for usage in &dataflow.indicators {
+        let indicator = indicators::build(&usage.name, &usage.parameters)
+            .map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
+        built.entry(usage.on).or_default().push(indicator);
+    }
+    let composed = built.into_iter().map(|(interval, all)| {
+        let composite = Composite::new(all).map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
+        Ok((interval, composite))
+    });
+    composed.collect()
+}

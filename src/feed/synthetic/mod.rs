@@ -1,0 +1,295 @@
+//! A seeded market: the same settings give the same bytes, so a demo, a test and a crash test can name what they expect.
+//!
+//! ```text
+//!   walk (trades in event order, prices, sequences) ─▶ delays (a heap by arrival) ─▶ JSON lines ─▶ wire::json, as any feed
+//! ```
+//!
+//! Instruments trade with Zipf-like activity; records arrive up to two seconds out of order, some minutes late, some twice;
+//! some trades are cancelled or corrected later, some prints are off by three tenths; with `gaps` the feed, or one instrument,
+//! is silent for minutes. What is wrong is labelled ([`labels`], [`gaps`]).
+//! What must always hold: a partition has the same number of records every day, so a day's offsets are known without
+//! playing the days before it; day `k` is the k-th weekday from `first_day`, 09:15–15:30 UTC, until
+//! the end of 2199.
+
+mod day;
+mod silence;
+#[cfg(test)]
+mod tests;
+
+use super::pace::Pace;
+use super::{
+    Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Source, SourceKind, SourceSpec, Speed, StartFrom,
+    SyntheticSpec, WireSpec, wire,
+};
+pub use day::DAY_LAST;
+pub use day::mix;
+use day::{Day, Market};
+pub use silence::GAPS_MOST;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use ticktide_base::time::Nanos;
+use ticktide_market::Price;
+use wire::{Decoder, RawRecord};
+
+pub static KIND: SourceKind = SourceKind {
+    name: "synthetic",
+    doc: "a seeded market with disorder, duplicates, late, cancelled and corrected trades and bad prints; no outside needed",
+    open: |spec, resume| Ok(Arc::new(Synthetic::open(spec, resume)?)),
+};
+
+/// The one topic, and the name of the venue in lower case.
+const TOPIC: &str = "synthetic";
+
+/// What is special about a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LabelKind {
+    /// Its price is 1.3 times too high or too low.
+    BadPrint,
+    /// It arrives minutes after its time.
+    Late,
+    /// A cancel follows.
+    Cancelled,
+}
+
+/// One special trade of the synthetic market.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Label {
+    pub kind: LabelKind,
+    pub venue: String,
+    pub symbol: String,
+    /// When it traded.
+    pub at: Nanos,
+    /// As its record says it.
+    pub price: Price,
+    pub partition: i32,
+    pub offset: i64,
+    pub id: Option<String>,
+}
+
+/// The market, if it has that day.
+fn with_day(spec: &SyntheticSpec, day: u64) -> Result<Market, FeedError> {
+    let market = Market::new(spec)?;
+    if day >= market.days() {
+        let message = format!("the synthetic market has no trading day {day}");
+        return Err(FeedError::Fix(
+            message,
+            format!("its days are 0, the first, to {}", market.days().saturating_sub(1)),
+        ));
+    }
+    Ok(market)
+}
+
+/// The special trades of a day (0 is the first), in order of (partition, offset). Errors: as opening the source.
+pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<Label>, FeedError> {
+    let market = with_day(spec, day)?;
+    let mut labels = Vec::new();
+    for partition in 0..market.partitions() {
+        for (index, record) in Day::new(&market, partition, day).enumerate() {
+            for kind in record.labels() {
+                labels.push(Label {
+                    kind,
+                    venue: day::VENUE.into(),
+                    symbol: market.symbol(record.instrument).into(),
+                    at: record.exchange_at,
+                    price: record.price(),
+                    partition: partition as i32,
+                    offset: market.first_offset(partition, day) + index as i64,
+                    id: record.id(),
+                });
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// A silence that was planted: `[from, until)` of event time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub venue: String,
+    /// `None`: of the whole feed.
+    pub symbol: Option<String>,
+    pub from: Nanos,
+    pub until: Nanos,
+}
+
+/// The silences of a day (0 is the first): of the feed in their order, then of instruments. Errors: as opening the source.
+pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<Gap>, FeedError> {
+    let market = with_day(spec, day)?;
+    let gap = |symbol: Option<&str>, (from, until): (Nanos, Nanos)| Gap {
+        venue: day::VENUE.into(),
+        symbol: symbol.map(Into::into),
+        from,
+        until,
+    };
+    let opens_at = market.opens_at(day);
+    let mut gaps: Vec<Gap> = Vec::new();
+    for partition in 0..market.partitions() {
+        let silences = market.silences(partition, day);
+        if partition == 0 {
+            gaps.extend(silences.feed.iter().map(|part| gap(None, part.from(opens_at))));
+        }
+        let symbol = Some(market.symbol(partition));
+        gaps.extend(silences.busiest.iter().map(|part| gap(symbol, part.from(opens_at))));
+    }
+    Ok(gaps)
+}
+
+/// The trading date of a day (0 is the first), days since 1970.
+pub fn date(spec: &SyntheticSpec, day: u64) -> i32 {
+    day::weekday(spec.first_day, day)
+}
+
+struct Synthetic {
+    market: Arc<Market>,
+    partitions: Vec<Partition>,
+    pace: Arc<Pace>,
+}
+
+impl Synthetic {
+    fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Synthetic, FeedError> {
+        let market = Market::new(&spec.synthetic)?;
+        if spec.from != StartFrom::Earliest {
+            let hint = "leave `from` and `--from` out, or set it to \"earliest\"";
+            return Err(FeedError::Fix("the synthetic market starts at its first day".into(), hint.into()));
+        }
+        let s = &spec.synthetic;
+        let mut source_id =
+            format!("synthetic:{}:{}:{}:{}:{}", s.seed, s.instruments, s.partitions, s.trades_a_day, s.first_day);
+        if s.gaps > 0 {
+            source_id.push_str(&format!(":{}", s.gaps));
+        }
+        let name = |partition: u32| format!("{TOPIC}/{partition}");
+        let last = |partition| market.first_offset(partition, market.days());
+        let place = |partition| resume.get(&name(partition)).copied().unwrap_or(0).clamp(0, last(partition));
+        // the day to play: the earliest that some partition has not finished
+        let day = (0..market.partitions())
+            .filter_map(|partition| place(partition).checked_div(market.records_a_day(partition)))
+            .min()
+            .unwrap_or(0) as u64;
+        let partitions = (0..market.partitions()).map(|partition| Partition {
+            topic: TOPIC.into(),
+            partition: partition as i32,
+            source_id: source_id.clone(),
+            offset_start: 0,
+            offset_end: if spec.until_end { market.first_offset(partition, day + 1) } else { i64::MAX },
+        });
+        let partitions = partitions.collect();
+        let begins = match spec.speed {
+            Speed::Max => None,
+            Speed::Times(_) => (0..market.partitions())
+                .filter_map(|partition| Day::at(&market, partition, place(partition)).arrives_in())
+                .min(),
+        };
+        let pace = Arc::new(Pace::new(spec.speed, begins.unwrap_or(0)));
+        Ok(Synthetic { market: Arc::new(market), partitions, pace })
+    }
+}
+
+impl Source for Synthetic {
+    fn partitions(&self) -> &[Partition] {
+        &self.partitions
+    }
+
+    fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
+        let entries = assigned.iter().map(|assignment| {
+            // behind its last day the market is closed for good
+            let last = self.market.first_offset(assignment.partition as u32, self.market.days());
+            let offset = assignment.offset.max(0);
+            Entry {
+                index: assignment.partition,
+                offset,
+                offset_end: self.partitions[assignment.partition].offset_end.min(last),
+                play: Day::at(&self.market, assignment.partition as u32, offset.min(last)),
+                told: false,
+            }
+        });
+        Ok(Box::new(SyntheticReader {
+            entries: entries.collect(),
+            turn: 0,
+            market: self.market.clone(),
+            decoder: wire::build(&WireSpec { format: "json".into(), ..WireSpec::default() })?,
+            instruments: InstrumentTable::default(),
+            pace: self.pace.clone(),
+            line: Vec::new(),
+        }))
+    }
+}
+
+struct Entry {
+    index: usize,
+    offset: i64,
+    offset_end: i64,
+    play: Day,
+    /// The end was reported.
+    told: bool,
+}
+
+struct SyntheticReader {
+    entries: Vec<Entry>,
+    turn: usize,
+    market: Arc<Market>,
+    decoder: Box<dyn Decoder>,
+    instruments: InstrumentTable,
+    pace: Arc<Pace>,
+    line: Vec<u8>,
+}
+
+impl SyntheticReader {
+    fn batch(&mut self, index: usize) -> Option<Batch> {
+        let played = self.pace.now();
+        let entry = &mut self.entries[index];
+        if entry.told {
+            return None;
+        }
+        let mut batch = Batch { partition: entry.index, ..Batch::default() };
+        let mut due = true;
+        while entry.offset < entry.offset_end && batch.records < super::BATCH_RECORDS {
+            if entry.play.ended() {
+                entry.play = Day::new(&self.market, entry.index as u32, entry.play.day() + 1);
+            }
+            if entry.play.arrives_in().is_none_or(|at| at > played) {
+                due = false;
+                break;
+            }
+            let record = entry.play.next().expect("it has an arrival");
+            self.line.clear();
+            record.write(&self.market, &mut self.line);
+            batch.bytes += self.line.len() as u64;
+            match self
+                .decoder
+                .decode(&RawRecord::new(&self.line, entry.offset, Some(record.arrives_at)), &mut self.instruments)
+            {
+                Ok(tick) => batch.push(tick, &self.line),
+                Err(reject) => batch.rejects.push(reject),
+            }
+            batch.records += 1;
+            entry.offset += 1;
+        }
+        batch.offset_next = entry.offset;
+        batch.finished = entry.offset >= entry.offset_end;
+        batch.caught_up = batch.finished || !due;
+        entry.told = batch.finished;
+        if batch.records == 0 && !batch.finished {
+            return None;
+        }
+        batch.instruments = self.instruments.take_fresh();
+        Some(batch)
+    }
+}
+
+impl Reader for SyntheticReader {
+    fn poll(&mut self, wait: Duration, paused: &dyn Fn(usize) -> bool) -> Result<Option<Batch>, FeedError> {
+        for _ in 0..self.entries.len() {
+            let index = self.turn;
+            self.turn = (self.turn + 1) % self.entries.len();
+            if !paused(self.entries[index].index)
+                && let Some(batch) = self.batch(index)
+            {
+                return Ok(Some(batch));
+            }
+        }
+        std::thread::sleep(wait.min(Duration::from_millis(10)));
+        Ok(None)
+    }
+}

@@ -1,0 +1,233 @@
+//! CSV, one record a line: `trade,COMEX,GC201312,1381204800374000,113,A1,1323.4,1,20`.
+//!
+//! Which column is which: a file whose first line names the columns says so itself ([`Decoder::header`]); else `columns` of the
+//! dataflow; else type, venue, symbol, time, sequence, id, price, quantity, conditions. `fields` maps our names to columns as
+//! it does for JSON's keys, and what the fields mean is the same ([`Meaning`]); an empty field is an absent one.
+//!
+//! Why a line must have as many fields as there are columns: a field that is lost or has an unquoted delimiter moves all
+//! that follow, and a quantity could be read as a price.
+//!
+//! Why two ways: the csv crate is the authority (RFC 4180: a quoted field may hold the delimiter, doubled quotes and, in one
+//! Kafka message, line ends; a file is cut at its line ends before); a plain line, which nearly every one is, is only split.
+//! What must always hold: both ways give the same fields, and a quote that is not closed is a reject.
+
+use super::record::{Field, Kind, Meaning, NO_SLOT, Problem, Values, shorten};
+use super::{Decoder, Format, RawRecord};
+use crate::{FeedError, InstrumentTable, WireSpec, nearest};
+use csv::{Position, Reader, ReaderBuilder, StringRecord};
+use std::io::{Cursor, SeekFrom};
+use ticktide_market::Tick;
+
+pub static FORMAT: Format = Format {
+    name: "csv",
+    doc: "one line a record; columns by a file's first line, by `columns` or in the order of the example; `delimiter`",
+    build: |spec| Ok(Box::new(Csv::new(spec)?)),
+    example: b"trade,COMEX,GC201312,1381204800374000,113,A1,1323.4,1,20",
+};
+
+/// The columns of lines that nothing names.
+const COLUMNS: [Field; 9] = [
+    Field::Type,
+    Field::Venue,
+    Field::Symbol,
+    Field::Time,
+    Field::Sequence,
+    Field::Id,
+    Field::Price,
+    Field::Quantity,
+    Field::Conditions,
+];
+
+struct Csv {
+    spec: WireSpec,
+    meaning: Meaning,
+    delimiter: u8,
+    names: Vec<String>,
+    /// Column → slot of [`Values`].
+    columns: Vec<u8>,
+    quoted: Quoted,
+}
+
+impl Csv {
+    fn new(spec: &WireSpec) -> Result<Csv, FeedError> {
+        let meaning = Meaning::new(spec, FORMAT.name)?;
+        if spec.columns.is_empty() {
+            let unnamed = COLUMNS.map(|field| meaning.name(field).to_owned());
+            return Ok(Csv::with_columns(spec.clone(), meaning, &unnamed.each_ref().map(String::as_str)));
+        }
+        let names: Vec<&str> = spec.columns.iter().map(String::as_str).collect();
+        let csv = Csv::with_columns(spec.clone(), meaning, &names);
+        csv.check(&names)?;
+        Ok(csv)
+    }
+
+    fn with_columns(spec: WireSpec, meaning: Meaning, names: &[&str]) -> Csv {
+        let slot = |name: &&str| meaning.slot(name).map_or(NO_SLOT, |slot| slot as u8);
+        Csv {
+            delimiter: spec.delimiter.unwrap_or(b','),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            columns: names.iter().map(slot).collect(),
+            quoted: Quoted::default(),
+            spec,
+            meaning,
+        }
+    }
+
+    /// Every column that is read appears once, and those that a record needs are there.
+    fn check(&self, columns: &[&str]) -> Result<(), FeedError> {
+        for (index, column) in columns.iter().enumerate() {
+            if self.meaning.slot(column).is_some() && columns[..index].contains(column) {
+                let message = format!("`columns` has \"{column}\" twice");
+                return Err(FeedError::Fix(message, "give the one that is not read another name".into()));
+            }
+        }
+        for (ours, theirs) in &self.spec.fields {
+            if !columns.contains(&theirs.as_str()) {
+                let hint = match nearest(theirs, columns) {
+                    Some(near) => format!("did you mean `{ours} = \"{near}\"`?"),
+                    None => format!("the columns are {}", columns.join(", ")),
+                };
+                return Err(FeedError::Fix(format!("`columns` has no \"{theirs}\", which `fields` names"), hint));
+            }
+        }
+        if let Some(needed) = self.lacks(columns) {
+            let hint =
+                "name it in `columns`, or say with `fields` what it is called, e.g. `fields = { time = \"ts\" }`";
+            return Err(FeedError::Fix(format!("`columns` has no \"{needed}\""), hint.into()));
+        }
+        Ok(())
+    }
+
+    /// What every record needs and these columns do not have.
+    fn lacks(&self, columns: &[&str]) -> Option<&str> {
+        let needs = [[Field::Time, Field::TradingDate], [Field::Symbol, Field::Instrument]];
+        let lacking =
+            needs.iter().find(|either| !either.iter().any(|field| columns.contains(&self.meaning.name(*field))));
+        lacking.map(|either| self.meaning.name(either[0]))
+    }
+
+    #[cold]
+    fn other_count(&self, count: usize, line: &str) -> Problem {
+        let named = if self.spec.columns.is_empty() { "; `source.columns` names them" } else { "" };
+        let detail =
+            format!("{count} fields, not one for each of {} columns{named}: {}", self.columns.len(), shorten(line));
+        Problem::new("field_count", detail)
+    }
+}
+
+impl Decoder for Csv {
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+        let text = std::str::from_utf8(record.payload).map_err(|error| Problem::new("not_utf8", error))?;
+        let line = line(text);
+        if line.is_empty() {
+            return Err(Problem::new("empty", "the record is empty"));
+        }
+        let mut values = Values::default();
+        let count = if line.bytes().fold(true, |plain, byte| plain & !matches!(byte, b'"' | b'\r' | b'\n' | 0)) {
+            fill(line.split(char::from(self.delimiter)), |_| Kind::Text, &self.columns, &mut values)
+        } else {
+            let fields = self.quoted.split(line, self.delimiter)?;
+            // a NUL separates the parts of an instrument's key
+            let kind = |text: &str| if text.contains('\0') { Kind::Unreadable } else { Kind::Text };
+            fill(fields.iter(), kind, &self.columns, &mut values)
+        };
+        if count != self.columns.len() {
+            return Err(self.other_count(count, line));
+        }
+        self.meaning.tick(&values, record, instruments)
+    }
+
+    /// A header names the time and the instrument; a record cannot, its time is no name.
+    fn header(&self, first: &[u8]) -> Option<Box<dyn Decoder>> {
+        let line = line(std::str::from_utf8(first).ok()?);
+        let mut quoted = Quoted::default();
+        let record = quoted.split(line, self.delimiter).ok()?;
+        let names: Vec<&str> = record.iter().collect();
+        if self.lacks(&names).is_some() {
+            return None;
+        }
+        let spec = WireSpec { columns: names.iter().map(|name| (*name).to_owned()).collect(), ..self.spec.clone() };
+        let meaning = Meaning::new(&spec, FORMAT.name).ok()?;
+        Some(Box::new(Csv::with_columns(spec, meaning, &names)))
+    }
+
+    fn named(&self, payload: &[u8]) -> Option<Vec<(String, Option<String>)>> {
+        let line = Some(line(std::str::from_utf8(payload).ok()?)).filter(|line| !line.is_empty())?;
+        let mut quoted = Quoted::default();
+        let record = quoted.split(line, self.delimiter).ok()?;
+        let named = (0..record.len().max(self.names.len())).map(|column| {
+            let name = self.names.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
+            (name, record.get(column).map(str::to_owned))
+        });
+        Some(named.collect())
+    }
+
+    /// `…,10` may go on as `…,100`.
+    fn ends_itself(&self) -> bool {
+        false
+    }
+}
+
+/// A record without the line end that some producers leave on it.
+fn line(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// Puts fields where their columns belong; gives the number of fields.
+#[inline(always)]
+fn fill<'a>(
+    fields: impl Iterator<Item = &'a str>,
+    kind: impl Fn(&str) -> Kind,
+    columns: &[u8],
+    values: &mut Values<'a>,
+) -> usize {
+    let mut count = 0;
+    for field in fields {
+        if let Some(slot) = columns.get(count)
+            && *slot != NO_SLOT
+        {
+            values.put(*slot, if field.is_empty() { Kind::Absent } else { kind(field) }, field);
+        }
+        count += 1;
+    }
+    count
+}
+
+/// The csv crate over one line at a time; made when the first quote comes.
+#[derive(Default)]
+struct Quoted {
+    reader: Option<Reader<Cursor<Vec<u8>>>>,
+    record: StringRecord,
+}
+
+impl Quoted {
+    /// The fields of a line; the record is valid until the next call.
+    fn split(&mut self, line: &str, delimiter: u8) -> Result<&StringRecord, Problem> {
+        if line.bytes().filter(|byte| *byte == b'"').count() % 2 != 0 {
+            return Err(Problem::new("not_csv", format!("a quote is not closed: {}", shorten(line))));
+        }
+        let reader = self.reader.get_or_insert_with(|| {
+            let mut builder = ReaderBuilder::new();
+            builder.has_headers(false).flexible(true).delimiter(delimiter).buffer_capacity(1 << 10);
+            builder.from_reader(Cursor::new(Vec::new()))
+        });
+        let several = || Problem::new("not_csv", "more than one line");
+        if line.starts_with(['\r', '\n']) {
+            return Err(several()); // the crate passes over empty lines
+        }
+        let unreadable = |error: csv::Error| Problem::new("not_csv", error);
+        let buffer = reader.get_mut().get_mut();
+        buffer.clear();
+        buffer.extend_from_slice(line.as_bytes());
+        reader.seek_raw(SeekFrom::Start(0), Position::new()).map_err(unreadable)?;
+        reader.read_record(&mut self.record).map_err(unreadable)?;
+        if reader.position().byte() < line.len() as u64 {
+            return Err(several());
+        }
+        Ok(&self.record)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! JSON objects, one a record: `{"venue":"COMEX","symbol":"GC201312","time":1381204800374000,"price":"1323.4","quantity":"1"}`.
+//!
+//! | `type` | needs | may have |
+//! |---|---|---|
+//! | `trade` (or no type) | symbol or instrument, time, price, quantity | venue, sequence, id, conditions, suspicious |
+//! | `snapshot` | symbol or instrument, time, price | cumulative_volume, bid, ask, day's prices, open_interest, trade_time … |
+//! | `cancel` | symbol or instrument, id, time or trading_date | venue, sequence |
+//! | `correct` | as `cancel`, price, quantity | venue, sequence |
+//!
+//! A `trading_date` is the day of the cancelled or corrected trade; a record that tells it and no `time` has no event time, so it
+//! is never too early or too late for one. While no trade with its id is there it waits from its receipt on or, in a file, from
+//! the newest time before it.
+//!
+//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339. JSON `null` is absence, an
+//! empty id or condition too. A field named twice is a reject: nobody can say which one was meant.
+//!
+//! Why a parse into raw slices: most fields of a record are of no use to us, and those that are become integers straight from
+//! their digits. [`raw::parse`] finds the slices, [`Meaning`] gives them meaning.
+
+pub(super) mod raw;
+#[cfg(test)]
+mod tests;
+
+use super::record::{Meaning, Problem, Values, shorten};
+use super::{Decoder, Format, RawRecord, no_columns};
+use crate::{FeedError, InstrumentTable, WireSpec};
+use raw::Keys;
+use ticktide_market::Tick;
+
+pub static FORMAT: Format = Format {
+    name: "json",
+    doc: "one JSON object a record; trades, snapshots, cancels, corrections; `fields` maps other names",
+    build: |spec| Ok(Box::new(Json::new(spec)?)),
+    example: br#"{"type":"trade","venue":"COMEX","symbol":"GC201312","time":1381204800374000,"sequence":113,"id":"A1","price":"1323.4","quantity":"1","conditions":"20"}"#,
+};
+
+struct Json {
+    meaning: Meaning,
+    keys: Keys,
+}
+
+impl Json {
+    fn new(spec: &WireSpec) -> Result<Json, FeedError> {
+        no_columns(spec)?;
+        let meaning = Meaning::new(spec, FORMAT.name)?;
+        let keys = Keys::new(meaning.names());
+        Ok(Json { meaning, keys })
+    }
+}
+
+impl Decoder for Json {
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+        let text = std::str::from_utf8(record.payload).map_err(|error| Problem::new("not_utf8", error))?;
+        let (mut owned, mut values) = (Vec::new(), Values::default());
+        raw::parse(text, &self.keys, &mut owned, &mut values).map_err(|error| unreadable(text, &error))?;
+        self.meaning.tick(&values, record, instruments)
+    }
+}
+
+/// Why a text is no record.
+#[cold]
+fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+    if text.trim().is_empty() {
+        return Problem::new("empty", "the record is empty");
+    }
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return Problem::new("not_an_object", format!("a JSON object is needed, this is {}", shorten(text)));
+    }
+    Problem::new("not_json", error)
+}

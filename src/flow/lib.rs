@@ -1,0 +1,10 @@
+//! Stage 2: ticks → bars → indicators, anomalies. Pure: no I/O, no clock.
+
+pub mod anomalies;
+pub mod bars;
+pub mod clean;
+pub mod close;
+pub mod indicators;
+pub mod instruments;
+pub mod parameters;
+pub mod scan;

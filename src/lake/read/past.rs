@@ -1,0 +1,272 @@
+//! A range of epochs as the log has it: what a recomputation is fed with, and what its rows are held against.
+//!
+//! Why slots and not table `epochs`: the log is the commit, the table only its projection. What must hold: the range begins
+//! with the state of the epoch before it, which was decided in that epoch's slot, or with nothing before the first epoch.
+
+use crate::commit::log::last_listed;
+use crate::commit::slot::{Slot, SlotKind};
+use crate::error::LakeError;
+use crate::read::LakeReader;
+use crate::state::lineage::{self, Beginning, Begun};
+use crate::state::{StateEntry, StateFiles, load_state};
+use crate::table::deletes::read_live;
+use crate::table::index::{LiveFiles, manifests};
+use crate::table::rows::Rows;
+use crate::table::schema::spec_of;
+use crate::table::spec::{Cell, Row, TableSpec};
+use crate::write::measure::Kept;
+use crate::{LakeWriter, Resume};
+use ::iceberg::spec::{DataFile, ManifestContentType, PrimitiveLiteral};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Conservation, Epoch};
+
+/// Epochs that follow each other, of one dataflow.
+#[derive(Debug)]
+pub struct Past {
+    /// What the first of them goes on from.
+    pub resume: Resume,
+    /// One for each epoch, under its own number.
+    pub bindings: Vec<Binding>,
+    /// Where each partition's first record of the range is.
+    pub starts: BTreeMap<String, i64>,
+}
+
+/// Whether a range may reach over several dataflows of the lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lineages {
+    One,
+    Any,
+}
+
+/// What an epoch did to a table, as its slot has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    pub rows_added: u64,
+    pub rows_removed: u64,
+    /// Of the rows added minus those removed.
+    pub content_hash: u128,
+}
+
+/// A row of an epoch with the names of its columns.
+#[derive(Clone, Debug)]
+pub struct PastRows {
+    pub spec: TableSpec,
+    /// With +1 for a row that the epoch added and −1 for one that it took back.
+    pub rows: Vec<(Row, i64)>,
+}
+
+impl Slot {
+    /// What this epoch did to a table; `before`: the slot before it.
+    pub fn sum(&self, table: &str, before: Option<&Slot>) -> Sum {
+        let Some(entry) = self.tables.get(table) else { return Sum::default() };
+        let before = before.and_then(|slot| slot.tables.get(table)).map_or(0, |entry| entry.content_hash);
+        let content_hash = entry.content_hash.wrapping_sub(before);
+        let (rows_added, rows_removed) =
+            entry.work.as_ref().map_or((0, 0), |work| (work.rows_added, work.rows_removed));
+        Sum { rows_added, rows_removed, content_hash }
+    }
+
+    /// Where the records of the epoch went, by partition.
+    pub fn balance(&self, partition: &str) -> Conservation {
+        self.conservation.get(partition).copied().unwrap_or_default()
+    }
+}
+
+fn missing(epoch: Epoch) -> LakeError {
+    LakeError::corrupt(
+        format!("epoch {epoch} is missing in the log"),
+        "restore the missing files of log/ from a backup",
+    )
+}
+
+impl LakeReader {
+    /// The newest epoch of the log, applied to the tables or not; `None`: there is none yet.
+    pub async fn decided_last(&self) -> Result<Option<Epoch>, LakeError> {
+        Ok(last_listed(&**self.store()).await?.map(|slot| slot.epoch))
+    }
+
+    /// The slot of an epoch that must be there.
+    pub async fn decided(&self, epoch: Epoch) -> Result<Slot, LakeError> {
+        self.slot(epoch).await?.ok_or_else(|| missing(epoch))
+    }
+
+    /// The epochs from `first` to `last`. When the state before `first` is no longer kept, the range begins with epoch 0.
+    /// Errors of kind `Fix`: there is no epoch with records in it, or its epochs are of several dataflows.
+    pub async fn past(&self, first: Epoch, last: Epoch, lineages: Lineages) -> Result<Past, LakeError> {
+        let mut begins = first;
+        let before = match first.checked_sub(1) {
+            Some(epoch) => Some(self.decided(epoch).await?).filter(|slot| slot.binding.is_some()),
+            None => None,
+        };
+        let (binding, state) = match before {
+            None => (None, Vec::new()),
+            Some(slot) => match self.state_at(&slot).await {
+                Ok(state) => (slot.binding, state),
+                Err(LakeError::Missing { key }) => {
+                    tracing::info!(missing = key, "the state before epoch {first} is no longer kept: from epoch 0 on");
+                    begins = 0;
+                    (None, Vec::new())
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let mut past = Past {
+            starts: BTreeMap::new(),
+            bindings: Vec::new(),
+            resume: Resume {
+                generation: 0,
+                binding,
+                epoch_next: begins,
+                bindings: Vec::new(),
+                state,
+                state_bytes: 0,
+                lineages: self.lineages().await?,
+            },
+        };
+        for epoch in begins..=last {
+            past.add(self.decided(epoch).await?, lineages)?;
+        }
+        let Some(epoch_next) = past.bindings.first().map(|binding| binding.epoch) else {
+            let hint = "list the epochs with `ticktide epochs ls`";
+            return Err(LakeError::fix(format!("no epoch from {first} to {last} has records"), hint));
+        };
+        past.resume.epoch_next = epoch_next;
+        Ok(past)
+    }
+
+    /// Where each lineage of the lake begins.
+    pub async fn lineages(&self) -> Result<Vec<Begun>, LakeError> {
+        let all = lineage::read_all(&**self.store()).await?;
+        let mut begun = Vec::with_capacity(all.len());
+        for (at, lineage) in all.iter().enumerate() {
+            let mut beginning = Beginning::new(&all, at, Some(&self.decided(lineage.after).await?));
+            let mut epoch = lineage.after + 1;
+            let mut first = None;
+            while let Some(slot) = self.slot(epoch).await? {
+                if beginning.is(&slot) {
+                    first = Some(epoch);
+                    break;
+                }
+                epoch += 1;
+            }
+            begun.push(Begun { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
+        }
+        Ok(begun)
+    }
+
+    /// The first epoch of the newest lineage that can be recomputed: what was decided under the dataflow that the lake has
+    /// now, without the epoch that rebuilt what was added.
+    pub async fn lineage_first(&self) -> Result<Epoch, LakeError> {
+        let Some(begun) = self.lineages().await?.pop() else { return Ok(0) };
+        Ok(match begun.first {
+            Some(first) => first + Epoch::from(begun.lineage.rebuilt),
+            None => begun.lineage.after + 1,
+        })
+    }
+
+    /// The state as the slot has it.
+    async fn state_at(&self, slot: &Slot) -> Result<Vec<StateEntry>, LakeError> {
+        let mut since = BTreeMap::new();
+        for epoch in slot.state_from..=slot.epoch {
+            since.insert(epoch, self.decided(epoch).await?.state);
+        }
+        load_state(&**self.store(), StateFiles::new(slot.state_base.clone(), since).files()).await
+    }
+
+    /// A writer that counts rows and writes nothing.
+    pub fn measuring(&self, kept: Arc<Kept>) -> LakeWriter {
+        let namespace = self.identity().namespace.clone();
+        LakeWriter { store: self.store().clone(), namespace, generation: 0, kept: Some(kept) }
+    }
+
+    /// The rows that an epoch added to a table and took back, from `<table>_history` if there is one.
+    pub async fn rows_of(&self, table: &str, epoch: Epoch) -> Result<PastRows, LakeError> {
+        self.rows_in(table, epoch..=epoch).await
+    }
+
+    /// The same of several epochs.
+    pub async fn rows_in(&self, table: &str, epochs: RangeInclusive<Epoch>) -> Result<PastRows, LakeError> {
+        let history = format!("{table}_history");
+        let name = if self.tables().await?.contains(&history) { &history } else { table };
+        let loaded = self.load(name).await?;
+        let metadata = loaded.metadata();
+        let mut spec = spec_of(name, metadata)?;
+        let (at, diff) = (spec.column("epoch"), spec.column("diff"));
+        let at = at.ok_or_else(|| LakeError::format(name, "has no column epoch"))?;
+        let field = metadata.current_schema().field_id_by_name("epoch").unwrap_or_default();
+        let mut rows = Vec::new();
+        let manifests = manifests(self.io(), metadata).await?;
+        let deleting = manifests.iter().any(|manifest| manifest.content == ManifestContentType::Deletes);
+        let deletes = match loaded.metadata_location().filter(|_| deleting) {
+            Some(at) => LiveFiles::build(&spec, self.io(), at, metadata).await?,
+            None => LiveFiles::default(),
+        };
+        for manifest in manifests {
+            if manifest.content == ManifestContentType::Deletes {
+                continue;
+            }
+            let entries = manifest.load_manifest(self.io()).await?;
+            let live = entries.entries().iter().filter(|entry| entry.is_alive());
+            for entry in live.filter(|entry| may_hold(entry.data_file(), field, &epochs)) {
+                let deletes = deletes.deletes_of(entry.file_path());
+                let batch = read_live(&**self.store(), &spec, entry.file_path(), deletes).await?;
+                let read = Rows::new(&spec, &batch)?;
+                let inside =
+                    |row: &usize| matches!(read.cell(*row, at), Cell::Long(epoch) if epochs.contains(&(epoch as u64)));
+                for row in (0..read.len()).filter(inside) {
+                    let sign = match diff.map(|diff| read.cell(row, diff)) {
+                        Some(Cell::Int(sign)) => i64::from(sign),
+                        _ => 1,
+                    };
+                    let mut row = read.row(row);
+                    if let Some(diff) = diff {
+                        row.remove(diff);
+                    }
+                    rows.push((row, sign));
+                }
+            }
+        }
+        if let Some(diff) = diff {
+            spec.columns.remove(diff);
+        }
+        Ok(PastRows { spec: TableSpec { name: table.to_owned(), ..spec }, rows })
+    }
+}
+
+/// Whether a file may have rows of the epochs, by its bounds.
+fn may_hold(file: &DataFile, field: i32, epochs: &RangeInclusive<Epoch>) -> bool {
+    let bound = |bounds: &std::collections::HashMap<i32, ::iceberg::spec::Datum>| match bounds.get(&field)?.literal() {
+        PrimitiveLiteral::Long(value) => Some(*value),
+        _ => None,
+    };
+    let (first, last) = (*epochs.start() as i64, *epochs.end() as i64);
+    bound(file.lower_bounds()).is_none_or(|least| least <= last)
+        && bound(file.upper_bounds()).is_none_or(|greatest| first <= greatest)
+}
+
+impl Past {
+    fn add(&mut self, slot: Slot, lineages: Lineages) -> Result<(), LakeError> {
+        let Some(binding) = &slot.binding else { return Ok(()) };
+        let data = slot.kind == SlotKind::Data;
+        let known = self.bindings.last().or(self.resume.binding.as_ref());
+        let one = lineages == Lineages::One && data;
+        let differs = |before: &&Binding| one && before.dataflow_hash != binding.dataflow_hash;
+        if let Some(before) = self.bindings.last().filter(differs) {
+            return Err(LakeError::fix(
+                format!("epochs {} and {} are of different dataflows", before.epoch, slot.epoch),
+                format!("choose epochs of one of them: `--epochs ..{}` or `--epochs {}..`", before.epoch, slot.epoch),
+            ));
+        }
+        for (name, place) in &binding.places {
+            let known = known.and_then(|known| known.places.get(name)).map(|place| place.offset_next);
+            let start = known.unwrap_or_else(|| place.offset_next - slot.balance(name).advanced);
+            self.starts.entry(name.clone()).or_insert(start);
+        }
+        // without records of its own it repeats the binding before it
+        let flush = data && binding.flush;
+        self.bindings.push(Binding { epoch: slot.epoch, flush, ..binding.clone() });
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created; what is added to
+//! the dataflow later is in its lineages ([`lineage`]).
+
+use super::lineage::{self, Lineage};
+use crate::LakeOptions;
+use crate::catalog::{Catalog, CatalogIdentity};
+use crate::commit::log::{create_or_get, read_slot};
+use crate::error::LakeError;
+use crate::read::LakeReader;
+use crate::store::Store;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
+
+/// The object that holds it.
+pub const IDENTITY: &str = "ticktide.json";
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    pub dataflow: String,
+    pub hash: String,
+    /// The resolved settings without secrets, for telling what differs.
+    pub settings: Json,
+    /// The address of the lake when it was created.
+    pub location: String,
+    pub namespace: String,
+    /// The catalog that it was created with; `None` if that could not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalog: Option<CatalogIdentity>,
+    pub code_version: String,
+    /// Epochs before it are no longer readable.
+    pub since: u64,
+}
+
+/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
+/// another's, or was moved. Gives its lineages.
+pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Vec<Lineage>, LakeError> {
+    let ours = Identity { catalog: catalog.identity().await?, ..ours(options, store.location(""))? };
+    let found = match known(store).await? {
+        Some(found) => found,
+        None => {
+            // no lake is made that would belong to another one's catalog
+            check_tables(store, catalog, None).await?;
+            let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
+            let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+            serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
+        }
+    };
+    let lineages = lineage::read_all(store).await?;
+    compare(&ours, &newest(found, lineages.last()))?;
+    Ok(lineages)
+}
+
+/// The record as it is; `None`: there is none.
+async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
+    let bytes = match store.get(IDENTITY).await {
+        Err(LakeError::Missing { .. }) => return Ok(None),
+        other => other?,
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::format(IDENTITY, error))
+}
+
+/// The identity with the hash and the settings of the newest lineage.
+fn newest(found: Identity, last: Option<&Lineage>) -> Identity {
+    match last.cloned() {
+        None => found,
+        Some(Lineage { hash, settings, code_version, .. }) => Identity { hash, settings, code_version, ..found },
+    }
+}
+
+/// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
+pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
+    Ok(read_with_lineages(store).await?.0)
+}
+
+/// As [`read`], and the lineages.
+pub async fn read_with_lineages(store: &dyn Store) -> Result<(Identity, Vec<Lineage>), LakeError> {
+    let found = first(store).await?;
+    let lineages = lineage::read_all(store).await?;
+    Ok((newest(found, lineages.last()), lineages))
+}
+
+/// As [`read`], with the settings that the lake was made with.
+pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
+    let location = store.location("");
+    let bytes = match store.get(IDENTITY).await {
+        Err(LakeError::Missing { .. }) => {
+            return Err(LakeError::fix(
+                format!("there is no lake at {location}"),
+                "name the place of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
+            ));
+        }
+        other => other?,
+    };
+    let found: Identity = serde_json::from_slice(&bytes).map_err(|error| LakeError::format(IDENTITY, error))?;
+    in_place(&found, &location)?;
+    Ok(found)
+}
+
+/// Refuses a catalog that is not the lake's. Error of kind `Fix`.
+pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
+    let own = known(store).await?.and_then(|identity| identity.catalog);
+    if let Some(own) = &own
+        && let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id)
+    {
+        return Err(LakeError::fix(
+            format!("the lake at {} belongs to the catalog {}, this is {}", store.location(""), own.name, other.name),
+            format!("name the lake's own catalog: `--catalog {}`", own.name),
+        ));
+    }
+    check_tables(store, catalog, own.as_ref()).await
+}
+
+/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits; one with tables
+/// from elsewhere is another lake's, unless it is known to be ours: then they are its other users'.
+async fn check_tables(
+    store: &dyn Store,
+    catalog: &dyn Catalog,
+    own: Option<&CatalogIdentity>,
+) -> Result<(), LakeError> {
+    let lake = store.location("");
+    let tables = catalog.tables().await?;
+    let foreign = tables.iter().find(|(_, location)| store.key(location).is_none());
+    if let Some((table, elsewhere)) = foreign.filter(|_| own.is_none()) {
+        return Err(LakeError::fix(
+            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
+            "name the lake's own catalog with `--catalog`: a new lake needs one without tables (of Glue: glue://REGION/DATABASE)",
+        ));
+    }
+    if tables.values().all(|location| store.key(location).is_none()) && read_slot(store, 0).await?.is_some() {
+        let own = own.map_or("sqlite:PATH", |own| &own.name);
+        return Err(LakeError::fix(
+            format!("the catalog has no table of the lake at {lake}, which has epochs"),
+            format!("name the catalog that the lake was made with: `--catalog {own}`"),
+        ));
+    }
+    Ok(())
+}
+
+impl LakeReader {
+    /// Refuses a dataflow that is not the lake's. Error of kind `Fix` with the keys that differ.
+    pub fn belongs_to(&self, options: &LakeOptions) -> Result<(), LakeError> {
+        compare(&ours(options, self.identity().location.clone())?, self.identity())
+    }
+}
+
+/// The options' settings, read.
+pub fn settings(options: &LakeOptions) -> Result<Json, LakeError> {
+    serde_json::from_str(&options.settings_json)
+        .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))
+}
+
+fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
+    Ok(Identity {
+        dataflow: options.dataflow.clone(),
+        hash: options.dataflow_hash.clone(),
+        settings: settings(options)?,
+        location,
+        namespace: options.namespace.clone(),
+        catalog: None,
+        code_version: options.code_version.clone(),
+        since: 0,
+    })
+}
+
+fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {
+    if found.location == location {
+        return Ok(());
+    }
+    Err(LakeError::fix(
+        format!("the lake at {location} was created at {}", found.location),
+        "its files name each other by their whole address: move it back, or make that address lead here",
+    ))
+}
+
+/// Refuses another dataflow's lake.
+pub fn check_name(options: &LakeOptions, found: &Identity) -> Result<(), LakeError> {
+    if found.dataflow == options.dataflow {
+        return Ok(());
+    }
+    Err(LakeError::fix(
+        format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, options.dataflow),
+        "choose another `--warehouse` for this dataflow",
+    ))
+}
+
+fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
+    in_place(found, &ours.location)?;
+    if found.dataflow != ours.dataflow {
+        return Err(LakeError::fix(
+            format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, ours.dataflow),
+            "choose another `--warehouse` for this dataflow",
+        ));
+    }
+    if found.namespace != ours.namespace {
+        return Err(LakeError::fix(
+            format!("the lake's tables are in {:?}, not in {:?}", found.namespace, ours.namespace),
+            format!("set the namespace to {:?}", found.namespace),
+        ));
+    }
+    if found.hash != ours.hash {
+        let mut keys = BTreeSet::new();
+        differing("", &found.settings, &ours.settings, &mut keys);
+        // where and how it runs may differ
+        keys.retain(|key| key != "running" && !key.starts_with("running."));
+        let keys: Vec<_> = keys.into_iter().collect();
+        return Err(LakeError::fix(
+            format!("dataflow {:?} differs from the lake's in [{}]", ours.dataflow, keys.join(", ")),
+            "set these keys back, add `--evolve` if they only add to the lake's, or write into a new lake with another \
+             `--warehouse`",
+        ));
+    }
+    Ok(())
+}
+
+/// The paths of the leaves in which two settings differ.
+pub fn differing(path: &str, left: &Json, right: &Json, into: &mut BTreeSet<String>) {
+    match (left, right) {
+        (Json::Object(left), Json::Object(right)) => {
+            for key in left.keys().chain(right.keys()) {
+                let inner = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                differing(&inner, left.get(key).unwrap_or(&Json::Null), right.get(key).unwrap_or(&Json::Null), into);
+            }
+        }
+        _ if left != right => {
+            into.insert(if path.is_empty() { "settings".to_owned() } else { path.to_owned() });
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn identity(hash: &str, settings: Json) -> Identity {
+        Identity {
+            dataflow: "market".into(),
+            hash: hash.into(),
+            settings,
+            location: "file:///lake".into(),
+            namespace: "market".into(),
+            catalog: None,
+            code_version: "1".into(),
+            since: 0,
+        }
+    }
+
+    #[test]
+    fn a_changed_dataflow_is_refused_and_the_keys_that_differ_are_named() {
+        let found = identity("a", json!({"grace": "5s", "horizon": {"1s": "10m", "1m": "2h"}, "bars": [1]}));
+        let ours = identity("b", json!({"grace": "5s", "horizon": {"1s": "10m", "1m": "3h"}, "bars": [1, 2]}));
+        let error = compare(&ours, &found).expect_err("the hash differs");
+        assert!(error.to_string().ends_with("[bars, horizon.1m]"), "{error}");
+        assert!(compare(&found, &found).is_ok());
+    }
+
+    #[test]
+    fn a_moved_lake_and_anothers_lake_are_refused() {
+        let found = identity("a", json!({}));
+        let moved = Identity { location: "file:///elsewhere".into(), ..found.clone() };
+        assert!(compare(&moved, &found).expect_err("moved").to_string().contains("file:///lake"));
+        let other = Identity { dataflow: "bars".into(), ..found.clone() };
+        assert!(compare(&other, &found).expect_err("another's").to_string().contains("\"bars\""));
+    }
+}

@@ -1,0 +1,186 @@
+//! Lineages: the dataflows that a lake has had, one after the other, each an addition to the one before.
+//!
+//! ```text
+//!   ticktide.json      the first one, written when the lake is made
+//!   lineages/1.json    declared by `run --evolve`: created at most once, never changed
+//! ```
+//!
+//! Why objects beside the log: declaring changes nothing by itself. A lineage begins with the first epoch that was decided
+//! under its hash, which the log tells; a run of the older dataflow that is still alive may decide until the takeover fences
+//! it (L5), and none can start after the declaration. What must hold: lineages are numbered without a hole, and which epochs
+//! are of which is read off the bindings alone.
+
+use super::identity::{self, Identity};
+use crate::commit::log::last_listed;
+use crate::commit::slot::{Slot, SlotKind};
+use crate::error::LakeError;
+use crate::store::{Created, Store};
+use crate::{LakeOptions, Warehouse};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use ticktide_base::epoch::{Binding, Epoch};
+use ticktide_base::time::Nanos;
+
+/// Where they are.
+const LINEAGES: &str = "lineages/";
+
+/// A dataflow that a lake goes on with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lineage {
+    /// From 1; the lake's first dataflow is none of these.
+    pub number: u64,
+    pub hash: String,
+    /// The resolved settings without secrets.
+    pub settings: Json,
+    pub code_version: String,
+    /// The newest epoch when it was declared: its own epochs come later.
+    pub after: Epoch,
+    /// What it adds is there from the lake's first record on: its first epoch says it all.
+    #[serde(default)]
+    pub rebuilt: bool,
+}
+
+/// A lineage with where it begins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Begun {
+    pub lineage: Lineage,
+    /// Its first epoch; `None`: it has none yet.
+    pub first: Option<Epoch>,
+    /// The greatest event time that was read before it; `None`: nothing was.
+    pub seen_until: Option<Nanos>,
+}
+
+/// All dataflows of a lake, the oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Chain {
+    pub identity: Identity,
+    pub lineages: Vec<Lineage>,
+}
+
+fn key(number: u64) -> String {
+    format!("{LINEAGES}{number}.json")
+}
+
+/// The declared lineages in their order.
+pub async fn read_all(store: &dyn Store) -> Result<Vec<Lineage>, LakeError> {
+    let count = store.list(LINEAGES).await?.iter().filter(|name| name.ends_with(".json")).count();
+    let mut lineages = Vec::with_capacity(count);
+    for number in 1..=count as u64 {
+        let bytes = store.get(&key(number)).await?;
+        let lineage: Lineage = serde_json::from_slice(&bytes).map_err(|error| LakeError::format(key(number), error))?;
+        lineages.push(lineage);
+    }
+    Ok(lineages)
+}
+
+impl Chain {
+    /// Of a lake that may not be there yet. Error of kind `Fix`: it was moved.
+    pub async fn read(warehouse: &Warehouse) -> Result<Option<Chain>, LakeError> {
+        if warehouse.folder().is_some_and(|folder| !folder.is_dir()) {
+            return Ok(None);
+        }
+        let store = warehouse.open_existing().await?;
+        match store.size(identity::IDENTITY).await? {
+            None => Ok(None),
+            Some(_) => Chain::read_on(&*store).await.map(Some),
+        }
+    }
+
+    async fn read_on(store: &dyn Store) -> Result<Chain, LakeError> {
+        Ok(Chain { identity: identity::first(store).await?, lineages: read_all(store).await? })
+    }
+
+    /// Hash and settings of the newest.
+    pub fn newest(&self) -> (&str, &Json) {
+        match self.lineages.last() {
+            Some(lineage) => (&lineage.hash, &lineage.settings),
+            None => (&self.identity.hash, &self.identity.settings),
+        }
+    }
+
+    /// The settings of all, the oldest first.
+    pub fn settings(&self) -> impl Iterator<Item = &Json> {
+        std::iter::once(&self.identity.settings).chain(self.lineages.iter().map(|lineage| &lineage.settings))
+    }
+
+    /// What is declared for the options, if it is not the newest already.
+    pub fn next(&self, options: &LakeOptions, rebuilt: bool, after: Epoch) -> Result<Option<Lineage>, LakeError> {
+        if self.newest().0 == options.dataflow_hash {
+            return Ok(None);
+        }
+        Ok(Some(Lineage {
+            number: self.lineages.len() as u64 + 1,
+            hash: options.dataflow_hash.clone(),
+            settings: identity::settings(options)?,
+            code_version: options.code_version.clone(),
+            after,
+            rebuilt,
+        }))
+    }
+
+    /// The greatest event time that the lake has read; `None`: nothing was.
+    pub async fn seen_until(warehouse: &Warehouse) -> Result<Option<Nanos>, LakeError> {
+        let store = warehouse.open_existing().await?;
+        Ok(last_listed(&*store).await?.and_then(|slot| seen_until(slot.binding.as_ref())))
+    }
+
+    /// Declares the options' dataflow as the next lineage: the caller has made sure that it only adds. Error of kind `Fix`:
+    /// another was declared meanwhile, or the lake is another dataflow's.
+    pub async fn declare(&self, options: &LakeOptions, rebuilt: bool) -> Result<(), LakeError> {
+        identity::check_name(options, &self.identity)?;
+        let store = options.warehouse.open_existing().await?;
+        let after = last_listed(&*store).await?.map_or(0, |slot| slot.epoch);
+        let Some(lineage) = self.next(options, rebuilt, after)? else { return Ok(()) };
+        let name = key(lineage.number);
+        let bytes = serde_json::to_vec_pretty(&lineage).map_err(|error| LakeError::format(&name, error))?;
+        let found = match store.create(&name, Bytes::from(bytes)).await {
+            Ok(Created::Won) => return Ok(()),
+            Ok(Created::Exists) => read_all(&*store).await?,
+            // it may have landed: what is there decides
+            Err(error) if error.perhaps_done() => read_all(&*store).await?,
+            Err(error) => return Err(error),
+        };
+        if found.last().is_some_and(|last| last.hash == lineage.hash) {
+            return Ok(());
+        }
+        Err(LakeError::fix(
+            "the lake was evolved to another dataflow in this very moment",
+            "start again: what was added there must be in this dataflow, too",
+        ))
+    }
+}
+
+/// The greatest event time of a binding.
+fn seen_until(binding: Option<&Binding>) -> Option<Nanos> {
+    binding.and_then(|binding| binding.places.values().filter_map(|place| place.event_at_max).max())
+}
+
+/// Finds where a lineage begins: fed with the slots behind its declaration, in order.
+pub struct Beginning {
+    hashes: Vec<String>,
+    before: Option<Binding>,
+}
+
+impl Beginning {
+    /// Of `lineages[at]`; `before`: the slot of its `after`.
+    pub fn new(lineages: &[Lineage], at: usize, before: Option<&Slot>) -> Beginning {
+        let hashes = lineages[at..].iter().map(|lineage| lineage.hash.clone()).collect();
+        Beginning { hashes, before: before.and_then(|slot| slot.binding.clone()) }
+    }
+
+    /// True: the slot is the lineage's first.
+    pub fn is(&mut self, slot: &Slot) -> bool {
+        let Some(binding) = &slot.binding else { return false };
+        if slot.kind == SlotKind::Data && self.hashes.contains(&binding.dataflow_hash) {
+            return true;
+        }
+        self.before = Some(binding.clone());
+        false
+    }
+
+    /// What was read before it.
+    pub fn seen_until(&self) -> Option<Nanos> {
+        seen_until(self.before.as_ref())
+    }
+}

@@ -1,0 +1,504 @@
+//! Rows into Parquet files.
+//!
+//! A [`RowBuffer`] takes rows one by one into column builders, which is all that happens on a worker; sorting, hashing,
+//! encoding and writing happen in [`write_both`], off the worker. A file's name says which epoch, worker and generation
+//! wrote it, so garbage can be told by name (L6), and no two writers share one.
+
+use super::rows::Rows;
+use super::schema::{arrow_schema, required};
+use crate::error::LakeError;
+use crate::store::Store;
+use crate::table::spec::{Cell, ColumnType, TableSpec, Value};
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Array,
+    Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Array,
+};
+use arrow::compute::{LexicographicalComparator, SortColumn, lexsort_to_indices, take_record_batch};
+use bytes::Bytes;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter, add_encoded_arrow_schema_to_metadata};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::data_type::Int32Type;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use ticktide_base::epoch::Epoch;
+
+/// Rows in a row group; about 12 MB of ticks.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Longer texts get no bounds: they would fill the manifests.
+const BOUND_BYTES_MAX: usize = 64;
+
+/// What the slot of an epoch, a manifest and the index of live files know of a data file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFileMeta {
+    /// The name in the store.
+    pub path: String,
+    /// Days since 1970; `None` where the table has no partition column.
+    pub partition: Option<i32>,
+    pub rows: u64,
+    pub bytes: u64,
+    /// One for each column, in order.
+    pub columns: Vec<ColumnMeta>,
+    /// Where the row groups start.
+    pub split_offsets: Vec<i64>,
+}
+
+/// One column of a data file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnMeta {
+    pub bytes: u64,
+    pub nulls: u64,
+    pub nans: u64,
+    /// Least and greatest value without nulls and NaN; `None` if there is none or it is not kept.
+    pub bounds: Option<(Value, Value)>,
+}
+
+enum Builder {
+    Text(StringBuilder),
+    Bool(BooleanBuilder),
+    Int(Int32Builder),
+    Long(Int64Builder),
+    Double(Float64Builder),
+    Date(Date32Builder),
+    Time(TimestampMicrosecondBuilder),
+    Binary(BinaryBuilder),
+    Decimal(Decimal128Builder),
+}
+
+impl Builder {
+    fn new(column_type: ColumnType) -> Builder {
+        match column_type {
+            ColumnType::Text => Builder::Text(StringBuilder::new()),
+            ColumnType::Bool => Builder::Bool(BooleanBuilder::new()),
+            ColumnType::Int => Builder::Int(Int32Builder::new()),
+            ColumnType::Long => Builder::Long(Int64Builder::new()),
+            ColumnType::Double => Builder::Double(Float64Builder::new()),
+            ColumnType::Date => Builder::Date(Date32Builder::new()),
+            ColumnType::Time => Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("+00:00")),
+            ColumnType::Binary => Builder::Binary(BinaryBuilder::new()),
+            ColumnType::Decimal { precision, scale } => {
+                let data_type = arrow::datatypes::DataType::Decimal128(precision as u8, scale as i8);
+                Builder::Decimal(Decimal128Builder::new().with_data_type(data_type))
+            }
+        }
+    }
+
+    /// Appends the cell and says how many bytes it took; a null and `None` when it is of another type.
+    fn push(&mut self, cell: Cell<'_>) -> Option<usize> {
+        match (&mut *self, cell) {
+            (Builder::Text(builder), Cell::Text(text)) => {
+                builder.append_value(text);
+                return Some(text.len() + 4);
+            }
+            (Builder::Binary(builder), Cell::Binary(bytes)) => {
+                builder.append_value(bytes);
+                return Some(bytes.len() + 4);
+            }
+            (Builder::Bool(builder), Cell::Bool(value)) => builder.append_value(value),
+            (Builder::Int(builder), Cell::Int(value)) => builder.append_value(value),
+            (Builder::Long(builder), Cell::Long(value)) => builder.append_value(value),
+            (Builder::Double(builder), Cell::Double(value)) => builder.append_value(value),
+            (Builder::Date(builder), Cell::Date(value)) => builder.append_value(value),
+            (Builder::Time(builder), Cell::Time(value)) => builder.append_value(value),
+            (Builder::Decimal(builder), Cell::Decimal(value)) => builder.append_value(value),
+            (_, other) => {
+                self.push_null();
+                return (other == Cell::Null).then_some(1);
+            }
+        }
+        Some(if matches!(self, Builder::Decimal(_)) { 16 } else { 8 })
+    }
+
+    fn push_null(&mut self) {
+        match self {
+            Builder::Text(builder) => builder.append_null(),
+            Builder::Bool(builder) => builder.append_null(),
+            Builder::Int(builder) => builder.append_null(),
+            Builder::Long(builder) => builder.append_null(),
+            Builder::Double(builder) => builder.append_null(),
+            Builder::Date(builder) => builder.append_null(),
+            Builder::Time(builder) => builder.append_null(),
+            Builder::Binary(builder) => builder.append_null(),
+            Builder::Decimal(builder) => builder.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Builder::Text(builder) => Arc::new(builder.finish()),
+            Builder::Bool(builder) => Arc::new(builder.finish()),
+            Builder::Int(builder) => Arc::new(builder.finish()),
+            Builder::Long(builder) => Arc::new(builder.finish()),
+            Builder::Double(builder) => Arc::new(builder.finish()),
+            Builder::Date(builder) => Arc::new(builder.finish()),
+            Builder::Time(builder) => Arc::new(builder.finish()),
+            Builder::Binary(builder) => Arc::new(builder.finish()),
+            Builder::Decimal(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+/// Rows of one table on their way into files, by column.
+pub struct RowBuffer {
+    spec: Arc<TableSpec>,
+    builders: Vec<Builder>,
+    len: usize,
+    bytes: usize,
+    fault: Option<String>,
+}
+
+impl std::fmt::Debug for RowBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RowBuffer({}, {} rows)", self.spec.name, self.len)
+    }
+}
+
+impl RowBuffer {
+    pub fn new(spec: Arc<TableSpec>) -> RowBuffer {
+        let builders = spec.columns.iter().map(|column| Builder::new(column.column_type)).collect();
+        RowBuffer { spec, builders, len: 0, bytes: 0, fault: None }
+    }
+
+    /// Adds a row: one cell for each column, of the column's type. A row that breaks this, or has a null in a required
+    /// column, is told when the buffer is written: an error of kind `Bug`.
+    pub fn push(&mut self, row: &[Cell<'_>]) {
+        if row.len() != self.builders.len() {
+            let fault = || format!("{}: a row of {} cells", self.spec.name, row.len());
+            self.fault.get_or_insert_with(fault);
+            return;
+        }
+        for (at, (builder, cell)) in self.builders.iter_mut().zip(row).enumerate() {
+            let bytes = builder.push(*cell);
+            self.bytes += bytes.unwrap_or(0);
+            if bytes.is_none() || (*cell == Cell::Null && required(&self.spec, at)) {
+                let column = &self.spec.columns[at];
+                let fault =
+                    || format!("{}.{}: {cell:?} in a column {:?}", self.spec.name, column.name, column.column_type);
+                self.fault.get_or_insert_with(fault);
+            }
+        }
+        self.len += 1;
+    }
+
+    /// As [`RowBuffer::push`], for an owned row.
+    pub fn push_row(&mut self, row: &[Value]) {
+        let cells: Vec<_> = row.iter().map(Value::cell).collect();
+        self.push(&cells);
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// About how much memory the rows take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn spec(&self) -> &Arc<TableSpec> {
+        &self.spec
+    }
+
+    /// The rows as one batch.
+    pub fn finish(mut self) -> Result<RecordBatch, LakeError> {
+        if let Some(fault) = self.fault {
+            return Err(LakeError::Bug(fault));
+        }
+        let arrays = self.builders.iter_mut().map(Builder::finish).collect();
+        Ok(RecordBatch::try_new(arrow_schema(&self.spec), arrays)?)
+    }
+}
+
+/// The folder of a table in the store.
+pub fn table_folder(namespace: &str, table: &str) -> String {
+    format!("{namespace}/{table}")
+}
+
+/// Names the files of one writer.
+#[derive(Clone, Debug)]
+pub struct FileNames {
+    /// The table's folder in the store.
+    pub folder: String,
+    /// `<epoch>-<worker>-<generation>`, or what else no other writer uses.
+    pub stem: String,
+}
+
+impl FileNames {
+    /// The name of one of the writer's files.
+    pub fn name(&self, spec: &TableSpec, partition: Option<i32>, number: usize) -> String {
+        let (folder, stem) = (&self.folder, &self.stem);
+        match spec.partition {
+            None => format!("{folder}/data/{stem}-{number}.parquet"),
+            Some(at) => {
+                let day = partition.map_or_else(|| "null".to_owned(), date);
+                format!("{folder}/data/{}={day}/{stem}-{number}.parquet", spec.columns[at].name)
+            }
+        }
+    }
+}
+
+/// A date as `YYYY-MM-DD`, from days since 1970 (the proleptic Gregorian calendar, by Hinnant's `civil_from_days`).
+pub fn date(days: i32) -> String {
+    let shifted = i64::from(days) + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Writes the rows as Parquet, one file for each value of the partition column, sorted. Gives the files and the sum of the
+/// rows' hashes.
+pub async fn write_batch(
+    store: &dyn Store,
+    spec: Arc<TableSpec>,
+    names: FileNames,
+    batch: RecordBatch,
+) -> Result<(Vec<DataFileMeta>, u128), LakeError> {
+    let (files, _, hash) = write_both(store, (spec, names), None, batch).await?;
+    Ok((files, hash))
+}
+
+/// Where rows go besides their own table.
+#[derive(Debug)]
+pub struct History {
+    /// The table's `history_spec`.
+    pub spec: Arc<TableSpec>,
+    pub names: FileNames,
+}
+
+/// As [`write_batch`], and the same rows as new ones into files of the history: the second files.
+pub async fn write_both(
+    store: &dyn Store,
+    (spec, names): (Arc<TableSpec>, FileNames),
+    history: Option<History>,
+    batch: RecordBatch,
+) -> Result<(Vec<DataFileMeta>, Vec<DataFileMeta>, u128), LakeError> {
+    if batch.num_rows() == 0 {
+        return Ok((Vec::new(), Vec::new(), 0));
+    }
+    let encoded = tokio::task::spawn_blocking(move || encode(&spec, &names, history.as_ref(), batch)).await;
+    let (encoded, appeared, hash) =
+        encoded.unwrap_or_else(|error| Err(LakeError::Bug(format!("encoding a file panicked: {error}"))))?;
+    Ok((put(store, encoded).await?, put(store, appeared).await?, hash))
+}
+
+async fn put(store: &dyn Store, encoded: Vec<(DataFileMeta, Bytes)>) -> Result<Vec<DataFileMeta>, LakeError> {
+    let mut files = Vec::with_capacity(encoded.len());
+    for (file, bytes) in encoded {
+        store.put(&file.path, bytes).await?;
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// Writes a worker's rows of an epoch: `NAMESPACE/TABLE/data/trading_date=YYYY-MM-DD/<epoch>-<worker>-<generation>-<n>.parquet`.
+pub async fn write_files(
+    store: &dyn Store,
+    namespace: &str,
+    epoch: Epoch,
+    worker: usize,
+    generation: u64,
+    rows: RowBuffer,
+) -> Result<(Vec<DataFileMeta>, u128), LakeError> {
+    let spec = rows.spec().clone();
+    let folder = table_folder(namespace, &spec.name);
+    let names = FileNames { folder, stem: format!("{epoch}-{worker}-{generation}") };
+    write_batch(store, spec, names, rows.finish()?).await
+}
+
+/// Files that are not written yet, those of the history, and the sum of the rows' hashes.
+type Encoded = (Vec<(DataFileMeta, Bytes)>, Vec<(DataFileMeta, Bytes)>, u128);
+
+/// The rows by partition, then in the table's order.
+fn sorted(spec: &TableSpec, batch: RecordBatch) -> Result<RecordBatch, LakeError> {
+    // most batches are of one day: then the day is nothing to compare
+    let unsorted = Rows::new(spec, &batch)?;
+    let days = |at: &usize| (1..unsorted.len()).any(|row| unsorted.cell(row, *at) != unsorted.cell(row - 1, *at));
+    let mut order: Vec<usize> = spec.partition.filter(days).into_iter().collect();
+    order.extend(&spec.sort);
+    let columns: Vec<_> =
+        order.iter().map(|at| SortColumn { values: batch.column(*at).clone(), options: None }).collect();
+    if columns.is_empty() {
+        return Ok(batch);
+    }
+    // what one worker publishes is in order already
+    let comparator = LexicographicalComparator::try_new(&columns)?;
+    if (1..batch.num_rows()).all(|row| comparator.compare(row - 1, row).is_le()) {
+        return Ok(batch);
+    }
+    let indices: UInt32Array = lexsort_to_indices(&columns, None)?;
+    Ok(take_record_batch(&batch, &indices)?)
+}
+
+fn encode(
+    spec: &TableSpec,
+    names: &FileNames,
+    history: Option<&History>,
+    batch: RecordBatch,
+) -> Result<Encoded, LakeError> {
+    let sorted = sorted(spec, batch)?;
+    let rows = Rows::new(spec, &sorted)?;
+    let hash = rows.content_hash(spec);
+    let partition = |row: usize| match spec.partition.map(|at| rows.cell(row, at)) {
+        Some(Cell::Date(days)) => Some(days),
+        _ => None,
+    };
+    let (mut encoded, mut appeared) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    while start < sorted.num_rows() {
+        let value = partition(start);
+        let mut end = start + 1;
+        while end < sorted.num_rows() && partition(end) == value {
+            end += 1;
+        }
+        let path = names.name(spec, value, encoded.len());
+        let (file, bytes, footer) = encode_file(spec, path, value, &sorted.slice(start, end - start))?;
+        if let Some(history) = history {
+            let path = history.names.name(&history.spec, value, appeared.len());
+            appeared.push(match spec.added().next() {
+                None => with_diff(&history.spec, path, &file, &bytes, &footer)?,
+                // behind `diff` columns have other field ids, which is part of what would be copied
+                Some(_) => encode_appeared(&history.spec, path, value, &sorted.slice(start, end - start))?,
+            });
+        }
+        encoded.push((file, bytes));
+        start = end;
+    }
+    Ok((encoded, appeared, hash))
+}
+
+/// How columns are compressed.
+pub fn compression() -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"))
+}
+
+fn properties(spec: &TableSpec) -> WriterProperties {
+    let mut builder = WriterProperties::builder()
+        .set_compression(compression())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_created_by("ticktide".to_owned());
+    for column in spec.columns.iter().filter(|column| column.delta) {
+        let path = ColumnPath::from(column.name.as_str());
+        builder = builder
+            .set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED)
+            .set_column_dictionary_enabled(path, false);
+    }
+    builder.build()
+}
+
+fn encode_file(
+    spec: &TableSpec,
+    path: String,
+    partition: Option<i32>,
+    batch: &RecordBatch,
+) -> Result<(DataFileMeta, Bytes, ParquetMetaData), LakeError> {
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties(spec)))?;
+    writer.write(batch)?;
+    let footer = writer.close()?;
+    let bytes = Bytes::from(bytes);
+    let rows = Rows::new(spec, batch)?;
+    let mut columns: Vec<_> = (0..spec.columns.len()).map(|column| measure(spec, &rows, column)).collect();
+    let mut split_offsets = Vec::new();
+    for group in footer.row_groups() {
+        for (meta, chunk) in columns.iter_mut().zip(group.columns()) {
+            meta.bytes += chunk.compressed_size().unsigned_abs();
+        }
+        split_offsets.extend(group.columns().first().map(|chunk| chunk.byte_range().0 as i64));
+    }
+    let (rows, size) = (rows.len() as u64, bytes.len() as u64);
+    Ok((DataFileMeta { path, partition, rows, bytes: size, columns, split_offsets }, bytes, footer))
+}
+
+/// The same rows as a file of the history, each with a diff of +1, encoded anew.
+fn encode_appeared(
+    history: &TableSpec,
+    path: String,
+    partition: Option<i32>,
+    batch: &RecordBatch,
+) -> Result<(DataFileMeta, Bytes), LakeError> {
+    let missing = || LakeError::Bug(format!("{} has no column diff", history.name));
+    let mut columns = batch.columns().to_vec();
+    columns.insert(history.diff().ok_or_else(missing)?, Arc::new(Int32Array::from_value(1, batch.num_rows())));
+    let batch = RecordBatch::try_new(arrow_schema(history), columns)?;
+    encode_file(history, path, partition, &batch).map(|(file, bytes, _)| (file, bytes))
+}
+
+/// The same rows as a file of a history whose last column is the diff, here +1: the encoded columns are copied as they are.
+fn with_diff(
+    history: &TableSpec,
+    path: String,
+    file: &DataFileMeta,
+    bytes: &Bytes,
+    footer: &ParquetMetaData,
+) -> Result<(DataFileMeta, Bytes), LakeError> {
+    let schema = arrow_schema(history);
+    let mut properties = properties(history);
+    add_encoded_arrow_schema_to_metadata(&schema, &mut properties);
+    let root = ArrowSchemaConverter::new().convert(&schema)?.root_schema_ptr();
+    let mut into = Vec::with_capacity(bytes.len() + 4_096);
+    let mut writer = SerializedFileWriter::new(&mut into, root, Arc::new(properties))?;
+    for (group_at, group) in footer.row_groups().iter().enumerate() {
+        let mut columns = writer.next_row_group()?;
+        for (at, chunk) in group.columns().iter().enumerate() {
+            let copied = ColumnCloseResult {
+                bytes_written: chunk.compressed_size().unsigned_abs(),
+                rows_written: group.num_rows().unsigned_abs(),
+                metadata: chunk.clone(),
+                bloom_filter: None,
+                column_index: footer.column_index().map(|index| index[group_at][at].clone()),
+                offset_index: footer.offset_index().map(|index| index[group_at][at].clone()),
+            };
+            columns.append_column(bytes, copied)?;
+        }
+        let missing = || LakeError::Bug(format!("{} has no column behind those of its table", history.name));
+        let mut diff = columns.next_column()?.ok_or_else(missing)?;
+        diff.typed::<Int32Type>().write_batch(&vec![1; group.num_rows().unsigned_abs() as usize], None, None)?;
+        diff.close()?;
+        columns.close()?;
+    }
+    let closed = writer.close()?;
+    let diffs = closed.row_groups().iter().filter_map(|group| group.columns().last());
+    let diff = ColumnMeta {
+        bytes: diffs.map(|chunk| chunk.compressed_size().unsigned_abs()).sum(),
+        bounds: Some((Value::Int(1), Value::Int(1))),
+        ..ColumnMeta::default()
+    };
+    let columns = file.columns.iter().cloned().chain([diff]).collect();
+    let starts = closed.row_groups().iter().filter_map(|group| group.columns().first());
+    let split_offsets = starts.map(|chunk| chunk.byte_range().0 as i64).collect();
+    let meta = DataFileMeta { path, columns, split_offsets, bytes: into.len() as u64, ..file.clone() };
+    Ok((meta, Bytes::from(into)))
+}
+
+/// Counts and bounds of a column, as far as they are kept.
+fn measure(spec: &TableSpec, rows: &Rows, column: usize) -> ColumnMeta {
+    let named = spec.key.contains(&column) || spec.sort.contains(&column);
+    let bounded = match spec.columns[column].column_type {
+        ColumnType::Binary | ColumnType::Bool => false,
+        ColumnType::Text => named,
+        _ => true,
+    };
+    let measured = rows.measure(column);
+    let short = |cell: &Cell<'_>| !matches!(cell, Cell::Text(text) if text.len() > BOUND_BYTES_MAX);
+    let bounds = measured.bounds.filter(|(least, greatest)| bounded && short(least) && short(greatest));
+    ColumnMeta {
+        bytes: 0,
+        nulls: measured.nulls,
+        nans: measured.nans,
+        bounds: bounds.map(|(least, greatest)| (least.to_value(), greatest.to_value())),
+    }
+}

@@ -1,0 +1,131 @@
+//! What the name of an object says: who wrote it, for which epoch.
+//!
+//! ```text
+//!   <table>/data/…/<epoch>-<worker>-<generation>-<n>.parquet      a worker, before the epoch is decided
+//!   <history>/data/…/<epoch>-<worker>-<generation>-corrections-<n>.parquet   the same
+//!   <table>/data/…/<epoch>-compact-<generation>-<i>-<n>.parquet   maintenance, before the epoch is decided
+//!   <table>/data/…/<epoch>-apply|merge|announce|mark-<id>-….parquet   who brings the table to the epoch
+//!   <table>/metadata/<epoch>-<id>-m<n>.avro, -list.avro           the same
+//!   <table>/metadata/<version>-<id>.metadata.json                 any engine
+//!   state/<epoch>-<worker|base>-<generation>.bin.zst              a worker, worker 0
+//!   changes/<epoch>-<generation>-<token>/<table>.json             worker 0, before the epoch is decided
+//! ```
+//!
+//! What must hold: a name that another engine gives its files is never taken for one of ours (L6 deletes by name).
+
+use ticktide_base::epoch::Epoch;
+
+/// Who wrote a file of a table, and when it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Before its epoch was decided: it counts if the slot lists it.
+    Written { epoch: Epoch, generation: u64 },
+    /// While a table was brought to a decided epoch: it counts if the swap landed.
+    Applied { epoch: Epoch },
+    /// A version of a table's metadata, ours or another engine's.
+    Version(u64),
+}
+
+/// What stands for the worker in the names of compacted files.
+pub const COMPACT: &str = "compact";
+/// What stands for the worker in the names of files that are written while a table is brought to an epoch.
+pub const APPLYING: [&str; 4] = ["apply", "merge", "announce", "mark"];
+
+/// Where lists of changes are, in a folder for each attempt to decide an epoch.
+pub const CHANGES: &str = "changes/";
+
+/// A number as we write it: no leading zeros, no sign.
+fn number(text: &str) -> Option<u64> {
+    let plain = text == "0" || !(text.starts_with('0') || text.starts_with('+'));
+    text.parse().ok().filter(|_| plain)
+}
+
+/// A file of a table, by its name or its whole address; `None`: not named by us.
+pub fn of_table(location: &str) -> Option<Named> {
+    let name = location.rsplit('/').next().unwrap_or(location);
+    if let Some(stem) = name.strip_suffix(".metadata.json") {
+        return stem.split('-').next()?.parse().ok().map(Named::Version);
+    }
+    if let Some(stem) = name.strip_suffix(".avro") {
+        let (epoch, rest) = stem.split_once('-')?;
+        let (id, what) = rest.rsplit_once('-')?;
+        let ours = id.len() == 32 && (what == "list" || what.strip_prefix('m').and_then(number).is_some());
+        return number(epoch).filter(|_| ours).map(|epoch| Named::Applied { epoch });
+    }
+    let parts: Vec<&str> = name.strip_suffix(".parquet")?.split('-').collect();
+    let epoch = number(parts[0])?;
+    match parts.as_slice() {
+        [_, what, ..] if APPLYING.contains(what) => Some(Named::Applied { epoch }),
+        [_, COMPACT, generation, _, _] => number(generation).map(|generation| Named::Written { epoch, generation }),
+        [_, worker, generation, file] | [_, worker, generation, "corrections", file] => {
+            number(worker).and(number(file))?;
+            number(generation).map(|generation| Named::Written { epoch, generation })
+        }
+        _ => None,
+    }
+}
+
+/// A file of the state: its epoch, whether it is a base, its generation.
+pub fn of_state(key: &str) -> Option<(Epoch, bool, u64)> {
+    let stem = key.strip_prefix("state/")?.strip_suffix(".bin.zst")?;
+    match stem.split('-').collect::<Vec<_>>().as_slice() {
+        [epoch, who, generation] => Some((number(epoch)?, *who == "base", number(generation)?)),
+        _ => None,
+    }
+}
+
+/// A list of changes beside the log: its epoch, generation and token.
+pub fn of_changes(key: &str) -> Option<(Epoch, u64, &str)> {
+    let (folder, _) = key.strip_prefix(CHANGES)?.split_once('/')?;
+    match folder.split('-').collect::<Vec<_>>().as_slice() {
+        [epoch, generation, token] => Some((number(epoch)?, number(generation)?, token)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_names_tell_who_wrote_them() {
+        let written = |epoch, generation| Some(Named::Written { epoch, generation });
+        assert_eq!(of_table("file:///lake/market/ticks/data/trading_date=2026-01-02/12-0-3-0.parquet"), written(12, 3));
+        assert_eq!(of_table("12-0-3-corrections-0.parquet"), written(12, 3));
+        assert_eq!(of_table("market/bars_1m/data/7-compact-4-0-1.parquet"), written(7, 4));
+        let id = "0123456789abcdef0123456789abcdef";
+        for name in [
+            format!("0-apply-{id}-0-0.parquet"),
+            format!("0-merge-{id}-0.parquet"),
+            format!("0-announce-{id}-0.parquet"),
+            format!("0-{id}-m0.avro"),
+            format!("0-{id}-list.avro"),
+        ] {
+            assert_eq!(of_table(&name), Some(Named::Applied { epoch: 0 }), "{name}");
+        }
+        assert_eq!(of_state("state/9-base-2.bin.zst"), Some((9, true, 2)));
+        assert_eq!(of_state("state/9-1-2.bin.zst"), Some((9, false, 2)));
+        assert_eq!(of_changes("changes/5-1-abc/bars_1m.json"), Some((5, 1, "abc")));
+    }
+
+    #[test]
+    fn names_of_other_engines_are_not_taken_for_ours() {
+        for name in [
+            // pyiceberg, Spark, Trino, Flink
+            "00000-0-66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1.parquet",
+            "10000-0-66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1.parquet",
+            "00000-1-66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1-00001.parquet",
+            "20260102_101500_00001_abcde-66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1.parquet",
+            "66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1-m0.avro",
+            "snap-8743652361098450987-0-66a4f8cd-5f4f-4a5a-9d6c-0c0ff6d8a9b1.avro",
+            "snap-8743652361098450987-1-0123456789abcdef0123456789abcdef.avro",
+            "notes.txt",
+            "-1-0-0-0.parquet",
+            "01-0-1-0.parquet",
+        ] {
+            assert_eq!(of_table(name), None, "{name}");
+        }
+        assert_eq!(of_state("state/readme"), None);
+        assert_eq!(of_changes("changes/x"), None);
+    }
+}

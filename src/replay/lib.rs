@@ -1,0 +1,7 @@
+//! Recorded epochs again, above the engine: compared ([`verify`]), with additions ([`rebuild`]), from the archive ([`archive`]).
+
+pub mod archive;
+pub mod rebuild;
+#[cfg(test)]
+mod tests;
+pub mod verify;

@@ -1,0 +1,187 @@
+//! Whole runs over files: what a lake says after them, and that it can be gone on with and recomputed.
+
+use ticktide_dataflow::Dataflow;
+use ticktide_engine::{RunOptions, RunReport, run};
+use ticktide_lake::Warehouse;
+
+use crate::verify::{Recompute, recompute};
+use ticktide_lake::LakeReader;
+use ticktide_query::{Pinned, output, query};
+
+/// A folder with files to read and a lake.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().expect("a folder"))
+    }
+
+    /// Adds records to a file.
+    fn add(&self, file: &str, records: &[String]) {
+        let path = self.0.path().join(file);
+        let text = std::fs::read_to_string(&path).unwrap_or_default() + &records.concat();
+        std::fs::write(path, text).expect("a file");
+    }
+
+    fn dataflow(&self, more: &str) -> Dataflow {
+        // what stands in braces belongs to the source
+        let (source, more) = more.strip_prefix('{').and_then(|more| more.split_once('}')).unwrap_or(("", more));
+        let text = format!(
+            "source = {{ use = \"file\", paths = [{:?}], until = \"end\"{source} }}\nbars = [{{ every = \"1m\" }}]\n\
+             indicators = [{{ use = \"ema\", period = 2, on = \"1m\" }}]\nticks = true\n{more}\n",
+            self.0.path().join("*.jsonl")
+        );
+        Dataflow::from_text("runs", "runs.toml", &text, &[], &[]).expect("a dataflow")
+    }
+
+    fn lake(&self) -> Warehouse {
+        Warehouse::Folder(self.0.path().join("lake"))
+    }
+
+    fn run(&self, workers: usize, more: &str) -> RunReport {
+        let ran = run(RunOptions::new(self.dataflow(more), self.lake(), workers));
+        ran.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Nothing differs when all of it is computed again by so many workers.
+    fn verify(&self, workers: usize, more: &str) {
+        let recomputed = recompute(Recompute {
+            dataflow: self.dataflow(more),
+            warehouse: self.lake(),
+            catalog: None,
+            workers,
+            force_bytes: true,
+            archive: false,
+            first: None,
+            last: None,
+            progress: None,
+        });
+        let recomputed = recomputed.unwrap_or_else(|error| panic!("{error}"));
+        assert!(recomputed.difference.is_none(), "{:?}", recomputed.difference);
+        assert!(recomputed.epochs > 0);
+    }
+
+    /// What a query says, a line a row.
+    fn ask(&self, sql: &str) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+        runtime.block_on(async {
+            let reader = LakeReader::open(&self.0.path().join("lake"), None).await.expect("a lake");
+            let pinned = Pinned::load(&reader, None).await.expect("pinned");
+            let mut bytes = Vec::new();
+            let answer = query(&pinned, sql).await.expect(sql);
+            output::write(answer, output::Format::JsonLines, None, &mut bytes).await.expect("written");
+            String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+        })
+    }
+}
+
+impl Place {
+    /// Symbol, close and trades of the bars in order.
+    fn bars(&self) -> Vec<String> {
+        let lines = self.ask(BARS).into_iter().map(|line| {
+            let bar: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            let close = bar["close"].as_str().map_or_else(|| bar["close"].to_string(), str::to_owned);
+            let whole = close.split('.').next().unwrap_or_default().to_owned();
+            format!("{} {whole} {}", bar["symbol"].as_str().unwrap_or("null"), bar["trades"])
+        });
+        lines.collect()
+    }
+}
+
+/// A trade of share 2885 at a second of the day; `more`: further fields.
+fn trade(second: i64, price: i64, more: &str) -> String {
+    let time = 1_767_571_200 + second;
+    format!("{{\"instrument\":\"2885\",\"time\":{time},\"price\":{price},\"quantity\":1{more}}}\n")
+}
+
+const NAMED: &str = ",\"symbol\":\"RELIANCE\"";
+const BARS: &str = "select symbol, close, trades from bars_1m order by open_at";
+const READINGS: &str = "select symbol from indicators_1m order by open_at";
+
+#[test]
+fn a_symbol_that_a_later_run_is_told_corrects_the_bar_and_the_lake_goes_on() {
+    let place = Place::new();
+    place.add("a.jsonl", &[trade(1, 1, ""), trade(61, 2, NAMED), trade(121, 3, "")]);
+    place.run(1, "");
+    assert_eq!(place.bars(), ["null 1 1", "RELIANCE 2 1", "null 3 1"]);
+    place.add("a.jsonl", &[trade(2, 4, NAMED), trade(62, 5, ""), trade(122, 6, ",\"symbol\":\"A\"")]);
+    place.run(1, "");
+    // the greatest that a record tells
+    place.add("a.jsonl", &[trade(3, 7, ",\"symbol\":\"B\""), trade(123, 8, ",\"symbol\":\"B\"")]);
+    place.run(2, "");
+    place.run(1, "");
+    assert_eq!(place.bars(), ["RELIANCE 7 3", "RELIANCE 5 2", "B 8 3"]);
+    assert_eq!(place.ask(READINGS).concat().matches("RELIANCE").count(), 2);
+    let unnamed = "select count(*) n from ticks where symbol is null";
+    assert_eq!(place.ask(unnamed), ["{\"n\":3}"], "a tick has its record's own");
+    place.verify(1, "");
+    place.verify(2, "");
+}
+
+#[test]
+fn whatever_worker_reads_the_file_without_symbols_the_bars_have_them() {
+    let told = |workers: usize| {
+        let place = Place::new();
+        for (file, more) in [("a.jsonl", ""), ("b.jsonl", NAMED), ("c.jsonl", "")] {
+            place.add(file, &(0..40).map(|second| trade(second * 7, second, more)).collect::<Vec<_>>());
+        }
+        place.run(workers, "");
+        place.verify(3 - workers, "");
+        (place.ask(BARS), place.ask(READINGS))
+    };
+    let one = told(1);
+    assert!(one.0.len() > 3 && one.0.iter().all(|line| line.contains("RELIANCE")), "{one:?}");
+    assert_eq!(one, told(2));
+}
+
+#[test]
+fn a_duplicate_is_one_under_any_symbol() {
+    let place = Place::new();
+    let id = ",\"id\":\"7\"";
+    place.add("a.jsonl", &[trade(1, 1, id), trade(1, 1, &format!("{id}{NAMED}"))]);
+    assert_eq!(place.run(1, "").duplicates, 1);
+    place.add("a.jsonl", &[trade(1, 1, &format!("{id}{NAMED}")), trade(2, 2, NAMED)]);
+    assert_eq!(place.run(1, "").duplicates, 1);
+    assert_eq!(place.bars(), ["RELIANCE 2 2"]);
+}
+
+#[test]
+fn which_of_two_records_is_the_duplicate_does_not_depend_on_the_workers() {
+    let place = Place::new();
+    let more = "dedupe = \"instrument\"\nepoch = { every = \"10s\", records = 500 }";
+    for (file, step) in [("a.jsonl", 1), ("b.jsonl", 2), ("c.jsonl", 3)] {
+        // the same ids in all files, half of them with another price
+        let record = |id: i64| trade(id / 10, 100 + id % 7 * (id % 2) * step, &format!(",\"id\":\"{id}\""));
+        place.add(file, &(0..1_500).map(record).collect::<Vec<_>>());
+    }
+    let report = place.run(2, more);
+    assert_eq!((report.accepted, report.records), (1_500, 4_500));
+    assert!(report.duplicates > 1_500 && report.rejected > 1_000, "{report:?}");
+    place.verify(1, more);
+    place.verify(2, more);
+    place.verify(3, more);
+}
+
+#[test]
+fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
+    let place = Place::new();
+    let more = ",\"id\":\"7\"";
+    for file in ["a.jsonl", "b.jsonl"] {
+        place.add(file, &[trade(1, 5, more), trade(2, 6, "")]);
+    }
+    let corrections = "{, corrections = true}";
+    let report = place.run(1, corrections);
+    assert_eq!((report.accepted, report.duplicates), (3, 1));
+    let once = place.ask(BARS);
+    assert!(once[0].contains("\"trades\":3"), "{once:?}");
+    // told again after a restart, and then taken back
+    place.add("b.jsonl", &[trade(1, 5, more)]);
+    assert_eq!(place.run(2, corrections).duplicates, 1);
+    assert_eq!(place.ask(BARS), once);
+    place.add(
+        "a.jsonl",
+        &["{\"type\":\"cancel\",\"instrument\":\"2885\",\"id\":\"7\",\"time\":1767571201}\n".to_owned()],
+    );
+    place.run(1, corrections);
+    assert!(place.ask(BARS)[0].contains("\"trades\":2"), "{:?}", place.ask(BARS));
+}
