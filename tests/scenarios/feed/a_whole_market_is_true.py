@@ -3,6 +3,7 @@
 The simulator tells of some shares each second and of most of them rarely, as in a real market. Ten minutes of a session, or the
 whole of it with --long; the dataflow is the shipped `iifl`. DuckDB holds the bars against the simulator's truth.
 """
+# s35_session: rotating, 45 s
 
 import json
 

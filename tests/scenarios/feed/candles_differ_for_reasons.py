@@ -5,6 +5,7 @@ prices recomputed from the recorded frames by the rules of the feed (order by up
 a day's new extreme belongs to the bar in which it appears). They are written as XTS answers and as bhavcopies, whole and with
 one fault each.
 """
+# s34_reconcile: rotating, 50 s
 
 import collections
 import csv
@@ -15,11 +16,11 @@ import json
 import random
 import zipfile
 
-import s30_iifl
+import iifl
 from harness import Scenario, decode_rows
+from iifl import INDIA_S
 from oracle import lake
 
-INDIA_S = 19_800
 OPENS_S = 9 * 3600 + 15 * 60
 SEGMENTS = {1: "NSECM", 2: "NSEFO"}
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -34,8 +35,8 @@ def touches(frames):
         inner = message["Touchline"]
         paise = {name: int(inner[name] * 100) for name in ("LastTradedPrice", "High", "Low")}
         found[SEGMENTS[message["ExchangeSegment"]], str(message["ExchangeInstrumentID"])].add(Touch(
-            inner["LastUpdateTime"] + s30_iifl.TO_UNIX_S, inner["TotalTradedQuantity"], received_at, paise["LastTradedPrice"],
-            inner["LastTradedTime"] + s30_iifl.TO_UNIX_S, paise["High"], paise["Low"],
+            inner["LastUpdateTime"] + iifl.TO_UNIX_S, inner["TotalTradedQuantity"], received_at, paise["LastTradedPrice"],
+            inner["LastTradedTime"] + iifl.TO_UNIX_S, paise["High"], paise["Low"],
             inner.get("LastTradedQunatity", inner.get("LastTradedQuantity"))))
     return {key: sorted(rows) for key, rows in found.items()}
 
@@ -165,13 +166,13 @@ class Made:
         scenario.run("feed", "simulate", "--brokers", scenario.brokers(), "--prefix", prefix, *day, "--truth", self.work / "truth.csv")
         scenario.run("feed", "simulate", "--output", self.work / "frames.txt", *day, "--codes", "1501", "--no-master")
         self.prefix, self.folder = prefix, self.work / "lake"
-        s30_iifl.run(scenario, self.folder, prefix + "1501", prefix + "1510", prefix + "master")
-        self.frames = s30_iifl.read(self.work / "frames.txt")
+        iifl.run(scenario, self.folder, prefix + "1501", prefix + "1510", prefix + "master")
+        self.frames = iifl.read(self.work / "frames.txt")
         self.touches = touches(self.frames)
         volumes = collections.defaultdict(dict)
         with (self.work / "truth.csv").open() as file:
             for row in csv.DictReader(file):
-                at = row["phase"], s30_iifl.seconds(row["open_at"])
+                at = row["phase"], iifl.seconds(row["open_at"])
                 volumes[row["venue"], row["instrument"]][at] = int(row["volume"])
         self.bars = {key: bars_of(rows, volumes[key]) for key, rows in self.touches.items() if key[1] != "26000"}
         self.date = datetime.datetime.fromtimestamp(self.frames[-1][0] / 1e9 + INDIA_S, datetime.timezone.utc).date().isoformat()
@@ -311,7 +312,7 @@ def other_lakes(made):
     candles, rows = made.candles(key), sorted(made.candles(key))
     scenario = made.scenario
     last = made.work / "last"
-    s30_iifl.run(scenario, last, made.prefix + "1512")
+    iifl.run(scenario, last, made.prefix + "1512")
     found = Reconciled(scenario, last, answer(made.file(key), candles), code=None)
     volumes = sum(row["column"] == "volume" for row in found.differences)
     scenario.check(found.reasons["no_volume"] == volumes == len(rows) and set(found.reasons) <= {"no_volume", "between_snapshots"}, f"a lake of code 1512 alone: {dict(found.reasons)}", found.differences[:2])
@@ -335,16 +336,16 @@ def corrected(made, key, candles, rows):
     kept, held = [], []
     for received_at, origin, payload in made.frames:
         message = json.loads(payload)
-        traded = message["Touchline"]["LastTradedTime"] + s30_iifl.TO_UNIX_S
+        traded = message["Touchline"]["LastTradedTime"] + iifl.TO_UNIX_S
         own = str(message["ExchangeInstrumentID"]) == key[1] and at + 30 <= traded < at + 60
         (held if own else kept).append((0, received_at, origin, payload))
-    s30_iifl.put(scenario, topic, kept, 1)
-    s30_iifl.run(scenario, folder, topic)
+    iifl.put(scenario, topic, kept, 1)
+    iifl.run(scenario, folder, topic)
     before = {int(row["open_at"].timestamp()): row for row in lake.Lake(folder).rows("bars_1m") if row["instrument"] == key[1] and row["phase"] == "continuous"}
     row = before[at]
     early = {name: int(row[name] * 100) for name in FIELDS[:4]} | {"volume": int(row["volume"])}
-    s30_iifl.put(scenario, topic, held, 1, new=False)
-    s30_iifl.run(scenario, folder, topic)
+    iifl.put(scenario, topic, held, 1, new=False)
+    iifl.run(scenario, folder, topic)
     whole = Reconciled(scenario, folder, answer(made.file(key), candles))
     found = Reconciled(scenario, folder, answer(made.file(key), changed(candles, at, **early)))
     scenario.check(whole.matches == len(rows) and not whole.differences and set(found.reasons) == {"corrected_later"},

@@ -5,21 +5,20 @@ damaged (duplicated, out of order within the grace, lost between two snapshots o
 read by pyiceberg and held against the truth; the sum of last quantities, which a naive pipeline takes for volume, is printed
 beside it.
 """
+# s30_iifl: always, 60 s
 
 import collections
 import csv
-import datetime
 import json
 import random
 
 from harness import Scenario
+from iifl import INDIA_S, TO_UNIX_S, put, read, run, seconds
 from oracle import lake, produce
 
 INTERVALS = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": None}
 GRACE_S = 4.0  # the dataflow's is 5 s, a second is the simulator's own disorder
 NINE_FIFTEEN = 9 * 3600 + 15 * 60
-INDIA_S = 19_800
-TO_UNIX_S = 315_513_000
 
 
 class Truth:
@@ -39,10 +38,6 @@ class Truth:
             open_at = start if width_s is None else minute - (minute - start) % width_s
             sums[venue, instrument, phase, open_at] += volume
         return dict(sums)
-
-
-def seconds(text):
-    return int(datetime.datetime.fromisoformat(text).timestamp())
 
 
 def volumes(folder, interval):
@@ -66,15 +61,6 @@ def compare(scenario, what, folder, truth, naive=None):
     for (venue, instrument, phase, open_at), volume in volumes(folder, "1s")[0].items():
         folded[venue, instrument, phase, open_at - open_at % 60] += volume
     scenario.check(dict(folded) == truth.minutes, f"{what}: bars of 1s add up to the minutes' true volume")
-
-
-def read(path):
-    """The recorded lines, taken apart."""
-    frames = []
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        received_at, origin, payload = line.split(b"\t", 2)
-        frames.append((int(received_at), origin, payload))
-    return frames
 
 
 def touchline(payload):
@@ -107,32 +93,6 @@ def damage(frames, seed):
             sent.append((received_at + chance.uniform(0, GRACE_S) * 1e9, received_at, origin, payload))
     sent.sort(key=lambda frame: frame[0])
     return sent, lost, again
-
-
-def put(scenario, topic, frames, partitions, new=True):
-    """By a client that is not ours: key and headers as `feed` has them."""
-    if new:
-        produce.create(scenario.brokers(), topic, partitions)
-    sink = produce.Sink(scenario.brokers())
-    for _, received_at, origin, payload in frames:
-        message = json.loads(payload)
-        key = f"{message['ExchangeSegment']}|{message['ExchangeInstrumentID']}"
-        headers = {"received_at": str(received_at).encode(), "origin": origin}
-        while True:
-            try:
-                sink.producer.produce(topic, payload, key, headers=headers, on_delivery=sink._done)
-                break
-            except BufferError:
-                sink.producer.poll(0.05)
-        sink.sent += 1
-        if sink.sent % 10_000 == 0:
-            sink.producer.poll(0)
-    sink.flush()
-
-
-def run(scenario, folder, *topics, code=0, settings=()):
-    return scenario.run("run", "iifl", "--brokers", scenario.brokers(), *[word for topic in topics for word in ("--topic", topic)],
-                        "--warehouse", folder, "--until", "end", "-w", 2, *settings, code=code, timeout_s=600)
 
 
 def named(scenario, folder):

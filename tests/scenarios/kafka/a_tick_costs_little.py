@@ -1,14 +1,15 @@
 """End to end on a real broker: 5 million JSON trades to committed minute bars with two workers, start-up included.
 
 Measured is ticktide's own process: CPU microseconds a tick (user and system), its greatest resident memory, and how long it
-takes: partitions that wait for each other cost no CPU. The bars must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB, 10 s.
+takes: partitions that wait for each other cost no CPU. The bars must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB; the
+goal of 10 s is told and limits nothing.
 On a machine that does other work the CPU figure grows by cache misses; TICKTIDE_BENCH_SLACK=1.5 loosens it for such a machine.
 A machine whose cores are slow for the hour is known by a thing of others: what Python's own JSON reader, written in C, takes for
-such a record. The daily limit of CPU grows so far that ticktide may take three quarters of that for the whole way; that
-of time does not.
+such a record. The daily limit of CPU grows so far that ticktide may take three quarters of that for the whole way.
 The long run reads the same records with `market` (the archive of ticks, six intervals, all indicators and checks), too, and
 says which threads its CPU went to.
 """
+# s7_bench: rotating, alone, 75 s
 
 import collections
 import itertools
@@ -83,12 +84,10 @@ def main():
     scenario.note(f"{cpu_us / python_us:.2f} of the {python_us:.2f} µs CPU that Python's json.loads takes for a record here")
     slow = 1 if scenario.long else max(1, OF_PYTHONS_JSON * python_us / scenario.limit(CPU_US))
     cpu = f"{cpu_us:.2f} µs CPU a tick (goal: at most {CPU_US:.2f}, limit {scenario.limit(CPU_US * slack * slow):.2f})"
-    wall = f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second " \
-           f"(goal: at most {WALL_S} s, limit {scenario.limit(WALL_S * slack):.0f})"
+    scenario.note(f"wall {done.wall_s:.1f} s, {TRADES / done.wall_s / 1e6:.2f} M ticks a second (goal: at most {WALL_S} s)")
     memory = f"peak memory {mib(done.rss_bytes_max)} (goal: at most {mib(RSS_BYTES)})"
     scenario.check(done.rss_bytes_max <= RSS_BYTES, memory)
     scenario.goal(cpu_us, CPU_US * slack * slow, cpu)
-    scenario.goal(done.wall_s, WALL_S * slack, wall)
     connection = lake.connect()
     bars.load(connection, paths, generate.FIELDS, plain=True)
     bars.bars(connection, "1m", "oracle")

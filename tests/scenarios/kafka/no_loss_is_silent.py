@@ -3,6 +3,7 @@
 Topics deleted and made anew, between runs and while one reads; records deleted before they were read, likewise; more
 partitions; leaders that move, all brokers away and back; aborted transactions and compaction. Three brokers of its own.
 """
+# s22_kafka_life: rotating, 100 s
 
 import json
 import shutil

@@ -1,4 +1,5 @@
 """A secured Kafka is read with the right secrets, refuses the wrong ones with a hint, and no secret is seen anywhere."""
+# s15_kafka_security: rotating, 45 s
 
 import atexit
 import base64
@@ -64,11 +65,11 @@ def good(scenario, outputs, tape, what, path, brokers, topic):
 def wrong(scenario, outputs, what, path, brokers, topic, hint):
     folder = scenario.work / f"lake-{path.stem}"
     done = outputs.run("run", path, "--brokers", brokers, "--topic", topic, "--warehouse", folder, "--until", "end", code=None,
-                       timeout_s=60)
+                       timeout_s=120)
     one = len(re.findall(r"(?m)^error:", done.stderr)) == 1 and "panicked" not in done.stderr
     hinted = any(line.startswith("hint:") and hint in line for line in done.stderr.splitlines())
-    scenario.check(done.code == 2 and one and hinted and done.wall_s < 20,
-                   f"{what}: exit code {done.code} after {done.wall_s:.1f} s, one error, a hint of {hint}", tail(done))
+    scenario.check(done.code == 2 and one and hinted, f"{what}: exit code {done.code}, one error, a hint of {hint}", tail(done))
+    scenario.soon(done.wall_s, 20, f"{what}: it is not tried for long")
     scenario.check(not folder.exists(), f"{what}: no lake was made")
     for line in done.stderr.splitlines():
         if line.startswith(("error:", "hint:")):

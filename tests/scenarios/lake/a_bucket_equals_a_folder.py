@@ -2,18 +2,12 @@
 
 The store is an S3 of its own process on loopback that checks signatures (`tests/services/s3`).
 """
+# s12_s3: always, 45 s
 
-
-from buckets import Store, compare, killed
+from buckets import PACED, SETTINGS, Store, compare, killed
 from harness import Scenario, tail, wait_for
 from oracle import disorder, lake
 
-# nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts
-SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]',
-            "--set", 'indicators=[{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"}]',
-            "--set", "source.corrections=true", "--set", "ticks=true", "-w", "2")
-# three hours in a few seconds, so that there is an epoch to be killed in
-PACED = ("--speed", "1200", "--set", "epoch.every=300ms")
 KILLS = 3
 
 

@@ -4,6 +4,7 @@ A disordered tape in three parts: one with the first dataflow, then `--evolve` a
 own, a check and the archive; killed in the middle and continued. Rows from before are null in the new columns, those behind
 are right by DuckDB's own windows, everything else equals a lake that was never changed. A changed grace is refused.
 """
+# s27_evolve: rotating, 30 s
 
 import json
 import signal

@@ -3,6 +3,7 @@
 `limits.rewrite=1B` lets every file get a delete file as long as half of it stays; the other lake has none. The tape has late,
 cancelled and corrected trades, so most epochs correct rows of files that are there. Then the deleted rows are compacted away.
 """
+# s28_deletes: rotating, 50 s
 
 import signal
 

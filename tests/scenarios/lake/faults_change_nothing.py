@@ -5,6 +5,7 @@ meets 412, its own write), 500 before and after the effect, a closed connection,
 seconds after it was given up, bodies that come slowly or break off. The runs are killed on the way, too, and one that gives
 up is started again, as a supervisor would. Then pyiceberg and DuckDB read the bucket through a server without faults.
 """
+# s18_faults: always, 75 s
 
 import collections
 import signal

@@ -5,52 +5,15 @@ Glue and S3 are stand-ins of their own process on loopback (`tests/services/{glu
 Amazon's does. TICKTIDE_TEST_GLUE and TICKTIDE_TEST_S3 name their binaries. Trino is the real one (`tests/services/trino.sh`);
 where it cannot be had, that part is skipped, and said so. TICKTIDE_TEST_TRINO_PORT is its port.
 """
+# s20_glue: rotating, 90 s
 
-import atexit
-import os
-import pathlib
-import subprocess
-
-from buckets import Store, compare, killed
-from harness import SERVICES, Child, Scenario, tail, wait_for
+from buckets import PACED, SETTINGS, Store, compare, killed
+from catalogs import Catalog, trino
+from harness import Scenario, tail
 from oracle import disorder, glue, lake
-from s12_s3 import PACED, SETTINGS
 
 DATABASE = "market"
 KILLS = 3
-
-
-class Catalog:
-    """The Glue server."""
-
-    def __init__(self, scenario):
-        sibling = pathlib.Path(scenario.binary).parent / "examples" / "glue"
-        binary = os.environ.get("TICKTIDE_TEST_GLUE", str(sibling))
-        self.child = Child([binary, "127.0.0.1:0"], scenario.work)
-        line = wait_for(lambda: self.child.read()[0].strip(), 20, 0.02)
-        if not line:
-            scenario.give_up(f"{binary} does not start: {self.child.read()[1]}")
-        *_, self.address, self.access_key, _ = line.split()
-
-
-def trino(scenario, catalog, bucket, database=DATABASE):
-    """Starts a Trino that runs until the scenario ends; what waits for it, and gives None where there is none."""
-    folder = scenario.work / "trino"
-    atexit.register(subprocess.run, [SERVICES / "trino.sh", "down", folder], check=False)
-    port = os.environ.get("TICKTIDE_TEST_TRINO_PORT", "21250")
-    started = subprocess.Popen([SERVICES / "trino.sh", "up", folder, port, catalog.address, bucket.address, bucket.access_key,
-                                bucket.secret_key, bucket.region], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def ready():
-        out, error = started.communicate()
-        if started.returncode == 77:
-            scenario.note(f"skipped, what Trino reads: {error.strip()}")
-            return None
-        if started.returncode != 0:
-            scenario.give_up(f"Trino does not start: {error[-2000:]}")
-        return glue.Trino(out.strip(), database)
-
-    return ready
 
 
 def for_athena(found, table):
@@ -168,7 +131,7 @@ def main():
     store, catalog = Store(scenario), Catalog(scenario)
     bucket = lake.Bucket(store.address, *store.child.read()[0].split()[-2:])
     scenario.environment = {**bucket.environment(), "AWS_ENDPOINT_URL_GLUE": f"http://{catalog.address}"}
-    engine = trino(scenario, catalog, bucket)  # starts meanwhile
+    engine = trino(scenario, catalog, bucket, DATABASE)  # starts meanwhile
 
     path = scenario.work / "all.jsonl"
     disorder.write(disorder.tape(120_000 if scenario.long else 40_000, 20), path)

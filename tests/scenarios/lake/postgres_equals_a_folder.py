@@ -3,6 +3,7 @@
 The server is a real one on loopback that asks for a password (`tests/services/postgres.sh`); where it cannot be had, the
 scenario is skipped. TICKTIDE_TEST_POSTGRES_PORT is its port. Readers get the pointers by `psql`.
 """
+# s21_postgres: rotating, 45 s
 
 import atexit
 import os
@@ -10,10 +11,10 @@ import signal
 import subprocess
 import sys
 
+from buckets import PACED, SETTINGS
 from certificates import Certificates
 from harness import SERVICES, Scenario, tail, wait_for
 from oracle import disorder, glue, lake
-from s12_s3 import PACED, SETTINGS
 
 
 class Server:

@@ -1,6 +1,6 @@
 """A Kafka of its own for a scenario that kills brokers: each can be killed, stopped and started again.
 
-Ports: `TICKTIDE_TEST_PORT` (19092) + 200 and up, so that it can run beside the one of its lane.
+Ports: the lane's + 200 and up, so that it can run beside the one of its lane.
 """
 
 import atexit
@@ -11,9 +11,9 @@ import pathlib
 import signal
 import subprocess
 
-from harness import SERVICES, wait_for
+from harness import PORT, SERVICES, wait_for
 
-BASE_PORT = int(os.environ.get("TICKTIDE_TEST_PORT", 19_092)) + 200
+BASE_PORT = PORT + 200
 
 
 class Brokers:

@@ -7,6 +7,13 @@ import signal
 from harness import Child, tail, wait_for
 from oracle import lake
 
+# nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts
+SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]',
+            "--set", 'indicators=[{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"}]',
+            "--set", "source.corrections=true", "--set", "ticks=true", "-w", "2")
+# three hours in a few seconds, so that there is an epoch to be killed in
+PACED = ("--speed", "1200", "--set", "epoch.every=300ms")
+
 
 class Store:
     """The S3 server; its objects are files below `folder`. TICKTIDE_TEST_S3 names its binary; without it, it is looked for

@@ -1,20 +1,21 @@
-"""A panic in any thread of any process ends every process within 2 s, each with its exit code, and the next start goes on.
+"""A panic in any thread of any process ends every process at once, each with its exit code, and the next start goes on.
 
 `TICKTIDE_PANIC_AT` makes the real binary panic: in a worker, in an I/O thread (one that writes files, the one that decides
 epochs), in a reader; alone, with a parent, with a hostfile. Then: exit 3 of one of several processes through their parent,
 and a log that nobody reads. Tables are compared by pyiceberg with those of an undisturbed run.
 """
+# s31_panic: rotating, 90 s
 
 import os
 import re
 import subprocess
 import time
 
+from clusters import INDICATORS, SPEED, Cluster, alive, same, write_input
 from harness import Scenario, children, epochs, tail, wait_for
-from s10_processes import INDICATORS, SPEED, Cluster, alive, same, write_input
 
 PACED = ("--set", "epoch.every=300ms", "--speed", SPEED, "--until", "end")
-LIMIT_S = 2
+GOAL_S = 2
 ASKED = "TICKTIDE_PANIC_AT asked for it"
 LOST = r"(?m)^error: process \d \(127\.0\.0\.1:\d+\) (closed|broke|ended)"
 BUG = "error: ticktide met a bug and ends\nhint: start it again"
@@ -66,7 +67,8 @@ def below_a_parent(scenario):
         took = ends(child, below)
         done = child.wait(5)
         named = f"process {panics} (127.0.0.1:" in done.stderr and "ended: exit status: 1" in done.stderr
-        scenario.check(took <= LIMIT_S and not any(alive(pid) for pid in below), f"{what}: all {count} and their parent are gone {took:.2f} s after the first", tail(done))
+        scenario.check(not any(alive(pid) for pid in below), f"{what}: all {count} and their parent are gone", tail(done))
+        scenario.soon(took, GOAL_S, f"{what}: the last is gone soon after the first")
         scenario.check(done.code == 1 and named and done.stderr.count(ASKED) == 1,
                        f"{what}: the parent ends with {done.code} and names process {panics}", tail(done, 25))
         gone_on(scenario, name, what, "-w", 2)
@@ -82,8 +84,8 @@ def by_hostfile(scenario):
         took = ends(started[0], [child.pid for child in started[1:]])
         done = [child.wait(10) for child in started]
         wanted = [1 if index == panics else 4 for index in range(count)]
-        scenario.check(took <= LIMIT_S and [one.code for one in done] == wanted,
-                       f"{what}: gone within {took:.2f} s with {[one.code for one in done]}", "\n".join(tail(one, 8) for one in done))
+        scenario.check([one.code for one in done] == wanted, f"{what}: gone with {[one.code for one in done]}", "\n".join(tail(one, 8) for one in done))
+        scenario.soon(took, GOAL_S, f"{what}: the last is gone soon after the first")
         told = all(re.search(LOST, one.stderr) for index, one in enumerate(done) if index != panics)
         scenario.check(told and sum(one.stderr.count(ASKED) for one in done) == 1, f"{what}: one has panicked, the others name a process", "\n".join(tail(one, 3) for one in done))
         gone_on(scenario, cluster.folder.name, what, "-w", 2)
@@ -116,8 +118,9 @@ def fenced(scenario):
     second = start(scenario, "fenced", "-w", 1)
     took = ends(first, below)
     done = first.wait(5)
-    scenario.check(done.code == 3 and took <= LIMIT_S and "hint:" in done.stderr and "exit status: 3" in done.stderr,
-                   f"-n 3, fenced: all and their parent are gone within {took:.2f} s, it ends with {done.code}", tail(done, 25))
+    scenario.check(done.code == 3 and "hint:" in done.stderr and "exit status: 3" in done.stderr,
+                   f"-n 3, fenced: all and their parent are gone, it ends with {done.code}", tail(done, 25))
+    scenario.soon(took, GOAL_S, "-n 3, fenced: the last is gone soon after the first")
     scenario.check("started again" not in done.stderr and done.stderr.count("cluster complete") == 3, "it was never started again", tail(done, 25))
     done = second.wait(120)
     scenario.check(done.code == 0, f"the other run ends with {done.code}", tail(done))

@@ -4,6 +4,7 @@ All of its processes are stopped (SIGSTOP), a successor takes the lake over and 
 the successor runs, and after it has ended; stopped anywhere, and with the PUT of a slot on its way, which then reaches the
 store when the slot is taken, or never. With one process and with two.
 """
+# s19_zombie: always, 50 s
 
 import hashlib
 import os

@@ -5,6 +5,7 @@ then 3 processes, then 1: while late, cancelled and corrected trades are produce
 dies and comes back. Judged by pyiceberg, DuckDB and Trino (which is skipped where it cannot be had). The seed is printed;
 `--seed` replays the order of what is done to whom.
 """
+# s24_chaos: rotating, 120 s
 
 import json
 import os
@@ -19,9 +20,9 @@ import time
 
 from brokers import Brokers
 from buckets import Store, compare
+from catalogs import Catalog, trino
 from harness import Scenario, tail, wait_for
 from oracle import disorder, glue, lake, produce
-from s20_glue import Catalog, trino
 
 PARTITIONS = 4
 # nothing in the tape is later than these tables' horizons, so their rows do not depend on the cuts

@@ -3,6 +3,7 @@
 The hosts are network namespaces on one bridge with one shared disk, which takes root and iproute2; without them the
 scenario is skipped. Tables are compared by pyiceberg with those of one process.
 """
+# s11_hosts: rotating, 100 s
 
 import atexit
 import os
@@ -12,9 +13,9 @@ import subprocess
 import sys
 import time
 
+from clusters import same
 from harness import Child, Scenario, epochs, tail, wait_for
 from oracle import disorder
-from s10_processes import same
 
 HOSTS, NET, BRIDGE = 3, "10.78.0", "ttbr0"
 PORT, SILENCE_S, APART_S, SPEED = 2101, 8, 30, 400
@@ -115,15 +116,16 @@ def main():
                        "\n".join(tail(child.finished) for child in started if child.finished))
         begun = time.monotonic()
         apart(*pair)
-        ended = wait_for(lambda: not any(child.running() for child in started), SILENCE_S + 15)
+        ended = wait_for(lambda: not any(child.running() for child in started), 5 * SILENCE_S + 20)
         took = time.monotonic() - begun
         for child in started:
             child.signal(signal.SIGKILL)
         done = [child.wait(5) for child in started]
         codes = [one.code for one in done]
         named = [line for one in done for line in one.stderr.splitlines() if line.startswith("error:")]
-        scenario.check(ended and codes == [4, 4, 4] and took < SILENCE_S + 4 and len(named) == 3 and all("process" in line for line in named),
-                       f"hosts {pair} apart: exit codes {codes} after {took:.1f} s (silence limit {SILENCE_S} s)", "\n".join(map(tail, done)))
+        scenario.check(ended and codes == [4, 4, 4] and len(named) == 3 and all("process" in line for line in named),
+                       f"hosts {pair} apart: exit codes {codes}", "\n".join(map(tail, done)))
+        scenario.soon(took, SILENCE_S + 4, f"and soon behind the {SILENCE_S} s of silence that they allow")
         for line in named:
             scenario.note(line)
         # started again while they are still apart: the hosts that cannot reach each other say so

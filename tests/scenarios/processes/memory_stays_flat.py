@@ -4,15 +4,15 @@ Bars of a second and of a minute with indicators over a seeded, synthetic sessio
 is and how much memory it has; the session's third quarter is held against its last one. Bytes per live bar, per retained
 trade and per indicator are `cargo bench --bench memory`'s.
 """
+# s29_memory: rotating, 50 s
 
-import os
 import re
 import time
 import urllib.request
 
-from harness import Scenario, tail
+from harness import PORT, Scenario, tail
 
-PORT = int(os.environ.get("TICKTIDE_TEST_PORT", 19_092)) + 295
+METRICS_PORT = PORT + 295
 DOCUMENT = """
 source = {{ use = "synthetic", until = "end", sequence = "trusted", seed = 11, instruments = {instruments}, partitions = 4, trades_a_day = {trades} }}
 session = "utc-day"
@@ -26,7 +26,7 @@ FIGURES = re.compile(r"(?m)^(process_resident_memory_bytes|ticktide_closed_until
 def figures():
     """(event time in s, resident bytes), or nothing while it starts or ends."""
     try:
-        text = urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=5).read().decode()
+        text = urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=5).read().decode()
     except OSError:
         return None
     found = {name: float(value) for name, value in FIGURES.findall(text)}
@@ -38,7 +38,7 @@ def main():
     instruments, trades = (2_500, 10_000_000) if scenario.long else (2_500, 2_000_000)
     document = scenario.work / "memory.toml"
     document.write_text(DOCUMENT.format(instruments=instruments, trades=trades))
-    child = scenario.start("run", document, "--warehouse", scenario.work / "lake", "-w", 2, "--metrics", f"127.0.0.1:{PORT}")
+    child = scenario.start("run", document, "--warehouse", scenario.work / "lake", "-w", 2, "--metrics", f"127.0.0.1:{METRICS_PORT}")
     seen = []
     while child.running():
         seen.extend(filter(None, [figures()]))

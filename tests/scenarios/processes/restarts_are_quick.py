@@ -4,6 +4,7 @@ Many instruments trade every second into Kafka, so that every second is a live b
 killed again and again while trades trickle in. The epoch is cut every second here, so that the wait for a cut is not what is
 measured; the parent's first wait before a restart is the default one.
 """
+# s25_restart: rotating, alone, 60 s
 
 import json
 import os
@@ -13,12 +14,11 @@ import threading
 import time
 import urllib.request
 
-from harness import Scenario, tail, wait_for
+from harness import PORT, Scenario, children, tail, wait_for
 from oracle import produce
-from s10_processes import children
 
 START_US = 1_767_607_200_000_000  # 2026-01-05 10:00 UTC
-PORT = int(os.environ.get("TICKTIDE_TEST_PORT", 19_092)) + 290
+METRICS_PORT = PORT + 290
 GOAL_S = {"bars": 5.0, "market": 10.0}
 
 
@@ -69,7 +69,7 @@ def slots(folder):
 
 
 def figures():
-    text = urllib.request.urlopen(f"http://127.0.0.1:{PORT}/metrics", timeout=10).read().decode()
+    text = urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=10).read().decode()
     wanted = ("ticktide_restore_seconds", "ticktide_restore_bytes", "ticktide_restore_entries", "process_resident_memory_bytes")
     return {name: float(re.search(rf"(?m)^{name} (\S+)", text)[1]) for name in wanted}
 
@@ -78,7 +78,7 @@ def measure(scenario, dataflow, topic, records, live, times):
     folder = scenario.work / dataflow
     more = () if scenario.long else ("--set", "ticks=false") if dataflow == "market" else ()
     child = scenario.start("run", dataflow, "--brokers", scenario.brokers(), "--topic", topic, "--warehouse", folder, "-w", 2, "--supervise",
-                           "--restarts", 1000, "--set", "epoch.every=1s", "--metrics", f"127.0.0.1:{PORT}", *more)
+                           "--restarts", 1000, "--set", "epoch.every=1s", "--metrics", f"127.0.0.1:{METRICS_PORT}", *more)
 
     def reached():
         found = slots(folder)
@@ -104,11 +104,12 @@ def measure(scenario, dataflow, topic, records, live, times):
     took.sort()
     last = restored[-1]
     seconds = sorted(figure["ticktide_restore_seconds"] for figure in restored)
-    text = (f"{dataflow}: kill to the next epoch decided, {times} times with {live} live bars: median {took[times // 2]:.1f} s, worst {took[-1]:.1f} s "
-            f"(goal {GOAL_S[dataflow]:.0f} s); restored {last['ticktide_restore_entries']:.0f} entries, "
+    text = (f"{dataflow}: restored {last['ticktide_restore_entries']:.0f} entries, "
             f"{last['ticktide_restore_bytes'] / 2**20:.1f} MiB in {seconds[times // 2]:.2f} s (worst {seconds[-1]:.2f} s), "
             f"{last['process_resident_memory_bytes'] / 2**20:.0f} MiB resident")
-    scenario.goal(took[-1], GOAL_S[dataflow], text)
+    scenario.note(text)
+    scenario.soon(took[-1], GOAL_S[dataflow], f"{dataflow}: kill to the next epoch decided, {times} times with {live} live bars, median "
+                  f"{took[times // 2]:.1f} s, the worst")
     scenario.verify(f"{dataflow}, killed {times} times", dataflow, "--warehouse", folder, "--set", "epoch.every=1s", *more, "-w", 2, timeout_s=1200)
     scenario.check(last["ticktide_restore_entries"] > 0 and last["ticktide_restore_bytes"] > 0, f"{dataflow}: restore seconds, bytes and entries are metrics")
 

@@ -3,6 +3,7 @@
 The same input with other workers and processes, started by one parent or one by one with a hostfile; 100 junk connections
 while the cluster starts; a process that differs, is missing, stopped or killed. Tables are compared by pyiceberg.
 """
+# s10_processes: always, alone, 110 s
 
 import os
 import pathlib
@@ -11,11 +12,10 @@ import signal
 import socket
 import time
 
+from clusters import INDICATORS, SPEED, Cluster, alive, errors, same, write_input
 from harness import Scenario, children, epochs, tail, wait_for
-from oracle import disorder, generate, lake
+from oracle import generate, lake
 
-INDICATORS = ('indicators=[{use="ema",period=20,on="1m"},{use="rsi",period=14,on="1m"},{use="macd",on="1m"},{use="vwap",on="1m"}]')
-PARTITIONS, FIRST_PORT, SPEED = 4, 21_100, 1_000
 CPU_RATIO = 1.25
 DATAFLOW = """\
 source = { use = "file", wire = "json", sequence = "trusted",
@@ -23,63 +23,6 @@ source = { use = "file", wire = "json", sequence = "trusted",
 session = "nse"
 bars = [{ use = "time", every = "1m" }]
 """
-
-
-class Cluster:
-    """Processes that are started one by one, with a hostfile on loopback and a secret."""
-
-    port = FIRST_PORT
-
-    def __init__(self, scenario, name, count, *settings):
-        self.scenario, self.settings = scenario, settings
-        self.hosts = [f"127.0.0.1:{port}" for port in range(Cluster.port, Cluster.port + count)]
-        Cluster.port += count
-        self.hostfile, self.secret = scenario.work / f"{name}.hosts", scenario.work / f"{name}.secret"
-        self.hostfile.write_text("# the processes\n" + "\n".join(self.hosts) + "\n")
-        self.write_secret("a secret that nobody else has")
-        self.folder = scenario.work / name
-
-    def write_secret(self, text, name=None):
-        path = self.secret.with_name(name) if name else self.secret
-        path.write_text(text)
-        path.chmod(0o600)
-        return path
-
-    def start(self, index, *more, hostfile=None, secret=None, workers=1, folder=None, binary=None):
-        return self.scenario.start("run", "bars", "--source", "file", "--path", self.scenario.work / "input", "--until", "end",
-                                   "--set", INDICATORS, "--warehouse", folder or self.folder, "-w", workers, "-p", index, "--hostfile",
-                                   hostfile or self.hostfile, "--secret-file", secret or self.secret, *self.settings, *more, binary=binary)
-
-
-def errors(done):
-    return "\n".join(line for line in done.stderr.splitlines() if line.startswith(("error:", "hint:")))
-
-
-def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def write_input(scenario):
-    """The disordered tape's trades, each once, in the order of their times; a symbol's are all in one partition."""
-    unique = {record["id"]: record for record in disorder.tape(60_000, 5) if record["type"] == "trade"}
-    rows = sorted(unique.values(), key=lambda record: record["time"])
-    (scenario.work / "input").mkdir()
-    place = {symbol: number % PARTITIONS for number, symbol in enumerate(disorder.SYMBOLS)}
-    for partition in range(PARTITIONS):
-        disorder.write([row for row in rows if place[row["symbol"]] == partition], scenario.work / "input" / f"{partition}.jsonl")
-    return len(rows)
-
-
-def same(scenario, name, what):
-    """The tables of this lake are those of the lake that one worker wrote."""
-    result = lake.compare(lake.Lake(scenario.work / "one"), lake.Lake(scenario.work / name))
-    counts = {table: (len(left), len(right)) for table, (_, left, right) in result.items() if left or right}
-    scenario.check(not counts, f"{what}: {sum(count for count, _, _ in result.values())} rows of {len(result)} tables are equal", counts)
-    accepted = [sum(row["accepted"] for row in lake.Lake(scenario.work / folder).rows("epochs")) for folder in ("one", name)]
-    scenario.check(accepted[0] == accepted[1], f"{what}: each record was accepted once: {accepted[1]}")
 
 
 def shapes(scenario, records):
@@ -184,7 +127,7 @@ def missing(scenario):
     text = errors(done[0])
     scenario.check(all(one.code == 4 and f"host 2 ({cluster.hosts[2]}) did not come within 2 s" in one.stderr and "hint:" in one.stderr for one in done),
                    f"a missing host is named at the deadline, after {done[0].wall_s:.1f} s: exit codes {[one.code for one in done]}", text)
-    scenario.check(max(one.wall_s for one in done) < 4, "within two seconds more")
+    scenario.soon(max(one.wall_s for one in done), 4, "all have ended within two seconds more")
     scenario.note(text)
 
 
@@ -211,8 +154,9 @@ def stopped(scenario):
         started[stopped].signal(signal.SIGSTOP)
         other = started[1 - stopped].wait(30)
         took = time.monotonic() - begun
-        scenario.check(other.code == 4 and took < 4 and f"process {stopped} ({cluster.hosts[stopped]}) has been silent for 2 s" in other.stderr,
-                       f"process {stopped} is stopped: the other ends with {other.code} after {took:.1f} s (limit 2 s)", tail(other))
+        scenario.check(other.code == 4 and f"process {stopped} ({cluster.hosts[stopped]}) has been silent for 2 s" in other.stderr,
+                       f"process {stopped} is stopped: the other ends with {other.code}", tail(other))
+        scenario.soon(took, 4, "and soon behind the 2 s of silence that it allows")
         scenario.note(errors(other))
         started[stopped].signal(signal.SIGCONT)
         again = started[stopped].wait(30)
@@ -227,8 +171,9 @@ def killed(scenario):
         started[victim].signal(signal.SIGKILL)
         others = [child.wait(30) for index, child in enumerate(started) if index != victim]
         took = time.monotonic() - begun
-        scenario.check(all(other.code == 4 for other in others) and took <= 2, f"kill -9 of process {victim}: the others end with "
-                       f"{[other.code for other in others]} within {took:.2f} s", "\n".join(tail(other) for other in others))
+        scenario.check(all(other.code == 4 for other in others), f"kill -9 of process {victim}: the others end with "
+                       f"{[other.code for other in others]}", "\n".join(tail(other) for other in others))
+        scenario.soon(took, 2, "and at once")
         scenario.check(all(f"process {victim} ({cluster.hosts[victim]})" in errors(other) or "process" in errors(other) for other in others),
                        "and name a process", errors(others[0]))
         scenario.note(errors(others[0]))
@@ -252,15 +197,16 @@ def parents(scenario):
                    "-n 3 is three processes with a secret that is in no argument")
     child.signal(signal.SIGKILL)
     child.wait(10)
-    gone = wait_for(lambda: not any(alive(pid) for pid in family), 3, 0.02)
+    gone = wait_for(lambda: not any(alive(pid) for pid in family), 15, 0.02)
     scenario.check(gone, "kill -9 of the parent ends its processes", family)
     child, family = start("child-killed")
     begun = time.monotonic()
     os.kill(family[1], signal.SIGKILL)
     done = child.wait(30)
     took = time.monotonic() - begun
-    scenario.check(done.code == 4 and took <= 2.5 and not any(alive(pid) for pid in family),
-                   f"kill -9 of one of its processes, `--restarts 0`: the parent ends with {done.code} after {took:.2f} s, and all with it", tail(done))
+    scenario.check(done.code == 4 and not any(alive(pid) for pid in family),
+                   f"kill -9 of one of its processes, `--restarts 0`: the parent ends with {done.code}, and all with it", tail(done))
+    scenario.soon(took, 2.5, "and at once")
     for name in ("parent-killed", "child-killed"):
         scenario.run_bars(path, scenario.work / name, "--set", INDICATORS, "-w", 2)
         same(scenario, name, name)

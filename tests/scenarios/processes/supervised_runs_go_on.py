@@ -3,21 +3,21 @@
 What must not be started again is not: a wrong path (exit code 2), a run that another one has fenced (3), one that fails too
 often. Tables are compared by pyiceberg with those of an undisturbed run.
 """
+# s23_supervise: rotating, 70 s
 
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
 import time
 
-from harness import Scenario, epochs, tail, wait_for
-from s10_processes import INDICATORS, SPEED, Cluster, alive, children, same, write_input
+from clusters import INDICATORS, SPEED, Cluster, alive, same, write_input
+from harness import ROOT, Scenario, children, epochs, tail, wait_for
 
 PACED = ("--set", "epoch.every=300ms", "--speed", SPEED, "--until", "end")
 QUICK = ("--backoff", "200ms", "--hang-after", "2s", "--silence", "2s", "--start-within", "15s")
 FOREVER = ("--set", "epoch.every=300ms", "--speed", 200)
-UNIT = pathlib.Path(__file__).resolve().parent.parent.parent / "cluster" / "units" / "ticktide.service"
+UNIT = ROOT / "cluster" / "units" / "ticktide.service"
 
 
 def start(scenario, name, *more):
@@ -48,9 +48,9 @@ def struck(scenario):
             victim = below[-1]
             begun = time.monotonic()
             os.kill(victim, number)
-            gone = wait_for(lambda: not any(alive(pid) for pid in below), 15, 0.02)
+            gone = wait_for(lambda: not any(alive(pid) for pid in below), 60, 0.02)
             took = time.monotonic() - begun
-            again = wait_for(lambda: [pid for pid in children(child.pid) if alive(pid)] if child.running() else None, 15, 0.02)
+            again = wait_for(lambda: [pid for pid in children(child.pid) if alive(pid)] if child.running() else None, 60, 0.02)
             scenario.check(gone and again, f"{' '.join(map(str, shape))}: one of {len(below)} processes is {what}: all are gone after "
                            f"{took:.1f} s, and started again", child.read()[1][-1500:])
         done = child.wait(120)
@@ -89,13 +89,13 @@ def ends(scenario):
     os.kill(under_way(scenario, child, folder)[0], signal.SIGKILL)
     waits = wait_for(lambda: "all processes are started again" in child.read()[1], 15)
     child.signal(signal.SIGINT)
-    done = child.wait(5)
+    done = child.wait(15)  # less than it waits
     scenario.check(waits and done.code == 0, f"SIGINT while it waits for the next start exits {done.code} after {done.wall_s:.1f} s", tail(done))
     child = start(scenario, "ends", *FOREVER, *QUICK, "-n", 2)
     below = under_way(scenario, child, folder)
     child.signal(signal.SIGKILL)
     child.wait(10)
-    gone = wait_for(lambda: not any(alive(pid) for pid in below), 3, 0.02)
+    gone = wait_for(lambda: not any(alive(pid) for pid in below), 15, 0.02)
     scenario.check(gone, "kill -9 of the parent ends its processes", below)
 
 

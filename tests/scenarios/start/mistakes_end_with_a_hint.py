@@ -1,4 +1,5 @@
 """Mistakes end with an exit code and a hint: a bad dataflow file, a wrong topic, broker or path, a full disk."""
+# s8_errors: always, 25 s
 
 import os
 import re

@@ -3,6 +3,7 @@
 Gold: four partitions keyed by symbol, read back by DuckDB and by pyiceberg; every one of the 1,500 minute bars must be the
 vendor's. Equities: `us_tape` over IBM and BAC, at least 99.9 % of the second bars without 09:30:00 and 15:59:59.
 """
+# s2_tape: always, 25 s
 
 from decimal import Decimal
 

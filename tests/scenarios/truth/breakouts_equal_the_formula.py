@@ -4,6 +4,7 @@ A seeded tape of three days with late and cancelled trades and quiet instruments
 whose headers name their columns in different orders. DuckDB finds the last price of each window of five minutes; the averages
 and their crossovers are the formula of the DEBS 2022 challenge, written as it stands there.
 """
+# s16_breakout: rotating, 15 s
 
 import csv
 import json

@@ -6,19 +6,19 @@ aion-indian-market-calendar (five segments); of a year that a package does not k
 otherwise is in KNOWN with the reason (of a few dates of 2026 the last of them is our source, too, as the calendar says), and each entry there must be met: a disagreement that is not listed fails, and so does
 a listed one that is gone. Wall times in India.
 """
+# s33_calendar: rotating, 25 s
 
 import collections
 import datetime
 import json
 import os
-import pathlib
 
 os.environ["AION_IN_CALENDAR_OFFLINE"] = "1"  # what the pinned package has, wherever this runs
 
 import aion_indian_market_calendar as aion
 import exchange_calendars
 import pandas_market_calendars
-from harness import Scenario
+from harness import ROOT, Scenario
 from oracle import lake
 
 INDIA = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
@@ -182,7 +182,7 @@ def bars_of_classes(scenario):
     # in order of time, as a file's partition has them
     ordered = sorted(ticks, key=lambda each: each[2])
     path.write_text("".join(tick(*each, number + 1) + "\n" for number, each in enumerate(ordered)))
-    shipped = (pathlib.Path(__file__).resolve().parent.parent.parent / "calendars" / "nse.toml").read_text()
+    shipped = (ROOT / "calendars" / "nse.toml").read_text()
     calendar, dataflow, folder = scenario.work / "market.toml", scenario.work / "mine.toml", scenario.work / "lake"
     calendar.write_text(shipped)
     dataflow.write_text(DATAFLOW.format(calendar="market.toml"))

@@ -3,6 +3,7 @@
 Compared by pyiceberg, row for row: bars, indicators and anomalies, by all columns but `epoch`. Input: the gold tape if
 TICKTIDE_TAPES is set, else the disordered tape's trades.
 """
+# s5_cuts: always, 60 s
 
 import json
 import os

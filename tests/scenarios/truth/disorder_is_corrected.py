@@ -3,6 +3,7 @@
 `bars_1m` must equal a recomputation from scratch whole; `bars_1s` that of all records but those which quarantine lists as
 too late for 1s. Then one trade an hour and a half late: `_history` may only speak of its bar and the readings after it.
 """
+# s3_disorder: always, 15 s
 
 import json
 

@@ -1,4 +1,5 @@
 """Junk vanishes nowhere: of 20,000 lines every tenth is no tick; 2,000 quarantine rows carry it, nothing else is lost."""
+# s4_junk: always, 10 s
 
 import random
 

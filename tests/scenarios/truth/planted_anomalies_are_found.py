@@ -4,6 +4,7 @@ Truth comes from the generator (`feed labels`), rows from the lake by pyiceberg.
 `return_z` of its instrument covers its time; a silence when a row overlaps at least half of it. A row is true when it
 covers an uncancelled bad print, or lies at least by half in a planted silence of its instrument or of the feed.
 """
+# s13_anomalies: rotating, 35 s
 
 import datetime
 import json

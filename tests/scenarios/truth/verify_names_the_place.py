@@ -4,6 +4,7 @@ The input has late, doubled, cancelled and corrected trades and junk. A lake wri
 the other way round. Then a data file is replaced by another of the same shape, one is lost, a record of the source is
 altered, the source is gone: table, epoch and key are named, or the command ends with 2 and says what else can be done.
 """
+# s26_verify: always, 40 s
 
 import json
 import random
