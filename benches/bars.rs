@@ -5,14 +5,14 @@ mod cpu;
 use cpu::ThreadCpu;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
-use ticktide::base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
-use ticktide::flow::bars::acc::TradeOrder;
-use ticktide::flow::bars::keyed::{Aside, BarsSpec, Keyed};
-use ticktide::flow::bars::partial::Partials;
-use ticktide::flow::clean::Horizons;
-use ticktide::market::calendar::PhaseAt;
-use ticktide::market::conditions::Effect;
-use ticktide::market::{Instrument, InstrumentId, SCALE};
+use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
+use ticktide_flow::bars::acc::TradeOrder;
+use ticktide_flow::bars::keyed::{Aside, BarsSpec, Keyed};
+use ticktide_flow::bars::partial::Partials;
+use ticktide_flow::clean::Horizons;
+use ticktide_market::calendar::PhaseAt;
+use ticktide_market::conditions::Effect;
+use ticktide_market::{Instrument, InstrumentId, SCALE};
 
 const TICKS: i64 = 200_000;
 /// Ticks of a step: a quarter of a second of 80,000 ticks a second.

@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
-use ticktide::feed::{Assignment, InstrumentTable, SourceSpec, SyntheticSpec, WireSpec, open, wire};
+use ticktide_feed::{Assignment, InstrumentTable, SourceSpec, SyntheticSpec, WireSpec, open, wire};
 
 const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":1767584700123456,"seq":17,"price":2445.35,"qty":10,"bid":2445.30,"ask":2445.40,"bid_qty":120,"ask_qty":80,"cum_volume":90211,"recv_ts":1767584700140000,"cond":"REG"}"#;
 const PLAIN: &[u8] =

@@ -2,12 +2,12 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
-use ticktide::base::time::{Interval, MINUTE};
-use ticktide::flow::bars::finished::{FinishedBar, Named};
-use ticktide::lake::store::FolderStore;
-use ticktide::lake::table::files::{RowBuffer, write_files};
-use ticktide::market::{Instrument, SCALE};
-use ticktide::tables;
+use ticktide_base::time::{Interval, MINUTE};
+use ticktide_flow::bars::finished::{FinishedBar, Named};
+use ticktide_lake::store::FolderStore;
+use ticktide_lake::table::files::{RowBuffer, write_files};
+use ticktide_market::{Instrument, SCALE};
+use ticktide_tables as tables;
 
 const ROWS: i64 = 100_000;
 

@@ -3,8 +3,8 @@
 use clap::Parser;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use ticktide::base::environment as settings;
-use ticktide::cli::{Cli, run};
+use ticktide_base::environment;
+use ticktide_cli::{Cli, run};
 
 /// What a worker allocates an I/O thread frees, for librdkafka, too: jemalloc does that without a lock between them, and gives
 /// pages back. On 5 M records into minute bars it saves a fifth of the CPU.
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // what the AWS libraries warn of comes back as an error of ours, in a line that can be read
     let default = if cli.global.quiet { "error" } else { "warn,ticktide=info,aws=error" };
-    let filter = settings::variable(settings::LOG).unwrap_or_else(|| default.to_owned());
+    let filter = environment::variable(environment::LOG).unwrap_or_else(|| default.to_owned());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{filter},{TALKATIVE}")))
         .with_writer(std::io::stderr)
