@@ -9,14 +9,17 @@
 //! The socket is read while subscriptions are under way: frames come with the first answer. The master is asked for when all
 //! stands: frames are lost while nothing is subscribed, and its rows are not.
 
+use super::clock::now;
+use super::link::Link;
 use super::outlet::Taken;
 use super::rest::{Login, Refusal, Rest, below};
 use super::secrets::Secrets;
 use super::socket::{Received, STEP_WITHIN, Socket};
 use super::spec::ConnectSpec;
 use super::subscribe::{Subscribed, Subscriber};
+use super::trouble::Trouble;
 use super::verdict::{JUNK, OTHER, Verdict, judge};
-use super::{Link, Trouble, jwt, now, packet};
+use super::{jwt, packet};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
@@ -227,7 +230,7 @@ fn login_refused(refusal: Refusal) -> Trouble {
     match refusal {
         Refusal::Unauthorised(why) | Refusal::Wrong(why) => {
             let hint = format!("check {} and {}", settings::IIFL_APP_KEY, settings::IIFL_SECRET_KEY);
-            Trouble::Refused(format!("the login is refused: {why}"), hint)
+            Trouble::refused(format!("the login is refused: {why}"), hint)
         }
         other => other.into(),
     }

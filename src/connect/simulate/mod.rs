@@ -145,7 +145,7 @@ impl Random {
 impl Simulation {
     /// Errors: settings that make no day.
     pub fn new(spec: &SimulateSpec) -> Result<Simulation, FeedError> {
-        let fix = |message: String, hint: &str| Err(FeedError::Fix(message, hint.into()));
+        let fix = |message: String, hint: &str| Err(FeedError::fix(message, hint));
         if !(1..=INSTRUMENTS_MOST).contains(&spec.instruments) {
             return fix(format!("{} instruments cannot be simulated", spec.instruments), "give 1 to 20000");
         }
@@ -328,7 +328,7 @@ fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
             .map_or(String::new(), |days| ticktide_market::calendar::date_text(spec.date.saturating_add(days as i32)));
         let hint =
             if next.is_empty() { "give a trading date".into() } else { format!("give a trading date, e.g. {next}") };
-        return Err(FeedError::Fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint));
+        return Err(FeedError::fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint));
     }
     Ok(session.phase_at(class("NSEFO"), midnight.saturating_add(PRE_OPEN)).is_some())
 }

@@ -68,7 +68,7 @@ impl Intake {
             _client: client.clone(),
         };
         for (topic, partition) in partitions {
-            let unusable = || FeedError::Unavailable(format!("kafka: no queue for {topic}/{partition}"));
+            let unusable = || FeedError::unavailable(format!("kafka: no queue for {topic}/{partition}"));
             let name = CString::new(topic.as_str()).map_err(|_| unusable())?;
             // SAFETY: as above; librdkafka counts references, ours to the partition's queue is given back at once.
             unsafe {
