@@ -43,7 +43,7 @@ mod xts;
 use crate::produce::Sink;
 use bridge::Bridge;
 use figures::Figures;
-pub use link::{LeftOut, Link};
+use link::Link;
 use secrets::Secrets;
 use sessions::{Client, hold};
 use spec::{Api, ConnectSpec};

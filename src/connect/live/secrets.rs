@@ -6,7 +6,7 @@
 
 use super::trouble::Trouble;
 use std::sync::{Arc, Mutex, PoisonError};
-use ticktide_base::environment as settings;
+use ticktide_base::environment;
 
 /// All secrets met so far, to be taken out of texts.
 #[derive(Clone, Default)]
@@ -24,7 +24,7 @@ const HIDDEN_FROM: usize = 4;
 impl Secrets {
     /// The value of a variable, or of the file that it names; `None`: it is not set. Errors: the file cannot be read.
     pub fn optional(&self, variable: &'static str) -> Result<Option<String>, Trouble> {
-        let Some(value) = settings::variable(variable) else { return Ok(None) };
+        let Some(value) = environment::variable(variable) else { return Ok(None) };
         let value = match value.strip_prefix('@') {
             None => value,
             Some(path) => std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {

@@ -12,7 +12,7 @@ use super::client::{ANSWER_WITHIN, Client, Ends};
 use super::errors::{cut_off, refused};
 use super::guard::Guard;
 use super::lane::Lane;
-use super::queue::{Event, Intake};
+use super::queue::{Event, Queue};
 use crate::wire::{self, Decoder, RawRecord};
 use crate::{Batch, FeedError, InstrumentTable, Partition, Reader, Reject, SourceSpec};
 use rdkafka::consumer::Consumer;
@@ -43,7 +43,7 @@ const RESET_EVERY: Duration = Duration::from_secs(1);
 /// Why a lane that is ahead of the others is held before it is paused: librdkafka throws away what it has fetched of a
 /// partition that is paused, and fetches it again.
 pub struct KafkaReader {
-    intake: Intake,
+    queue: Queue,
     client: Arc<Client>,
     lanes: Vec<Lane>,
     /// Lanes whose batches wait here.
@@ -120,12 +120,12 @@ impl KafkaReader {
         partitions: Vec<Partition>,
         lanes: Vec<Lane>,
     ) -> Result<KafkaReader, FeedError> {
-        let (client, intake) = connect(spec, ends, &partitions, &lanes)?;
+        let (client, queue) = connect(spec, ends, &partitions, &lanes)?;
         Ok(KafkaReader {
             held: vec![false; lanes.len()],
             paused: vec![false; lanes.len()],
             hold_bytes: (spec.buffer_bytes / 2 / lanes.len().max(1)).clamp(256 << 10, 4 << 20) as u64,
-            intake,
+            queue,
             client,
             lanes,
             partitions,
@@ -143,8 +143,8 @@ impl KafkaReader {
 
     /// Takes what librdkafka has into the lanes; the number of events.
     fn take(&mut self, wait: Duration, most: usize) -> usize {
-        let KafkaReader { intake, lanes, partitions, decoder, instruments, failure, guard, reset, .. } = self;
-        intake.take(wait, most, &mut |lane, event| match event {
+        let KafkaReader { queue, lanes, partitions, decoder, instruments, failure, guard, reset, .. } = self;
+        queue.take(wait, most, &mut |lane, event| match event {
             Event::Record { offset, payload, received_at, envelope } => {
                 let lane = &mut lanes[lane];
                 if !lane.record(offset, payload.map_or(0, <[u8]>::len)) {
@@ -237,8 +237,8 @@ impl KafkaReader {
             }
         }
         (self.reset, self.reset_at) = (Vec::new(), Some(Instant::now()));
-        let (client, intake) = connect(&self.spec, &self.ends, &self.partitions, &self.lanes)?;
-        (self.intake, self.client) = (intake, client);
+        let (client, queue) = connect(&self.spec, &self.ends, &self.partitions, &self.lanes)?;
+        (self.queue, self.client) = (queue, client);
         self.paused.fill(false);
         Ok(())
     }
@@ -269,7 +269,7 @@ fn connect(
     ends: &Arc<Ends>,
     partitions: &[Partition],
     lanes: &[Lane],
-) -> Result<(Arc<Client>, Intake), FeedError> {
+) -> Result<(Arc<Client>, Queue), FeedError> {
     let client = Arc::new(Client::telling(spec, ends.clone())?);
     let mut list = TopicPartitionList::new();
     for (partition, lane) in partitions.iter().zip(lanes).filter(|(_, lane)| !lane.finished()) {
@@ -278,9 +278,9 @@ fn connect(
     }
     let names: Vec<_> = partitions.iter().map(|partition| (partition.topic.clone(), partition.partition)).collect();
     // the queue first: what is fetched before it stands would be lost to it
-    let intake = Intake::new(client.clone(), &names, wire::build(&spec.wire)?.wants_envelope())?;
+    let queue = Queue::new(client.clone(), &names, wire::build(&spec.wire)?.wants_envelope())?;
     client.consumer.assign(&list).map_err(refused)?;
-    Ok((client, intake))
+    Ok((client, queue))
 }
 
 /// What an error of a partition means for the reader: `None` where librdkafka goes on by itself.
