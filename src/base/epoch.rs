@@ -17,17 +17,20 @@ const STEP_BITS: u32 = 24;
 pub const LAST_STEP: u64 = (1 << STEP_BITS) - 1;
 
 /// The timely timestamp of a step of an epoch; order is (epoch, step).
+#[inline]
 pub fn stamp(epoch: Epoch, step: u64) -> u64 {
     debug_assert!(step <= LAST_STEP);
     (epoch << STEP_BITS) | step
 }
 
 /// The epoch of a timely timestamp.
+#[inline]
 pub fn epoch_of(stamp: u64) -> Epoch {
     stamp >> STEP_BITS
 }
 
 /// The step of a timely timestamp inside its epoch.
+#[inline]
 pub fn step_of(stamp: u64) -> u64 {
     stamp & LAST_STEP
 }
@@ -75,6 +78,7 @@ pub struct Binding {
 
 impl Binding {
     /// Whether a bar that covers `[open_at, end_at)` is published by this epoch.
+    #[inline]
     pub fn publishes(&self, open_at: Nanos, end_at: Nanos) -> bool {
         self.closed_until.is_some_and(|at| end_at <= at) || self.flushed_until.is_some_and(|at| open_at <= at)
     }

@@ -84,7 +84,7 @@ impl<E: Classified> From<E> for Error {
 /// The candidate that a mistyped word most likely meant: at most a third of its letters away.
 ///
 /// ```
-/// use crate::error::nearest;
+/// use ticktide_base::error::nearest;
 /// assert_eq!(nearest("grase", &["grace", "horizon"]), Some("grace"));
 /// assert_eq!(nearest("colour", &["grace", "horizon"]), None);
 /// ```

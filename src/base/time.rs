@@ -15,11 +15,13 @@ pub const HOUR: Nanos = 60 * MINUTE;
 pub const DAY: Nanos = 24 * HOUR;
 
 /// Noon in UTC of a day since 1970: the moment that stands for a trading day where nothing but the day is told.
+#[inline]
 pub fn noon(day: i32) -> Option<Nanos> {
     i64::from(day).checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR))
 }
 
 /// Whether a trading date may have moments at or after a time: wherever it is, it ends within the day after its date.
+#[inline]
 pub fn reaches(trading_date: i32, at: Nanos) -> bool {
     (i64::from(trading_date) + 2).saturating_mul(DAY) > at
 }

@@ -60,7 +60,7 @@ pub(super) fn open(
         Some(_) => None,
         None => match feed::open(&dataflow.source, &BTreeMap::new()) {
             // who has been there before may be back soon
-            Err(error @ FeedError::Unanswered(..)) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
+            Err(error @ FeedError::Unanswered { .. }) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
                 return Err(back_soon(error));
             }
             looked => Some(looked?),
@@ -138,7 +138,7 @@ pub(super) fn open(
 /// A source that did not answer, of a lake that has read it before: another try may do.
 fn back_soon(error: FeedError) -> Error {
     match error {
-        FeedError::Unanswered(message, hint) => Error { kind: Kind::Retry, message, hint: Some(hint) },
+        FeedError::Unanswered { message, hint } => Error { kind: Kind::Retry, message, hint: Some(hint) },
         error => error.into(),
     }
 }

@@ -16,7 +16,7 @@ impl Condition {
     /// Reads `MASK`, `MASK & !MASK2` or `= CODE`; numbers are decimal or `0x…`.
     ///
     /// ```
-    /// use crate::conditions::Condition;
+    /// use ticktide_market::conditions::Condition;
     /// assert_eq!(Condition::parse("0x20 & !0x2000"), Some(Condition::Any { mask: 0x20, none_of: 0x2000 }));
     /// assert_eq!(Condition::parse("= 0x20100000"), Some(Condition::Equals(0x2010_0000)));
     /// assert_eq!(Condition::parse("late"), None);
@@ -33,6 +33,7 @@ impl Condition {
     }
 
     /// Whether a trade's code meets it.
+    #[inline]
     pub fn holds(self, code: u64) -> bool {
         match self {
             Condition::Any { mask, none_of } => code & mask != 0 && code & none_of == 0,
@@ -85,6 +86,7 @@ impl Effect {
 
 impl ConditionsSpec {
     /// The code that the field's text says; `None` when it is no number of the dataflow's base. Empty text is code 0.
+    #[inline]
     pub fn code(&self, text: &str) -> Option<u64> {
         match text.trim() {
             "" => Some(0),
@@ -95,6 +97,7 @@ impl ConditionsSpec {
     }
 
     /// What a trade of this code does.
+    #[inline]
     pub fn effect(&self, code: u64, suspicious: bool) -> Effect {
         let met = |rules: &[Condition]| rules.iter().any(|rule| rule.holds(code));
         Effect { sets_price: !suspicious && !met(&self.no_price), adds_volume: !met(&self.no_volume) }

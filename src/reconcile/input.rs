@@ -6,8 +6,6 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// A year of one instrument's minutes is 6 MB; more than this is no file of candles.
-pub const BYTES_MOST: u64 = 1 << 30;
 /// What some editors put at the start of a file.
 const EDITORS_MARK: &str = "\u{feff}";
 const GZIP: &[u8] = b"\x1f\x8b";
@@ -57,9 +55,9 @@ impl Failed {
 
 fn bounded(path: &Path, input: impl Read) -> Result<Vec<u8>, Failed> {
     let mut bytes = Vec::new();
-    let read = input.take(BYTES_MOST + 1).read_to_end(&mut bytes).map_err(Failed::Read)?;
-    if read as u64 > BYTES_MOST {
-        let message = format!("is bigger than {} MiB", BYTES_MOST >> 20);
+    let read = input.take(zip::BYTES_MOST + 1).read_to_end(&mut bytes).map_err(Failed::Read)?;
+    if read as u64 > zip::BYTES_MOST {
+        let message = format!("is bigger than {} MiB", zip::BYTES_MOST >> 20);
         return Err(Failed::TooBig(ReconcileError::file(path, message, "give it in parts")));
     }
     Ok(bytes)

@@ -4,11 +4,12 @@
 //! always hold: the bytes are those whose checksum the archive has, and no archive makes us allocate more than
 //! [`BYTES_MOST`] or panic.
 
-use super::input::BYTES_MOST;
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 use std::io::Read;
 
+/// A year of one instrument's minutes is 6 MB; more than this is no file of candles.
+pub const BYTES_MOST: u64 = 1 << 30;
 /// What an archive starts with.
 pub const MARK: &[u8] = b"PK\x03\x04";
 /// Of an entry of the directory, of the directory's end.

@@ -493,7 +493,7 @@ const UNITS: [(&str, Nanos); 7] =
 /// Reads "200ms", "5s", "7d"; an error says what the text is not.
 ///
 /// ```
-/// use crate::document::duration;
+/// use ticktide_base::document::duration;
 /// assert_eq!(duration("200ms"), Ok(200_000_000));
 /// assert!(duration("5").is_err());
 /// ```

@@ -11,6 +11,7 @@
 //! reads. What must always hold: the lake is not changed; a payload is written byte for byte or not at all; a record that is
 //! in the tables already (`late_partly`) is never written.
 
+mod output;
 mod retry;
 
 use super::read::{block_on, open};

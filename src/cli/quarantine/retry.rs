@@ -1,15 +1,13 @@
 //! `quarantine retry`: would these records be ticks now, and a file of those that would.
 
+use super::output::Output;
 use super::{Filters, Row, each_row, headers};
 use crate::list::shown;
-use crate::read::{part_of, unwritable};
 use crate::{Global, aligned, note, print};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use ticktide_base::error::Error;
 use ticktide_dataflow::Dataflow;
 use ticktide_feed::InstrumentTable;
@@ -71,54 +69,20 @@ struct Tally {
 
 /// Decodes the chosen rows and writes what `--output` asks for. Errors: no row matches, the file exists.
 pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
-    let name = match &args.dataflow {
-        Some(name) => name.clone(),
-        None => super::block_on(async { Ok(super::open(global).await?.identity().dataflow.clone()) })?,
-    };
-    let dataflow = Dataflow::load(&name, &[], &args.set).map_err(|error| {
-        let mut error = Error::from(error);
-        if args.dataflow.is_none() {
-            error.hint =
-                Some(format!("the lake belongs to dataflow {name:?}; give its file with `--dataflow FILE.toml`"));
-        }
-        error
-    })?;
-    let mut decoders =
+    let dataflow = dataflow(args, global)?;
+    let decoders =
         Decoders { base: wire::build(&dataflow.source.wire)?, headers: headers(global)?, own: BTreeMap::new() };
-    let mut instruments = InstrumentTable::default();
-    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    let mut output = args.output.as_deref().map(Output::create).transpose()?;
-    let (identity, epoch) = each_row(&args.filters.sql(), global, |row| {
-        let (decoder, header) = decoders.of(&row);
-        let decoded = decoder.decode(&RawRecord::new(&row.payload, row.offset, None), &mut instruments);
-        let tally = tallies.entry(row.reason.clone()).or_default();
-        tally.rows += 1;
-        tally.decode += u64::from(decoded.is_ok());
-        let wanted = (args.all || decoded.is_ok()) && !NOT_REFUSED.contains(&row.reason.as_str());
-        if let Err(reject) = decoded {
-            let why = format!("{}: {}", reject.reason, reject.detail);
-            tally.refused.get_or_insert_with(|| (row.place(), why, shown(&row.payload)));
-        }
-        let Some(output) = output.as_mut().filter(|_| wanted) else { return Ok(()) };
-        output.agree(&row, header)?;
-        let first = output.lines == 0 && header.is_none();
-        let why = match () {
-            () if !is_line(&row.payload, first) => Some("cannot be a line of a file: it holds or ends in a line's end"),
-            () if first && decoder.header(&row.payload).is_some() => Some(
-                "reads as a header, and would be that of the file: the records behind it would be read by its names",
-            ),
-            () => None,
-        };
-        if let Some(why) = why {
-            tally.left_out += 1;
-            return if args.single_line { Ok(()) } else { Err(no_line(&row, why)) };
-        }
-        if let (0, Some(header)) = (output.lines, header) {
-            output.line(header.as_bytes())?;
-        }
-        tally.written += 1;
-        output.line(&row.payload)
-    })?;
+    let output = args.output.as_deref().map(Output::create).transpose()?;
+    let mut retried = Retried {
+        all: args.all,
+        single_line: args.single_line,
+        decoders,
+        instruments: InstrumentTable::default(),
+        tallies: BTreeMap::new(),
+        output,
+    };
+    let (identity, epoch) = each_row(&args.filters.sql(), global, |row| retried.take(&row))?;
+    let Retried { tallies, output, .. } = retried;
     if tallies.is_empty() {
         let message = format!("no row of the quarantine matches at epoch {epoch}");
         return Err(Error::fix(message, "list what there is with `ticktide quarantine ls`"));
@@ -146,6 +110,71 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
         (None, None) => {}
     }
     Ok(())
+}
+
+/// The dataflow to decode as: the one that was given, or the lake's.
+fn dataflow(args: &RetryArgs, global: &Global) -> Result<Dataflow, Error> {
+    let name = match &args.dataflow {
+        Some(name) => name.clone(),
+        None => super::block_on(async { Ok(super::open(global).await?.identity().dataflow.clone()) })?,
+    };
+    Dataflow::load(&name, &[], &args.set).map_err(|error| {
+        let mut error = Error::from(error);
+        if args.dataflow.is_none() {
+            error.hint =
+                Some(format!("the lake belongs to dataflow {name:?}; give its file with `--dataflow FILE.toml`"));
+        }
+        error
+    })
+}
+
+/// The rows retried so far.
+struct Retried {
+    all: bool,
+    single_line: bool,
+    decoders: Decoders,
+    instruments: InstrumentTable,
+    /// By reason.
+    tallies: BTreeMap<String, Tally>,
+    output: Option<Output>,
+}
+
+impl Retried {
+    /// Decodes a row, counts it, and writes it if it is asked for. Errors: it cannot be a line of the file.
+    fn take(&mut self, row: &Row) -> Result<(), Error> {
+        let (decoder, header) = self.decoders.of(row);
+        let decoded = decoder.decode(&RawRecord::new(&row.payload, row.offset, None), &mut self.instruments);
+        let tally = self.tallies.entry(row.reason.clone()).or_default();
+        tally.rows += 1;
+        tally.decode += u64::from(decoded.is_ok());
+        let wanted = (self.all || decoded.is_ok()) && !NOT_REFUSED.contains(&row.reason.as_str());
+        if let Err(reject) = decoded {
+            let why = format!("{}: {}", reject.reason, reject.detail);
+            tally.refused.get_or_insert_with(|| (row.place(), why, shown(&row.payload)));
+        }
+        let Some(output) = self.output.as_mut().filter(|_| wanted) else { return Ok(()) };
+        output.agree(row, header)?;
+        if let Some(why) = unfit(row, decoder, output.lines == 0 && header.is_none()) {
+            tally.left_out += 1;
+            return if self.single_line { Ok(()) } else { Err(no_line(row, why)) };
+        }
+        if let (0, Some(header)) = (output.lines, header) {
+            output.line(header.as_bytes())?;
+        }
+        tally.written += 1;
+        output.line(&row.payload)
+    }
+}
+
+/// Why a payload would not be read back from a file as it is; `first`: it would be the file's first line.
+fn unfit(row: &Row, decoder: &dyn Decoder, first: bool) -> Option<&'static str> {
+    match () {
+        () if !is_line(&row.payload, first) => Some("cannot be a line of a file: it holds or ends in a line's end"),
+        () if first && decoder.header(&row.payload).is_some() => {
+            Some("reads as a header, and would be that of the file: the records behind it would be read by its names")
+        }
+        () => None,
+    }
 }
 
 fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Error> {
@@ -213,70 +242,6 @@ fn no_line(row: &Row, why: &str) -> Error {
     )
 }
 
-/// The file that payloads are written to: under another name until it is whole, and gone if it never is.
-struct Output {
-    path: PathBuf,
-    part: PathBuf,
-    file: Option<BufWriter<File>>,
-    lines: u64,
-    /// Of its first record: the record's place and header.
-    begun: Option<(String, Option<String>)>,
-}
-
-impl Output {
-    /// Errors: the file is there, or cannot be made.
-    fn create(path: &Path) -> Result<Output, Error> {
-        if path.exists() {
-            let message = format!("{} exists", path.display());
-            return Err(Error::fix(message, "choose a name that was never fed: a lake knows a file by its name"));
-        }
-        let part = part_of(path);
-        let opened = OpenOptions::new().write(true).create(true).truncate(true).open(&part);
-        let file = opened.map_err(|error| unwritable(path, &error))?;
-        Ok(Output { path: path.to_path_buf(), part, file: Some(BufWriter::new(file)), lines: 0, begun: None })
-    }
-
-    /// All records of a file are read by one header, or all without one.
-    fn agree(&mut self, row: &Row, header: Option<&str>) -> Result<(), Error> {
-        let (first, begun) = self.begun.get_or_insert_with(|| (row.place(), header.map(str::to_owned)));
-        if begun.as_deref() == header {
-            return Ok(());
-        }
-        let shown = |header: Option<&str>| header.map_or_else(|| "none".to_owned(), |header| format!("{header:?}"));
-        Err(Error::fix(
-            format!(
-                "records {first} and {} cannot be in one file: their headers are {} and {}",
-                row.place(),
-                shown(begun.as_deref()),
-                shown(header)
-            ),
-            "write the records of each file to an output of their own: `--topic NAME`",
-        ))
-    }
-
-    fn line(&mut self, payload: &[u8]) -> Result<(), Error> {
-        self.lines += 1;
-        let Some(file) = &mut self.file else { return Ok(()) };
-        file.write_all(payload).and_then(|()| file.write_all(b"\n")).map_err(|error| unwritable(&self.path, &error))
-    }
-
-    /// Gives the file its name; one that came meanwhile is left as it is.
-    fn keep(mut self) -> Result<PathBuf, Error> {
-        if let Some(mut file) = self.file.take() {
-            file.flush().map_err(|error| unwritable(&self.path, &error))?;
-        }
-        std::fs::hard_link(&self.part, &self.path).map_err(|error| unwritable(&self.path, &error))?;
-        Ok(self.path.clone())
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        // a name that could not be removed does no harm: it ends in .part and is written over next time
-        let _ = std::fs::remove_file(&self.part);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,21 +296,5 @@ mod tests {
         output.agree(&named, Some(&header)).expect("the same");
         let error = output.agree(&other, None).expect_err("another");
         assert!(error.message.contains("t/0/7 and u/0/7") && error.hint.is_some(), "{error}");
-    }
-
-    #[test]
-    fn a_file_is_whole_or_not_there_and_is_never_written_over() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("retry.jsonl");
-        let names = || std::fs::read_dir(folder.path()).expect("a folder").count();
-        let mut given_up = Output::create(&path).expect("made");
-        given_up.line(b"x").expect("written");
-        drop(given_up);
-        assert_eq!(names(), 0);
-        let mut kept = Output::create(&path).expect("made");
-        kept.line(b"x").expect("written");
-        kept.keep().expect("kept");
-        assert_eq!((std::fs::read(&path).expect("there"), names()), (b"x\n".to_vec(), 1));
-        assert_eq!(Output::create(&path).err().map(|error| error.kind), Some(ticktide_base::error::Kind::Fix));
     }
 }

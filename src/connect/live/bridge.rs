@@ -9,10 +9,13 @@
 //! before the error is acted on. While nobody takes frames the client sends no pings either: after half a minute the broker
 //! drops it, which is a gap like any other.
 
+use super::clock::now;
+use super::jwt;
+use super::link::{LeftOut, Link};
 use super::outlet::Taken;
 use super::secrets::Secrets;
 use super::spec::ConnectSpec;
-use super::{LeftOut, Link, Trouble, jwt, now};
+use super::trouble::Trouble;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, MqttOptions, Outgoing, Packet, Publish, QoS, SubAck,
     SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
@@ -22,7 +25,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use ticktide_base::environment as settings;
+use ticktide_base::environment;
 use ticktide_feed::wire::bridge_address;
 use tokio::time::Instant;
 
@@ -116,15 +119,15 @@ impl Bridge {
     }
 
     fn options(&self, link: &Link) -> Result<MqttOptions, Trouble> {
-        let token = self.secrets.required(settings::IIFL_TOKEN)?;
+        let token = self.secrets.required(environment::IIFL_TOKEN)?;
         let claims = jwt::claims(&token).unwrap_or_default();
         if claims.expires_at().is_some_and(|at| at <= now()) {
-            let hint = format!("put a new one into {} or into the file that it names", settings::IIFL_TOKEN);
-            return Err(Trouble::Refused("the token has expired".into(), hint));
+            let hint = format!("put a new one into {} or into the file that it names", environment::IIFL_TOKEN);
+            return Err(Trouble::refused("the token has expired", hint));
         }
-        let user = self.secrets.optional(settings::IIFL_USER)?.or(claims.preferred_username).ok_or_else(|| {
-            let hint = format!("set {} to the client's code", settings::IIFL_USER);
-            Trouble::Refused("the token does not say whose it is (preferred_username)".into(), hint)
+        let user = self.secrets.optional(environment::IIFL_USER)?.or(claims.preferred_username).ok_or_else(|| {
+            let hint = format!("set {} to the client's code", environment::IIFL_USER);
+            Trouble::refused("the token does not say whose it is (preferred_username)", hint)
         })?;
         let host = link.spec.root.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let id = format!("ticktide{}", &uuid::Uuid::new_v4().simple().to_string()[..14]);
@@ -144,8 +147,8 @@ impl Bridge {
             ConnectionError::ConnectionRefused(
                 ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
             ) => {
-                let hint = format!("check {} and {}", settings::IIFL_TOKEN, settings::IIFL_USER);
-                Trouble::Refused(format!("the broker refuses the token: {why}"), hint)
+                let hint = format!("check {} and {}", environment::IIFL_TOKEN, environment::IIFL_USER);
+                Trouble::refused(format!("the broker refuses the token: {why}"), hint)
             }
             _ => Trouble::Lost(format!("MQTT: {why}")),
         }

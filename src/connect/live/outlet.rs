@@ -139,7 +139,9 @@ fn put(sink: &mut dyn Sink, prefix: &str, taken: &Taken) -> Result<(), FeedError
     // brokers that are away cannot be asked for a topic: the frame waits as those of other topics do
     while let Err(error) = sink.prepare(&place.topic) {
         match error {
-            FeedError::Unavailable(why) => tracing::warn!(topic = place.topic, why, "Kafka is not there, frames wait"),
+            FeedError::Unavailable { message: why } => {
+                tracing::warn!(topic = place.topic, why, "Kafka is not there, frames wait")
+            }
             other => return Err(other),
         }
         sink.tend()?;
@@ -254,7 +256,7 @@ mod tests {
         struct Failing;
         impl Sink for Failing {
             fn put(&mut self, _: &Frame<'_>) -> Result<(), FeedError> {
-                Err(FeedError::Unavailable("gone".into()))
+                Err(FeedError::unavailable("gone"))
             }
             fn finish(&mut self) -> Result<u64, FeedError> {
                 Ok(0)

@@ -65,7 +65,7 @@ pub enum Packet {
 /// Takes a text message apart.
 ///
 /// ```
-/// use crate::live::packet::{Event, Packet, parse};
+/// use ticktide_connect::live::packet::{Event, Packet, parse};
 /// let event = Event { name: "1501-json-full".into(), argument: Some("{}".into()) };
 /// assert_eq!(parse(r#"42["1501-json-full","{}"]"#), Packet::Event(event));
 /// assert_eq!(parse("3"), Packet::Pong);

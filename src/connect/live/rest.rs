@@ -11,9 +11,9 @@
 //! The token goes into the header `authorization`, as it is. What must always hold: an answer is a result or one [`Refusal`],
 //! of at most 64 MiB; no message has a key, a token or an address with one in it.
 
-use super::Trouble;
 use super::secrets::Secrets;
 use super::spec::Wanted;
+use super::trouble::Trouble;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode, Url};
@@ -79,7 +79,7 @@ impl Rest {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("ticktide/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Trouble::Refused(format!("no HTTP client: {error}"), "check `--ca`".into()))?;
+            .map_err(|error| Trouble::refused(format!("no HTTP client: {error}"), "check `--ca`"))?;
         Ok(Rest { client, base: below(root, "apimarketdata/"), secrets })
     }
 

@@ -4,9 +4,9 @@
 //! connection on. What must always hold: whatever the outside says goes through [`Secrets::hide`] before it is printed or
 //! produced, because servers like to repeat what they were sent.
 
-use super::Trouble;
+use super::trouble::Trouble;
 use std::sync::{Arc, Mutex, PoisonError};
-use ticktide_base::environment as settings;
+use ticktide_base::environment;
 
 /// All secrets met so far, to be taken out of texts.
 #[derive(Clone, Default)]
@@ -24,12 +24,12 @@ const HIDDEN_FROM: usize = 4;
 impl Secrets {
     /// The value of a variable, or of the file that it names; `None`: it is not set. Errors: the file cannot be read.
     pub fn optional(&self, variable: &'static str) -> Result<Option<String>, Trouble> {
-        let Some(value) = settings::variable(variable) else { return Ok(None) };
+        let Some(value) = environment::variable(variable) else { return Ok(None) };
         let value = match value.strip_prefix('@') {
             None => value,
             Some(path) => std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
                 let message = format!("file {path} of {variable} cannot be read: {error}");
-                Trouble::Refused(message, "check the path and its permissions".into())
+                Trouble::refused(message, "check the path and its permissions")
             })?,
         };
         self.remember(&value);
@@ -40,7 +40,7 @@ impl Secrets {
     pub fn required(&self, variable: &'static str) -> Result<String, Trouble> {
         self.optional(variable)?.ok_or_else(|| {
             let hint = format!("set {variable} to it, or to @FILE with the path of a file that holds it");
-            Trouble::Refused(format!("{variable} is not set or empty"), hint)
+            Trouble::refused(format!("{variable} is not set or empty"), hint)
         })
     }
 

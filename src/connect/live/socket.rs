@@ -3,8 +3,9 @@
 //! What must always hold: while a message waits for room, nothing is read and pings go on, so that a server which is read
 //! slowly does not take us for dead; a server that is silent for its own timeout after a ping is given up.
 
+use super::clock::now;
 use super::packet::{self, Handshake, Packet};
-use super::{Trouble, now};
+use super::trouble::Trouble;
 use futures::{SinkExt, StreamExt};
 use reqwest::Url;
 use rustls::ClientConfig;

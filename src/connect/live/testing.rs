@@ -1,9 +1,24 @@
-//! A stand-in for XTS's REST calls: a server that answers what a test says.
+//! What tests of connections share: a specification, and a stand-in for XTS's REST calls that answers what a test says.
 
+use super::spec::{Api, ConnectSpec, instruments, root};
 use reqwest::Url;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+
+/// Two instruments of a server that is not there.
+pub fn spec() -> ConnectSpec {
+    ConnectSpec {
+        api: Api::Xts,
+        root: root(Api::Xts, "http://127.0.0.1:1").expect("an address"),
+        instruments: instruments(Api::Xts, "NSECM|2885,NSECM|467").expect("names"),
+        codes: vec!["1501".into()],
+        prefix: "x-".into(),
+        authorities: None,
+        strict: false,
+        master: false,
+    }
+}
 
 /// Status, further lines of the header, body.
 pub type Answer = (u16, &'static str, Value);

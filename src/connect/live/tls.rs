@@ -7,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use std::path::{Path, PathBuf};
-use ticktide_base::environment as settings;
+use ticktide_base::environment;
 use ticktide_base::error::Error;
 
 /// Bundles of Debian, Fedora, SUSE, Alpine and macOS.
@@ -44,7 +44,7 @@ pub fn client(authorities: Option<&Path>) -> Result<ClientConfig, Error> {
 }
 
 fn system() -> Option<PathBuf> {
-    let named = settings::variable(settings::CERTIFICATES).map(PathBuf::from);
+    let named = environment::variable(environment::CERTIFICATES).map(PathBuf::from);
     named.into_iter().chain(BUNDLES.iter().map(PathBuf::from)).find(|path| path.is_file())
 }
 

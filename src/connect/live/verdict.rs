@@ -4,9 +4,9 @@
 //! origin. Events of other codes are counted and go no further (1105 comes unasked for every instrument of the exchange).
 //! What must always hold: whatever cannot be understood is a frame of topic `…other`, whole, with origin `junk`.
 
-use super::Trouble;
 use super::packet::{Event, Packet};
 use super::secrets::Secrets;
+use super::trouble::Trouble;
 use ticktide_feed::wire::xts;
 
 /// Where messages without a name of their own come from.

@@ -9,14 +9,17 @@
 //! The socket is read while subscriptions are under way: frames come with the first answer. The master is asked for when all
 //! stands: frames are lost while nothing is subscribed, and its rows are not.
 
+use super::clock::now;
+use super::link::Link;
 use super::outlet::Taken;
 use super::rest::{Login, Refusal, Rest, below};
 use super::secrets::Secrets;
 use super::socket::{Received, STEP_WITHIN, Socket};
 use super::spec::ConnectSpec;
 use super::subscribe::{Subscribed, Subscriber};
+use super::trouble::Trouble;
 use super::verdict::{JUNK, OTHER, Verdict, judge};
-use super::{Link, Trouble, jwt, now, packet};
+use super::{jwt, packet};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use reqwest::Url;
@@ -25,7 +28,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use ticktide_base::environment as settings;
+use ticktide_base::environment;
 use ticktide_base::time::{MINUTE, Nanos};
 use tokio::time::{Instant, sleep_until};
 
@@ -138,8 +141,8 @@ impl Xts {
             self.token = None;
         }
         if self.token.is_none() {
-            let app_key = self.secrets.required(settings::IIFL_APP_KEY)?;
-            let secret_key = self.secrets.required(settings::IIFL_SECRET_KEY)?;
+            let app_key = self.secrets.required(environment::IIFL_APP_KEY)?;
+            let secret_key = self.secrets.required(environment::IIFL_SECRET_KEY)?;
             let login = self.rest.login(&app_key, &secret_key).await.map_err(login_refused)?;
             let renew_at = renewal(&login.token, now());
             tracing::info!(renew_in_s = renew_at.map(|at| until(at).as_secs()), "logged in");
@@ -226,8 +229,8 @@ fn until(at: Nanos) -> Duration {
 fn login_refused(refusal: Refusal) -> Trouble {
     match refusal {
         Refusal::Unauthorised(why) | Refusal::Wrong(why) => {
-            let hint = format!("check {} and {}", settings::IIFL_APP_KEY, settings::IIFL_SECRET_KEY);
-            Trouble::Refused(format!("the login is refused: {why}"), hint)
+            let hint = format!("check {} and {}", environment::IIFL_APP_KEY, environment::IIFL_SECRET_KEY);
+            Trouble::refused(format!("the login is refused: {why}"), hint)
         }
         other => other.into(),
     }

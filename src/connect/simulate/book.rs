@@ -1,6 +1,6 @@
 //! One instrument of the simulated exchange: what it trades, and what its snapshots say.
 
-use super::Random;
+use super::random::Random;
 use ticktide_base::time::{HOUR, MILLI, MINUTE, Nanos, SECOND};
 use ticktide_feed::wire::xts::Segment;
 

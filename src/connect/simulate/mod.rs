@@ -15,15 +15,16 @@
 
 mod book;
 mod frames;
+mod random;
 #[cfg(test)]
 mod tests;
 
 use book::{Book, Kind};
+use random::Random;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use ticktide_base::time::{DAY, HOUR, MILLI, MINUTE, Nanos, SECOND};
 use ticktide_feed::FeedError;
-use ticktide_feed::synthetic::mix;
 use ticktide_feed::wire::xts::Segment;
 use ticktide_market::Instrument;
 use ticktide_market::calendar::Session;
@@ -126,26 +127,10 @@ pub struct Simulation {
     truth: Truth,
 }
 
-/// Numbers by chance, the same ones for a seed.
-pub struct Random(u64);
-
-impl Random {
-    /// From 0 to below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        mix(self.0) % end.max(1)
-    }
-
-    /// Whether something happens that does so `of_thousand` times in a thousand.
-    pub fn chance(&mut self, of_thousand: u64) -> bool {
-        self.below(1000) < of_thousand
-    }
-}
-
 impl Simulation {
     /// Errors: settings that make no day.
     pub fn new(spec: &SimulateSpec) -> Result<Simulation, FeedError> {
-        let fix = |message: String, hint: &str| Err(FeedError::Fix(message, hint.into()));
+        let fix = |message: String, hint: &str| Err(FeedError::fix(message, hint));
         if !(1..=INSTRUMENTS_MOST).contains(&spec.instruments) {
             return fix(format!("{} instruments cannot be simulated", spec.instruments), "give 1 to 20000");
         }
@@ -171,7 +156,7 @@ impl Simulation {
             waiting: BinaryHeap::new(),
             made_until: Nanos::MIN,
             made: 0,
-            random: Random(mix(spec.seed)),
+            random: Random::of(spec.seed),
             truth: Truth::new(),
             spec: spec.clone(),
         };
@@ -328,7 +313,7 @@ fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
             .map_or(String::new(), |days| ticktide_market::calendar::date_text(spec.date.saturating_add(days as i32)));
         let hint =
             if next.is_empty() { "give a trading date".into() } else { format!("give a trading date, e.g. {next}") };
-        return Err(FeedError::Fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint));
+        return Err(FeedError::fix(format!("NSE's shares do not trade from 09:15 to 15:30 on {date}"), hint));
     }
     Ok(session.phase_at(class("NSEFO"), midnight.saturating_add(PRE_OPEN)).is_some())
 }
@@ -349,7 +334,7 @@ fn busy(instruments: u32, active: u32) -> Vec<u64> {
 }
 
 fn books(spec: &SimulateSpec, midnight: Nanos) -> Vec<Book> {
-    let mut random = Random(mix(spec.seed ^ 0x5eed));
+    let mut random = Random::of(spec.seed ^ 0x5eed);
     let yesterday = midnight - DAY + CLOSES - SECOND;
     let mut books = vec![Book::new(Kind::Index, 0, 2_400_000, yesterday, false)];
     for number in 0..spec.instruments {

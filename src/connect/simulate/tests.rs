@@ -166,14 +166,14 @@ fn settings_that_make_no_day_are_refused() {
         SimulateSpec { date: 20_458 - 2, ..spec() },
         SimulateSpec { date: 20_458 + 21, ..spec() }, // Republic Day
     ] {
-        assert!(matches!(Simulation::new(&spec), Err(FeedError::Fix(..))), "{spec:?}");
+        assert!(matches!(Simulation::new(&spec), Err(FeedError::Fix { .. })), "{spec:?}");
     }
 }
 
 #[test]
 fn a_holiday_is_refused_with_the_next_trading_date_and_futures_have_their_auction_since_december_2025() {
     let refused = Simulation::new(&SimulateSpec { date: 20_458 + 21, ..spec() }).err();
-    let Some(FeedError::Fix(message, hint)) = refused else { panic!("Republic Day is no trading date") };
+    let Some(FeedError::Fix { message, hint }) = refused else { panic!("Republic Day is no trading date") };
     assert!(message.ends_with("2026-01-26") && hint.ends_with("2026-01-27"), "{message}: {hint}");
     let before_the_open = |date| {
         let spec = SimulateSpec {

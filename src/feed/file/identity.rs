@@ -6,6 +6,7 @@
 //! that of any file of the name, two hashes are one file only if they are equal.
 
 use super::stream::Stream;
+use crate::error::OtherSource;
 use crate::wire::Decoder;
 use crate::{FeedError, Partition};
 use sha2::{Digest, Sha256};
@@ -61,12 +62,9 @@ pub fn continues(partition: &Partition, path: &Path, recorded: &str) -> Result<(
         return Ok(());
     }
     if hash_in(recorded, name).is_none() {
-        return Err(FeedError::Fix(
-            format!("partition {}: the lake has read it from {recorded}, not from a file", partition.name()),
-            "read the source that the lake was made from, or write to a new lake with another `--warehouse`".into(),
-        ));
+        return Err(OtherSource { partition, recorded, now: "a file" }.into());
     }
-    Err(FeedError::Fix(
+    Err(FeedError::fix(
         format!("file {path} is not the {name} that the lake has read: it begins with another record"),
         format!(
             "its records would be taken for those that were read: give it a name of its own, or `--path` of both files, or \

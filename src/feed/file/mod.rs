@@ -256,10 +256,10 @@ impl FileReader {
             }
         };
         let played = self.pace.now();
-        let mut batch = Batch { partition: entry.assignment.partition, ..Batch::default() };
+        let mut batch = Batch::of(entry.assignment.partition);
         let whole = self.until_end || !stream.grows();
         let ended = loop {
-            if batch.records >= super::BATCH_RECORDS || batch.bytes >= super::BATCH_BYTES {
+            if batch.records >= crate::BATCH_RECORDS || batch.bytes >= crate::BATCH_BYTES {
                 break false;
             }
             match stream.next_due(played, whole, self.decoder.as_mut(), &mut self.instruments) {

@@ -23,7 +23,7 @@ pub struct Found {
 /// The files that some paths, folders and globs mean, each once. Errors: nothing is there, or it cannot be looked at.
 pub fn found(paths: &[String]) -> Result<Found, FeedError> {
     if paths.is_empty() {
-        return Err(FeedError::Fix("source file has no paths".into(), "give `--path FILE|DIR|GLOB`".into()));
+        return Err(FeedError::fix("source file has no paths", "give `--path FILE|DIR|GLOB`"));
     }
     let mut found = Found::default();
     for path in paths {
@@ -118,9 +118,9 @@ pub fn named(files: &[File], known: &BTreeMap<String, Option<String>>) -> Result
 
 fn undecided<'a>(name: &str, files: impl Iterator<Item = &'a File>) -> FeedError {
     let ways: Vec<String> = files.flat_map(|file| file.ways.first()).map(|way| way.display().to_string()).collect();
-    FeedError::Fix(
+    FeedError::fix(
         format!("the lake has read a file {name} and not recorded which of {} that was", ways.join(", ")),
-        "run once with `--path` of that one alone, then with all of them".into(),
+        "run once with `--path` of that one alone, then with all of them",
     )
 }
 
@@ -147,7 +147,7 @@ fn expand(text: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, 
         return some(found, text, &format!("the folder holds no file of {endings}"));
     }
     if !path.exists() {
-        return Err(FeedError::Fix(format!("path \"{text}\" does not exist"), hint()));
+        return Err(FeedError::fix(format!("path \"{text}\" does not exist"), hint()));
     }
     Ok(vec![path.to_path_buf()])
 }
@@ -160,7 +160,7 @@ fn hint() -> String {
 
 fn some(found: Vec<PathBuf>, text: &str, why: &str) -> Result<Vec<PathBuf>, FeedError> {
     if found.is_empty() {
-        return Err(FeedError::Fix(format!("path \"{text}\": {why}"), hint()));
+        return Err(FeedError::fix(format!("path \"{text}\": {why}"), hint()));
     }
     Ok(found)
 }
@@ -168,7 +168,7 @@ fn some(found: Vec<PathBuf>, text: &str, why: &str) -> Result<Vec<PathBuf>, Feed
 /// The files of a folder whose names are wanted, and what else is in it; what is hidden is not there.
 fn list(folder: &Path, text: &str, wanted: &dyn Fn(&str) -> bool) -> Result<[Vec<PathBuf>; 2], FeedError> {
     let unreadable =
-        |error: std::io::Error| FeedError::Fix(format!("path \"{text}\" cannot be listed: {error}"), hint());
+        |error: std::io::Error| FeedError::fix(format!("path \"{text}\" cannot be listed: {error}"), hint());
     let [mut found, mut others] = [Vec::new(), Vec::new()];
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -319,12 +319,12 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let at = |rest: &str| format!("{}{rest}", root.path().display());
         for path in [at("/none.jsonl"), at("/*.jsonl"), at(""), at("/no/where/*.gz"), at("/**/x.gz"), at("/{a,b}.gz")] {
-            let Err(FeedError::Fix(message, hint)) = found(std::slice::from_ref(&path)) else {
+            let Err(FeedError::Fix { message, hint }) = found(std::slice::from_ref(&path)) else {
                 panic!("{path} is empty")
             };
             assert!(message.contains(&path), "{message}");
             assert!(hint.contains("--path") && hint.contains("only `*` and `?`"), "{hint}");
         }
-        assert!(matches!(found(&[]), Err(FeedError::Fix(..))));
+        assert!(matches!(found(&[]), Err(FeedError::Fix { .. })));
     }
 }

@@ -55,7 +55,7 @@ pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
         }
         if sniffed.records == 0 {
             let message = format!("file {} holds no record", path.display());
-            return Err(FeedError::Fix(message, "give a recorded file: one record a line, plain, .gz or .zst".into()));
+            return Err(FeedError::fix(message, "give a recorded file: one record a line, plain, .gz or .zst"));
         }
         all.push(sniffed);
     }
@@ -101,7 +101,7 @@ mod tests {
         let path = folder.path().join("empty");
         std::fs::write(&path, b"").expect("written");
         for path in [path, folder.path().join("nothing"), folder.path().to_path_buf()] {
-            assert!(matches!(sniff(&path, 10), Err(FeedError::Fix(..))), "{}", path.display());
+            assert!(matches!(sniff(&path, 10), Err(FeedError::Fix { .. })), "{}", path.display());
         }
     }
 }

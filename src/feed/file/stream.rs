@@ -81,9 +81,9 @@ impl Stream {
             self.line.clear();
             if !self.read_record(true, decoder)? && self.line.is_empty() {
                 let (path, have) = (self.path.display(), self.offset);
-                return Err(FeedError::Fix(
+                return Err(FeedError::fix(
                     format!("file {path} has {have} records, the lake has already read {offset} of it"),
-                    "give back the file that was read, or write to a new lake".into(),
+                    "give back the file that was read, or write to a new lake",
                 ));
             }
             // a last line without its end: it was a record when the lake took it
@@ -201,9 +201,9 @@ impl Stream {
             let ended = self.line.last() == Some(&b'\n');
             if !ended && self.line.len() as u64 >= RECORD_BYTES_MOST {
                 let (path, record) = (self.path.display(), self.offset);
-                return Err(FeedError::Fix(
+                return Err(FeedError::fix(
                     format!("file {path}, record {record}: the line is longer than {} MiB", RECORD_BYTES_MOST >> 20),
-                    "one record a line is read; is it a file of another kind?".into(),
+                    "one record a line is read; is it a file of another kind?",
                 ));
             }
             if ended && self.line_ends_outstanding && text(&self.line).is_empty() {
@@ -224,7 +224,7 @@ impl Stream {
             (true, std::io::ErrorKind::UnexpectedEof) => "the file is cut off".to_owned(),
             _ => error.to_string(),
         };
-        FeedError::Fix(
+        FeedError::fix(
             format!("file {path}, record {record}: {what}"),
             format!("the {record} records before it were read; replace the file by a whole one, or repack what it has"),
         )
@@ -238,7 +238,7 @@ fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), Fee
             Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n` or give fewer files at once",
             _ => "check the path and its permissions",
         };
-        FeedError::Fix(format!("file {} cannot be read: {error}", path.display()), hint.into())
+        FeedError::fix(format!("file {} cannot be read: {error}", path.display()), hint)
     };
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {

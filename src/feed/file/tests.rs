@@ -113,7 +113,7 @@ fn reading_goes_on_where_the_lake_stopped() {
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 11 }]).expect("a reader");
     let (batches, error) = drain(reader.as_mut(), 1);
     assert!(batches.is_empty());
-    let Some(FeedError::Fix(message, _)) = error else { panic!("the file is shorter than its place") };
+    let Some(FeedError::Fix { message, .. }) = error else { panic!("the file is shorter than its place") };
     assert!(message.contains("has 10 records") && message.contains("read 11"), "{message}");
 }
 
@@ -128,7 +128,7 @@ fn a_cut_off_file_gives_its_records_and_then_says_where_it_ends() {
         let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 1);
         let read = records(&batches);
         assert!(batches.iter().all(|batch| batch.rejects.is_empty() && !batch.finished));
-        let Some(FeedError::Fix(message, _)) = error else { panic!("{name} is cut off") };
+        let Some(FeedError::Fix { message, .. }) = error else { panic!("{name} is cut off") };
         assert!(message.contains(name) && message.contains(&format!("record {read}")), "{message}");
         assert!(message.contains("cut off"), "{message}");
     }
@@ -226,10 +226,10 @@ fn a_replay_gives_no_tick_before_its_time() {
 fn what_cannot_be_read_is_refused_before_anything_runs() {
     let root = tempfile::tempdir().expect("a folder");
     let none = root.path().join("none.jsonl");
-    assert!(matches!(crate::open(&spec(&[&none]), &BTreeMap::new()), Err(FeedError::Fix(..))));
+    assert!(matches!(crate::open(&spec(&[&none]), &BTreeMap::new()), Err(FeedError::Fix { .. })));
     let mut spec = spec(&[&none]);
     spec.uses = "flie".into();
-    let Err(FeedError::Fix(_, hint)) = crate::open(&spec, &BTreeMap::new()) else { panic!("no such source") };
+    let Err(FeedError::Fix { hint, .. }) = crate::open(&spec, &BTreeMap::new()) else { panic!("no such source") };
     assert!(hint.contains("`file`"), "{hint}");
 }
 
@@ -399,7 +399,7 @@ fn another_file_under_a_known_name_is_refused_and_the_same_one_goes_on_wherever_
     std::fs::write(&d2, lines(20..40)).expect("a file");
     std::fs::write(&moved, lines(0..12)).expect("a file");
     let recorded = read_to_its_end(&*open(&spec(&[&d1])), 10);
-    let Err(FeedError::Fix(message, hint)) = go_on(&spec(&[&d2]), &recorded) else { panic!("it is another file") };
+    let Err(FeedError::Fix { message, hint }) = go_on(&spec(&[&d2]), &recorded) else { panic!("it is another file") };
     assert!(message.contains("ticks.jsonl") && hint.contains("--warehouse"), "{message}");
     for same in [&d1, &moved] {
         assert_eq!(go_on(&spec(&[same]), &recorded).expect("the same").partitions()[0].name(), "ticks.jsonl/0");
@@ -445,7 +445,7 @@ fn a_lake_without_hashes_and_a_file_that_was_empty_go_on() {
     assert_ne!(id(), first);
     assert!(go_on(&spec, &recorded(&first)).is_err());
     assert!(!open(&spec).is_recorded_as(&open(&spec).partitions()[0], &first));
-    let Err(FeedError::Fix(message, _)) = go_on(&spec, &recorded("kafka:c/a.csv")) else { panic!("no file") };
+    let Err(FeedError::Fix { message, .. }) = go_on(&spec, &recorded("kafka:c/a.csv")) else { panic!("no file") };
     assert!(message.contains("not from a file"), "{message}");
     for packed in ["gz", "zst"] {
         let path = root.path().join(format!("b.csv.{packed}"));

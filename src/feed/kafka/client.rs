@@ -1,6 +1,6 @@
 //! The consumer: its settings, and what it says about itself.
 
-use super::ANSWER_WITHIN;
+use super::errors::refused;
 use crate::{FeedError, Partition, SourceSpec};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long any question to the brokers may take.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
 /// Keeps the last error, because the calls that fail only say "timed out".
 #[derive(Default)]
@@ -135,7 +138,7 @@ impl Client {
         let mut times = TopicPartitionList::new();
         times.add_partition_offset(topic, partition, Offset::Offset(millis.max(0))).map_err(refused)?;
         let found = self.consumer.offsets_for_times(times, ANSWER_WITHIN);
-        let found = found.map_err(|error| FeedError::Unavailable(format!("topic \"{topic}\": {error}")))?;
+        let found = found.map_err(|error| FeedError::unavailable(format!("topic \"{topic}\": {error}")))?;
         match found.elements().first().map(|element| element.offset()) {
             Some(Offset::Offset(offset)) => Ok(Some(offset)),
             _ => Ok(None),
@@ -155,69 +158,5 @@ impl Client {
             }
         }
         context.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// librdkafka refused a setting or a call.
-pub fn refused(error: KafkaError) -> FeedError {
-    match error {
-        KafkaError::ClientConfig(_, why, key, value) => {
-            let secret = ["password", "secret", "pem", "token", "oauth"].iter().any(|word| key.contains(word));
-            let why = if secret && !value.is_empty() { why.replace(&value, "…") } else { why };
-            FeedError::Fix(
-                format!("librdkafka setting \"{key}\": {why}"),
-                "correct it under `source.kafka`; its CONFIGURATION.md lists all settings".into(),
-            )
-        }
-        KafkaError::ClientCreation(why) => FeedError::Fix(
-            format!("librdkafka refuses its settings: {why}"),
-            "correct them under `source.kafka`; its CONFIGURATION.md lists all settings".into(),
-        ),
-        other => FeedError::Unavailable(format!("kafka: {other}")),
-    }
-}
-
-/// What to do about a broker that does not answer, by librdkafka's or OpenSSL's words for why.
-pub fn unanswered(why: &str) -> &'static str {
-    if why.contains("certificate verify failed") {
-        "set `\"ssl.ca.location\"` under `source.kafka` to the authority that signed the brokers' certificates"
-    } else if why.contains("alert") && why.contains("certificate") {
-        "the broker wants a certificate that it trusts: set `\"ssl.certificate.location\"` and `\"ssl.key.location\"` under \
-         `source.kafka`"
-    } else if why.contains("Unsupported SASL mechanism") {
-        "set `\"sasl.mechanism\"` under `source.kafka` to one that the broker has"
-    } else if why.contains("SASL") {
-        "check `\"sasl.username\"`, `\"sasl.password\"` and `\"sasl.mechanism\"` under `source.kafka`"
-    } else if why.contains("PLAINTEXT broker") {
-        "the port is one without TLS: check `--brokers` and `\"security.protocol\"` under `source.kafka`"
-    } else {
-        "check `--brokers` and, for a secured cluster, `\"security.protocol\"` and its settings under `source.kafka`"
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unanswered;
-
-    #[test]
-    fn each_refusal_of_a_secured_broker_has_its_own_hint() {
-        // as librdkafka 2 and OpenSSL 3 say it of a Kafka 4 broker
-        for (why, word) in [
-            (
-                "SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate",
-                "ssl.ca",
-            ),
-            (
-                "Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42",
-                "ssl.key",
-            ),
-            ("Receive failed: SSL routines::tlsv13 alert certificate required: SSL alert number 116", "ssl.key"),
-            ("SASL authentication error: Authentication failed due to invalid credentials", "sasl.password"),
-            ("SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism", "one that the broker has"),
-            ("SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?", "without TLS"),
-            ("Local: Broker transport failure", "security.protocol"),
-        ] {
-            assert!(unanswered(why).contains(word), "{why}: {}", unanswered(why));
-        }
     }
 }

@@ -12,6 +12,7 @@
 //! `closed_until`; the next generation assigns all of them anew. What must always hold: no answer is no news.
 
 use super::client::Client;
+use super::errors::anew;
 use super::topics::{Topic, describe};
 use crate::FeedError;
 use std::collections::BTreeMap;
@@ -68,25 +69,17 @@ fn news(opened: &BTreeMap<String, Topic>, now: &BTreeMap<String, Topic>) -> Opti
 impl News {
     fn error(self) -> FeedError {
         match self {
-            News::Deleted(topic) => FeedError::Fix(
+            News::Deleted(topic) => FeedError::fix(
                 format!("topic \"{topic}\" was deleted while it was read"),
-                "what was decided before is in the lake; read another topic into a new lake".into(),
+                "what was decided before is in the lake; read another topic into a new lake",
             ),
             News::Anew { topic, was, is } => anew(&topic, &was, &is),
-            News::Grown { topic, was, is } => FeedError::Changed(
+            News::Grown { topic, was, is } => FeedError::changed(
                 format!("topic \"{topic}\" has {is} partitions now, this run reads {was} of them"),
-                "start it again and it reads them all, as `--supervise` and `-n` do by themselves".into(),
+                "start it again and it reads them all, as `--supervise` and `-n` do by themselves",
             ),
         }
     }
-}
-
-/// A topic of the same name and with other records.
-pub fn anew(topic: &str, was: &str, is: &str) -> FeedError {
-    FeedError::Fix(
-        format!("topic \"{topic}\" was deleted and made anew: the lake has read id {was}, the brokers have id {is}"),
-        "its offsets count other records now: read it into a new lake with another `--warehouse`".into(),
-    )
 }
 
 impl Guard {

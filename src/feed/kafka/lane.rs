@@ -28,7 +28,7 @@ impl Lane {
             partition,
             next,
             end,
-            pending: Batch { partition, ..Batch::default() },
+            pending: Batch::of(partition),
             ready: VecDeque::new(),
             since: None,
             caught_up: false,
@@ -138,7 +138,7 @@ impl Lane {
 
     /// The pending batch, complete up to the next offset; a new one is pending.
     fn seal(&mut self) -> Batch {
-        let mut batch = std::mem::replace(&mut self.pending, Batch { partition: self.partition, ..Batch::default() });
+        let mut batch = std::mem::replace(&mut self.pending, Batch::of(self.partition));
         self.pending.reserve_like(&batch);
         batch.offset_next = self.next;
         batch

@@ -39,7 +39,7 @@ pub enum Event<'a> {
 }
 
 /// The queue of a reader.
-pub struct Intake {
+pub struct Queue {
     queue: *mut sys::rd_kafka_queue_t,
     messages: Vec<*mut sys::rd_kafka_message_t>,
     lanes: HashMap<(String, i32), usize>,
@@ -51,15 +51,15 @@ pub struct Intake {
 }
 
 // SAFETY: the queue is librdkafka's, whose functions may be called from any thread; `messages` is empty between calls.
-unsafe impl Send for Intake {}
+unsafe impl Send for Queue {}
 
-impl Intake {
+impl Queue {
     /// A queue that the partitions' records go to from now on; a partition's lane is its place in the list.
-    pub fn new(client: Arc<Client>, partitions: &[(String, i32)], envelopes: bool) -> Result<Intake, FeedError> {
+    pub fn new(client: Arc<Client>, partitions: &[(String, i32)], envelopes: bool) -> Result<Queue, FeedError> {
         let native = client.consumer.client().native_ptr();
-        // SAFETY: `native` lives as long as `client`, which the intake keeps; the queue is destroyed in `drop`.
+        // SAFETY: `native` lives as long as `client`, which the value keeps; the queue is destroyed in `drop`.
         let queue = unsafe { sys::rd_kafka_queue_new(native) };
-        let intake = Intake {
+        let made = Queue {
             queue,
             messages: Vec::new(),
             lanes: partitions.iter().cloned().enumerate().map(|(lane, partition)| (partition, lane)).collect(),
@@ -68,7 +68,7 @@ impl Intake {
             _client: client.clone(),
         };
         for (topic, partition) in partitions {
-            let unusable = || FeedError::Unavailable(format!("kafka: no queue for {topic}/{partition}"));
+            let unusable = || FeedError::unavailable(format!("kafka: no queue for {topic}/{partition}"));
             let name = CString::new(topic.as_str()).map_err(|_| unusable())?;
             // SAFETY: as above; librdkafka counts references, ours to the partition's queue is given back at once.
             unsafe {
@@ -80,7 +80,7 @@ impl Intake {
                 sys::rd_kafka_queue_destroy(own);
             }
         }
-        Ok(intake)
+        Ok(made)
     }
 
     /// Shows up to `most` events, in order for each partition; waits for the last of them no longer than told. Their number.
@@ -124,7 +124,7 @@ impl Intake {
     }
 }
 
-impl Drop for Intake {
+impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: ours since `new`, destroyed once; the client is dropped after this.
         unsafe { sys::rd_kafka_queue_destroy(self.queue) };

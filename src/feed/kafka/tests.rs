@@ -1,9 +1,11 @@
+use super::identity::identity;
 use super::*;
-use crate::WireSpec;
 use crate::testing::{open, read_all};
+use crate::{Batch, WireSpec};
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use std::time::{Duration, Instant};
 
 /// A broker in this process.
 struct Broker {
@@ -206,7 +208,7 @@ fn a_paused_partition_is_left_unread_and_read_on_without_loss() {
 fn a_missing_topic_is_refused_with_the_topics_there_are() {
     let broker = Broker::new(&[("ticks", 1), ("quotes", 1)]);
     let error = crate::open(&broker.spec(&["tick"]), &BTreeMap::new()).map(|_| ()).expect_err("no such topic");
-    let FeedError::Fix(message, hint) = error else { panic!("{error}") };
+    let FeedError::Fix { message, hint } = error else { panic!("{error}") };
     assert_eq!(message, "topic \"tick\" does not exist");
     assert!(hint.contains("did you mean \"ticks\"") && hint.contains("quotes"), "{hint}");
 }
@@ -217,7 +219,7 @@ fn a_place_that_the_broker_does_not_have_is_named_with_what_it_has() {
     broker.trades("a", 0, 0..5);
     let error =
         crate::open(&broker.spec(&["a"]), &BTreeMap::from([("a/0".to_owned(), 7)])).map(|_| ()).expect_err("7 > 5");
-    let FeedError::Fix(message, _) = error else { panic!("{error}") };
+    let FeedError::Fix { message, .. } = error else { panic!("{error}") };
     assert_eq!(message, "partition a/0: offset 7 is wanted, available are 0 to 5");
     // the same while reading
     let source = open(&broker.spec(&["a"]));
@@ -239,7 +241,7 @@ fn a_broker_that_nobody_hears_is_named_in_ten_seconds() {
     let started = Instant::now();
     let spec = SourceSpec { brokers: "127.0.0.1:1".into(), ..broker.spec(&["a"]) };
     let error = crate::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("nobody there");
-    let FeedError::Unanswered(message, hint) = error else { panic!("{error}") };
+    let FeedError::Unanswered { message, hint } = error else { panic!("{error}") };
     assert!(message.starts_with("no broker at 127.0.0.1:1 answers: "), "{message}");
     assert!(message.contains("refused"), "the reason, not only a time-out: {message}");
     assert!(hint.contains("--brokers"), "{hint}");
@@ -252,7 +254,7 @@ fn a_wrong_setting_is_named_and_a_secret_is_not_shown() {
     for (key, value) in [("no.such.setting", "1"), ("isolation.level", "sometimes"), ("ssl.key.pem", "hunter2")] {
         let spec = SourceSpec { kafka: BTreeMap::from([(key.into(), value.into())]), ..broker.spec(&["a"]) };
         let Err(error) = crate::open(&spec, &BTreeMap::new()).map(|_| ()) else { panic!("{key} is no setting") };
-        let FeedError::Fix(message, hint) = &error else { continue };
+        let FeedError::Fix { message, hint } = &error else { continue };
         assert!(message.contains(key) || key.contains("pem") || message.contains("topic"), "{message}");
         assert!(!message.contains("hunter2") && !hint.contains("hunter2"));
     }

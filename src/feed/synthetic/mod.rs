@@ -12,18 +12,22 @@
 //! the end of 2199.
 
 mod day;
+mod draw;
+mod hours;
+mod market;
+mod record;
 mod silence;
 #[cfg(test)]
 mod tests;
 
-use super::pace::Pace;
-use super::{
-    Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Source, SourceKind, SourceSpec, Speed, StartFrom,
-    SyntheticSpec, WireSpec, wire,
+use crate::{
+    Assignment, Batch, FeedError, InstrumentTable, Pace, Partition, Reader, Source, SourceKind, SourceSpec, Speed,
+    StartFrom, SyntheticSpec, WireSpec, wire,
 };
-pub use day::DAY_LAST;
-pub use day::mix;
-use day::{Day, Market};
+use day::Day;
+pub use draw::mix;
+pub use hours::DAY_LAST;
+use market::Market;
 pub use silence::GAPS_MOST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,7 +76,7 @@ fn with_day(spec: &SyntheticSpec, day: u64) -> Result<Market, FeedError> {
     let market = Market::new(spec)?;
     if day >= market.days() {
         let message = format!("the synthetic market has no trading day {day}");
-        return Err(FeedError::Fix(
+        return Err(FeedError::fix(
             message,
             format!("its days are 0, the first, to {}", market.days().saturating_sub(1)),
         ));
@@ -89,7 +93,7 @@ pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<Label>, FeedError> {
             for kind in record.labels() {
                 labels.push(Label {
                     kind,
-                    venue: day::VENUE.into(),
+                    venue: market::VENUE.into(),
                     symbol: market.symbol(record.instrument).into(),
                     at: record.exchange_at,
                     price: record.price(),
@@ -117,7 +121,7 @@ pub struct Gap {
 pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<Gap>, FeedError> {
     let market = with_day(spec, day)?;
     let gap = |symbol: Option<&str>, (from, until): (Nanos, Nanos)| Gap {
-        venue: day::VENUE.into(),
+        venue: market::VENUE.into(),
         symbol: symbol.map(Into::into),
         from,
         until,
@@ -137,7 +141,7 @@ pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<Gap>, FeedError> {
 
 /// The trading date of a day (0 is the first), days since 1970.
 pub fn date(spec: &SyntheticSpec, day: u64) -> i32 {
-    day::weekday(spec.first_day, day)
+    hours::weekday(spec.first_day, day)
 }
 
 struct Synthetic {
@@ -151,7 +155,7 @@ impl Synthetic {
         let market = Market::new(&spec.synthetic)?;
         if spec.from != StartFrom::Earliest {
             let hint = "leave `from` and `--from` out, or set it to \"earliest\"";
-            return Err(FeedError::Fix("the synthetic market starts at its first day".into(), hint.into()));
+            return Err(FeedError::fix("the synthetic market starts at its first day", hint));
         }
         let s = &spec.synthetic;
         let mut source_id =
@@ -242,9 +246,9 @@ impl SyntheticReader {
         if entry.told {
             return None;
         }
-        let mut batch = Batch { partition: entry.index, ..Batch::default() };
+        let mut batch = Batch::of(entry.index);
         let mut due = true;
-        while entry.offset < entry.offset_end && batch.records < super::BATCH_RECORDS {
+        while entry.offset < entry.offset_end && batch.records < crate::BATCH_RECORDS {
             if entry.play.ended() {
                 entry.play = Day::new(&self.market, entry.index as u32, entry.play.day() + 1);
             }

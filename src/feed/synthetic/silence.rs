@@ -3,7 +3,8 @@
 //! Why trading time is stretched and not cut: a day keeps its number of records, so a day's offsets stay known without playing
 //! it. What must always hold: all partitions have the same silences of the feed; silences do not touch each other.
 
-use super::day::{SESSION, mix};
+use super::draw::mix;
+use super::hours::SESSION;
 use ticktide_base::time::{MICRO, MINUTE, Nanos};
 
 /// The most silences a day; each has a slot of its own.

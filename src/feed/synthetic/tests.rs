@@ -109,7 +109,7 @@ fn the_kth_weekday_is_found_without_walking() {
     for first in MONDAY..MONDAY + 7 {
         let is_weekday = |day: &i32| (day - MONDAY).rem_euclid(7) < 5;
         let walked: Vec<i32> = (first..first + 40).filter(is_weekday).take(20).collect();
-        assert_eq!((0..20).map(|k| day::weekday(first, k)).collect::<Vec<_>>(), walked);
+        assert_eq!((0..20).map(|k| hours::weekday(first, k)).collect::<Vec<_>>(), walked);
     }
 }
 
@@ -253,11 +253,11 @@ fn impossible_markets_are_refused_with_the_values() {
     for change in changes {
         let mut spec = spec();
         change(&mut spec.synthetic);
-        assert!(matches!(crate::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
+        assert!(matches!(crate::open(&spec, &new_lake()), Err(FeedError::Fix { .. })));
         assert!(labels(&spec.synthetic, 0).is_err());
     }
     let spec = SourceSpec { from: StartFrom::Latest, ..spec() };
-    assert!(matches!(crate::open(&spec, &new_lake()), Err(FeedError::Fix(..))));
+    assert!(matches!(crate::open(&spec, &new_lake()), Err(FeedError::Fix { .. })));
 }
 
 #[test]
@@ -303,12 +303,15 @@ fn a_market_without_silences_has_the_bytes_it_always_had() {
 fn a_day_that_no_clock_has_is_refused_and_the_market_closes_for_good_before_it() {
     let of = |first_day| SyntheticSpec { first_day, ..spec().synthetic };
     for first_day in [i32::MIN, -1, DAY_LAST + 1, i32::MAX] {
-        assert!(matches!(Market::new(&of(first_day)), Err(FeedError::Fix(..))), "{first_day}");
+        assert!(matches!(Market::new(&of(first_day)), Err(FeedError::Fix { .. })), "{first_day}");
     }
     for day in [90_000, u64::MAX] {
         let errors = [labels(&spec().synthetic, day).err(), gaps(&spec().synthetic, day).err()];
         for error in errors {
-            assert!(matches!(&error, Some(FeedError::Fix(_, hint)) if hint.contains("0, the first, to")), "{error:?}");
+            assert!(
+                matches!(&error, Some(FeedError::Fix { hint, .. }) if hint.contains("0, the first, to")),
+                "{error:?}"
+            );
         }
     }
     for first_day in (DAY_LAST - 20..=DAY_LAST).chain([0, MONDAY]) {

@@ -7,16 +7,19 @@
 mod bridge;
 mod csv;
 mod json;
+mod problem;
+mod quote;
 mod record;
 pub mod recorded;
 pub mod xts;
 mod xts_json;
 mod xts_partial;
 
-use crate::{FeedError, InstrumentTable, Reject, WireSpec, nearest};
+use crate::{FeedError, InstrumentTable, Reject, WireSpec};
 pub use bridge::address as bridge_address;
-use record::Problem;
+use problem::Problem;
 use recorded::Envelope;
+use ticktide_base::error::nearest;
 use ticktide_base::time::Nanos;
 use ticktide_market::Tick;
 
@@ -113,7 +116,7 @@ pub fn build(spec: &WireSpec) -> Result<Box<dyn Decoder>, FeedError> {
                 Some(name) => format!("did you mean `wire = \"{name}\"`? there are: {}", names.join(", ")),
                 None => format!("set `wire` to one of: {}", names.join(", ")),
             };
-            Err(FeedError::Fix(format!("wire format \"{}\" does not exist", spec.format), hint))
+            Err(FeedError::fix(format!("wire format \"{}\" does not exist", spec.format), hint))
         }
     }
 }
@@ -125,7 +128,7 @@ fn no_columns(spec: &WireSpec) -> Result<(), FeedError> {
         None => Ok(()),
         Some((key, _)) => {
             let hint = format!("remove `{key}`, or set `wire = \"csv\"`");
-            Err(FeedError::Fix(format!("`{key}` is set, but wire {} has no columns", spec.format), hint))
+            Err(FeedError::fix(format!("`{key}` is set, but wire {} has no columns", spec.format), hint))
         }
     }
 }
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn columns_are_refused_where_records_name_their_fields() {
         let spec = WireSpec { format: "json".into(), delimiter: Some(b';'), ..WireSpec::default() };
-        let Err(FeedError::Fix(message, hint)) = build(&spec) else { panic!("json has no columns") };
+        let Err(FeedError::Fix { message, hint }) = build(&spec) else { panic!("json has no columns") };
         assert_eq!(message, "`delimiter` is set, but wire json has no columns");
         assert!(hint.contains("set `wire = \"csv\"`"), "{hint}");
     }
@@ -181,7 +184,7 @@ mod tests {
     #[test]
     fn an_unknown_format_is_named_and_a_near_one_proposed() {
         let spec = WireSpec { format: "jsn".into(), ..WireSpec::default() };
-        let Err(FeedError::Fix(message, hint)) = build(&spec) else { panic!("no such format") };
+        let Err(FeedError::Fix { message, hint }) = build(&spec) else { panic!("no such format") };
         assert!(message.contains("\"jsn\""), "{message}");
         assert!(hint.contains("did you mean `wire = \"json\"`"), "{hint}");
     }

@@ -60,7 +60,7 @@ pub struct Recorded<'a> {
 /// Takes a line apart; `None`: it is no recorded line but, perhaps, a bare frame.
 ///
 /// ```
-/// use crate::wire::recorded::{parse, Recorded};
+/// use ticktide_feed::wire::recorded::{parse, Recorded};
 /// let expected = Recorded { received_at: Some(12), origin: b"1501-json-full", frame: b"{}".into() };
 /// assert_eq!(parse(b"12\t1501-json-full\t{}"), Some(expected));
 /// assert_eq!(parse(b"12\tjunkhex\t00ff"), Some(Recorded { received_at: Some(12), origin: b"junk", frame: b"\x00\xff".into() }));

@@ -69,6 +69,7 @@ impl ClassSpec {
         }
     }
 
+    #[inline]
     pub fn has(&self, instrument: &Instrument) -> bool {
         let venue = self.venues.is_empty() || self.venues.iter().any(|venue| venue == instrument.venue());
         venue && self.instruments.as_ref().is_none_or(|all| all.contains(instrument.instrument()))

@@ -78,7 +78,7 @@ impl Session {
     /// A session by name (see [`PRESETS`]).
     ///
     /// ```
-    /// use crate::calendar::{Class, Session};
+    /// use ticktide_market::calendar::{Class, Session};
     /// let us = Session::preset("us").unwrap();
     /// let noon = 1_381_161_600_000_000_000; // Mon 2013-10-07 12:00 in New York
     /// assert_eq!(us.phase_name(us.phase_at(Class::ONLY, noon).unwrap().phase), "regular");
@@ -130,6 +130,7 @@ impl Session {
     }
 
     /// The class of an instrument: the first one that has its venue and, where it names instruments, its token.
+    #[inline]
     pub fn class_of(&self, instrument: &Instrument) -> Class {
         let named = &self.classes[..self.classes.len() - 1];
         let found = named.iter().position(|class| class.has(instrument));
@@ -153,6 +154,7 @@ impl Session {
     }
 
     /// All classes, in order.
+    #[inline]
     pub fn classes(&self) -> impl Iterator<Item = Class> + use<> {
         (0..self.classes.len() as u8).map(Class)
     }
@@ -162,6 +164,7 @@ impl Session {
         &self.spec(class).name
     }
 
+    #[inline]
     fn spec(&self, class: Class) -> &ClassSpec {
         self.classes.get(usize::from(class.0)).unwrap_or_else(|| self.classes.last().expect("a session has a class"))
     }
@@ -174,15 +177,18 @@ impl Session {
     }
 
     /// The phase's name as the column `phase` shows it.
+    #[inline]
     pub fn phase_name(&self, phase: u8) -> &str {
         self.phases.get(usize::from(phase)).map_or("unknown", String::as_str)
     }
 
     /// Whether a phase collects orders and matches them at its end, so that its quotes may cross.
+    #[inline]
     pub fn is_auction(&self, phase: u8) -> bool {
         self.auctions.contains(&phase)
     }
 
+    #[inline]
     pub fn phase_count(&self) -> u8 {
         self.phases.len() as u8
     }
@@ -193,6 +199,7 @@ impl Session {
     }
 
     /// Whether it is known which days around a trading date are holidays.
+    #[inline]
     pub fn is_known(&self, trading_date: i32) -> bool {
         self.known.is_none_or(|(from, until)| (from..=until).contains(&trading_date))
     }
@@ -233,7 +240,8 @@ impl Session {
 /// of a day is the whole phase, however long the clocks make that day.
 ///
 /// ```
-/// use ticktide::{calendar::{PhaseAt, bucket}, time::{Interval, HOUR, MINUTE}};
+/// use ticktide_base::time::{HOUR, Interval, MINUTE};
+/// use ticktide_market::calendar::{PhaseAt, bucket};
 /// let phase = PhaseAt { phase: 0, trading_date: 0, start: 9 * HOUR + 15 * MINUTE, end: 15 * HOUR + 30 * MINUTE };
 /// assert_eq!(bucket(&phase, Interval(HOUR), 15 * HOUR + 20 * MINUTE), (15 * HOUR + 15 * MINUTE, 15 * HOUR + 30 * MINUTE));
 /// ```

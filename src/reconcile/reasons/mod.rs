@@ -11,7 +11,9 @@ mod tests;
 mod times;
 mod volumes;
 
+use super::bars::Bar;
 use super::timeline::{Timeline, What};
+use super::{Candle, Column};
 use ticktide_base::time::Nanos;
 use ticktide_market::{Price, Quantity};
 
@@ -52,6 +54,12 @@ pub static REASONS: &[&Reason] = &[
 pub fn explain(timeline: &Timeline, at: Nanos, what: What) -> (&'static str, String) {
     let found = REASONS.iter().find_map(|reason| Some((reason.name, (reason.fits)(timeline, at, what)?)));
     found.unwrap_or_else(|| (UNEXPLAINED, "no rule fits".to_owned()))
+}
+
+/// The column, the candle and the bar of a difference in values; `None`: one side has nothing there.
+fn both(timeline: &Timeline, at: Nanos, what: What) -> Option<(Column, &Candle, &Bar)> {
+    let What::Column(column) = what else { return None };
+    timeline.both(at).map(|(candle, bar)| (column, candle, bar))
 }
 
 fn price(units: i64) -> String {

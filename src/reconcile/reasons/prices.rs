@@ -3,7 +3,7 @@
 use super::super::Column;
 use super::super::bars::Bar;
 use super::super::timeline::{Timeline, What};
-use super::{Reason, price, volume};
+use super::{Reason, both, price, volume};
 use ticktide_base::time::Nanos;
 use ticktide_market::SCALE;
 
@@ -54,7 +54,7 @@ fn last_digit(timeline: &Timeline) -> i128 {
 }
 
 fn corporate_action(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (What::Column(_), (candle, bar)) = (what, timeline.both(at)?) else { return None };
+    let (_, candle, bar) = both(timeline, at, what)?;
     let (theirs, ours) = (&candle.values, &bar.values);
     let (their_close, our_close) = (i128::from(theirs.close), i128::from(ours.close));
     if their_close <= 0 || our_close <= 0 || (their_close - our_close).abs() * 100 <= SPLIT_PERCENT_LEAST * our_close {
@@ -83,7 +83,7 @@ fn ratio(part: i128, whole: i128) -> String {
 }
 
 fn rounding(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (What::Column(column), (candle, bar)) = (what, timeline.both(at)?) else { return None };
+    let (column, candle, bar) = both(timeline, at, what)?;
     let unit = if column == Column::Volume { i128::from(SCALE) } else { last_digit(timeline) };
     let (theirs, ours) = (candle.values.get(column)?, bar.values.get(column)?);
     let fits = ours % unit != 0 && theirs % unit == 0 && theirs.saturating_sub(ours).saturating_abs() < unit;
@@ -91,7 +91,7 @@ fn rounding(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 }
 
 fn exchange_open(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (What::Column(Column::Open), (candle, bar)) = (what, timeline.both(at)?) else { return None };
+    let (Column::Open, candle, bar) = both(timeline, at, what)? else { return None };
     let (theirs, ours) = (candle.values.open, bar.values.open);
     let day = timeline.auctions(bar.trading_date);
     let auction = day.opening?;
@@ -108,7 +108,7 @@ fn exchange_open(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 }
 
 fn closing_price(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (What::Column(Column::Close), (candle, bar)) = (what, timeline.both(at)?) else { return None };
+    let (Column::Close, candle, bar) = both(timeline, at, what)? else { return None };
     if !timeline.is_days() {
         return None;
     }
@@ -121,7 +121,7 @@ fn closing_price(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 }
 
 fn conflated(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (What::Column(column), (candle, bar)) = (what, timeline.both(at)?) else { return None };
+    let (column, candle, bar) = both(timeline, at, what)?;
     let (theirs, ours) = (&candle.values, &bar.values);
     let inside = match column {
         Column::High => theirs.high < ours.high && theirs.high >= ours.low,
@@ -132,7 +132,7 @@ fn conflated(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
 }
 
 fn between_snapshots(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (What::Column(column), (candle, bar)) = (what, timeline.both(at)?) else { return None };
+    let (column, candle, bar) = both(timeline, at, what)?;
     let (theirs, ours) = (&candle.values, &bar.values);
     let counted = ours.volume.is_none() || theirs.volume.is_none() || theirs.volume == ours.volume;
     if column == Column::Volume || !bar.snapshots || !counted {

@@ -1,9 +1,9 @@
 //! One timeline per rule that it fits, and one beside it that it must not.
 
-use super::super::bars::{Bar, day};
+use super::super::Values;
+use super::super::bars::day;
 use super::super::tests::{OPEN, bar, candle_of};
 use super::super::timeline::{Placed, Timeline};
-use super::super::{Candle, Column, Values};
 use super::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;

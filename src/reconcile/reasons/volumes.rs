@@ -3,7 +3,7 @@
 use super::super::Column;
 use super::super::bars::Bar;
 use super::super::timeline::{Timeline, What};
-use super::{Reason, price, volume};
+use super::{Reason, both, price, volume};
 use ticktide_base::time::Nanos;
 
 pub static NO_VOLUME: Reason = Reason {
@@ -149,10 +149,7 @@ fn run(timeline: &Timeline, at: Nanos) -> Option<Vec<Nanos>> {
 }
 
 fn last_quantities(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    if what != What::Column(Column::Volume) {
-        return None;
-    }
-    timeline.both(at)?;
+    let (Column::Volume, ..) = both(timeline, at, what)? else { return None };
     let naive = timeline.naive()?;
     let side = if naive.theirs { "the file's" } else { "the lake's" };
     Some(format!("{side} volumes are {} % of the other side's throughout", naive.percent))

@@ -44,7 +44,7 @@ impl Source for Looked {
     }
 
     fn reader(&self, _: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
-        Err(FeedError::Unavailable("it is not read".into()))
+        Err(FeedError::unavailable("it is not read"))
     }
 }
 

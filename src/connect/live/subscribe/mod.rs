@@ -12,11 +12,13 @@
 //! snapshots are frames and are handed on as the socket's are.
 
 use super::backoff::{Backoff, chance};
+use super::clock::now;
 use super::figures::Figures;
+use super::link::LeftOut;
 use super::outlet::{Outlet, Taken};
 use super::rest::{Refusal, Rest};
 use super::spec::{ConnectSpec, Wanted};
-use super::{LeftOut, Trouble, now};
+use super::trouble::Trouble;
 use crate::produce;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,8 @@
 //! Why an update's time is the later one of its last trade and its receipt: a packet has no time of its own, and a quote on a
 //! name that traded an hour ago is news of now. Its bar is that of the last trade, as with every snapshot.
 
-use super::record::Problem;
+use super::problem::Problem;
+use super::quote::Quote;
 use super::recorded;
 use super::xts::segments::{Segment, same_day};
 use super::{Decoder, Format, RawRecord, no_columns};
@@ -55,7 +56,7 @@ pub struct Address<'a> {
 /// The address in an MQTT topic.
 ///
 /// ```
-/// let address = crate::wire::bridge_address(b"prod/marketfeed/mw/v1/nseeq/2885").unwrap();
+/// let address = ticktide_feed::wire::bridge_address(b"prod/marketfeed/mw/v1/nseeq/2885").unwrap();
 /// assert_eq!((address.kind, address.segment.venue, address.instrument), ("mw", "NSECM", Some("2885")));
 /// ```
 pub fn address(topic: &[u8]) -> Option<Address<'_>> {
@@ -136,22 +137,7 @@ fn price(raw: i64, divisor: i64) -> Result<Price, Problem> {
     }
 }
 
-/// What a packet says.
-struct Said {
-    kind: TickKind,
-    at: Option<Nanos>,
-    price: Option<Price>,
-    quantity: Option<Quantity>,
-    snapshot: Snapshot,
-    /// The packet's own instrument.
-    instrument: Option<i64>,
-}
-
-fn said(kind: TickKind, snapshot: Snapshot) -> Said {
-    Said { kind, at: None, price: None, quantity: None, snapshot, instrument: None }
-}
-
-fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>) -> Result<Said, Problem> {
+fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>) -> Result<Quote, Problem> {
     let needed = match address.kind {
         "mw" | "index" => WATCH_BYTES,
         "oi" => 16,
@@ -171,9 +157,9 @@ fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>) -> Res
             let divisor = packet.signed(8);
             let (high, low) = (price(packet.unsigned(0), divisor)?, price(packet.unsigned(4), divisor)?);
             let snapshot = Snapshot { band_low: Some(low), band_high: Some(high), ..Snapshot::default() };
-            Ok(said(TickKind::Notice, snapshot))
+            Ok(Quote::of(TickKind::Notice, snapshot))
         }
-        "marketstatus" => Ok(said(TickKind::Notice, Snapshot::default())),
+        "marketstatus" => Ok(Quote::notice(None)),
         kind => {
             let limit = Some(price(packet.unsigned(4), packet.signed(8))?);
             let snapshot = match kind {
@@ -181,12 +167,17 @@ fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>) -> Res
                 "lowercircuit" => Snapshot { band_low: limit, ..Snapshot::default() },
                 _ => Snapshot::default(),
             };
-            Ok(Said { instrument: Some(packet.unsigned(0)), ..said(TickKind::Notice, snapshot) })
+            Ok(Quote::of(TickKind::Notice, snapshot))
         }
     }
 }
 
-fn watch(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Said, Problem> {
+/// The instrument that a packet itself names, once its length is known to be right.
+fn own_instrument(kind: &str, packet: &[u8]) -> Option<i64> {
+    matches!(kind, "uppercircuit" | "lowercircuit" | "high52week" | "low52week").then(|| Packet(packet).unsigned(0))
+}
+
+fn watch(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Quote, Problem> {
     let divisor = packet.signed(58);
     let at = |place| price(packet.signed(place), divisor);
     let some = |place| at(place).map(|price| (price.0 != 0).then_some(price));
@@ -209,17 +200,17 @@ fn watch(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Said, Proble
         ..Snapshot::default()
     };
     let kind = TickKind::Snapshot;
-    Ok(Said { at: Some(exchange_at), price: Some(at(0)?), quantity: Some(quantity), ..said(kind, snapshot) })
+    Ok(Quote { at: Some(exchange_at), price: Some(at(0)?), quantity: Some(quantity), ..Quote::of(kind, snapshot) })
 }
 
-fn interest(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Said, Problem> {
+fn interest(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Quote, Problem> {
     let interest = packet.signed(0);
     if interest < 0 {
         return Err(Problem::new("negative_quantity", format!("open interest is {interest}: below 0")));
     }
     let open_interest = Some(i128::from(interest) * i128::from(SCALE));
     let kind = if received_at.is_some() { TickKind::Snapshot } else { TickKind::Notice };
-    Ok(Said { at: received_at, ..said(kind, Snapshot { open_interest, ..Snapshot::default() }) })
+    Ok(Quote { at: received_at, ..Quote::of(kind, Snapshot { open_interest, ..Snapshot::default() }) })
 }
 
 /// The tick of a packet with its address.
@@ -230,21 +221,16 @@ fn tick(
     received_at: Option<Nanos>,
     instruments: &mut InstrumentTable,
 ) -> Result<Tick, Problem> {
-    let said = read(address, packet, received_at)?;
-    let own = said.instrument.map(|id| id.to_string());
+    let quote = read(address, packet, received_at)?;
+    let own = own_instrument(address.kind, packet).map(|id| id.to_string());
     let instrument = match (own.as_deref().or(address.instrument), address.kind) {
         (Some(id), _) => id,
         (None, "marketstatus") => "0",
         (None, kind) => return Err(Problem::new("no_instrument", format!("topic \"{kind}\" names no instrument"))),
     };
     let instrument = instruments.id(address.segment.venue, instrument, None);
-    Ok(Tick {
-        received_at,
-        price: said.price,
-        quantity: said.quantity,
-        snapshot: Some(Box::new(said.snapshot)),
-        ..Tick::new(said.kind, instrument, offset, said.at.or(received_at).unwrap_or(Nanos::MIN))
-    })
+    let exchange_at = quote.at.or(received_at).unwrap_or(Nanos::MIN);
+    Ok(Tick { received_at, ..quote.tick(instrument, offset, exchange_at) })
 }
 
 /// The tick of a recorded line.

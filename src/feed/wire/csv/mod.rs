@@ -11,11 +11,13 @@
 //! Kafka message, line ends; a file is cut at its line ends before); a plain line, which nearly every one is, is only split.
 //! What must always hold: both ways give the same fields, and a quote that is not closed is a reject.
 
-use super::record::{Field, Kind, Meaning, NO_SLOT, Problem, Values, shorten};
+use super::problem::{Problem, shorten};
+use super::record::{Field, Kind, Meaning, NO_SLOT, Values};
 use super::{Decoder, Format, RawRecord};
-use crate::{FeedError, InstrumentTable, WireSpec, nearest};
+use crate::{FeedError, InstrumentTable, WireSpec};
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
 use std::io::{Cursor, SeekFrom};
+use ticktide_base::error::nearest;
 use ticktide_market::Tick;
 
 pub static FORMAT: Format = Format {
@@ -78,7 +80,7 @@ impl Csv {
         for (index, column) in columns.iter().enumerate() {
             if self.meaning.slot(column).is_some() && columns[..index].contains(column) {
                 let message = format!("`columns` has \"{column}\" twice");
-                return Err(FeedError::Fix(message, "give the one that is not read another name".into()));
+                return Err(FeedError::fix(message, "give the one that is not read another name"));
             }
         }
         for (ours, theirs) in &self.spec.fields {
@@ -87,13 +89,13 @@ impl Csv {
                     Some(near) => format!("did you mean `{ours} = \"{near}\"`?"),
                     None => format!("the columns are {}", columns.join(", ")),
                 };
-                return Err(FeedError::Fix(format!("`columns` has no \"{theirs}\", which `fields` names"), hint));
+                return Err(FeedError::fix(format!("`columns` has no \"{theirs}\", which `fields` names"), hint));
             }
         }
         if let Some(needed) = self.lacks(columns) {
             let hint =
                 "name it in `columns`, or say with `fields` what it is called, e.g. `fields = { time = \"ts\" }`";
-            return Err(FeedError::Fix(format!("`columns` has no \"{needed}\""), hint.into()));
+            return Err(FeedError::fix(format!("`columns` has no \"{needed}\""), hint));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ fn reason(spec: &WireSpec, line: &str) -> &'static str {
 
 fn refusal(spec: &WireSpec) -> (String, String) {
     match Csv::new(spec).map(|_| ()) {
-        Err(FeedError::Fix(message, hint)) => (message, hint),
+        Err(FeedError::Fix { message, hint }) => (message, hint),
         other => panic!("it is refused, not {other:?}"),
     }
 }

@@ -21,7 +21,8 @@ pub(super) mod raw;
 #[cfg(test)]
 mod tests;
 
-use super::record::{Meaning, Problem, Values, shorten};
+use super::problem::{Problem, shorten};
+use super::record::{Meaning, Values};
 use super::{Decoder, Format, RawRecord, no_columns};
 use crate::{FeedError, InstrumentTable, WireSpec};
 use raw::Keys;

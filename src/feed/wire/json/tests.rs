@@ -279,7 +279,7 @@ fn the_reject_names_both_names_of_a_mapped_field() {
 #[test]
 fn a_mapping_of_a_field_that_we_do_not_have_is_refused_with_the_near_one() {
     let spec = WireSpec { fields: BTreeMap::from([("qantity".into(), "qty".into())]), ..WireSpec::default() };
-    let Err(FeedError::Fix(message, hint)) = Json::new(&spec).map(|_| ()) else { panic!("no such field") };
+    let Err(FeedError::Fix { message, hint }) = Json::new(&spec).map(|_| ()) else { panic!("no such field") };
     assert_eq!(message, "wire json has no field \"qantity\"");
     assert!(hint.contains("`quantity`"), "{hint}");
 }

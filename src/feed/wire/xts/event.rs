@@ -5,7 +5,7 @@
 use super::fields::Fields;
 use super::json;
 use crate::wire::json::raw::{blank, string_end};
-use crate::wire::record::{Problem, shorten};
+use crate::wire::problem::{Problem, shorten};
 use serde_json::value::RawValue;
 
 /// What an event's argument is written in.

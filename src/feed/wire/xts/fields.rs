@@ -1,6 +1,6 @@
 //! The fields of an XTS message that are read, as they were written, whatever they were written in.
 
-use crate::wire::record::{Problem, shorten};
+use crate::wire::problem::{Problem, shorten};
 use std::fmt::Display;
 use ticktide_market::{NumberError, Price, Quantity, decimal, decimal_wide};
 

@@ -11,7 +11,7 @@
 //! spread's price is the difference of two contracts.
 
 use super::segments::Segment;
-use crate::wire::record::{Problem, shorten};
+use crate::wire::problem::{Problem, shorten};
 use ticktide_market::calendar::day_of;
 use ticktide_market::{LIMIT, Listing, NumberError, Price, Quantity, SCALE, decimal};
 

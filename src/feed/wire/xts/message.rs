@@ -4,7 +4,8 @@ use super::fields::{Fields, Slot, missing, wrong};
 use super::master;
 use super::segments::{Epoch, Segment, same_day};
 use crate::InstrumentTable;
-use crate::wire::record::Problem;
+use crate::wire::problem::Problem;
+use crate::wire::quote::Quote;
 use std::sync::Arc;
 use ticktide_base::time::{DAY, Nanos};
 use ticktide_market::{Price, Quantity, Snapshot, Tick, TickKind};
@@ -39,11 +40,11 @@ pub fn tick(
     }
     let (code, segment, instrument) = about(fields)?;
     let message = Message { fields, segment, received_at };
-    let mut said = match code {
+    let quote = match code {
         1501 | 1502 | 1504 | 1512 => message.prices()?,
         1510 => message.interest()?,
         1505 => message.candle()?,
-        1507 => Said::notice(message.time(Slot::ExchangeTime)?),
+        1507 => Quote::notice(message.time(Slot::ExchangeTime)?),
         1105 => message.properties()?,
         _ => {
             let text = fields.text(Slot::Code).unwrap_or_default();
@@ -55,25 +56,20 @@ pub fn tick(
             ));
         }
     };
-    if let Some(at) = said.at {
+    if let Some(at) = quote.at {
         message.believe(at)?;
     }
-    if said.kind == TickKind::Notice {
-        said.at = said.at.or(received_at).or(Some(Nanos::MIN));
-    }
+    let at = match quote.kind {
+        TickKind::Notice => quote.at.or(received_at).or(Some(Nanos::MIN)),
+        _ => quote.at,
+    };
     let sequence = fields.whole(Slot::Sequence)?;
     // the table learns an instrument only from a message that became a tick
     let mut digits = [0; 20];
     let name = decimal_digits(instrument, &mut digits);
-    let exchange_at = said.at.ok_or_else(|| missing(Slot::UpdateTime))?;
-    Ok(Tick {
-        received_at,
-        sequence,
-        price: said.price,
-        quantity: said.quantity,
-        snapshot: Some(Box::new(said.snapshot)),
-        ..Tick::new(said.kind, instruments.id(segment.venue, name, None), offset, exchange_at)
-    })
+    let exchange_at = at.ok_or_else(|| missing(Slot::UpdateTime))?;
+    let instrument = instruments.id(segment.venue, name, None);
+    Ok(Tick { received_at, sequence, ..quote.tick(instrument, offset, exchange_at) })
 }
 
 /// The notice that a row of a master is: it has no time but that of its receipt. Errors: nobody knows that either.
@@ -111,22 +107,6 @@ fn decimal_digits(mut number: u64, room: &mut [u8; 20]) -> &str {
     std::str::from_utf8(&room[at..]).expect("digits are ASCII")
 }
 
-/// What a message says, apart from whom it is about.
-struct Said {
-    kind: TickKind,
-    at: Option<Nanos>,
-    price: Option<Price>,
-    quantity: Option<Quantity>,
-    snapshot: Snapshot,
-}
-
-impl Said {
-    /// Nothing that a bar is made of.
-    fn notice(at: Option<Nanos>) -> Said {
-        Said { kind: TickKind::Notice, at, price: None, quantity: None, snapshot: Snapshot::default() }
-    }
-}
-
 struct Message<'a, 'f> {
     fields: &'f Fields<'a>,
     segment: &'static Segment,
@@ -155,12 +135,12 @@ impl Message<'_, '_> {
     }
 
     #[inline]
-    fn prices(&self) -> Result<Said, Problem> {
+    fn prices(&self) -> Result<Quote, Problem> {
         let fields = self.fields;
         let price = fields.price(Slot::Price)?.ok_or_else(|| missing(Slot::Price))?;
         let updated = match fields.seconds(Slot::UpdateTime)? {
             // nothing was ever heard of it
-            Some(0) if price.0 == 0 => return Ok(Said::notice(None)),
+            Some(0) if price.0 == 0 => return Ok(Quote::notice(None)),
             Some(_) => self.time(Slot::UpdateTime)?,
             None => self.time(Slot::ExchangeTime)?,
         };
@@ -200,10 +180,10 @@ impl Message<'_, '_> {
             open_interest: fields.sum(Slot::Interest)?,
             ..Snapshot::default()
         };
-        Ok(Said { kind: TickKind::Snapshot, at: Some(at), price: Some(price), quantity, snapshot })
+        Ok(Quote { kind: TickKind::Snapshot, at: Some(at), price: Some(price), quantity, snapshot })
     }
 
-    fn interest(&self) -> Result<Said, Problem> {
+    fn interest(&self) -> Result<Quote, Problem> {
         let open_interest = self.fields.sum(Slot::Interest)?.ok_or_else(|| missing(Slot::Interest))?;
         let snapshot = Snapshot { open_interest: Some(open_interest), ..Snapshot::default() };
         let at = match self.time(Slot::ExchangeTime)? {
@@ -212,26 +192,26 @@ impl Message<'_, '_> {
         };
         // partial text has no time: the receiver's is not the exchange's, so it belongs to no bar
         let kind = if at.is_some() { TickKind::Snapshot } else { TickKind::Notice };
-        Ok(Said { kind, at, price: None, quantity: None, snapshot })
+        Ok(Quote { at, ..Quote::of(kind, snapshot) })
     }
 
     /// Its volume is the day's, not the bar's, and its label is of the other epoch: counted, never a bar of ours.
-    fn candle(&self) -> Result<Said, Problem> {
+    fn candle(&self) -> Result<Quote, Problem> {
         let at = self.time_in(Slot::BarTime, Epoch::Wall1970)?.ok_or_else(|| missing(Slot::BarTime))?;
-        Ok(Said::notice(Some(at)))
+        Ok(Quote::notice(Some(at)))
     }
 
     /// The price range and the execution band are one price band, the wider one: a price inside of either may be made.
-    fn properties(&self) -> Result<Said, Problem> {
+    fn properties(&self) -> Result<Quote, Problem> {
         let ends = |range, execution| {
             let told = [self.fields.price(range)?, self.fields.price(execution)?];
             // 0 stands for none, as in a master
             Ok::<_, Problem>(told.into_iter().flatten().filter(|price| price.0 != 0))
         };
-        let mut said = Said::notice(None);
-        said.snapshot.band_low = ends(Slot::BandLow, Slot::ExecutionBandLow)?.min();
-        said.snapshot.band_high = ends(Slot::BandHigh, Slot::ExecutionBandHigh)?.max();
-        Ok(said)
+        let mut quote = Quote::notice(None);
+        quote.snapshot.band_low = ends(Slot::BandLow, Slot::ExecutionBandLow)?.min();
+        quote.snapshot.band_high = ends(Slot::BandHigh, Slot::ExecutionBandHigh)?.max();
+        Ok(quote)
     }
 
     /// Holds a time against the receipt. Why old snapshots pass: a subscription's first answer tells of the last update, which

@@ -28,7 +28,7 @@ pub mod segments;
 #[cfg(test)]
 mod tests;
 
-use super::record::{Problem, shorten};
+use super::problem::{Problem, shorten};
 use super::recorded;
 use super::{Decoder, RawRecord, no_columns};
 use crate::{FeedError, InstrumentTable, WireSpec};
@@ -74,7 +74,7 @@ pub fn no_fields(spec: &WireSpec) -> Result<(), FeedError> {
         None => Ok(()),
         Some(field) => {
             let message = format!("`fields` maps \"{field}\", but the fields of wire {} are fixed", spec.format);
-            Err(FeedError::Fix(message, "remove `fields`, or set `wire = \"json\"`".into()))
+            Err(FeedError::fix(message, "remove `fields`, or set `wire = \"json\"`"))
         }
     }
 }
@@ -137,7 +137,7 @@ pub struct Address {
 ///
 /// ```
 /// let frame = br#"42["1510-json-full","{\"MessageCode\":1510,\"ExchangeSegment\":2,\"ExchangeInstrumentID\":43423}"]"#;
-/// let address = crate::wire::xts::address(frame, b"").unwrap();
+/// let address = ticktide_feed::wire::xts::address(frame, b"").unwrap();
 /// assert_eq!((address.code, address.venue, address.instrument), (Some(1510), "NSEFO", 43423));
 /// ```
 pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
@@ -155,7 +155,7 @@ pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
 /// The code in an event's name.
 ///
 /// ```
-/// use crate::wire::xts::code;
+/// use ticktide_feed::wire::xts::code;
 /// assert_eq!((code("1501-json-full"), code("joined")), (Some(1501), None));
 /// ```
 pub fn code(event: &str) -> Option<u16> {

@@ -39,7 +39,7 @@ impl Epoch {
     /// The instant that so many seconds say; `None` outside the range of [`Nanos`].
     ///
     /// ```
-    /// use crate::wire::xts::segments::Epoch;
+    /// use ticktide_feed::wire::xts::segments::Epoch;
     /// // "THE REGULAR SEGMENT HAS CLOSED FOR 07 NOV 2024": 15:30 in India is 10:00 UTC
     /// assert_eq!(Epoch::Wall1980.instant(1_415_460_600), Some(1_730_973_600_000_000_000));
     /// ```

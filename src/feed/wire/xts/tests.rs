@@ -259,7 +259,7 @@ fn the_two_spellings_together_are_a_field_that_came_twice() {
 fn a_mapping_of_fields_is_refused() {
     let fields = [("price".to_owned(), "ltp".to_owned())].into();
     let spec = WireSpec { format: "xts-json".into(), fields, ..WireSpec::default() };
-    assert!(matches!(Xts::json(&spec), Err(FeedError::Fix(..))));
+    assert!(matches!(Xts::json(&spec), Err(FeedError::Fix { .. })));
 }
 
 /// Frames in every wrapping.

@@ -1,0 +1,63 @@
+//! The raw values of a record, as a format found them: by slot, not yet read.
+//!
+//! Why arrays of a fixed size: they are made anew for each record and cost no allocation. What must always hold: a slot that was
+//! filled twice is remembered, and its record refused.
+
+/// The slot of a field that nothing fills.
+pub const NO_SLOT: u8 = u8::MAX;
+/// More slots than fields: at most one of the record's names a field.
+pub const SLOTS: usize = 24;
+
+/// What a value is; a format without types, like CSV, has texts only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Not there, or null.
+    #[default]
+    Absent,
+    /// A string: its text without quotes, escapes resolved.
+    Text,
+    /// A number as it was written.
+    Number,
+    /// `true`, `false`, an array or an object as it was written.
+    Other,
+    /// A string as it was written, whose escapes give no text (half a surrogate pair) or a NUL, which separates the parts of
+    /// an instrument's key.
+    Unreadable,
+}
+
+/// The values of one record, by slot.
+pub struct Values<'a> {
+    pub(in crate::wire) texts: [&'a str; SLOTS],
+    pub(in crate::wire) kinds: [Kind; SLOTS],
+    pub(in crate::wire) seen: u32,
+    /// A slot whose key came twice.
+    pub duplicate: Option<u8>,
+}
+
+impl Default for Values<'_> {
+    #[inline]
+    fn default() -> Self {
+        Values { texts: [""; SLOTS], kinds: [Kind::Absent; SLOTS], seen: 0, duplicate: None }
+    }
+}
+
+impl<'a> Values<'a> {
+    #[inline(always)]
+    pub fn get(&self, slot: u8) -> (Kind, &'a str) {
+        match self.kinds.get(usize::from(slot)) {
+            Some(kind) => (*kind, self.texts[usize::from(slot)]),
+            None => (Kind::Absent, ""), // a field that no key fills
+        }
+    }
+
+    #[inline(always)]
+    pub fn put(&mut self, slot: u8, kind: Kind, text: &'a str) {
+        let bit = 1u32.wrapping_shl(u32::from(slot));
+        if self.seen & bit != 0 {
+            self.duplicate = Some(slot);
+        }
+        self.seen |= bit;
+        self.kinds[usize::from(slot)] = kind;
+        self.texts[usize::from(slot)] = text;
+    }
+}
