@@ -18,6 +18,7 @@ pub mod join;
 mod open;
 pub mod recorded;
 pub mod restore;
+pub mod share;
 
 use crate::epochs::mint::{ControlSpec, Report};
 use crate::epochs::replay::Recorded;
