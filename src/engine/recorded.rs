@@ -4,9 +4,9 @@
 //! What must always hold: such a run writes nothing and takes nothing over; a source that no longer has the records is an
 //! error of the user's.
 
-use crate::epochs::mint::{ControlSpec, Report};
 use crate::epochs::replay::Recorded;
 use crate::epochs::until::WITHOUT_SOURCE;
+use crate::epochs::{ControlSpec, Report};
 use crate::graph::write::{CommitJob, Tables};
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -10,7 +10,7 @@
 //! Why tasks: blocking I/O in an operator stalls the whole worker. What must always hold: a part is sent under the epoch's
 //! last step, so worker 0's frontier passing it proves that every worker has written its part.
 
-use crate::epochs::mint::Report;
+use crate::epochs::Report;
 use crate::ingest::Archived;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};

@@ -10,8 +10,8 @@
 //! record alone, so it has to travel under a time of its epoch while reading goes on into the next. What must always hold: a
 //! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
 
-use crate::epochs::mint::{Decision, Report};
 use crate::epochs::until::{Ending, Until};
+use crate::epochs::{Decision, Report};
 use crate::graph::checks;
 use crate::graph::write::SinkRow;
 use crate::ingest::{Intake, Taken};
@@ -141,7 +141,7 @@ pub struct SourceLogic {
     bytes: BTreeMap<Epoch, usize>,
     asked: Option<Epoch>,
     told_at: Option<Instant>,
-    told: (u64, Vec<crate::epochs::mint::Progress>),
+    told: (u64, Vec<crate::epochs::Progress>),
     sniff: Sniff,
     /// The recorded ends of a replay.
     until: Option<Until>,

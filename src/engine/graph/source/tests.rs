@@ -1,7 +1,7 @@
 //! The source operator by itself: decisions and batches in, reports and pauses out.
 
 use super::*;
-use crate::epochs::mint::Progress;
+use crate::epochs::Progress;
 use crate::graph::operators as graph;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use ticktide_base::epoch::Place;
