@@ -15,7 +15,6 @@ pub mod rows;
 pub mod source;
 pub mod write;
 
-use super::Plan;
 use crate::commit::CommitJob;
 use crate::epochs::until::Until;
 use crate::graph::instruments::{self as listings, close_named};
@@ -24,6 +23,7 @@ use crate::graph::rows::{Notice, SinkRow};
 use crate::graph::source::{Credit, Inlet, Pace, SourceLogic, Wires};
 use crate::graph::write::Writing;
 use crate::ingest::Intake;
+use crate::plan::Plan;
 use crate::restore::restore;
 use checks::Checks;
 use std::collections::{BTreeMap, BTreeSet};
