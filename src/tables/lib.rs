@@ -3,6 +3,8 @@
 //! The flow knows bars, the lake knows cells; here they meet. What must always hold: the columns and their order are those
 //! of the public interface, and no column but `received_at` holds a clock.
 
+pub mod set;
+
 use std::sync::Arc;
 use ticktide_base::epoch::Epoch;
 use ticktide_base::time::{DAY, Interval, MICRO};

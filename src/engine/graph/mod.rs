@@ -1,99 +1,54 @@
-//! What each worker builds before it loops: the control dataflow, and the data dataflow from source to commit.
+//! What each worker builds before it loops: the data dataflow, from source to commit.
 //!
 //! ```text
-//!   reports ─▶ Mint (worker 0) ─▶ decisions, to every worker
-//!
 //!   reader (thread) ─▶ source ─▶ bars ─▶ [volume] ─▶ finished bars ─▶ readings, checks ─▶ close ─▶ write ─▶ commit
 //! ```
 
+pub mod bars;
 pub mod checks;
+pub mod close;
+pub mod commit;
 pub mod instruments;
-pub mod operators;
+pub mod parts;
+mod reader;
+pub mod rows;
 pub mod source;
 pub mod write;
 
-use super::Plan;
-use crate::epochs::mint::{ControlSpec, Decision, Minter, Report};
-use crate::epochs::replay::Replay;
+use crate::commit::CommitJob;
 use crate::epochs::until::Until;
 use crate::graph::instruments::{self as listings, close_named};
-use crate::graph::operators as graph;
-use crate::graph::source::{Credit, SourceLogic, Wires};
-use crate::graph::write::{self as sink, SinkRow, Writing};
+use crate::graph::reader::read_on_a_thread;
+use crate::graph::rows::{Notice, SinkRow};
+use crate::graph::source::{Credit, Inlet, Pace, SourceLogic, Wires};
+use crate::graph::write::Writing;
 use crate::ingest::Intake;
+use crate::plan::Plan;
 use crate::restore::restore;
 use checks::Checks;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use ticktide_base::error::Error;
-use ticktide_base::failure::Failure;
-use ticktide_base::panics::{PanicAt, Thread};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::{Dataflow, Volume};
-use ticktide_feed as feed;
 use ticktide_feed::Assignment;
 use ticktide_flow::bars::keyed::Emitted;
 use ticktide_flow::bars::volume;
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::indicators::readings;
 use ticktide_flow::indicators::{self, Composite};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::InputHandle;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::operator::Operator;
-use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concatenate, Input, Inspect, Probe};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concatenate, Probe};
 use timely::worker::Worker;
-
-/// The control dataflow: every worker's reports to worker 0, its decisions to every worker.
-pub(super) fn control(
-    worker: &mut Worker,
-    plan: &Plan,
-    decisions: Rc<RefCell<VecDeque<Decision>>>,
-) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
-    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
-    let mut decide: Box<dyn FnMut(Report) -> Vec<Decision>> = match &plan.recorded {
-        None => {
-            let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
-            Box::new(move |report| minter.hear(report))
-        }
-        Some(recorded) => {
-            let ControlSpec { intervals, workers, epochs, .. } = &plan.control;
-            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
-            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
-            Box::new(move |report| replay.hear(report))
-        }
-    };
-    worker.dataflow::<u64, _, _>(|scope| {
-        let reports = scope.input_from(&mut input);
-        reports
-            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
-                let mut newest = 0;
-                move |input, output| {
-                    input.for_each(|cap, reports| {
-                        let heard = reports.drain(..).flat_map(&mut decide);
-                        // operators behind this one work by time: decisions must not overtake each other
-                        newest = cap.least().map_or(newest, |time| newest.max(*time));
-                        output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
-                    });
-                }
-            })
-            .broadcast()
-            .inspect(move |decision| decisions.borrow_mut().push_back(decision.clone()));
-    });
-    input
-}
 
 /// The data dataflow; gives what activates its source.
 pub(super) fn flow(
     worker: &mut Worker,
     plan: &Plan,
     wires: &Wires,
-    jobs: Option<tokio::sync::mpsc::UnboundedSender<sink::CommitJob>>,
+    jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
     decided: mpsc::Receiver<u64>,
     wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
 ) -> Result<timely::scheduling::Activator, Error> {
@@ -126,7 +81,8 @@ pub(super) fn flow(
     let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
     let credit = Credit { steps: dataflow.limits.steps.max(1), bytes: (dataflow.limits.bytes as usize / peers).max(1) };
     let session = Arc::new(dataflow.session.clone());
-    let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
+    let step_every = Duration::from_nanos(dataflow.step.max(1) as u64);
+    let pace = Pace { step_every, max_skew: dataflow.max_skew };
     let composites = composites(dataflow)?;
     let checks = Checks::new(dataflow);
     let horizons = Horizons {
@@ -141,11 +97,11 @@ pub(super) fn flow(
     let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
     let mut activator = None;
     worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = graph::sourced(scope, |ports, wake, again| {
+        let sourced = source::source(scope, |ports, wake, again| {
             let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone(), (index, plan.panic_at));
             activator = Some(again);
-            let source =
-                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
+            let inlet = Inlet { intake: restored.intake, batches, paused };
+            let source = SourceLogic::new(index, inlet, wires.clone(), credit, pace, ports, first);
             let source = if resumed.places.is_empty() { source } else { source.going_on() };
             match until {
                 Some(until) => source.replaying(until),
@@ -153,7 +109,7 @@ pub(super) fn flow(
             }
         });
         let (changes, bar_rows) =
-            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
+            bars::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
@@ -161,7 +117,7 @@ pub(super) fn flow(
                 Emitted::Finished(_) => None,
             });
             let (finished, bases) = volume::finish(snapshots, restored.volume);
-            rows.push(graph::base_state(bases, graph::VOLUME));
+            rows.push(parts::base_state(bases, parts::VOLUME));
             finished
         } else {
             changes.flat_map(|(series, bar)| match bar {
@@ -197,7 +153,7 @@ pub(super) fn flow(
                         additions.shown(interval, reading).map(|reading| (series, reading))
                     });
                 }
-                rows.push(graph::base_state(bases, graph::INDICATORS));
+                rows.push(parts::base_state(bases, parts::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
                 let listed = listed.clone();
@@ -224,11 +180,11 @@ pub(super) fn flow(
         let (session, resumed) = published;
         rows.push(close_named(finished, listed, notices, session, resumed, first, SinkRow::Bar));
         rows.push(sourced.notices.flat_map(|notice| match notice {
-            crate::graph::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
-            crate::graph::source::Notice::Begin(..) => None,
+            Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
+            Notice::Begin(..) => None,
         }));
         let rows = scope.concatenate(rows).probe_with(&wires.compute);
-        let parts = graph::write(rows, writing, plan.failure.clone());
+        let parts = write::write(rows, writing, plan.failure.clone());
         let told = move |activator| {
             if let Some(wake) = wake
                 && let Ok(mut wake) = wake.lock()
@@ -236,48 +192,9 @@ pub(super) fn flow(
                 *wake = Some(activator);
             }
         };
-        graph::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
+        commit::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
     });
     activator.ok_or_else(|| Error::bug("the source operator was not built"))
-}
-
-/// Reads on a thread of its own into a bounded channel; a full one is the back-pressure.
-fn read_on_a_thread(
-    reader: Option<Box<dyn feed::Reader>>,
-    wake: timely::scheduling::SyncActivator,
-    paused: Arc<Vec<AtomicBool>>,
-    failure: Arc<Failure>,
-    (worker, panic_at): (usize, PanicAt),
-) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
-    let (send, batches) = mpsc::sync_channel(4);
-    let Some(mut reader) = reader else { return batches };
-    let read = move || {
-        let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
-        let mut batches = 0;
-        while !failure.is_met() {
-            let sent = match reader.poll(Duration::from_millis(50), &is_paused) {
-                Ok(None) => continue,
-                Ok(Some(batch)) => {
-                    batches += 1;
-                    panic_at.reach(Thread::Reader(worker), batches);
-                    send.send(Ok(batch))
-                }
-                Err(error) => {
-                    let _ = send.send(Err(error)); // the worker is gone: nobody needs it
-                    let _ = wake.activate();
-                    return;
-                }
-            };
-            if sent.is_err() || wake.activate().is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("reader".into())
-        .spawn(read)
-        .expect("a thread can be started at the start of a run");
-    batches
 }
 
 /// The indicators of a dataflow, by interval, in the order of the file.
@@ -294,3 +211,6 @@ pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, 
     });
     composed.collect()
 }
+
+#[cfg(test)]
+mod tests;
