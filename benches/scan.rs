@@ -51,8 +51,8 @@ fn run(load: Load, steps: u64) -> Duration {
         let probe = ProbeHandle::new();
         let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let arranged = arrange(input.to_collection(scope));
-            let (readings, _) = readings(arranged, Interval(MINUTE), composite(), HashMap::new());
+            let arranged = arrange("Finished", input.to_collection(scope));
+            let (readings, _) = readings("Indicators", arranged, Interval(MINUTE), composite(), HashMap::new());
             readings.probe_with(&probe);
         });
         let name = |index: i64| (Interval(MINUTE), Instrument::new("X", &index.to_string(), None));

@@ -33,12 +33,13 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 /// The write operator: gives this worker's part of each epoch to worker 0 when its files are there.
 pub fn write<'scope>(
+    name: &str,
     rows: Rows<'scope>,
     mut writing: Writing,
     failure: Arc<Failure>,
 ) -> Stream<'scope, u64, Vec<WorkerPart>> {
     let scope = rows.scope();
-    rows.unary_frontier::<Vecs<WorkerPart>, _, _, _>(Pipeline, "Write", move |_, info| {
+    rows.unary_frontier::<Vecs<WorkerPart>, _, _, _>(Pipeline, name, move |_, info| {
         let wake = scope.worker().sync_activator_for(info.address.to_vec());
         let wake = Arc::new(Mutex::new(wake));
         let mut open: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();

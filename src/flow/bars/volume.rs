@@ -67,8 +67,10 @@ pub struct DaySoFar {
     open_interest: Option<i128>,
 }
 
-/// Finished bars of snapshot bars, and the changes of the scan's bases. Retirements go through, at their times.
+/// Finished bars of snapshot bars, and the changes of the scan's bases. Retirements go through, at their times. `name`: of the
+/// scan.
 pub fn finish<'scope>(
+    name: &str,
     snapshots: VecCollection<'scope, u64, (Series, SnapshotBar), isize>,
     bases: HashMap<Series, DaySoFar>,
 ) -> (VecCollection<'scope, u64, (Series, FinishedBar), isize>, BaseChanges<'scope, Series, DaySoFar>) {
@@ -78,7 +80,7 @@ pub fn finish<'scope>(
         "SnapshotBars",
         ValBatcher::new,
     );
-    scan::scan(arranged, "Volume", Volume, bases, scan::retires_at_last_step)
+    scan::scan(arranged, name, Volume, bases, scan::retires_at_last_step)
 }
 
 struct Volume;
@@ -334,7 +336,7 @@ mod tests {
             let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
             worker.dataflow::<u64, _, _>(|scope| {
                 let bases = HashMap::from([(series(Some("S")), before)]);
-                let (finished, bases) = finish(input.to_collection(scope), bases);
+                let (finished, bases) = finish("Volume", input.to_collection(scope), bases);
                 finished.inspect(|((_, bar), _, _)| assert!([Some(10), Some(20)].contains(&bar.volume)));
                 let seen = seen.clone();
                 timely::dataflow::operators::Inspect::inspect(bases, move |((_, instrument), base)| {
@@ -362,7 +364,7 @@ mod tests {
             let seen: Rc<RefCell<Vec<((i64, Option<i128>), u64, isize)>>> = Rc::default();
             let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
             worker.dataflow::<u64, _, _>(|scope| {
-                let (finished, _) = finish(input.to_collection(scope), HashMap::new());
+                let (finished, _) = finish("Volume", input.to_collection(scope), HashMap::new());
                 let seen = seen.clone();
                 finished.inspect(move |((_, bar), time, diff)| {
                     seen.borrow_mut().push(((bar.open_at / MINUTE, bar.volume), *time, *diff));

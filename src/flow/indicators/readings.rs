@@ -25,15 +25,18 @@ pub type FinishedTrace = TraceAgent<ValSpine<Series, FinishedBar, u64, isize>>;
 
 /// THE shared arrangement of finished bars; everything that reads them reads this one.
 pub fn arrange<'scope>(
+    name: &str,
     finished: VecCollection<'scope, u64, (Series, FinishedBar), isize>,
 ) -> Arranged<'scope, FinishedTrace> {
-    arrange_core::<_, _, ValBatcher<_, _, _, _>, _>(finished.inner, Pipeline, "Finished", ValBatcher::new)
+    arrange_core::<_, _, ValBatcher<_, _, _, _>, _>(finished.inner, Pipeline, name, ValBatcher::new)
 }
 
-/// The readings of `interval`, one per finished bar, and the changes of its bases. `bases` are an earlier run's.
+/// The readings of `interval`, one per finished bar, and the changes of its bases. `bases` are an earlier run's; `name`: of the
+/// scan.
 ///
 /// Panics when a base is not of this composite's layout: the caller compares layouts before it restores.
 pub fn readings<'scope>(
+    name: &str,
     arranged: Arranged<'scope, FinishedTrace>,
     interval: Interval,
     composite: Composite,
@@ -42,8 +45,7 @@ pub fn readings<'scope>(
     for (series, base) in &bases {
         assert!(composite.fits(base), "bug: the base of {series:?} is not of the layout of {:?}", composite.outputs());
     }
-    let name = format!("Indicators {}", interval.name());
-    scan::scan(arranged, &name, Indicators { interval, composite }, bases, scan::retires_at_last_step)
+    scan::scan(arranged, name, Indicators { interval, composite }, bases, scan::retires_at_last_step)
 }
 
 struct Indicators {
@@ -117,8 +119,9 @@ mod tests {
             let seen: Rc<RefCell<BTreeMap<(Series, Reading), isize>>> = Rc::default();
             let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
             worker.dataflow::<u64, _, _>(|scope| {
-                let arranged = arrange(input.to_collection(scope));
-                let (readings, _) = readings(arranged, Interval(MINUTE), all_indicators(), HashMap::new());
+                let arranged = arrange("Finished", input.to_collection(scope));
+                let (readings, _) =
+                    readings("Indicators 1m", arranged, Interval(MINUTE), all_indicators(), HashMap::new());
                 let seen = seen.clone();
                 readings.inspect(move |(reading, _, diff)| {
                     *seen.borrow_mut().entry(reading.clone()).or_default() += diff;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ticktide_base::epoch::{Binding, LAST_STEP};
 use ticktide_base::time::{DAY, MINUTE};
 use ticktide_flow::anomalies::{Check, build};
+use ticktide_flow::bars::finished::FinishedBar;
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::instruments::Day;
 use ticktide_flow::scan::Positioned;
@@ -112,14 +113,14 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
             let (mut tells, mut notices) = worker.dataflow::<u64, _, _>(|scope| {
                 let (tells, told) = scope.new_input::<Vec<Told>>();
                 let (notices, noticed) = scope.new_input::<Vec<Notice>>();
-                let (listed, rows) = listings(told, noticed, known, start);
+                let (listed, rows) = listings("Listings", told, noticed, known, start);
                 let finished = bars.to_collection(scope);
                 let of_named = into.clone();
                 named(finished.clone(), listed.clone()).inspect(move |(row, _, diff)| {
                     *of_named.borrow_mut().named.entry(row.clone()).or_default() += diff;
                 });
                 let of_odd = into.clone();
-                watched(finished, listed, checks()).inspect(move |((series, odd), _, diff)| {
+                watched("Listed bars", finished, listed, checks()).inspect(move |((series, odd), _, diff)| {
                     let key = (series.clone(), odd.check, odd.open_at);
                     *of_odd.borrow_mut().odd.entry(key).or_default() += diff;
                 });

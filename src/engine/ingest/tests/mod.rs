@@ -136,7 +136,7 @@ fn finished(changes: Vec<(Series, Emitted, isize)>) -> Vec<FinishedBar> {
         let seen: Rc<RefCell<Vec<FinishedBar>>> = Rc::default();
         let mut input = InputSession::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let (finished, _) = volume::finish(input.to_collection(scope), HashMap::new());
+            let (finished, _) = volume::finish("Volume", input.to_collection(scope), HashMap::new());
             let seen = seen.clone();
             finished.inspect(move |((_, bar), _, diff)| {
                 assert_eq!(*diff, 1);

@@ -120,8 +120,8 @@ fn scanned(updates: Vec<(u64, (Series, FinishedBar), isize)>) -> Accumulated<Ano
         let seen: Rc<RefCell<Accumulated<Anomaly>>> = Rc::default();
         let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let arranged = arrange(input.to_collection(scope));
-            let (found, _) = scan::anomalies(arranged, all_bar_checks(), HashMap::new());
+            let arranged = arrange("Finished", input.to_collection(scope));
+            let (found, _) = scan::anomalies("Anomalies", arranged, all_bar_checks(), HashMap::new());
             let seen = seen.clone();
             found.inspect(move |(anomaly, _, diff)| *seen.borrow_mut().entry(anomaly.clone()).or_default() += diff);
         });
