@@ -21,7 +21,6 @@ pub mod restore;
 
 use crate::epochs::mint::{ControlSpec, Report};
 use crate::epochs::replay::Recorded;
-pub use crate::graph::composites;
 use crate::graph::source::Wires;
 use crate::graph::write::{self as sink, Meters, Tables};
 use crate::join as joining;

@@ -6,7 +6,6 @@
 use super::RunOptions;
 use crate::epochs::mint::{ControlSpec, Reach};
 use crate::epochs::replay::Recorded;
-use crate::graph::composites;
 use crate::graph::write::Tables;
 use crate::join as joining;
 use crate::recorded::{self, Missing, check_source, without_source};
@@ -21,7 +20,7 @@ use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
 use ticktide_cluster::supervise::Pulse;
 use ticktide_dataflow::evolution::{self as lineage, Additions};
-use ticktide_dataflow::{Dataflow, Horizon};
+use ticktide_dataflow::{Dataflow, Horizon, composites};
 use ticktide_feed as feed;
 use ticktide_feed::{FeedError, Source, SourceSpec};
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};

@@ -24,7 +24,7 @@ use crate::ingest::Intake;
 use crate::restore::restore;
 use checks::Checks;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -33,14 +33,13 @@ use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_base::panics::{PanicAt, Thread};
 use ticktide_base::time::{Interval, Nanos};
-use ticktide_dataflow::{Dataflow, Volume};
+use ticktide_dataflow::{Dataflow, Volume, composites};
 use ticktide_feed as feed;
 use ticktide_feed::Assignment;
 use ticktide_flow::bars::keyed::Emitted;
 use ticktide_flow::bars::volume;
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::indicators::readings;
-use ticktide_flow::indicators::{self, Composite};
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::InputHandle;
 use timely::dataflow::channels::pact::Exchange;
@@ -278,19 +277,4 @@ fn read_on_a_thread(
         .spawn(read)
         .expect("a thread can be started at the start of a run");
     batches
-}
-
-/// The indicators of a dataflow, by interval, in the order of the file.
-pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
-    let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
-    for usage in &dataflow.indicators {
-        let indicator = indicators::build(&usage.name, &usage.parameters)
-            .map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        built.entry(usage.on).or_default().push(indicator);
-    }
-    let composed = built.into_iter().map(|(interval, all)| {
-        let composite = Composite::new(all).map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        Ok((interval, composite))
-    });
-    composed.collect()
 }
