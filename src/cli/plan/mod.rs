@@ -9,8 +9,7 @@ use graph::{Edge, Graph, where_it_runs};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use ticktide_base::error::Error;
-use ticktide_dataflow::Dataflow;
-use ticktide_engine as engine;
+use ticktide_dataflow::{Dataflow, composites};
 use ticktide_lake::table::spec::{ColumnType, TableSpec};
 
 #[derive(Debug, Args)]
@@ -47,7 +46,7 @@ pub fn plan(args: &PlanArgs, global: &Global) -> Result<(), Error> {
 }
 
 fn graph_of(dataflow: &Dataflow) -> Result<Graph, Error> {
-    let composites = engine::composites(dataflow)?;
+    let composites = composites(dataflow)?;
     let outputs = composites.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
     Ok(Graph::new(dataflow, &outputs))
 }

@@ -49,9 +49,9 @@ use std::time::Duration;
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::error::Error;
 use ticktide_base::time::Interval;
-use ticktide_dataflow::Dataflow;
+use ticktide_dataflow::composites;
 use ticktide_feed::Assignment;
-use ticktide_flow::indicators::{Composite, Indicator, build as build_indicator};
+use ticktide_flow::indicators::Composite;
 use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concatenate, Probe};
@@ -213,21 +213,6 @@ fn open(
 /// What the indicators of each interval say, in order.
 pub fn outputs(composites: &BTreeMap<Interval, Composite>) -> BTreeMap<Interval, Vec<String>> {
     composites.iter().map(|(on, composite)| (*on, composite.outputs().to_vec())).collect()
-}
-
-/// The indicators of a dataflow, by interval, in the order of the file.
-pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
-    let mut built: BTreeMap<Interval, Vec<Box<dyn Indicator>>> = BTreeMap::new();
-    for usage in &dataflow.indicators {
-        let indicator = build_indicator(&usage.name, &usage.parameters)
-            .map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        built.entry(usage.on).or_default().push(indicator);
-    }
-    let composed = built.into_iter().map(|(interval, all)| {
-        let composite = Composite::new(all).map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        Ok((interval, composite))
-    });
-    composed.collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::super::source::{Credit, Inlet, Pace, SourceLogic, Wires};
 use super::super::topology::{Edge, Operator, Topology};
 use super::super::write::Writing;
-use super::super::{Built, Committing, build, composites, outputs};
+use super::super::{Built, Committing, build, outputs};
 use super::{Interval, Resumed};
 use crate::epochs::control::control;
 use crate::graph::checks::Checks;
@@ -20,7 +20,7 @@ use ticktide_base::metrics::Telemetry;
 use ticktide_base::panics::PanicAt;
 use ticktide_base::time::SECOND;
 use ticktide_dataflow::evolution::Additions;
-use ticktide_dataflow::{Dataflow, SHIPPED};
+use ticktide_dataflow::{Dataflow, SHIPPED, composites};
 use ticktide_feed::Partition;
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume, Warehouse};
 use ticktide_tables::set::Tables;
