@@ -13,6 +13,8 @@ use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
 use ticktide_market::Instrument;
 use ticktide_market::calendar::PhaseAt;
 
+mod layout;
+
 const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
 const INTERVALS: [Interval; 3] = [Interval(SECOND), Interval(MINUTE), Interval(5 * MINUTE)];
 const ALL: u32 = 0b111;
