@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use ticktide_base::time::Interval;
-use ticktide_market::{Instrument, SCALE};
+use ticktide_market::Instrument;
 
 /// The bars of one instrument in one interval.
 pub type Series = (Interval, Instrument);
@@ -38,21 +38,6 @@ pub struct FinishedBar {
     pub short: bool,
     /// The greatest symbol that a record of the bar tells.
     pub symbol: Option<Arc<str>>,
-}
-
-impl FinishedBar {
-    /// The bar as indicators see it.
-    pub fn input(&self) -> crate::indicators::BarInput {
-        let price = |units: i64| units as f64 / SCALE as f64;
-        crate::indicators::BarInput {
-            open: price(self.open),
-            high: price(self.high),
-            low: price(self.low),
-            close: price(self.close),
-            volume: self.volume.unwrap_or(0) as f64 / SCALE as f64,
-            trading_date: self.trading_date,
-        }
-    }
 }
 
 /// A row with the symbol that its instrument's master gives it; `None`: only the wire may have named it.

@@ -11,7 +11,7 @@
 //! their instrument, so nothing is exchanged here.
 
 use crate::bars::finished::{FinishedBar, Reading, Series};
-use crate::indicators::{Accumulator, Composite};
+use crate::indicators::{Accumulator, BarInput, Composite};
 use crate::scan::{self, BaseChanges, Logic, Position, Positioned};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
@@ -61,7 +61,7 @@ impl Logic<Series, FinishedBar> for Indicators {
 
     fn step(&self, _: &Series, acc: &mut Accumulator, bar: &FinishedBar) -> Reading {
         let FinishedBar { open_at, phase, trading_date, .. } = *bar;
-        let (values, symbol) = (self.composite.step(acc, &bar.input()), bar.symbol.clone());
+        let (values, symbol) = (self.composite.step(acc, &BarInput::of(bar)), bar.symbol.clone());
         Reading { open_at, phase, trading_date, values, symbol }
     }
 
@@ -141,7 +141,7 @@ mod tests {
         let composite = all_indicators();
         let mut acc = composite.fresh();
         let reading = |bar: &FinishedBar| {
-            let values = composite.step(&mut acc, &bar.input());
+            let values = composite.step(&mut acc, &BarInput::of(bar));
             Reading { open_at: bar.open_at, phase: bar.phase, trading_date: bar.trading_date, values, symbol: None }
         };
         bars.iter().map(reading).map(|reading| ((series.clone(), reading), 1)).collect()
