@@ -250,9 +250,7 @@ fn presence<'scope>(finished: Finished<'scope>, on: Interval) -> Stream<'scope, 
                 let mut by_time: BTreeMap<u64, Vec<(Instrument, Beat, isize)>> = BTreeMap::new();
                 for (((interval, instrument), bar), time, diff) in data.drain(..) {
                     if interval == on {
-                        let FinishedBar { open_at, phase, trading_date, .. } = bar;
-                        let beat = Beat { open_at, phase, trading_date };
-                        by_time.entry(time).or_default().push((instrument, beat, diff));
+                        by_time.entry(time).or_default().push((instrument, bar.head, diff));
                     }
                 }
                 for (time, mut all) in by_time {

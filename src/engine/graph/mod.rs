@@ -173,7 +173,7 @@ pub(super) fn flow(
             true => finished,
             false => {
                 let additions = plan.additions.clone();
-                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at))
+                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.head.open_at))
             }
         };
         let published = (session.clone(), resumed.clone());

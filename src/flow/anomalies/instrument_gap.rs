@@ -54,7 +54,7 @@ impl BarCheck for InstrumentGap {
         let micros = |nanos: i64| (nanos / MICRO) as f64;
         let now = session(bar);
         let width = interval.0 as f64 / SECOND as f64;
-        let silence = if (*date, *phase) == now { (micros(bar.open_at) - *end) / 1e6 } else { 0.0 };
+        let silence = if (*date, *phase) == now { (micros(bar.head.open_at) - *end) / 1e6 } else { 0.0 };
         let sum = |values: &[f64]| self.window.filled(*seen, values).iter().sum::<f64>();
         let (said, spanned) = (sum(records), sum(spans));
         let mut longest = f64::INFINITY;
@@ -64,7 +64,7 @@ impl BarCheck for InstrumentGap {
         }
         let found = (silence > longest).then(|| Found {
             started_at: *end as i64 * MICRO,
-            ended_at: Some(bar.open_at),
+            ended_at: Some(bar.head.open_at),
             severity: Severity::beyond(silence, longest),
             observed: silence,
             expected: longest,
@@ -72,7 +72,7 @@ impl BarCheck for InstrumentGap {
         self.window.push(records, bar.updates.max(1) as f64);
         self.window.push(spans, width + silence.min(longest));
         self.window.count(seen);
-        (*date, *phase, *end) = (now.0, now.1, micros(bar.open_at + interval.0));
+        (*date, *phase, *end) = (now.0, now.1, micros(bar.head.open_at + interval.0));
         found
     }
 }

@@ -110,7 +110,7 @@ impl BarCheck for ReturnZ {
         }
         *odd = input.close;
         Some(Found {
-            started_at: bar.open_at,
+            started_at: bar.head.open_at,
             ended_at: None,
             severity: Severity::beyond(magnitude, bound),
             observed: found,

@@ -47,5 +47,5 @@ impl Window {
 
 /// The trading date and the phase of a bar, as a state has them: the phase plus 1, so that a fresh state is in none.
 pub(super) fn session(bar: &FinishedBar) -> (f64, f64) {
-    (f64::from(bar.trading_date), f64::from(bar.phase) + 1.0)
+    (f64::from(bar.head.trading_date), f64::from(bar.head.phase) + 1.0)
 }

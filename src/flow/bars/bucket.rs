@@ -5,7 +5,7 @@
 //! an older value may lack.
 
 use super::acc::{Acc, SnapshotAcc, SnapshotOrder, TradeAcc};
-use super::finished::FinishedBar;
+use super::finished::{BarHead, FinishedBar};
 use super::volume::SnapshotBar;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,6 +76,10 @@ impl Bucket {
     /// What stays when finer buckets and trades are gone.
     pub(super) fn base(&self) -> Option<Acc> {
         self.base.as_deref().cloned()
+    }
+
+    fn head(&self, open_at: Nanos) -> BarHead {
+        BarHead { open_at, phase: self.phase.phase, trading_date: self.phase.trading_date }
     }
 
     fn is_priced(&self) -> bool {
@@ -203,9 +207,7 @@ impl Level {
 
     fn snapshot_bar(&self, open_at: Nanos, bucket: &Bucket, acc: &SnapshotAcc) -> SnapshotBar {
         SnapshotBar {
-            open_at,
-            phase: bucket.phase.phase,
-            trading_date: bucket.phase.trading_date,
+            head: bucket.head(open_at),
             open: acc.first.price,
             high: acc.high,
             low: acc.low,
@@ -234,9 +236,7 @@ impl Level {
             }
         }
         FinishedBar {
-            open_at,
-            phase: bucket.phase.phase,
-            trading_date: bucket.phase.trading_date,
+            head: bucket.head(open_at),
             open: acc.first.price,
             high: acc.high,
             low: acc.low,

@@ -91,7 +91,7 @@ impl BarInput {
             low: price(bar.low),
             close: price(bar.close),
             volume: bar.volume.unwrap_or(0) as f64 / SCALE as f64,
-            trading_date: bar.trading_date,
+            trading_date: bar.head.trading_date,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The bytes of bars and of their durable state, as a lake of an earlier run has them.
 
 use super::*;
-use crate::bars::finished::{Named, Reading};
+use crate::bars::finished::{BarHead, Named, Reading};
 use crate::bars::volume::SnapshotBar;
 use crate::clean::duplicates::SeenEntry;
 
@@ -14,11 +14,11 @@ fn bytes(value: &impl serde::Serialize) -> String {
     shown(&bincode::serialize(value).expect("plain values"))
 }
 
+const HEAD: BarHead = BarHead { open_at: 1, phase: 2, trading_date: 3 };
+
 fn finished() -> FinishedBar {
     FinishedBar {
-        open_at: 1,
-        phase: 2,
-        trading_date: 3,
+        head: HEAD,
         open: 4,
         high: 5,
         low: 6,
@@ -36,9 +36,7 @@ fn finished() -> FinishedBar {
 
 fn snapshot() -> SnapshotBar {
     SnapshotBar {
-        open_at: 1,
-        phase: 2,
-        trading_date: 3,
+        head: HEAD,
         open: 4,
         high: 5,
         low: 6,
@@ -59,7 +57,7 @@ fn snapshot() -> SnapshotBar {
 
 #[test]
 fn bars_and_readings_are_written_as_ever() {
-    let reading = Reading { open_at: 1, phase: 2, trading_date: 3, values: vec![4, 5], symbol: Some("S".into()) };
+    let reading = Reading { head: HEAD, values: vec![4, 5], symbol: Some("S".into()) };
     let written = [
         bytes(&Emitted::Finished(finished())),
         bytes(&Emitted::Snapshot(Box::new(snapshot()))),
