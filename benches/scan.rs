@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use ticktide::base::epoch::{LAST_STEP, stamp};
 use ticktide::base::time::{Interval, MINUTE};
-use ticktide::flow::bars::finished::{FinishedBar, Series};
+use ticktide::flow::bars::finished::{BarHead, FinishedBar, Series};
 use ticktide::flow::indicators::readings::{arrange, readings};
 use ticktide::flow::indicators::{Composite, INDICATORS, build};
-use ticktide::flow::scan::Positioned;
 use ticktide::market::{Instrument, SCALE};
 use timely::dataflow::ProbeHandle;
 
@@ -32,9 +31,9 @@ fn bar(index: i64, price: i64) -> FinishedBar {
         high: close + SCALE,
         low: close - SCALE,
         close,
-        trading_date: (index / 375) as i32,
+        head: BarHead { open_at: index * MINUTE, phase: 0, trading_date: (index / 375) as i32 },
         volume: Some(i128::from(SCALE)),
-        ..FinishedBar::floor((index * MINUTE, 0))
+        ..FinishedBar::default()
     }
 }
 

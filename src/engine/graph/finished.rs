@@ -40,7 +40,7 @@ pub fn finished<'scope>(
         return (finished, rows);
     }
     let additions = additions.clone();
-    (finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at)), rows)
+    (finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.head.open_at)), rows)
 }
 
 /// The shared arrangement of the bars that are scanned. `name`: where there is one.

@@ -127,14 +127,16 @@ impl Writing {
             SinkRow::Bar(NetChange { series, old, new }) => {
                 let Some(spec) = tables.bars.get(&series.0) else { return };
                 let [old, new] = [old.as_ref(), new.as_ref()]
-                    .map(|side| side.map(|bar| tables::bar_row(&series, bar, phase(bar.row.phase), epoch)));
+                    .map(|side| side.map(|bar| tables::bar_row(&series, bar, phase(bar.row.head.phase), epoch)));
                 buffers.change(spec, old, new);
             }
             SinkRow::Reading(NetChange { series, old, new }) => {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
                 let original = tables::original_outputs(spec);
                 let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
-                    side.map(|reading| tables::reading_row(&series, reading, phase(reading.row.phase), original, epoch))
+                    side.map(|reading| {
+                        tables::reading_row(&series, reading, phase(reading.row.head.phase), original, epoch)
+                    })
                 });
                 buffers.change(spec, old, new);
             }

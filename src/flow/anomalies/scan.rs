@@ -47,11 +47,11 @@ impl BarChecks {
             let (own, others) = state.split_at_mut(check.width());
             if let Some(odd) = check.step(own, bar, self.interval) {
                 found.push(Anomaly {
-                    open_at: bar.open_at,
-                    phase: bar.phase,
+                    open_at: bar.head.open_at,
+                    phase: bar.head.phase,
                     check: *index,
                     started_at: odd.started_at,
-                    ended_at: odd.ended_at.unwrap_or_else(|| self.end_at(instrument, bar.open_at)),
+                    ended_at: odd.ended_at.unwrap_or_else(|| self.end_at(instrument, bar.head.open_at)),
                     severity: odd.severity,
                     observed: canonical(odd.observed).to_bits(),
                     expected: canonical(odd.expected).to_bits(),

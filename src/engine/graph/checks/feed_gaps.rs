@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use ticktide_base::epoch::{LAST_STEP, step_of};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_flow::anomalies::beats::{Beat, Beats, Presence, Pulse};
-use ticktide_flow::bars::finished::FinishedBar;
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
 use timely::dataflow::Stream;
@@ -40,9 +39,7 @@ pub fn presence<'scope>(finished: Finished<'scope>, on: Interval) -> Stream<'sco
                 let mut by_time: BTreeMap<u64, Vec<(Instrument, Beat, isize)>> = BTreeMap::new();
                 for (((interval, instrument), bar), time, diff) in data.drain(..) {
                     if interval == on {
-                        let FinishedBar { open_at, phase, trading_date, .. } = bar;
-                        let beat = Beat { open_at, phase, trading_date };
-                        by_time.entry(time).or_default().push((instrument, beat, diff));
+                        by_time.entry(time).or_default().push((instrument, bar.head, diff));
                     }
                 }
                 for (time, mut all) in by_time {

@@ -153,15 +153,15 @@ pub fn watched<'scope>(
         intervals.contains(&interval).then_some((instrument, (interval, bar)))
     });
     arranged(bars, name).join_core(listed, move |instrument, (interval, bar), terms| {
-        let term = terms.on(bar.trading_date).unwrap_or_default();
+        let term = terms.on(bar.head.trading_date).unwrap_or_default();
         let found = checks.iter().filter(|(_, on, _)| on == interval).filter_map(|(check, on, judge)| {
             let odd = judge.look(bar, &term)?;
             let anomaly = Anomaly {
-                open_at: bar.open_at,
-                phase: bar.phase,
+                open_at: bar.head.open_at,
+                phase: bar.head.phase,
                 check: *check,
-                started_at: bar.open_at,
-                ended_at: bar.open_at.saturating_add(on.0),
+                started_at: bar.head.open_at,
+                ended_at: bar.head.open_at.saturating_add(on.0),
                 severity: odd.severity,
                 observed: odd.observed.to_bits(),
                 expected: odd.expected.to_bits(),

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use ticktide_base::epoch::{Binding, LAST_STEP};
 use ticktide_base::time::{DAY, MINUTE};
 use ticktide_flow::anomalies::{Check, build};
-use ticktide_flow::bars::finished::FinishedBar;
+use ticktide_flow::bars::finished::{BarHead, FinishedBar};
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::instruments::Day;
-use ticktide_flow::scan::Positioned;
 use ticktide_market::{Listing, Price};
 use timely::dataflow::operators::Input;
 
@@ -34,12 +33,12 @@ fn instrument(index: u8) -> Instrument {
 fn bar(minute: i64, price: i64) -> FinishedBar {
     let open_at = i64::from(DATE) * DAY + minute * MINUTE;
     FinishedBar {
-        trading_date: DATE,
+        head: BarHead { open_at, phase: 0, trading_date: DATE },
         open: price,
         high: price,
         low: price,
         close: price,
-        ..FinishedBar::floor((open_at, 0))
+        ..FinishedBar::default()
     }
 }
 
@@ -222,7 +221,7 @@ fn expected(steps: &[Vec<Event>]) -> Seen {
             bands.get(&index).is_some_and(|(low, high)| price < *low || price > *high),
         ];
         for (check, _) in odd.into_iter().enumerate().filter(|(_, odd)| *odd) {
-            seen.odd.insert((series.clone(), check as u16, row.open_at), 1);
+            seen.odd.insert((series.clone(), check as u16, row.head.open_at), 1);
         }
         let symbol = listed.and_then(|(_, name, _)| symbol(*name));
         seen.named.insert((series, Named { row, symbol }), 1);

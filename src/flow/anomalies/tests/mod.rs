@@ -7,10 +7,9 @@ mod ticks;
 
 use super::scan::BarChecks;
 use super::*;
-use crate::bars::finished::Series;
+use crate::bars::finished::{BarHead, Series};
 use crate::indicators::Accumulator;
 use crate::indicators::readings::arrange;
-use crate::scan::Positioned;
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -40,13 +39,13 @@ impl Random {
 fn bar(minute: i64, [open, high, low, close]: [f64; 4], updates: u64) -> FinishedBar {
     let units = |price: f64| (price * SCALE as f64).round() as i64;
     FinishedBar {
-        trading_date: 19_000 + (minute / 200) as i32,
+        head: BarHead { open_at: minute * MINUTE, phase: 0, trading_date: 19_000 + (minute / 200) as i32 },
         open: units(open),
         high: units(high),
         low: units(low),
         close: units(close),
         updates,
-        ..FinishedBar::floor((minute * MINUTE, 0))
+        ..FinishedBar::default()
     }
 }
 
