@@ -37,7 +37,6 @@ pub mod taker;
 mod tasks;
 mod workers;
 
-pub use graph::composites;
 pub use options::{Evolve, RunOptions, RunReport};
 
 use epochs::control::{control, decider};

@@ -11,7 +11,6 @@
 
 use crate::epochs::replay::Recorded;
 use crate::figures::Meters;
-use crate::graph::composites;
 use crate::join::{lineages, open_lake};
 use crate::options::{Evolve, RunOptions};
 use crate::restore::keep;
@@ -26,6 +25,7 @@ use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
 use ticktide_cluster::supervise::Pulse;
 use ticktide_dataflow::Dataflow;
+use ticktide_dataflow::composites;
 use ticktide_dataflow::evolution::{self, Added, Additions};
 use ticktide_feed as feed;
 use ticktide_feed::{FeedError, Source, SourceSpec};

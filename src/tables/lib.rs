@@ -357,8 +357,8 @@ pub fn bar_row<'a>(
         venue,
         instrument,
         symbol,
-        Cell::Date(bar.trading_date),
-        Cell::Time(bar.open_at.div_euclid(MICRO)),
+        Cell::Date(bar.head.trading_date),
+        Cell::Time(bar.head.open_at.div_euclid(MICRO)),
         money(Some(bar.open)),
         money(Some(bar.high)),
         money(Some(bar.low)),
@@ -387,7 +387,7 @@ pub fn reading_row<'a>(
     let reading = &named_reading.row;
     let mut row = Vec::with_capacity(7 + reading.values.len());
     row.extend(named(&series.1, named_reading));
-    row.extend([Cell::Date(reading.trading_date), Cell::Time(reading.open_at.div_euclid(MICRO)), Cell::Text(phase)]);
+    row.extend([Cell::Date(reading.head.trading_date), Cell::Time(reading.head.open_at.div_euclid(MICRO)), Cell::Text(phase)]);
     row.extend(reading.values.iter().map(|bits| {
         let value = f64::from_bits(*bits);
         if value.is_nan() { Cell::Null } else { Cell::Double(value) }
@@ -519,14 +519,13 @@ pub fn owned(row: &[Cell<'_>]) -> Row {
 mod tests {
     use super::*;
     use ticktide_base::time::MINUTE;
+    use ticktide_flow::bars::finished::BarHead;
 
     #[test]
     fn a_bars_row_has_the_columns_of_its_table() {
         let spec = bars(Interval(MINUTE));
         let bar = FinishedBar {
-            open_at: MINUTE,
-            phase: 0,
-            trading_date: 0,
+            head: BarHead { open_at: MINUTE, phase: 0, trading_date: 0 },
             open: 3,
             high: 3,
             low: 3,
