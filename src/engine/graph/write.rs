@@ -176,7 +176,9 @@ impl Writing {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
                 let original = tables::original_outputs(spec);
                 let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
-                    side.map(|reading| tables::reading_row(&series, reading, phase(reading.row.head.phase), original, epoch))
+                    side.map(|reading| {
+                        tables::reading_row(&series, reading, phase(reading.row.head.phase), original, epoch)
+                    })
                 });
                 buffers.change(spec, old, new);
             }

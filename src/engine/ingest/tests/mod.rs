@@ -228,7 +228,11 @@ fn yesterdays_last_trade_in_a_pre_open_frame_makes_no_bar() {
     ]);
     let expected = [(at(9, 8, 0), [99; 4], Some(5_000), false), (at(9, 15, 0), [100; 4], Some(10), false)];
     assert_eq!(shown(&bars), expected);
-    assert_eq!(bars.iter().map(|bar| bar.head.phase).collect::<Vec<u8>>(), [0, 1], "the auction has a phase of its own");
+    assert_eq!(
+        bars.iter().map(|bar| bar.head.phase).collect::<Vec<u8>>(),
+        [0, 1],
+        "the auction has a phase of its own"
+    );
 }
 
 #[test]
