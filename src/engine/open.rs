@@ -111,7 +111,9 @@ pub(crate) fn live(
 fn look(options: &RunOptions, io: &Runtime) -> Result<Arc<dyn Source>, Error> {
     match feed::open(&options.dataflow.source, &BTreeMap::new()) {
         // who has been there before may be back soon
-        Err(error @ FeedError::Unanswered { .. }) if io.block_on(Lake::is_at(&options.warehouse)) => Err(back_soon(error)),
+        Err(error @ FeedError::Unanswered { .. }) if io.block_on(Lake::is_at(&options.warehouse)) => {
+            Err(back_soon(error))
+        }
         looked => Ok(looked?),
     }
 }
