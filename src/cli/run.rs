@@ -10,20 +10,20 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use ticktide_base::document::{self, duration};
-use ticktide_base::environment::{self as settings, Origin, S3Settings, Sourced};
+use ticktide_base::environment::{self, Origin, S3Settings, Sourced};
 use ticktide_base::error::{Error, Kind};
-use ticktide_base::metrics as telemetry;
+use ticktide_base::metrics;
 use ticktide_base::time::{MILLI, Nanos, SECOND};
-use ticktide_cluster::hosts as cluster;
+use ticktide_cluster::hosts;
 use ticktide_cluster::mesh::Cluster;
 use ticktide_cluster::supervise::{Below, Heart, Policy, SILENCE_LEAST, Watching, supervise};
 use ticktide_dataflow::{Dataflow, Override};
-use ticktide_engine as engine;
-use ticktide_engine::figures::Meters;
-use ticktide_engine::{RunOptions, RunReport};
+use ticktide_engine::options::ShowFigures;
+use ticktide_engine::{Evolve, RunOptions, RunReport};
 use ticktide_lake::Warehouse;
 use ticktide_lake::catalog::CatalogPlace;
 use ticktide_lake::commit::owner::{self, Seen};
+use ticktide_replay::rebuild;
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -109,8 +109,7 @@ pub struct Prepared {
     pub warehouse: Sourced<Warehouse>,
     pub catalog: Option<Sourced<String>>,
     pub workers: Sourced<usize>,
-    pub evolve: bool,
-    pub rebuild: bool,
+    pub evolve: Evolve,
     pub metrics: Option<Sourced<String>>,
     place: Place,
     start_within: Sourced<Duration>,
@@ -162,9 +161,12 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         warehouse: global.warehouse("./lake")?,
         catalog,
         workers: workers(args.workers.clone())?,
-        evolve: args.evolve,
-        rebuild: args.rebuild,
-        metrics: settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None),
+        evolve: match (args.evolve, args.rebuild) {
+            (_, true) => Evolve::Rebuild,
+            (true, false) => Evolve::Forward,
+            (false, false) => Evolve::No,
+        },
+        metrics: environment::resolve(args.metrics.clone(), "--metrics", environment::METRICS, None),
         below: match place {
             Place::Parent(count) => Some(Below::Many(count)),
             Place::Alone | Place::One { .. } => {
@@ -173,12 +175,12 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
         },
         place,
         restarts: restarts(args.restarts.clone())?,
-        restart_window: limit(args.restart_window.clone(), "--restart-window", settings::RESTART_WINDOW, "10m")?,
-        backoff: limit(args.backoff.clone(), "--backoff", settings::BACKOFF, "1s")?,
-        backoff_max: limit(args.backoff_max.clone(), "--backoff-max", settings::BACKOFF_MAX, "30s")?,
+        restart_window: limit(args.restart_window.clone(), "--restart-window", environment::RESTART_WINDOW, "10m")?,
+        backoff: limit(args.backoff.clone(), "--backoff", environment::BACKOFF, "1s")?,
+        backoff_max: limit(args.backoff_max.clone(), "--backoff-max", environment::BACKOFF_MAX, "30s")?,
         hang_after: hang_after(args.hang_after.clone())?,
-        start_within: limit(args.start_within.clone(), "--start-within", settings::START_WITHIN, "60s")?,
-        silence: limit(args.silence.clone(), "--silence", settings::SILENCE, "10s")?,
+        start_within: limit(args.start_within.clone(), "--start-within", environment::START_WITHIN, "60s")?,
+        silence: limit(args.silence.clone(), "--silence", environment::SILENCE, "10s")?,
     })
 }
 
@@ -205,9 +207,9 @@ fn place(args: &RunArgs) -> Result<Place, Error> {
     }
     let (hosts, origin) = match (&args.started_with, &args.hostfile) {
         (Some(hosts), _) => (hosts.split(',').map(str::to_owned).collect(), "this run".to_owned()),
-        (None, Some(path)) => (cluster::read_hosts(path)?, path.display().to_string()),
+        (None, Some(path)) => (hosts::read_hosts(path)?, path.display().to_string()),
         (None, None) => {
-            (cluster::local_hosts(args.processes.unwrap_or(1))?, format!("`-n {}`", args.processes.unwrap_or(1)))
+            (hosts::local_hosts(args.processes.unwrap_or(1))?, format!("`-n {}`", args.processes.unwrap_or(1)))
         }
     };
     if let Some(count) = args.processes.filter(|count| *count != hosts.len()) {
@@ -229,10 +231,10 @@ fn place(args: &RunArgs) -> Result<Place, Error> {
     }
 }
 
-/// What this process needs of the others. Errors: see [`cluster::secret`].
+/// What this process needs of the others. Errors: see [`hosts::secret`].
 fn cluster(args: &RunArgs, prepared: &Prepared) -> Result<Option<Cluster>, Error> {
     let Place::One { process, hosts, inherits } = &prepared.place else { return Ok(None) };
-    let secret = cluster::secret(args.secret_file.as_deref(), hosts)?;
+    let secret = hosts::secret(args.secret_file.as_deref(), hosts)?;
     let listener = if *inherits { Some(inherited()?) } else { None };
     let (start_within, silence) = (prepared.start_within.value, prepared.silence.value);
     Ok(Some(Cluster { process: *process, hosts: hosts.clone(), listener, secret, start_within, silence }))
@@ -253,7 +255,7 @@ fn limit(
     variable: &'static str,
     default: &str,
 ) -> Result<Sourced<Duration>, Error> {
-    let found = settings::resolve(flag, flag_name, variable, Some(default)).expect("there is a default");
+    let found = environment::resolve(flag, flag_name, variable, Some(default)).expect("there is a default");
     match duration(&found.value) {
         Ok(nanos) if nanos >= 100 * MILLI => {
             Ok(Sourced { value: Duration::from_nanos(nanos.unsigned_abs()), origin: found.origin })
@@ -265,7 +267,7 @@ fn limit(
 
 /// A limit of time that no healthy loop comes near.
 fn hang_after(flag: Option<String>) -> Result<Sourced<Duration>, Error> {
-    let found = limit(flag, "--hang-after", settings::HANG_AFTER, "60s")?;
+    let found = limit(flag, "--hang-after", environment::HANG_AFTER, "60s")?;
     if found.value < SILENCE_LEAST {
         let least = SILENCE_LEAST.as_secs();
         return Err(Error::fix(format!("{} is less than {least} s", found.origin), "use e.g. `60s`"));
@@ -274,7 +276,8 @@ fn hang_after(flag: Option<String>) -> Result<Sourced<Duration>, Error> {
 }
 
 fn restarts(flag: Option<String>) -> Result<Sourced<usize>, Error> {
-    let found = settings::resolve(flag, "--restarts", settings::RESTARTS, Some("10")).expect("there is a default");
+    let found =
+        environment::resolve(flag, "--restarts", environment::RESTARTS, Some("10")).expect("there is a default");
     match found.value.parse::<usize>() {
         Ok(value) => Ok(Sourced { value, origin: found.origin }),
         Err(_) => {
@@ -285,7 +288,7 @@ fn restarts(flag: Option<String>) -> Result<Sourced<usize>, Error> {
 }
 
 pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
-    let found = settings::resolve(flag, "-w", settings::WORKERS, Some("1")).expect("there is a default");
+    let found = environment::resolve(flag, "-w", environment::WORKERS, Some("1")).expect("there is a default");
     match found.value.parse::<usize>() {
         Ok(value) if (1..=1024).contains(&value) => Ok(Sourced { value, origin: found.origin }),
         _ => {
@@ -311,12 +314,12 @@ fn refused_later(args: &RunArgs, prepared: &Prepared) -> Result<(), Error> {
         Place::Alone | Place::Parent(_) => (0, None),
     };
     if let Some(metrics) = &prepared.metrics {
-        telemetry::addresses(&metrics.value, process)?;
+        metrics::addresses(&metrics.value, process)?;
     }
     match (hosts, &args.secret_file) {
-        (Some(hosts), file) => cluster::secret(file.as_deref(), hosts).map(drop),
+        (Some(hosts), file) => hosts::secret(file.as_deref(), hosts).map(drop),
         // nobody to share it with, but named it should be there
-        (None, Some(file)) => cluster::secret(Some(file), &[]).map(drop),
+        (None, Some(file)) => hosts::secret(Some(file), &[]).map(drop),
         (None, None) => Ok(()),
     }
 }
@@ -398,9 +401,9 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     // figures are those of process 0, which decides
     let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
     let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
-    let metrics = prepared.metrics.map(|metrics| telemetry::listen(&metrics.value, process)).transpose()?;
+    let metrics = prepared.metrics.map(|metrics| metrics::listen(&metrics.value, process)).transpose()?;
     let warehouse = prepared.warehouse.value.clone();
-    let report = engine::run(RunOptions {
+    let report = rebuild::run(RunOptions {
         metrics,
         dataflow: prepared.dataflow,
         warehouse: prepared.warehouse.value,
@@ -410,9 +413,6 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         force_bytes,
         progress: (!quiet).then(progress_on_terminal).flatten(),
         evolve: prepared.evolve,
-        rebuild: prepared.rebuild,
-        replay: None,
-        rebuild_with: Some(ticktide_replay::rebuild::rebuild),
     });
     let report = report.map_err(|error| fenced_by(error, &warehouse))?;
     if global.json && report.leads {
@@ -466,7 +466,7 @@ fn summary(report: &RunReport) -> String {
 }
 
 /// A line of progress that is drawn over itself, on a terminal only.
-pub(super) fn progress_on_terminal() -> Option<Box<dyn Fn(&Meters, Duration) + Send>> {
+pub(super) fn progress_on_terminal() -> Option<ShowFigures> {
     let line = ProgressBar::new_spinner();
     if line.is_hidden() {
         return None;

@@ -11,6 +11,7 @@ use ticktide_base::epoch::Epoch;
 use ticktide_base::error::{Error, Kind};
 use ticktide_dataflow::{Dataflow, Override};
 use ticktide_lake::{Audited, Finding, LakeReader};
+use ticktide_replay::recorded;
 use ticktide_replay::verify::{self, Difference, Recompute, Recomputed};
 
 #[derive(Debug, Args)]
@@ -68,7 +69,7 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
     let warehouse = global.warehouse("./lake")?.value;
     let (audited, name, recorded) = read::block_on(async {
         let reader = read::open(global).await?;
-        let (first, last) = verify::range(&reader, first, last).await?;
+        let (first, last) = recorded::range(&reader, first, last).await?;
         let identity = reader.identity();
         Ok((audit(&reader, first, last).await?, identity.dataflow.clone(), recorded_source(&identity.settings)))
     })?;

@@ -3,7 +3,7 @@
 //! Why in this order: a cluster that is not complete, or whose processes differ, must take nothing over. What must hold:
 //! exactly one process opens the lake for writing; all go on from the same epoch, with the same partitions in the same order.
 
-use crate::RunOptions;
+use crate::options::{Evolve, RunOptions};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::{Cluster, Hello, Mesh, Ready, Start};
-use ticktide_dataflow::evolution as lineage;
+use ticktide_dataflow::evolution;
 use ticktide_feed::Source;
 use ticktide_lake::{Chain, Lake, LakeOptions, LakeWriter, Resume};
 use ticktide_tables::set::Tables;
@@ -33,16 +33,13 @@ pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, sto
     Ok(Mesh::gather(cluster, hello, failure, stop)?)
 }
 
-/// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet. With `evolve` this
-/// run's is the next one, if it only adds to the newest. Error of kind `Fix`: it does more.
-pub async fn lineages(
-    options: &LakeOptions,
-    (evolve, rebuild): (bool, bool),
-    mesh: Option<&Mesh>,
-) -> Result<Vec<Json>, Error> {
+/// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet. Unless `evolve` is `No`
+/// this run's is the next one, if it only adds to the newest. Error of kind `Fix`: it does more.
+pub async fn lineages(options: &LakeOptions, evolve: Evolve, mesh: Option<&Mesh>) -> Result<Vec<Json>, Error> {
     let Some(chain) = Chain::read(&options.warehouse).await? else { return Ok(Vec::new()) };
     let mut settings: Vec<Json> = chain.settings().cloned().collect();
-    if let Some(next) = chain.next(options, rebuild, 0)?.filter(|_| evolve) {
+    let rebuild = evolve == Evolve::Rebuild;
+    if let Some(next) = chain.next(options, rebuild, 0)?.filter(|_| evolve != Evolve::No) {
         if rebuild && let Some(before) = chain.lineages.iter().find(|lineage| !lineage.rebuilt) {
             let message = format!(
                 "lineage {} of the lake was added without `--rebuild`: its rows from before are null",
@@ -54,8 +51,8 @@ pub async fn lineages(
             ));
         }
         let seen_until = Chain::seen_until(&options.warehouse).await?;
-        lineage::only_adds(chain.newest().1, &next.settings, seen_until, rebuild)
-            .map_err(|refused| lineage::refused(&options.dataflow, &refused))?;
+        evolution::only_adds(chain.newest().1, &next.settings, seen_until, rebuild)
+            .map_err(|refused| evolution::refused(&options.dataflow, &refused))?;
         if mesh.is_none_or(Mesh::leads) {
             chain.declare(options, rebuild).await?;
             tracing::info!(lineage = next.number, "the lake goes on with what this dataflow adds");

@@ -1,15 +1,25 @@
 //! THE ONE LOOP: a run of a dataflow, from opening the lake to its last epoch.
 //!
 //! ```text
-//!   main thread   gather processes ─▶ open lake (takeover, state) ─▶ open source ─▶ timely workers ─▶ join ─▶ report
-//!   each worker   build control and data dataflow, then: step, carry reports to worker 0 and decisions back, until done
-//!   tokio         writes files and commits; each reader has a thread of its own
+//!   Run::begin   signals, I/O threads, the other processes      Run::open   takeover of the lake, its state
+//!   Run::go      source ─▶ tasks ─▶ workers ─▶ join ─▶ report
+//!
+//!   each worker  builds the control and the data dataflow, then until the last epoch is decided:
+//!
+//!        ┌─▶ what happened   reports of its source; worker 0: epochs that are decided, the clock; a signal to stop
+//!        │       │
+//!        │       ▼
+//!        │   control dataflow ══▶ worker 0 decides ══▶ decisions, to every worker
+//!        │       │
+//!        │       ▼
+//!        └── step            the source acts on decisions and takes batches; operators run; writers write
+//!
+//!   beside them  the reader's thread fills the source; tokio writes files, and commits what worker 0 hands on
 //! ```
 //!
 //! Of several processes only the one with worker 0 takes the lake over and commits; the others load the same state from the
 //! same lake, and write their files. What must always hold: the first failure anywhere ends the whole process with its exit
 //! code, and every other process with it; the clock is asked here (for worker 0's decisions) and nowhere in the flow.
-//! What is opened before the loop is in `engine/opening.rs`, what a worker builds in `engine/building.rs`.
 
 pub mod commit;
 pub mod epochs;
@@ -17,352 +27,57 @@ pub mod figures;
 pub mod graph;
 pub mod ingest;
 pub mod join;
-mod open;
-pub mod recorded;
+pub mod open;
+pub mod options;
+mod plan;
+mod process;
 pub mod restore;
 pub mod share;
+pub mod taker;
+mod tasks;
+mod workers;
 
-use crate::commit::CommitJob;
-use crate::epochs::control::{control, decider};
-use crate::epochs::replay::Recorded;
-use crate::epochs::{ControlSpec, Report};
-use crate::figures::Meters;
-use crate::graph::source::Wires;
-use crate::join as joining;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+pub use options::{Evolve, RunOptions, RunReport};
+
+use epochs::control::{control, decider};
+use epochs::{ControlSpec, Report};
+use figures::Meters;
+use open::{Begun, Ground, Opened};
+use plan::Plan;
+use process::Process;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use taker::Taker;
+use tasks::{CommitEnds, Taking};
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::failure::Failure;
-use ticktide_base::metrics as telemetry;
-use ticktide_base::panics::{PanicAt, Thread};
 use ticktide_base::time::Nanos;
-use ticktide_cluster::mesh::{Cluster, Mesh};
-use ticktide_cluster::supervise::{Heart, Pulse};
-use ticktide_dataflow::Dataflow;
-use ticktide_dataflow::evolution::Additions;
-use ticktide_feed as feed;
-use ticktide_feed::Source;
-use ticktide_lake::{LakeWriter, Resume, StateEntry, Warehouse};
-use ticktide_tables::set::Tables;
-use timely::communication::WorkerGuards;
-use timely::communication::allocator::AllocatorBuilder;
-use timely::dataflow::ProbeHandle;
+use ticktide_cluster::mesh::Mesh;
+use ticktide_cluster::supervise::Pulse;
 use timely::worker::Worker;
-
-/// What to run and where.
-pub struct RunOptions {
-    pub dataflow: Dataflow,
-    pub warehouse: Warehouse,
-    pub catalog: Option<String>,
-    /// Of this process.
-    pub workers: usize,
-    /// The other processes; none: this is the only one.
-    pub cluster: Option<Cluster>,
-    /// Serialise even what crosses workers of one process.
-    pub force_bytes: bool,
-    /// Where figures are served, if they are.
-    pub metrics: Option<telemetry::Listener>,
-    /// Called now and then with the figures so far.
-    pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
-    /// The dataflow may have more than the lake's: what it adds begins now.
-    pub evolve: bool,
-    /// With `evolve`: it begins with the lake's first record.
-    pub rebuild: bool,
-    /// Recompute this range of the lake and compare, in the place of going on behind it.
-    pub replay: Option<Box<dyn recorded::Wanted>>,
-    /// Who computes what the lake lacks of its dataflow.
-    pub rebuild_with: Option<recorded::Rebuild>,
-}
-
-impl RunOptions {
-    /// A run of one process that has nothing asked of it but its dataflow.
-    pub fn new(dataflow: Dataflow, warehouse: Warehouse, workers: usize) -> RunOptions {
-        RunOptions {
-            dataflow,
-            warehouse,
-            catalog: None,
-            workers,
-            cluster: None,
-            force_bytes: false,
-            metrics: None,
-            progress: None,
-            evolve: false,
-            rebuild: false,
-            replay: None,
-            rebuild_with: None,
-        }
-    }
-}
-
-/// What a run did.
-#[derive(Debug, Default)]
-pub struct RunReport {
-    /// It is that of process 0; another one knows only what it has read itself.
-    pub leads: bool,
-    pub generation: u64,
-    pub epochs: u64,
-    pub records: u64,
-    pub accepted: u64,
-    pub duplicates: u64,
-    pub rejected: u64,
-    pub pending: i64,
-    pub rows: u64,
-    pub corrections: u64,
-    pub elapsed: Duration,
-}
-
-/// What all workers of a run share.
-struct Plan {
-    dataflow: Dataflow,
-    source: Arc<dyn Source>,
-    tables: Tables,
-    resume: Resume,
-    /// The restored state, once for each worker of this process; each lets go of it when it has its share.
-    state: Mutex<Vec<Arc<Vec<StateEntry>>>>,
-    control: ControlSpec,
-    writer: LakeWriter,
-    runtime: tokio::runtime::Handle,
-    failure: Arc<Failure>,
-    stop: Arc<AtomicBool>,
-    heart: Heart,
-    panic_at: PanicAt,
-    /// When the lake began to be opened.
-    opened_at: Instant,
-    meters: Arc<Meters>,
-    /// What is fed in the place of minted decisions.
-    recorded: Option<Recorded>,
-    /// When what was added to the lake's dataflow begins.
-    additions: Additions,
-    /// Worker 0 takes them.
-    commit: Mutex<Option<CommitEnds>>,
-}
-
-struct CommitEnds {
-    jobs: tokio::sync::mpsc::UnboundedSender<CommitJob>,
-    decided: mpsc::Receiver<u64>,
-    reports: mpsc::Receiver<Report>,
-    wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>>,
-}
-
-/// Runs a dataflow until its end, a signal or a failure. Errors: of every stage, with who acts and what next.
-pub fn run(mut options: RunOptions) -> Result<RunReport, Error> {
-    options.dataflow.ready()?;
-    let stop = stop_flag()?;
-    let failure = Arc::new(Failure::default());
-    let mesh = match options.cluster.take() {
-        Some(cluster) => Some(joining::gather(cluster, &options, failure.clone(), &stop)?),
-        None => None,
-    };
-    let ended = run_with(options, stop, &failure, mesh.as_ref());
-    if let (Some(mesh), Err(error)) = (&mesh, &ended) {
-        mesh.tell(error);
-    }
-    ended
-}
-
-fn run_with(
-    options: RunOptions,
-    stop: Arc<AtomicBool>,
-    failure: &Arc<Failure>,
-    mesh: Option<&Mesh>,
-) -> Result<RunReport, Error> {
-    let started = Instant::now();
-    let heart = Heart::inherited();
-    let panic_at = PanicAt::inherited()?;
-    let mut pulse = heart.main();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Error::bug(format!("the I/O threads do not start: {error}")))?;
-    let meters = Arc::new(Meters::default());
-    let opened = crate::open::open(&options, mesh, &runtime, &mut pulse)?;
-    let RunOptions { dataflow, workers, force_bytes, metrics, progress, .. } = options;
-    let crate::open::Opened {
-        opened_at,
-        lake,
-        taker,
-        writer,
-        mut resume,
-        recorded,
-        additions,
-        control,
-        tables,
-        source,
-    } = opened;
-    if let Some(mesh) = mesh {
-        mesh.ready(&joining::readiness(resume.generation, &*source))?;
-    }
-
-    meters.telemetry.restore_bytes.set(resume.state_bytes as i64);
-    meters.telemetry.restore_entries.set(resume.state.len() as i64);
-    if let Some(store) = writer.store_meters() {
-        meters.follow_store(&store)?;
-    }
-    meters.telemetry.set_partitions(source.partitions().iter().map(feed::Partition::name));
-    let served = match metrics {
-        Some(listener) => {
-            let (meters, source) = (meters.clone(), source.clone());
-            Some(telemetry::serve(listener, move || meters.text(&source.ends()))?)
-        }
-        None => None,
-    };
-
-    let state = Arc::new(std::mem::take(&mut resume.state));
-    let (jobs, todo) = tokio::sync::mpsc::unbounded_channel();
-    let (decided_out, decided) = mpsc::channel();
-    let (reports_out, reports) = mpsc::channel();
-    let wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>> = Arc::default();
-    let plan = Arc::new(Plan {
-        control,
-        writer,
-        runtime: runtime.handle().clone(),
-        failure: failure.clone(),
-        stop,
-        heart,
-        panic_at,
-        opened_at,
-        meters: meters.clone(),
-        recorded,
-        additions,
-        commit: Mutex::new(Some(CommitEnds { jobs, decided, reports, wake: wake.clone() })),
-        source,
-        tables,
-        resume,
-        state: Mutex::new(vec![state; workers]),
-        dataflow,
-    });
-    let beating = plan.heart.clone();
-    let tell = move |report: Report| {
-        if let Report::Decided { epoch } = report {
-            beating.decided();
-            panic_at.reach(Thread::Commit, epoch);
-            let _ = decided_out.send(epoch); // worker 0 is gone only when the run ends
-            let _ = reports_out.send(report);
-            if let Ok(wake) = wake.lock()
-                && let Some(wake) = wake.as_ref()
-            {
-                let _ = wake.activate();
-            }
-        }
-    };
-    let commits = match (lake, taker) {
-        (Some(lake), _) => {
-            let (sure, proven) = tokio::sync::mpsc::unbounded_channel();
-            runtime.spawn(confirm(plan.source.clone(), todo, sure, failure.clone()));
-            Some(runtime.spawn(commit::commit(lake, proven, meters.clone(), failure.clone(), tell)))
-        }
-        (None, Some(taker)) => Some(runtime.spawn(taker.run(todo, failure.clone(), Box::new(tell)))),
-        (None, None) => None,
-    };
-
-    let watched = watch(progress, meters.clone(), started);
-    let generation = plan.resume.generation;
-    let (builders, links) = match mesh {
-        Some(mesh) => mesh.allocators(workers, force_bytes).map(|(all, links)| (all, Some(links)))?,
-        None => (local(workers, force_bytes)?, None),
-    };
-    let config = timely::WorkerConfig::default();
-    let guards = timely::execute::execute_from(builders, Box::new(()), config, move |worker| work(worker, &plan));
-    let guards = guards.map_err(|error| Error::bug(format!("the workers do not start: {error}")))?;
-    let panicked = join(guards, failure, mesh, &mut pulse);
-    if let Some(commits) = commits.filter(|_| !panicked) {
-        // what is decided is safe: in a failed run the next start applies it
-        while !commits.is_finished() && !failure.is_met() {
-            pulse.beat();
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if !failure.is_met() {
-            runtime.block_on(commits).map_err(|error| Error::bug(format!("the commit task ended early: {error}")))?;
-        }
-    }
-    drop(pulse); // from here on it waits for the others, which are watched themselves
-    if let (Some(mesh), Some(links)) = (mesh, links) {
-        mesh.finish(links);
-    }
-    drop(watched);
-    drop(served);
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    if let Some(error) = failure.take() {
-        return Err(error);
-    }
-    if panicked {
-        return Err(Error::bug("a worker panicked"));
-    }
-    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let (accepted, duplicates, rejected) = (get(&meters.accepted), get(&meters.duplicates), get(&meters.rejected));
-    let pending = meters.pending.load(Ordering::Relaxed);
-    Ok(RunReport {
-        leads: mesh.is_none_or(Mesh::leads),
-        generation,
-        epochs: get(&meters.epochs),
-        // those of all processes: what was committed balances
-        records: (accepted + duplicates + rejected).saturating_add_signed(pending),
-        accepted,
-        duplicates,
-        rejected,
-        pending,
-        rows: get(&meters.rows),
-        corrections: get(&meters.corrections),
-        elapsed: started.elapsed(),
-    })
-}
-
-/// Hands epochs on to be decided once the source has said, after their last record was fetched, that they are its own.
-async fn confirm(
-    source: Arc<dyn Source>,
-    mut written: tokio::sync::mpsc::UnboundedReceiver<CommitJob>,
-    sure: tokio::sync::mpsc::UnboundedSender<CommitJob>,
-    failure: Arc<Failure>,
-) {
-    while let Some(job) = written.recv().await {
-        let mut jobs = vec![job];
-        while let Ok(job) = written.try_recv() {
-            jobs.push(job);
-        }
-        let source = source.clone();
-        let confirmed = tokio::task::spawn_blocking(move || source.confirm()).await;
-        match confirmed {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return failure.set(error.into()),
-            Err(error) => return failure.set(Error::bug(format!("the source cannot be asked: {error}"))),
-        }
-        // the commit task ends early only with a failure of its own
-        jobs.into_iter().for_each(|job| drop(sure.send(job)));
-    }
-}
 
 /// How often a worker looks at its source when nothing wakes it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// How often worker 0 reports the time.
+const CLOCK_EVERY: Duration = Duration::from_millis(20);
 
-/// One worker: builds the graph, then loops until its part of the run is over.
+/// One worker: builds its graphs, then loops until its part of the run is over.
 fn work(worker: &mut Worker, plan: &Plan) {
     let index = worker.index();
     let mut pulse = plan.heart.worker(index);
-    let meters = plan.meters.clone();
-    let wires = Wires {
-        decisions: Rc::default(),
-        reports: Rc::default(),
-        compute: ProbeHandle::new(),
-        commit: ProbeHandle::new(),
-        failure: plan.failure.clone(),
-        records: meters.records.clone(),
-        figures: meters.telemetry.worker(index),
-    };
+    let wires = plan.wires(index);
     let decide = decider(&plan.control, &plan.resume, plan.recorded.as_ref());
     let mut control = control(worker, decide, wires.decisions.clone());
-    let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
-    let (jobs, decided, reports, wake) = match ends {
-        Some(ends) => (Some(ends.jobs), ends.decided, Some(ends.reports), Some(ends.wake)),
-        None => (None, mpsc::channel().1, None, None),
-    };
-    let source = match crate::graph::flow(worker, plan, &wires, jobs, decided, wake) {
+    let CommitEnds { jobs, decided, reports, wake } = plan.commit_ends(index);
+    let source = match graph::flow(worker, plan, &wires, jobs, decided, wake) {
         Ok(source) => source,
         Err(error) => {
             plan.failure.set(error);
             return leave(worker);
         }
     };
-    meters.telemetry.restored(plan.opened_at.elapsed());
+    plan.meters.telemetry.restored(plan.opened_at.elapsed());
 
     let began = Instant::now();
     let (mut clock_at, mut source_at) = (began, began);
@@ -372,7 +87,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
         let mut news: Vec<Report> = std::mem::take(&mut *wires.reports.borrow_mut());
         if index == 0 {
             news.extend(reports.iter().flat_map(|reports| reports.try_iter()));
-            if clock_at.elapsed() >= Duration::from_millis(20) || clock_at == began {
+            if clock_at.elapsed() >= CLOCK_EVERY || clock_at == began {
                 clock_at = Instant::now();
                 news.push(Report::Clock { now_ms: 1 + began.elapsed().as_millis() as u64, wall: wall_clock() });
             }
@@ -403,12 +118,9 @@ fn work(worker: &mut Worker, plan: &Plan) {
         worker.step_or_park(Some(LOOK_EVERY));
     }
     drop(control);
-    if plan.failure.is_met() {
-        return leave(worker);
-    }
     while worker.has_dataflows() && !plan.failure.is_met() {
         pulse.beat();
-        worker.step_or_park(Some(Duration::from_millis(5)));
+        worker.step_or_park(Some(LOOK_EVERY));
     }
     leave(worker);
 }
@@ -420,69 +132,152 @@ fn leave(worker: &mut Worker) {
     }
 }
 
-/// What the workers of a single process talk through.
-fn local(workers: usize, force_bytes: bool) -> Result<Vec<AllocatorBuilder>, Error> {
-    let config = match (workers, force_bytes) {
-        (workers, true) => timely::CommunicationConfig::ProcessBinary(workers),
-        (1, false) => timely::CommunicationConfig::Thread,
-        (workers, false) => timely::CommunicationConfig::Process(workers),
-    };
-    let built = config.try_build();
-    built.map(|(builders, _)| builders).map_err(|error| Error::bug(format!("the workers do not start: {error}")))
-}
-
-/// A worker that is slow to leave a failed run is not waited for any longer.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
-
-/// Waits for the workers; a failure is told to the other processes at once. True: a worker panicked.
-fn join(guards: WorkerGuards<()>, failure: &Failure, mesh: Option<&Mesh>, pulse: &mut Pulse) -> bool {
-    let mut failed_at: Option<Instant> = None;
-    while !guards.guards().iter().all(|guard| guard.is_finished()) {
-        pulse.beat();
-        if failure.is_met() && failed_at.is_none() {
-            failed_at = Some(Instant::now());
-            if let Some(mesh) = mesh {
-                failure.with_first(|error| mesh.tell(error));
-            }
-        }
-        if failed_at.is_some_and(|at| at.elapsed() >= LEAVE_WITHIN) {
-            std::mem::forget(guards); // to drop them is to wait for them
-            return false;
-        }
-        std::thread::sleep(LOOK_EVERY);
-    }
-    guards.join().into_iter().any(|result| result.is_err())
-}
-
 /// The wall clock, nanoseconds of UTC.
 fn wall_clock() -> Nanos {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos)
 }
 
-/// A flag that the first SIGINT or SIGTERM sets; the second one ends the process with 130.
-fn stop_flag() -> Result<Arc<AtomicBool>, Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        let registered = signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()));
-        registered.map_err(|error| Error::bug(format!("signal {signal} cannot be handled: {error}")))?;
-    }
-    Ok(stop)
+/// Runs a dataflow until its end, a signal or a failure. Errors: of every stage, with who acts and what next. A lake that
+/// lacks something of its dataflow is refused: who can compute it does so between [`Run::open`] and [`Run::go`].
+pub fn run(options: RunOptions) -> Result<RunReport, Error> {
+    let mut run = Run::begin(options)?;
+    let opened = run.open()?;
+    run.go(opened)
 }
 
-/// Shows progress on a thread until the returned guard is dropped.
-fn watch(
-    progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
-    meters: Arc<Meters>,
-    started: Instant,
-) -> Option<mpsc::Sender<()>> {
-    let progress = progress?;
-    let (guard, dropped) = mpsc::channel::<()>();
-    let show = move || {
-        while let Err(mpsc::RecvTimeoutError::Timeout) = dropped.recv_timeout(Duration::from_millis(200)) {
-            progress(&meters, started.elapsed());
+/// A run whose signals, threads and other processes are there.
+pub struct Run {
+    options: RunOptions,
+    process: Arc<Process>,
+    mesh: Option<Mesh>,
+    failure: Arc<Failure>,
+    began_at: Instant,
+    pulse: Pulse,
+}
+
+impl Run {
+    /// Begins a run: takes the signals, starts I/O threads, waits for the other processes.
+    pub fn begin(options: RunOptions) -> Result<Run, Error> {
+        Run::within(Arc::new(Process::start()?), options)
+    }
+
+    /// Begins another run that ends by the same signals and has the same I/O threads, while this one waits.
+    pub fn again(&self, options: RunOptions) -> Result<Run, Error> {
+        Run::within(self.process.clone(), options)
+    }
+
+    fn within(process: Arc<Process>, mut options: RunOptions) -> Result<Run, Error> {
+        options.dataflow.ready()?;
+        let failure = Arc::new(Failure::default());
+        let mesh = match options.cluster.take() {
+            Some(cluster) => Some(join::gather(cluster, &options, failure.clone(), &process.stop)?),
+            None => None,
+        };
+        let pulse = process.heart.main();
+        Ok(Run { options, process, mesh, failure, began_at: Instant::now(), pulse })
+    }
+
+    /// What was asked of it.
+    pub fn options(&self) -> &RunOptions {
+        &self.options
+    }
+
+    /// Waits for a future on this thread; what it spawns runs on the I/O threads.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.process.io().block_on(future)
+    }
+
+    /// Takes the lake over, or follows the process that did. Errors: of source or lake, with what to do.
+    pub fn open(&mut self) -> Result<Opened, Error> {
+        let opened = open::live(&self.options, self.mesh.as_ref(), self.process.io(), &mut self.pulse);
+        tell_others(self.mesh.as_ref(), opened)
+    }
+
+    /// What the run stands on, for who opens a recorded range: nothing is opened and nothing is taken over.
+    pub fn ground(&self) -> Result<Ground, Error> {
+        self.block_on(Ground::of(&self.options, Evolve::No, self.mesh.as_ref()))
+    }
+
+    /// Goes on from what was opened until the end, a signal or a failure.
+    pub fn go(mut self, opened: Opened) -> Result<RunReport, Error> {
+        let mesh = self.mesh.take();
+        let ended = self.to_its_end(opened, mesh.as_ref());
+        tell_others(mesh.as_ref(), ended)
+    }
+
+    fn to_its_end(mut self, opened: Opened, mesh: Option<&Mesh>) -> Result<RunReport, Error> {
+        let (meters, generation) = (Arc::new(Meters::default()), opened.resume.generation);
+        let (ends, jobs, decided) = tasks::ways(&self.process);
+        let (plan, taker) = self.plan(opened, mesh, ends, &meters)?;
+        let served = tasks::serve(self.options.metrics.take(), &meters, &plan.source)?;
+        let taking = Taking::start(taker, jobs, decided, &self.failure, self.process.io());
+        let watched = tasks::watch(self.options.progress.take(), meters.clone(), self.began_at);
+        let (guards, links) = workers::start(&self.options, mesh, move |worker| work(worker, &plan))?;
+        let panicked = workers::wait_for(guards, &self.failure, mesh, &mut self.pulse);
+        if !panicked {
+            taking.finish(&self.failure, self.process.io(), &mut self.pulse)?;
         }
-        progress(&meters, started.elapsed());
-    };
-    std::thread::Builder::new().name("progress".into()).spawn(show).ok().map(|_| guard)
+        drop(self.pulse); // from here on it waits for the others, which are watched themselves
+        if let (Some(mesh), Some(links)) = (mesh, links) {
+            mesh.finish(links);
+        }
+        drop((watched, served));
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
+        if panicked {
+            return Err(Error::bug("a worker panicked"));
+        }
+        let (leads, elapsed) = (mesh.is_none_or(Mesh::leads), self.began_at.elapsed());
+        Ok(RunReport { leads, generation, elapsed, ..RunReport::of(&meters) })
+    }
+
+    /// Opens the source, waits until the other processes are ready, and puts together what the workers share.
+    fn plan(
+        &self,
+        opened: Opened,
+        mesh: Option<&Mesh>,
+        ends: CommitEnds,
+        meters: &Arc<Meters>,
+    ) -> Result<(Plan, Option<Box<dyn Taker>>), Error> {
+        if opened.missing.is_some() {
+            return Err(Error::bug("nobody is there to rebuild what was added"));
+        }
+        let (dataflow, workers) = (self.options.dataflow.clone(), self.options.workers);
+        let Opened { ground, writer, mut resume, additions, epochs, .. } = opened;
+        let Begun { source, recorded, taker } = epochs.begin(&dataflow, &resume, meters)?;
+        if let Some(mesh) = mesh {
+            mesh.ready(&join::readiness(resume.generation, &*source))?;
+        }
+        tasks::first_figures(meters, &resume, &writer, &*source)?;
+        let state = Arc::new(std::mem::take(&mut resume.state));
+        let plan = Plan {
+            control: ControlSpec::of(&dataflow, mesh.map_or(1, Mesh::processes) * workers, resume.generation),
+            writer,
+            runtime: self.process.io().handle().clone(),
+            failure: self.failure.clone(),
+            stop: self.process.stop.clone(),
+            heart: self.process.heart.clone(),
+            panic_at: self.process.panic_at,
+            opened_at: ground.opened_at,
+            meters: meters.clone(),
+            recorded,
+            additions,
+            commit: Mutex::new(Some(ends)),
+            source,
+            tables: ground.tables,
+            resume,
+            state: Mutex::new(vec![state; workers]),
+            dataflow,
+        };
+        Ok((plan, taker))
+    }
+}
+
+/// Tells the other processes why this one ends, if it does.
+fn tell_others<T>(mesh: Option<&Mesh>, ended: Result<T, Error>) -> Result<T, Error> {
+    if let (Some(mesh), Err(error)) = (mesh, &ended) {
+        mesh.tell(error);
+    }
+    ended
 }

@@ -1,14 +1,21 @@
-//! What a run works on: the lake and its past, then the source behind what the lake has.
+//! What a run goes on from: the lake and its past first, then the source behind what the lake has.
+//!
+//! ```text
+//!   look at the source ─▶ Ground: lineages, tables ─▶ take the lake over, or follow ─▶ Opened ─▶ the source itself
+//!                              └──── a recorded range, opened by the caller ────────────┘
+//! ```
 //!
 //! Why the source is looked at before the lake and opened after it: a wrong topic or path must not take a lake over, and only
-//! the lake knows the offsets to go on from.
+//! the lake knows the offsets to go on from. Why the caller has its turn between: what the lake lacks of its dataflow is
+//! computed above the engine, and no record may be read before it is there.
 
-use super::RunOptions;
-use crate::epochs::ControlSpec;
 use crate::epochs::replay::Recorded;
-use crate::join as joining;
-use crate::recorded::{self, Missing, check_source, without_source};
+use crate::figures::Meters;
+use crate::join::{lineages, open_lake};
+use crate::options::{Evolve, RunOptions};
 use crate::restore::keep;
+use crate::taker::{Committing, Taker};
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,120 +24,176 @@ use ticktide_base::error::{Error, Kind};
 use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
 use ticktide_cluster::supervise::Pulse;
-use ticktide_dataflow::composites;
-use ticktide_dataflow::evolution::{self as lineage, Additions};
+use ticktide_dataflow::evolution::{self, Added, Additions};
+use ticktide_dataflow::{Dataflow, composites};
 use ticktide_feed as feed;
 use ticktide_feed::{FeedError, Source, SourceSpec};
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};
 use ticktide_tables::set::Tables;
 use tokio::runtime::Runtime;
 
-pub(super) struct Opened {
-    /// When the lake began to be opened.
-    pub opened_at: Instant,
-    /// Of the process that commits.
-    pub lake: Option<Lake>,
-    /// Of a recomputation, in the place of the lake.
-    pub taker: Option<Box<dyn recorded::Taker>>,
-    pub writer: LakeWriter,
-    pub resume: Resume,
-    /// What is fed in the place of minted decisions.
-    pub recorded: Option<Recorded>,
-    /// When what was added to the lake's dataflow begins.
-    pub additions: Additions,
-    pub control: ControlSpec,
+/// What a run stands on before anything is opened.
+pub struct Ground {
+    /// What its lake is called.
+    pub lake: LakeOptions,
     pub tables: Tables,
-    pub source: Arc<dyn Source>,
+    /// Of all dataflows that the lake has had, the oldest first; none: there is no lake yet.
+    settings: Vec<Json>,
+    /// When the lake began to be opened.
+    pub(crate) opened_at: Instant,
 }
 
-/// Opens the lake (taking it over, or following the process that did) and the source. Errors: of either, with what to do.
-pub(super) fn open(
+/// What a run goes on from.
+pub struct Opened {
+    pub resume: Resume,
+    /// What was added to the lake's dataflow and is not computed yet for what is recorded; a run goes on when it is.
+    pub missing: Option<Added>,
+    pub(crate) ground: Ground,
+    pub(crate) writer: LakeWriter,
+    /// When what was added to the lake's dataflow begins.
+    pub(crate) additions: Additions,
+    pub(crate) epochs: Epochs,
+}
+
+/// A recorded range that its caller has opened to run it again, in the place of a lake that is taken over.
+pub struct Recording {
+    pub writer: LakeWriter,
+    pub resume: Resume,
+    pub recorded: Recorded,
+    pub source: Arc<dyn Source>,
+    pub taker: Box<dyn Taker>,
+}
+
+/// Where the epochs of a run come from, and where they go.
+pub(crate) enum Epochs {
+    /// Minted, and committed to the lake.
+    Live {
+        /// Of the process that commits.
+        lake: Option<Lake>,
+        /// The source as it was before the lake was opened.
+        looked: Arc<dyn Source>,
+    },
+    /// Decided as they are recorded, and taken by somebody else.
+    Recorded { recorded: Recorded, source: Arc<dyn Source>, taker: Box<dyn Taker> },
+}
+
+/// What is read, who decides where its epochs end, and who gets them.
+pub(crate) struct Begun {
+    pub source: Arc<dyn Source>,
+    /// What is fed in the place of minted decisions.
+    pub recorded: Option<Recorded>,
+    /// `None`: another process commits.
+    pub taker: Option<Box<dyn Taker>>,
+}
+
+/// Opens the lake: takes it over, or follows the process that did. Errors: of source or lake, with what to do.
+pub(crate) fn live(
     options: &RunOptions,
     mesh: Option<&Mesh>,
-    runtime: &Runtime,
+    io: &Runtime,
     pulse: &mut Pulse,
 ) -> Result<Opened, Error> {
-    let dataflow = &options.dataflow;
-    let (process, processes) = mesh.map_or((0, 1), |mesh| (mesh.process(), mesh.processes()));
-    let peers = processes * options.workers;
-    let outputs = composites(dataflow)?.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
-    let looked = match &options.replay {
-        Some(_) => None,
-        None => match feed::open(&dataflow.source, &BTreeMap::new()) {
-            // who has been there before may be back soon
-            Err(error @ FeedError::Unanswered(..)) if runtime.block_on(Lake::is_at(&options.warehouse)) => {
-                return Err(back_soon(error));
-            }
-            looked => Some(looked?),
-        },
-    };
-    let lake = LakeOptions {
-        warehouse: options.warehouse.clone(),
-        catalog: options.catalog.clone(),
-        namespace: "market".into(),
-        dataflow: dataflow.name.clone(),
-        dataflow_hash: dataflow.hash(),
-        settings_json: dataflow.settings_json(),
-        code_version: code_version(),
-        rewrite_bytes_max: dataflow.limits.rewrite,
-    };
-    let opened_at = Instant::now();
-    let lake_options = lake.clone();
-    let settings = runtime.block_on(joining::lineages(&lake, (options.evolve, options.rebuild), mesh))?;
-    let original = lineage::additions(settings.iter(), &[], dataflow)?.outputs;
-    let tables = Tables::new(dataflow, &outputs).evolved(&original, &outputs);
-    let (mut lake, writer, mut resume, replay) = match &options.replay {
-        None => {
-            let (lake, writer, resume) = runtime.block_on(pulse.during(joining::open_lake(lake, &tables, mesh)))?;
-            (lake, writer, resume, None)
+    let looked = look(options, io)?;
+    let ground = io.block_on(Ground::of(options, options.evolve, mesh))?;
+    let opening = open_lake(ground.lake.clone(), &ground.tables, mesh);
+    let (lake, writer, mut resume) = io.block_on(pulse.during(opening))?;
+    let additions = ground.additions(&resume, &options.dataflow)?;
+    let missing = ground.missing(&resume, &options.dataflow, mesh)?;
+    if let Some(mesh) = mesh {
+        let first = mesh.process() * options.workers;
+        keep(&mut resume.state, &(first..first + options.workers), mesh.processes() * options.workers)?;
+    }
+    Ok(Opened { resume, missing, ground, writer, additions, epochs: Epochs::Live { lake, looked } })
+}
+
+/// The source before the lake is touched.
+fn look(options: &RunOptions, io: &Runtime) -> Result<Arc<dyn Source>, Error> {
+    match feed::open(&options.dataflow.source, &BTreeMap::new()) {
+        // who has been there before may be back soon
+        Err(error @ FeedError::Unanswered(..)) if io.block_on(Lake::is_at(&options.warehouse)) => Err(back_soon(error)),
+        looked => Ok(looked?),
+    }
+}
+
+impl Ground {
+    /// Of a run with these options. With `evolve` its dataflow may become the lake's next one; then it is declared here.
+    pub(crate) async fn of(options: &RunOptions, evolve: Evolve, mesh: Option<&Mesh>) -> Result<Ground, Error> {
+        let dataflow = &options.dataflow;
+        let outputs = composites(dataflow)?.into_iter();
+        let outputs = outputs.map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
+        let lake = LakeOptions {
+            warehouse: options.warehouse.clone(),
+            catalog: options.catalog.clone(),
+            namespace: "market".into(),
+            dataflow: dataflow.name.clone(),
+            dataflow_hash: dataflow.hash(),
+            settings_json: dataflow.settings_json(),
+            code_version: code_version(),
+            rewrite_bytes_max: dataflow.limits.rewrite,
+        };
+        let opened_at = Instant::now();
+        let settings = lineages(&lake, evolve, mesh).await?;
+        let original = evolution::additions(settings.iter(), &[], dataflow)?.outputs;
+        let tables = Tables::new(dataflow, &outputs).evolved(&original, &outputs);
+        Ok(Ground { lake, tables, settings, opened_at })
+    }
+
+    /// What a run over a recorded range goes on from.
+    pub fn recorded(self, dataflow: &Dataflow, recording: Recording) -> Result<Opened, Error> {
+        let Recording { writer, resume, recorded, source, taker } = recording;
+        let additions = self.additions(&resume, dataflow)?;
+        let epochs = Epochs::Recorded { recorded, source, taker };
+        Ok(Opened { resume, missing: None, ground: self, writer, additions, epochs })
+    }
+
+    fn additions(&self, resume: &Resume, dataflow: &Dataflow) -> Result<Additions, Error> {
+        evolution::additions(self.settings.iter(), &resume.lineages, dataflow)
+    }
+
+    /// What the newest dataflow was to have from the first record on and has not. Error of kind `Fix`: several processes
+    /// cannot compute it.
+    fn missing(&self, resume: &Resume, dataflow: &Dataflow, mesh: Option<&Mesh>) -> Result<Option<Added>, Error> {
+        if !resume.lineages.last().is_some_and(|begun| begun.lineage.rebuilt && begun.first.is_none()) {
+            return Ok(None);
         }
-        Some(wanted) => {
-            let control = ControlSpec::of(dataflow, peers, 0);
-            let recorded::Opened { writer, resume, recorded, taker, source } =
-                runtime.block_on(wanted.open(&lake, &tables, &control, dataflow))?;
-            (None, writer, resume, Some(((recorded, source), taker)))
-        }
-    };
-    let additions = lineage::additions(settings.iter(), &resume.lineages, dataflow)?;
-    let missing = resume.lineages.last().is_some_and(|begun| begun.lineage.rebuilt && begun.first.is_none());
-    if missing && replay.is_none() {
         if mesh.is_some() {
             let message = "what was added to the lake's dataflow is not rebuilt yet, which one process does alone";
             return Err(Error::fix(message, "start `ticktide run` once without other processes"));
         }
-        if let (Some(lake), [.., before, now]) = (&mut lake, &settings[..]) {
-            let added = lineage::added(before, now, dataflow)?;
-            let rebuild =
-                options.rebuild_with.ok_or_else(|| Error::bug("nobody is there to rebuild what was added"))?;
-            let (resume, workers, options) = (&mut resume, options.workers, &lake_options);
-            rebuild(Missing { lake, resume, options, dataflow, added: &added, workers, runtime })?;
+        let [.., before, now] = &self.settings[..] else { return Ok(None) };
+        evolution::added(before, now, dataflow).map(Some)
+    }
+}
+
+impl Opened {
+    /// The lake, in the process that commits to it.
+    pub fn lake(&mut self) -> Option<&mut Lake> {
+        match &mut self.epochs {
+            Epochs::Live { lake, .. } => lake.as_mut(),
+            Epochs::Recorded { .. } => None,
         }
     }
-    if mesh.is_some() {
-        keep(&mut resume.state, &(process * options.workers..(process + 1) * options.workers), peers)?;
+}
+
+impl Epochs {
+    /// Opens the source behind what the lake has. Error: it is another one than the lake has read.
+    pub(crate) fn begin(self, dataflow: &Dataflow, resume: &Resume, meters: &Arc<Meters>) -> Result<Begun, Error> {
+        let (lake, looked) = match self {
+            Epochs::Live { lake, looked } => (lake, looked),
+            Epochs::Recorded { recorded, source, taker } => {
+                return Ok(Begun { source, recorded: Some(recorded), taker: Some(taker) });
+            }
+        };
+        let places = resume.binding.as_ref().map(|binding| binding.places.clone()).unwrap_or_default();
+        continues(&*looked, &places)?;
+        drop(looked); // the one that is read knows the places
+        let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
+        let source = feed::open(&known(&dataflow.source, &places), &offsets).map_err(back_soon)?;
+        continues(&*source, &places)?;
+        let committing = |lake| Committing { lake, source: source.clone(), meters: meters.clone() };
+        let taker = lake.map(|lake| Box::new(committing(lake)) as Box<dyn Taker>);
+        Ok(Begun { source, recorded: None, taker })
     }
-    let places = resume.binding.as_ref().map(|binding| binding.places.clone()).unwrap_or_default();
-    if let Some(looked) = looked {
-        continues(&*looked, &places)?; // it was for a look: the one that is read knows the places
-    }
-    let source = match &replay {
-        None => {
-            let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
-            let source = feed::open(&known(&dataflow.source, &places), &offsets).map_err(back_soon)?;
-            continues(&*source, &places)?;
-            source
-        }
-        Some(((_, Some(archive)), _)) => archive.clone(),
-        Some(((recorded, None), _)) => {
-            let end = recorded.bindings.last().map(|end| end.places.clone()).unwrap_or_default();
-            let source = feed::open(&known(&dataflow.source, &end), &recorded.starts).map_err(without_source)?;
-            check_source(recorded, &*source)?;
-            source
-        }
-    };
-    let (recorded, taker) = replay.map(|((recorded, _), taker)| (recorded, taker)).unzip();
-    let control = ControlSpec::of(dataflow, peers, resume.generation);
-    Ok(Opened { opened_at, lake, taker, writer, resume, recorded, additions, control, tables, source })
 }
 
 /// A source that did not answer, of a lake that has read it before: another try may do.
@@ -142,7 +205,7 @@ fn back_soon(error: FeedError) -> Error {
 }
 
 /// The source with what the lake has recorded of it.
-fn known(spec: &SourceSpec, places: &BTreeMap<String, Place>) -> SourceSpec {
+pub fn known(spec: &SourceSpec, places: &BTreeMap<String, Place>) -> SourceSpec {
     let recorded = places.iter().map(|(name, place)| (name.clone(), place.source_id.clone())).collect();
     SourceSpec { recorded, ..spec.clone() }
 }

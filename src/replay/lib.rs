@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod rebuild;
+pub mod recorded;
 #[cfg(test)]
 mod tests;
 pub mod verify;

@@ -9,25 +9,26 @@
 //! rows that were there stay as they are (each change proves its old row by its hash); the bindings say the same before and
 //! behind it; a crash before the epoch is decided leaves a lineage that has no epoch yet, and the next start rebuilds it.
 
-use crate::verify;
+use crate::recorded;
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::evolution::Added;
-use ticktide_engine as engine;
-use ticktide_engine::RunOptions;
 use ticktide_engine::commit::CommitJob;
 use ticktide_engine::epochs::frontier::horizon;
-use ticktide_engine::epochs::replay;
-use ticktide_engine::epochs::{Reach, Report};
-use ticktide_engine::recorded::{Decided, Jobs, Missing, Taker};
+use ticktide_engine::epochs::replay::Recorded;
+use ticktide_engine::epochs::{ControlSpec, Reach, Report};
+use ticktide_engine::open::{Opened, Recording};
+use ticktide_engine::taker::{Decided, Jobs, Taker};
+use ticktide_engine::{Run, RunOptions, RunReport};
 use ticktide_feed::Speed;
+use ticktide_lake::read::past::Lineages;
 use ticktide_lake::table::rows::hash_of;
 use ticktide_lake::table::spec::{Change, Row, TableSpec, Value};
 use ticktide_lake::write::measure::KeptEpoch;
@@ -45,7 +46,7 @@ struct NetRows {
 
 /// What a replay comes to: the rows of some tables, and the state behind its last epoch.
 #[derive(Debug, Default)]
-pub struct Collected {
+pub(crate) struct Collected {
     /// The tables to keep.
     wanted: BTreeSet<String>,
     tables: BTreeMap<String, NetRows>,
@@ -82,7 +83,7 @@ impl Collected {
 }
 
 /// What stands where the commit task of a run stands: decides nothing, collects.
-pub struct Collect {
+pub(crate) struct Collect {
     pub reader: LakeReader,
     pub kept: Arc<Kept>,
     pub into: Arc<Mutex<Collected>>,
@@ -104,15 +105,15 @@ impl Collect {
     /// Takes an epoch's rows. Error of kind `Fix`: the source has lost records of it, so they are not those of the lake.
     pub async fn collect(&self, job: &CommitJob) -> Result<(), Error> {
         let slot = self.reader.decided(job.epoch).await?;
-        replay::complete(job.epoch, &slot.conservation, &replay::counts(&job.parts))?;
-        let mut into = self.into.lock().map_err(|_| Error::bug("collecting rows panicked"))?;
+        recorded::complete(job.epoch, &slot.conservation, &recorded::counts(&job.parts))?;
+        let mut into = self.into.lock().map_err(panicked)?;
         Ok(into.add(self.kept.take(job.epoch))?)
     }
 }
 
 /// Gives intervals that the recorded bindings do not know the horizons that they would have had: `most` undecided epochs
 /// lie between a frontier and the horizon that comes of it.
-pub fn horizons(
+fn horizons(
     bindings: &mut [Binding],
     intervals: &[(Interval, Reach)],
     session: &ticktide_market::calendar::Session,
@@ -131,52 +132,84 @@ pub fn horizons(
     }
 }
 
-/// Recomputes and decides the epoch; `resume` then goes on behind it. Errors of kind `Fix`: the source lacks records.
-pub fn rebuild(missing: Missing<'_>) -> Result<(), Error> {
-    let Missing { lake, resume, options, dataflow, added, workers, runtime } = missing;
-    let Some(before) = resume.binding.clone() else { return Ok(()) };
-    let into = Arc::new(Mutex::new(Collected { wanted: added.tables(), ..Collected::default() }));
+/// Runs a dataflow as [`ticktide_engine::run`] does; what its lake lacks of it is computed and decided first.
+pub fn run(options: RunOptions) -> Result<RunReport, Error> {
+    let mut run = Run::begin(options)?;
+    let mut opened = run.open()?;
+    rebuild(&run, &mut opened)?;
+    run.go(opened)
+}
+
+/// Recomputes what is missing and decides its epoch; the run then goes on behind it. Errors of kind `Fix`: the source lacks
+/// records.
+fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
+    let Some(added) = opened.missing.take() else { return Ok(()) };
+    let Some(before) = opened.resume.binding.clone() else { return Ok(()) };
     tracing::info!(epoch = before.epoch, "what was added is computed for all that is recorded");
-    let mut again = dataflow.clone();
-    again.source.until_end = true;
-    again.source.speed = Speed::Max;
-    engine::run(RunOptions {
-        catalog: options.catalog.clone(),
-        replay: Some(Box::new(verify::Wanted::collecting(before.epoch, into.clone()))),
-        ..RunOptions::new(again, options.warehouse.clone(), workers)
-    })?;
-    let collected = std::mem::take(&mut *into.lock().map_err(|_| Error::bug("collecting rows panicked"))?);
+    let collected = collect(run, before.epoch, &added)?;
+    let lake = opened.lake().ok_or_else(|| Error::bug("what was added is rebuilt without a lake"))?;
     let epoch = lake.epoch_next();
     let tables = collected.tables.into_iter().map(|(name, NetRows { spec, keys })| {
         let rows = keys.into_values().flat_map(|net| net.into_values()).map(|(row, _)| row);
-        correction(&name, spec, rows, added, epoch)
+        correction(&name, spec, rows, &added, epoch)
     });
-    let state: Vec<StateEntry> = collected
-        .state
-        .into_iter()
-        .map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) })
-        .collect();
+    let tables: Vec<TableRows> = tables.collect();
+    let entries = collected.state.into_iter();
+    let state: Vec<StateEntry> =
+        entries.map(|((operator, key), value)| StateEntry { operator, key, value: Some(value) }).collect();
     let binding = Binding {
         epoch,
         generation: lake.generation(),
         flush: false,
-        dataflow_hash: dataflow.hash(),
+        dataflow_hash: run.options().dataflow.hash(),
         code_version: ticktide_base::version::code_version(),
         ..before
     };
     let rows = StateRows { entries: state.clone(), full: true };
-    let tables: Vec<TableRows> = tables.collect();
-    runtime.block_on(async {
+    run.block_on(async {
         let part = lake.writer().write_part(epoch, 0, tables, rows).await?;
         lake.decide(binding.clone(), BTreeMap::new(), vec![part]).await?;
         lake.apply().await
     })?;
+    let epoch_next = lake.epoch_next();
     tracing::info!(epoch, "what was added is in the lake");
+    let resume = &mut opened.resume;
     resume.bindings.push(binding.clone());
     resume.binding = Some(binding);
-    resume.epoch_next = lake.epoch_next();
+    resume.epoch_next = epoch_next;
     resume.state = state;
     Ok(())
+}
+
+/// What all epochs up to `last` come to under the run's dataflow, of whatever dataflow they are.
+fn collect(run: &Run, last: Epoch, added: &Added) -> Result<Collected, Error> {
+    let RunOptions { dataflow, warehouse, catalog, workers, .. } = run.options();
+    let mut dataflow = dataflow.clone();
+    dataflow.source.until_end = true;
+    dataflow.source.speed = Speed::Max;
+    let options =
+        RunOptions { catalog: catalog.clone(), ..RunOptions::new(dataflow.clone(), warehouse.clone(), *workers) };
+    let again = run.again(options)?;
+    let ground = again.ground()?;
+    let (reader, mut past, _) = again.block_on(recorded::open(&ground.lake, Some(0), Some(last), Lineages::Any))?;
+    let ControlSpec { intervals, session, epochs, .. } = ControlSpec::of(&dataflow, *workers, 0);
+    horizons(&mut past.bindings, &intervals, &session, epochs);
+    let recorded = Recorded { bindings: past.bindings.into(), starts: past.starts };
+    let wanted = Collected { wanted: added.tables(), ..Collected::default() };
+    let (kept, into) = (Arc::<Kept>::default(), Arc::new(Mutex::new(wanted)));
+    let recording = Recording {
+        writer: reader.measuring(kept.clone()),
+        resume: past.resume,
+        source: recorded::source(&dataflow, &recorded)?,
+        recorded,
+        taker: Box::new(Collect { reader, kept, into: into.clone() }),
+    };
+    again.go(ground.recorded(&dataflow, recording)?)?;
+    Ok(std::mem::take(&mut *into.lock().map_err(panicked)?))
+}
+
+fn panicked<T>(_: PoisonError<T>) -> Error {
+    Error::bug("collecting rows panicked")
 }
 
 /// A table's rows as the epoch says them: inserts, or for added columns changes from null.

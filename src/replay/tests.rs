@@ -1,11 +1,11 @@
 //! Whole runs over files: what a lake says after them, and that it can be gone on with and recomputed.
 
-use ticktide_dataflow::Dataflow;
-use ticktide_engine::{RunOptions, RunReport, run};
-use ticktide_lake::Warehouse;
-
+use crate::rebuild;
 use crate::verify::{Recompute, recompute};
-use ticktide_lake::LakeReader;
+use ticktide_base::error::Kind;
+use ticktide_dataflow::Dataflow;
+use ticktide_engine::{Evolve, RunOptions, RunReport, run};
+use ticktide_lake::{LakeReader, Warehouse};
 use ticktide_query::{Pinned, output, query};
 
 /// A folder with files to read and a lake.
@@ -24,6 +24,18 @@ impl Place {
     }
 
     fn dataflow(&self, more: &str) -> Dataflow {
+        self.dataflow_with(more, &[])
+    }
+
+    /// The dataflow with more intervals and indicators.
+    fn grown(&self) -> Dataflow {
+        let bars = "bars=[{every=\"1m\"},{every=\"5m\"}]".to_owned();
+        let [ema, sma, of_five] = [("ema", "1m"), ("sma", "1m"), ("sma", "5m")]
+            .map(|(name, on)| format!("{{use={name:?},period=2,on={on:?}}}"));
+        self.dataflow_with("", &[bars, format!("indicators=[{ema},{sma},{of_five}]")])
+    }
+
+    fn dataflow_with(&self, more: &str, set: &[String]) -> Dataflow {
         // what stands in braces belongs to the source
         let (source, more) = more.strip_prefix('{').and_then(|more| more.split_once('}')).unwrap_or(("", more));
         let text = format!(
@@ -31,7 +43,7 @@ impl Place {
              indicators = [{{ use = \"ema\", period = 2, on = \"1m\" }}]\nticks = true\n{more}\n",
             self.0.path().join("*.jsonl")
         );
-        Dataflow::from_text("runs", "runs.toml", &text, &[], &[]).expect("a dataflow")
+        Dataflow::from_text("runs", "runs.toml", &text, &[], set).expect("a dataflow")
     }
 
     fn lake(&self) -> Warehouse {
@@ -45,8 +57,12 @@ impl Place {
 
     /// Nothing differs when all of it is computed again by so many workers.
     fn verify(&self, workers: usize, more: &str) {
+        self.verify_as(workers, self.dataflow(more));
+    }
+
+    fn verify_as(&self, workers: usize, dataflow: Dataflow) {
         let recomputed = recompute(Recompute {
-            dataflow: self.dataflow(more),
+            dataflow,
             warehouse: self.lake(),
             catalog: None,
             workers,
@@ -184,4 +200,31 @@ fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     );
     place.run(1, corrections);
     assert!(place.ask(BARS)[0].contains("\"trades\":2"), "{:?}", place.ask(BARS));
+}
+
+#[test]
+fn what_a_run_left_without_a_rebuild_the_next_one_rebuilds_as_if_it_had_been_there_from_the_start() {
+    let (place, whole) = (Place::new(), Place::new());
+    let trades: Vec<String> = (0..400).map(|second| trade(second * 3, 100 + second % 17, NAMED)).collect();
+    place.add("a.jsonl", &trades[..300]);
+    place.run(1, "");
+    place.add("a.jsonl", &trades[300..]);
+    let options = RunOptions { evolve: Evolve::Rebuild, ..RunOptions::new(place.grown(), place.lake(), 1) };
+    let refused = run(options).expect_err("the engine itself rebuilds nothing");
+    assert!(refused.kind == Kind::Bug && refused.message.contains("rebuild"), "{refused}");
+    let rebuilt = rebuild::run(RunOptions::new(place.grown(), place.lake(), 2)).expect("no flag asks for it");
+    assert_eq!(rebuilt.records, 100, "it goes on behind the first run");
+
+    whole.add("a.jsonl", &trades);
+    rebuild::run(RunOptions::new(whole.grown(), whole.lake(), 1)).expect("nothing is missing");
+    for sql in [
+        "select symbol, open_at, open, high, low, close, trades from bars_5m order by open_at",
+        "select symbol, open_at, ema_2, sma_2 from indicators_1m order by open_at",
+        "select symbol, open_at, sma_2 from indicators_5m order by open_at",
+    ] {
+        let rows = whole.ask(sql);
+        assert!(rows.len() > 2, "{sql}: {rows:?}");
+        assert_eq!(place.ask(sql), rows, "{sql}");
+    }
+    place.verify_as(1, place.grown());
 }

@@ -6,16 +6,12 @@
 //!
 //! Why beside the minter and not a mode of it: minting looks at clocks, idleness and progress, and none of that may touch
 //! what is recorded. What must always hold: every epoch has the recorded horizons, ends at the recorded offsets and is bound
-//! with the recorded binding; takeovers and maintenance are epochs without records, so no number is left out. An epoch of
-//! which the source has lost records since is not the recorded one ([`complete`]).
+//! with the recorded binding; takeovers and maintenance are epochs without records, so no number is left out.
 
-use crate::commit::WorkerPart;
-use crate::epochs::until::WITHOUT_SOURCE;
 use crate::epochs::{Decision, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use ticktide_base::epoch::{Binding, Conservation, Epoch};
-use ticktide_base::error::Error;
+use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::time::Nanos;
 
 /// A recorded range.
@@ -89,34 +85,6 @@ impl Replay {
     }
 }
 
-/// Where the records of an epoch went, of all workers together.
-pub fn counts(parts: &[WorkerPart]) -> BTreeMap<&str, Conservation> {
-    let mut counts: BTreeMap<&str, Conservation> = BTreeMap::new();
-    for (partition, of_worker) in parts.iter().flat_map(|part| &part.counts) {
-        counts.entry(partition).or_default().add(of_worker);
-    }
-    counts
-}
-
-/// Refuses an epoch of which a replay has read less than is recorded. Error of kind `Fix`: a topic's retention or compaction
-/// has taken records from the source since, and whatever comes of the rest says nothing about the lake.
-pub fn complete(
-    epoch: Epoch,
-    recorded: &BTreeMap<String, Conservation>,
-    read: &BTreeMap<&str, Conservation>,
-) -> Result<(), Error> {
-    for (name, was) in recorded {
-        let is = read.get(name.as_str()).copied().unwrap_or_default();
-        if is.records < was.records || is.gaps > was.gaps {
-            let (is, was) = (is.records, was.records);
-            let message =
-                format!("partition {name} has {is} of the {was} records of epoch {epoch}, the others are gone");
-            return Err(Error::fix(message, WITHOUT_SOURCE));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,22 +135,5 @@ mod tests {
             "{next:?}"
         );
         assert!(replay.hear(Report::Decided { epoch: 6 }).is_empty(), "the range is over");
-    }
-
-    #[test]
-    fn an_epoch_of_which_records_are_gone_is_refused_and_not_compared() {
-        let counts =
-            |records, gaps| Conservation { records, gaps, advanced: records + gaps, ..Conservation::default() };
-        let recorded = BTreeMap::from([("t/0".to_owned(), counts(7, 3)), ("t/1".to_owned(), counts(0, 0))]);
-        complete(4, &recorded, &BTreeMap::from([("t/0", counts(7, 3))])).expect("all of it");
-        // less than was lost before is a difference for others to find
-        complete(4, &recorded, &BTreeMap::from([("t/0", counts(8, 2))])).expect("all of it");
-        for read in [BTreeMap::new(), BTreeMap::from([("t/0", counts(6, 4))])] {
-            let error = complete(4, &recorded, &read).expect_err("one is missing");
-            assert!(
-                error.kind == ticktide_base::error::Kind::Fix && error.message.contains("of the 7 records of epoch 4")
-            );
-            assert_eq!(error.hint.as_deref(), Some(WITHOUT_SOURCE));
-        }
     }
 }

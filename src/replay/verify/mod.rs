@@ -16,27 +16,25 @@ mod tests;
 
 pub use difference::Difference;
 
-use crate::archive;
-use crate::rebuild::{self, Collect, Collected};
+use crate::{archive, recorded};
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 use ticktide_base::epoch::Epoch;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::failure::Failure;
 use ticktide_dataflow::Dataflow;
-use ticktide_engine as engine;
-use ticktide_engine::RunOptions;
 use ticktide_engine::commit::CommitJob;
-use ticktide_engine::epochs::replay::{self, Recorded};
-use ticktide_engine::epochs::{ControlSpec, Report};
-use ticktide_engine::figures::Meters;
-use ticktide_engine::recorded::{self, Decided, Jobs, Opened, Taker};
+use ticktide_engine::epochs::Report;
+use ticktide_engine::epochs::replay::Recorded;
+use ticktide_engine::open::Recording;
+use ticktide_engine::options::ShowFigures;
+use ticktide_engine::taker::{Decided, Jobs, Taker};
+use ticktide_engine::{Run, RunOptions, RunReport};
 use ticktide_feed::Speed;
 use ticktide_lake::read::past::{Lineages, Sum};
-use ticktide_lake::{Kept, LakeOptions, LakeReader, Slot, Warehouse};
-use ticktide_tables::set::Tables;
+use ticktide_lake::table::spec::TableSpec;
+use ticktide_lake::{Kept, LakeReader, Slot, Warehouse};
 
 /// What to recompute.
 pub struct Recompute {
@@ -51,7 +49,7 @@ pub struct Recompute {
     pub archive: bool,
     pub first: Option<Epoch>,
     pub last: Option<Epoch>,
-    pub progress: Option<Box<dyn Fn(&Meters, Duration) + Send>>,
+    pub progress: Option<ShowFigures>,
 }
 
 /// What came of it.
@@ -68,39 +66,15 @@ pub struct Recomputed {
     pub difference: Option<Difference>,
 }
 
-/// The range of a run that verifies, and where its outcome is put.
-#[derive(Clone, Default)]
-pub struct Wanted {
-    first: Option<Epoch>,
-    last: Option<Epoch>,
-    archive: bool,
-    outcome: Arc<Mutex<Recomputed>>,
-    /// Not compared but collected, over all dataflows that the lake has had.
-    collect: Option<Arc<Mutex<Collected>>>,
-}
-
-impl Wanted {
-    /// All epochs up to `last`, of any dataflow, for what comes of them.
-    pub fn collecting(last: Epoch, into: Arc<Mutex<Collected>>) -> Wanted {
-        Wanted { first: Some(0), last: Some(last), collect: Some(into), ..Wanted::default() }
-    }
-}
-
 /// Recomputes and compares. Errors of kind `Fix`: the lake is another dataflow's, the range is none, the source is gone.
 pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     let Recompute { mut dataflow, warehouse, catalog, workers, force_bytes, archive, first, last, progress } = options;
     // the recorded offsets are the end; a file's last line may be a record that only the end of a run takes
     dataflow.source.until_end = true;
     dataflow.source.speed = Speed::Max;
-    let wanted = Wanted { first, last, archive, ..Wanted::default() };
-    let outcome = wanted.outcome.clone();
-    let ran = engine::run(RunOptions {
-        catalog,
-        force_bytes,
-        progress,
-        replay: Some(Box::new(wanted)),
-        ..RunOptions::new(dataflow, warehouse, workers)
-    });
+    let options = RunOptions { catalog, force_bytes, progress, ..RunOptions::new(dataflow, warehouse, workers) };
+    let outcome = Arc::<Mutex<Recomputed>>::default();
+    let ran = compare(Run::begin(options)?, first, last, archive, &outcome);
     let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
     match ran {
         Err(error) if outcome.difference.is_none() => Err(error),
@@ -108,96 +82,49 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     }
 }
 
-#[async_trait]
-impl recorded::Wanted for Wanted {
-    async fn open(
-        &self,
-        options: &LakeOptions,
-        tables: &Tables,
-        control: &ControlSpec,
-        dataflow: &Dataflow,
-    ) -> Result<Opened, Error> {
-        open(self, options, tables, control, dataflow).await
-    }
-}
-
-/// Opens the lake for reading and finds the range.
-async fn open(
-    wanted: &Wanted,
-    options: &LakeOptions,
-    tables: &Tables,
-    control: &ControlSpec,
-    dataflow: &Dataflow,
-) -> Result<Opened, Error> {
-    let reader = LakeReader::open(&options.warehouse, options.catalog.as_deref()).await?;
-    reader.belongs_to(options).map_err(|error| {
-        let hint = "name the dataflow that the lake was made with, with the same `--set`, or compare the data files with \
-                    the log alone: `verify --files`";
-        Error { hint: Some(hint.to_owned()), ..Error::from(error) }
-    })?;
-    let (first, last) = range(&reader, wanted.first, wanted.last).await?;
-    let lineages = if wanted.collect.is_some() { Lineages::Any } else { Lineages::One };
-    let mut past = reader.past(first, last, lineages).await?;
+/// Runs the range again; what comes of it is put into `outcome`.
+fn compare(
+    run: Run,
+    first: Option<Epoch>,
+    last: Option<Epoch>,
+    archive: bool,
+    outcome: &Arc<Mutex<Recomputed>>,
+) -> Result<RunReport, Error> {
+    let (ground, dataflow) = (run.ground()?, run.options().dataflow.clone());
+    let (reader, past, last) = run.block_on(recorded::open(&ground.lake, first, last, Lineages::One))?;
     let first = past.resume.epoch_next;
-    if let Ok(mut outcome) = wanted.outcome.lock() {
+    if let Ok(mut outcome) = outcome.lock() {
         (outcome.first, outcome.last) = (first, last);
     }
     let before = match first.checked_sub(1) {
-        Some(epoch) => Some(reader.decided(epoch).await?),
+        Some(epoch) => Some(run.block_on(reader.decided(epoch))?),
         None => None,
     };
-    let kept: Arc<Kept> = Arc::default();
-    if let Some(into) = &wanted.collect {
-        rebuild::horizons(&mut past.bindings, &control.intervals, &control.session, control.epochs);
-        return Ok(Opened {
-            writer: reader.measuring(kept.clone()),
-            resume: past.resume,
-            recorded: Recorded { bindings: past.bindings.into(), starts: past.starts },
-            taker: Box::new(Collect { reader, kept, into: into.clone() }),
-            source: None,
-        });
-    }
     let recorded = Recorded { bindings: past.bindings.into(), starts: past.starts };
-    let source = if wanted.archive { Some(archive::open(&reader, &recorded, dataflow).await?) } else { None };
-    Ok(Opened {
+    let source = match archive {
+        true => run.block_on(archive::open(&reader, &recorded, &dataflow))?,
+        false => recorded::source(&dataflow, &recorded)?,
+    };
+    let kept: Arc<Kept> = Arc::default();
+    let recording = Recording {
         writer: reader.measuring(kept.clone()),
         resume: past.resume,
         recorded,
         source,
         taker: Box::new(Compare {
-            tables: upstream_first(tables),
+            tables: upstream_first(ground.tables.specs()),
             reader,
             kept,
             before,
-            counted: !wanted.archive,
-            outcome: wanted.outcome.clone(),
+            counted: !archive,
+            outcome: outcome.clone(),
         }),
-    })
-}
-
-/// The range in numbers: what is not said is the first epoch of the newest lineage, and the last there is. Error of kind `Fix`: it is empty.
-pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch>) -> Result<(Epoch, Epoch), Error> {
-    let Some(newest) = reader.decided_last().await? else {
-        return Err(Error::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
     };
-    let begins = reader.lineage_first().await?;
-    let first = match first {
-        // the epoch that rebuilt what was added comes of no records of its own
-        Some(first) if begins > 0 && first + 1 == begins => begins.min(newest),
-        Some(first) => first,
-        None => begins.min(newest),
-    };
-    let last = last.unwrap_or(newest);
-    if first > last || last > newest {
-        let message = format!("there are no epochs {first} to {last}: the newest is {newest}");
-        return Err(Error::fix(message, "list them with `ticktide epochs ls`"));
-    }
-    Ok((first, last))
+    run.go(ground.recorded(&dataflow, recording)?)
 }
 
 /// The names of the tables; what others are made from comes first, so that a cause is named and not what follows from it.
-fn upstream_first(tables: &Tables) -> Vec<String> {
-    let specs = tables.specs();
+fn upstream_first(specs: Vec<TableSpec>) -> Vec<String> {
     let (records, made): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.key.is_empty());
     records.into_iter().chain(made).map(|spec| spec.name).collect()
 }
@@ -223,11 +150,12 @@ impl Taker for Compare {
             match self.compare(job).await {
                 Ok(None) => decided(Report::Decided { epoch }),
                 Ok(Some(difference)) => {
-                    failure.set(Error { kind: Kind::Corrupt, message: difference.to_string(), hint: None });
+                    let message = difference.to_string();
+                    // it is there before the run can end of it
                     if let Ok(mut outcome) = self.outcome.lock() {
                         outcome.difference = Some(difference);
                     }
-                    return;
+                    return failure.set(Error { kind: Kind::Corrupt, message, hint: None });
                 }
                 Err(error) => {
                     failure.set(error);
@@ -242,9 +170,9 @@ impl Compare {
     async fn compare(&mut self, job: CommitJob) -> Result<Option<Difference>, Error> {
         let epoch = job.epoch;
         let slot = self.reader.decided(epoch).await?;
-        let counts = replay::counts(&job.parts);
+        let counts = recorded::counts(&job.parts);
         if self.counted {
-            replay::complete(epoch, &slot.conservation, &counts)?;
+            recorded::complete(epoch, &slot.conservation, &counts)?;
         }
         let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
         for table in job.parts.iter().flat_map(|part| &part.part.tables) {

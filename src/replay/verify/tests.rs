@@ -1,13 +1,12 @@
 //! What verifying rests on: a table's hash from its schema alone is that of its rows as they were written.
 
 use super::*;
+use crate::rebuild::Collect;
 use ::iceberg::spec::TableMetadataBuilder;
-use ticktide_base::epoch::{Binding, Place};
+use ticktide_base::epoch::Binding;
 use ticktide_base::time::{Interval, MINUTE};
 use ticktide_engine::commit::WorkerPart;
 use ticktide_engine::epochs::until::WITHOUT_SOURCE;
-use ticktide_engine::recorded::check_source;
-use ticktide_feed::{Assignment, FeedError, Partition, Reader, Source};
 use ticktide_lake::table::rows::hash_of;
 use ticktide_lake::table::schema::{creation, iceberg_schema, lacks, spec_of};
 use ticktide_lake::table::spec::{TableSpec, Value};
@@ -32,48 +31,6 @@ fn the_metadata_of_a_table_tells_which_columns_are_hashed() {
         let metadata = TableMetadataBuilder::from_table_creation(created).and_then(TableMetadataBuilder::build);
         let read = spec_of(&spec.name, &metadata.expect("metadata").metadata).expect("known types");
         assert_eq!(hashed(&read), hashed(&spec), "{}", spec.name);
-    }
-}
-
-/// A source that is not read.
-struct Looked(Vec<Partition>);
-
-impl Source for Looked {
-    fn partitions(&self) -> &[Partition] {
-        &self.0
-    }
-
-    fn reader(&self, _: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
-        Err(FeedError::Unavailable("it is not read".into()))
-    }
-}
-
-#[test]
-fn a_source_without_a_recorded_partition_or_with_another_in_its_place_is_refused() {
-    let place = |source_id: &str, offset_next| Place {
-        source_id: source_id.into(),
-        offset_next,
-        event_at_max: None,
-        header: None,
-    };
-    let places = [("a/0", place("kafka:1", 9)), ("b/0", place("kafka:1", 4))];
-    let places = places.map(|(name, place)| (name.to_owned(), place)).into();
-    let recorded = Recorded {
-        bindings: vec![Binding { places, ..Binding::default() }].into(),
-        starts: BTreeMap::from([("a/0".to_owned(), 3), ("b/0".to_owned(), 4)]),
-    };
-    let partition = |topic: &str, source_id: &str| Partition {
-        topic: topic.into(),
-        partition: 0,
-        source_id: source_id.into(),
-        offset_start: 0,
-        offset_end: 9,
-    };
-    check_source(&recorded, &Looked(vec![partition("a", "kafka:1")])).expect("nothing of b is in the range");
-    for partitions in [vec![partition("b", "kafka:1")], vec![partition("a", "kafka:2")]] {
-        let error = check_source(&recorded, &Looked(partitions)).expect_err("another source");
-        assert!(error.kind == Kind::Fix && error.message.contains("a/0"), "{error}");
-        assert!(error.hint.is_some_and(|hint| hint.contains("verify --files")));
     }
 }
 
@@ -134,7 +91,7 @@ fn small_lake(root: &std::path::Path) -> (Warehouse, Slot) {
     let mut dataflow = Dataflow::load("bars", &[], &settings).expect("a shipped dataflow");
     dataflow.source.until_end = true;
     let warehouse = Warehouse::Folder(root.join("lake"));
-    engine::run(RunOptions::new(dataflow, warehouse.clone(), 1)).expect("it ends with the file");
+    ticktide_engine::run(RunOptions::new(dataflow, warehouse.clone(), 1)).expect("it ends with the file");
     let slot = blocking(async {
         let reader = LakeReader::open(&warehouse, None).await.expect("a lake");
         let last = reader.decided_last().await.expect("readable").expect("epochs");

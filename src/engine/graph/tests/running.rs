@@ -3,7 +3,7 @@
 use super::super::source::{Credit, Inlet, Pace, SourceLogic, Wires};
 use super::super::topology::{Edge, Operator, Topology};
 use super::super::write::Writing;
-use super::super::{Built, Committing, build, outputs};
+use super::super::{Built, CommitWay, build, outputs};
 use super::{Interval, Resumed};
 use crate::epochs::control::control;
 use crate::graph::checks::Checks;
@@ -139,7 +139,7 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
                     let inlet = Inlet { intake, batches, paused: Arc::default() };
                     SourceLogic::new(0, inlet, wires.clone(), credit, pace, ports, 1)
                 };
-                build(scope, all, &wires, open, Committing { jobs: None, decided, woken: |_| {} })
+                build(scope, all, &wires, open, CommitWay { jobs: None, decided, woken: |_| {} })
             })
             .expect("all nodes are built");
         worker.log_register().expect("workers log").flush();

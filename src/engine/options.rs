@@ -1,0 +1,97 @@
+//! What is asked of a run, and what it reports at its end.
+
+use crate::figures::Meters;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use ticktide_base::metrics;
+use ticktide_cluster::mesh::Cluster;
+use ticktide_dataflow::Dataflow;
+use ticktide_lake::Warehouse;
+
+/// Whether the dataflow may have more than the lake's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Evolve {
+    /// It is the lake's newest.
+    #[default]
+    No,
+    /// What it adds begins now.
+    Forward,
+    /// What it adds begins with the lake's first record.
+    Rebuild,
+}
+
+/// What to run and where.
+pub struct RunOptions {
+    pub dataflow: Dataflow,
+    pub warehouse: Warehouse,
+    pub catalog: Option<String>,
+    /// Of this process.
+    pub workers: usize,
+    /// The other processes; none: this is the only one.
+    pub cluster: Option<Cluster>,
+    /// Serialise even what crosses workers of one process.
+    pub force_bytes: bool,
+    /// Where figures are served, if they are.
+    pub metrics: Option<metrics::Listener>,
+    /// Called now and then with the figures so far.
+    pub progress: Option<ShowFigures>,
+    pub evolve: Evolve,
+}
+
+/// Shows the figures of a run; the duration is since its start.
+pub type ShowFigures = Box<dyn Fn(&Meters, Duration) + Send>;
+
+impl RunOptions {
+    /// A run of one process that has nothing asked of it but its dataflow.
+    pub fn new(dataflow: Dataflow, warehouse: Warehouse, workers: usize) -> RunOptions {
+        RunOptions {
+            dataflow,
+            warehouse,
+            catalog: None,
+            workers,
+            cluster: None,
+            force_bytes: false,
+            metrics: None,
+            progress: None,
+            evolve: Evolve::No,
+        }
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct RunReport {
+    /// It is that of process 0; another one knows only what it has read itself.
+    pub leads: bool,
+    pub generation: u64,
+    pub epochs: u64,
+    pub records: u64,
+    pub accepted: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+    pub pending: i64,
+    pub rows: u64,
+    pub corrections: u64,
+    pub elapsed: Duration,
+}
+
+impl RunReport {
+    /// The figures at the end; the rest is for the caller to fill in.
+    pub(crate) fn of(meters: &Meters) -> RunReport {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (accepted, duplicates, rejected) = (get(&meters.accepted), get(&meters.duplicates), get(&meters.rejected));
+        let pending = meters.pending.load(Ordering::Relaxed);
+        RunReport {
+            epochs: get(&meters.epochs),
+            // those of all processes: what was committed balances
+            records: (accepted + duplicates + rejected).saturating_add_signed(pending),
+            accepted,
+            duplicates,
+            rejected,
+            pending,
+            rows: get(&meters.rows),
+            corrections: get(&meters.corrections),
+            ..RunReport::default()
+        }
+    }
+}
