@@ -387,7 +387,11 @@ pub fn reading_row<'a>(
     let reading = &named_reading.row;
     let mut row = Vec::with_capacity(7 + reading.values.len());
     row.extend(named(&series.1, named_reading));
-    row.extend([Cell::Date(reading.head.trading_date), Cell::Time(reading.head.open_at.div_euclid(MICRO)), Cell::Text(phase)]);
+    row.extend([
+        Cell::Date(reading.head.trading_date),
+        Cell::Time(reading.head.open_at.div_euclid(MICRO)),
+        Cell::Text(phase),
+    ]);
     row.extend(reading.values.iter().map(|bits| {
         let value = f64::from_bits(*bits);
         if value.is_nan() { Cell::Null } else { Cell::Double(value) }

@@ -5,7 +5,8 @@
 //! same whether its records were added one by one or it was rebuilt.
 
 use super::acc::{Acc, TradeAcc};
-use super::bucket::{Spot, add};
+use super::bucket::add;
+use super::level::Spot;
 use super::live::{Live, StateKey};
 use super::rules::Rules;
 use super::trades::{Correction, Effect, Insertion, Place, Trade, TradeKey};

@@ -12,8 +12,8 @@
 pub use super::Aside;
 use super::Routed;
 pub use super::bucket::Emitted;
-use super::bucket::Spot;
 use super::finished::Series;
+use super::level::Spot;
 use super::live::Live;
 pub use super::live::StateKey;
 pub use super::rules::BarsSpec;

@@ -5,8 +5,9 @@
 //! says, and nothing else.
 
 use super::acc::{Acc, TradeAcc};
-use super::bucket::{Emitted, Level, Spot};
+use super::bucket::Emitted;
 use super::finished::Series;
+use super::level::{Level, Spot};
 use super::rules::Rules;
 use super::trades::{Trade, TradeKey, Trades};
 use crate::clean::duplicates::Memory;

@@ -17,6 +17,7 @@ mod bucket;
 mod corrections;
 pub mod finished;
 pub mod keyed;
+mod level;
 mod live;
 pub mod partial;
 mod payload;

@@ -6,9 +6,10 @@
 
 use super::Aside;
 use super::acc::Acc;
-use super::bucket::{Emitted, Level, encode};
+use super::bucket::{Emitted, encode};
 use super::finished::Series;
 use super::keyed::Keyed;
+use super::level::Level;
 use super::live::{Live, StateKey};
 use super::rules::Rules;
 use std::collections::BTreeMap;
