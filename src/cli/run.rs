@@ -19,7 +19,7 @@ use ticktide_cluster::mesh::Cluster;
 use ticktide_cluster::supervise::{Below, Heart, Policy, SILENCE_LEAST, Watching, supervise};
 use ticktide_dataflow::{Dataflow, Override};
 use ticktide_engine as engine;
-use ticktide_engine::graph::write::Meters;
+use ticktide_engine::figures::Meters;
 use ticktide_engine::{RunOptions, RunReport};
 use ticktide_lake::Warehouse;
 use ticktide_lake::catalog::CatalogPlace;

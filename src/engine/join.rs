@@ -4,7 +4,6 @@
 //! exactly one process opens the lake for writing; all go on from the same epoch, with the same partitions in the same order.
 
 use crate::RunOptions;
-use crate::graph::write::Tables;
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use ticktide_cluster::mesh::{Cluster, Hello, Mesh, Ready, Start};
 use ticktide_dataflow::evolution as lineage;
 use ticktide_feed::Source;
 use ticktide_lake::{Chain, Lake, LakeOptions, LakeWriter, Resume};
+use ticktide_tables::set::Tables;
 
 /// Waits for the processes that run the same thing.
 pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, stop: &AtomicBool) -> Result<Mesh, Error> {

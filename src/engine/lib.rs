@@ -11,7 +11,9 @@
 //! code, and every other process with it; the clock is asked here (for worker 0's decisions) and nowhere in the flow.
 //! What is opened before the loop is in `engine/opening.rs`, what a worker builds in `engine/building.rs`.
 
+pub mod commit;
 pub mod epochs;
+pub mod figures;
 pub mod graph;
 pub mod ingest;
 pub mod join;
@@ -20,11 +22,12 @@ pub mod recorded;
 pub mod restore;
 pub mod share;
 
+use crate::commit::CommitJob;
 use crate::epochs::mint::{ControlSpec, Report};
 use crate::epochs::replay::Recorded;
+use crate::figures::Meters;
 pub use crate::graph::composites;
 use crate::graph::source::Wires;
-use crate::graph::write::{self as sink, Meters, Tables};
 use crate::join as joining;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,6 +45,7 @@ use ticktide_dataflow::evolution::Additions;
 use ticktide_feed as feed;
 use ticktide_feed::Source;
 use ticktide_lake::{LakeWriter, Resume, StateEntry, Warehouse};
+use ticktide_tables::set::Tables;
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
 use timely::dataflow::ProbeHandle;
@@ -136,7 +140,7 @@ struct Plan {
 }
 
 struct CommitEnds {
-    jobs: tokio::sync::mpsc::UnboundedSender<sink::CommitJob>,
+    jobs: tokio::sync::mpsc::UnboundedSender<CommitJob>,
     decided: mpsc::Receiver<u64>,
     reports: mpsc::Receiver<Report>,
     wake: Arc<Mutex<Option<timely::scheduling::SyncActivator>>>,
@@ -245,7 +249,7 @@ fn run_with(
         (Some(lake), _) => {
             let (sure, proven) = tokio::sync::mpsc::unbounded_channel();
             runtime.spawn(confirm(plan.source.clone(), todo, sure, failure.clone()));
-            Some(runtime.spawn(sink::commit(lake, proven, meters.clone(), failure.clone(), tell)))
+            Some(runtime.spawn(commit::commit(lake, proven, meters.clone(), failure.clone(), tell)))
         }
         (None, Some(taker)) => Some(runtime.spawn(taker.run(todo, failure.clone(), Box::new(tell)))),
         (None, None) => None,
@@ -306,8 +310,8 @@ fn run_with(
 /// Hands epochs on to be decided once the source has said, after their last record was fetched, that they are its own.
 async fn confirm(
     source: Arc<dyn Source>,
-    mut written: tokio::sync::mpsc::UnboundedReceiver<sink::CommitJob>,
-    sure: tokio::sync::mpsc::UnboundedSender<sink::CommitJob>,
+    mut written: tokio::sync::mpsc::UnboundedReceiver<CommitJob>,
+    sure: tokio::sync::mpsc::UnboundedSender<CommitJob>,
     failure: Arc<Failure>,
 ) {
     while let Some(job) = written.recv().await {

@@ -7,7 +7,6 @@ use super::RunOptions;
 use crate::epochs::mint::{ControlSpec, Reach};
 use crate::epochs::replay::Recorded;
 use crate::graph::composites;
-use crate::graph::write::Tables;
 use crate::join as joining;
 use crate::recorded::{self, Missing, check_source, without_source};
 use crate::restore::keep;
@@ -25,6 +24,7 @@ use ticktide_dataflow::{Dataflow, Horizon};
 use ticktide_feed as feed;
 use ticktide_feed::{FeedError, Source, SourceSpec};
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};
+use ticktide_tables::set::Tables;
 use tokio::runtime::Runtime;
 
 pub(super) struct Opened {

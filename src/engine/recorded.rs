@@ -4,10 +4,10 @@
 //! What must always hold: such a run writes nothing and takes nothing over; a source that no longer has the records is an
 //! error of the user's.
 
+use crate::commit::CommitJob;
 use crate::epochs::mint::{ControlSpec, Report};
 use crate::epochs::replay::Recorded;
 use crate::epochs::until::WITHOUT_SOURCE;
-use crate::graph::write::{CommitJob, Tables};
 use async_trait::async_trait;
 use std::sync::Arc;
 use ticktide_base::error::{Error, Kind};
@@ -16,6 +16,7 @@ use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::evolution::Added;
 use ticktide_feed::{Partition, Source};
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};
+use ticktide_tables::set::Tables;
 
 /// Epochs that are written, one after the other.
 pub type Jobs = tokio::sync::mpsc::UnboundedReceiver<CommitJob>;

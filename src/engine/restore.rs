@@ -5,7 +5,7 @@
 
 use crate::graph::checks;
 use crate::graph::instruments::LISTINGS;
-use crate::graph::operators as graph;
+use crate::graph::parts as graph;
 use crate::ingest::Intake;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};

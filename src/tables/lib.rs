@@ -15,6 +15,7 @@ mod column;
 mod indicators;
 mod instruments;
 mod quarantine;
+pub mod set;
 mod shared;
 #[cfg(test)]
 mod tests;

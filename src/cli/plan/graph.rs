@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use ticktide_base::time::Interval;
 use ticktide_dataflow::{Dataflow, Dedupe, Volume};
 use ticktide_engine::graph::checks;
-use ticktide_engine::graph::write::Tables;
 use ticktide_flow::anomalies::Check;
 use ticktide_lake::commit::announce;
 use ticktide_lake::table::spec::TableSpec;
+use ticktide_tables::set::Tables;
 
 /// Where an operator runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,9 @@
 //! with the recorded binding; takeovers and maintenance are epochs without records, so no number is left out. An epoch of
 //! which the source has lost records since is not the recorded one ([`complete`]).
 
+use crate::commit::WorkerPart;
 use crate::epochs::mint::{Decision, Report};
 use crate::epochs::until::WITHOUT_SOURCE;
-use crate::graph::write::WorkerPart;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Conservation, Epoch};

@@ -13,9 +13,8 @@
 //! their bases, venues their last retired beat, suspects all they know.
 
 use crate::graph::instruments::{self as listings, Listed, close_named};
-use crate::graph::operators::{Rows, Vecs, Waiting, base_state, complete};
-use crate::graph::source::Notice;
-use crate::graph::write::SinkRow;
+use crate::graph::parts::{Rows, Vecs, Waiting, base_state, complete};
+use crate::graph::rows::{Notice, SinkRow};
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::{AsCollection, VecCollection};

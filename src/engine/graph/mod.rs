@@ -6,35 +6,39 @@
 //!   reader (thread) ─▶ source ─▶ bars ─▶ [volume] ─▶ finished bars ─▶ readings, checks ─▶ close ─▶ write ─▶ commit
 //! ```
 
+pub mod bars;
 pub mod checks;
+pub mod close;
+pub mod commit;
 pub mod instruments;
-pub mod operators;
+pub mod parts;
+mod reader;
+pub mod rows;
 pub mod source;
 pub mod write;
 
 use super::Plan;
+use crate::commit::CommitJob;
 use crate::epochs::mint::{ControlSpec, Decision, Minter, Report};
 use crate::epochs::replay::Replay;
 use crate::epochs::until::Until;
 use crate::graph::instruments::{self as listings, close_named};
-use crate::graph::operators as graph;
-use crate::graph::source::{Credit, SourceLogic, Wires};
-use crate::graph::write::{self as sink, SinkRow, Writing};
+use crate::graph::reader::read_on_a_thread;
+use crate::graph::rows::{Notice, SinkRow};
+use crate::graph::source::{Credit, Inlet, Pace, SourceLogic, Wires};
+use crate::graph::write::Writing;
 use crate::ingest::Intake;
 use crate::restore::restore;
 use checks::Checks;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 use ticktide_base::error::Error;
-use ticktide_base::failure::Failure;
-use ticktide_base::panics::{PanicAt, Thread};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::{Dataflow, Volume};
-use ticktide_feed as feed;
 use ticktide_feed::Assignment;
 use ticktide_flow::bars::keyed::Emitted;
 use ticktide_flow::bars::volume;
@@ -93,7 +97,7 @@ pub(super) fn flow(
     worker: &mut Worker,
     plan: &Plan,
     wires: &Wires,
-    jobs: Option<tokio::sync::mpsc::UnboundedSender<sink::CommitJob>>,
+    jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
     decided: mpsc::Receiver<u64>,
     wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
 ) -> Result<timely::scheduling::Activator, Error> {
@@ -126,7 +130,8 @@ pub(super) fn flow(
     let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
     let credit = Credit { steps: dataflow.limits.steps.max(1), bytes: (dataflow.limits.bytes as usize / peers).max(1) };
     let session = Arc::new(dataflow.session.clone());
-    let pace = (Duration::from_nanos(dataflow.step.max(1) as u64), dataflow.max_skew);
+    let step_every = Duration::from_nanos(dataflow.step.max(1) as u64);
+    let pace = Pace { step_every, max_skew: dataflow.max_skew };
     let composites = composites(dataflow)?;
     let checks = Checks::new(dataflow);
     let horizons = Horizons {
@@ -141,11 +146,11 @@ pub(super) fn flow(
     let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
     let mut activator = None;
     worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = graph::sourced(scope, |ports, wake, again| {
+        let sourced = source::source(scope, |ports, wake, again| {
             let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone(), (index, plan.panic_at));
             activator = Some(again);
-            let source =
-                SourceLogic::new(index, restored.intake, batches, paused, wires.clone(), credit, pace, ports, first);
+            let inlet = Inlet { intake: restored.intake, batches, paused };
+            let source = SourceLogic::new(index, inlet, wires.clone(), credit, pace, ports, first);
             let source = if resumed.places.is_empty() { source } else { source.going_on() };
             match until {
                 Some(until) => source.replaying(until),
@@ -153,7 +158,7 @@ pub(super) fn flow(
             }
         });
         let (changes, bar_rows) =
-            graph::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
+            bars::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
         let mut rows = vec![sourced.rows, bar_rows];
         let finished = if dataflow.volume == Volume::Cumulative {
             let snapshots = changes.flat_map(|(series, bar)| match bar {
@@ -161,7 +166,7 @@ pub(super) fn flow(
                 Emitted::Finished(_) => None,
             });
             let (finished, bases) = volume::finish(snapshots, restored.volume);
-            rows.push(graph::base_state(bases, graph::VOLUME));
+            rows.push(parts::base_state(bases, parts::VOLUME));
             finished
         } else {
             changes.flat_map(|(series, bar)| match bar {
@@ -197,7 +202,7 @@ pub(super) fn flow(
                         additions.shown(interval, reading).map(|reading| (series, reading))
                     });
                 }
-                rows.push(graph::base_state(bases, graph::INDICATORS));
+                rows.push(parts::base_state(bases, parts::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
                 let listed = listed.clone();
@@ -224,11 +229,11 @@ pub(super) fn flow(
         let (session, resumed) = published;
         rows.push(close_named(finished, listed, notices, session, resumed, first, SinkRow::Bar));
         rows.push(sourced.notices.flat_map(|notice| match notice {
-            crate::graph::source::Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
-            crate::graph::source::Notice::Begin(..) => None,
+            Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
+            Notice::Begin(..) => None,
         }));
         let rows = scope.concatenate(rows).probe_with(&wires.compute);
-        let parts = graph::write(rows, writing, plan.failure.clone());
+        let parts = write::write(rows, writing, plan.failure.clone());
         let told = move |activator| {
             if let Some(wake) = wake
                 && let Ok(mut wake) = wake.lock()
@@ -236,48 +241,9 @@ pub(super) fn flow(
                 *wake = Some(activator);
             }
         };
-        graph::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
+        commit::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
     });
     activator.ok_or_else(|| Error::bug("the source operator was not built"))
-}
-
-/// Reads on a thread of its own into a bounded channel; a full one is the back-pressure.
-fn read_on_a_thread(
-    reader: Option<Box<dyn feed::Reader>>,
-    wake: timely::scheduling::SyncActivator,
-    paused: Arc<Vec<AtomicBool>>,
-    failure: Arc<Failure>,
-    (worker, panic_at): (usize, PanicAt),
-) -> mpsc::Receiver<Result<feed::Batch, feed::FeedError>> {
-    let (send, batches) = mpsc::sync_channel(4);
-    let Some(mut reader) = reader else { return batches };
-    let read = move || {
-        let is_paused = |partition: usize| paused[partition].load(Ordering::Relaxed);
-        let mut batches = 0;
-        while !failure.is_met() {
-            let sent = match reader.poll(Duration::from_millis(50), &is_paused) {
-                Ok(None) => continue,
-                Ok(Some(batch)) => {
-                    batches += 1;
-                    panic_at.reach(Thread::Reader(worker), batches);
-                    send.send(Ok(batch))
-                }
-                Err(error) => {
-                    let _ = send.send(Err(error)); // the worker is gone: nobody needs it
-                    let _ = wake.activate();
-                    return;
-                }
-            };
-            if sent.is_err() || wake.activate().is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("reader".into())
-        .spawn(read)
-        .expect("a thread can be started at the start of a run");
-    batches
 }
 
 /// The indicators of a dataflow, by interval, in the order of the file.
@@ -294,3 +260,6 @@ pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, 
     });
     composed.collect()
 }
+
+#[cfg(test)]
+mod tests;

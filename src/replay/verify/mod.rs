@@ -28,13 +28,15 @@ use ticktide_base::failure::Failure;
 use ticktide_dataflow::Dataflow;
 use ticktide_engine as engine;
 use ticktide_engine::RunOptions;
+use ticktide_engine::commit::CommitJob;
 use ticktide_engine::epochs::mint::{ControlSpec, Report};
 use ticktide_engine::epochs::replay::{self, Recorded};
-use ticktide_engine::graph::write::{CommitJob, Meters, Tables};
+use ticktide_engine::figures::Meters;
 use ticktide_engine::recorded::{self, Decided, Jobs, Opened, Taker};
 use ticktide_feed::Speed;
 use ticktide_lake::read::past::{Lineages, Sum};
 use ticktide_lake::{Kept, LakeOptions, LakeReader, Slot, Warehouse};
+use ticktide_tables::set::Tables;
 
 /// What to recompute.
 pub struct Recompute {

@@ -9,9 +9,9 @@
 //! Why joins: a master that comes late, or again with other words, corrects every live bar that it speaks of, as a late trade
 //! would. What must always hold: a row is there with and without a master, and once; behind a bar's horizon nothing of it changes.
 
-use crate::graph::operators::{Rows, Vecs, Waiting, close, complete};
-use crate::graph::source::Notice;
-use crate::graph::write::SinkRow;
+use crate::graph::close::close;
+use crate::graph::parts::{Rows, Vecs, Waiting, complete};
+use crate::graph::rows::{Notice, SinkRow};
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
 use differential_dataflow::{AsCollection, Data, VecCollection};

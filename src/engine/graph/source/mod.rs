@@ -10,515 +10,82 @@
 //! record alone, so it has to travel under a time of its epoch while reading goes on into the next. What must always hold: a
 //! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
 
-use crate::epochs::mint::{Decision, Report};
-use crate::epochs::until::{Ending, Until};
-use crate::graph::checks;
-use crate::graph::write::SinkRow;
-use crate::ingest::{Intake, Taken};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::{Duration, Instant};
-use ticktide_base::epoch::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
-use ticktide_base::error::Error;
-use ticktide_base::metrics::WorkerFigures;
-use ticktide_base::time::Nanos;
-use ticktide_feed::{Batch, FeedError, wire};
+mod logic;
+mod ports;
+mod sniff;
+
+pub use logic::{Credit, FIRST_STEP, Inlet, Pace, SourceLogic, Wires};
+pub use ports::{Outbox, Ports, Said};
+
+use crate::graph::parts::{Rows, Vecs};
+use crate::graph::rows::{Notice, SinkRow};
 use ticktide_flow::anomalies::ticks::Remark;
 use ticktide_flow::bars::Routed;
-use ticktide_flow::clean::Horizons;
-use ticktide_flow::close::NetChange;
 use ticktide_flow::instruments::Told;
-use timely::dataflow::ProbeHandle;
-use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::OutputBuilder;
+use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
+use timely::dataflow::{Scope, Stream};
+use timely::scheduling::{Activator, SyncActivator};
 
-/// What downstream operators act on.
-#[derive(Clone, Debug)]
-pub enum Notice {
-    Begin(Epoch, Horizons),
-    Bind(Arc<Binding>),
+/// The streams of the source operator.
+pub struct Sourced<'scope> {
+    pub routed: Stream<'scope, u64, Vec<Routed>>,
+    pub notices: Stream<'scope, u64, Vec<Notice>>,
+    pub remarks: Stream<'scope, u64, Vec<Remark>>,
+    pub listings: Stream<'scope, u64, Vec<Told>>,
+    pub rows: Rows<'scope>,
 }
 
-/// The capabilities of the operator's outputs, all at one time.
-#[derive(Clone, Debug)]
-pub struct Ports {
-    pub routed: Capability<u64>,
-    pub notices: Capability<u64>,
-    pub remarks: Capability<u64>,
-    pub listings: Capability<u64>,
-    pub rows: Capability<u64>,
-}
-
-impl Ports {
-    fn all(&mut self) -> [&mut Capability<u64>; 5] {
-        [&mut self.routed, &mut self.notices, &mut self.remarks, &mut self.listings, &mut self.rows]
-    }
-
-    fn downgrade(&mut self, time: u64) {
-        self.all().into_iter().for_each(|cap| cap.downgrade(&time));
-    }
-
-    fn delayed(&self, time: u64) -> Ports {
-        let mut delayed = self.clone();
-        delayed.downgrade(time);
-        delayed
-    }
-}
-
-/// What is said at one time, one kind per downstream.
-pub struct Said {
-    pub ports: Ports,
-    pub routed: Vec<Routed>,
-    pub notices: Vec<Notice>,
-    pub remarks: Vec<Remark>,
-    pub listings: Vec<Told>,
-    pub rows: Vec<SinkRow>,
-}
-
-/// What is said in one activation, in order of times.
-#[derive(Default)]
-pub struct Outbox(pub Vec<Said>);
-
-impl Outbox {
-    /// What is said at the time of the ports.
-    fn at(&mut self, ports: &Ports) -> &mut Said {
-        if self.0.last().is_none_or(|last| last.ports.rows.time() != ports.rows.time()) {
-            let (routed, notices, remarks, listings, rows) = Default::default();
-            self.0.push(Said { ports: ports.clone(), routed, notices, remarks, listings, rows });
-        }
-        self.0.last_mut().expect("it was put there if it was not")
-    }
-}
-
-/// Limits on what is under way.
-#[derive(Clone, Copy, Debug)]
-pub struct Credit {
-    pub steps: u64,
-    /// This worker's share of the undecided bytes.
-    pub bytes: usize,
-}
-
-/// What worker and main loop share with the source operator.
-#[derive(Clone)]
-pub struct Wires {
-    pub decisions: Rc<RefCell<VecDeque<Decision>>>,
-    pub reports: Rc<RefCell<Vec<Report>>>,
-    /// What has passed the writers' buffers.
-    pub compute: ProbeHandle<u64>,
-    /// What is decided.
-    pub commit: ProbeHandle<u64>,
-    pub failure: Arc<ticktide_base::failure::Failure>,
-    pub records: Arc<AtomicU64>,
-    pub figures: WorkerFigures,
-}
-
-/// The source operator's state on one worker.
-pub struct SourceLogic {
-    worker: usize,
-    intake: Intake,
-    batches: Receiver<Result<Batch, FeedError>>,
-    paused: Arc<Vec<AtomicBool>>,
-    wires: Wires,
-    credit: Credit,
-    step_every: Duration,
-    max_skew: i64,
-    /// A partition past this event time is left unread.
-    limit: Option<Nanos>,
-    limit_since: Instant,
-    /// At the open step.
-    ports: Option<Ports>,
-    epoch: Epoch,
-    step: u64,
-    step_since: Instant,
-    begun: bool,
-    grants: BTreeMap<Epoch, Horizons>,
-    /// At the last step of epochs that have ended here and are not bound.
-    ended: BTreeMap<Epoch, Ports>,
-    /// Bytes of epochs that are not decided.
-    bytes: BTreeMap<Epoch, usize>,
-    asked: Option<Epoch>,
-    told_at: Option<Instant>,
-    told: (u64, Vec<crate::epochs::mint::Progress>),
-    sniff: Sniff,
-    /// The recorded ends of a replay.
-    until: Option<Until>,
-}
-
-/// The first records of a new lake: a wrong format shows at once, before the first epoch. Later ones were never its fault.
-#[derive(Default)]
-struct Sniff {
-    records: u64,
-    rejects: u64,
-    samples: Vec<(String, Vec<u8>)>,
-}
-
-impl Sniff {
-    /// Records after which a verdict stands.
-    const RECORDS: u64 = 1_000;
-    const SAMPLES: usize = 3;
-
-    /// Looks no more.
-    fn end(&mut self) {
-        self.records = Sniff::RECORDS;
-        self.samples = Vec::new();
-    }
-
-    /// Looks at a batch; an error when more than half of the first records are no ticks.
-    fn look(&mut self, batch: &Batch) -> Result<(), Error> {
-        if self.records >= Sniff::RECORDS {
-            return Ok(());
-        }
-        self.records += batch.records;
-        self.rejects += batch.rejects.len() as u64;
-        for reject in batch.rejects.iter().take(Sniff::SAMPLES - self.samples.len().min(Sniff::SAMPLES)) {
-            self.samples.push((format!("{}: {}", reject.reason, reject.detail), reject.payload.clone()));
-        }
-        if self.records < Sniff::RECORDS || 2 * self.rejects <= self.records {
-            return Ok(());
-        }
-        let shown = self.samples.iter().map(|(why, payload)| {
-            let text: String = String::from_utf8_lossy(payload).chars().take(120).collect();
-            format!("\n  {text:?}: {why}")
-        });
-        let shown: String = shown.collect();
-        let payloads: Vec<&[u8]> = self.samples.iter().map(|(_, payload)| payload.as_slice()).collect();
-        let hint = match wire::formats_that_decode(&payloads).as_slice() {
-            [] => {
-                "no wire format decodes them as they are; is `source.fields` missing, or the topic another one?".into()
-            }
-            formats => format!("these formats decode some of them: {}; set `source.wire`", formats.join(", ")),
+/// The source operator. `build` makes its logic from the operator's capabilities and the activator that wakes it.
+pub fn source<'scope>(
+    scope: Scope<'scope, u64>,
+    build: impl FnOnce(Ports, SyncActivator, Activator) -> SourceLogic,
+) -> Sourced<'scope> {
+    let mut builder = OperatorBuilder::new("Source".to_owned(), scope);
+    let address = builder.operator_info().address;
+    let (routed_output, routed) = builder.new_output();
+    let mut routed_output = OutputBuilder::<u64, Vecs<Routed>>::from(routed_output);
+    let (notices_output, notices) = builder.new_output();
+    let mut notices_output = OutputBuilder::<u64, Vecs<Notice>>::from(notices_output);
+    let (remarks_output, remarks) = builder.new_output();
+    let mut remarks_output = OutputBuilder::<u64, Vecs<Remark>>::from(remarks_output);
+    let (listings_output, listings) = builder.new_output();
+    let mut listings_output = OutputBuilder::<u64, Vecs<Told>>::from(listings_output);
+    let (rows_output, rows) = builder.new_output();
+    let mut rows_output = OutputBuilder::<u64, Vecs<SinkRow>>::from(rows_output);
+    builder.build(move |capabilities| {
+        let Ok([routed, notices, remarks, listings, rows]) = <[_; 5]>::try_from(capabilities) else {
+            unreachable!("an operator has a capability for each of its five outputs")
         };
-        Err(Error::fix(format!("{} of the first {} records are no ticks:{shown}", self.rejects, self.records), hint))
-    }
-}
-
-/// Batches taken in one activation at most, so that other operators get their turn.
-const BATCHES_A_TURN: usize = 8;
-/// The slowest partition has not moved for so long, longer than librdkafka backs off by itself: others may run ahead of it meanwhile.
-const STANDS_STILL: Duration = Duration::from_secs(5);
-/// Reports of progress are at least this far apart.
-const REPORT_EVERY: Duration = Duration::from_millis(5);
-/// Restored rows travel under step 0 of the first epoch, records from here on.
-pub const FIRST_STEP: u64 = 1;
-
-impl SourceLogic {
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        worker: usize,
-        intake: Intake,
-        batches: Receiver<Result<Batch, FeedError>>,
-        paused: Arc<Vec<AtomicBool>>,
-        wires: Wires,
-        credit: Credit,
-        (step_every, max_skew): (Duration, i64),
-        mut ports: Ports,
-        first: Epoch,
-    ) -> SourceLogic {
-        ports.downgrade(stamp(first, FIRST_STEP));
-        SourceLogic {
-            worker,
-            intake,
-            batches,
-            paused,
-            wires,
-            credit,
-            step_every,
-            max_skew,
-            limit: None,
-            limit_since: Instant::now(),
-            ports: Some(ports),
-            epoch: first,
-            step: FIRST_STEP,
-            step_since: Instant::now(),
-            begun: false,
-            grants: BTreeMap::new(),
-            ended: BTreeMap::new(),
-            bytes: BTreeMap::new(),
-            asked: None,
-            told_at: None,
-            told: (0, Vec::new()),
-            sniff: Sniff::default(),
-            until: None,
-        }
-    }
-
-    /// Ends its epochs where they are recorded to have ended.
-    pub fn replaying(mut self, until: Until) -> SourceLogic {
-        self.until = Some(until);
-        self
-    }
-
-    /// Goes on in a lake that has read the source before: its format is no question any more.
-    pub fn going_on(mut self) -> SourceLogic {
-        self.sniff.end();
-        self
-    }
-
-    /// One activation. True: there is more to do at once.
-    pub fn turn(&mut self, out: &mut Outbox) -> bool {
-        let now = Instant::now();
-        let decisions = std::mem::take(&mut *self.wires.decisions.borrow_mut());
-        for decision in decisions {
-            self.decide(decision, out);
-        }
-        let mut more = false;
-        if self.ports.is_some() && self.grants.contains_key(&self.epoch) {
-            self.begin(out);
-            self.advance(now, out);
-            more = self.read(now, out) || self.end_as_recorded(out);
-        }
-        // a limit that moves is looked at when it does: to pause a partition and go on with it costs its reader what it has fetched
-        if self.until.is_none() && now.saturating_duration_since(self.limit_since) >= STANDS_STILL {
-            self.hold_back();
-        }
-        self.report(now);
-        self.measure();
-        more
-    }
-
-    fn decide(&mut self, decision: Decision, out: &mut Outbox) {
-        match decision {
-            Decision::Grant { epoch, horizons, retained_from } => {
-                self.grants.insert(epoch, Horizons { intervals: horizons, retained_from });
+        let wake = scope.worker().sync_activator_for(address.to_vec());
+        let again = scope.activator_for(address.clone());
+        let ports = Ports { routed, notices, remarks, listings, rows };
+        let mut logic = Some(build(ports, wake, scope.activator_for(address)));
+        move |_| {
+            let Some(running) = &mut logic else { return };
+            let mut outbox = Outbox::default();
+            if running.turn(&mut outbox) {
+                again.activate();
             }
-            Decision::Slowest(slowest) => {
-                self.limit = slowest.map(|at| at.saturating_add(self.max_skew));
-                self.limit_since = Instant::now();
-                self.hold_back();
-                tracing::debug!(worker = self.worker, slowest, "the slowest partition has moved");
+            // whole containers: what is said is moved once, into the exchange
+            let mut routed = routed_output.activate();
+            let mut notices = notices_output.activate();
+            let mut remarks = remarks_output.activate();
+            let mut listings = listings_output.activate();
+            let mut rows = rows_output.activate();
+            for mut said in outbox.0 {
+                routed.session(&said.ports.routed).give_container(&mut said.routed);
+                notices.session(&said.ports.notices).give_container(&mut said.notices);
+                remarks.session(&said.ports.remarks).give_container(&mut said.remarks);
+                listings.session(&said.ports.listings).give_container(&mut said.listings);
+                rows.session(&said.ports.rows).give_container(&mut said.rows);
             }
-            Decision::Cut { epoch, flush, last } => {
-                debug_assert_eq!(epoch, self.epoch, "epochs end in order");
-                self.end_epoch(flush, last, out);
-            }
-            Decision::CutAt { epoch, flush, last, offsets } => {
-                if let Some(until) = &mut self.until {
-                    until.expect(epoch, Ending { flush, last }, offsets);
-                }
-            }
-            Decision::Bind(binding) => {
-                let epoch = binding.epoch;
-                if let Some(ports) = self.ended.remove(&epoch) {
-                    out.at(&ports).notices.push(Notice::Bind(Arc::new(binding)));
-                }
-                self.grants = self.grants.split_off(&epoch);
+            if running.is_done() {
+                logic = None;
             }
         }
-    }
-
-    /// Leaves partitions unread that are too far ahead of the slowest, by where they have come to since it was told.
-    fn hold_back(&self) {
-        for (index, ahead) in self.intake.ahead_of(self.limit) {
-            self.paused[index].store(ahead, Ordering::Relaxed);
-        }
-    }
-
-    fn begin(&mut self, out: &mut Outbox) {
-        if !self.begun
-            && let (Some(ports), Some(horizons)) = (&self.ports, self.grants.get(&self.epoch))
-        {
-            self.begun = true;
-            self.intake.begin_epoch(horizons.clone());
-            out.at(ports).notices.push(Notice::Begin(self.epoch, horizons.clone()));
-        }
-    }
-
-    /// The next step, when its time has come and the steps before it are not too many.
-    fn advance(&mut self, now: Instant, out: &mut Outbox) {
-        if now < self.step_since + self.step_every || self.step + 1 >= LAST_STEP {
-            return;
-        }
-        self.end_step(out);
-        if self.steps_in_flight() < self.credit.steps
-            && let Some(ports) = &mut self.ports
-        {
-            self.step += 1;
-            self.step_since = now;
-            ports.downgrade(stamp(self.epoch, self.step));
-        }
-    }
-
-    fn end_step(&mut self, out: &mut Outbox) {
-        let Some(ports) = self.ports.as_ref() else { return };
-        out.at(ports).routed.extend(self.intake.end_step());
-    }
-
-    fn steps_in_flight(&self) -> u64 {
-        let oldest = self.wires.compute.with_frontier(|frontier| frontier.first().copied());
-        match oldest {
-            None => 0,
-            Some(at) if epoch_of(at) == self.epoch => self.step.saturating_sub(step_of(at).max(FIRST_STEP)),
-            Some(at) if epoch_of(at) < self.epoch => self.step + 1 - FIRST_STEP,
-            Some(_) => 0,
-        }
-    }
-
-    /// Sets the gauges of this worker.
-    fn measure(&self) {
-        let figures = &self.wires.figures;
-        figures.steps_in_flight.set(self.steps_in_flight() as i64);
-        if let Some(undecided) = &figures.epochs_undecided {
-            let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
-            undecided.set(oldest.map_or(0, |at| (self.epoch + 1).saturating_sub(epoch_of(at)) as i64));
-        }
-    }
-
-    fn bytes_in_flight(&mut self) -> usize {
-        let oldest = self.wires.commit.with_frontier(|frontier| frontier.first().copied());
-        let undecided = oldest.map_or(Epoch::MAX, epoch_of);
-        self.bytes = self.bytes.split_off(&undecided);
-        self.bytes.values().sum()
-    }
-
-    /// Whether nothing may be read now. An epoch may take half of the credit, so that one is read while the one before is
-    /// written; credit that earlier epochs hold comes back by itself, and to end a small one meanwhile would only make
-    /// more of them. An epoch that has all the credit is ended, so credit always comes back.
-    fn is_out_of_credit(&mut self) -> bool {
-        let in_flight = self.bytes_in_flight();
-        let mine = self.bytes.get(&self.epoch).copied().unwrap_or(0);
-        if self.until.is_some() {
-            // a recorded end cannot come earlier: only the epochs before it are waited for
-            return in_flight - mine >= self.credit.bytes;
-        }
-        let out = in_flight >= self.credit.bytes;
-        let enough = mine >= self.credit.bytes.div_ceil(2) || (out && mine == in_flight);
-        if enough && self.asked != Some(self.epoch) {
-            self.asked = Some(self.epoch);
-            self.wires.reports.borrow_mut().push(Report::OutOfCredit { epoch: self.epoch });
-        }
-        out
-    }
-
-    /// Takes batches while there is credit. True: there are more.
-    fn read(&mut self, now: Instant, out: &mut Outbox) -> bool {
-        if self.steps_in_flight() >= self.credit.steps {
-            return false;
-        }
-        for _ in 0..BATCHES_A_TURN {
-            if self.is_out_of_credit() {
-                return false;
-            }
-            self.intake.look(now);
-            let received = match &mut self.until {
-                None => self.batches.try_recv(),
-                Some(until) => until.receive(self.epoch, &self.batches),
-            };
-            match received {
-                Ok(Ok(batch)) => {
-                    if self.until.is_none()
-                        && let Err(error) = self.sniff.look(&batch)
-                    {
-                        self.wires.failure.set(error);
-                        return false;
-                    }
-                    self.wires.records.fetch_add(batch.records, Ordering::Relaxed);
-                    self.wires.figures.read_to(batch.partition, batch.offset_next);
-                    let sums = self.intake.open_sums();
-                    let taken = self.intake.take(batch, now);
-                    // a sum, the changes and rows it leads to, and its state take about 2,000 bytes on their way
-                    let sums = (self.intake.open_sums() - sums) * 2_000;
-                    *self.bytes.entry(self.epoch).or_default() += taken.bytes + sums;
-                    self.say(taken, out);
-                }
-                Ok(Err(error)) => {
-                    self.wires.failure.set(error.into());
-                    return false;
-                }
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
-                    self.intake.drained(now);
-                    return false;
-                }
-            }
-        }
-        true
-    }
-
-    fn say(&self, taken: Taken, out: &mut Outbox) {
-        let Some(ports) = &self.ports else { return };
-        let said = out.at(ports);
-        said.routed.extend(taken.routed);
-        said.rows.extend(taken.quarantine.into_iter().map(SinkRow::Quarantine));
-        said.rows.extend(taken.odd.rows.into_iter().map(|(instrument, anomaly)| {
-            SinkRow::Anomaly(NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) }.unnamed())
-        }));
-        said.remarks.extend(taken.odd.remarks);
-        said.listings.extend(taken.listings);
-        let archived = taken.archived.filter(|archived| !archived.ticks.is_empty());
-        said.rows.extend(archived.map(|archived| SinkRow::Ticks(Arc::new(archived))));
-    }
-
-    /// Ends the epoch if all that is recorded of it was read. True: it ended, and there is a next one.
-    fn end_as_recorded(&mut self, out: &mut Outbox) -> bool {
-        let Some(until) = &mut self.until else { return false };
-        for (index, paused) in until.paused() {
-            self.paused[index].store(paused, Ordering::Relaxed);
-        }
-        match until.reached(self.epoch) {
-            Ok(None) => false,
-            Ok(Some(Ending { flush, last })) => {
-                self.end_epoch(flush, last, out);
-                !last
-            }
-            Err(error) => {
-                self.wires.failure.set(error);
-                false
-            }
-        }
-    }
-
-    fn end_epoch(&mut self, flush: bool, last: bool, out: &mut Outbox) {
-        self.begin(out);
-        if flush {
-            for taken in self.intake.flush() {
-                self.say(taken, out);
-            }
-        }
-        self.end_step(out);
-        self.sniff.end();
-        let Some(mut ports) = self.ports.take() else { return };
-        let ended = self.intake.end_epoch(self.epoch);
-        let rows = &mut out.at(&ports).rows;
-        rows.extend(ended.counts.into_iter().map(|(partition, counts)| SinkRow::Counts(partition, counts)));
-        rows.push(SinkRow::State(ended.state));
-        self.wires.reports.borrow_mut().push(Report::Ended {
-            worker: self.worker,
-            epoch: self.epoch,
-            places: ended.places,
-            partitions: self.intake.progress(Instant::now()),
-        });
-        self.ended.insert(self.epoch, ports.delayed(stamp(self.epoch, LAST_STEP)));
-        self.epoch += 1;
-        self.step = FIRST_STEP;
-        self.step_since = Instant::now();
-        self.begun = false;
-        if !last {
-            ports.downgrade(stamp(self.epoch, FIRST_STEP));
-            self.ports = Some(ports);
-        }
-    }
-
-    fn report(&mut self, now: Instant) {
-        if self.ports.is_none() || self.told_at.is_some_and(|at| now < at + REPORT_EVERY) {
-            return;
-        }
-        let progress = (self.intake.records(), self.intake.progress(now));
-        if self.told_at.is_none() || progress != self.told {
-            self.told_at = Some(now);
-            self.told = progress.clone();
-            let (records, partitions) = progress;
-            tracing::debug!(worker = self.worker, epoch = self.epoch, records, ?partitions, "progress");
-            let report = Report::Progress { worker: self.worker, epoch: self.epoch, records, partitions };
-            self.wires.reports.borrow_mut().push(report);
-        }
-    }
-
-    /// Nothing more will be read and every binding has been passed on.
-    pub fn is_done(&self) -> bool {
-        self.ports.is_none() && self.ended.is_empty()
-    }
+    });
+    Sourced { routed, notices, remarks, listings, rows }
 }
 
 #[cfg(test)]

@@ -1,17 +1,23 @@
 //! The source operator by itself: decisions and batches in, reports and pauses out.
 
+use super::logic::STANDS_STILL;
+use super::sniff::Sniff;
 use super::*;
-use crate::epochs::mint::Progress;
-use crate::graph::operators as graph;
+use crate::epochs::mint::{Decision, Progress, Report};
+use crate::ingest::Intake;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use ticktide_base::epoch::Place;
+use std::time::{Duration, Instant};
+use ticktide_base::epoch::{Binding, Epoch, Place};
 use ticktide_base::failure::Failure;
 use ticktide_base::metrics::Telemetry;
-use ticktide_base::time::SECOND;
+use ticktide_base::time::{Nanos, SECOND};
 use ticktide_dataflow::Dataflow;
-use ticktide_feed::{Partition, Reject};
+use ticktide_feed::{Batch, FeedError, Partition, Reject};
 use ticktide_market::{Instrument, InstrumentId, Price, Quantity, Tick, TickKind};
-use timely::scheduling::Activator;
+use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
 /// An operator over two partitions, and what stands around it.
@@ -53,12 +59,12 @@ fn bench(places: &[&str], script: impl FnOnce(&mut Bench<'_>) + Send + Sync + 's
         let mut activator = None;
         let index = worker.next_dataflow_index();
         worker.dataflow::<u64, _, _>(|scope| {
-            graph::sourced(scope, |ports, _, again| {
+            source(scope, |ports, _, again| {
                 activator = Some(again);
                 let credit = Credit { steps: 8, bytes: 1 << 20 };
-                let pace = (Duration::from_millis(50), 60 * SECOND);
-                let source =
-                    SourceLogic::new(0, intake, receive, paused.clone(), wires.clone(), credit, pace, ports, 1);
+                let pace = Pace { step_every: Duration::from_millis(50), max_skew: 60 * SECOND };
+                let inlet = Inlet { intake, batches: receive, paused: paused.clone() };
+                let source = SourceLogic::new(0, inlet, wires.clone(), credit, pace, ports, 1);
                 if resumed.places.is_empty() { source } else { source.going_on() }
             });
         });

@@ -1,17 +1,29 @@
 //! The operators' handling of time: what comes early waits, what is complete comes in order, what is undecided is held.
 
-use super::*;
+use super::bars::bars;
+use super::close::close;
+use super::commit::commit;
+use super::rows::{Notice, SinkRow};
+use crate::commit::{CommitJob, WorkerPart};
+use differential_dataflow::AsCollection;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use ticktide_base::failure::Failure;
 use ticktide_base::time::{DAY, Interval, MINUTE, Nanos};
+use ticktide_flow::bars::Routed;
 use ticktide_flow::bars::acc::TradeOrder;
-use ticktide_flow::bars::finished::FinishedBar;
-use ticktide_flow::bars::keyed::BarsSpec;
+use ticktide_flow::bars::finished::{FinishedBar, Series};
+use ticktide_flow::bars::keyed::{BarsSpec, Emitted, Keyed};
 use ticktide_flow::bars::trades::{Correction, Place, Trade, TradeKey};
+use ticktide_flow::clean::Horizons;
+use ticktide_flow::close::NetChange;
 use ticktide_flow::scan::Positioned as _;
 use ticktide_lake::EpochPart;
 use ticktide_market::Instrument;
-use ticktide_market::calendar::PhaseAt;
+use ticktide_market::calendar::{PhaseAt, Session};
 use timely::dataflow::operators::vec::UnorderedInput;
 use timely::dataflow::operators::vec::unordered_input::UnorderedHandle;
 use timely::dataflow::operators::{ActivateCapability, Inspect, Probe};

@@ -1,0 +1,36 @@
+//! What travels between the operators and into the writer: notices of epochs, and rows.
+//!
+//! Why apart from the operators: who makes a row and who takes it need not know each other. What must always hold: operators
+//! behind the source act on notices alone, so content is a function of bindings.
+
+use crate::ingest::Archived;
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Conservation, Epoch};
+use ticktide_flow::anomalies::Anomaly;
+use ticktide_flow::bars::finished::{FinishedBar, Named, Reading};
+use ticktide_flow::clean::Horizons;
+use ticktide_flow::close::NetChange;
+use ticktide_flow::instruments::ListingChange;
+use ticktide_lake::StateEntry;
+use ticktide_tables::QuarantineRow;
+
+/// What downstream operators act on.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    Begin(Epoch, Horizons),
+    Bind(Arc<Binding>),
+}
+
+/// What reaches a worker's writer.
+#[derive(Clone, Debug)]
+pub enum SinkRow {
+    Bar(NetChange<Named<FinishedBar>>),
+    Reading(NetChange<Named<Reading>>),
+    Anomaly(NetChange<Named<Anomaly>>),
+    Listing(ListingChange),
+    Ticks(Arc<Archived>),
+    Quarantine(QuarantineRow),
+    State(Vec<StateEntry>),
+    Counts(Arc<str>, Conservation),
+    Bind(Arc<Binding>),
+}
