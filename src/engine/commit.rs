@@ -7,7 +7,7 @@
 //! Why a task of its own: the store and the catalog take their time, and workers go on meanwhile. What must always hold: epochs
 //! are decided in their order, each from parts that agree on its binding; what is decided is reported before tables follow it.
 
-use crate::epochs::mint::Report;
+use crate::epochs::Report;
 use crate::figures::Meters;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -23,8 +23,9 @@ pub mod restore;
 pub mod share;
 
 use crate::commit::CommitJob;
-use crate::epochs::mint::{ControlSpec, Report};
+use crate::epochs::control::{control, decider};
 use crate::epochs::replay::Recorded;
+use crate::epochs::{ControlSpec, Report};
 use crate::figures::Meters;
 pub use crate::graph::composites;
 use crate::graph::source::Wires;
@@ -348,7 +349,8 @@ fn work(worker: &mut Worker, plan: &Plan) {
         records: meters.records.clone(),
         figures: meters.telemetry.worker(index),
     };
-    let mut control = crate::graph::control(worker, plan, wires.decisions.clone());
+    let decide = decider(&plan.control, &plan.resume, plan.recorded.as_ref());
+    let mut control = control(worker, decide, wires.decisions.clone());
     let ends = if index == 0 { plan.commit.lock().ok().and_then(|mut ends| ends.take()) } else { None };
     let (jobs, decided, reports, wake) = match ends {
         Some(ends) => (Some(ends.jobs), ends.decided, Some(ends.reports), Some(ends.wake)),

@@ -4,7 +4,7 @@
 //! the lake knows the offsets to go on from.
 
 use super::RunOptions;
-use crate::epochs::mint::{ControlSpec, Reach};
+use crate::epochs::ControlSpec;
 use crate::epochs::replay::Recorded;
 use crate::graph::composites;
 use crate::join as joining;
@@ -15,12 +15,10 @@ use std::sync::Arc;
 use std::time::Instant;
 use ticktide_base::epoch::Place;
 use ticktide_base::error::{Error, Kind};
-use ticktide_base::time::Interval;
 use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
 use ticktide_cluster::supervise::Pulse;
 use ticktide_dataflow::evolution::{self as lineage, Additions};
-use ticktide_dataflow::{Dataflow, Horizon};
 use ticktide_feed as feed;
 use ticktide_feed::{FeedError, Source, SourceSpec};
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};
@@ -87,7 +85,7 @@ pub(super) fn open(
             (lake, writer, resume, None)
         }
         Some(wanted) => {
-            let control = control_spec(dataflow, peers, 0);
+            let control = ControlSpec::of(dataflow, peers, 0);
             let recorded::Opened { writer, resume, recorded, taker, source } =
                 runtime.block_on(wanted.open(&lake, &tables, &control, dataflow))?;
             (None, writer, resume, Some(((recorded, source), taker)))
@@ -131,7 +129,7 @@ pub(super) fn open(
         }
     };
     let (recorded, taker) = replay.map(|((recorded, _), taker)| (recorded, taker)).unzip();
-    let control = control_spec(dataflow, peers, resume.generation);
+    let control = ControlSpec::of(dataflow, peers, resume.generation);
     Ok(Opened { opened_at, lake, taker, writer, resume, recorded, additions, control, tables, source })
 }
 
@@ -157,27 +155,4 @@ fn continues(source: &dyn Source, places: &BTreeMap<String, Place>) -> Result<()
         }
     }
     Ok(())
-}
-
-/// What worker 0 decides by.
-fn control_spec(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
-    let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
-        Horizon::Span(span) => Reach::Span(span),
-        Horizon::Session => Reach::Session,
-    };
-    ControlSpec {
-        workers,
-        intervals: dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect(),
-        session: Arc::new(dataflow.session.clone()),
-        retention: dataflow.retention,
-        grace: dataflow.grace,
-        epoch_every_ms: (dataflow.epoch.every / ticktide_base::time::MILLI).max(1) as u64,
-        epoch_records: dataflow.epoch.records.max(1),
-        epochs: dataflow.limits.epochs.max(1),
-        until_end: dataflow.source.until_end,
-        generation,
-        dataflow_hash: dataflow.hash(),
-        calendar_hash: dataflow.session.hash(),
-        code_version: code_version(),
-    }
 }

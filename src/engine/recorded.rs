@@ -5,9 +5,9 @@
 //! error of the user's.
 
 use crate::commit::CommitJob;
-use crate::epochs::mint::{ControlSpec, Report};
 use crate::epochs::replay::Recorded;
 use crate::epochs::until::WITHOUT_SOURCE;
+use crate::epochs::{ControlSpec, Report};
 use async_trait::async_trait;
 use std::sync::Arc;
 use ticktide_base::error::{Error, Kind};

@@ -1,171 +1,14 @@
-//! Who decides: worker 0, from all workers' reports, as a pure state machine.
+//! Worker 0 decides as records come: from all workers' reports, as a pure state machine.
 //!
-//! ```text
-//!   every worker: Report ══▶ worker 0: Minter ══▶ every worker: Decision
-//!      Progress, Ended, OutOfCredit                  Grant(e) → may read into e, with e's horizons
-//!      Decided (from the committer), Clock, Stop     Cut(e)   → end e where you are, report, read on into e+1
-//!                                                    Bind(e)  → what e is; act on this record and on nothing else
-//! ```
-//!
-//! Why one decider: offsets belong to partitions of many workers and `closed_until` is a global minimum; local views drift.
-//! What must always hold: `closed_until`, `frontier` and all horizons never step back; a partition with unread records is a
-//! brake; a cut is always possible, so credit always comes back.
+//! Why pure: time and progress come in as reports, so that a test can tell it any course of a run. What must always hold:
+//! `closed_until`, `frontier` and all horizons never step back; a cut is always possible, so credit always comes back.
 
-use serde::{Deserialize, Serialize};
+use super::frontier::{aligned, closed_until, frontier, horizon, started};
+use super::{ControlSpec, Decision, Progress, Report};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch, Place};
-use ticktide_base::time::{DAY, Interval, Nanos};
+use ticktide_base::time::{Interval, Nanos};
 use ticktide_flow::bars::bucket;
-use ticktide_market::calendar::{Class, Session};
-
-/// How far behind the frontier a tick still counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    Span(Nanos),
-    /// The trading day of the frontier and the one before it.
-    Session,
-}
-
-/// What the decisions depend on.
-#[derive(Clone)]
-pub struct ControlSpec {
-    pub workers: usize,
-    /// Finest first, with the reach of each.
-    pub intervals: Vec<(Interval, Reach)>,
-    pub session: Arc<Session>,
-    pub retention: Nanos,
-    pub grace: Nanos,
-    pub epoch_every_ms: u64,
-    pub epoch_records: u64,
-    /// Undecided epochs at most; K of the horizon rule.
-    pub epochs: u64,
-    pub until_end: bool,
-    pub generation: u64,
-    pub dataflow_hash: String,
-    pub calendar_hash: String,
-    pub code_version: String,
-}
-
-/// One partition as its reader sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    pub partition: String,
-    pub event_at_max: Option<Nanos>,
-    /// Caught up for `idle_after`, or finished: no brake.
-    pub idle: bool,
-    pub finished: bool,
-}
-
-/// What worker 0 hears.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Report {
-    Clock {
-        now_ms: u64,
-        wall: Nanos,
-    },
-    /// `records`: read in `epoch` so far.
-    Progress {
-        worker: usize,
-        epoch: Epoch,
-        records: u64,
-        partitions: Vec<Progress>,
-    },
-    OutOfCredit {
-        epoch: Epoch,
-    },
-    Ended {
-        worker: usize,
-        epoch: Epoch,
-        places: BTreeMap<String, Place>,
-        partitions: Vec<Progress>,
-    },
-    Decided {
-        epoch: Epoch,
-    },
-    Stop,
-}
-
-/// What every worker hears.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Decision {
-    Grant {
-        epoch: Epoch,
-        horizons: Vec<Nanos>,
-        retained_from: Nanos,
-    },
-    /// `flush`: decide what waits, it is the end. `last`: nothing follows.
-    Cut {
-        epoch: Epoch,
-        flush: bool,
-        last: bool,
-    },
-    /// A recorded end: read `epoch` up to these offsets (by partition; one that is not named is left alone), end it there.
-    CutAt {
-        epoch: Epoch,
-        flush: bool,
-        last: bool,
-        offsets: BTreeMap<String, i64>,
-    },
-    Bind(Binding),
-    /// The event time of the slowest partition with unread records.
-    Slowest(Option<Nanos>),
-}
-
-/// Event times of partitions: what the frontier may be. The least over those that brake; over none, the greatest of all.
-pub fn frontier<'a>(partitions: impl Iterator<Item = &'a Progress> + Clone) -> Option<Nanos> {
-    let mut brakes = partitions.clone().filter(|partition| !partition.idle).peekable();
-    if brakes.peek().is_some() {
-        // one that has unread records and no time yet: nothing is known
-        return brakes.map(|partition| partition.event_at_max).min().flatten();
-    }
-    partitions.filter_map(|partition| partition.event_at_max).max()
-}
-
-/// What `closed_until` becomes: behind the frontier by the grace. When every partition has been caught up for a while,
-/// whatever happened up to `wall` has been read, so the wall clock closes what the feed has left open.
-pub fn closed_until<'a>(
-    previous: Option<Nanos>,
-    partitions: impl Iterator<Item = &'a Progress> + Clone,
-    grace: Nanos,
-    wall: Option<Nanos>,
-) -> Option<Nanos> {
-    let by_event = frontier(partitions.clone()).map(|at| at.saturating_sub(grace));
-    let all_idle = partitions.clone().all(|partition| partition.idle);
-    let seen = partitions.clone().any(|partition| partition.event_at_max.is_some());
-    let by_wall = wall.filter(|_| all_idle && seen).map(|at| at.saturating_sub(grace));
-    previous.max(by_event).max(by_wall)
-}
-
-/// A time moved back to where no class of instruments has a bar under way, so that every bar is behind a horizon as a whole
-/// or not at all. Classes whose phases begin at other times share few starts: then it moves further back than one bar.
-pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
-    let mut found = at;
-    loop {
-        let before = found;
-        for class in session.classes() {
-            found = started(session, class, interval, found);
-        }
-        if found == before {
-            return found;
-        }
-    }
-}
-
-/// The start of the class's bar that holds a time; the time itself outside every phase.
-fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -> Nanos {
-    session.phase_at(class, at).map_or(at, |phase| bucket(&phase, interval, at).0)
-}
-
-/// The horizon of an interval for a frontier: of a session, the earliest that any class of instruments needs.
-pub fn horizon(session: &Session, interval: Interval, reach: Reach, frontier: Nanos) -> Nanos {
-    let day_before = frontier.saturating_sub(DAY);
-    let starts = session.classes().map(|class| session.day_start(class, session.trading_date_of(class, day_before)));
-    match reach {
-        Reach::Span(span) => aligned(session, interval, frontier.saturating_sub(span)),
-        Reach::Session => aligned(session, interval, starts.min().unwrap_or(day_before)),
-    }
-}
 
 /// The state machine of worker 0.
 pub struct Minter {
@@ -394,8 +237,11 @@ impl Minter {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Reach;
     use super::*;
-    use ticktide_base::time::{HOUR, MINUTE, SECOND};
+    use std::sync::Arc;
+    use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};
+    use ticktide_market::calendar::Session;
 
     const DAY0: Nanos = 20_000 * DAY;
 
@@ -430,85 +276,6 @@ mod tests {
             [Decision::Bind(binding)] => binding.clone(),
             other => panic!("{other:?} is no binding"),
         }
-    }
-
-    #[test]
-    fn a_partition_with_unread_records_brakes_however_far_behind_it_is() {
-        let (a, b) = (DAY0 + 15 * HOUR, DAY0 + 10 * HOUR);
-        let behind = [progress("a", Some(a), false), progress("b", Some(b), false)];
-        assert_eq!(closed_until(None, behind.iter(), 5 * SECOND, Some(a)), Some(b - 5 * SECOND));
-        // caught up, it is idle and brakes no more
-        let idle = [progress("a", Some(a), false), progress("b", Some(b), true)];
-        assert_eq!(closed_until(None, idle.iter(), 5 * SECOND, Some(a)), Some(a - 5 * SECOND));
-    }
-
-    #[test]
-    fn a_partition_that_has_told_no_time_yet_holds_everything() {
-        let unknown = [progress("a", Some(DAY0), false), progress("b", None, false)];
-        assert_eq!(frontier(unknown.iter()), None);
-        assert_eq!(closed_until(Some(7), unknown.iter(), 0, Some(DAY0)), Some(7));
-        let empty = [progress("a", Some(DAY0), false), progress("b", None, true)];
-        assert_eq!(frontier(empty.iter()), Some(DAY0));
-    }
-
-    #[test]
-    fn closed_until_never_steps_back_when_a_partition_wakes() {
-        let woken = [progress("a", Some(DAY0 + HOUR), false), progress("b", Some(DAY0), false)];
-        assert_eq!(closed_until(Some(DAY0 + HOUR), woken.iter(), 0, None), Some(DAY0 + HOUR));
-    }
-
-    #[test]
-    fn the_wall_clock_closes_only_what_every_partition_has_caught_up_with() {
-        let quiet = [progress("a", Some(DAY0), true), progress("b", None, true)];
-        assert_eq!(closed_until(None, quiet.iter(), 5 * SECOND, Some(DAY0 + HOUR)), Some(DAY0 + HOUR - 5 * SECOND));
-        let busy = [progress("a", Some(DAY0), true), progress("b", Some(DAY0), false)];
-        assert_eq!(closed_until(None, busy.iter(), 5 * SECOND, Some(DAY0 + HOUR)), Some(DAY0 - 5 * SECOND));
-        // nothing was ever read: there is nothing to close
-        let empty = [progress("a", None, true)];
-        assert_eq!(closed_until(None, empty.iter(), 0, Some(DAY0)), None);
-    }
-
-    #[test]
-    fn a_horizon_lies_on_the_start_of_a_bar_and_counts_from_event_times() {
-        let session = Session::preset("utc-day").expect("a preset");
-        let at = DAY0 + 5 * HOUR + 17 * SECOND + 3;
-        assert_eq!(horizon(&session, Interval(MINUTE), Reach::Span(2 * HOUR), at), DAY0 + 3 * HOUR);
-        assert_eq!(horizon(&session, Interval(DAY), Reach::Session, at), DAY0 - DAY);
-    }
-
-    /// 2026-08-03 in India, minutes from midnight.
-    fn august(minutes: i64) -> Nanos {
-        1_785_695_400 * SECOND + minutes * MINUTE
-    }
-
-    #[test]
-    fn with_classes_of_instruments_a_horizon_cuts_no_bar_of_any_of_them() {
-        let session = Session::preset("nse").expect("a preset");
-        let first = session.classes().last().map(|stocks| session.day_start(stocks, 20_668));
-        assert_eq!(first, Some(august(9 * 60)), "Monday 2026-08-03");
-        for minutes in (8 * 60..24 * 60).step_by(7) {
-            for width in [1, 5, 15, 20, 60] {
-                let at = aligned(&session, Interval(width * MINUTE), august(minutes));
-                assert!(at <= august(minutes));
-                for class in session.classes() {
-                    let start = started(&session, class, Interval(width * MINUTE), at);
-                    assert_eq!(start, at, "{} m at {minutes}: class {}", width, session.class_name(class));
-                }
-            }
-        }
-        // commodities' hours begin at 09:00, shares' at 09:15: until the shares close there is no common start of hours
-        assert_eq!(aligned(&session, Interval(HOUR), august(15 * 60)), august(9 * 60));
-        assert_eq!(aligned(&session, Interval(15 * MINUTE), august(15 * 60 + 20)), august(15 * 60 + 15));
-        assert_eq!(aligned(&session, Interval(MINUTE), august(15 * 60 + 20)), august(15 * 60 + 20));
-    }
-
-    #[test]
-    fn one_session_is_the_widest_over_classes() {
-        let session = Session::preset("nse").expect("a preset");
-        // Wednesday after Guru Nanak Jayanti, 10:00: a day before, commodities were to open in the evening, shares not at all
-        let wednesday = 1_795_545_000 * SECOND + 10 * HOUR;
-        let monday = horizon(&session, Interval(DAY), Reach::Session, wednesday);
-        assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 8 * HOUR + 45 * MINUTE);
     }
 
     #[test]

@@ -1,5 +1,145 @@
-//! Who decides where epochs end: minted from what workers report, fed from a record, or until the end of the source.
+//! Who decides where epochs end, and what they say to each other: workers report, worker 0 decides.
+//!
+//! ```text
+//!   every worker: Report ══▶ worker 0: Minter ══▶ every worker: Decision
+//!      Progress, Ended, OutOfCredit                  Grant(e) → may read into e, with e's horizons
+//!      Decided (from the committer), Clock, Stop     Cut(e)   → end e where you are, report, read on into e+1
+//!                                                    Bind(e)  → what e is; act on this record and on nothing else
+//! ```
+//!
+//! Why one decider: offsets belong to partitions of many workers and `closed_until` is a global minimum; local views drift.
+//! Two can stand there: [`mint`] decides as records come, [`replay`] repeats what is recorded. What must always hold: a worker
+//! acts on decisions alone, in the order in which they were made.
 
+pub mod control;
+pub mod frontier;
 pub mod mint;
 pub mod replay;
 pub mod until;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Epoch, Place};
+use ticktide_base::time::{Interval, MILLI, Nanos};
+use ticktide_base::version::code_version;
+use ticktide_dataflow::{Dataflow, Horizon};
+use ticktide_market::calendar::Session;
+
+/// How far behind the frontier a tick still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    Span(Nanos),
+    /// The trading day of the frontier and the one before it.
+    Session,
+}
+
+/// What the decisions depend on.
+#[derive(Clone)]
+pub struct ControlSpec {
+    pub workers: usize,
+    /// Finest first, with the reach of each.
+    pub intervals: Vec<(Interval, Reach)>,
+    pub session: Arc<Session>,
+    pub retention: Nanos,
+    pub grace: Nanos,
+    pub epoch_every_ms: u64,
+    pub epoch_records: u64,
+    /// Undecided epochs at most; K of the horizon rule.
+    pub epochs: u64,
+    pub until_end: bool,
+    pub generation: u64,
+    pub dataflow_hash: String,
+    pub calendar_hash: String,
+    pub code_version: String,
+}
+
+impl ControlSpec {
+    /// What a dataflow says of it; `workers`: of all processes.
+    pub fn of(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
+        let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
+            Horizon::Span(span) => Reach::Span(span),
+            Horizon::Session => Reach::Session,
+        };
+        ControlSpec {
+            workers,
+            intervals: dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect(),
+            session: Arc::new(dataflow.session.clone()),
+            retention: dataflow.retention,
+            grace: dataflow.grace,
+            epoch_every_ms: (dataflow.epoch.every / MILLI).max(1) as u64,
+            epoch_records: dataflow.epoch.records.max(1),
+            epochs: dataflow.limits.epochs.max(1),
+            until_end: dataflow.source.until_end,
+            generation,
+            dataflow_hash: dataflow.hash(),
+            calendar_hash: dataflow.session.hash(),
+            code_version: code_version(),
+        }
+    }
+}
+
+/// One partition as its reader sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub partition: String,
+    pub event_at_max: Option<Nanos>,
+    /// Caught up for `idle_after`, or finished: no brake.
+    pub idle: bool,
+    pub finished: bool,
+}
+
+/// What worker 0 hears.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Report {
+    Clock {
+        now_ms: u64,
+        wall: Nanos,
+    },
+    /// `records`: read in `epoch` so far.
+    Progress {
+        worker: usize,
+        epoch: Epoch,
+        records: u64,
+        partitions: Vec<Progress>,
+    },
+    OutOfCredit {
+        epoch: Epoch,
+    },
+    Ended {
+        worker: usize,
+        epoch: Epoch,
+        places: BTreeMap<String, Place>,
+        partitions: Vec<Progress>,
+    },
+    Decided {
+        epoch: Epoch,
+    },
+    Stop,
+}
+
+/// What every worker hears.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Decision {
+    Grant {
+        epoch: Epoch,
+        horizons: Vec<Nanos>,
+        retained_from: Nanos,
+    },
+    /// `flush`: decide what waits, it is the end. `last`: nothing follows.
+    Cut {
+        epoch: Epoch,
+        flush: bool,
+        last: bool,
+    },
+    /// A recorded end: read `epoch` up to these offsets (by partition; one that is not named is left alone), end it there.
+    CutAt {
+        epoch: Epoch,
+        flush: bool,
+        last: bool,
+        offsets: BTreeMap<String, i64>,
+    },
+    Bind(Binding),
+    /// The event time of the slowest partition with unread records.
+    Slowest(Option<Nanos>),
+}

@@ -10,8 +10,8 @@
 //! which the source has lost records since is not the recorded one ([`complete`]).
 
 use crate::commit::WorkerPart;
-use crate::epochs::mint::{Decision, Report};
 use crate::epochs::until::WITHOUT_SOURCE;
+use crate::epochs::{Decision, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Conservation, Epoch};

@@ -1,8 +1,6 @@
-//! What each worker builds before it loops: the control dataflow, and the data dataflow from source to commit.
+//! What each worker builds before it loops: the data dataflow, from source to commit.
 //!
 //! ```text
-//!   reports ─▶ Mint (worker 0) ─▶ decisions, to every worker
-//!
 //!   reader (thread) ─▶ source ─▶ bars ─▶ [volume] ─▶ finished bars ─▶ readings, checks ─▶ close ─▶ write ─▶ commit
 //! ```
 
@@ -19,8 +17,6 @@ pub mod write;
 
 use super::Plan;
 use crate::commit::CommitJob;
-use crate::epochs::mint::{ControlSpec, Decision, Minter, Report};
-use crate::epochs::replay::Replay;
 use crate::epochs::until::Until;
 use crate::graph::instruments::{self as listings, close_named};
 use crate::graph::reader::read_on_a_thread;
@@ -30,9 +26,7 @@ use crate::graph::write::Writing;
 use crate::ingest::Intake;
 use crate::restore::restore;
 use checks::Checks;
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
@@ -45,52 +39,9 @@ use ticktide_flow::bars::volume;
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::indicators::readings;
 use ticktide_flow::indicators::{self, Composite};
-use timely::container::CapacityContainerBuilder;
-use timely::dataflow::InputHandle;
-use timely::dataflow::channels::pact::Exchange;
-use timely::dataflow::operators::generic::operator::Operator;
-use timely::dataflow::operators::vec::{Broadcast, Map};
-use timely::dataflow::operators::{Concatenate, Input, Inspect, Probe};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concatenate, Probe};
 use timely::worker::Worker;
-
-/// The control dataflow: every worker's reports to worker 0, its decisions to every worker.
-pub(super) fn control(
-    worker: &mut Worker,
-    plan: &Plan,
-    decisions: Rc<RefCell<VecDeque<Decision>>>,
-) -> InputHandle<u64, CapacityContainerBuilder<Vec<Report>>> {
-    let mut input = InputHandle::<u64, CapacityContainerBuilder<Vec<Report>>>::new();
-    let mut decide: Box<dyn FnMut(Report) -> Vec<Decision>> = match &plan.recorded {
-        None => {
-            let mut minter = Minter::new(plan.control.clone(), plan.resume.bindings.clone(), plan.resume.epoch_next);
-            Box::new(move |report| minter.hear(report))
-        }
-        Some(recorded) => {
-            let ControlSpec { intervals, workers, epochs, .. } = &plan.control;
-            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
-            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
-            Box::new(move |report| replay.hear(report))
-        }
-    };
-    worker.dataflow::<u64, _, _>(|scope| {
-        let reports = scope.input_from(&mut input);
-        reports
-            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
-                let mut newest = 0;
-                move |input, output| {
-                    input.for_each(|cap, reports| {
-                        let heard = reports.drain(..).flat_map(&mut decide);
-                        // operators behind this one work by time: decisions must not overtake each other
-                        newest = cap.least().map_or(newest, |time| newest.max(*time));
-                        output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
-                    });
-                }
-            })
-            .broadcast()
-            .inspect(move |decision| decisions.borrow_mut().push_back(decision.clone()));
-    });
-    input
-}
 
 /// The data dataflow; gives what activates its source.
 pub(super) fn flow(

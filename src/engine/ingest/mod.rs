@@ -12,7 +12,7 @@ mod volumes;
 
 pub use crate::ingest::state::{ANCHOR, Ended, PARTITION, SEEN};
 
-use crate::epochs::mint::Progress;
+use crate::epochs::Progress;
 use crate::ingest::state::{Orphans, SeenKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

@@ -6,8 +6,8 @@
 
 use super::ports::{Outbox, Ports};
 use super::sniff::Sniff;
-use crate::epochs::mint::{Decision, Progress, Report};
 use crate::epochs::until::{Ending, Until};
+use crate::epochs::{Decision, Progress, Report};
 use crate::graph::checks;
 use crate::graph::rows::{Notice, SinkRow};
 use crate::ingest::{Intake, Taken};

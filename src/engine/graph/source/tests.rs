@@ -3,7 +3,7 @@
 use super::logic::STANDS_STILL;
 use super::sniff::Sniff;
 use super::*;
-use crate::epochs::mint::{Decision, Progress, Report};
+use crate::epochs::{Decision, Progress, Report};
 use crate::ingest::Intake;
 use std::rc::Rc;
 use std::sync::Arc;
