@@ -21,6 +21,7 @@ mod open;
 pub mod recorded;
 pub mod restore;
 pub mod share;
+pub mod states;
 
 use crate::commit::CommitJob;
 use crate::epochs::control::{control, decider};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use ticktide_base::time::Interval;
 use ticktide_dataflow::{Dataflow, Dedupe, Volume};
-use ticktide_engine::graph::checks;
+use ticktide_engine::ingest::tick_checks;
 use ticktide_flow::anomalies::Check;
 use ticktide_lake::commit::announce;
 use ticktide_lake::table::spec::TableSpec;
@@ -128,7 +128,7 @@ impl Graph {
             graph.edge(finished, arranged, "changes of bars", None);
             arranged
         });
-        let ticks = checks::tick_checks(dataflow);
+        let ticks = tick_checks(dataflow);
         let suspects = ticks.by_name && !ticks.is_empty();
         let scans = arranged.is_some()
             || !feed_checks.is_empty()

@@ -1,7 +1,8 @@
 //! The bars operator: owner of its instruments' live bars.
 
-use crate::graph::parts::{BARS, Changes, Rows, Vecs, Waiting, complete};
+use crate::graph::parts::{Changes, Rows, Vecs, Waiting, complete};
 use crate::graph::rows::{Notice, SinkRow};
+use crate::states::BARS;
 use differential_dataflow::AsCollection;
 use ticktide_base::epoch::{Epoch, LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_flow::bars::Routed;

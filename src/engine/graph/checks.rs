@@ -15,6 +15,8 @@
 use crate::graph::instruments::{self as listings, Listed, close_named};
 use crate::graph::parts::{Rows, Vecs, Waiting, base_state, complete};
 use crate::graph::rows::{Notice, SinkRow};
+use crate::ingest::tick_checks;
+use crate::states::{ANOMALIES, BEATS, SUSPECTS, TWO_PARTITIONS};
 use differential_dataflow::consolidation::consolidate;
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::{AsCollection, VecCollection};
@@ -22,12 +24,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch, LAST_STEP, step_of};
 use ticktide_base::time::{Interval, Nanos};
+use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::evolution::Additions;
-use ticktide_dataflow::{Dataflow, Dedupe};
 use ticktide_flow::anomalies::beats::{Beat, Beats, Presence, Pulse, route};
 use ticktide_flow::anomalies::scan::{BarChecks, anomalies};
 use ticktide_flow::anomalies::suspects::{Suspect, Suspects, Suspicion, TradeName};
-use ticktide_flow::anomalies::ticks::{Remark, TickChecks};
+use ticktide_flow::anomalies::ticks::Remark;
 use ticktide_flow::anomalies::two_partitions::{Day, Partitions, Sighting};
 use ticktide_flow::anomalies::{Anomaly, BarCheck, Check, FeedGap, ListedCheck};
 use ticktide_flow::bars::finished::{FinishedBar, Series};
@@ -44,12 +46,6 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// Names of the checks' operators in the durable state.
-const BARS: &str = "anomalies";
-const BEATS: &str = "beats";
-const SUSPECTS: &str = "suspects";
-const PARTITIONS: &str = "two_partitions";
-
 /// The interval that rows of ticks carry: none.
 pub const TICKS: Interval = Interval(0);
 
@@ -65,24 +61,6 @@ pub struct Checks {
     suspects: bool,
     /// The place of the check of partitions.
     partitions: Option<u16>,
-}
-
-/// The checks of ticks, for the worker that reads.
-pub fn tick_checks(dataflow: &Dataflow) -> TickChecks {
-    let built = dataflow.anomalies.iter().enumerate();
-    let checks = built.filter_map(|(index, used)| match used.build().check {
-        Check::Tick(check) => Some((index as u16, check)),
-        Check::Bar(_) | Check::Listed(_) | Check::Feed(_) | Check::Partitions => None,
-    });
-    let partitions = dataflow.anomalies.iter().position(|used| matches!(used.build().check, Check::Partitions));
-    TickChecks {
-        // an instrument's own dedupe does not mind where records come from
-        partitions: partitions.filter(|_| dataflow.dedupe == Dedupe::Partition).map(|index| index as u16),
-        checks: checks.collect(),
-        prices_signed: dataflow.prices_signed,
-        by_name: dataflow.corrections || dataflow.dedupe == Dedupe::Instrument,
-        sequence_trusted: dataflow.sequence_trusted,
-    }
 }
 
 impl Checks {
@@ -126,7 +104,7 @@ impl State {
     pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<bool, bincode::Error> {
         let Some(value) = &entry.value else { return Ok(false) };
         match &*entry.operator {
-            BARS => {
+            ANOMALIES => {
                 let series: Series = bincode::deserialize(&entry.key)?;
                 if mine(series.1.route()) {
                     self.bars.entry(series.0).or_default().insert(series, bincode::deserialize(value)?);
@@ -144,7 +122,7 @@ impl State {
                     self.suspects.restore(name, bincode::deserialize::<Suspect>(value)?);
                 }
             }
-            PARTITIONS => {
+            TWO_PARTITIONS => {
                 let day: Day = bincode::deserialize(&entry.key)?;
                 if mine(day.0.route()) {
                     self.partitions.restore(day, bincode::deserialize(value)?);
@@ -193,7 +171,7 @@ pub fn watch<'scope>(
             let mut bases = state.bars.remove(&interval).unwrap_or_default();
             bases.values_mut().for_each(|base| base.widen(checks.width()));
             let (said, bases) = anomalies(arranged.clone(), checks, bases);
-            rows.push(base_state(bases, BARS));
+            rows.push(base_state(bases, ANOMALIES));
             found.push(said);
         }
     }
@@ -367,7 +345,7 @@ impl Deciding for (u16, Partitions) {
 
     fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry> {
         let changes = self.1.retire(horizons.least()).into_iter();
-        changes.map(|(day, firsts)| StateEntry::new(PARTITIONS, &day, firsts.as_ref())).collect()
+        changes.map(|(day, firsts)| StateEntry::new(TWO_PARTITIONS, &day, firsts.as_ref())).collect()
     }
 }
 

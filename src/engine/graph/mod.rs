@@ -25,6 +25,8 @@ use crate::graph::source::{Credit, Inlet, Pace, SourceLogic, Wires};
 use crate::graph::write::Writing;
 use crate::ingest::Intake;
 use crate::restore::restore;
+use crate::share::Share;
+use crate::states;
 use checks::Checks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -52,7 +54,8 @@ pub(super) fn flow(
     decided: mpsc::Receiver<u64>,
     wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
 ) -> Result<timely::scheduling::Activator, Error> {
-    let (index, peers) = (worker.index(), worker.peers());
+    let share = Share::of(worker);
+    let Share { index, peers } = share;
     let dataflow = &plan.dataflow;
     let first = plan.resume.epoch_next;
     let resumed = plan.resume.binding.clone().unwrap_or_default();
@@ -69,9 +72,9 @@ pub(super) fn flow(
         })
         .collect();
     let mut restored = {
-        let intake = Intake::new(dataflow, partitions, &assigned, &resumed, (index, peers));
+        let intake = Intake::new(dataflow, partitions, &assigned, &resumed, share);
         let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
-        restore(dataflow, &state, (index, peers), intake)?
+        restore(dataflow, &state, share, intake)?
     };
     let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
     let until = plan.recorded.as_ref().map(|_| Until::new(named));
@@ -117,7 +120,7 @@ pub(super) fn flow(
                 Emitted::Finished(_) => None,
             });
             let (finished, bases) = volume::finish(snapshots, restored.volume);
-            rows.push(parts::base_state(bases, parts::VOLUME));
+            rows.push(parts::base_state(bases, states::VOLUME));
             finished
         } else {
             changes.flat_map(|(series, bar)| match bar {
@@ -153,7 +156,7 @@ pub(super) fn flow(
                         additions.shown(interval, reading).map(|reading| (series, reading))
                     });
                 }
-                rows.push(parts::base_state(bases, parts::INDICATORS));
+                rows.push(parts::base_state(bases, states::INDICATORS));
                 let (session, resumed) = published.clone();
                 let notices = sourced.notices.clone();
                 let listed = listed.clone();

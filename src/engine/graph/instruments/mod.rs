@@ -12,6 +12,7 @@
 use crate::graph::close::close;
 use crate::graph::parts::{Rows, Vecs, Waiting, complete};
 use crate::graph::rows::{Notice, SinkRow};
+use crate::states::LISTINGS;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
 use differential_dataflow::{AsCollection, Data, VecCollection};
@@ -30,9 +31,6 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::operator::Operator;
-
-/// Name of the operator in the durable state.
-pub const LISTINGS: &str = "listings";
 
 /// The trace of terms, by instrument.
 pub type TermsTrace = TraceAgent<ValSpine<Instrument, Terms, u64, isize>>;
