@@ -110,11 +110,11 @@ fn arranged(indicators: usize) -> (i64, u64) {
         let probe = ProbeHandle::new();
         let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let arranged = arrange(input.to_collection(scope));
+            let arranged = arrange("Finished", input.to_collection(scope));
             let built = INDICATORS.iter().take(indicators);
             let built = built.map(|spec| build(spec.name, &BTreeMap::new()).expect("defaults are allowed")).collect();
             let composite = Composite::new(built).expect("no two outputs have one name");
-            let (readings, _) = readings(arranged, Interval(MINUTE), composite, HashMap::new());
+            let (readings, _) = readings("Indicators", arranged, Interval(MINUTE), composite, HashMap::new());
             readings.probe_with(&probe);
         });
         for at in 0..BARS {

@@ -3,7 +3,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
 use ticktide::base::time::{Interval, MINUTE};
-use ticktide::flow::bars::finished::{FinishedBar, Named};
+use ticktide::flow::bars::finished::{BarHead, FinishedBar, Named};
 use ticktide::lake::store::FolderStore;
 use ticktide::lake::table::files::{RowBuffer, write_files};
 use ticktide::market::{Instrument, SCALE};
@@ -18,9 +18,7 @@ fn rows() -> RowBuffer {
     for n in 0..ROWS {
         let (series, price) = (&names[(n % 500) as usize], (100 + n % 97) * SCALE);
         let bar = FinishedBar {
-            open_at: n / 500 * MINUTE,
-            phase: 0,
-            trading_date: 20_000,
+            head: BarHead { open_at: n / 500 * MINUTE, phase: 0, trading_date: 20_000 },
             open: price,
             high: price + SCALE,
             low: price - SCALE,

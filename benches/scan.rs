@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use ticktide::base::epoch::{LAST_STEP, stamp};
 use ticktide::base::time::{Interval, MINUTE};
-use ticktide::flow::bars::finished::{FinishedBar, Series};
+use ticktide::flow::bars::finished::{BarHead, FinishedBar, Series};
 use ticktide::flow::indicators::readings::{arrange, readings};
 use ticktide::flow::indicators::{Composite, INDICATORS, build};
-use ticktide::flow::scan::Positioned;
 use ticktide::market::{Instrument, SCALE};
 use timely::dataflow::ProbeHandle;
 
@@ -32,9 +31,9 @@ fn bar(index: i64, price: i64) -> FinishedBar {
         high: close + SCALE,
         low: close - SCALE,
         close,
-        trading_date: (index / 375) as i32,
+        head: BarHead { open_at: index * MINUTE, phase: 0, trading_date: (index / 375) as i32 },
         volume: Some(i128::from(SCALE)),
-        ..FinishedBar::floor((index * MINUTE, 0))
+        ..FinishedBar::default()
     }
 }
 
@@ -51,8 +50,8 @@ fn run(load: Load, steps: u64) -> Duration {
         let probe = ProbeHandle::new();
         let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let arranged = arrange(input.to_collection(scope));
-            let (readings, _) = readings(arranged, Interval(MINUTE), composite(), HashMap::new());
+            let arranged = arrange("Finished", input.to_collection(scope));
+            let (readings, _) = readings("Indicators", arranged, Interval(MINUTE), composite(), HashMap::new());
             readings.probe_with(&probe);
         });
         let name = |index: i64| (Interval(MINUTE), Instrument::new("X", &index.to_string(), None));

@@ -278,7 +278,7 @@ impl Additions {
 
     /// A reading as the lake has it; `None`: it has none there.
     pub fn shown(&self, on: Interval, mut reading: Reading) -> Option<Reading> {
-        match self.outputs_at(on, reading.open_at) {
+        match self.outputs_at(on, reading.head.open_at) {
             None => Some(reading),
             Some(0) => None,
             Some(first) => {

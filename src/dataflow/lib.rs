@@ -11,6 +11,7 @@
 //! so nothing that prints or stores a dataflow can show it.
 
 pub mod checks;
+mod composites;
 pub mod evolution;
 mod reading;
 mod session;
@@ -19,6 +20,7 @@ mod summary;
 mod tests;
 
 pub use checks::AnomalyUse;
+pub use composites::composites;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::ErrorKind;

@@ -28,7 +28,6 @@ use crate::epochs::control::{control, decider};
 use crate::epochs::replay::Recorded;
 use crate::epochs::{ControlSpec, Report};
 use crate::figures::Meters;
-pub use crate::graph::composites;
 use crate::graph::source::Wires;
 use crate::join as joining;
 use std::rc::Rc;

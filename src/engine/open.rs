@@ -6,7 +6,6 @@
 use super::RunOptions;
 use crate::epochs::ControlSpec;
 use crate::epochs::replay::Recorded;
-use crate::graph::composites;
 use crate::join as joining;
 use crate::recorded::{self, Missing, check_source, without_source};
 use crate::restore::keep;
@@ -18,6 +17,7 @@ use ticktide_base::error::{Error, Kind};
 use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
 use ticktide_cluster::supervise::Pulse;
+use ticktide_dataflow::composites;
 use ticktide_dataflow::evolution::{self as lineage, Additions};
 use ticktide_feed as feed;
 use ticktide_feed::{FeedError, Source, SourceSpec};

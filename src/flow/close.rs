@@ -5,7 +5,8 @@
 //! exactly the rows that the epoch's binding publishes, and a restored row that was published before is not published again.
 
 use crate::bars::bucket;
-use crate::bars::finished::{FinishedBar, Named, Reading, Series};
+use crate::bars::finished::{Headed, Named, Series};
+use crate::scan::Position;
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -31,43 +32,27 @@ pub trait AtBar: Clone + Ord + 'static {
     }
 }
 
-impl AtBar for FinishedBar {
-    type Key = (Nanos, u8);
+impl<R: Headed> AtBar for R {
+    type Key = Position;
 
-    fn symbol(&self) -> Option<&str> {
-        self.symbol.as_deref()
+    #[inline]
+    fn key(&self) -> Position {
+        self.head().position()
     }
 
-    fn key(&self) -> (Nanos, u8) {
-        (self.open_at, self.phase)
-    }
-
+    #[inline]
     fn open_at(&self) -> Nanos {
-        self.open_at
+        self.head().open_at
     }
 
-    fn trading_date(&self) -> i32 {
-        self.trading_date
-    }
-}
-
-impl AtBar for Reading {
-    type Key = (Nanos, u8);
-
+    #[inline]
     fn symbol(&self) -> Option<&str> {
-        self.symbol.as_deref()
+        Headed::symbol(self)
     }
 
-    fn key(&self) -> (Nanos, u8) {
-        (self.open_at, self.phase)
-    }
-
-    fn open_at(&self) -> Nanos {
-        self.open_at
-    }
-
+    #[inline]
     fn trading_date(&self) -> i32 {
-        self.trading_date
+        self.head().trading_date
     }
 }
 
@@ -208,14 +193,13 @@ fn end_at<R: AtBar>(session: &Session, phases: &mut Phases, series: &Series, row
 mod tests {
     use super::*;
     use crate::anomalies::{Anomaly, Severity};
+    use crate::bars::finished::{BarHead, FinishedBar};
     use ticktide_base::time::{Interval, MINUTE};
     use ticktide_market::Instrument;
 
     fn bar(open_at: Nanos, close: i64) -> FinishedBar {
         FinishedBar {
-            open_at,
-            phase: 0,
-            trading_date: 0,
+            head: BarHead { open_at, phase: 0, trading_date: 0 },
             open: 1,
             high: 9,
             low: 1,

@@ -75,7 +75,7 @@ impl Parameters {
     /// All of them as a JSON object with sorted keys, whole numbers without a point: one text for one meaning.
     ///
     /// ```
-    /// use crate::parameters::{Parameter, read};
+    /// use ticktide_flow::parameters::{Parameter, read};
     /// let specs = [Parameter::real("z", 6.0, 1.0, 100.0, ""), Parameter::real("floor", 0.5, 0.0, 1.0, "")];
     /// assert_eq!(read("check", "c", &specs, &[], &Default::default()).unwrap().json(), r#"{"floor":0.5,"z":6}"#);
     /// ```

@@ -26,8 +26,8 @@ struct BarRow<'a> {
 fn columns<'a>(list: &mut impl List<'a, BarRow<'a>>) {
     // the symbol is the row's own: that of a series is any that was told
     keys(list, |at| &at.series.1, |at| at.named.symbol());
-    list.add(TRADING_DATE, |at| Cell::Date(at.bar.trading_date));
-    list.add(OPEN_AT, |at| moment(at.bar.open_at));
+    list.add(TRADING_DATE, |at| Cell::Date(at.bar.head.trading_date));
+    list.add(OPEN_AT, |at| moment(at.bar.head.open_at));
     list.add(column("open", MONEY, "first price of the bar, in the instrument's currency"), |at| money(at.bar.open));
     list.add(column("high", MONEY, "greatest price of the bar, in the instrument's currency"), |at| money(at.bar.high));
     list.add(column("low", MONEY, "least price of the bar, in the instrument's currency"), |at| money(at.bar.low));

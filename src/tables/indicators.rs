@@ -28,8 +28,8 @@ struct ReadingRow<'a> {
 #[inline]
 fn columns<'a, 'n>(list: &mut impl List<'a, ReadingRow<'a>>, outputs: impl Iterator<Item = &'n str>, original: usize) {
     keys(list, |at| &at.series.1, |at| at.named.symbol());
-    list.add(TRADING_DATE, |at| Cell::Date(at.reading.trading_date));
-    list.add(OPEN_AT, |at| moment(at.reading.open_at));
+    list.add(TRADING_DATE, |at| Cell::Date(at.reading.head.trading_date));
+    list.add(OPEN_AT, |at| moment(at.reading.head.open_at));
     list.add(PHASE, |at| Cell::Text(at.phase));
     let mut outputs = outputs.enumerate();
     for (output, name) in outputs.by_ref().take(original) {

@@ -3,9 +3,10 @@
 //! No library and no measured fonts: the grid is fixed, text is wrapped by its number of letters. What must always hold:
 //! the output is well-formed XML whatever a dataflow's names are, and the same plan gives the same bytes.
 
-use super::graph::{Edge, Graph, Node, Runs};
+use super::graph::{Edge, Graph, Node};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use ticktide_engine::graph::topology::Runs;
 
 const BOX_WIDTH: usize = 190;
 const BOX_HEIGHT: usize = 92;
@@ -143,7 +144,7 @@ fn draw_node(svg: &mut String, node: &Node) {
             "<rect x=\"{x}\" y=\"{y}\" width=\"{BOX_WIDTH}\" height=\"{BOX_HEIGHT}\" rx=\"6\" fill=\"{fill}\" stroke=\"#444\"/>\n"
         ),
     );
-    text(svg, x + 10, y + 20, "font-size=\"13\" font-weight=\"bold\"", &node.name());
+    text(svg, x + 10, y + 20, "font-size=\"13\" font-weight=\"bold\"", &node.name);
     for (index, line) in wrapped(&node.doc, LETTERS, LINES).iter().enumerate() {
         text(svg, x + 10, y + 38 + 14 * index, "", line);
     }

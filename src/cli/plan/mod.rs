@@ -5,12 +5,11 @@ mod graph;
 
 use super::{Global, aligned, note, print};
 use clap::Args;
-use graph::{Edge, Graph};
+use graph::{Edge, Graph, where_it_runs};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use ticktide_base::error::Error;
-use ticktide_dataflow::Dataflow;
-use ticktide_engine as engine;
+use ticktide_dataflow::{Dataflow, composites};
 use ticktide_lake::table::spec::{ColumnType, TableSpec};
 
 #[derive(Debug, Args)]
@@ -47,7 +46,7 @@ pub fn plan(args: &PlanArgs, global: &Global) -> Result<(), Error> {
 }
 
 fn graph_of(dataflow: &Dataflow) -> Result<Graph, Error> {
-    let composites = engine::composites(dataflow)?;
+    let composites = composites(dataflow)?;
     let outputs = composites.into_iter().map(|(on, composite)| (on, composite.outputs().to_vec())).collect();
     Ok(Graph::new(dataflow, &outputs))
 }
@@ -61,12 +60,12 @@ fn operators(graph: &Graph) -> String {
     let rows = graph
         .nodes
         .iter()
-        .map(|node| vec![format!("  {}", node.name()), node.runs.name().to_owned(), node.doc.clone()]);
+        .map(|node| vec![format!("  {}", node.name), where_it_runs(node.runs).to_owned(), node.doc.clone()]);
     let mut said = format!("OPERATORS\n{}\nFLOWS (═▶ crosses workers)\n", aligned(&rows.collect::<Vec<_>>()));
     let row = |edge: &Edge| {
         let what = edge.by.map_or_else(|| edge.what.to_owned(), |by| format!("{}, {by}", edge.what));
         let arrow = if edge.by.is_some() { "═▶" } else { "─▶" };
-        vec![format!("  {} {arrow} {}", graph.nodes[edge.from].name(), graph.nodes[edge.to].name()), what]
+        vec![format!("  {} {arrow} {}", graph.nodes[edge.from].name, graph.nodes[edge.to].name), what]
     };
     said.push_str(&aligned(&graph.edges.iter().map(row).collect::<Vec<_>>()));
     said
@@ -113,9 +112,10 @@ pub fn table_json(table: &TableSpec) -> Value {
 }
 
 fn json_lines(graph: &Graph) -> Vec<Value> {
-    let operator = |node: &graph::Node| json!({ "operator": node.name(), "runs": node.runs.name(), "doc": node.doc });
+    let operator =
+        |node: &graph::Node| json!({ "operator": node.name, "runs": where_it_runs(node.runs), "doc": node.doc });
     let flow = |edge: &Edge| {
-        let (from, to) = (graph.nodes[edge.from].name(), graph.nodes[edge.to].name());
+        let (from, to) = (&graph.nodes[edge.from].name, &graph.nodes[edge.to].name);
         json!({ "flow": edge.what, "from": from, "to": to, "crosses": edge.by })
     };
     let operators = graph.nodes.iter().map(operator);
@@ -138,54 +138,4 @@ fn type_name(column_type: ColumnType) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn graph(set: &[&str]) -> Graph {
-        let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).collect();
-        graph_of(&Dataflow::load("market", &[], &set).expect("a shipped dataflow")).expect("it is built")
-    }
-
-    /// What flows, as the plan's text says it.
-    fn flows(graph: &Graph) -> Vec<String> {
-        let text = operators(graph);
-        text.lines().skip_while(|line| !line.starts_with("FLOWS")).skip(1).map(|line| line.trim().to_owned()).collect()
-    }
-
-    #[test]
-    fn the_volume_scan_of_cumulative_snapshots_stands_between_bars_and_all_that_reads_them() {
-        let cumulative = graph(&["source.volume=cumulative"]);
-        let text = operators(&cumulative);
-        let volume = text.lines().find(|line| line.trim_start().starts_with("Volume ")).expect("the operator");
-        assert!(volume.contains("every worker") && volume.contains("cumulative volume becomes each bar's"), "{volume}");
-        let flows = flows(&cumulative);
-        for (flow, what) in [
-            ("Source ═▶ Bars", "sums of a step"),
-            ("Bars ─▶ Volume", "changes of bars"),
-            ("Volume ─▶ Finished", "changes of bars"),
-            ("Volume ─▶ Close bars", "changes of bars"),
-            ("Volume ═▶ Feed gaps", "by venue"),
-            ("Volume ─▶ Write", "state"),
-        ] {
-            assert!(flows.iter().any(|line| line.starts_with(flow) && line.contains(what)), "{flow}: {flows:#?}");
-        }
-        let around =
-            |line: &&String| ["Finished", "Close", "Feed gaps"].iter().any(|to| line.contains(&format!("▶ {to}")));
-        let past = flows.iter().filter(|line| line.starts_with("Bars ")).filter(around).collect::<Vec<_>>();
-        assert!(past.is_empty(), "nothing goes past the scan: {past:?}");
-    }
-
-    #[test]
-    fn the_drawing_and_the_json_of_a_cumulative_source_show_the_scan_and_those_of_trades_do_not() {
-        for (set, wanted) in [(&["source.volume=cumulative"][..], true), (&[], false)] {
-            let graph = graph(set);
-            let drawn = drawing::draw(&graph, "a plan");
-            assert_eq!(drawn.contains(">Volume</text>"), wanted, "{set:?}");
-            let lines = json_lines(&graph);
-            let said = |key: &str, name: &str| lines.iter().filter(|line| line[key] == name).count();
-            assert_eq!(said("operator", "Volume"), usize::from(wanted), "{set:?}");
-            assert_eq!((said("from", "Volume") >= 4, said("to", "Volume")), (wanted, usize::from(wanted)), "{set:?}");
-            assert_eq!(operators(&graph).contains("  Volume "), wanted, "{set:?}");
-        }
-    }
-}
+mod tests;

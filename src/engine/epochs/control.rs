@@ -10,6 +10,7 @@
 use super::mint::Minter;
 use super::replay::{Recorded, Replay};
 use super::{ControlSpec, Decision, Report};
+use crate::graph::topology;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -47,10 +48,11 @@ pub fn decider(spec: &ControlSpec, resume: &Resume, recorded: Option<&Recorded>)
 /// Builds the control dataflow; a worker's decisions are put into `decisions`.
 pub fn control(worker: &mut Worker, mut decide: Decider, decisions: Rc<RefCell<VecDeque<Decision>>>) -> Reports {
     let mut input = Reports::new();
+    let name = topology::Operator::Mint.name();
     worker.dataflow::<u64, _, _>(|scope| {
         let reports = scope.input_from(&mut input);
         reports
-            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), "Mint", |_, _| {
+            .unary::<CapacityContainerBuilder<Vec<Decision>>, _, _, _>(Exchange::new(|_: &Report| 0), &name, |_, _| {
                 let mut newest = 0;
                 move |input, output| {
                     input.for_each(|cap, reports| {

@@ -4,15 +4,15 @@
 //! always hold: a change of an epoch is published with that epoch's binding or a later one, never with an earlier one.
 
 use crate::graph::parts::{Rows, Vecs, complete};
+use crate::graph::resumed::Resumed;
 use crate::graph::rows::{Notice, SinkRow};
 use differential_dataflow::VecCollection;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use ticktide_base::epoch::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use ticktide_base::epoch::{Binding, LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_flow::bars::finished::Series;
 use ticktide_flow::close::{AtBar, Close, NetChange};
-use ticktide_market::calendar::Session;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -20,17 +20,16 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 /// The close operator: holds rows back until their bar is published, and gives one net change per key and epoch.
 pub fn close<'scope, R: AtBar + Serialize>(
+    name: &str,
     changes: VecCollection<'scope, u64, (Series, R), isize>,
     notices: Stream<'scope, u64, Vec<Notice>>,
-    session: Arc<Session>,
-    published: Binding,
-    first: Epoch,
+    resumed: &Resumed,
     row: impl Fn(NetChange<R>) -> SinkRow + 'static,
 ) -> Rows<'scope> {
-    changes.inner.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, Pipeline, Pipeline, "Close", move |_, _| {
-        let mut closing = Close::new(session, published);
+    let mut closing = Close::new(resumed.session.clone(), resumed.binding.clone());
+    let restoring = stamp(resumed.first, 0);
+    changes.inner.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, Pipeline, Pipeline, name, move |_, _| {
         let mut bindings: BTreeMap<u64, (Capability<u64>, Arc<Binding>)> = BTreeMap::new();
-        let restoring = stamp(first, 0);
         move |(input, input_frontier), (notices, notices_frontier), output| {
             input.for_each(|_, data| {
                 for ((series, row), time, diff) in data.drain(..) {

@@ -19,6 +19,7 @@ use timely::scheduling::SyncActivator;
 /// The commit operator: worker 0 gives complete epochs to the commit task, in order, and keeps each epoch's capability
 /// until it is decided. The stream it returns carries nothing: its frontier says what is decided.
 pub fn commit<'scope>(
+    name: &str,
     parts: Stream<'scope, u64, Vec<WorkerPart>>,
     jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
     decided: std::sync::mpsc::Receiver<Epoch>,
@@ -26,7 +27,7 @@ pub fn commit<'scope>(
     failure: Arc<Failure>,
 ) -> Stream<'scope, u64, Vec<()>> {
     let scope = parts.scope();
-    parts.unary_frontier::<Vecs<()>, _, _, _>(Exchange::new(|_: &WorkerPart| 0), "Commit", move |_, info| {
+    parts.unary_frontier::<Vecs<()>, _, _, _>(Exchange::new(|_: &WorkerPart| 0), name, move |_, info| {
         activator(scope.worker().sync_activator_for(info.address.to_vec()));
         let peers = scope.peers();
         let mut jobs = jobs;

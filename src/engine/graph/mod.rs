@@ -1,218 +1,218 @@
 //! What each worker builds before it loops: the data dataflow, from source to commit.
 //!
 //! ```text
-//!   reader (thread) ─▶ source ─▶ bars ─▶ [volume] ─▶ finished bars ─▶ readings, checks ─▶ close ─▶ write ─▶ commit
+//!   source ─┬─ routed ═▶ bars ─┬─ changes ─▶ (volume scan) ─▶ finished ─┬─▶ close ────────────┐
+//!           │                  │                                        └─▶ arrange ▶ scans ▶ close ─┐
+//!           ├─ notices ────────┴──────────── to bars and every close      │                   │
+//!           └─ rows ──────────────────────────────────────────────────────┴─▶ write ═▶ commit (worker 0)
 //! ```
+//!
+//! `═▶` crosses workers: records go to the owner of their instrument, parts of an epoch to worker 0. Everything else stays on
+//! its worker. What must always hold: an operator works through its times in order, and publishes on the binding alone; each
+//! takes its name from its node of the [`Topology`], and no node is left.
 
 pub mod bars;
 pub mod checks;
 pub mod close;
 pub mod commit;
+pub mod finished;
+pub mod indicators;
 pub mod instruments;
 pub mod parts;
 mod reader;
+pub mod resumed;
 pub mod rows;
 pub mod source;
+pub mod topology;
 pub mod write;
 
 use super::Plan;
 use crate::commit::CommitJob;
 use crate::epochs::until::Until;
-use crate::graph::instruments::{self as listings, close_named};
-use crate::graph::reader::read_on_a_thread;
-use crate::graph::rows::{Notice, SinkRow};
-use crate::graph::source::{Credit, Inlet, Pace, SourceLogic, Wires};
-use crate::graph::write::Writing;
 use crate::ingest::Intake;
-use crate::restore::restore;
+use crate::restore::{Restored, restore};
 use crate::share::Share;
-use crate::states;
+use bars::bars;
 use checks::Checks;
-use std::collections::{BTreeMap, BTreeSet};
+use commit::commit;
+use finished::{arranged, finished};
+use indicators::indicators;
+use instruments::{Publishing, close_named, listings};
+use reader::read_on_a_thread;
+use resumed::Resumed;
+use rows::{Notice, SinkRow};
+use source::{Credit, Inlet, Pace, Ports, SourceLogic, Wires, source};
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
+use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::error::Error;
-use ticktide_base::time::{Interval, Nanos};
-use ticktide_dataflow::{Dataflow, Volume};
+use ticktide_base::time::Interval;
+use ticktide_dataflow::composites;
 use ticktide_feed::Assignment;
-use ticktide_flow::bars::keyed::Emitted;
-use ticktide_flow::bars::volume;
-use ticktide_flow::clean::Horizons;
-use ticktide_flow::indicators::readings;
-use ticktide_flow::indicators::{self, Composite};
+use ticktide_flow::indicators::Composite;
+use timely::dataflow::Scope;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Concatenate, Probe};
+use timely::scheduling::{Activator, SyncActivator};
 use timely::worker::Worker;
+use tokio::sync::mpsc::UnboundedSender;
+use topology::{Closes, Operator, Topology};
+use write::{Writing, write};
 
 /// The data dataflow; gives what activates its source.
 pub(super) fn flow(
     worker: &mut Worker,
     plan: &Plan,
     wires: &Wires,
-    jobs: Option<tokio::sync::mpsc::UnboundedSender<CommitJob>>,
+    jobs: Option<UnboundedSender<CommitJob>>,
     decided: mpsc::Receiver<u64>,
-    wake: Option<Arc<Mutex<Option<timely::scheduling::SyncActivator>>>>,
-) -> Result<timely::scheduling::Activator, Error> {
+    wake: Option<Arc<Mutex<Option<SyncActivator>>>>,
+) -> Result<Activator, Error> {
     let share = Share::of(worker);
-    let Share { index, peers } = share;
     let dataflow = &plan.dataflow;
-    let first = plan.resume.epoch_next;
-    let resumed = plan.resume.binding.clone().unwrap_or_default();
-    let partitions = plan.source.partitions();
-    let assigned: Vec<(usize, i64)> = (0..partitions.len())
-        .filter(|partition| partition % peers == index)
-        .filter_map(|partition| {
-            if let Some(recorded) = &plan.recorded {
-                let start = recorded.starts.get(&partitions[partition].name())?;
-                return Some((partition, *start));
-            }
-            let place = resumed.places.get(&partitions[partition].name());
-            Some((partition, place.map_or(partitions[partition].offset_start, |place| place.offset_next)))
-        })
-        .collect();
-    let mut restored = {
-        let intake = Intake::new(dataflow, partitions, &assigned, &resumed, share);
+    let resumed = Resumed::new(dataflow, &plan.resume, &plan.additions);
+    let assigned = assigned(plan, share, &resumed.binding);
+    let restored = {
+        let partitions = plan.source.partitions();
+        let intake = Intake::new(dataflow, partitions, &assigned, &resumed.binding, share);
         let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         restore(dataflow, &state, share, intake)?
     };
+    let open = open(plan, wires, share, &resumed, &assigned)?;
+    let composites = composites(dataflow)?;
+    let built = Built {
+        topology: Topology::new(dataflow, &outputs(&composites)),
+        checks: Checks::new(dataflow),
+        composites,
+        restored,
+        resumed,
+        writing: Writing::new(
+            share.index,
+            plan.tables.clone(),
+            plan.writer.clone(),
+            plan.runtime.clone(),
+            plan.panic_at,
+        ),
+    };
+    let woken = move |activator| {
+        if let Some(wake) = wake
+            && let Ok(mut wake) = wake.lock()
+        {
+            *wake = Some(activator);
+        }
+    };
+    worker.dataflow::<u64, _, _>(|scope| build(scope, built, wires, open, Committing { jobs, decided, woken }))
+}
+
+/// What a worker's data dataflow is built of.
+struct Built {
+    topology: Topology,
+    composites: BTreeMap<Interval, Composite>,
+    checks: Checks,
+    restored: Restored,
+    resumed: Resumed,
+    writing: Writing,
+}
+
+/// The way to the commit task and back.
+struct Committing<W> {
+    /// Of worker 0.
+    jobs: Option<UnboundedSender<CommitJob>>,
+    decided: mpsc::Receiver<Epoch>,
+    /// Is given what wakes the commit operator.
+    woken: W,
+}
+
+/// Builds every operator of the topology, in the order of the flow; gives what activates the source.
+fn build<'scope>(
+    scope: Scope<'scope, u64>,
+    Built { topology, composites, checks, restored, resumed, writing }: Built,
+    wires: &Wires,
+    open: impl FnOnce(Intake, Ports, SyncActivator) -> SourceLogic,
+    committing: Committing<impl FnOnce(SyncActivator)>,
+) -> Result<Activator, Error> {
+    let mut nodes = topology.unbuilt();
+    let Restored { intake, keyed, volume, indicators: bases, checks: state, listings: known } = restored;
+    let sourced = source(&nodes.take(Operator::Source), scope, |ports, wake| open(intake, ports, wake));
+    let notices = sourced.notices;
+    let (changes, bar_rows) = bars(&nodes.take(Operator::Bars), sourced.routed, notices.clone(), keyed, &resumed);
+    let (finished, volume_rows) = finished(nodes.find(Operator::Volume), changes, volume, &resumed.additions);
+    let (listed, listing_rows) = nodes
+        .find(Operator::Listings)
+        .map(|name| listings(&name, sourced.listings, notices.clone(), known, resumed.first))
+        .unzip();
+    let arranged = arranged(nodes.find(Operator::Finished), &finished, topology.scanned());
+    let publishing = Publishing { notices, listed, resumed };
+    let reading_rows = indicators(&mut nodes, arranged.clone(), composites, bases, &publishing);
+    let inputs = checks::Inputs { arranged, finished: finished.clone(), remarks: sourced.remarks };
+    let anomaly_rows = checks::watch(&mut nodes, checks, state, inputs, &publishing);
+    let closed = close_named(&nodes.take(Operator::Close(Closes::Bars)), finished, &publishing, SinkRow::Bar);
+    let bound = publishing.notices.flat_map(|notice| match notice {
+        Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
+        Notice::Begin(..) => None,
+    });
+    let rows = [sourced.rows, bar_rows].into_iter().chain(volume_rows).chain(listing_rows);
+    let rows = rows.chain(reading_rows).chain(anomaly_rows).chain([closed, bound]);
+    let rows = scope.concatenate(rows).probe_with(&wires.compute);
+    let parts = write(&nodes.take(Operator::Write), rows, writing, wires.failure.clone());
+    let Committing { jobs, decided, woken } = committing;
+    commit(&nodes.take(Operator::Commit), parts, jobs, decided, woken, wires.failure.clone()).probe_with(&wires.commit);
+    nodes.done()?;
+    Ok(sourced.activator)
+}
+
+/// The partitions that a worker reads, and the first offset that it reads of each.
+fn assigned(plan: &Plan, share: Share, binding: &Binding) -> Vec<(usize, i64)> {
+    let partitions = plan.source.partitions().iter().enumerate();
+    let mine = partitions.filter(|(partition, _)| share.owns(*partition as u64));
+    let assigned = mine.filter_map(|(index, partition)| {
+        let name = partition.name();
+        if let Some(recorded) = &plan.recorded {
+            return Some((index, *recorded.starts.get(&name)?));
+        }
+        let place = binding.places.get(&name);
+        Some((index, place.map_or(partition.offset_start, |place| place.offset_next)))
+    });
+    assigned.collect()
+}
+
+/// Opens the reader of a worker; gives what makes the source operator's logic once there are capabilities for it.
+fn open(
+    plan: &Plan,
+    wires: &Wires,
+    share: Share,
+    resumed: &Resumed,
+    assigned: &[(usize, i64)],
+) -> Result<impl FnOnce(Intake, Ports, SyncActivator) -> SourceLogic + use<>, Error> {
+    let (dataflow, partitions) = (&plan.dataflow, plan.source.partitions());
     let named = assigned.iter().map(|(partition, offset)| (*partition, partitions[*partition].name(), *offset));
     let until = plan.recorded.as_ref().map(|_| Until::new(named));
-    let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
     let assignments: Vec<Assignment> =
         assigned.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();
     let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
-    let credit = Credit { steps: dataflow.limits.steps.max(1), bytes: (dataflow.limits.bytes as usize / peers).max(1) };
-    let session = Arc::new(dataflow.session.clone());
-    let step_every = Duration::from_nanos(dataflow.step.max(1) as u64);
-    let pace = Pace { step_every, max_skew: dataflow.max_skew };
-    let composites = composites(dataflow)?;
-    let checks = Checks::new(dataflow);
-    let horizons = Horizons {
-        intervals: dataflow
-            .bars
-            .iter()
-            .map(|interval| resumed.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN))
-            .collect(),
-        retained_from: resumed.retained_from.unwrap_or(Nanos::MIN),
-    };
-    let (tables, writer, runtime) = (plan.tables.clone(), plan.writer.clone(), plan.runtime.clone());
-    let writing = Writing::new(index, tables, writer, runtime, plan.panic_at);
-    let mut activator = None;
-    worker.dataflow::<u64, _, _>(|scope| {
-        let sourced = source::source(scope, |ports, wake, again| {
-            let batches = read_on_a_thread(reader, wake, paused.clone(), plan.failure.clone(), (index, plan.panic_at));
-            activator = Some(again);
-            let inlet = Inlet { intake: restored.intake, batches, paused };
-            let source = SourceLogic::new(index, inlet, wires.clone(), credit, pace, ports, first);
-            let source = if resumed.places.is_empty() { source } else { source.going_on() };
-            match until {
-                Some(until) => source.replaying(until),
-                None => source,
-            }
-        });
-        let (changes, bar_rows) =
-            bars::bars(sourced.routed, sourced.notices.clone(), restored.keyed, (first, horizons.clone()));
-        let mut rows = vec![sourced.rows, bar_rows];
-        let finished = if dataflow.volume == Volume::Cumulative {
-            let snapshots = changes.flat_map(|(series, bar)| match bar {
-                Emitted::Snapshot(bar) => Some((series, *bar)),
-                Emitted::Finished(_) => None,
-            });
-            let (finished, bases) = volume::finish(snapshots, restored.volume);
-            rows.push(parts::base_state(bases, states::VOLUME));
-            finished
-        } else {
-            changes.flat_map(|(series, bar)| match bar {
-                Emitted::Finished(bar) => Some((series, bar)),
-                Emitted::Snapshot(_) => None,
-            })
-        };
-        let finished = match plan.additions.bars.is_empty() {
-            true => finished,
-            false => {
-                let additions = plan.additions.clone();
-                finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.open_at))
-            }
-        };
-        let published = (session.clone(), resumed.clone());
-        let listed = dataflow.instruments.then(|| {
-            let notices = sourced.notices.clone();
-            let (listed, said) = listings::listings(sourced.listings, notices, restored.listings, first);
-            rows.push(said);
-            listed
-        });
-        let scanned: BTreeSet<Interval> = composites.keys().chain(checks.bars.keys()).copied().collect();
-        let arranged = (!scanned.is_empty())
-            .then(|| readings::arrange(finished.clone().filter(move |(series, _)| scanned.contains(&series.0))));
-        if let Some(arranged) = &arranged {
-            for (interval, composite) in composites {
-                let mut bases = restored.indicators.remove(&interval).unwrap_or_default();
-                bases.values_mut().for_each(|base| base.widen(composite.width()));
-                let (mut readings, bases) = readings::readings(arranged.clone(), interval, composite, bases);
-                if plan.additions.readings.contains_key(&interval) {
-                    let additions = plan.additions.clone();
-                    readings = readings.flat_map(move |(series, reading)| {
-                        additions.shown(interval, reading).map(|reading| (series, reading))
-                    });
-                }
-                rows.push(parts::base_state(bases, states::INDICATORS));
-                let (session, resumed) = published.clone();
-                let notices = sourced.notices.clone();
-                let listed = listed.clone();
-                rows.push(close_named(readings, listed, notices, session, resumed, first, SinkRow::Reading));
-            }
+    let bytes = (dataflow.limits.bytes as usize / share.peers).max(1);
+    let credit = Credit { steps: dataflow.limits.steps.max(1), bytes };
+    let pace = Pace { step_every: Duration::from_nanos(dataflow.step.max(1) as u64), max_skew: dataflow.max_skew };
+    let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
+    let (wires, panic_at) = (wires.clone(), plan.panic_at);
+    let (first, goes_on) = (resumed.first, !resumed.binding.places.is_empty());
+    Ok(move |intake, ports, wake| {
+        let batches = read_on_a_thread(reader, wake, paused.clone(), wires.failure.clone(), share.index, panic_at);
+        let inlet = Inlet { intake, batches, paused };
+        let source = SourceLogic::new(share.index, inlet, wires, credit, pace, ports, first);
+        let source = if goes_on { source.going_on() } else { source };
+        match until {
+            Some(until) => source.replaying(until),
+            None => source,
         }
-        let watched = checks::Inputs {
-            arranged,
-            finished: finished.clone(),
-            listed: listed.clone(),
-            remarks: sourced.remarks,
-            notices: sourced.notices.clone(),
-        };
-        let ended = checks::Resumed {
-            binding: resumed.clone(),
-            first,
-            horizons: &horizons,
-            intervals: &dataflow.bars,
-            session,
-            additions: &plan.additions,
-        };
-        rows.extend(checks::watch(checks, restored.checks, watched, &ended));
-        let notices = sourced.notices.clone();
-        let (session, resumed) = published;
-        rows.push(close_named(finished, listed, notices, session, resumed, first, SinkRow::Bar));
-        rows.push(sourced.notices.flat_map(|notice| match notice {
-            Notice::Bind(binding) => Some(SinkRow::Bind(binding)),
-            Notice::Begin(..) => None,
-        }));
-        let rows = scope.concatenate(rows).probe_with(&wires.compute);
-        let parts = write::write(rows, writing, plan.failure.clone());
-        let told = move |activator| {
-            if let Some(wake) = wake
-                && let Ok(mut wake) = wake.lock()
-            {
-                *wake = Some(activator);
-            }
-        };
-        commit::commit(parts, jobs, decided, told, plan.failure.clone()).probe_with(&wires.commit);
-    });
-    activator.ok_or_else(|| Error::bug("the source operator was not built"))
+    })
 }
 
-/// The indicators of a dataflow, by interval, in the order of the file.
-pub fn composites(dataflow: &Dataflow) -> Result<BTreeMap<Interval, Composite>, Error> {
-    let mut built: BTreeMap<Interval, Vec<Box<dyn indicators::Indicator>>> = BTreeMap::new();
-    for usage in &dataflow.indicators {
-        let indicator = indicators::build(&usage.name, &usage.parameters)
-            .map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        built.entry(usage.on).or_default().push(indicator);
-    }
-    let composed = built.into_iter().map(|(interval, all)| {
-        let composite = Composite::new(all).map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))?;
-        Ok((interval, composite))
-    });
-    composed.collect()
+/// What the indicators of each interval say, in order.
+pub fn outputs(composites: &BTreeMap<Interval, Composite>) -> BTreeMap<Interval, Vec<String>> {
+    composites.iter().map(|(on, composite)| (*on, composite.outputs().to_vec())).collect()
 }
 
 #[cfg(test)]

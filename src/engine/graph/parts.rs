@@ -4,11 +4,11 @@
 //! worked through only once nothing at or before it can come.
 
 use crate::graph::rows::SinkRow;
-use differential_dataflow::VecCollection;
+use differential_dataflow::{AsCollection, VecCollection};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use ticktide_flow::bars::finished::Series;
+use ticktide_flow::bars::finished::{FinishedBar, Series};
 use ticktide_flow::bars::keyed::Emitted;
 use ticktide_flow::scan::BaseChanges;
 use ticktide_lake::StateEntry;
@@ -17,6 +17,7 @@ use timely::container::CapacityContainerBuilder;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::Message;
 use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::InputHandleCore;
 use timely::dataflow::operators::vec::Map;
 use timely::progress::frontier::MutableAntichain;
@@ -25,8 +26,35 @@ use timely::progress::frontier::MutableAntichain;
 pub(crate) type Vecs<D> = CapacityContainerBuilder<Vec<D>>;
 /// A stream of rows for the writer.
 pub type Rows<'scope> = Stream<'scope, u64, Vec<SinkRow>>;
+/// Changes of finished bars.
+pub type Finished<'scope> = VecCollection<'scope, u64, (Series, FinishedBar), isize>;
 /// Changes of bars as the keyed operator knows them.
 pub type Changes<'scope> = VecCollection<'scope, u64, (Series, Emitted), isize>;
+
+/// What an operator gives that knows a collection: its changes, at their times, and rows for the writer.
+#[derive(Clone)]
+pub enum Out<D> {
+    Change(D, u64, isize),
+    /// In a box: most of what is given are changes.
+    Row(Box<SinkRow>),
+}
+
+impl<D> Out<D> {
+    pub fn row(row: SinkRow) -> Out<D> {
+        Out::Row(Box::new(row))
+    }
+}
+
+/// The collection that an operator knows, and its rows.
+pub fn parted<'scope, D: Clone + 'static>(
+    out: Stream<'scope, u64, Vec<Out<D>>>,
+) -> (VecCollection<'scope, u64, D, isize>, Rows<'scope>) {
+    let (changes, rows): (Stream<'scope, u64, Vec<(D, u64, isize)>>, _) = out.ok_err(|out| match out {
+        Out::Change(change, time, diff) => Ok((change, time, diff)),
+        Out::Row(row) => Err(*row),
+    });
+    (changes.as_collection(), rows)
+}
 
 /// Whether a time is complete: nothing at or before it can come.
 pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {

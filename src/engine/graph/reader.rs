@@ -15,7 +15,8 @@ pub fn read_on_a_thread(
     wake: SyncActivator,
     paused: Arc<Vec<AtomicBool>>,
     failure: Arc<Failure>,
-    (worker, panic_at): (usize, PanicAt),
+    worker: usize,
+    panic_at: PanicAt,
 ) -> Receiver<Result<Batch, FeedError>> {
     let (send, batches) = sync_channel(4);
     let Some(mut reader) = reader else { return batches };

@@ -33,12 +33,13 @@ use timely::dataflow::operators::generic::operator::Operator;
 
 /// The write operator: gives this worker's part of each epoch to worker 0 when its files are there.
 pub fn write<'scope>(
+    name: &str,
     rows: Rows<'scope>,
     mut writing: Writing,
     failure: Arc<Failure>,
 ) -> Stream<'scope, u64, Vec<WorkerPart>> {
     let scope = rows.scope();
-    rows.unary_frontier::<Vecs<WorkerPart>, _, _, _>(Pipeline, "Write", move |_, info| {
+    rows.unary_frontier::<Vecs<WorkerPart>, _, _, _>(Pipeline, name, move |_, info| {
         let wake = scope.worker().sync_activator_for(info.address.to_vec());
         let wake = Arc::new(Mutex::new(wake));
         let mut open: BTreeMap<Epoch, Capability<u64>> = BTreeMap::new();
@@ -126,14 +127,16 @@ impl Writing {
             SinkRow::Bar(NetChange { series, old, new }) => {
                 let Some(spec) = tables.bars.get(&series.0) else { return };
                 let [old, new] = [old.as_ref(), new.as_ref()]
-                    .map(|side| side.map(|bar| tables::bar_row(&series, bar, phase(bar.row.phase), epoch)));
+                    .map(|side| side.map(|bar| tables::bar_row(&series, bar, phase(bar.row.head.phase), epoch)));
                 buffers.change(spec, old, new);
             }
             SinkRow::Reading(NetChange { series, old, new }) => {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
                 let original = tables::original_outputs(spec);
                 let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
-                    side.map(|reading| tables::reading_row(&series, reading, phase(reading.row.phase), original, epoch))
+                    side.map(|reading| {
+                        tables::reading_row(&series, reading, phase(reading.row.head.phase), original, epoch)
+                    })
                 });
                 buffers.change(spec, old, new);
             }

@@ -12,7 +12,7 @@
 //! is gone but for its last beat, the base, and changes nothing any more.
 
 use super::{Anomaly, FEED, FeedGap};
-use crate::bars::finished::Series;
+use crate::bars::finished::{BarHead, Series};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -20,12 +20,7 @@ use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Instrument;
 
 /// A finished bar's start; the order is that of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Beat {
-    pub open_at: Nanos,
-    pub phase: u8,
-    pub trading_date: i32,
-}
+pub type Beat = BarHead;
 
 /// A venue's beat, gained (+1) or lost (−1) by one worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -177,7 +172,7 @@ impl Beats {
     /// An epoch is complete: beats before its horizon retire, and say nothing more. Gives the bases that changed.
     pub fn retire(&mut self, horizon: Nanos) -> Vec<(Arc<str>, Beat)> {
         self.horizon = self.horizon.max(horizon);
-        let first = Beat { open_at: self.horizon, phase: 0, trading_date: i32::MIN };
+        let first = Beat::floor((self.horizon, 0));
         let mut changed = Vec::new();
         for (name, venue) in &mut self.venues {
             let live = venue.live.split_off(&first);

@@ -7,6 +7,7 @@
 //! ends it: a silence that lasts has no bar yet, and a function of records alone cannot know of it. A bar that comes
 //! late into the gap splits it or takes it back.
 
+use super::window::{Window, session};
 use super::{BarCheck, Check, Found, Level, Severity, Spec};
 use crate::bars::finished::FinishedBar;
 use crate::parameters::{Parameter, Parameters};
@@ -23,16 +24,8 @@ pub static SPEC: Spec = Spec {
         Parameter::bars("warm_up", 10, 3, 1_000, "bars to see before anything is said"),
     ],
     build: |parameters: &Parameters| {
-        let (window, warm_up) = (parameters.count("window"), parameters.count("warm_up"));
-        if warm_up > window {
-            return Err(format!("warm_up {warm_up} is above window {window}"));
-        }
-        Ok(Check::Bar(Box::new(InstrumentGap {
-            seconds: parameters.number("seconds"),
-            times: parameters.number("times"),
-            window,
-            warm_up,
-        })))
+        let (seconds, times) = (parameters.number("seconds"), parameters.number("times"));
+        Ok(Check::Bar(Box::new(InstrumentGap { seconds, times, window: Window::of(parameters)? })))
     },
 };
 
@@ -41,8 +34,7 @@ pub static SPEC: Spec = Spec {
 struct InstrumentGap {
     seconds: f64,
     times: f64,
-    window: usize,
-    warm_up: usize,
+    window: Window,
 }
 
 const FIXED: usize = 4;
@@ -51,39 +43,36 @@ const BURSTS: f64 = 5.0;
 
 impl BarCheck for InstrumentGap {
     fn width(&self) -> usize {
-        FIXED + 2 * self.window
+        FIXED + 2 * self.window.size
     }
 
     fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<Found> {
         let (fixed, window) = state.split_at_mut(FIXED);
-        let (records, spans) = window.split_at_mut(self.window);
+        let (records, spans) = window.split_at_mut(self.window.size);
         let [seen, date, phase, end] = fixed else { unreachable!("split at their number") };
         // bars start and end at whole milliseconds: microseconds are exact in a double for 285 years
         let micros = |nanos: i64| (nanos / MICRO) as f64;
-        let now = (f64::from(bar.trading_date), f64::from(bar.phase) + 1.0);
+        let now = session(bar);
         let width = interval.0 as f64 / SECOND as f64;
-        let silence = if (*date, *phase) == now { (micros(bar.open_at) - *end) / 1e6 } else { 0.0 };
-        let n = *seen as usize;
-        let live = self.window - n..;
-        let (said, spanned) = (records[live.clone()].iter().sum::<f64>(), spans[live].iter().sum::<f64>());
+        let silence = if (*date, *phase) == now { (micros(bar.head.open_at) - *end) / 1e6 } else { 0.0 };
+        let sum = |values: &[f64]| self.window.filled(*seen, values).iter().sum::<f64>();
+        let (said, spanned) = (sum(records), sum(spans));
         let mut longest = f64::INFINITY;
-        if n >= self.warm_up {
-            let between = spanned / n as f64 - width;
+        if self.window.is_warm(*seen) {
+            let between = spanned / *seen - width;
             longest = self.seconds.max(self.times * spanned / said).max(BURSTS * between);
         }
         let found = (silence > longest).then(|| Found {
             started_at: *end as i64 * MICRO,
-            ended_at: Some(bar.open_at),
+            ended_at: Some(bar.head.open_at),
             severity: Severity::beyond(silence, longest),
             observed: silence,
             expected: longest,
         });
-        for (values, value) in [(records, bar.updates.max(1) as f64), (spans, width + silence.min(longest))] {
-            values.copy_within(1.., 0);
-            values[self.window - 1] = value;
-        }
-        *seen = (*seen + 1.0).min(self.window as f64);
-        (*date, *phase, *end) = (now.0, now.1, micros(bar.open_at + interval.0));
+        self.window.push(records, bar.updates.max(1) as f64);
+        self.window.push(spans, width + silence.min(longest));
+        self.window.count(seen);
+        (*date, *phase, *end) = (now.0, now.1, micros(bar.head.open_at + interval.0));
         found
     }
 }

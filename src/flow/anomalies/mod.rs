@@ -30,6 +30,7 @@ pub mod suspects;
 mod tests;
 pub mod ticks;
 pub mod two_partitions;
+mod window;
 
 use crate::bars::finished::FinishedBar;
 use crate::close::AtBar;

@@ -64,7 +64,7 @@ pub struct Built {
 /// Builds a check from its name and settings.
 ///
 /// ```
-/// use crate::anomalies::{build, Setting};
+/// use ticktide_flow::anomalies::{build, Setting};
 /// use std::collections::BTreeMap;
 /// let built = build("return_z", &BTreeMap::from([("z".to_string(), Setting::from(8))])).unwrap();
 /// assert!(built.parameters.contains(r#""z":8"#));

@@ -12,8 +12,10 @@
 //! A spike and its reversal are one anomaly: behind an odd bar the next one is measured from the last good close and from the
 //! odd one, and the nearer counts. So is a jump to a new level. An excursion of several bars is two: its way out and back.
 
+use super::window::{Window, session};
 use super::{BarCheck, Check, Found, Level, Severity, Spec};
 use crate::bars::finished::FinishedBar;
+use crate::indicators::BarInput;
 use crate::parameters::{Parameter, Parameters};
 use ticktide_base::time::Interval;
 
@@ -28,16 +30,8 @@ pub static SPEC: Spec = Spec {
         Parameter::real("floor", 0.0005, 0.0, 1.0, "the least scale: half a price step or so, as a return"),
     ],
     build: |parameters: &Parameters| {
-        let (window, warm_up) = (parameters.count("window"), parameters.count("warm_up"));
-        if warm_up > window {
-            return Err(format!("warm_up {warm_up} is above window {window}"));
-        }
-        Ok(Check::Bar(Box::new(ReturnZ {
-            z: parameters.number("z"),
-            window,
-            warm_up,
-            floor: parameters.number("floor"),
-        })))
+        let (z, floor) = (parameters.number("z"), parameters.number("floor"));
+        Ok(Check::Bar(Box::new(ReturnZ { z, window: Window::of(parameters)?, floor })))
     },
 };
 
@@ -52,8 +46,7 @@ const BY_MEAN: f64 = 1.253_314_137_315_500_3;
 /// magnitudes of the last n returns, oldest first.
 struct ReturnZ {
     z: f64,
-    window: usize,
-    warm_up: usize,
+    window: Window,
     floor: f64,
 }
 
@@ -83,14 +76,14 @@ fn furthest(reference: f64, high: f64, low: f64) -> Option<f64> {
 
 impl BarCheck for ReturnZ {
     fn width(&self) -> usize {
-        FIXED + self.window
+        FIXED + self.window.size
     }
 
     fn step(&self, state: &mut [f64], bar: &FinishedBar, _: Interval) -> Option<Found> {
         let (fixed, window) = state.split_at_mut(FIXED);
         let [seen, good, odd, date, phase] = fixed else { unreachable!("split at their number") };
-        let input = bar.input();
-        let now = (f64::from(bar.trading_date), f64::from(bar.phase) + 1.0);
+        let input = BarInput::of(bar);
+        let now = session(bar);
         if (*date, *phase) != now {
             (*date, *phase, *good, *odd) = (now.0, now.1, input.open, 0.0);
         }
@@ -106,20 +99,18 @@ impl BarCheck for ReturnZ {
             *good = input.close;
             return None;
         };
-        let n = *seen as usize;
         let magnitude = found.abs();
-        let judged = n >= self.warm_up;
-        let bound = if judged { self.z * self.scale(&window[self.window - n..]) } else { f64::INFINITY };
-        window.copy_within(1.., 0);
-        window[self.window - 1] = magnitude.min(bound);
-        *seen = (*seen + 1.0).min(self.window as f64);
+        let judged = self.window.is_warm(*seen);
+        let bound = if judged { self.z * self.scale(self.window.filled(*seen, window)) } else { f64::INFINITY };
+        self.window.push(window, magnitude.min(bound));
+        self.window.count(seen);
         if magnitude <= bound {
             *good = input.close;
             return None;
         }
         *odd = input.close;
         Some(Found {
-            started_at: bar.open_at,
+            started_at: bar.head.open_at,
             ended_at: None,
             severity: Severity::beyond(magnitude, bound),
             observed: found,

@@ -47,11 +47,11 @@ impl BarChecks {
             let (own, others) = state.split_at_mut(check.width());
             if let Some(odd) = check.step(own, bar, self.interval) {
                 found.push(Anomaly {
-                    open_at: bar.open_at,
-                    phase: bar.phase,
+                    open_at: bar.head.open_at,
+                    phase: bar.head.phase,
                     check: *index,
                     started_at: odd.started_at,
-                    ended_at: odd.ended_at.unwrap_or_else(|| self.end_at(instrument, bar.open_at)),
+                    ended_at: odd.ended_at.unwrap_or_else(|| self.end_at(instrument, bar.head.open_at)),
                     severity: odd.severity,
                     observed: canonical(odd.observed).to_bits(),
                     expected: canonical(odd.expected).to_bits(),
@@ -88,10 +88,11 @@ impl Logic<Series, FinishedBar> for BarChecks {
     }
 }
 
-/// The anomalies of an interval's bars, and the changes of the scan's bases. `bases` are an earlier run's.
+/// The anomalies of an interval's bars, and the changes of the scan's bases. `bases` are an earlier run's; `name`: of the scan.
 ///
 /// Panics when a base is not of these checks' layout: the lake's dataflow hash holds them together.
 pub fn anomalies<'scope>(
+    name: &str,
     arranged: Arranged<'scope, FinishedTrace>,
     checks: BarChecks,
     bases: HashMap<Series, Accumulator>,
@@ -99,7 +100,6 @@ pub fn anomalies<'scope>(
     for (series, base) in &bases {
         assert!(base.doubles().len() == checks.width(), "bug: the base of {series:?} is not of the checks' layout");
     }
-    let name = format!("Anomalies {}", checks.interval.name());
-    let (found, bases) = scan::scan(arranged, &name, checks, bases, scan::retires_at_last_step);
+    let (found, bases) = scan::scan(arranged, name, checks, bases, scan::retires_at_last_step);
     (found.flat_map(|(series, found)| found.into_iter().map(move |anomaly| (series.clone(), anomaly))), bases)
 }

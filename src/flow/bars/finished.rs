@@ -1,25 +1,52 @@
 //! The finished bar: the value that everything behind the bars reads, from one shared arrangement.
 //!
-//! Why `open_at` and `phase` come first: the derived order then is the order of positions, which scans rely on. What must
-//! always hold: one live bar per series and position.
+//! Why the head comes first, and `open_at` and `phase` first in it: the derived order then is the order of positions, which scans
+//! rely on. What must always hold: one live bar per series and position.
 
+use crate::scan::{Position, Positioned};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use ticktide_base::time::Interval;
-use ticktide_market::{Instrument, SCALE};
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::Instrument;
 
 /// The bars of one instrument in one interval.
 pub type Series = (Interval, Instrument);
 
-/// A bar as it would be published now. Prices and quantities in units of 10⁻⁸, turnover in units of 10⁻¹⁶.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct FinishedBar {
+/// Which bar of its series it is. A bar begins with it, and so does what is said at a bar.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BarHead {
     /// Nanoseconds of UTC; the label is the start, the end is exclusive.
-    pub open_at: i64,
+    pub open_at: Nanos,
     /// The phase of the session, by its number in the calendar; bars of two phases are never one bar.
     pub phase: u8,
     /// Days since 1970.
     pub trading_date: i32,
+}
+
+impl BarHead {
+    #[inline]
+    pub fn position(&self) -> Position {
+        (self.open_at, self.phase)
+    }
+
+    /// The least head at a position: no bar is of its date, so that what comes behind it does not count.
+    #[inline]
+    pub fn floor((open_at, phase): Position) -> BarHead {
+        BarHead { open_at, phase, trading_date: i32::MIN }
+    }
+}
+
+/// A row that begins with the head of its bar: the bar itself, or what is read off it.
+pub trait Headed: Clone + Ord + 'static {
+    fn head(&self) -> &BarHead;
+    /// What the wire calls its instrument.
+    fn symbol(&self) -> Option<&str>;
+}
+
+/// A bar as it would be published now. Prices and quantities in units of 10⁻⁸, turnover in units of 10⁻¹⁶.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FinishedBar {
+    pub head: BarHead,
     pub open: i64,
     pub high: i64,
     pub low: i64,
@@ -40,18 +67,23 @@ pub struct FinishedBar {
     pub symbol: Option<Arc<str>>,
 }
 
-impl FinishedBar {
-    /// The bar as indicators see it.
-    pub fn input(&self) -> crate::indicators::BarInput {
-        let price = |units: i64| units as f64 / SCALE as f64;
-        crate::indicators::BarInput {
-            open: price(self.open),
-            high: price(self.high),
-            low: price(self.low),
-            close: price(self.close),
-            volume: self.volume.unwrap_or(0) as f64 / SCALE as f64,
-            trading_date: self.trading_date,
-        }
+impl Positioned for FinishedBar {
+    fn position(&self) -> Position {
+        self.head.position()
+    }
+
+    fn floor(position: Position) -> FinishedBar {
+        FinishedBar { head: BarHead::floor(position), ..FinishedBar::default() }
+    }
+}
+
+impl Headed for FinishedBar {
+    fn head(&self) -> &BarHead {
+        &self.head
+    }
+
+    fn symbol(&self) -> Option<&str> {
+        self.symbol.as_deref()
     }
 }
 
@@ -65,10 +97,19 @@ pub struct Named<R> {
 /// What the indicators say at a bar: the bits of one double per output of the composite, the canonical NaN for null.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reading {
-    pub open_at: i64,
-    pub phase: u8,
-    pub trading_date: i32,
+    /// Of the bar.
+    pub head: BarHead,
     pub values: Vec<u64>,
     /// As the bar has it.
     pub symbol: Option<Arc<str>>,
+}
+
+impl Headed for Reading {
+    fn head(&self) -> &BarHead {
+        &self.head
+    }
+
+    fn symbol(&self) -> Option<&str> {
+        self.symbol.as_deref()
+    }
 }

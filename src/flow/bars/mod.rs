@@ -13,10 +13,16 @@
 //! published of it; of the bars behind a horizon the newest, which may still receive or give back carried volume, is kept until another one is.
 
 pub mod acc;
+mod bucket;
+mod corrections;
 pub mod finished;
 pub mod keyed;
+mod live;
 pub mod partial;
 mod payload;
+mod restore;
+mod retire;
+mod rules;
 #[cfg(test)]
 mod tests;
 pub mod trades;
@@ -25,6 +31,9 @@ pub mod volume;
 use crate::clean::duplicates::SeenEntry;
 use acc::Acc;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use ticktide_base::epoch::Conservation;
 use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
 use ticktide_market::calendar::PhaseAt;
@@ -83,4 +92,49 @@ pub struct Refused {
     pub place: Place,
     pub reason: &'static str,
     pub detail: String,
+}
+
+/// What the operator says besides bars.
+#[derive(Default)]
+pub struct Aside {
+    pub refused: Vec<Refused>,
+    /// Changes of the balance, by partition name.
+    pub counts: HashMap<Arc<str>, Conservation>,
+}
+
+impl Aside {
+    fn count(&mut self, partition: &Arc<str>, change: impl FnOnce(&mut Conservation)) {
+        change(self.counts.entry(partition.clone()).or_default());
+    }
+
+    /// A record that was accepted is known already, or its id is with other content.
+    fn is_known(&mut self, place: Place, same: bool) {
+        self.count(&place.partition, |counts| {
+            counts.accepted -= 1;
+            if same { counts.duplicates += 1 } else { counts.rejected += 1 }
+        });
+        if !same {
+            let detail = "its id or sequence was there before, with other content".into();
+            self.refused.push(Refused { place, reason: "conflicting_id", detail });
+        }
+    }
+
+    /// A correction has met its trade.
+    fn is_matched(&mut self, place: &Place) {
+        self.count(&place.partition, |counts| {
+            counts.pending -= 1;
+            counts.accepted += 1;
+        });
+    }
+
+    /// No trade has come for a correction, and none will be waited for.
+    fn is_unmatched(&mut self, correction: Correction) {
+        self.count(&correction.place.partition, |counts| {
+            counts.pending -= 1;
+            counts.rejected += 1;
+        });
+        let what = if correction.replaces.is_some() { "correction" } else { "cancel" };
+        let detail = format!("no trade with its id came within the retention of this {what}");
+        self.refused.push(Refused { place: correction.place, reason: "unmatched", detail });
+    }
 }

@@ -14,7 +14,7 @@
 //! more than half, inside a bar or against the bars before it) makes the bars after it `partial` too: their volume stays 0
 //! until the count passes its old greatest, because a wrong count once seen must not be added twice.
 
-use super::finished::{FinishedBar, Series};
+use super::finished::{BarHead, FinishedBar, Series};
 use crate::scan::{self, BaseChanges, Logic, Position, Positioned};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::arrangement::arrange_core;
@@ -27,9 +27,7 @@ use timely::dataflow::channels::pact::Pipeline;
 /// A bar of snapshots, before its volume is known. Units as in [`FinishedBar`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SnapshotBar {
-    pub open_at: i64,
-    pub phase: u8,
-    pub trading_date: i32,
+    pub head: BarHead,
     pub open: i64,
     pub high: i64,
     pub low: i64,
@@ -67,8 +65,10 @@ pub struct DaySoFar {
     open_interest: Option<i128>,
 }
 
-/// Finished bars of snapshot bars, and the changes of the scan's bases. Retirements go through, at their times.
+/// Finished bars of snapshot bars, and the changes of the scan's bases. Retirements go through, at their times. `name`: of the
+/// scan.
 pub fn finish<'scope>(
+    name: &str,
     snapshots: VecCollection<'scope, u64, (Series, SnapshotBar), isize>,
     bases: HashMap<Series, DaySoFar>,
 ) -> (VecCollection<'scope, u64, (Series, FinishedBar), isize>, BaseChanges<'scope, Series, DaySoFar>) {
@@ -78,7 +78,7 @@ pub fn finish<'scope>(
         "SnapshotBars",
         ValBatcher::new,
     );
-    scan::scan(arranged, "Volume", Volume, bases, scan::retires_at_last_step)
+    scan::scan(arranged, name, Volume, bases, scan::retires_at_last_step)
 }
 
 struct Volume;
@@ -99,9 +99,9 @@ impl Logic<Series, SnapshotBar> for Volume {
 
 fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     let mut partial = false;
-    if day.trading_date != Some(bar.trading_date) {
+    if day.trading_date != Some(bar.head.trading_date) {
         let counted = bar.baseline_known.then_some(0);
-        *day = DaySoFar { trading_date: Some(bar.trading_date), counted, ..DaySoFar::default() };
+        *day = DaySoFar { trading_date: Some(bar.head.trading_date), counted, ..DaySoFar::default() };
     }
     let volume = bar.cumulative_greatest.map(|greatest| {
         // without a volume there is nothing that a baseline would tell: the first bar with one lacks it
@@ -130,9 +130,7 @@ fn step(day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     day.low = [day.low, day_low].into_iter().flatten().min().map(|known| known.min(bar.low));
     day.open_interest = bar.open_interest.or(day.open_interest);
     FinishedBar {
-        open_at: bar.open_at,
-        phase: bar.phase,
-        trading_date: bar.trading_date,
+        head: bar.head,
         open: bar.open,
         high,
         low,
@@ -155,12 +153,11 @@ fn fell(from: i128, to: i128) -> bool {
 
 impl Positioned for SnapshotBar {
     fn position(&self) -> Position {
-        (self.open_at, self.phase)
+        self.head.position()
     }
 
-    fn floor((open_at, phase): Position) -> SnapshotBar {
-        // no bar is of that date, so that what comes behind it does not count
-        SnapshotBar { open_at, phase, trading_date: i32::MIN, ..SnapshotBar::default() }
+    fn floor(position: Position) -> SnapshotBar {
+        SnapshotBar { head: BarHead::floor(position), ..SnapshotBar::default() }
     }
 }
 
@@ -192,14 +189,14 @@ mod tests {
         let mut bars: BTreeMap<i64, SnapshotBar> = BTreeMap::new();
         for shot in shots {
             let bar = bars.entry(shot.minute).or_insert_with(|| SnapshotBar {
-                trading_date: day_of(shot.minute),
+                head: BarHead { open_at: shot.minute * MINUTE, phase: 0, trading_date: day_of(shot.minute) },
                 open: shot.price,
                 high: shot.price,
                 low: shot.price,
                 cumulative_first: Some(shot.count),
                 cumulative_greatest: Some(shot.count),
                 baseline_known,
-                ..SnapshotBar::floor((shot.minute * MINUTE, 0))
+                ..SnapshotBar::default()
             });
             bar.close = shot.price;
             bar.high = bar.high.max(shot.price);
@@ -334,7 +331,7 @@ mod tests {
             let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
             worker.dataflow::<u64, _, _>(|scope| {
                 let bases = HashMap::from([(series(Some("S")), before)]);
-                let (finished, bases) = finish(input.to_collection(scope), bases);
+                let (finished, bases) = finish("Volume", input.to_collection(scope), bases);
                 finished.inspect(|((_, bar), _, _)| assert!([Some(10), Some(20)].contains(&bar.volume)));
                 let seen = seen.clone();
                 timely::dataflow::operators::Inspect::inspect(bases, move |((_, instrument), base)| {
@@ -362,10 +359,10 @@ mod tests {
             let seen: Rc<RefCell<Vec<((i64, Option<i128>), u64, isize)>>> = Rc::default();
             let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
             worker.dataflow::<u64, _, _>(|scope| {
-                let (finished, _) = finish(input.to_collection(scope), HashMap::new());
+                let (finished, _) = finish("Volume", input.to_collection(scope), HashMap::new());
                 let seen = seen.clone();
                 finished.inspect(move |((_, bar), time, diff)| {
-                    seen.borrow_mut().push(((bar.open_at / MINUTE, bar.volume), *time, *diff));
+                    seen.borrow_mut().push(((bar.head.open_at / MINUTE, bar.volume), *time, *diff));
                 });
             });
             for bar in &bars {

@@ -38,8 +38,10 @@ mod willr;
 mod window;
 mod wma;
 
+use crate::bars::finished::FinishedBar;
 pub use composite::{Accumulator, Composite, canonical};
 pub use registry::{Anchor, Parameter, Parameters, Setting, SettingError, Spec, build};
+use ticktide_market::SCALE;
 
 /// What an indicator says before its lookback: null in the lake, the canonical NaN here.
 pub const NULL: f64 = f64::NAN;
@@ -78,6 +80,20 @@ pub struct BarInput {
     pub volume: f64,
     /// Days since 1970; `anchor = "session"` starts anew when it changes.
     pub trading_date: i32,
+}
+
+impl BarInput {
+    pub fn of(bar: &FinishedBar) -> BarInput {
+        let price = |units: i64| units as f64 / SCALE as f64;
+        BarInput {
+            open: price(bar.open),
+            high: price(bar.high),
+            low: price(bar.low),
+            close: price(bar.close),
+            volume: bar.volume.unwrap_or(0) as f64 / SCALE as f64,
+            trading_date: bar.head.trading_date,
+        }
+    }
 }
 
 /// A built indicator: parameters are inside.

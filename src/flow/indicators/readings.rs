@@ -11,8 +11,8 @@
 //! their instrument, so nothing is exchanged here.
 
 use crate::bars::finished::{FinishedBar, Reading, Series};
-use crate::indicators::{Accumulator, Composite};
-use crate::scan::{self, BaseChanges, Logic, Position, Positioned};
+use crate::indicators::{Accumulator, BarInput, Composite};
+use crate::scan::{self, BaseChanges, Logic};
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
@@ -25,15 +25,18 @@ pub type FinishedTrace = TraceAgent<ValSpine<Series, FinishedBar, u64, isize>>;
 
 /// THE shared arrangement of finished bars; everything that reads them reads this one.
 pub fn arrange<'scope>(
+    name: &str,
     finished: VecCollection<'scope, u64, (Series, FinishedBar), isize>,
 ) -> Arranged<'scope, FinishedTrace> {
-    arrange_core::<_, _, ValBatcher<_, _, _, _>, _>(finished.inner, Pipeline, "Finished", ValBatcher::new)
+    arrange_core::<_, _, ValBatcher<_, _, _, _>, _>(finished.inner, Pipeline, name, ValBatcher::new)
 }
 
-/// The readings of `interval`, one per finished bar, and the changes of its bases. `bases` are an earlier run's.
+/// The readings of `interval`, one per finished bar, and the changes of its bases. `bases` are an earlier run's; `name`: of the
+/// scan.
 ///
 /// Panics when a base is not of this composite's layout: the caller compares layouts before it restores.
 pub fn readings<'scope>(
+    name: &str,
     arranged: Arranged<'scope, FinishedTrace>,
     interval: Interval,
     composite: Composite,
@@ -42,8 +45,7 @@ pub fn readings<'scope>(
     for (series, base) in &bases {
         assert!(composite.fits(base), "bug: the base of {series:?} is not of the layout of {:?}", composite.outputs());
     }
-    let name = format!("Indicators {}", interval.name());
-    scan::scan(arranged, &name, Indicators { interval, composite }, bases, scan::retires_at_last_step)
+    scan::scan(arranged, name, Indicators { interval, composite }, bases, scan::retires_at_last_step)
 }
 
 struct Indicators {
@@ -60,9 +62,8 @@ impl Logic<Series, FinishedBar> for Indicators {
     }
 
     fn step(&self, _: &Series, acc: &mut Accumulator, bar: &FinishedBar) -> Reading {
-        let FinishedBar { open_at, phase, trading_date, .. } = *bar;
-        let (values, symbol) = (self.composite.step(acc, &bar.input()), bar.symbol.clone());
-        Reading { open_at, phase, trading_date, values, symbol }
+        let values = self.composite.step(acc, &BarInput::of(bar));
+        Reading { head: bar.head, values, symbol: bar.symbol.clone() }
     }
 
     fn applies(&self, (interval, _): &Series) -> bool {
@@ -70,21 +71,12 @@ impl Logic<Series, FinishedBar> for Indicators {
     }
 }
 
-impl Positioned for FinishedBar {
-    fn position(&self) -> Position {
-        (self.open_at, self.phase)
-    }
-
-    fn floor((open_at, phase): Position) -> FinishedBar {
-        // no bar is of that date, so that what comes behind it does not count
-        FinishedBar { open_at, phase, trading_date: i32::MIN, ..FinishedBar::default() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bars::finished::BarHead;
     use crate::indicators::{INDICATORS, build};
+    use crate::scan::Positioned;
     use differential_dataflow::input::InputSession;
     use std::cell::RefCell;
     use std::collections::BTreeMap;
@@ -105,9 +97,9 @@ mod tests {
             close,
             high: close + SCALE,
             low: open - SCALE,
-            trading_date: 19_000 + (index / 50) as i32,
+            head: BarHead { open_at: index * MINUTE, phase: 0, trading_date: 19_000 + (index / 50) as i32 },
             volume: Some(i128::from(price * SCALE)),
-            ..FinishedBar::floor((index * MINUTE, 0))
+            ..FinishedBar::default()
         }
     }
 
@@ -117,8 +109,9 @@ mod tests {
             let seen: Rc<RefCell<BTreeMap<(Series, Reading), isize>>> = Rc::default();
             let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
             worker.dataflow::<u64, _, _>(|scope| {
-                let arranged = arrange(input.to_collection(scope));
-                let (readings, _) = readings(arranged, Interval(MINUTE), all_indicators(), HashMap::new());
+                let arranged = arrange("Finished", input.to_collection(scope));
+                let (readings, _) =
+                    readings("Indicators 1m", arranged, Interval(MINUTE), all_indicators(), HashMap::new());
                 let seen = seen.clone();
                 readings.inspect(move |(reading, _, diff)| {
                     *seen.borrow_mut().entry(reading.clone()).or_default() += diff;
@@ -141,8 +134,8 @@ mod tests {
         let composite = all_indicators();
         let mut acc = composite.fresh();
         let reading = |bar: &FinishedBar| {
-            let values = composite.step(&mut acc, &bar.input());
-            Reading { open_at: bar.open_at, phase: bar.phase, trading_date: bar.trading_date, values, symbol: None }
+            let values = composite.step(&mut acc, &BarInput::of(bar));
+            Reading { head: bar.head, values, symbol: None }
         };
         bars.iter().map(reading).map(|reading| ((series.clone(), reading), 1)).collect()
     }
@@ -171,8 +164,9 @@ mod tests {
 
     #[test]
     fn the_floor_of_a_position_is_not_above_any_bar_there() {
-        let bar = FinishedBar { trading_date: i32::MIN, ..bar(3, 1) };
+        let bar = bar(3, 1);
+        let bar = FinishedBar { head: BarHead { trading_date: i32::MIN, ..bar.head }, ..bar };
         assert!(FinishedBar::floor(bar.position()) <= bar);
-        assert!(FinishedBar::floor((bar.open_at, 1)) > bar);
+        assert!(FinishedBar::floor((bar.head.open_at, 1)) > bar);
     }
 }

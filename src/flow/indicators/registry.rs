@@ -35,7 +35,7 @@ pub struct Spec {
 /// Builds an indicator from its name and settings: its parameters by name and, where its start matters, `anchor`.
 ///
 /// ```
-/// use crate::indicators::{build, Setting};
+/// use ticktide_flow::indicators::{build, Setting};
 /// use std::collections::BTreeMap;
 /// let ema = build("ema", &BTreeMap::from([("period".to_string(), Setting::from(20))])).unwrap();
 /// assert_eq!(ema.outputs(), ["ema_20"]);

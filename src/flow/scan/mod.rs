@@ -6,6 +6,9 @@
 //!         ▼                                                                                checkpoints   before, at
 //!   scan ──▶ (key, output) ±1
 //!       └──▶ changes of bases (durable state)
+//!
+//!   batches ─▶ keys: the changes of each key, by time ─▶ round: one time of one key ─▶ series: the accumulators follow
+//!                                                                         reader: the key's values in the trace ─┘ if it must
 //! ```
 //!
 //! Why not `reduce`: it would compute a key's whole history for every change of its last bar. Here an appended value or a
@@ -21,19 +24,18 @@
 //! What must always hold: at most one live value per key and position (else the worker stops: nothing after it could be
 //! right); retired values are the lowest; the output at any time equals a scan over the values live at that time.
 
+mod keys;
+mod logic;
 mod reader;
 mod series;
 #[cfg(test)]
 mod tests;
 
 use differential_dataflow::operators::arrange::Arranged;
-use differential_dataflow::trace::cursor::cursor_list;
-use differential_dataflow::trace::{BatchCursor, Cursor, Navigable, TraceReader};
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use reader::Reader;
-use serde::{Serialize, de::DeserializeOwned};
-use series::Series;
-use std::collections::{BTreeMap, HashMap};
+use keys::Keys;
+pub use logic::{Logic, Position, Positioned, ScanBatch, ScanTrace};
+use std::collections::HashMap;
 use std::hash::Hash;
 use ticktide_base::epoch::{LAST_STEP, step_of};
 use timely::container::CapacityContainerBuilder;
@@ -44,42 +46,59 @@ use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::progress::Antichain;
 
-/// The place of a value in its series: (open_at, phase).
-pub type Position = (i64, u8);
-
-/// A value that knows its place; its order must be that of positions first.
-pub trait Positioned: Clone + Ord {
-    fn position(&self) -> Position;
-    /// The least value at a position, to seek with.
-    fn floor(position: Position) -> Self;
-}
-
-/// What a scan computes.
-pub trait Logic<K, V>: 'static {
-    /// Everything a key's later outputs depend on. Two are equal iff all outputs after them are: floats by bits.
-    type Acc: Clone + Eq + Serialize + DeserializeOwned + 'static;
-    /// What is said at a value; carries the position where that matters.
-    type Out: ExchangeData;
-
-    /// Whether outputs of retired values are retracted at the time of retirement, for a downstream arrangement that
-    /// retires them in turn.
-    const FORWARDS: bool = false;
-
-    /// The accumulator before a key's first value ever.
-    fn initial(&self, key: &K) -> Self::Acc;
-    /// Takes the next value; a pure function of its arguments.
-    fn step(&self, key: &K, acc: &mut Self::Acc, value: &V) -> Self::Out;
-    /// Whether this scan reads the key: scans of several intervals share one arrangement.
-    fn applies(&self, _key: &K) -> bool {
-        true
-    }
-}
-
 /// Changes of bases: the accumulator after the last retired value of a key, `None` when it is the initial one again.
 pub type BaseChanges<'scope, K, A> = Stream<'scope, u64, Vec<(K, Option<A>)>>;
 
 /// Scans every key of `arranged` that `logic` reads. `bases` are those of an earlier run, whose live values come again as
 /// additions; at times for which `retires` holds, changes are retirements of the lowest values.
+///
+/// The greatest high so far, which a late bar changes for the bars behind it alone:
+///
+/// ```
+/// # use differential_dataflow::input::InputSession;
+/// # use std::{cell::RefCell, collections::HashMap, rc::Rc};
+/// # use ticktide_flow::bars::finished::FinishedBar;
+/// # use ticktide_flow::scan::{Logic, Positioned, retires_at_last_step, scan};
+/// struct Greatest;
+///
+/// impl Logic<String, FinishedBar> for Greatest {
+///     type Acc = i64;
+///     type Out = (i64, i64);
+///
+///     fn initial(&self, _: &String) -> i64 {
+///         0
+///     }
+///
+///     fn step(&self, _: &String, greatest: &mut i64, bar: &FinishedBar) -> (i64, i64) {
+///         *greatest = bar.high.max(*greatest);
+///         (bar.position().0, *greatest)
+///     }
+/// }
+///
+/// # let seen = timely::execute_directly(|worker| {
+/// #     let seen = Rc::new(RefCell::new(Vec::new()));
+/// #     let mut bars = InputSession::<u64, (String, FinishedBar), isize>::new();
+/// #     worker.dataflow(|scope| {
+/// #         let arranged = bars.to_collection(scope).arrange_by_key();
+/// let (greatest, _) = scan(arranged, "Greatest", Greatest, HashMap::new(), retires_at_last_step);
+/// #         let seen = seen.clone();
+/// #         greatest.inspect(move |((_, out), time, diff)| seen.borrow_mut().push((*time, *out, *diff)));
+/// #     });
+/// let bar = |open_at, high| ("X".to_owned(), FinishedBar { high, ..FinishedBar::floor((open_at, 0)) });
+/// for (open_at, high) in [(1, 10), (3, 11), (4, 15)] {
+///     bars.insert(bar(open_at, high));
+/// }
+/// bars.advance_to(1);
+/// bars.insert(bar(2, 13));
+/// #     drop(bars);
+/// #     while worker.step() {}
+/// #     let mut seen: Vec<(u64, (i64, i64), isize)> = seen.take();
+/// #     seen.sort();
+/// #     seen.retain(|(time, _, _)| *time == 1);
+/// #     seen
+/// # });
+/// assert_eq!(seen, [(1, (2, 13), 1), (1, (3, 11), -1), (1, (3, 13), 1)]);
+/// ```
 pub fn scan<'scope, Tr, K, V, L>(
     arranged: Arranged<'scope, Tr>,
     name: &str,
@@ -88,8 +107,7 @@ pub fn scan<'scope, Tr, K, V, L>(
     retires: fn(&u64) -> bool,
 ) -> (VecCollection<'scope, u64, (K, L::Out), isize>, BaseChanges<'scope, K, L::Acc>)
 where
-    Tr: TraceReader<Batch: Navigable, Time = u64> + Clone + 'static,
-    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a K, Val<'a> = &'a V, ValOwn = V, Time = u64, Diff = isize>,
+    Tr: ScanTrace<K, V>,
     K: ExchangeData + Hash,
     V: Positioned + 'static,
     L: Logic<K, V>,
@@ -105,17 +123,17 @@ pub fn retires_at_last_step(time: &u64) -> bool {
 /// Values between two checkpoints: a change far back costs at most so many steps more.
 const CHECKPOINT_EVERY: usize = 64;
 
+/// The operator: takes batches as they come, and lets the trace compact behind them.
 fn scan_spaced<'scope, Tr, K, V, L>(
     arranged: Arranged<'scope, Tr>,
     name: &str,
     logic: L,
-    mut bases: HashMap<K, L::Acc>,
+    bases: HashMap<K, L::Acc>,
     retires: fn(&u64) -> bool,
     checkpoint_every: usize,
 ) -> (VecCollection<'scope, u64, (K, L::Out), isize>, BaseChanges<'scope, K, L::Acc>)
 where
-    Tr: TraceReader<Batch: Navigable, Time = u64> + Clone + 'static,
-    for<'a> BatchCursor<Tr>: Cursor<Key<'a> = &'a K, Val<'a> = &'a V, ValOwn = V, Time = u64, Diff = isize>,
+    Tr: ScanTrace<K, V>,
     K: ExchangeData + Hash,
     V: Positioned + 'static,
     L: Logic<K, V>,
@@ -129,7 +147,7 @@ where
     let mut base_output = OutputBuilder::<u64, CapacityContainerBuilder<_>>::from(base_output);
 
     builder.build(move |_| {
-        let mut all: HashMap<K, Series<V, L::Acc, L::Out>, ahash::RandomState> = HashMap::default();
+        let mut keys = Keys::new(logic, bases, retires, checkpoint_every);
         let mut upper = Antichain::from_elem(0);
         move |frontiers| {
             let mut batches = Vec::new();
@@ -148,64 +166,10 @@ where
             {
                 let mut output = output.activate();
                 let mut session = output.session(capability);
-                let mut retired: BTreeMap<u64, Vec<(K, Option<L::Acc>)>> = BTreeMap::new();
                 let store = trace.batches_through(upper.borrow()).expect("the trace is cut where its batches end");
-                let mut reader = Reader::new(store);
-                let (mut cursor, storage) = cursor_list(batches);
-                while let Some(key) = cursor.get_key(&storage) {
-                    if !logic.applies(key) {
-                        cursor.step_key(&storage);
-                        continue;
-                    }
-                    let mut updates: Vec<(u64, &V, isize)> = Vec::new();
-                    while let Some(value) = cursor.get_val(&storage) {
-                        cursor.map_times(&storage, |time, diff| {
-                            let time = <BatchCursor<Tr> as Cursor>::owned_time(time);
-                            updates.push((time, value, <BatchCursor<Tr> as Cursor>::owned_diff(diff)));
-                        });
-                        cursor.step_val(&storage);
-                    }
-                    // Stable: values of one time stay in their order.
-                    updates.sort_by_key(|(time, _, _)| *time);
-                    let mut moved: Vec<(u64, Option<L::Acc>)> = Vec::new();
-                    let series = match all.get_mut(key) {
-                        Some(series) => series,
-                        None => {
-                            let base = bases.remove_entry(key);
-                            let (own, base) = base.unwrap_or_else(|| (key.clone(), logic.initial(key)));
-                            all.entry(own).or_insert_with(|| Series::new(base, checkpoint_every))
-                        }
-                    };
-                    let step = |acc: &mut L::Acc, value: &V| logic.step(key, acc, value);
-                    for round in updates.chunk_by(|left, right| left.0 == right.0) {
-                        let time = round[0].0;
-                        let mut emit = |out: L::Out, diff: isize| session.give(((key.clone(), out), time, diff));
-                        let done = if retires(&time) {
-                            let forward = L::FORWARDS.then_some(&mut emit as &mut dyn FnMut(L::Out, isize));
-                            series.retire(&step, round, &mut reader.read(key, time), forward)
-                        } else {
-                            series.change(&step, round, || reader.read(key, time), &mut emit).map(|()| false)
-                        };
-                        match done {
-                            Ok(false) => (),
-                            Ok(true) => {
-                                let base = series.base();
-                                let base = (*base != logic.initial(key)).then(|| base.clone());
-                                moved.push((time, base));
-                            }
-                            Err(fault) => panic!("scan of {key:?} at time {time}: {fault}"),
-                        }
-                    }
-                    // keys that are equal may be written differently: a base stays under the one that it came with
-                    if let Some((own, _)) = all.get_key_value(key).filter(|_| !moved.is_empty()) {
-                        for (time, base) in moved {
-                            retired.entry(time).or_default().push((own.clone(), base));
-                        }
-                    }
-                    cursor.step_key(&storage);
-                }
+                let moved = keys.follow(batches, store, &mut |out, time, diff| session.give((out, time, diff)));
                 let mut base_output = base_output.activate();
-                for (time, changes) in retired {
+                for (time, changes) in moved {
                     base_output.session(&base_capability.delayed(&time)).give_iterator(changes.into_iter());
                 }
             }

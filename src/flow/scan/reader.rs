@@ -3,8 +3,8 @@
 //! Why not differential's `CursorList`: its `seek_val` (0.26.0) also moves cursors that are past their last key, which
 //! indexes out of bounds. Here every batch has its own cursor and only those that have the key are moved.
 
+use super::logic::{Position, Positioned, ScanBatch};
 use super::series::{Fault, History, Slot};
-use super::{Position, Positioned};
 use differential_dataflow::trace::{Cursor, Navigable};
 
 /// Cursors over the batches of a trace; keys must be asked for in ascending order.
@@ -21,10 +21,9 @@ impl<B: Navigable> Reader<B> {
     }
 
     /// The values of `key`: live before `time`, live at `time`.
-    pub(super) fn read<K, V>(&mut self, key: &K, time: u64) -> KeyReader<'_, B>
+    pub(super) fn read<K: Ord + 'static, V: 'static>(&mut self, key: &K, time: u64) -> KeyReader<'_, B>
     where
-        K: Ord,
-        B::Cursor: for<'b> Cursor<Key<'b> = &'b K, Val<'b> = &'b V, ValOwn = V, Time = u64, Diff = isize>,
+        B: ScanBatch<K, V>,
     {
         self.active.clear();
         for (index, cursor) in self.cursors.iter_mut().enumerate() {

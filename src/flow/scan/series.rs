@@ -4,7 +4,7 @@
 //! value with the accumulators before and after it; every checkpoint lies at a live value before the head and is the
 //! accumulator after it. Nothing else is kept per value: outputs that change are computed again from the old values.
 
-use super::{Position, Positioned};
+use super::logic::{Position, Positioned};
 use std::collections::BTreeMap;
 
 /// The live values of one key in order, before and at the time of a change.
@@ -170,14 +170,7 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
     ) -> Result<(), Fault> {
         let place = self.head.as_ref().map(|head| head.value.position());
         let at_end = |position: Position| place.is_none_or(|place| position >= place);
-        // When the head goes, the value before it becomes the head: that one must be walked over, even if a checkpoint
-        // lies on it.
-        let mut below = self.checkpoints.range(..first).rev();
-        let start = if at_end(last) { below.nth(1) } else { below.next() };
-        let (from, mut new) = match start {
-            Some((position, acc)) => (Some(after(*position)), acc.clone()),
-            None => (None, self.base.clone()),
-        };
+        let (from, mut new) = self.start_before(first, at_end(last));
         let (mut old, mut before) = (new.clone(), new.clone());
         let mut diverged = false;
         let mut since = 0;
@@ -204,14 +197,7 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
             match slot.new.zip(said) {
                 Some((value, out)) => {
                     newest = Some((value.clone(), out));
-                    since += 1;
-                    if let Some(checkpoint) = self.checkpoints.get_mut(&position) {
-                        checkpoint.clone_from(&new);
-                        since = 0;
-                    } else if since >= self.every {
-                        self.checkpoints.insert(position, new.clone());
-                        since = 0;
-                    }
+                    since = self.checkpoint(position, &new, since + 1);
                 }
                 None => {
                     self.checkpoints.remove(&position);
@@ -231,6 +217,30 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
             }
         }
         Ok(())
+    }
+
+    /// Where a walk over changes from `first` on starts, and the accumulator before it. When the head goes, the value before it
+    /// becomes the head: that one must be walked over, even if a checkpoint lies on it.
+    fn start_before(&self, first: Position, head_goes: bool) -> (Option<Position>, A) {
+        let mut below = self.checkpoints.range(..first).rev();
+        match if head_goes { below.nth(1) } else { below.next() } {
+            Some((position, acc)) => (Some(after(*position)), acc.clone()),
+            None => (None, self.base.clone()),
+        }
+    }
+
+    /// A walk has passed a value, the `since`th behind the last checkpoint: renews the checkpoint there, or sets one where it is
+    /// due. Gives how many values lie behind the last checkpoint now.
+    #[inline]
+    fn checkpoint(&mut self, position: Position, acc: &A, since: usize) -> usize {
+        if let Some(checkpoint) = self.checkpoints.get_mut(&position) {
+            checkpoint.clone_from(acc);
+        } else if since >= self.every {
+            self.checkpoints.insert(position, acc.clone());
+        } else {
+            return since;
+        }
+        0
     }
 
     /// Lets the lowest values go: the accumulator after them becomes the base. True when the base changed.

@@ -2,7 +2,7 @@
 
 use super::*;
 use ticktide_flow::anomalies::{Anomaly, Seen, Severity};
-use ticktide_flow::bars::finished::{FinishedBar, Named, Reading, Series};
+use ticktide_flow::bars::finished::{BarHead, FinishedBar, Named, Reading, Series};
 use ticktide_market::{Instrument, InstrumentId, Listing, Price, Quantity, Snapshot, Tick, TickKind};
 
 /// Whether a row has exactly these cells, each under its name and each unlike all others.
@@ -28,9 +28,7 @@ fn series() -> Series {
 
 fn bar() -> FinishedBar {
     FinishedBar {
-        open_at: 60_000_001_000,
-        phase: 0,
-        trading_date: 20_001,
+        head: BarHead { open_at: 60_000_001_000, phase: 0, trading_date: 20_001 },
         open: 101,
         high: 102,
         low: 103,
@@ -104,7 +102,11 @@ fn what_a_bar_does_not_know_is_null() {
 fn a_readings_cells_stand_under_their_names() {
     let outputs = ["a", "b", "c"].map(str::to_owned);
     let values = [1.5f64, 2.5, 3.5].map(f64::to_bits).to_vec();
-    let row = Reading { open_at: 60_000_001_000, phase: 0, trading_date: 20_001, values, symbol: Some("WIRE".into()) };
+    let row = Reading {
+        head: BarHead { open_at: 60_000_001_000, phase: 0, trading_date: 20_001 },
+        values,
+        symbol: Some("WIRE".into()),
+    };
     let named = Named { row, symbol: None };
     for original in 0..=3 {
         let spec = evolved_indicators(Interval(MINUTE), &outputs, original);
@@ -299,9 +301,7 @@ fn a_refused_records_cells_stand_under_their_names() {
 fn a_bars_row_has_the_columns_of_its_table() {
     let spec = bars(Interval(MINUTE));
     let bar = FinishedBar {
-        open_at: MINUTE,
-        phase: 0,
-        trading_date: 0,
+        head: BarHead { open_at: MINUTE, phase: 0, trading_date: 0 },
         open: 3,
         high: 3,
         low: 3,

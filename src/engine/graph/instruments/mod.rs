@@ -10,52 +10,45 @@
 //! would. What must always hold: a row is there with and without a master, and once; behind a bar's horizon nothing of it changes.
 
 use crate::graph::close::close;
-use crate::graph::parts::{Rows, Vecs, Waiting, complete};
+use crate::graph::parts::{Finished, Out, Rows, Vecs, Waiting, complete, parted};
+use crate::graph::resumed::Resumed;
 use crate::graph::rows::{Notice, SinkRow};
 use crate::states::LISTINGS;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
-use differential_dataflow::{AsCollection, Data, VecCollection};
+use differential_dataflow::{Data, VecCollection};
 use serde::Serialize;
-use std::sync::Arc;
-use ticktide_base::epoch::{Binding, Epoch, stamp};
+use ticktide_base::epoch::{Epoch, stamp};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_flow::anomalies::{Anomaly, ListedCheck};
-use ticktide_flow::bars::finished::{FinishedBar, Named, Series};
+use ticktide_flow::bars::finished::{Named, Series};
 use ticktide_flow::close::{AtBar, NetChange};
-use ticktide_flow::instruments::{Listings, Terms, Told};
+use ticktide_flow::instruments::{DayChange, Listings, Terms, Told};
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
-use ticktide_market::calendar::Session;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
-use timely::dataflow::operators::core::OkErr;
 use timely::dataflow::operators::generic::operator::Operator;
 
 /// The trace of terms, by instrument.
 pub type TermsTrace = TraceAgent<ValSpine<Instrument, Terms, u64, isize>>;
 /// The arranged terms of this worker's instruments.
 pub type Listed<'scope> = Arranged<'scope, TermsTrace>;
-type Finished<'scope> = VecCollection<'scope, u64, (Series, FinishedBar), isize>;
 
 /// Everything that is known of this worker's instruments, and the rows that say so. `known`: what an earlier run left.
 pub fn listings<'scope>(
+    name: &str,
     told: Stream<'scope, u64, Vec<Told>>,
     notices: Stream<'scope, u64, Vec<Notice>>,
     mut known: Listings,
     first: Epoch,
 ) -> (Listed<'scope>, Rows<'scope>) {
-    #[derive(Clone)]
-    enum Out {
-        Change((Instrument, Terms), u64, isize),
-        Row(SinkRow),
-    }
     enum Work {
         Told(Told),
         Notice(Notice),
     }
     let route = Exchange::new(|told: &Told| told.instrument.route());
-    let out = told.binary_frontier::<_, Vecs<Out>, _, _, _, _>(notices, route, Pipeline, "Listings", move |cap, _| {
+    let out = told.binary_frontier::<_, Vecs<Out<_>>, _, _, _, _>(notices, route, Pipeline, name, move |cap, _| {
         let mut start = Some(cap.delayed(&stamp(first, 0)));
         drop(cap);
         let mut waiting: Waiting<Work> = Waiting::new();
@@ -83,21 +76,19 @@ pub fn listings<'scope>(
                 let changes = known.changes().into_iter();
                 session.give_iterator(changes.map(|(change, diff)| Out::Change(change, time, diff)));
                 if binds {
-                    session.give_iterator(known.rows().into_iter().map(|row| Out::Row(SinkRow::Listing(row))));
-                    let states = known.retire(least).into_iter();
-                    let states: Vec<StateEntry> =
-                        states.map(|(key, day)| StateEntry::new(LISTINGS, &key, day.as_ref())).collect();
-                    session.give(Out::Row(SinkRow::State(states)));
+                    session.give_iterator(known.rows().into_iter().map(|row| Out::row(SinkRow::Listing(row))));
+                    session.give(Out::row(SinkRow::State(durable(known.retire(least)))));
                 }
             }
         }
     });
-    let (changes, rows) = out.ok_err(|out| match out {
-        Out::Change(change, time, diff) => Ok((change, time, diff)),
-        Out::Row(row) => Err(row),
-    });
-    let changes: Stream<'scope, u64, Vec<((Instrument, Terms), u64, isize)>> = changes;
-    (arranged(changes.as_collection(), "Terms"), rows)
+    let (changes, rows) = parted(out);
+    (arranged(changes, "Terms"), rows)
+}
+
+/// Changes of what is known of days as durable state.
+fn durable(days: Vec<DayChange>) -> Vec<StateEntry> {
+    days.into_iter().map(|(key, day)| StateEntry::new(LISTINGS, &key, day.as_ref())).collect()
 }
 
 /// Records are on the worker of their instrument already: nothing is exchanged.
@@ -125,24 +116,32 @@ pub fn named<'scope, R: AtBar + Data>(
     unnamed.concat(replaced.explode(Some))
 }
 
-/// [`close`] of rows that masters name; `None`: none are kept.
+/// What every operator that publishes goes by.
+#[derive(Clone)]
+pub struct Publishing<'scope> {
+    pub notices: Stream<'scope, u64, Vec<Notice>>,
+    /// What masters say; `None`: none are kept.
+    pub listed: Option<Listed<'scope>>,
+    pub resumed: Resumed,
+}
+
+/// [`close`] of rows that masters name, where they are kept.
 pub fn close_named<'scope, R: AtBar + Data + Serialize>(
+    name: &str,
     rows: VecCollection<'scope, u64, (Series, R), isize>,
-    listed: Option<Listed<'scope>>,
-    notices: Stream<'scope, u64, Vec<Notice>>,
-    session: Arc<Session>,
-    published: Binding,
-    first: Epoch,
+    publishing: &Publishing<'scope>,
     row: fn(NetChange<Named<R>>) -> SinkRow,
 ) -> Rows<'scope> {
+    let Publishing { notices, listed, resumed } = publishing;
     match listed {
-        None => close(rows, notices, session, published, first, move |net| row(net.unnamed())),
-        Some(listed) => close(named(rows, listed), notices, session, published, first, row),
+        None => close(name, rows, notices.clone(), resumed, move |net| row(net.unnamed())),
+        Some(listed) => close(name, named(rows, listed.clone()), notices.clone(), resumed, row),
     }
 }
 
 /// What the checks that know the master say of the bars of their intervals.
 pub fn watched<'scope>(
+    name: &str,
     finished: Finished<'scope>,
     listed: Listed<'scope>,
     checks: Vec<(u16, Interval, Box<dyn ListedCheck>)>,
@@ -151,16 +150,16 @@ pub fn watched<'scope>(
     let bars = finished.flat_map(move |((interval, instrument), bar)| {
         intervals.contains(&interval).then_some((instrument, (interval, bar)))
     });
-    arranged(bars, "Listed bars").join_core(listed, move |instrument, (interval, bar), terms| {
-        let term = terms.on(bar.trading_date).unwrap_or_default();
+    arranged(bars, name).join_core(listed, move |instrument, (interval, bar), terms| {
+        let term = terms.on(bar.head.trading_date).unwrap_or_default();
         let found = checks.iter().filter(|(_, on, _)| on == interval).filter_map(|(check, on, judge)| {
             let odd = judge.look(bar, &term)?;
             let anomaly = Anomaly {
-                open_at: bar.open_at,
-                phase: bar.phase,
+                open_at: bar.head.open_at,
+                phase: bar.head.phase,
                 check: *check,
-                started_at: bar.open_at,
-                ended_at: bar.open_at.saturating_add(on.0),
+                started_at: bar.head.open_at,
+                ended_at: bar.head.open_at.saturating_add(on.0),
                 severity: odd.severity,
                 observed: odd.observed.to_bits(),
                 expected: odd.expected.to_bits(),

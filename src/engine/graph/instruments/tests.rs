@@ -8,9 +8,9 @@ use std::sync::Arc;
 use ticktide_base::epoch::{Binding, LAST_STEP};
 use ticktide_base::time::{DAY, MINUTE};
 use ticktide_flow::anomalies::{Check, build};
+use ticktide_flow::bars::finished::{BarHead, FinishedBar};
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::instruments::Day;
-use ticktide_flow::scan::Positioned;
 use ticktide_market::{Listing, Price};
 use timely::dataflow::operators::Input;
 
@@ -33,12 +33,12 @@ fn instrument(index: u8) -> Instrument {
 fn bar(minute: i64, price: i64) -> FinishedBar {
     let open_at = i64::from(DATE) * DAY + minute * MINUTE;
     FinishedBar {
-        trading_date: DATE,
+        head: BarHead { open_at, phase: 0, trading_date: DATE },
         open: price,
         high: price,
         low: price,
         close: price,
-        ..FinishedBar::floor((open_at, 0))
+        ..FinishedBar::default()
     }
 }
 
@@ -112,14 +112,14 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
             let (mut tells, mut notices) = worker.dataflow::<u64, _, _>(|scope| {
                 let (tells, told) = scope.new_input::<Vec<Told>>();
                 let (notices, noticed) = scope.new_input::<Vec<Notice>>();
-                let (listed, rows) = listings(told, noticed, known, start);
+                let (listed, rows) = listings("Listings", told, noticed, known, start);
                 let finished = bars.to_collection(scope);
                 let of_named = into.clone();
                 named(finished.clone(), listed.clone()).inspect(move |(row, _, diff)| {
                     *of_named.borrow_mut().named.entry(row.clone()).or_default() += diff;
                 });
                 let of_odd = into.clone();
-                watched(finished, listed, checks()).inspect(move |((series, odd), _, diff)| {
+                watched("Listed bars", finished, listed, checks()).inspect(move |((series, odd), _, diff)| {
                     let key = (series.clone(), odd.check, odd.open_at);
                     *of_odd.borrow_mut().odd.entry(key).or_default() += diff;
                 });
@@ -221,7 +221,7 @@ fn expected(steps: &[Vec<Event>]) -> Seen {
             bands.get(&index).is_some_and(|(low, high)| price < *low || price > *high),
         ];
         for (check, _) in odd.into_iter().enumerate().filter(|(_, odd)| *odd) {
-            seen.odd.insert((series.clone(), check as u16, row.open_at), 1);
+            seen.odd.insert((series.clone(), check as u16, row.head.open_at), 1);
         }
         let symbol = listed.and_then(|(_, name, _)| symbol(*name));
         seen.named.insert((series, Named { row, symbol }), 1);

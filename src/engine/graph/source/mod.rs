@@ -33,15 +33,19 @@ pub struct Sourced<'scope> {
     pub remarks: Stream<'scope, u64, Vec<Remark>>,
     pub listings: Stream<'scope, u64, Vec<Told>>,
     pub rows: Rows<'scope>,
+    /// Wakes the operator.
+    pub activator: Activator,
 }
 
-/// The source operator. `build` makes its logic from the operator's capabilities and the activator that wakes it.
+/// The source operator. `build` makes its logic from the operator's capabilities and what wakes it from another thread.
 pub fn source<'scope>(
+    name: &str,
     scope: Scope<'scope, u64>,
-    build: impl FnOnce(Ports, SyncActivator, Activator) -> SourceLogic,
+    build: impl FnOnce(Ports, SyncActivator) -> SourceLogic,
 ) -> Sourced<'scope> {
-    let mut builder = OperatorBuilder::new("Source".to_owned(), scope);
+    let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let address = builder.operator_info().address;
+    let activator = scope.activator_for(address.clone());
     let (routed_output, routed) = builder.new_output();
     let mut routed_output = OutputBuilder::<u64, Vecs<Routed>>::from(routed_output);
     let (notices_output, notices) = builder.new_output();
@@ -57,9 +61,9 @@ pub fn source<'scope>(
             unreachable!("an operator has a capability for each of its five outputs")
         };
         let wake = scope.worker().sync_activator_for(address.to_vec());
-        let again = scope.activator_for(address.clone());
+        let again = scope.activator_for(address);
         let ports = Ports { routed, notices, remarks, listings, rows };
-        let mut logic = Some(build(ports, wake, scope.activator_for(address)));
+        let mut logic = Some(build(ports, wake));
         move |_| {
             let Some(running) = &mut logic else { return };
             let mut outbox = Outbox::default();
@@ -84,7 +88,7 @@ pub fn source<'scope>(
             }
         }
     });
-    Sourced { routed, notices, remarks, listings, rows }
+    Sourced { routed, notices, remarks, listings, rows, activator }
 }
 
 #[cfg(test)]

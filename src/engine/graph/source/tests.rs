@@ -58,19 +58,17 @@ fn bench(places: &[&str], script: impl FnOnce(&mut Bench<'_>) + Send + Sync + 's
             records: Arc::default(),
             figures: Telemetry::default().worker(0),
         };
-        let mut activator = None;
         let index = worker.next_dataflow_index();
-        worker.dataflow::<u64, _, _>(|scope| {
-            source(scope, |ports, _, again| {
-                activator = Some(again);
+        let activator = worker.dataflow::<u64, _, _>(|scope| {
+            let sourced = source("Source", scope, |ports, _| {
                 let credit = Credit { steps: 8, bytes: 1 << 20 };
                 let pace = Pace { step_every: Duration::from_millis(50), max_skew: 60 * SECOND };
                 let inlet = Inlet { intake, batches: receive, paused: paused.clone() };
                 let source = SourceLogic::new(0, inlet, wires.clone(), credit, pace, ports, 1);
                 if resumed.places.is_empty() { source } else { source.going_on() }
             });
+            sourced.activator
         });
-        let activator = activator.expect("it was built");
         script(&mut Bench { worker, activator, batches: send, paused, wires, next: [0; 2] });
         worker.drop_dataflow(index);
     });

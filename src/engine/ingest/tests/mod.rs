@@ -137,7 +137,7 @@ fn finished(changes: Vec<(Series, Emitted, isize)>) -> Vec<FinishedBar> {
         let seen: Rc<RefCell<Vec<FinishedBar>>> = Rc::default();
         let mut input = InputSession::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let (finished, _) = volume::finish(input.to_collection(scope), HashMap::new());
+            let (finished, _) = volume::finish("Volume", input.to_collection(scope), HashMap::new());
             let seen = seen.clone();
             finished.inspect(move |((_, bar), _, diff)| {
                 assert_eq!(*diff, 1);
@@ -152,7 +152,7 @@ fn finished(changes: Vec<(Series, Emitted, isize)>) -> Vec<FinishedBar> {
         drop(input);
         while worker.step() {}
         let mut bars = seen.take();
-        bars.sort_by_key(|bar| bar.open_at);
+        bars.sort_by_key(|bar| bar.head.open_at);
         bars
     })
 }
@@ -167,7 +167,7 @@ type Shown = (Nanos, [i64; 4], Option<i128>, bool);
 fn shown(bars: &[FinishedBar]) -> Vec<Shown> {
     let show = |bar: &FinishedBar| {
         let prices = [bar.open, bar.high, bar.low, bar.close].map(|price| price / SCALE);
-        (bar.open_at, prices, bar.volume.map(|volume| volume / i128::from(SCALE)), bar.partial)
+        (bar.head.open_at, prices, bar.volume.map(|volume| volume / i128::from(SCALE)), bar.partial)
     };
     bars.iter().map(show).collect()
 }
@@ -229,7 +229,11 @@ fn yesterdays_last_trade_in_a_pre_open_frame_makes_no_bar() {
     ]);
     let expected = [(at(9, 8, 0), [99; 4], Some(5_000), false), (at(9, 15, 0), [100; 4], Some(10), false)];
     assert_eq!(shown(&bars), expected);
-    assert_eq!(bars.iter().map(|bar| bar.phase).collect::<Vec<u8>>(), [0, 1], "the auction has a phase of its own");
+    assert_eq!(
+        bars.iter().map(|bar| bar.head.phase).collect::<Vec<u8>>(),
+        [0, 1],
+        "the auction has a phase of its own"
+    );
 }
 
 #[test]
@@ -298,7 +302,7 @@ fn open_interest_comes_from_messages_of_its_own() {
     let told = vec![interest(at(9, 16, 50), 700), interest(at(9, 16, 10), 650), interest(at(9, 17, 5), 800)];
     let bars = bars(&[prices.to_vec(), told]);
     let interests: Vec<(Nanos, Option<i128>)> =
-        bars.iter().map(|bar| (bar.open_at, bar.open_interest.map(|units| units / i128::from(SCALE)))).collect();
+        bars.iter().map(|bar| (bar.head.open_at, bar.open_interest.map(|units| units / i128::from(SCALE)))).collect();
     // what is told in a minute without a price makes no bar
     let expected = [(at(9, 15, 0), None), (at(9, 16, 0), Some(700)), (at(9, 18, 0), Some(700))];
     assert_eq!(interests, expected);
@@ -316,7 +320,7 @@ fn a_closing_auction_has_bars_of_its_own_for_stocks_that_have_one() {
     ];
     let frames = [shots.iter().map(|shot| (shot.updated, shot.frame('A'))).collect::<Vec<_>>()];
     let phased =
-        |bars: &[FinishedBar]| -> Vec<(u8, Shown)> { bars.iter().map(|bar| bar.phase).zip(shown(bars)).collect() };
+        |bars: &[FinishedBar]| -> Vec<(u8, Shown)> { bars.iter().map(|bar| bar.head.phase).zip(shown(bars)).collect() };
     let last = (at(15, 14, 0), [100; 4], Some(75), false);
     let print = (at(15, 31, 0), [103; 4], Some(5_000), false);
     let listed = "{ calendar = \"nse\", instruments = { closing_auction = [\"2885\"] } }";

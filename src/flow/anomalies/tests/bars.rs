@@ -14,7 +14,7 @@ fn return_z_by_hand(bars: &[FinishedBar]) -> Vec<(i64, f64)> {
     let mut found = Vec::new();
     let (mut good, mut odd) = (0.0, None);
     for (index, bar) in bars.iter().enumerate() {
-        if index == 0 || bars[index - 1].trading_date != bar.trading_date {
+        if index == 0 || bars[index - 1].head.trading_date != bar.head.trading_date {
             (good, odd) = (price(bar.open), None);
         }
         let furthest = |from: f64| {
@@ -40,7 +40,7 @@ fn return_z_by_hand(bars: &[FinishedBar]) -> Vec<(i64, f64)> {
         }
         magnitudes.push(r.abs().min(bound));
         if r.abs() > bound {
-            found.push((bar.open_at, r));
+            found.push((bar.head.open_at, r));
             odd = Some(price(bar.close));
         } else {
             good = price(bar.close);

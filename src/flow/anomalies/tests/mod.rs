@@ -7,10 +7,9 @@ mod ticks;
 
 use super::scan::BarChecks;
 use super::*;
-use crate::bars::finished::Series;
+use crate::bars::finished::{BarHead, Series};
 use crate::indicators::Accumulator;
 use crate::indicators::readings::arrange;
-use crate::scan::Positioned;
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -40,13 +39,13 @@ impl Random {
 fn bar(minute: i64, [open, high, low, close]: [f64; 4], updates: u64) -> FinishedBar {
     let units = |price: f64| (price * SCALE as f64).round() as i64;
     FinishedBar {
-        trading_date: 19_000 + (minute / 200) as i32,
+        head: BarHead { open_at: minute * MINUTE, phase: 0, trading_date: 19_000 + (minute / 200) as i32 },
         open: units(open),
         high: units(high),
         low: units(low),
         close: units(close),
         updates,
-        ..FinishedBar::floor((minute * MINUTE, 0))
+        ..FinishedBar::default()
     }
 }
 
@@ -120,8 +119,8 @@ fn scanned(updates: Vec<(u64, (Series, FinishedBar), isize)>) -> Accumulated<Ano
         let seen: Rc<RefCell<Accumulated<Anomaly>>> = Rc::default();
         let mut input = InputSession::<u64, (Series, FinishedBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let arranged = arrange(input.to_collection(scope));
-            let (found, _) = scan::anomalies(arranged, all_bar_checks(), HashMap::new());
+            let arranged = arrange("Finished", input.to_collection(scope));
+            let (found, _) = scan::anomalies("Anomalies", arranged, all_bar_checks(), HashMap::new());
             let seen = seen.clone();
             found.inspect(move |(anomaly, _, diff)| *seen.borrow_mut().entry(anomaly.clone()).or_default() += diff);
         });

@@ -1,5 +1,7 @@
 //! What a dataflow file may say, and what is said to its author.
 
+mod pinned;
+
 use super::*;
 use proptest::prelude::*;
 use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};

@@ -1,8 +1,11 @@
 //! The operators' handling of time: what comes early waits, what is complete comes in order, what is undecided is held.
 
+mod running;
+
 use super::bars::bars;
 use super::close::close;
 use super::commit::commit;
+use super::resumed::Resumed;
 use super::rows::{Notice, SinkRow};
 use crate::commit::{CommitJob, WorkerPart};
 use differential_dataflow::AsCollection;
@@ -13,12 +16,14 @@ use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_base::failure::Failure;
 use ticktide_base::time::{DAY, Interval, MINUTE, Nanos};
+use ticktide_dataflow::evolution::Additions;
 use ticktide_flow::bars::Routed;
 use ticktide_flow::bars::acc::TradeOrder;
 use ticktide_flow::bars::finished::{FinishedBar, Series};
 use ticktide_flow::bars::keyed::{BarsSpec, Emitted, Keyed};
 use ticktide_flow::bars::trades::{Correction, Place, Trade, TradeKey};
 use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::duplicates::SeenEntry;
 use ticktide_flow::close::NetChange;
 use ticktide_flow::scan::Positioned as _;
 use ticktide_lake::EpochPart;
@@ -40,7 +45,7 @@ fn bar(minute: Nanos, price: i64) -> FinishedBar {
     FinishedBar { open: price, high: price, low: price, close: price, ..FinishedBar::floor((minute * MINUTE, 0)) }
 }
 
-fn trade(id: u8, price: i64) -> Routed {
+pub(super) fn trade(id: u8, price: i64) -> Routed {
     let phase = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
     let order = TradeOrder { at: i64::from(id), offset: i64::from(id), price, quantity: 1, ..TradeOrder::default() };
     let trade = Trade { order, bucket_at: 0, sets_price: true, adds_volume: true };
@@ -49,34 +54,50 @@ fn trade(id: u8, price: i64) -> Routed {
     Routed::Trade { instrument, phase, mask: 1, key, trade, seen: None, place }
 }
 
-fn cancel(id: u8) -> Routed {
+/// A trade whose duplicates are found by an id.
+pub(super) fn known_as(id: &str, offset: u8, price: i64) -> Routed {
+    let mut told = trade(offset, price);
+    if let Routed::Trade { seen, .. } = &mut told {
+        *seen = Some(SeenEntry::Id(id.into(), price as u32, 0));
+    }
+    told
+}
+
+pub(super) fn cancel(id: u8) -> Routed {
     let place = Place { partition: "t/0".into(), offset: 100, received_at: None, payload: Box::default() };
     let correction = Correction { order: (0, 0), replaces: None, place };
     Routed::Correction { instrument: series().1, key: TradeKey::Id(0, id.to_string().into()), correction }
 }
 
-fn keyed() -> Keyed {
+pub(super) fn keyed() -> Keyed {
     let intervals = vec![Interval(MINUTE)];
     Keyed::new(BarsSpec { intervals, corrections: true, carries: false, dedupe_here: false, prices_signed: false })
 }
 
-fn close_of(bar: &Emitted) -> i64 {
+pub(super) fn close_of(bar: &Emitted) -> i64 {
     match bar {
         Emitted::Finished(bar) => bar.close,
         Emitted::Snapshot(_) => panic!("a bar of trades"),
     }
 }
 
-fn horizons() -> Horizons {
+pub(super) fn horizons() -> Horizons {
     Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN }
 }
 
-fn begin(epoch: Epoch) -> Notice {
+pub(super) fn begin(epoch: Epoch) -> Notice {
     Notice::Begin(epoch, horizons())
 }
 
-fn bind(epoch: Epoch, closed_until: Nanos) -> Notice {
+pub(super) fn bind(epoch: Epoch, closed_until: Nanos) -> Notice {
     Notice::Bind(Arc::new(Binding { epoch, closed_until: Some(closed_until), ..Binding::default() }))
+}
+
+/// A run of minutes that begins with an epoch, behind what is published.
+fn resumed(first: Epoch, binding: Binding) -> Resumed {
+    let session = Arc::new(Session::preset("utc-day").expect("a preset"));
+    let intervals = vec![Interval(MINUTE)];
+    Resumed { first, binding, horizons: horizons(), intervals, session, additions: Additions::default() }
 }
 
 fn part(worker: usize, epoch: Epoch) -> WorkerPart {
@@ -99,7 +120,7 @@ fn watched_bars(worker: &mut Worker) -> (Input<Routed>, Input<Notice>, Seen<(u64
     let (routed, notices) = worker.dataflow(|scope| {
         let (routed, routed_stream) = scope.new_unordered_input();
         let (notices, notices_stream) = scope.new_unordered_input();
-        let (changes, _) = bars(routed_stream, notices_stream, keyed(), (1, horizons()));
+        let (changes, _) = bars("Bars", routed_stream, notices_stream, keyed(), &resumed(1, Binding::default()));
         changes.inner.inspect(move |((_, bar), time, diff)| {
             into.borrow_mut().push((step_of(*time), close_of(bar), *diff));
         });
@@ -148,20 +169,15 @@ fn records_whose_duplicates_are_found_here_wait_for_each_other_and_come_in_their
         let ((mut routed, first), (mut notices, told)) = worker.dataflow(|scope| {
             let (routed, routed_stream) = scope.new_unordered_input();
             let (notices, notices_stream) = scope.new_unordered_input();
-            let (changes, _) = bars(routed_stream, notices_stream, Keyed::new(spec), (1, horizons()));
+            let (changes, _) =
+                bars("Bars", routed_stream, notices_stream, Keyed::new(spec), &resumed(1, Binding::default()));
             changes.inner.inspect(move |((_, bar), time, diff)| {
                 into.borrow_mut().push((step_of(*time), close_of(bar), *diff));
             });
             (routed, notices)
         });
         // one id, two contents: the record that arrives first is the later one of its partition
-        let of = |offset: u8, price| {
-            let mut told = trade(offset, price);
-            if let Routed::Trade { seen, .. } = &mut told {
-                *seen = Some(ticktide_flow::clean::duplicates::SeenEntry::Id("x".into(), price as u32, 0));
-            }
-            told
-        };
+        let of = |offset: u8, price| known_as("x", offset, price);
         let (one, two) = (first.delayed(&stamp(1, 1)), first.delayed(&stamp(1, 2)));
         notices.activate().session(&told.delayed(&stamp(1, 0))).give(begin(1));
         drop((told, first));
@@ -200,10 +216,9 @@ fn rows_come_with_their_binding_and_what_was_published_before_a_restart_does_not
         let ((mut changes, mut at), (mut notices, mut told)) = worker.dataflow(|scope| {
             let (changes, changes_stream) = scope.new_unordered_input::<((Series, FinishedBar), u64, isize)>();
             let (notices, notices_stream) = scope.new_unordered_input();
-            let session = Arc::new(Session::preset("utc-day").expect("a preset"));
             // epoch 6 has published the first minute
             let published = Binding { epoch: 6, closed_until: Some(MINUTE), ..Binding::default() };
-            let rows = close(changes_stream.as_collection(), notices_stream, session, published, 7, |net| {
+            let rows = close("Close", changes_stream.as_collection(), notices_stream, &resumed(7, published), |net| {
                 SinkRow::Bar(NetChange::unnamed(net))
             });
             rows.inspect_core(move |event| {
@@ -253,7 +268,7 @@ fn an_epoch_is_given_to_commit_when_it_is_complete_and_held_until_it_is_decided(
         let ((mut parts, at), probe) = worker.dataflow(|scope| {
             let (parts, stream) = scope.new_unordered_input();
             let told = move |activator| *wake.borrow_mut() = Some(activator);
-            let (probe, _) = commit(stream, Some(jobs), decided, told, task).probe();
+            let (probe, _) = commit("Commit", stream, Some(jobs), decided, told, task).probe();
             (parts, probe)
         });
         let [first, second] = [1, 2].map(|epoch| at.delayed(&stamp(epoch, LAST_STEP)));
@@ -290,7 +305,7 @@ fn an_epoch_with_a_part_too_many_is_never_committed() {
         let task = failure.clone();
         let (mut parts, at) = worker.dataflow(|scope| {
             let (parts, stream) = scope.new_unordered_input();
-            commit(stream, Some(jobs), decided, |_| {}, task);
+            commit("Commit", stream, Some(jobs), decided, |_| {}, task);
             parts
         });
         let cap = at.delayed(&stamp(1, LAST_STEP));

@@ -13,6 +13,8 @@ use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
 use ticktide_market::Instrument;
 use ticktide_market::calendar::PhaseAt;
 
+mod layout;
+
 const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
 const INTERVALS: [Interval; 3] = [Interval(SECOND), Interval(MINUTE), Interval(5 * MINUTE)];
 const ALL: u32 = 0b111;
@@ -80,7 +82,7 @@ impl Known {
     fn take(&mut self, changes: Vec<(Series, Emitted, isize)>) {
         for ((interval, _), bar, diff) in changes {
             let Emitted::Finished(bar) = bar else { panic!("a bar of trades") };
-            let at = (interval, bar.open_at);
+            let at = (interval, bar.head.open_at);
             match diff {
                 1 => assert!(self.0.insert(at, bar).is_none(), "two bars at one place"),
                 _ => assert_eq!(self.0.remove(&at), Some(bar), "what is taken back was there"),

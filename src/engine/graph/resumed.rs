@@ -1,0 +1,46 @@
+//! Where an earlier run ended: what every operator goes on from.
+
+use std::sync::Arc;
+use ticktide_base::epoch::{Binding, Epoch};
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_dataflow::Dataflow;
+use ticktide_dataflow::evolution::Additions;
+use ticktide_flow::clean::Horizons;
+use ticktide_lake::Resume;
+use ticktide_market::calendar::Session;
+
+/// Where an earlier run ended, and what was added to its dataflow since.
+#[derive(Clone)]
+pub struct Resumed {
+    /// The first epoch of this run.
+    pub first: Epoch,
+    /// What is published: the binding of the last data epoch.
+    pub binding: Binding,
+    /// By the intervals of the dataflow.
+    pub horizons: Horizons,
+    /// The dataflow's intervals, as the horizons count them.
+    pub intervals: Vec<Interval>,
+    pub session: Arc<Session>,
+    /// When that begins which was added to the lake's dataflow.
+    pub additions: Additions,
+}
+
+impl Resumed {
+    /// What a run of a dataflow goes on from in its lake.
+    pub fn new(dataflow: &Dataflow, resume: &Resume, additions: &Additions) -> Resumed {
+        let binding = resume.binding.clone().unwrap_or_default();
+        let horizon = |interval: &Interval| binding.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN);
+        let horizons = Horizons {
+            intervals: dataflow.bars.iter().map(horizon).collect(),
+            retained_from: binding.retained_from.unwrap_or(Nanos::MIN),
+        };
+        Resumed {
+            first: resume.epoch_next,
+            binding,
+            horizons,
+            intervals: dataflow.bars.clone(),
+            session: Arc::new(dataflow.session.clone()),
+            additions: additions.clone(),
+        }
+    }
+}

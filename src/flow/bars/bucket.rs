@@ -1,0 +1,264 @@
+//! Buckets: what the records of one bar's time add up to, and the bar that is published of it.
+//!
+//! Why a bucket keeps its symbol in its durable value: a row that is taken back must be the row that was published, symbol and
+//! all, also by another run. What must always hold: the bytes of a bucket are its first layout, and behind it a tail that
+//! an older value may lack.
+
+use super::acc::{Acc, SnapshotAcc, SnapshotOrder, TradeAcc};
+use super::finished::{BarHead, FinishedBar};
+use super::volume::SnapshotBar;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::Instrument;
+use ticktide_market::calendar::{PhaseAt, bucket};
+
+/// A bar as the keyed operator knows it: finished on trade feeds, still to be scanned for its volume on snapshot feeds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Emitted {
+    Finished(FinishedBar),
+    /// In a box, since it is the larger one: most feeds have trades.
+    Snapshot(Box<SnapshotBar>),
+}
+
+/// One bucket of one interval.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Bucket {
+    pub(super) phase: PhaseAt,
+    pub(super) end_at: Nanos,
+    /// Everything in it, or `None` once all its trades are cancelled.
+    pub(super) acc: Option<Acc>,
+    /// With corrections: what came of finer buckets and trades that are no longer kept.
+    pub(super) base: Option<Box<Acc>>,
+    /// The greatest that a record tells; a cancelled trade has told its own, too.
+    #[serde(skip)]
+    symbol: Option<Arc<str>>,
+    /// What downstream knows of it; derived, so not part of the durable state.
+    #[serde(skip)]
+    pub(super) emitted: Option<Emitted>,
+    /// With `emitted` withdrawn for good: behind the horizon.
+    #[serde(skip)]
+    pub(super) frozen: bool,
+}
+
+/// What a durable value says of a bucket behind its first layout.
+#[derive(Default, Serialize, Deserialize)]
+struct Tail {
+    symbol: Option<Arc<str>>,
+    counted_first: Option<SnapshotOrder>,
+}
+
+impl Bucket {
+    fn new(phase: PhaseAt, end_at: Nanos) -> Bucket {
+        Bucket { phase, end_at, acc: None, base: None, symbol: None, emitted: None, frozen: false }
+    }
+
+    /// A record of it calls its instrument so.
+    #[inline]
+    fn tell(&mut self, symbol: Option<&Arc<str>>) {
+        if let Some(symbol) = symbol
+            && self.symbol.as_ref().is_none_or(|known| !Arc::ptr_eq(known, symbol) && known < symbol)
+        {
+            self.symbol = Some(symbol.clone());
+        }
+    }
+
+    /// Adds to what stays when finer buckets and trades are gone.
+    pub(super) fn add_base(&mut self, acc: &Acc) {
+        match &mut self.base {
+            Some(base) => base.merge(acc),
+            None => self.base = Some(Box::new(acc.clone())),
+        }
+    }
+
+    /// What stays when finer buckets and trades are gone.
+    pub(super) fn base(&self) -> Option<Acc> {
+        self.base.as_deref().cloned()
+    }
+
+    fn head(&self, open_at: Nanos) -> BarHead {
+        BarHead { open_at, phase: self.phase.phase, trading_date: self.phase.trading_date }
+    }
+
+    fn is_priced(&self) -> bool {
+        self.acc.as_ref().is_some_and(Acc::is_priced)
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let counted_first = self.acc.as_ref().and_then(Acc::counted_first);
+        encode(&(self, Tail { symbol: self.symbol.clone(), counted_first }))
+    }
+
+    /// A value without a tail was published under the symbol of its key.
+    pub(super) fn decode(instrument: &Instrument, mut value: &[u8]) -> Result<Bucket, bincode::Error> {
+        let mut bucket: Bucket = bincode::deserialize_from(&mut value)?;
+        let tail = match value.is_empty() {
+            true => Tail { symbol: instrument.symbol_shared().cloned(), counted_first: None },
+            false => bincode::deserialize(value)?,
+        };
+        bucket.symbol = tail.symbol;
+        if let Some(acc) = &mut bucket.acc {
+            acc.set_counted_first(tail.counted_first);
+        }
+        Ok(bucket)
+    }
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    bincode::serialize(value).expect("plain values in memory always serialise")
+}
+
+/// Adds to a sum that may not have begun.
+#[inline]
+pub(super) fn add(sum: &mut Option<Acc>, acc: &Acc) {
+    match sum {
+        Some(sum) => sum.merge(acc),
+        None => *sum = Some(acc.clone()),
+    }
+}
+
+/// Where in time a record belongs, and what it calls its instrument.
+pub(super) struct Spot<'a> {
+    pub(super) phase: &'a PhaseAt,
+    pub(super) at: Nanos,
+    pub(super) symbol: Option<&'a Arc<str>>,
+}
+
+/// The buckets of one instrument in one interval.
+pub(super) struct Level {
+    pub(super) interval: Interval,
+    /// In order of time; in boxes, so that the tree moves pointers.
+    pub(super) buckets: BTreeMap<Nanos, Box<Bucket>>,
+    /// Buckets changed in this step, some more than once.
+    pub(super) touched: Vec<Nanos>,
+}
+
+impl Level {
+    pub(super) fn new(interval: Interval) -> Level {
+        Level { interval, buckets: BTreeMap::new(), touched: Vec::new() }
+    }
+
+    /// Adds what a record counts as (`None`: it is cancelled) to the bucket that it falls in.
+    #[inline]
+    pub(super) fn merge(&mut self, spot: &Spot<'_>, acc: Option<&Acc>) -> &mut Bucket {
+        let (open_at, end_at) = bucket(spot.phase, self.interval, spot.at);
+        self.touched.push(open_at);
+        let bucket = self.buckets.entry(open_at).or_insert_with(|| Box::new(Bucket::new(*spot.phase, end_at)));
+        if let Some(acc) = acc {
+            add(&mut bucket.acc, acc);
+        }
+        bucket.tell(spot.symbol);
+        bucket
+    }
+
+    /// Adds the bucket at `at` up anew, from its base and the live finer buckets in it.
+    pub(super) fn rebuild(&mut self, finer: &Level, phase: &PhaseAt, at: Nanos) {
+        let (open_at, end_at) = bucket(phase, self.interval, at);
+        let Some(bucket) = self.buckets.get_mut(&open_at) else { return };
+        let mut acc = bucket.base();
+        for (_, finer) in finer.buckets.range(open_at..end_at) {
+            if let Some(finer) = &finer.acc {
+                add(&mut acc, finer);
+            }
+        }
+        bucket.acc = acc;
+        self.touched.push(open_at);
+    }
+
+    /// The newest bucket with a price that the horizon has passed. It stays writable: volume without a price may still be
+    /// carried to it, and a bar that comes between takes such volume away again. Earlier ones can change no more.
+    pub(super) fn kept_from(&self, horizon: Nanos) -> Option<Nanos> {
+        let behind = self.buckets.iter().rev().skip_while(|(_, bucket)| bucket.end_at > horizon);
+        behind.into_iter().find(|(_, bucket)| bucket.is_priced()).map(|(open_at, _)| *open_at)
+    }
+
+    /// The nearest bucket with a price before `at`, of the same trading day as the one at `at`.
+    pub(super) fn priced_before(&self, at: Nanos) -> Option<Nanos> {
+        let day = self.buckets.get(&at)?.phase.trading_date;
+        self.buckets
+            .range(..at)
+            .rev()
+            .take_while(|(_, bucket)| bucket.phase.trading_date == day)
+            .find(|(_, bucket)| bucket.is_priced())
+            .map(|(open_at, _)| *open_at)
+    }
+
+    /// The bar of a bucket as it would be published now; with `carries`, the volume of the buckets without a price that
+    /// follow it on the same trading day is part of it.
+    pub(super) fn published(&self, open_at: Nanos, carries: bool) -> Option<Emitted> {
+        let bucket = self.buckets.get(&open_at)?;
+        match bucket.acc.as_ref()? {
+            Acc::Snapshots(acc) if acc.updates > 0 => {
+                Some(Emitted::Snapshot(Box::new(self.snapshot_bar(open_at, bucket, acc))))
+            }
+            Acc::Trades(acc) if acc.priced > 0 => {
+                Some(Emitted::Finished(self.trade_bar(open_at, bucket, acc, carries)))
+            }
+            Acc::Trades(_) | Acc::Snapshots(_) => None,
+        }
+    }
+
+    /// Whether the session ends before the bar would.
+    fn is_short(&self, open_at: Nanos, bucket: &Bucket) -> bool {
+        bucket.end_at - open_at < self.interval.0
+    }
+
+    fn snapshot_bar(&self, open_at: Nanos, bucket: &Bucket, acc: &SnapshotAcc) -> SnapshotBar {
+        SnapshotBar {
+            head: bucket.head(open_at),
+            open: acc.first.price,
+            high: acc.high,
+            low: acc.low,
+            close: acc.last.price,
+            cumulative_first: acc.counted_first.and_then(|first| first.cumulative),
+            cumulative_greatest: acc.cumulative_greatest,
+            cumulative_last: acc.last.cumulative,
+            first_told: acc.first_told,
+            day_high: acc.day_high,
+            day_low: acc.day_low,
+            open_interest: acc.open_interest.map(|(_, interest)| interest),
+            updates: acc.updates,
+            baseline_known: acc.baseline_known,
+            short: self.is_short(open_at, bucket),
+            symbol: bucket.symbol.clone(),
+        }
+    }
+
+    fn trade_bar(&self, open_at: Nanos, bucket: &Bucket, acc: &TradeAcc, carries: bool) -> FinishedBar {
+        let (mut volume, mut turnover, mut trades) = (acc.volume, acc.turnover, acc.trades);
+        if carries {
+            for carried in self.carried(open_at, bucket.phase.trading_date) {
+                volume = volume.saturating_add(carried.volume);
+                turnover = turnover.saturating_add(carried.turnover);
+                trades += carried.trades;
+            }
+        }
+        FinishedBar {
+            head: bucket.head(open_at),
+            open: acc.first.price,
+            high: acc.high,
+            low: acc.low,
+            close: acc.last.price,
+            volume: Some(volume),
+            turnover: Some(turnover),
+            trades: Some(trades),
+            updates: trades,
+            open_interest: None,
+            partial: false,
+            short: self.is_short(open_at, bucket),
+            symbol: bucket.symbol.clone(),
+        }
+    }
+
+    /// The sums of the buckets without a price that follow the one at `open_at` on the trading day.
+    fn carried(&self, open_at: Nanos, day: i32) -> impl Iterator<Item = &TradeAcc> {
+        let later = self.buckets.range((Bound::Excluded(open_at), Bound::Unbounded));
+        let unpriced = later.take_while(move |(_, next)| next.phase.trading_date == day && !next.is_priced());
+        unpriced.filter_map(|(_, next)| match &next.acc {
+            Some(Acc::Trades(acc)) => Some(acc),
+            _ => None,
+        })
+    }
+}

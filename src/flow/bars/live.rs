@@ -1,0 +1,142 @@
+//! The live bars of one instrument: its buckets of every interval, its kept trades, its remembered ids.
+//!
+//! Why what is published goes by `own`: records of one instrument may call it by several symbols, and a row that is taken back
+//! must have the one that it was published under. What must always hold: downstream knows of a bucket what its `emitted`
+//! says, and nothing else.
+
+use super::acc::{Acc, TradeAcc};
+use super::bucket::{Emitted, Level, Spot};
+use super::finished::Series;
+use super::rules::Rules;
+use super::trades::{Trade, TradeKey, Trades};
+use crate::clean::duplicates::Memory;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use ticktide_base::time::{Interval, Nanos};
+use ticktide_market::Instrument;
+
+/// Key of one durable value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StateKey {
+    Bucket(Interval, Nanos),
+    Trade(TradeKey),
+    /// Remembered ids of a trading day, by the epoch that remembered them.
+    Seen(i32, u64),
+}
+
+pub(super) struct Live {
+    /// As its key has it: what is published and kept goes by it, whatever symbols records tell.
+    pub(super) own: Instrument,
+    /// One for each interval, finest first.
+    pub(super) levels: Vec<Level>,
+    /// Something changed in this step.
+    pub(super) is_touched: bool,
+    /// What changed in this epoch.
+    pub(super) dirty: BTreeSet<StateKey>,
+    pub(super) trades: Trades,
+    pub(super) memory: Memory,
+}
+
+impl Live {
+    pub(super) fn new(own: Instrument, rules: &Rules) -> Live {
+        Live {
+            own,
+            levels: rules.spec.intervals.iter().map(|interval| Level::new(*interval)).collect(),
+            is_touched: false,
+            dirty: BTreeSet::new(),
+            trades: Trades::default(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// Adds the sum of a step to the intervals of the mask.
+    #[inline]
+    pub(super) fn add_partial(&mut self, spot: &Spot<'_>, mask: u32, acc: &Acc) {
+        for (index, level) in self.levels.iter_mut().enumerate() {
+            if mask & (1 << index) != 0 {
+                level.merge(spot, Some(acc));
+            }
+        }
+    }
+
+    /// Adds a trade that is not kept to the intervals of the mask. With corrections it stays when they are rebuilt: in the
+    /// base of its finest bucket, which the coarser ones take it from.
+    #[inline]
+    pub(super) fn add_trade(&mut self, rules: &Rules, spot: &Spot<'_>, mask: u32, trade: &Trade) {
+        if trade.order.price <= 0 && !rules.spec.prices_signed {
+            return;
+        }
+        let acc = Acc::Trades(TradeAcc::of(trade.order, trade.sets_price, trade.adds_volume));
+        for (index, level) in self.levels.iter_mut().enumerate() {
+            if mask & (1 << index) == 0 {
+                continue;
+            }
+            let bucket = level.merge(spot, Some(&acc));
+            let from_child = rules.child[index].is_some_and(|child| mask & (1 << child) != 0);
+            if rules.spec.corrections && !from_child {
+                bucket.add_base(&acc);
+            }
+        }
+    }
+
+    /// A step is complete: the changes it makes to what downstream knows.
+    pub(super) fn changes(&mut self, rules: &Rules, out: &mut Vec<(Series, Emitted, isize)>) {
+        self.is_touched = false;
+        for (index, level) in self.levels.iter_mut().enumerate() {
+            if level.touched.is_empty() {
+                continue;
+            }
+            let mut touched = std::mem::take(&mut level.touched);
+            touched.sort_unstable();
+            touched.dedup();
+            self.dirty.extend(touched.iter().map(|open_at| StateKey::Bucket(level.interval, *open_at)));
+            if rules.spec.carries {
+                let before: Vec<Nanos> = touched.iter().filter_map(|at| level.priced_before(*at)).collect();
+                touched.extend(before);
+                touched.sort_unstable();
+                touched.dedup();
+            }
+            let frozen = Frozen::of(rules, index, level);
+            for open_at in touched.drain(..) {
+                let published = level.published(open_at, rules.spec.carries);
+                let Some(bucket) = level.buckets.get_mut(&open_at) else { continue };
+                if bucket.frozen || frozen.has(open_at, bucket.end_at) || published == bucket.emitted {
+                    continue;
+                }
+                let series = (level.interval, self.own.clone());
+                if let Some(old) = bucket.emitted.take() {
+                    out.push((series.clone(), old, -1));
+                }
+                if let Some(new) = published {
+                    bucket.emitted = Some(new.clone());
+                    out.push((series, new, 1));
+                }
+            }
+            level.touched = touched;
+        }
+    }
+
+    /// Whether nothing of it is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.levels.iter().all(|level| level.buckets.is_empty()) && self.trades.is_empty() && self.memory.is_empty()
+    }
+}
+
+/// Which buckets of a level say nothing more.
+pub(super) struct Frozen {
+    horizon: Nanos,
+    kept_from: Option<Nanos>,
+}
+
+impl Frozen {
+    pub(super) fn of(rules: &Rules, index: usize, level: &Level) -> Frozen {
+        let horizon = rules.horizon(index);
+        let kept_from = if rules.spec.carries { level.kept_from(horizon) } else { None };
+        Frozen { horizon, kept_from }
+    }
+
+    #[inline]
+    pub(super) fn has(&self, open_at: Nanos, end_at: Nanos) -> bool {
+        end_at <= self.horizon && self.kept_from.is_none_or(|kept| open_at < kept)
+    }
+}
