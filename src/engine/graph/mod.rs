@@ -75,7 +75,7 @@ pub(super) fn flow(
     let resumed = Resumed::new(dataflow, &plan.resume, &plan.additions);
     let assigned = assigned(plan, share, &resumed.binding);
     let restored = {
-        let (partitions, share) = (plan.source.partitions(), (share.index, share.peers));
+        let partitions = plan.source.partitions();
         let intake = Intake::new(dataflow, partitions, &assigned, &resumed.binding, share);
         let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         restore(dataflow, &state, share, intake)?

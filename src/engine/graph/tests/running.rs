@@ -9,6 +9,7 @@ use crate::epochs::control::control;
 use crate::graph::checks::Checks;
 use crate::ingest::Intake;
 use crate::restore::restore;
+use crate::share::Share;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -103,7 +104,8 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
         let resumed = Resumed::new(&dataflow, &resume, &Additions::default());
         let partition =
             Partition { topic: "t".into(), partition: 0, source_id: String::new(), offset_start: 0, offset_end: 0 };
-        let intake = Intake::new(&dataflow, &[partition], &[(0, 0)], &resumed.binding, (0, 1));
+        let share = Share { index: 0, peers: 1 };
+        let intake = Intake::new(&dataflow, &[partition], &[(0, 0)], &resumed.binding, share);
         let wires = Wires {
             decisions: Rc::default(),
             reports: Rc::default(),
@@ -120,7 +122,7 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
             topology: topology.clone(),
             composites,
             checks: Checks::new(&dataflow),
-            restored: restore(&dataflow, &[], (0, 1), intake).expect("nothing is restored"),
+            restored: restore(&dataflow, &[], share, intake).expect("nothing is restored"),
             resumed,
             writing: Writing::new(0, Tables::new(&dataflow, &outputs), writer, runtime, PanicAt::default()),
         };
