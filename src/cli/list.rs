@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use ticktide_base::error::Error;
-use ticktide_dataflow::SHIPPED;
+use ticktide_dataflow::{SHIPPED, reference};
 use ticktide_feed as feed;
 use ticktide_feed::sniff::Sniffed;
 use ticktide_flow::anomalies::CHECKS;
@@ -38,18 +38,20 @@ pub enum What {
     Dataflows,
     /// Trading sessions by name
     Sessions,
+    /// What a dataflow file may say, with types and defaults
+    Keys,
 }
 
-/// One entry: name, settings, a line of doc.
+/// One entry: name, settings in columns, a line of doc.
 struct Entry {
     name: String,
-    settings: String,
+    settings: Vec<String>,
     doc: String,
     detail: Value,
 }
 
 fn entry(name: &str, doc: &str) -> Entry {
-    Entry { name: name.to_owned(), settings: String::new(), doc: doc.to_owned(), detail: json!({}) }
+    Entry { name: name.to_owned(), settings: Vec::new(), doc: doc.to_owned(), detail: json!({}) }
 }
 
 /// Prints a registry.
@@ -72,8 +74,8 @@ pub fn list(args: &ListArgs, global: &Global) -> Result<(), Error> {
         return Ok(());
     }
     let row = |entry: &Entry| {
-        let cells = [&entry.name, &entry.settings, &entry.doc];
-        cells.into_iter().filter(|cell| !cell.is_empty()).cloned().collect()
+        let cells = [&entry.name].into_iter().chain(&entry.settings).chain([&entry.doc]);
+        cells.cloned().collect()
     };
     print(&aligned(&entries.iter().map(row).collect::<Vec<_>>()))
 }
@@ -86,6 +88,7 @@ fn entries(what: What) -> Vec<Entry> {
         What::Anomalies => checks(),
         What::Dataflows => SHIPPED.iter().map(|(name, text)| entry(name, &first_comment(text))).collect(),
         What::Sessions => PRESETS.iter().map(|(name, doc)| entry(name, doc)).collect(),
+        What::Keys => keys(),
     }
 }
 
@@ -113,7 +116,7 @@ fn described(p: &Parameter) -> Value {
 fn checks() -> Vec<Entry> {
     let entries = CHECKS.iter().map(|spec| Entry {
         name: spec.name.to_owned(),
-        settings: defaults(spec.parameters, Some(format!("level={}", spec.level.name()))),
+        settings: vec![defaults(spec.parameters, Some(format!("level={}", spec.level.name())))],
         doc: spec.doc.to_owned(),
         detail: json!({
             "level": spec.level.name(),
@@ -128,7 +131,7 @@ fn indicators() -> Vec<Entry> {
         let anchor = spec.anchor.map(|anchor| if anchor == Anchor::Session { "session" } else { "none" });
         Entry {
             name: spec.name.to_owned(),
-            settings: defaults(spec.parameters, anchor.map(|anchor| format!("anchor={anchor}"))),
+            settings: vec![defaults(spec.parameters, anchor.map(|anchor| format!("anchor={anchor}")))],
             doc: spec.doc.to_owned(),
             detail: json!({
                 "parameters": spec.parameters.iter().map(described).collect::<Vec<_>>(),
@@ -137,6 +140,20 @@ fn indicators() -> Vec<Entry> {
         }
     };
     INDICATORS.iter().map(entry).collect()
+}
+
+fn keys() -> Vec<Entry> {
+    let entry = |key: reference::Listed| Entry {
+        name: key.name.to_owned(),
+        detail: json!({
+            "type": key.kind,
+            "default": if key.default.is_empty() { None } else { Some(&key.default) },
+            "changes_rows": key.changes_rows,
+        }),
+        settings: vec![key.kind, if key.default.is_empty() { "-".to_owned() } else { key.default }],
+        doc: key.doc.to_owned(),
+    };
+    reference::keys().into_iter().map(entry).collect()
 }
 
 /// What every format makes of a file's first records; nothing that decodes is an error.

@@ -20,7 +20,7 @@ fn global_options_may_stand_on_either_side_of_the_command() {
 
 #[test]
 fn every_registry_can_be_listed() {
-    for what in ["sources", "formats", "indicators", "anomalies", "dataflows", "sessions"] {
+    for what in ["sources", "formats", "indicators", "anomalies", "dataflows", "sessions", "keys"] {
         for json in [&["ticktide", "list", what, "--json"][..], &["ticktide", "list", what]] {
             run(global(json)).expect(what);
         }

@@ -33,6 +33,7 @@ mod plan;
 mod process;
 pub mod restore;
 pub mod share;
+pub mod states;
 pub mod taker;
 mod tasks;
 mod workers;

@@ -1,10 +1,15 @@
 //! What a dataflow file may say, and what is said to its author.
 
 mod pinned;
+mod reference;
 
 use super::*;
+use crate::load::own;
 use proptest::prelude::*;
-use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};
+use ticktide_base::document::Place;
+use ticktide_base::error::{Classified, Kind};
+use ticktide_base::time::{DAY, HOUR, Interval, MINUTE, SECOND};
+use ticktide_flow::indicators;
 
 fn read(text: &str) -> Result<Dataflow, DataflowError> {
     Dataflow::from_text("mine", "mine.toml", text, &[], &[])
@@ -36,8 +41,8 @@ fn every_shipped_dataflow_is_good() {
             assert_eq!(dataflow.bars[..2], [Interval(SECOND), Interval(MINUTE)], "{name}");
         }
     }
-    let names: Vec<String> = std::fs::read_dir("dataflows")
-        .expect("tests run in the package's directory")
+    let names: Vec<String> = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dataflows"))
+        .expect("the repository has its dataflows")
         .map(|entry| entry.expect("an entry").file_name().to_string_lossy().replace(".toml", ""))
         .collect();
     for name in names {

@@ -6,7 +6,7 @@
 use super::*;
 
 /// Name, text, hash and settings; the texts together set every key to something else than its default.
-const WRITTEN: &[(&str, &str, &str, &str)] = &[
+pub(super) const WRITTEN: &[(&str, &str, &str, &str)] = &[
     (
         "kafka",
         r#"source = { brokers = ["k1:9092", "k2:9092"], topics = ["trades", "quotes"], from = "latest", until = "end", buffer = "1MiB", sequence = "trusted", corrections = true, kafka = { "client.id" = "me", "sasl.password" = "hunter2", "fetch.min.bytes" = 5, ssl.key.password = "x" } }

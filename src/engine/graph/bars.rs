@@ -10,9 +10,10 @@
 //! What must always hold: what an epoch begins with comes before its records, and what it ends with after them; which of two
 //! records is the duplicate does not depend on which of them arrives first.
 
-use crate::graph::parts::{BARS, Changes, Out, Rows, Vecs, Waiting, complete, parted};
+use crate::graph::parts::{Changes, Out, Rows, Vecs, Waiting, complete, parted};
 use crate::graph::resumed::Resumed;
 use crate::graph::rows::{Notice, SinkRow};
+use crate::states::BARS;
 use ticktide_base::epoch::{LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_flow::bars::finished::Series;
 use ticktide_flow::bars::keyed::{Aside, Emitted, Keyed};

@@ -2,7 +2,8 @@
 //!
 //! What must always hold: bars of an interval that was added to a lake begin where it was added.
 
-use crate::graph::parts::{Changes, Finished, Rows, VOLUME, base_state};
+use crate::graph::parts::{Changes, Finished, Rows, base_state};
+use crate::states::VOLUME;
 use differential_dataflow::operators::arrange::Arranged;
 use std::collections::{BTreeSet, HashMap};
 use ticktide_base::time::Interval;

@@ -3,9 +3,10 @@
 //! What must always hold: readings of an indicator that was added to a lake begin where it was added.
 
 use crate::graph::instruments::{Publishing, close_named};
-use crate::graph::parts::{INDICATORS, Rows, base_state};
+use crate::graph::parts::{Rows, base_state};
 use crate::graph::rows::SinkRow;
 use crate::graph::topology::{Closes, Operator, Unbuilt};
+use crate::states::INDICATORS;
 use differential_dataflow::operators::arrange::Arranged;
 use std::collections::{BTreeMap, HashMap};
 use ticktide_base::time::Interval;

@@ -75,7 +75,7 @@ pub(super) fn flow(
     let resumed = Resumed::new(dataflow, &plan.resume, &plan.additions);
     let assigned = assigned(plan, share, &resumed.binding);
     let restored = {
-        let (partitions, share) = (plan.source.partitions(), (share.index, share.peers));
+        let partitions = plan.source.partitions();
         let intake = Intake::new(dataflow, partitions, &assigned, &resumed.binding, share);
         let state = plan.state.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         restore(dataflow, &state, share, intake)?
@@ -103,7 +103,7 @@ pub(super) fn flow(
             *wake = Some(activator);
         }
     };
-    worker.dataflow::<u64, _, _>(|scope| build(scope, built, wires, open, Committing { jobs, decided, woken }))
+    worker.dataflow::<u64, _, _>(|scope| build(scope, built, wires, open, CommitWay { jobs, decided, woken }))
 }
 
 /// What a worker's data dataflow is built of.
@@ -117,7 +117,7 @@ struct Built {
 }
 
 /// The way to the commit task and back.
-struct Committing<W> {
+struct CommitWay<W> {
     /// Of worker 0.
     jobs: Option<UnboundedSender<CommitJob>>,
     decided: mpsc::Receiver<Epoch>,
@@ -131,7 +131,7 @@ fn build<'scope>(
     Built { topology, composites, checks, restored, resumed, writing }: Built,
     wires: &Wires,
     open: impl FnOnce(Intake, Ports, SyncActivator) -> SourceLogic,
-    committing: Committing<impl FnOnce(SyncActivator)>,
+    way: CommitWay<impl FnOnce(SyncActivator)>,
 ) -> Result<Activator, Error> {
     let mut nodes = topology.unbuilt();
     let Restored { intake, keyed, volume, indicators: bases, checks: state, listings: known } = restored;
@@ -157,7 +157,7 @@ fn build<'scope>(
     let rows = rows.chain(reading_rows).chain(anomaly_rows).chain([closed, bound]);
     let rows = scope.concatenate(rows).probe_with(&wires.compute);
     let parts = write(&nodes.take(Operator::Write), rows, writing, wires.failure.clone());
-    let Committing { jobs, decided, woken } = committing;
+    let CommitWay { jobs, decided, woken } = way;
     commit(&nodes.take(Operator::Commit), parts, jobs, decided, woken, wires.failure.clone()).probe_with(&wires.commit);
     nodes.done()?;
     Ok(sourced.activator)

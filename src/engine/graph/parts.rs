@@ -22,13 +22,6 @@ use timely::dataflow::operators::generic::InputHandleCore;
 use timely::dataflow::operators::vec::Map;
 use timely::progress::frontier::MutableAntichain;
 
-/// Name of the bars' entries in the durable state.
-pub const BARS: &str = "bars";
-/// Name of the volume scan's.
-pub const VOLUME: &str = "volume";
-/// Name of the indicators'.
-pub const INDICATORS: &str = "indicators";
-
 /// Containers of an operator's output.
 pub(crate) type Vecs<D> = CapacityContainerBuilder<Vec<D>>;
 /// A stream of rows for the writer.

@@ -3,7 +3,6 @@
 //! Why apart from the operators: who makes a row and who takes it need not know each other. What must always hold: operators
 //! behind the source act on notices alone, so content is a function of bindings.
 
-use crate::ingest::Archived;
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Conservation, Epoch};
 use ticktide_flow::anomalies::Anomaly;
@@ -12,7 +11,7 @@ use ticktide_flow::clean::Horizons;
 use ticktide_flow::close::NetChange;
 use ticktide_flow::instruments::ListingChange;
 use ticktide_lake::StateEntry;
-use ticktide_tables::QuarantineRow;
+use ticktide_tables::{Archived, QuarantineRow};
 
 /// What downstream operators act on.
 #[derive(Clone, Debug)]

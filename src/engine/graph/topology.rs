@@ -9,7 +9,7 @@
 //! from what runs. What must always hold: nodes and edges stand in the order of the flow; a node is in it exactly if every
 //! worker builds it (test: `the_running_graph_of_a_dataflow_has_the_operators_and_the_flows_of_its_topology`).
 
-use crate::graph::checks::tick_checks;
+use crate::ingest::tick_checks;
 use std::collections::{BTreeMap, BTreeSet};
 use ticktide_base::document::duration_text;
 use ticktide_base::error::Error;

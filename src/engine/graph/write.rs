@@ -159,11 +159,7 @@ impl Writing {
             SinkRow::Ticks(archived) => {
                 let Some(spec) = &tables.ticks else { return };
                 let inserts = &mut buffers.rows(spec).inserts;
-                let (topic, partition) = archived.partition.rsplit_once('/').unwrap_or((&archived.partition, "0"));
-                let place = (topic, partition.parse().unwrap_or(0));
-                for (tick, instrument, trading_date) in &archived.ticks {
-                    inserts.push(&tables::tick_row(tick, instrument, *trading_date, place, epoch));
-                }
+                archived.rows(epoch).for_each(|row| inserts.push(&row));
             }
             SinkRow::Quarantine(row) => {
                 *buffers.reasons.entry(row.reason).or_default() += 1;

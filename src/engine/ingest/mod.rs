@@ -1,26 +1,38 @@
 //! What one reading worker does with its records: verdicts, sums before the exchange, the balance of every partition.
 //!
-//! Feed and flow meet here. No timely in this file: the source operator ([`crate::graph::source`]) decides when a step or an epoch
+//! ```text
+//!   Batch ─▶ take ─▶ believe (its time?) ─▶ admit (does it count?) ─┬─▶ sums of the step, single records ─▶ bars
+//!                                                                   └─▶ quarantine, archive, remarks of checks
+//! ```
+//!
+//! Feed and flow meet here. No timely in this folder: the source operator decides when a step or an epoch
 //! ends, this decides what is in it. What must always hold: every record of an epoch is in exactly one term of its
 //! partition's balance, and what `end_epoch` gives is all that a later run needs to go on behind it.
 
 mod admit;
+mod believe;
+mod checks;
+mod sniff;
 mod state;
+mod take;
 #[cfg(test)]
 mod tests;
 mod volumes;
 
-pub use crate::ingest::state::{ANCHOR, Ended, PARTITION, SEEN};
+pub use checks::tick_checks;
+pub use sniff::Sniff;
+pub use state::Ended;
 
 use crate::epochs::Progress;
-use crate::ingest::state::{Orphans, SeenKey};
+use crate::share::Share;
+use state::{Orphans, SeenKey};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ticktide_base::epoch::{Binding, Conservation, Place};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::{Dataflow, Dedupe, Volume};
-use ticktide_feed::{Batch, Partition};
+use ticktide_feed::Partition;
 use ticktide_flow::anomalies::ticks::{OddTicks, TickChecks};
 use ticktide_flow::anomalies::two_partitions::Sighted;
 use ticktide_flow::bars::Routed;
@@ -29,16 +41,9 @@ use ticktide_flow::clean::duplicates::Memory;
 use ticktide_flow::clean::jumps::Jumps;
 use ticktide_flow::clean::{CleanSpec, Horizons, Judge};
 use ticktide_flow::instruments::Told;
-use ticktide_market::{Instrument, InstrumentId, Tick};
-use ticktide_tables::QuarantineRow;
+use ticktide_market::{Instrument, InstrumentId};
+use ticktide_tables::{Archived, QuarantineRow};
 use volumes::Volumes;
-
-/// Ticks for the archive: with the trading date of each.
-#[derive(Clone, Debug)]
-pub struct Archived {
-    pub partition: Arc<str>,
-    pub ticks: Vec<(Tick, Instrument, i32)>,
-}
 
 /// What a batch came to.
 #[derive(Default)]
@@ -47,8 +52,8 @@ pub struct Taken {
     pub routed: Vec<Routed>,
     pub quarantine: Vec<QuarantineRow>,
     pub archived: Option<Archived>,
-    /// Ticks of the batch to archive: their places, with the trading date of each.
-    kept: Vec<(usize, i32)>,
+    /// Ticks of the batch to archive.
+    kept: Vec<KeptTick>,
     /// What checks say of its ticks.
     pub odd: OddTicks,
     /// What its notices say of instruments.
@@ -57,8 +62,15 @@ pub struct Taken {
     pub bytes: usize,
 }
 
+/// A tick of a batch that goes into the archive.
+struct KeptTick {
+    /// Its place in the batch.
+    index: usize,
+    trading_date: i32,
+}
+
 /// One partition that this worker reads.
-struct Reading {
+struct PartitionIntake {
     name: Arc<str>,
     /// A fixed hash of the name: part of the order of trades.
     order: u64,
@@ -91,7 +103,8 @@ pub struct Intake {
     intervals: Vec<Interval>,
     idle_after: Duration,
     retention: Nanos,
-    readings: BTreeMap<usize, Reading>,
+    /// By index of the source.
+    partitions: BTreeMap<usize, PartitionIntake>,
     partials: Partials,
     /// This worker's own ids: the reader's are translated, so that restored instruments have one, too.
     names: Vec<Instrument>,
@@ -116,14 +129,39 @@ pub struct Intake {
 /// below the grace that bars leave for what has come since.
 const KNOWN_FOR: Duration = Duration::from_millis(500);
 
+impl PartitionIntake {
+    /// Reads from an offset on; `before`: where an earlier run had come to.
+    fn new(partition: &Partition, offset: i64, before: Option<&Place>) -> PartitionIntake {
+        let name = partition.name();
+        let event_at_max = before.and_then(|place| place.event_at_max);
+        let header = before.and_then(|place| place.header.clone());
+        PartitionIntake {
+            order: fixed_hash(&name),
+            place: Place { source_id: partition.source_id.clone(), offset_next: offset, event_at_max, header },
+            offset_bound: offset,
+            caught_up_since: None,
+            finished: false,
+            counts: Conservation::default(),
+            jumps: Jumps::new(event_at_max),
+            anchor_kept: None,
+            memory: Memory::default(),
+            days: BTreeMap::new(),
+            zero: BTreeSet::new(),
+            changed: false,
+            sighted: Sighted::default(),
+            name: name.into(),
+        }
+    }
+}
+
 impl Intake {
-    /// `assigned`: indices into `partitions` with the first offsets to read, as the share of worker `index` of `peers`.
+    /// `assigned`: indices into `partitions` with the first offsets to read, the worker's share.
     pub fn new(
         dataflow: &Dataflow,
         partitions: &[Partition],
         assigned: &[(usize, i64)],
         resumed: &Binding,
-        share: (usize, usize),
+        share: Share,
     ) -> Intake {
         let spec = CleanSpec {
             session: Arc::new(dataflow.session.clone()),
@@ -137,29 +175,9 @@ impl Intake {
             confirmations: dataflow.confirmations,
             patience: CleanSpec::PATIENCE,
         };
-        let readings = assigned.iter().map(|(index, offset)| {
+        let assigned = assigned.iter().map(|(index, offset)| {
             let partition = &partitions[*index];
-            let name = partition.name();
-            let before = resumed.places.get(&name);
-            let event_at_max = before.and_then(|place| place.event_at_max);
-            let header = before.and_then(|place| place.header.clone());
-            let reading = Reading {
-                order: fixed_hash(&name),
-                place: Place { source_id: partition.source_id.clone(), offset_next: *offset, event_at_max, header },
-                offset_bound: *offset,
-                caught_up_since: None,
-                finished: false,
-                counts: Conservation::default(),
-                jumps: Jumps::new(event_at_max),
-                anchor_kept: None,
-                memory: Memory::default(),
-                days: BTreeMap::new(),
-                zero: BTreeSet::new(),
-                changed: false,
-                sighted: Sighted::default(),
-                name: name.into(),
-            };
-            (*index, reading)
+            (*index, PartitionIntake::new(partition, *offset, resumed.places.get(&partition.name())))
         });
         Intake {
             trusted: dataflow.sequence_trusted,
@@ -169,7 +187,7 @@ impl Intake {
             lists: dataflow.instruments,
             idle_after: Duration::from_nanos(dataflow.idle_after.max(0) as u64),
             retention: dataflow.retention,
-            readings: readings.collect(),
+            partitions: assigned.collect(),
             partials: Partials::new(dataflow.bars[0], dataflow.bars.len()),
             intervals: dataflow.bars.clone(),
             names: Vec::new(),
@@ -184,7 +202,7 @@ impl Intake {
             volumes: Volumes::default(),
             dated: i32::MIN,
             judge: Judge::new(spec),
-            checks: crate::graph::checks::tick_checks(dataflow),
+            checks: tick_checks(dataflow),
         }
     }
 
@@ -210,8 +228,8 @@ impl Intake {
 
     /// The next epoch begins.
     pub fn begin_epoch(&mut self, horizons: Horizons) {
-        for reading in self.readings.values_mut() {
-            reading.memory.begin(horizons.least());
+        for partition in self.partitions.values_mut() {
+            partition.memory.begin(horizons.least());
         }
         self.horizons = horizons;
     }
@@ -233,72 +251,6 @@ impl Intake {
         self.drained_at = Some(now);
     }
 
-    /// Takes a batch.
-    pub fn take(&mut self, mut batch: Batch, now: Instant) -> Taken {
-        for instrument in std::mem::take(&mut batch.instruments) {
-            let id = self.id(&instrument);
-            self.translate.push(id);
-        }
-        let Some(mut reading) = self.readings.remove(&batch.partition) else { return Taken::default() };
-        let mut taken = self.nothing_of(&reading);
-        reading.counts.records += batch.records as i64;
-        reading.counts.gaps += batch.gaps as i64;
-        // gaps already: a row without a record, so that nothing is lost in silence
-        for (from, to) in std::mem::take(&mut batch.lost) {
-            let count = to - from;
-            tracing::warn!(partition = %reading.name, from, to, count, "the broker deleted records before they were read");
-            taken.quarantine.push(QuarantineRow {
-                partition: reading.name.clone(),
-                offset: from,
-                received_at: None,
-                reason: "lost_range",
-                detail: format!("offsets {from} to {} ({count}) were deleted before they were read", to - 1),
-                payload: Box::default(),
-            });
-        }
-        for reject in std::mem::take(&mut batch.rejects) {
-            reading.counts.rejected += 1;
-            taken.bytes += reject.payload.len();
-            taken.quarantine.push(QuarantineRow {
-                partition: reading.name.clone(),
-                offset: reject.offset,
-                received_at: reject.received_at,
-                reason: reject.reason,
-                detail: reject.detail,
-                payload: reject.payload.into(),
-            });
-        }
-        let mut ticks = std::mem::take(&mut batch.ticks);
-        for (index, tick) in ticks.iter_mut().enumerate() {
-            tick.instrument = self.translate[tick.instrument.0 as usize];
-            self.tick(&mut reading, index, tick, batch.payload(index), &mut taken);
-        }
-        if let Some(archived) = &mut taken.archived {
-            let mut kept = std::mem::take(&mut taken.kept).into_iter().peekable();
-            for (index, tick) in ticks.into_iter().enumerate() {
-                if let Some((_, trading_date)) = kept.next_if(|(kept, _)| *kept == index) {
-                    let instrument = self.names[tick.instrument.0 as usize].clone();
-                    archived.ticks.push((tick, instrument, trading_date));
-                }
-            }
-        }
-        reading.place.offset_next = batch.offset_next;
-        if let Some(header) = batch.header.take().filter(|header| reading.place.header.as_deref() != Some(&**header)) {
-            reading.place.header = Some(header.to_string());
-        }
-        reading.finished |= batch.finished;
-        reading.caught_up_since = match (batch.caught_up, reading.caught_up_since) {
-            (true, None) => Some(now),
-            (true, since) => since,
-            (false, _) => None,
-        };
-        if self.archive {
-            taken.bytes += batch.bytes as usize;
-        }
-        self.readings.insert(batch.partition, reading);
-        taken
-    }
-
     /// The sums of the step that ends.
     pub fn end_step(&mut self) -> impl Iterator<Item = Routed> + '_ {
         self.partials.drain(&self.names)
@@ -311,35 +263,35 @@ impl Intake {
 
     /// Decides what still waits for confirmation, of each partition by itself: the end is reached.
     pub fn flush(&mut self) -> Vec<Taken> {
-        let mut readings = std::mem::take(&mut self.readings);
-        let flushed = readings.values_mut().map(|reading| {
-            let mut taken = self.nothing_of(reading);
-            let (believed, given_up) = reading.jumps.flush(&self.judge.spec);
-            self.release(reading, believed, given_up, &mut taken);
+        let mut partitions = std::mem::take(&mut self.partitions);
+        let flushed = partitions.values_mut().map(|partition| {
+            let mut taken = self.nothing_of(partition);
+            let (believed, given_up) = partition.jumps.flush(&self.judge.spec);
+            self.release(partition, believed, given_up, &mut taken);
             taken
         });
         let flushed = flushed.collect();
-        self.readings = readings;
+        self.partitions = partitions;
         flushed
     }
 
     /// What is taken of a partition before anything is.
-    fn nothing_of(&self, reading: &Reading) -> Taken {
-        let archived = self.archive.then(|| Archived { partition: reading.name.clone(), ticks: Vec::new() });
+    fn nothing_of(&self, partition: &PartitionIntake) -> Taken {
+        let archived = self.archive.then(|| Archived { partition: partition.name.clone(), ticks: Vec::new() });
         Taken { archived, ..Taken::default() }
     }
 
     /// How every partition stands: one is idle only while it is known that nothing of it waits, never from memory.
     pub fn progress(&self, now: Instant) -> Vec<Progress> {
         let drained_at = self.drained_at.filter(|_| self.is_known(now));
-        let progress = self.readings.values().map(|reading| {
-            let seen = drained_at.zip(reading.caught_up_since);
+        let progress = self.partitions.values().map(|partition| {
+            let seen = drained_at.zip(partition.caught_up_since);
             let idle = seen.is_some_and(|(drained_at, since)| drained_at >= since + self.idle_after);
             Progress {
-                partition: reading.name.to_string(),
-                event_at_max: reading.place.event_at_max,
-                idle: idle || reading.finished,
-                finished: reading.finished,
+                partition: partition.name.to_string(),
+                event_at_max: partition.place.event_at_max,
+                idle: idle || partition.finished,
+                finished: partition.finished,
             }
         });
         progress.collect()
@@ -347,14 +299,14 @@ impl Intake {
 
     /// Partitions whose event time is past `limit`, by index, and those that are not.
     pub fn ahead_of(&self, limit: Option<Nanos>) -> impl Iterator<Item = (usize, bool)> + '_ {
-        self.readings.iter().map(move |(index, reading)| {
-            (*index, limit.is_some_and(|limit| reading.place.event_at_max.is_some_and(|at| at > limit)))
+        self.partitions.iter().map(move |(index, partition)| {
+            (*index, limit.is_some_and(|limit| partition.place.event_at_max.is_some_and(|at| at > limit)))
         })
     }
 
     /// Records of the epoch so far.
     pub fn records(&self) -> u64 {
-        self.readings.values().map(|reading| reading.counts.records as u64).sum()
+        self.partitions.values().map(|partition| partition.counts.records as u64).sum()
     }
 }
 

@@ -1,6 +1,8 @@
 //! What of a partition outlives its process: put back at the start, given out at the end of each epoch.
 
-use super::{Intake, Reading, fixed_hash};
+use super::{Intake, PartitionIntake, fixed_hash};
+use crate::share::Share;
+use crate::states::{ANCHOR, PARTITION, SEEN};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,11 +13,6 @@ use ticktide_flow::clean::duplicates::SeenEntries;
 use ticktide_flow::clean::jumps::Held;
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
-
-/// Name of the intake's operators in the durable state.
-pub const PARTITION: &str = "partition";
-pub const ANCHOR: &str = "anchor";
-pub const SEEN: &str = "seen";
 
 /// What is kept of a partition between runs, besides its place.
 #[derive(Default, Serialize, Deserialize)]
@@ -32,17 +29,16 @@ pub type SeenKey = (String, Instrument, i32, u64);
 pub struct Orphans {
     /// All partitions of the source.
     read: BTreeSet<String>,
-    index: usize,
-    peers: usize,
+    share: Share,
 }
 
 impl Orphans {
-    pub fn new(partitions: &[Partition], (index, peers): (usize, usize)) -> Orphans {
-        Orphans { read: partitions.iter().map(Partition::name).collect(), index, peers }
+    pub fn new(partitions: &[Partition], share: Share) -> Orphans {
+        Orphans { read: partitions.iter().map(Partition::name).collect(), share }
     }
 
     fn owns(&self, partition: &str) -> bool {
-        !self.read.contains(partition) && fixed_hash(partition) % self.peers as u64 == self.index as u64
+        !self.read.contains(partition) && self.share.owns(fixed_hash(partition))
     }
 }
 
@@ -53,7 +49,7 @@ pub struct Ended {
     pub state: Vec<StateEntry>,
 }
 
-impl Reading {
+impl PartitionIntake {
     /// Lets go of the days that have no tick at or after `least` any more. They leave the durable state when it is written next.
     fn forget_days(&mut self, least: Nanos) {
         self.days.retain(|day, _| reaches(*day, least));
@@ -61,47 +57,71 @@ impl Reading {
             self.zero.pop_first();
         }
     }
+
+    /// What of the partition itself has changed in the epoch that ends.
+    fn changes(&mut self, state: &mut Vec<StateEntry>) {
+        let name = self.name.to_string();
+        if std::mem::take(&mut self.changed) {
+            let kept = PartitionState {
+                held: self.jumps.held().cloned().collect(),
+                days: self.days.clone(),
+                zero: self.zero.clone(),
+            };
+            state.push(StateEntry::new(PARTITION, &name, Some(&kept)));
+        }
+        let anchor = self.jumps.anchor.filter(|_| self.jumps.anchor != self.place.event_at_max);
+        if std::mem::replace(&mut self.anchor_kept, anchor) != anchor {
+            state.push(StateEntry::new(ANCHOR, &name, anchor.as_ref()));
+        }
+    }
 }
 
 impl Intake {
-    /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over.
-    pub fn restore(&mut self, entry: &StateEntry) -> Result<(), bincode::Error> {
-        let Some(value) = &entry.value else { return Ok(()) };
+    /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over. `false`: it is
+    /// another operator's entry.
+    pub fn restore(&mut self, entry: &StateEntry) -> Result<bool, bincode::Error> {
+        let Some(value) = &entry.value else { return Ok(false) };
         match &*entry.operator {
-            PARTITION => {
-                let name: String = bincode::deserialize(&entry.key)?;
-                let state: PartitionState = bincode::deserialize(value)?;
-                let Some(reading) = self.readings.values_mut().find(|reading| *reading.name == name) else {
-                    return Ok(());
-                };
-                (reading.days, reading.zero) = (state.days, state.zero);
-                reading.jumps.restore(state.held, &self.judge.spec);
-            }
-            ANCHOR => {
-                let name: String = bincode::deserialize(&entry.key)?;
-                let anchor: Nanos = bincode::deserialize(value)?;
-                for reading in self.readings.values_mut().filter(|reading| *reading.name == name) {
-                    (reading.jumps.anchor, reading.anchor_kept) = (Some(anchor), Some(anchor));
-                }
-            }
-            SEEN => {
-                let key: SeenKey = bincode::deserialize(&entry.key)?;
-                let is_read = self.readings.values().any(|reading| *reading.name == key.0);
-                if !is_read && !self.orphans.owns(&key.0) {
-                    return Ok(());
-                }
-                let entries: SeenEntries = bincode::deserialize(value)?;
-                let newest = entries.newest_minute();
-                if is_read {
-                    let id = self.scope(&key.1);
-                    for reading in self.readings.values_mut().filter(|reading| *reading.name == key.0) {
-                        reading.memory.restore(id.0, key.2, entries.clone());
-                    }
-                }
-                self.seen_chunks.insert(key, newest);
-            }
-            _ => {}
+            PARTITION => self.restore_partition(bincode::deserialize(&entry.key)?, bincode::deserialize(value)?),
+            ANCHOR => self.restore_anchor(bincode::deserialize(&entry.key)?, bincode::deserialize(value)?),
+            SEEN => self.restore_seen(bincode::deserialize(&entry.key)?, value)?,
+            _ => return Ok(false),
         }
+        Ok(true)
+    }
+
+    fn named(&mut self, name: String) -> impl Iterator<Item = &mut PartitionIntake> {
+        self.partitions.values_mut().filter(move |partition| *partition.name == name)
+    }
+
+    fn restore_partition(&mut self, name: String, state: PartitionState) {
+        let found = self.partitions.values_mut().find(|partition| *partition.name == name);
+        if let Some(partition) = found {
+            (partition.days, partition.zero) = (state.days, state.zero);
+            partition.jumps.restore(state.held, &self.judge.spec);
+        }
+    }
+
+    fn restore_anchor(&mut self, name: String, anchor: Nanos) {
+        for partition in self.named(name) {
+            (partition.jumps.anchor, partition.anchor_kept) = (Some(anchor), Some(anchor));
+        }
+    }
+
+    fn restore_seen(&mut self, key: SeenKey, value: &[u8]) -> Result<(), bincode::Error> {
+        let is_read = self.partitions.values().any(|partition| *partition.name == key.0);
+        if !is_read && !self.orphans.owns(&key.0) {
+            return Ok(());
+        }
+        let entries: SeenEntries = bincode::deserialize(value)?;
+        let newest = entries.newest_minute();
+        if is_read {
+            let id = self.scope(&key.1);
+            for partition in self.named(key.0.clone()) {
+                partition.memory.restore(id.0, key.2, entries.clone());
+            }
+        }
+        self.seen_chunks.insert(key, newest);
         Ok(())
     }
 
@@ -112,40 +132,33 @@ impl Intake {
         if self.judge.spec.cumulative {
             self.volumes.warn();
         }
-        for reading in self.readings.values_mut() {
-            let mut counts = std::mem::take(&mut reading.counts);
-            counts.advanced = reading.place.offset_next - reading.offset_bound;
-            reading.offset_bound = reading.place.offset_next;
-            ended.counts.insert(reading.name.clone(), counts);
-            ended.places.insert(reading.name.to_string(), reading.place.clone());
-            reading.forget_days(least);
-            if std::mem::take(&mut reading.changed) {
-                let state = PartitionState {
-                    held: reading.jumps.held().cloned().collect(),
-                    days: reading.days.clone(),
-                    zero: reading.zero.clone(),
-                };
-                ended.state.push(StateEntry::new(PARTITION, &reading.name.to_string(), Some(&state)));
-            }
-            let anchor = reading.jumps.anchor.filter(|_| reading.jumps.anchor != reading.place.event_at_max);
-            if std::mem::replace(&mut reading.anchor_kept, anchor) != anchor {
-                ended.state.push(StateEntry::new(ANCHOR, &reading.name.to_string(), anchor.as_ref()));
-            }
-            for ((id, trading_date), entries) in reading.memory.take_fresh() {
-                let key = (reading.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
+        for partition in self.partitions.values_mut() {
+            let mut counts = std::mem::take(&mut partition.counts);
+            counts.advanced = partition.place.offset_next - partition.offset_bound;
+            partition.offset_bound = partition.place.offset_next;
+            ended.counts.insert(partition.name.clone(), counts);
+            ended.places.insert(partition.name.to_string(), partition.place.clone());
+            partition.forget_days(least);
+            partition.changes(&mut ended.state);
+            for ((id, trading_date), entries) in partition.memory.take_fresh() {
+                let key = (partition.name.to_string(), self.names[id as usize].clone(), trading_date, epoch);
                 ended.state.push(StateEntry::new(SEEN, &key, Some(&entries)));
                 self.seen_chunks.insert(key, entries.newest_minute());
             }
-            reading.memory.forget();
+            partition.memory.forget();
         }
-        let least = least.div_euclid(MINUTE);
+        self.forget_seen(least.div_euclid(MINUTE), &mut ended.state);
+        ended
+    }
+
+    /// Takes ids out of the durable state whose newest minute is before `least`.
+    fn forget_seen(&mut self, least: i64, state: &mut Vec<StateEntry>) {
         self.seen_chunks.retain(|key, newest| {
             let live = i64::from(*newest) >= least;
             if !live {
-                ended.state.push(StateEntry::new(SEEN, key, None::<&SeenEntries>));
+                state.push(StateEntry::new(SEEN, key, None::<&SeenEntries>));
             }
             live
         });
-        ended
     }
 }

@@ -1,7 +1,7 @@
 //! The buckets of one instrument in one interval, in order, and the bars that are published of them.
 //!
-//! Why a bar may depend on buckets behind it: volume without a price (an auction's, say) belongs to the last bar that has one. What
-//! must always hold: a published bar is a function of the buckets of its trading day alone.
+//! Why a bar may depend on buckets behind it: volume without a price goes to the last bar that has one. What must always
+//! hold: a published bar is a function of the buckets of its trading day alone.
 
 use super::acc::{Acc, SnapshotAcc, TradeAcc};
 use super::bucket::{Bucket, Emitted, add};

@@ -7,8 +7,10 @@
 //!   scan ──▶ (key, output) ±1
 //!       └──▶ changes of bases (durable state)
 //!
-//!   batches ─▶ keys: the changes of each key, by time ─▶ round: one time of one key ─▶ series: the accumulators follow
-//!                                                                         reader: the key's values in the trace ─┘ if it must
+//!   here    takes batches, lets the trace compact
+//!   keys    batches ─▶ the changes of each key ─▶ rounds: the changes of one key at one time
+//!   series  a round ─▶ the key's accumulators follow; the outputs that change
+//!   reader  the key's values in the trace, for a round that goes back behind the head
 //! ```
 //!
 //! Why not `reduce`: it would compute a key's whole history for every change of its last bar. Here an appended value or a

@@ -3,9 +3,10 @@
 //!
 //! What must always hold: one net change per row and epoch, whatever the order in which workers tell.
 
-use super::{PARTITIONS, SUSPECTS, TICKS};
+use super::TICKS;
 use crate::graph::parts::{Rows, Vecs, Waiting, complete};
 use crate::graph::rows::{Notice, SinkRow};
+use crate::states::{SUSPECTS, TWO_PARTITIONS};
 use differential_dataflow::consolidation::consolidate;
 use ticktide_base::time::Nanos;
 use ticktide_flow::anomalies::Anomaly;
@@ -63,7 +64,7 @@ impl Deciding for (u16, Partitions) {
 
     fn retire(&mut self, horizons: &Horizons) -> Vec<StateEntry> {
         let changes = self.1.retire(horizons.least()).into_iter();
-        changes.map(|(day, firsts)| StateEntry::new(PARTITIONS, &day, firsts.as_ref())).collect()
+        changes.map(|(day, firsts)| StateEntry::new(TWO_PARTITIONS, &day, firsts.as_ref())).collect()
     }
 }
 

@@ -6,9 +6,10 @@
 //!
 //! What must always hold: bars that only retire are no news of a venue; its beats retire by the horizon.
 
-use super::{BEATS, Found};
+use super::Found;
 use crate::graph::parts::{Finished, Out, Rows, Vecs, Waiting, complete, parted};
 use crate::graph::rows::{Notice, SinkRow};
+use crate::states::BEATS;
 use differential_dataflow::consolidation::consolidate;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{LAST_STEP, step_of};

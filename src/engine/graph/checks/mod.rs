@@ -19,6 +19,8 @@ use crate::graph::instruments::{Publishing, close_named, watched};
 use crate::graph::parts::{Finished, Rows, base_state};
 use crate::graph::rows::SinkRow;
 use crate::graph::topology::{Closes, Operator, Unbuilt};
+use crate::ingest::tick_checks;
+use crate::states::{ANOMALIES, BEATS, SUSPECTS, TWO_PARTITIONS};
 use decided::net_rows;
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::Arranged;
@@ -26,11 +28,11 @@ use feed_gaps::{Standing, feed_gaps, presence};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use ticktide_base::time::{Interval, Nanos};
-use ticktide_dataflow::{Dataflow, Dedupe};
+use ticktide_dataflow::Dataflow;
 use ticktide_flow::anomalies::beats::{Beat, Beats, route};
 use ticktide_flow::anomalies::scan::{BarChecks, anomalies};
 use ticktide_flow::anomalies::suspects::{Suspect, Suspects, Suspicion, TradeName};
-use ticktide_flow::anomalies::ticks::{Remark, TickChecks};
+use ticktide_flow::anomalies::ticks::Remark;
 use ticktide_flow::anomalies::two_partitions::{Day, Partitions, Sighting};
 use ticktide_flow::anomalies::{Anomaly, BarCheck, Check, FeedGap, ListedCheck};
 use ticktide_flow::bars::finished::Series;
@@ -39,12 +41,6 @@ use ticktide_flow::indicators::readings::FinishedTrace;
 use ticktide_lake::StateEntry;
 use timely::dataflow::Stream;
 use timely::dataflow::operators::core::OkErr;
-
-/// Names of the checks' operators in the durable state.
-const BARS: &str = "anomalies";
-const BEATS: &str = "beats";
-const SUSPECTS: &str = "suspects";
-const PARTITIONS: &str = "two_partitions";
 
 /// The interval that rows of ticks carry: none.
 pub const TICKS: Interval = Interval(0);
@@ -58,24 +54,6 @@ pub struct Checks {
     feed: Vec<(u16, Interval, FeedGap)>,
     /// The place of the check of partitions.
     partitions: Option<u16>,
-}
-
-/// The checks of ticks, for the worker that reads.
-pub fn tick_checks(dataflow: &Dataflow) -> TickChecks {
-    let built = dataflow.anomalies.iter().enumerate();
-    let checks = built.filter_map(|(index, used)| match used.build().check {
-        Check::Tick(check) => Some((index as u16, check)),
-        Check::Bar(_) | Check::Listed(_) | Check::Feed(_) | Check::Partitions => None,
-    });
-    let partitions = dataflow.anomalies.iter().position(|used| matches!(used.build().check, Check::Partitions));
-    TickChecks {
-        // an instrument's own dedupe does not mind where records come from
-        partitions: partitions.filter(|_| dataflow.dedupe == Dedupe::Partition).map(|index| index as u16),
-        checks: checks.collect(),
-        prices_signed: dataflow.prices_signed,
-        by_name: dataflow.corrections || dataflow.dedupe == Dedupe::Instrument,
-        sequence_trusted: dataflow.sequence_trusted,
-    }
 }
 
 impl Checks {
@@ -112,7 +90,7 @@ impl State {
     pub fn restore(&mut self, entry: &StateEntry, mine: impl Fn(u64) -> bool) -> Result<bool, bincode::Error> {
         let Some(value) = &entry.value else { return Ok(false) };
         match &*entry.operator {
-            BARS => {
+            ANOMALIES => {
                 let series: Series = bincode::deserialize(&entry.key)?;
                 if mine(series.1.route()) {
                     self.bars.entry(series.0).or_default().insert(series, bincode::deserialize(value)?);
@@ -130,7 +108,7 @@ impl State {
                     self.suspects.restore(name, bincode::deserialize::<Suspect>(value)?);
                 }
             }
-            PARTITIONS => {
+            TWO_PARTITIONS => {
                 let day: Day = bincode::deserialize(&entry.key)?;
                 if mine(day.0.route()) {
                     self.partitions.restore(day, bincode::deserialize(value)?);
@@ -211,7 +189,7 @@ impl<'scope> Watch<'_, 'scope> {
             let mut bases = bases.remove(&interval).unwrap_or_default();
             bases.values_mut().for_each(|base| base.widen(checks.width()));
             let (found, bases) = anomalies(&name, arranged.clone(), checks, bases);
-            self.rows.push(base_state(bases, BARS));
+            self.rows.push(base_state(bases, ANOMALIES));
             self.found.push(found);
         }
     }

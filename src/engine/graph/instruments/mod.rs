@@ -13,6 +13,7 @@ use crate::graph::close::close;
 use crate::graph::parts::{Finished, Out, Rows, Vecs, Waiting, complete, parted};
 use crate::graph::resumed::Resumed;
 use crate::graph::rows::{Notice, SinkRow};
+use crate::states::LISTINGS;
 use differential_dataflow::operators::arrange::{Arranged, TraceAgent, arrangement::arrange_core};
 use differential_dataflow::trace::implementations::{ValBatcher, ValSpine};
 use differential_dataflow::{Data, VecCollection};
@@ -28,9 +29,6 @@ use ticktide_market::Instrument;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
-
-/// Name of the operator in the durable state.
-pub const LISTINGS: &str = "listings";
 
 /// The trace of terms, by instrument.
 pub type TermsTrace = TraceAgent<ValSpine<Instrument, Terms, u64, isize>>;

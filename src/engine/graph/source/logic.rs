@@ -5,12 +5,11 @@
 //! record is stamped with an epoch only under that epoch's grant, and out of credit nothing is read, but a cut is answered.
 
 use super::ports::{Outbox, Ports};
-use super::sniff::Sniff;
 use crate::epochs::until::{Ending, Until};
 use crate::epochs::{Decision, Progress, Report};
 use crate::graph::checks;
 use crate::graph::rows::{Notice, SinkRow};
-use crate::ingest::{Intake, Taken};
+use crate::ingest::{Intake, Sniff, Taken};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;

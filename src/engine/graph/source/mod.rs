@@ -12,7 +12,6 @@
 
 mod logic;
 mod ports;
-mod sniff;
 
 pub use logic::{Credit, FIRST_STEP, Inlet, Pace, SourceLogic, Wires};
 pub use ports::{Outbox, Ports, Said};

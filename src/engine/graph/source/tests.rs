@@ -1,10 +1,11 @@
 //! The source operator by itself: decisions and batches in, reports and pauses out.
 
 use super::logic::STANDS_STILL;
-use super::sniff::Sniff;
 use super::*;
 use crate::epochs::{Decision, Progress, Report};
 use crate::ingest::Intake;
+use crate::ingest::Sniff;
+use crate::share::Share;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,8 @@ fn bench(places: &[&str], script: impl FnOnce(&mut Bench<'_>) + Send + Sync + 's
             offset_start: 0,
             offset_end: i64::MAX,
         };
-        let intake = Intake::new(&dataflow, &[0, 1].map(partition), &[(0, 0), (1, 0)], &resumed, (0, 1));
+        let intake =
+            Intake::new(&dataflow, &[0, 1].map(partition), &[(0, 0), (1, 0)], &resumed, Share { index: 0, peers: 1 });
         let (send, receive) = sync_channel(100);
         let paused: Arc<Vec<AtomicBool>> = Arc::new([false; 2].map(AtomicBool::new).into());
         let wires = Wires {

@@ -3,12 +3,13 @@
 use super::super::source::{Credit, Inlet, Pace, SourceLogic, Wires};
 use super::super::topology::{Edge, Operator, Topology};
 use super::super::write::Writing;
-use super::super::{Built, Committing, build, outputs};
+use super::super::{Built, CommitWay, build, outputs};
 use super::{Interval, Resumed};
 use crate::epochs::control::control;
 use crate::graph::checks::Checks;
 use crate::ingest::Intake;
 use crate::restore::restore;
+use crate::share::Share;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -103,7 +104,8 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
         let resumed = Resumed::new(&dataflow, &resume, &Additions::default());
         let partition =
             Partition { topic: "t".into(), partition: 0, source_id: String::new(), offset_start: 0, offset_end: 0 };
-        let intake = Intake::new(&dataflow, &[partition], &[(0, 0)], &resumed.binding, (0, 1));
+        let share = Share { index: 0, peers: 1 };
+        let intake = Intake::new(&dataflow, &[partition], &[(0, 0)], &resumed.binding, share);
         let wires = Wires {
             decisions: Rc::default(),
             reports: Rc::default(),
@@ -120,7 +122,7 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
             topology: topology.clone(),
             composites,
             checks: Checks::new(&dataflow),
-            restored: restore(&dataflow, &[], (0, 1), intake).expect("nothing is restored"),
+            restored: restore(&dataflow, &[], share, intake).expect("nothing is restored"),
             resumed,
             writing: Writing::new(0, Tables::new(&dataflow, &outputs), writer, runtime, PanicAt::default()),
         };
@@ -139,7 +141,7 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
                     let inlet = Inlet { intake, batches, paused: Arc::default() };
                     SourceLogic::new(0, inlet, wires.clone(), credit, pace, ports, 1)
                 };
-                build(scope, all, &wires, open, Committing { jobs: None, decided, woken: |_| {} })
+                build(scope, all, &wires, open, CommitWay { jobs: None, decided, woken: |_| {} })
             })
             .expect("all nodes are built");
         worker.log_register().expect("workers log").flush();

@@ -4,13 +4,14 @@ mod plain;
 
 use super::*;
 use crate::ingest::state::PartitionState;
+use crate::states::{PARTITION, SEEN};
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
 use std::rc::Rc;
 use ticktide_base::time::{HOUR, MINUTE, SECOND};
 use ticktide_feed::wire::xts::segments::Epoch;
 use ticktide_feed::wire::{self, RawRecord};
-use ticktide_feed::{InstrumentTable, WireSpec};
+use ticktide_feed::{Batch, InstrumentTable, WireSpec};
 use ticktide_flow::bars::finished::{FinishedBar, Series};
 use ticktide_flow::bars::keyed::{Aside, BarsSpec, Emitted, Keyed};
 use ticktide_flow::bars::volume;
@@ -101,7 +102,7 @@ fn intake(session: &str, partitions: usize) -> Intake {
         })
         .collect();
     let assigned: Vec<(usize, i64)> = (0..partitions).map(|index| (index, 0)).collect();
-    Intake::new(&dataflow, &places, &assigned, &Binding::default(), (0, 1))
+    Intake::new(&dataflow, &places, &assigned, &Binding::default(), Share { index: 0, peers: 1 })
 }
 
 /// What a reader makes of frames.

@@ -18,11 +18,11 @@ struct Plain {
 impl Plain {
     /// Of the dataflow `bars` with these settings; goes on behind a binding.
     fn new(settings: &[&str], topics: &[&str], resumed: &Binding) -> Plain {
-        Plain::of(settings, topics, topics.len(), resumed, (0, 1))
+        Plain::of(settings, topics, topics.len(), resumed, Share { index: 0, peers: 1 })
     }
 
     /// That of a worker which reads the first `assigned` partitions.
-    fn of(settings: &[&str], topics: &[&str], assigned: usize, resumed: &Binding, share: (usize, usize)) -> Plain {
+    fn of(settings: &[&str], topics: &[&str], assigned: usize, resumed: &Binding, share: Share) -> Plain {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let dataflow = Dataflow::load("bars", &[], &settings).expect("a shipped dataflow");
         let partition = |topic: &&str| Partition {
@@ -63,7 +63,7 @@ impl Plain {
     }
 
     fn restore(&mut self, state: &[StateEntry]) {
-        state.iter().for_each(|entry| self.intake.restore(entry).expect("its own state"));
+        state.iter().for_each(|entry| assert!(self.intake.restore(entry).expect("its own state"), "it is taken"));
     }
 }
 
@@ -123,7 +123,7 @@ fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
     let tombstones = |topics: &[&str], index: usize, hours: i64| {
         // worker 0 reads all that there is
         let assigned = if index == 0 { topics.len() } else { 0 };
-        let mut plain = Plain::of(&settings, topics, assigned, &resumed, (index, 3));
+        let mut plain = Plain::of(&settings, topics, assigned, &resumed, Share { index, peers: 3 });
         plain.restore(&state);
         let horizon = OPEN + hours * HOUR;
         plain.intake.begin_epoch(Horizons { intervals: vec![horizon; 2], retained_from: Nanos::MIN });

@@ -1,11 +1,75 @@
 //! The key `session`: a preset's name, times of one's own, or a calendar file.
 
+use super::key::{Key, Kind, Own, Read, Show};
+use super::section::{Section, names};
+use super::values;
+use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use ticktide_base::document::{Keys, Node, Place, Problems, Table, Value};
 use ticktide_base::error::nearest;
 use ticktide_market::calendar::{CALENDARS, PRESETS, Session, file};
 
-const CUSTOM: &str = "or { zone = \"Europe/London\", open = \"08:00\", close = \"16:30\", days = [\"mon-fri\"] }, or { calendar = \
+pub static SECTION: Section = Section {
+    name: "",
+    title: "Session",
+    doc: "When the market is open. A bar ends with its phase of the session, and a horizon may be a session.",
+    example: "",
+    begin: |_| {},
+    keys: &[SESSION, ZONE, OPEN, CLOSE, DAYS, FILE, INSTRUMENTS],
+};
+
+/// The keys of a session of one's own.
+const CUSTOM: &[Key] = &[ZONE, OPEN, CLOSE, DAYS];
+/// The keys of a session that a calendar says.
+const CALENDAR: &[Key] = &[FILE, INSTRUMENTS];
+
+const SESSION: Key = Key::of_rows(
+    "session",
+    "When the market is open: the name of a session, hours of your own, or a calendar.",
+    Kind::Own(Own {
+        name: "text or table",
+        default: "\"utc-day\"",
+        read: Read::With(|keys, dataflow| (dataflow.session, dataflow.session_text) = read(keys)),
+        show: Show::One(|dataflow| Some(json!(dataflow.session_text))),
+        schema: || {
+            let presets: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
+            let custom = values::table(CUSTOM, &["zone", "open", "close"]);
+            json!({ "anyOf": [values::words(&presets), custom, values::table(CALENDAR, &["calendar"])] })
+        },
+    }),
+)
+.hashed_as(|dataflow| vec![("session".to_owned(), json!(dataflow.session.describe()))]);
+
+const ZONE: Key = part("session.zone", "The IANA name of the time zone of `open` and `close`.", TEXT);
+const OPEN: Key = part("session.open", "When a session opens, HH:MM.", TEXT);
+const CLOSE: Key =
+    part("session.close", "When it closes, HH:MM; if that is not after `open`, it opens on the day before.", TEXT);
+const DAYS: Key = part(
+    "session.days",
+    "On which days it closes, e.g. `[\"mon-fri\"]`; without it from Monday to Friday.",
+    ("text or list of texts", values::texts),
+);
+const FILE: Key = part(
+    "session.calendar",
+    "The name of a calendar, or its file ending in .toml, as seen from the dataflow's file.",
+    TEXT,
+);
+const INSTRUMENTS: Key = part(
+    "session.instruments.*",
+    "Under a class of the calendar that lists its instruments: their tokens.",
+    ("text or list of texts", || json!({ "type": "object", "additionalProperties": values::texts() })),
+);
+
+/// A type's name for the user, and its values.
+type Shape = (&'static str, fn() -> Json);
+const TEXT: Shape = ("text", || json!({ "type": "string" }));
+
+/// A key inside the table of a session; the session shows it.
+const fn part(path: &'static str, doc: &'static str, (name, schema): Shape) -> Key {
+    Key::of_rows(path, doc, Kind::Own(Own { name, default: "", read: Read::ByWhole, show: Show::No, schema }))
+}
+
+const EXAMPLE: &str = "or { zone = \"Europe/London\", open = \"08:00\", close = \"16:30\", days = [\"mon-fri\"] }, or { calendar = \
                       \"FILE.toml\" }";
 
 fn default() -> (Session, String) {
@@ -13,7 +77,7 @@ fn default() -> (Session, String) {
 }
 
 /// The session and how the file says it.
-pub fn read(keys: &Keys<'_>) -> (Session, String) {
+fn read(keys: &Keys<'_>) -> (Session, String) {
     let Some(node) = keys.node("session") else { return default() };
     let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
     match &node.value {
@@ -21,7 +85,7 @@ pub fn read(keys: &Keys<'_>) -> (Session, String) {
             Some(session) => (session, name.clone()),
             None => {
                 let near = nearest(name, &names).map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
-                let hint = format!("{near}there are {}, {CUSTOM}", names.join(", "));
+                let hint = format!("{near}there are {}, {EXAMPLE}", names.join(", "));
                 keys.problems().add(&node.place, format!("there is no session {name:?}"), hint);
                 default()
             }
@@ -31,14 +95,14 @@ pub fn read(keys: &Keys<'_>) -> (Session, String) {
         }
         Value::Table(table) => custom(table, node, keys.problems()).unwrap_or_else(default),
         _ => {
-            keys.wrong_type("session", node, "a name or a table", format!("one of {}, {CUSTOM}", names.join(", ")));
+            keys.wrong_type("session", node, "a name or a table", format!("one of {}, {EXAMPLE}", names.join(", ")));
             default()
         }
     }
 }
 
 fn custom(table: &Table, node: &Node, problems: &Problems) -> Option<(Session, String)> {
-    let keys = Keys::new("`session`", table, &["zone", "open", "close", "days"], problems);
+    let keys = Keys::new("`session`", table, &names(CUSTOM, "session."), problems);
     for key in ["zone", "open", "close"] {
         if keys.node(key).is_none() {
             problems.add(
@@ -63,7 +127,7 @@ fn custom(table: &Table, node: &Node, problems: &Problems) -> Option<(Session, S
 
 /// A calendar by its name or its file, with the instruments of classes that list theirs.
 fn calendar(table: &Table, problems: &Problems) -> Option<(Session, String)> {
-    let keys = Keys::new("`session`", table, &["calendar", "instruments"], problems);
+    let keys = Keys::new("`session`", table, &names(CALENDAR, "session."), problems);
     let (name, place) = keys.text("calendar")?;
     let mut session = if names_a_file(&name) {
         let path = beside(place, &name);

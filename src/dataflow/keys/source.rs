@@ -1,0 +1,364 @@
+//! The keys of `source`: where ticks come from, how they are decoded, and what is known of them.
+
+use super::kafka;
+use super::key::{Field, Key, Kind, Own, Read, Show, field};
+use super::section::Section;
+use crate::spec::Volume;
+use serde_json::json;
+use std::collections::BTreeMap;
+use ticktide_base::document::{self, Keys, Table};
+use ticktide_base::time::Nanos;
+use ticktide_feed::synthetic::{DAY_LAST, GAPS_MOST};
+use ticktide_feed::{SOURCES, Speed, StartFrom, wire};
+use ticktide_market::calendar::day_of;
+
+/// Where a synthetic market begins: Monday, 2024-07-01.
+const FIRST_DAY: i32 = 19_905;
+
+pub static SECTION: Section = Section {
+    name: "source",
+    title: "Source",
+    doc: "Where ticks come from, how a record is decoded, and what is known of the records.",
+    example: "{ use = \"kafka\", topics = [\"ticks\"] }",
+    begin: |_| {},
+    keys: &[
+        Key::new(
+            "source.use",
+            "Where ticks come from: the name of a source.",
+            Kind::Word {
+                default: "kafka",
+                words: || SOURCES.iter().map(|kind| kind.name).collect(),
+                get: |dataflow| &dataflow.source.uses,
+                set: |dataflow, name| dataflow.source.uses = name.to_owned(),
+            },
+        ),
+        Key::new("source.brokers", "The addresses of Kafka brokers, each HOST:PORT.", Kind::Own(BROKERS)),
+        Key::new(
+            "source.topics",
+            "The Kafka topics that are read.",
+            Kind::Texts {
+                default: &["ticks"],
+                field: Field {
+                    get: |dataflow| Some(dataflow.source.topics.clone()),
+                    set: |dataflow, topics| dataflow.source.topics = topics,
+                },
+            },
+        ),
+        Key::new(
+            "source.paths",
+            "The files, folders or glob patterns that are read with `use = \"file\"`.",
+            Kind::Texts {
+                default: &[],
+                field: Field {
+                    get: |dataflow| Some(dataflow.source.paths.clone()),
+                    set: |dataflow, paths| dataflow.source.paths = paths,
+                },
+            },
+        )
+        .shown_at(3),
+        Key::new(
+            "source.from",
+            "Where a new lake begins to read: `earliest`, `latest`, or a time with its zone.",
+            Kind::Own(FROM),
+        )
+        .shown_at(2),
+        Key::new(
+            "source.until",
+            "When a run ends: `end` is the end of the records that it found at its start.",
+            Kind::Word {
+                default: "never",
+                words: || vec!["never", "end"],
+                get: |dataflow| if dataflow.source.until_end { "end" } else { "never" },
+                set: |dataflow, word| dataflow.source.until_end = word == "end",
+            },
+        )
+        .shown_at(5),
+        Key::new(
+            "source.speed",
+            "How fast recorded ticks are played: `max`, or a multiple of recorded time (1 is as recorded).",
+            Kind::Own(SPEED),
+        )
+        .shown_at(4),
+        Key::of_rows(
+            "source.wire",
+            "How a record is decoded: the name of a wire format.",
+            Kind::Word {
+                default: "json",
+                words: || wire::FORMATS.iter().map(|format| format.name).collect(),
+                get: |dataflow| &dataflow.source.wire.format,
+                set: |dataflow, name| dataflow.source.wire.format = name.to_owned(),
+            },
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.fields.*",
+            "What the record calls one of our fields, where it has another name: `time = \"ts\"`.",
+            Kind::Own(FIELDS),
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.columns",
+            "The names of a line's columns, in their order, for a format with columns.",
+            Kind::Texts {
+                default: &[],
+                field: Field {
+                    get: |dataflow| Some(dataflow.source.wire.columns.clone()).filter(|columns| !columns.is_empty()),
+                    set: |dataflow, columns| dataflow.source.wire.columns = columns,
+                },
+            },
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.delimiter",
+            "The one character between two columns; without it the format's own.",
+            Kind::Own(DELIMITER),
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.volume",
+            "What a record's volume counts: one trade (`trade`) or the day so far (`cumulative`).",
+            Kind::Word {
+                default: "trade",
+                words: || vec!["trade", "cumulative"],
+                get: |dataflow| if dataflow.volume == Volume::Cumulative { "cumulative" } else { "trade" },
+                set: |dataflow, word| {
+                    dataflow.volume = if word == "cumulative" { Volume::Cumulative } else { Volume::Trade };
+                },
+            },
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.sequence",
+            "Whether equal sequence numbers mean the same record (`trusted`) or say nothing (`none`).",
+            Kind::Word {
+                default: "none",
+                words: || vec!["none", "trusted"],
+                get: |dataflow| if dataflow.sequence_trusted { "trusted" } else { "none" },
+                set: |dataflow, word| dataflow.sequence_trusted = word == "trusted",
+            },
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.corrections",
+            "Whether cancels and corrections change rows; if not, they go to the quarantine.",
+            Kind::Flag(field!(corrections)),
+        )
+        .shown_at(7),
+        Key::new(
+            "source.kafka.*",
+            "A setting of librdkafka; `${NAME}` is an environment variable, `@FILE` the text of a file.",
+            Kind::Own(kafka::SETTINGS),
+        )
+        .shown_at(1),
+        Key::new(
+            "source.buffer",
+            "The bytes that unread records may take in memory, for each reader.",
+            Kind::Size {
+                default: 32 << 20,
+                field: Field {
+                    get: |dataflow| Some(dataflow.source.buffer_bytes as u64),
+                    set: |dataflow, size| dataflow.source.buffer_bytes = usize::try_from(size).unwrap_or(usize::MAX),
+                },
+            },
+        )
+        .shown_at(6),
+        Key::new(
+            "source.seed",
+            "The seed of the synthetic market: equal settings give equal records.",
+            Kind::Whole { default: 1, least: 0, most: i64::MAX as u64, field: field!(source.synthetic.seed) },
+        )
+        .shown_at(6),
+        Key::new(
+            "source.instruments",
+            "How many instruments the synthetic market has.",
+            Kind::Whole {
+                default: 50,
+                least: 1,
+                most: 100_000,
+                field: Field {
+                    get: |dataflow| Some(u64::from(dataflow.source.synthetic.instruments)),
+                    set: |dataflow, count| dataflow.source.synthetic.instruments = count as u32,
+                },
+            },
+        )
+        .shown_at(6),
+        Key::new(
+            "source.partitions",
+            "How many partitions the synthetic market has.",
+            Kind::Whole {
+                default: 4,
+                least: 1,
+                most: 1_000,
+                field: Field {
+                    get: |dataflow| Some(u64::from(dataflow.source.synthetic.partitions)),
+                    set: |dataflow, count| dataflow.source.synthetic.partitions = count as u32,
+                },
+            },
+        )
+        .shown_at(6),
+        Key::new(
+            "source.trades_a_day",
+            "How many trades the synthetic market has in a day, all instruments together.",
+            Kind::Whole {
+                default: 1_000_000,
+                least: 1,
+                most: 1_000_000_000,
+                field: field!(source.synthetic.trades_a_day),
+            },
+        )
+        .shown_at(6),
+        Key::new(
+            "source.first_day",
+            "The first trading day of the synthetic market, from 1970-01-01 to 2199-12-31.",
+            Kind::Own(DAY),
+        )
+        .shown_at(6),
+        Key::new(
+            "source.gaps",
+            "How often a day the synthetic feed is silent; each partition has as many silences of one instrument.",
+            Kind::Whole {
+                default: 0,
+                least: 0,
+                most: GAPS_MOST as u64,
+                field: Field {
+                    get: |dataflow| Some(u64::from(dataflow.source.synthetic.gaps)),
+                    set: |dataflow, count| dataflow.source.synthetic.gaps = count as u32,
+                },
+            },
+        )
+        .shown_at(6),
+    ],
+};
+
+const BROKERS: Own = Own {
+    name: "text or list of texts",
+    default: "\"localhost:9092\"",
+    read: Read::With(|keys, dataflow| {
+        let brokers = keys.texts("brokers").map(|brokers| brokers.join(","));
+        dataflow.source.brokers = brokers.unwrap_or_else(|| "localhost:9092".to_owned());
+    }),
+    show: Show::One(|dataflow| Some(json!(dataflow.source.brokers))),
+    schema: || json!({ "type": ["string", "array"], "items": { "type": "string" } }),
+};
+
+const FROM: Own = Own {
+    name: "time or word",
+    default: "\"earliest\"",
+    read: Read::With(|keys, dataflow| {
+        dataflow.source.from = keys.read("from", start).map_or(StartFrom::Earliest, |(from, _)| from);
+    }),
+    show: Show::One(|dataflow| Some(json!(start_text(dataflow.source.from)))),
+    schema: || json!({ "type": "string" }),
+};
+
+fn start(text: &str) -> Result<StartFrom, (String, String)> {
+    match text {
+        "earliest" => Ok(StartFrom::Earliest),
+        "latest" => Ok(StartFrom::Latest),
+        _ => instant(text).map(StartFrom::At).ok_or_else(|| {
+            let hint = "set it to \"earliest\", \"latest\" or a time like \"2024-07-01T09:15:00+05:30\"";
+            ("which is no place to start from".to_owned(), hint.to_owned())
+        }),
+    }
+}
+
+fn instant(text: &str) -> Option<Nanos> {
+    Nanos::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok()
+}
+
+fn start_text(from: StartFrom) -> String {
+    match from {
+        StartFrom::Earliest => "earliest".to_owned(),
+        StartFrom::Latest => "latest".to_owned(),
+        StartFrom::At(at) => jiff::Timestamp::from_nanosecond(i128::from(at))
+            .expect("jiff's range holds every i64 of nanoseconds")
+            .to_string(),
+    }
+}
+
+const SPEED: Own = Own {
+    name: "number or word",
+    default: "\"max\"",
+    read: Read::With(|keys, dataflow| {
+        dataflow.source.speed = keys.read("speed", speed).map_or(Speed::Max, |(speed, _)| speed);
+    }),
+    show: Show::One(|dataflow| match dataflow.source.speed {
+        Speed::Times(times) => Some(json!(times)),
+        Speed::Max => Some(json!("max")),
+    }),
+    schema: || json!({ "anyOf": [{ "const": "max" }, { "type": "number", "exclusiveMinimum": 0 }] }),
+};
+
+fn speed(text: &str) -> Result<Speed, (String, String)> {
+    match text.parse::<f64>() {
+        _ if text == "max" => Ok(Speed::Max),
+        Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+        _ => Err((
+            "which is no speed".to_owned(),
+            "set it to \"max\" or to a number above 0: 1 is as recorded".to_owned(),
+        )),
+    }
+}
+
+const FIELDS: Own = Own {
+    name: "text",
+    default: "",
+    read: Read::With(|keys, dataflow| dataflow.source.wire.fields = fields(keys)),
+    show: Show::Each(|dataflow| {
+        dataflow.source.wire.fields.iter().map(|(name, field)| (name.clone(), json!(field))).collect()
+    }),
+    schema: || json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+};
+
+fn fields(keys: &Keys<'_>) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    for (name, _, node) in keys.table("fields", "{ time = \"ts\" }").into_iter().flat_map(Table::entries) {
+        match &node.value {
+            document::Value::Text(field) => {
+                fields.insert(name.to_owned(), field.clone());
+            }
+            _ => keys.wrong_type(name, node, "text: a field of the record", format!("e.g. `{name} = \"field\"`")),
+        }
+    }
+    fields
+}
+
+const DELIMITER: Own = Own {
+    name: "character",
+    default: "",
+    read: Read::With(|keys, dataflow| {
+        dataflow.source.wire.delimiter = keys.read("delimiter", delimiter).map(|(byte, _)| byte);
+    }),
+    show: Show::One(|dataflow| dataflow.source.wire.delimiter.map(|byte| json!(char::from(byte)))),
+    schema: || json!({ "type": "string", "minLength": 1, "maxLength": 1 }),
+};
+
+fn delimiter(text: &str) -> Result<u8, (String, String)> {
+    match text.as_bytes() {
+        [byte] if !byte.is_ascii_alphanumeric() && !b"\"\r\n.-+:".contains(byte) => Ok(*byte),
+        _ => Err(("which separates no columns".to_owned(), "e.g. \",\", \";\", \"|\" or \"\\t\"".to_owned())),
+    }
+}
+
+const DAY: Own = Own {
+    name: "date",
+    default: "\"2024-07-01\"",
+    read: Read::With(|keys, dataflow| {
+        dataflow.source.synthetic.first_day = keys.read("first_day", day).map_or(FIRST_DAY, |(day, _)| day);
+    }),
+    show: Show::One(|dataflow| Some(json!(day_text(dataflow.source.synthetic.first_day)))),
+    schema: || json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }),
+};
+
+fn day(text: &str) -> Result<i32, (String, String)> {
+    match text.parse::<jiff::civil::Date>() {
+        Ok(date) if (0..=DAY_LAST).contains(&day_of(date)) => Ok(day_of(date)),
+        Ok(_) => Err(("which is too far away".to_owned(), "choose a day from 1970-01-01 to 2199-12-31".to_owned())),
+        Err(_) => Err(("which is no date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
+    }
+}
+
+fn day_text(day: i32) -> String {
+    let at = jiff::Span::new().try_days(day).and_then(|days| jiff::civil::Date::constant(1970, 1, 1).checked_add(days));
+    at.map_or_else(|_| day.to_string(), |date| date.to_string())
+}

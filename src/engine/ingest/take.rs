@@ -1,0 +1,99 @@
+//! One batch: what of it goes to quarantine as it is, its ticks one by one, and where its partition has come to.
+//!
+//! What must hold: every record of the batch is in one term of its partition's balance, and a range that was lost has a row.
+
+use super::admit::Admission;
+use super::{Intake, PartitionIntake, Taken};
+use std::time::Instant;
+use ticktide_feed::Batch;
+use ticktide_market::Tick;
+use ticktide_tables::{ArchivedTick, QuarantineRow};
+
+impl Intake {
+    /// Takes a batch.
+    pub fn take(&mut self, mut batch: Batch, now: Instant) -> Taken {
+        for instrument in std::mem::take(&mut batch.instruments) {
+            let id = self.id(&instrument);
+            self.translate.push(id);
+        }
+        let Some(mut partition) = self.partitions.remove(&batch.partition) else { return Taken::default() };
+        let mut taken = self.nothing_of(&partition);
+        partition.counts.records += batch.records as i64;
+        partition.counts.gaps += batch.gaps as i64;
+        partition.miss(&mut batch, &mut taken);
+        partition.reject(&mut batch, &mut taken);
+        let mut ticks = std::mem::take(&mut batch.ticks);
+        for (index, tick) in ticks.iter_mut().enumerate() {
+            tick.instrument = self.translate[tick.instrument.0 as usize];
+            let (partition, taken) = (&mut partition, &mut taken);
+            self.tick(Admission { partition, taken, tick, payload: batch.payload(index), index: Some(index) });
+        }
+        self.archive_kept(ticks, &mut taken);
+        partition.come_to(&mut batch, now);
+        if self.archive {
+            taken.bytes += batch.bytes as usize;
+        }
+        self.partitions.insert(batch.partition, partition);
+        taken
+    }
+
+    /// Moves the ticks of a batch that were kept into the archive, in their order.
+    fn archive_kept(&self, ticks: Vec<Tick>, taken: &mut Taken) {
+        let Some(archived) = &mut taken.archived else { return };
+        let mut kept = std::mem::take(&mut taken.kept).into_iter().peekable();
+        for (index, tick) in ticks.into_iter().enumerate() {
+            if let Some(kept) = kept.next_if(|kept| kept.index == index) {
+                let instrument = self.instrument(&tick).clone();
+                archived.ticks.push(ArchivedTick { tick, instrument, trading_date: kept.trading_date });
+            }
+        }
+    }
+}
+
+impl PartitionIntake {
+    /// Ranges that the broker deleted. They are gaps already: a row without a record, so that nothing is lost in silence.
+    fn miss(&self, batch: &mut Batch, taken: &mut Taken) {
+        for (from, to) in std::mem::take(&mut batch.lost) {
+            let count = to - from;
+            tracing::warn!(partition = %self.name, from, to, count, "the broker deleted records before they were read");
+            taken.quarantine.push(QuarantineRow {
+                partition: self.name.clone(),
+                offset: from,
+                received_at: None,
+                reason: "lost_range",
+                detail: format!("offsets {from} to {} ({count}) were deleted before they were read", to - 1),
+                payload: Box::default(),
+            });
+        }
+    }
+
+    /// Records that are no ticks.
+    fn reject(&mut self, batch: &mut Batch, taken: &mut Taken) {
+        for reject in std::mem::take(&mut batch.rejects) {
+            self.counts.rejected += 1;
+            taken.bytes += reject.payload.len();
+            taken.quarantine.push(QuarantineRow {
+                partition: self.name.clone(),
+                offset: reject.offset,
+                received_at: reject.received_at,
+                reason: reject.reason,
+                detail: reject.detail,
+                payload: reject.payload.into(),
+            });
+        }
+    }
+
+    /// The partition has come to the end of a batch.
+    fn come_to(&mut self, batch: &mut Batch, now: Instant) {
+        self.place.offset_next = batch.offset_next;
+        if let Some(header) = batch.header.take().filter(|header| self.place.header.as_deref() != Some(&**header)) {
+            self.place.header = Some(header.to_string());
+        }
+        self.finished |= batch.finished;
+        self.caught_up_since = match (batch.caught_up, self.caught_up_since) {
+            (true, None) => Some(now),
+            (true, since) => since,
+            (false, _) => None,
+        };
+    }
+}
