@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ticktide::base::time::{Interval, MINUTE};
 use ticktide::flow::bars::finished::{FinishedBar, Named};
 use ticktide::lake::store::FolderStore;
-use ticktide::lake::table::files::{RowBuffer, write_files};
+use ticktide::lake::RowBuffer;
+use ticktide::lake::table::files::write_files;
 use ticktide::market::{Instrument, SCALE};
 use ticktide::tables;
 
