@@ -3,9 +3,10 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
 use ticktide_base::time::{Interval, MINUTE};
-use ticktide_flow::bars::finished::{BarHead, FinishedBar, Named};
+use ticktide_flow::bars::finished::{FinishedBar, Named};
 use ticktide_lake::store::FolderStore;
-use ticktide_lake::table::files::{RowBuffer, write_files};
+use ticktide_lake::RowBuffer;
+use ticktide_lake::table::files::write_files;
 use ticktide_market::{Instrument, SCALE};
 use ticktide_tables as tables;
 
@@ -18,7 +19,9 @@ fn rows() -> RowBuffer {
     for n in 0..ROWS {
         let (series, price) = (&names[(n % 500) as usize], (100 + n % 97) * SCALE);
         let bar = FinishedBar {
-            head: BarHead { open_at: n / 500 * MINUTE, phase: 0, trading_date: 20_000 },
+            open_at: n / 500 * MINUTE,
+            phase: 0,
+            trading_date: 20_000,
             open: price,
             high: price + SCALE,
             low: price - SCALE,

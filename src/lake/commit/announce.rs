@@ -9,8 +9,8 @@
 use crate::commit::slot::{NetChange, Slot, SlotKind};
 use crate::error::LakeError;
 use crate::store::Store;
+use crate::table::buffer::RowBuffer;
 use crate::table::deletes::read_live;
-use crate::table::files::RowBuffer;
 use crate::table::index::LiveFiles;
 use crate::table::rows::Rows;
 use crate::table::spec::{Cell, Column, ColumnType, TableSpec, Value};
@@ -90,7 +90,7 @@ fn micros(milliseconds: i64) -> Cell<'static> {
 const EXPIRED: &str = "expired";
 
 /// The changes that mark the rows of epochs that `before` retains and `after` does not.
-pub async fn leaving_rows(
+pub(crate) async fn leaving_rows(
     store: &dyn Store,
     spec: &TableSpec,
     live: &LiveFiles,

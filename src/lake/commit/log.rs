@@ -7,7 +7,7 @@ use crate::store::{Created, Store};
 use ticktide_base::epoch::Epoch;
 
 /// The slot of an epoch; `None` if it is free.
-pub async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
+pub(crate) async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
     match store.get(&slot_key(epoch)).await {
         Ok(bytes) => Slot::from_bytes(epoch, &bytes).map(Some),
         Err(LakeError::Missing { .. }) => Ok(None),
@@ -20,7 +20,7 @@ const PAGE: u64 = 1_000;
 
 /// The epochs of the log's last slots, in order: of the last page at least. The log keeps every slot for ever (L1), so its end is
 /// searched and not listed: the requests grow with the logarithm of its length.
-pub async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
+pub(crate) async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
     let begun = async |page: u64| Ok::<bool, LakeError>(store.size(&slot_key(page * PAGE)).await?.is_some());
     // the last page is in [page, page + ahead]
     let (mut page, mut ahead) = (0, 1);
@@ -47,7 +47,7 @@ pub async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
 }
 
 /// The epochs of the slots whose names begin with `prefix`, in order.
-pub async fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<Epoch>, LakeError> {
+pub(crate) async fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<Epoch>, LakeError> {
     let names = store.list(prefix).await?;
     let mut epochs: Vec<Epoch> = names.iter().filter_map(|name| slot_epoch(name)).collect();
     epochs.sort_unstable();
@@ -55,7 +55,7 @@ pub async fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<Epoch>, LakeE
 }
 
 /// The last slot that is there; others may follow. Error: those before it are not contiguous (L4), as far as they were looked at.
-pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
+pub(crate) async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
     let epochs = last_epochs(store).await?;
     let Some(last) = epochs.last() else { return Ok(None) };
     if let Some(pair) = epochs.windows(2).find(|pair| pair[1] != pair[0] + 1) {
@@ -66,13 +66,13 @@ pub async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
 }
 
 /// The cuts of epochs, all of which are in the log.
-pub async fn cuts(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<(Epoch, i64)>, LakeError> {
+pub(crate) async fn cuts(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<(Epoch, i64)>, LakeError> {
     let slots = slots(store, epochs).await?;
     Ok(slots.iter().map(|slot| (slot.epoch, slot.cut_at)).collect())
 }
 
 /// The slots of epochs, all of which are in the log.
-pub async fn slots(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<Slot>, LakeError> {
+pub(crate) async fn slots(store: &dyn Store, epochs: std::ops::Range<Epoch>) -> Result<Vec<Slot>, LakeError> {
     let mut slots = Vec::new();
     for first in epochs.clone().step_by(READ_AT_ONCE) {
         let some = first..epochs.end.min(first + READ_AT_ONCE as u64);
@@ -133,7 +133,7 @@ fn ended(step: LogStep, epoch: Epoch, ours: u64) -> Result<Epoch, LakeError> {
 
 /// Walks to the end of the log and creates the takeover there; `takeover` makes it from the last slot, the generation and
 /// the token. Gives the takeover.
-pub async fn claim(
+pub(crate) async fn claim(
     store: &dyn Store,
     token: String,
     takeover: impl Fn(Option<&Slot>, u64, &str) -> Slot,
@@ -153,7 +153,7 @@ pub async fn claim(
 }
 
 /// Creates the slot of an epoch: THE commit.
-pub async fn decide(store: &dyn Store, slot: &Slot) -> Result<(), LakeError> {
+pub(crate) async fn decide(store: &dyn Store, slot: &Slot) -> Result<(), LakeError> {
     let mut machine = Decide::new(slot);
     let mut step = machine.start();
     while let Some(answer) = perform(store, &step, || slot.clone()).await? {
@@ -166,7 +166,11 @@ pub async fn decide(store: &dyn Store, slot: &Slot) -> Result<(), LakeError> {
 const LOST_MAX: usize = 5;
 
 /// Creates an object that all who race for it would create alike; gives what is there then. A lost answer is looked up (L3).
-pub async fn create_or_get(store: &dyn Store, key: &str, bytes: bytes::Bytes) -> Result<bytes::Bytes, LakeError> {
+pub(crate) async fn create_or_get(
+    store: &dyn Store,
+    key: &str,
+    bytes: bytes::Bytes,
+) -> Result<bytes::Bytes, LakeError> {
     let mut lost = 0;
     loop {
         let error = match store.create(key, bytes.clone()).await {

@@ -21,7 +21,7 @@ const LOST_MAX: u32 = 5;
 
 /// An answer from the log.
 #[derive(Debug)]
-pub enum LogAnswer {
+pub(crate) enum LogAnswer {
     /// What the slot holds; `None`: it is free.
     Slot(Option<Box<Slot>>),
     Created(Created),
@@ -31,7 +31,7 @@ pub enum LogAnswer {
 
 /// The next operation on the log.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LogStep {
+pub(crate) enum LogStep {
     Read(Epoch),
     Create(Epoch),
     /// The slot is ours.
@@ -48,7 +48,7 @@ pub enum LogStep {
 
 /// A new generation walks to the end of the log and claims it.
 #[derive(Debug)]
-pub struct Claim {
+pub(crate) struct Claim {
     token: String,
     at: Epoch,
     last: Option<Box<Slot>>,
@@ -57,30 +57,30 @@ pub struct Claim {
 
 impl Claim {
     /// Starts behind `last`, the last slot known.
-    pub fn new(token: String, last: Option<Slot>) -> Claim {
+    pub(crate) fn new(token: String, last: Option<Slot>) -> Claim {
         let at = last.as_ref().map_or(0, |slot| slot.epoch + 1);
         Claim { token, at, last: last.map(Box::new), lost: 0 }
     }
 
-    pub fn start(&self) -> LogStep {
+    pub(crate) fn start(&self) -> LogStep {
         LogStep::Read(self.at)
     }
 
     /// The generation to claim with: above every one seen.
-    pub fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.last.as_ref().map_or(1, |slot| slot.generation + 1)
     }
 
     /// The last slot before the one that is claimed.
-    pub fn last(&self) -> Option<&Slot> {
+    pub(crate) fn last(&self) -> Option<&Slot> {
         self.last.as_deref()
     }
 
-    pub fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    pub fn on(&mut self, answer: LogAnswer) -> LogStep {
+    pub(crate) fn on(&mut self, answer: LogAnswer) -> LogStep {
         match answer {
             LogAnswer::Slot(None) => LogStep::Create(self.at),
             LogAnswer::Slot(Some(slot)) if slot.token == self.token => LogStep::Won(self.at),
@@ -104,7 +104,7 @@ impl Claim {
 
 /// A generation that owns the log decides an epoch.
 #[derive(Debug)]
-pub struct Decide {
+pub(crate) struct Decide {
     token: String,
     generation: u64,
     epoch: Epoch,
@@ -112,15 +112,15 @@ pub struct Decide {
 }
 
 impl Decide {
-    pub fn new(slot: &Slot) -> Decide {
+    pub(crate) fn new(slot: &Slot) -> Decide {
         Decide { token: slot.token.clone(), generation: slot.generation, epoch: slot.epoch, lost: 0 }
     }
 
-    pub fn start(&self) -> LogStep {
+    pub(crate) fn start(&self) -> LogStep {
         LogStep::Create(self.epoch)
     }
 
-    pub fn on(&mut self, answer: LogAnswer) -> LogStep {
+    pub(crate) fn on(&mut self, answer: LogAnswer) -> LogStep {
         match answer {
             LogAnswer::Slot(None) => LogStep::Create(self.epoch),
             LogAnswer::Slot(Some(slot)) if slot.token == self.token => LogStep::Won(self.epoch),
@@ -147,7 +147,7 @@ fn look_again(lost: &mut u32, at: Epoch) -> LogStep {
 
 /// What a table says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     pub uuid: String,
     /// The property `ticktide.applied-epoch`: missing, before the first epoch, or an epoch.
     pub applied: Applied,
@@ -166,7 +166,7 @@ impl Head {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
+pub(crate) enum Applied {
     Missing,
     Nothing,
     Epoch(Epoch),
@@ -174,7 +174,7 @@ pub enum Applied {
 
 /// An answer from the catalog.
 #[derive(Debug)]
-pub enum TableAnswer {
+pub(crate) enum TableAnswer {
     Loaded(Head),
     Swapped,
     /// Somebody swapped first.
@@ -185,7 +185,7 @@ pub enum TableAnswer {
 
 /// The next operation on a table.
 #[derive(Debug, PartialEq, Eq)]
-pub enum TableStep {
+pub(crate) enum TableStep {
     Load,
     /// Stage on the head that was loaded last, under new names, and swap.
     Swap,
@@ -197,7 +197,7 @@ pub enum TableStep {
 
 /// One epoch on its way into one table.
 #[derive(Debug)]
-pub struct Apply {
+pub(crate) struct Apply {
     table: String,
     epoch: Epoch,
     uuid: String,
@@ -207,17 +207,17 @@ pub struct Apply {
 
 impl Apply {
     /// Of a table that the slot touches; `None` if it does not.
-    pub fn new(slot: &Slot, table: &str) -> Option<Apply> {
+    pub(crate) fn new(slot: &Slot, table: &str) -> Option<Apply> {
         let entry = slot.tables.get(table).filter(|entry| entry.work.is_some())?;
         let (uuid, previous) = (entry.uuid.clone(), entry.previous);
         Some(Apply { table: table.to_owned(), epoch: slot.epoch, uuid, previous, lost: 0 })
     }
 
-    pub fn start(&self) -> TableStep {
+    pub(crate) fn start(&self) -> TableStep {
         TableStep::Load
     }
 
-    pub fn on(&mut self, answer: TableAnswer) -> TableStep {
+    pub(crate) fn on(&mut self, answer: TableAnswer) -> TableStep {
         match answer {
             TableAnswer::Loaded(head) => self.judge(&head),
             TableAnswer::Swapped => TableStep::Applied,
@@ -268,7 +268,7 @@ impl Apply {
 }
 
 /// The epochs that an announcing table lacks, up to `last`; an error if it cannot be told.
-pub fn unannounced(head: &Head, last: Epoch) -> Result<std::ops::RangeInclusive<Epoch>, String> {
+pub(crate) fn unannounced(head: &Head, last: Epoch) -> Result<std::ops::RangeInclusive<Epoch>, String> {
     if let Some(message) = head.rolled_back() {
         return Err(message);
     }

@@ -6,7 +6,7 @@
 
 use crate::error::LakeError;
 use crate::store::Store;
-use crate::table::files::DataFileMeta;
+use crate::table::meta::DataFileMeta;
 use crate::table::rows::{hash_of, key_of};
 use crate::table::spec::{Change, Row, TableSpec};
 use crate::upkeep::retention::Retention;

@@ -6,12 +6,12 @@
 
 use super::super::Lake;
 use super::super::error::LakeError;
-use super::super::upkeep::{is_ours, join};
 use super::Survey;
 use crate::commit::slot::TableWork;
-use crate::table::files::{DataFileMeta, FileNames, table_folder};
 use crate::table::index::LiveFiles;
-use crate::table::names::COMPACT;
+use crate::table::meta::DataFileMeta;
+use crate::table::names::{COMPACT, FileNames, is_ours, table_folder};
+use crate::upkeep::merge::join;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Epoch;
 
@@ -34,7 +34,7 @@ pub struct Compacted {
 }
 
 /// Files by location that become one each: of one partition, within the limits, at least two or one with deleted rows.
-pub fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
+pub(crate) fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
     if live.foreign_deletes {
         return Vec::new();
     }

@@ -6,10 +6,12 @@
 
 use super::super::Lake;
 use super::super::error::LakeError;
-use super::super::upkeep::{Past, Upkeep, expiry};
 use super::Survey;
 use super::garbage::Garbage;
 use crate::commit::slot::TableWork;
+use crate::table::base::Past;
+use crate::upkeep::Upkeep;
+use crate::upkeep::expiry::expiry;
 use crate::upkeep::retention::{Retention, retain};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Epoch;

@@ -21,7 +21,7 @@ use super::Survey;
 use super::survey::applied;
 use crate::commit::log::read_slot;
 use crate::commit::slot::Slot;
-use crate::table::files::table_folder;
+use crate::table::names::table_folder;
 use crate::table::names::{self, Named};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use ticktide_base::epoch::Epoch;

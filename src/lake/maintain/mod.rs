@@ -38,12 +38,14 @@ use crate::commit::announce::is_announcing;
 use crate::commit::log;
 use crate::commit::owner::{self, Owner};
 use crate::commit::slot::{Slot, SlotKind, TableWork};
-use crate::state::identity;
+use crate::state::claim::check_catalog;
+use crate::state::lineage;
 use crate::store::fileio::file_io;
-use crate::table::live::{Place, snapshot_id};
+use crate::table::base::Base;
+use crate::table::place::Place;
 use crate::table::schema::{is_made_here, spec_of};
 use crate::table::spec::TableSpec;
-use crate::table::stage::Base;
+use crate::table::stage::snapshot_id;
 use crate::upkeep::retention::Retention;
 use ::iceberg::spec::TableMetadata;
 use futures::future::try_join_all;
@@ -87,7 +89,7 @@ impl Lake {
         take_over: bool,
     ) -> Result<Lake, LakeError> {
         let store = warehouse.open_existing().await?;
-        let identity = identity::read(&*store).await?;
+        let identity = lineage::identity(&*store).await?;
         let catalog = warehouse.catalog(catalog, &identity.namespace, true).await?;
         if let Some(seen) = owner::present(&*store).await?.filter(|_| !take_over) {
             return Err(LakeError::fix(
@@ -109,8 +111,8 @@ impl Lake {
 
     /// [`Lake::tend`] on any store and catalog, whoever is there.
     pub async fn tend_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, upkeep: Upkeep) -> Result<Lake, LakeError> {
-        let identity = identity::read(&*store).await?;
-        identity::check_catalog(&*store, &*catalog).await?;
+        let identity = lineage::identity(&*store).await?;
+        check_catalog(&*store, &*catalog).await?;
         let found = find_tables(&store, &*catalog).await?;
         let last = log::last_listed(&*store).await?;
         let mut known = last.iter().flat_map(|slot| slot.tables.keys());

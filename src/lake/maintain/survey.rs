@@ -7,7 +7,9 @@ use super::super::store::Store;
 use super::{Found, find_tables, is_announcing};
 use crate::commit::log::{last_epochs, read_slot};
 use crate::commit::slot::Slot;
-use crate::state::identity::{self, Identity};
+use crate::state::claim::check_catalog;
+use crate::state::identity::Identity;
+use crate::state::lineage;
 use crate::store::fileio::file_io;
 use crate::table::index::{LiveFiles, manifests_of};
 use crate::table::schema::{APPLIED_EPOCH, APPLIED_NONE};
@@ -47,15 +49,15 @@ impl Survey {
     /// Looks at a lake that exists. Error of kind `Fix`: there is none.
     pub async fn open(warehouse: &Warehouse, catalog: Option<&str>) -> Result<Survey, LakeError> {
         let store = warehouse.open_existing().await?;
-        let identity = identity::read(&*store).await?;
+        let identity = lineage::identity(&*store).await?;
         let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
         Survey::open_on(store, catalog).await
     }
 
     /// The same on any store and catalog.
     pub async fn open_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>) -> Result<Survey, LakeError> {
-        let identity = identity::read(&*store).await?;
-        identity::check_catalog(&*store, &*catalog).await?;
+        let identity = lineage::identity(&*store).await?;
+        check_catalog(&*store, &*catalog).await?;
         // the tables first: whatever they have is in the log that is read afterwards
         let tables = find_tables(&store, &*catalog).await?;
         let none = || LakeError::fix("the lake has no epoch yet", "start `ticktide run` first");

@@ -14,7 +14,7 @@ use crate::error::LakeError;
 use crate::read::LakeReader;
 use crate::table::deletes::{positions, refers_to, surviving};
 use crate::table::index::manifests_of;
-use crate::table::rewrite::read_file;
+use crate::table::parquet::read_file;
 use crate::table::rows::{Rows, hash_of};
 use crate::table::schema::{arrow_schema, spec_of};
 use crate::table::spec::{TableSpec, Value};

@@ -6,10 +6,13 @@ pub mod past;
 use super::catalog::Catalog;
 use super::error::LakeError;
 use super::store::Store;
+use crate::LakeOptions;
 use crate::commit::announce::{EPOCHS, is_announcing};
 use crate::commit::log::read_slot;
 use crate::commit::slot::Slot;
-use crate::state::identity::{self, Identity};
+use crate::state::claim::check_catalog;
+use crate::state::identity::{Identity, compare, ours};
+use crate::state::lineage;
 use crate::store::fileio::file_io;
 use crate::store::warehouse::Warehouse;
 use crate::table::rows::Rows;
@@ -76,9 +79,9 @@ impl LakeReader {
     pub async fn open(warehouse: impl Into<Warehouse>, catalog: Option<&str>) -> Result<LakeReader, LakeError> {
         let warehouse = warehouse.into();
         let store = warehouse.open_existing().await?;
-        let identity = identity::read(&*store).await?;
+        let identity = lineage::identity(&*store).await?;
         let catalog = warehouse.catalog(catalog, &identity.namespace, false).await?;
-        identity::check_catalog(&*store, &*catalog).await?;
+        check_catalog(&*store, &*catalog).await?;
         Ok(LakeReader::on(store, catalog, identity))
     }
 
@@ -97,6 +100,11 @@ impl LakeReader {
     /// Whose lake it is.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Refuses a dataflow that is not the lake's. Error of kind `Fix` with the keys that differ.
+    pub fn belongs_to(&self, options: &LakeOptions) -> Result<(), LakeError> {
+        compare(&ours(options, self.identity.location.clone())?, &self.identity)
     }
 
     /// The names of the lake's tables, whatever else others have put into its catalog.

@@ -1,14 +1,10 @@
 //! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created; what is added to
-//! the dataflow later is in its lineages ([`lineage`]).
+//! the dataflow later is in its lineages ([`super::lineage`]).
 
-use super::lineage::{self, Lineage};
 use crate::LakeOptions;
-use crate::catalog::{Catalog, CatalogIdentity};
-use crate::commit::log::{create_or_get, read_slot};
+use crate::catalog::CatalogIdentity;
 use crate::error::LakeError;
-use crate::read::LakeReader;
 use crate::store::Store;
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -33,27 +29,8 @@ pub struct Identity {
     pub since: u64,
 }
 
-/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
-/// another's, or was moved. Gives its lineages.
-pub async fn check(store: &dyn Store, options: &LakeOptions, catalog: &dyn Catalog) -> Result<Vec<Lineage>, LakeError> {
-    let ours = Identity { catalog: catalog.identity().await?, ..ours(options, store.location(""))? };
-    let found = match known(store).await? {
-        Some(found) => found,
-        None => {
-            // no lake is made that would belong to another one's catalog
-            check_tables(store, catalog, None).await?;
-            let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
-            let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
-            serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
-        }
-    };
-    let lineages = lineage::read_all(store).await?;
-    compare(&ours, &newest(found, lineages.last()))?;
-    Ok(lineages)
-}
-
 /// The record as it is; `None`: there is none.
-async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
+pub async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
     let bytes = match store.get(IDENTITY).await {
         Err(LakeError::Missing { .. }) => return Ok(None),
         other => other?,
@@ -61,27 +38,7 @@ async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
     serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::format(IDENTITY, error))
 }
 
-/// The identity with the hash and the settings of the newest lineage.
-fn newest(found: Identity, last: Option<&Lineage>) -> Identity {
-    match last.cloned() {
-        None => found,
-        Some(Lineage { hash, settings, code_version, .. }) => Identity { hash, settings, code_version, ..found },
-    }
-}
-
-/// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
-pub async fn read(store: &dyn Store) -> Result<Identity, LakeError> {
-    Ok(read_with_lineages(store).await?.0)
-}
-
-/// As [`read`], and the lineages.
-pub async fn read_with_lineages(store: &dyn Store) -> Result<(Identity, Vec<Lineage>), LakeError> {
-    let found = first(store).await?;
-    let lineages = lineage::read_all(store).await?;
-    Ok((newest(found, lineages.last()), lineages))
-}
-
-/// As [`read`], with the settings that the lake was made with.
+/// Reads whose lake it is, with the settings that it was made with. Error of kind `Fix`: it is none, or was moved.
 pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
     let location = store.location("");
     let bytes = match store.get(IDENTITY).await {
@@ -98,60 +55,14 @@ pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
     Ok(found)
 }
 
-/// Refuses a catalog that is not the lake's. Error of kind `Fix`.
-pub async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
-    let own = known(store).await?.and_then(|identity| identity.catalog);
-    if let Some(own) = &own
-        && let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id)
-    {
-        return Err(LakeError::fix(
-            format!("the lake at {} belongs to the catalog {}, this is {}", store.location(""), own.name, other.name),
-            format!("name the lake's own catalog: `--catalog {}`", own.name),
-        ));
-    }
-    check_tables(store, catalog, own.as_ref()).await
-}
-
-/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits; one with tables
-/// from elsewhere is another lake's, unless it is known to be ours: then they are its other users'.
-async fn check_tables(
-    store: &dyn Store,
-    catalog: &dyn Catalog,
-    own: Option<&CatalogIdentity>,
-) -> Result<(), LakeError> {
-    let lake = store.location("");
-    let tables = catalog.tables().await?;
-    let foreign = tables.iter().find(|(_, location)| store.key(location).is_none());
-    if let Some((table, elsewhere)) = foreign.filter(|_| own.is_none()) {
-        return Err(LakeError::fix(
-            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
-            "name the lake's own catalog with `--catalog`: a new lake needs one without tables (of Glue: glue://REGION/DATABASE)",
-        ));
-    }
-    if tables.values().all(|location| store.key(location).is_none()) && read_slot(store, 0).await?.is_some() {
-        let own = own.map_or("sqlite:PATH", |own| &own.name);
-        return Err(LakeError::fix(
-            format!("the catalog has no table of the lake at {lake}, which has epochs"),
-            format!("name the catalog that the lake was made with: `--catalog {own}`"),
-        ));
-    }
-    Ok(())
-}
-
-impl LakeReader {
-    /// Refuses a dataflow that is not the lake's. Error of kind `Fix` with the keys that differ.
-    pub fn belongs_to(&self, options: &LakeOptions) -> Result<(), LakeError> {
-        compare(&ours(options, self.identity().location.clone())?, self.identity())
-    }
-}
-
 /// The options' settings, read.
 pub fn settings(options: &LakeOptions) -> Result<Json, LakeError> {
     serde_json::from_str(&options.settings_json)
         .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))
 }
 
-fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
+/// What a lake at `location` would say of itself if the options had made it.
+pub fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
     Ok(Identity {
         dataflow: options.dataflow.clone(),
         hash: options.dataflow_hash.clone(),
@@ -185,7 +96,8 @@ pub fn check_name(options: &LakeOptions, found: &Identity) -> Result<(), LakeErr
     ))
 }
 
-fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
+/// Refuses a lake that is not what `ours` says. Error of kind `Fix` with the keys that differ.
+pub fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
     in_place(found, &ours.location)?;
     if found.dataflow != ours.dataflow {
         return Err(LakeError::fix(

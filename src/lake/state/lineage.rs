@@ -10,7 +10,7 @@
 //! it (L5), and none can start after the declaration. What must hold: lineages are numbered without a hole, and which epochs
 //! are of which is read off the bindings alone.
 
-use super::identity::{self, Identity};
+use super::identity::{self, Identity, first};
 use crate::commit::log::last_listed;
 use crate::commit::slot::{Slot, SlotKind};
 use crate::error::LakeError;
@@ -74,6 +74,26 @@ pub async fn read_all(store: &dyn Store) -> Result<Vec<Lineage>, LakeError> {
     Ok(lineages)
 }
 
+/// The identity with the hash and the settings of the newest lineage.
+pub fn newest(found: Identity, last: Option<&Lineage>) -> Identity {
+    match last.cloned() {
+        None => found,
+        Some(Lineage { hash, settings, code_version, .. }) => Identity { hash, settings, code_version, ..found },
+    }
+}
+
+/// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
+pub async fn identity(store: &dyn Store) -> Result<Identity, LakeError> {
+    Ok(identity_and_lineages(store).await?.0)
+}
+
+/// As [`identity()`], and the lineages.
+pub async fn identity_and_lineages(store: &dyn Store) -> Result<(Identity, Vec<Lineage>), LakeError> {
+    let found = first(store).await?;
+    let lineages = read_all(store).await?;
+    Ok((newest(found, lineages.last()), lineages))
+}
+
 impl Chain {
     /// Of a lake that may not be there yet. Error of kind `Fix`: it was moved.
     pub async fn read(warehouse: &Warehouse) -> Result<Option<Chain>, LakeError> {
@@ -88,7 +108,7 @@ impl Chain {
     }
 
     async fn read_on(store: &dyn Store) -> Result<Chain, LakeError> {
-        Ok(Chain { identity: identity::first(store).await?, lineages: read_all(store).await? })
+        Ok(Chain { identity: first(store).await?, lineages: read_all(store).await? })
     }
 
     /// Hash and settings of the newest.

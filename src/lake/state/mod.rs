@@ -6,6 +6,7 @@
 //! Opening a lake reads the base and every file since. So that this stays short in a run of months, the files are folded
 //! into a new base in the background, and a later slot names it; a run that ends before loses nothing.
 
+pub(crate) mod claim;
 pub mod identity;
 pub mod lineage;
 pub(crate) mod resume;

@@ -3,8 +3,8 @@
 //! The order matters (L5): the takeover is in the log before anything is read that the run builds on, so no slot of an
 //! older generation can appear behind what was read.
 
-use super::identity;
-use super::lineage::{Beginning, Begun, Lineage};
+use super::claim;
+use super::lineage::{self, Beginning, Begun, Lineage};
 use crate::catalog::Catalog;
 use crate::commit::announce::{epoch_tables_spec, epochs_spec};
 use crate::commit::log::{claim, read_slot};
@@ -14,7 +14,8 @@ use crate::error::LakeError;
 use crate::state::{StateEntry, StateFiles, load_state};
 use crate::store::Store;
 use crate::store::fileio::file_io;
-use crate::table::live::{LakeTable, Place};
+use crate::table::live::LakeTable;
+use crate::table::place::Place;
 use crate::table::spec::TableSpec;
 use crate::upkeep::Upkeep;
 use crate::upkeep::retention::Retention;
@@ -90,7 +91,7 @@ impl Lake {
     /// Whether a lake was made there, as far as can be told now.
     pub async fn is_at(warehouse: &Warehouse) -> bool {
         match warehouse.open_existing().await {
-            Ok(store) => identity::read(&*store).await.is_ok(),
+            Ok(store) => lineage::identity(&*store).await.is_ok(),
             Err(_) => false,
         }
     }
@@ -103,7 +104,7 @@ impl Lake {
         specs: Vec<TableSpec>,
         upkeep: Upkeep,
     ) -> Result<(Lake, Resume), LakeError> {
-        let declared = identity::check(&*store, options, &*catalog).await?;
+        let declared = claim::check(&*store, options, &*catalog).await?;
         let namespace = options.namespace.clone();
         let place = Place { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
         let (lake, read) = Lake::take_over(place, specs).await?;
@@ -122,7 +123,7 @@ impl Lake {
         place: Place,
         specs: Vec<TableSpec>,
     ) -> Result<(Lake, BTreeMap<Epoch, Arc<Slot>>), LakeError> {
-        identity::check_catalog(&*place.store, &*place.catalog).await?;
+        claim::check_catalog(&*place.store, &*place.catalog).await?;
         let (tables, epochs, epoch_tables) = open_tables(&place, specs).await?;
 
         let token = Uuid::new_v4().simple().to_string();
@@ -181,7 +182,7 @@ impl Lake {
         if last.token != token {
             return Err(elsewhere());
         }
-        let (_, declared) = identity::read_with_lineages(&*store).await?;
+        let (_, declared) = lineage::identity_and_lineages(&*store).await?;
         let mut slots = Slots { store: &*store, read: BTreeMap::from([(epoch, last.clone())]) };
         let files = state_files(&mut slots, &last).await?;
         let bindings = bindings(&mut slots, &last).await?;
@@ -230,7 +231,8 @@ async fn open_tables(place: &Place, specs: Vec<TableSpec>) -> Result<(Tables, La
         all.extend(spec.history.then(|| spec.history_spec()));
         all.push(spec);
     }
-    let opened = all.into_iter().chain([epochs_spec(), epoch_tables_spec()]).map(|spec| place.table(Arc::new(spec)));
+    let opened =
+        all.into_iter().chain([epochs_spec(), epoch_tables_spec()]).map(|spec| LakeTable::open(place, Arc::new(spec)));
     let mut opened = futures::future::try_join_all(opened).await?;
     let ours = "the announcing tables were opened last";
     let (epoch_tables, epochs) = (opened.pop().expect(ours), opened.pop().expect(ours));

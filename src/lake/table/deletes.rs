@@ -9,12 +9,12 @@
 //! never more of them than big files; it leaves the table in the swap in which its data file leaves.
 
 use super::files::compression;
-use super::rewrite::{read_file, read_object};
+use super::names::is_ours;
+use super::parquet::{read_file, read_object};
 use super::schema::partition_of;
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::table::spec::TableSpec;
-use crate::upkeep::is_ours;
 use ::iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Datum, PrimitiveLiteral};
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{cast, filter_record_batch};
@@ -32,7 +32,7 @@ const POSITION: (&str, i32) = ("pos", 2_147_483_545);
 
 /// A live delete file of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeleteFile {
+pub(crate) struct DeleteFile {
     pub location: String,
     /// The manifest that names it as live.
     pub manifest: String,
@@ -42,7 +42,7 @@ pub struct DeleteFile {
 
 /// A delete file that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deletes {
+pub(crate) struct Deletes {
     /// The name in the store.
     pub path: String,
     /// The location of the data file whose rows they are.
@@ -57,7 +57,7 @@ pub struct Deletes {
 }
 
 /// The data file that a delete file of ours is of; `None`: it is another engine's, or of several data files.
-pub fn refers_to(file: &DataFile) -> Option<String> {
+pub(crate) fn refers_to(file: &DataFile) -> Option<String> {
     if file.content_type() != DataContentType::PositionDeletes || !is_ours(file.file_path()) {
         return None;
     }
@@ -73,7 +73,7 @@ pub fn refers_to(file: &DataFile) -> Option<String> {
 }
 
 /// Writes the positions, ascending and at least one, of a data file's rows that are gone.
-pub async fn write(
+pub(crate) async fn write(
     store: &dyn Store,
     path: String,
     data_file: &str,
@@ -105,7 +105,7 @@ fn encode(data_file: &str, positions: &BTreeSet<u64>) -> Result<Bytes, LakeError
 }
 
 /// The manifest entry's content for a delete file of ours.
-pub fn entry(spec: &TableSpec, location: String, deletes: &Deletes) -> Result<DataFile, LakeError> {
+pub(crate) fn entry(spec: &TableSpec, location: String, deletes: &Deletes) -> Result<DataFile, LakeError> {
     let bounds = |position: u64| {
         HashMap::from([(FILE_PATH.1, Datum::string(&deletes.data_file)), (POSITION.1, Datum::long(position as i64))])
     };
@@ -128,7 +128,11 @@ pub fn entry(spec: &TableSpec, location: String, deletes: &Deletes) -> Result<Da
 }
 
 /// The positions that delete files name of one data file.
-pub async fn positions(store: &dyn Store, data_file: &str, files: &[String]) -> Result<BTreeSet<u64>, LakeError> {
+pub(crate) async fn positions(
+    store: &dyn Store,
+    data_file: &str,
+    files: &[String],
+) -> Result<BTreeSet<u64>, LakeError> {
     let mut positions = BTreeSet::new();
     for location in files {
         decode(location, data_file, read_object(store, location).await?, &mut positions)?;
@@ -159,7 +163,7 @@ fn decode(location: &str, data_file: &str, bytes: Bytes, into: &mut BTreeSet<u64
 }
 
 /// The rows of a data file without those that are gone.
-pub fn surviving(batch: &RecordBatch, gone: &BTreeSet<u64>) -> Result<RecordBatch, LakeError> {
+pub(crate) fn surviving(batch: &RecordBatch, gone: &BTreeSet<u64>) -> Result<RecordBatch, LakeError> {
     if gone.is_empty() {
         return Ok(batch.clone());
     }
@@ -168,7 +172,7 @@ pub fn surviving(batch: &RecordBatch, gone: &BTreeSet<u64>) -> Result<RecordBatc
 }
 
 /// Reads the rows of a data file that its delete files leave.
-pub async fn read_live(
+pub(crate) async fn read_live(
     store: &dyn Store,
     spec: &TableSpec,
     location: &str,
@@ -178,7 +182,7 @@ pub async fn read_live(
 }
 
 /// The rows of a data file, read already, that its delete files leave. Error: they delete another number than they say.
-pub async fn without_deleted(
+pub(crate) async fn without_deleted(
     store: &dyn Store,
     batch: RecordBatch,
     location: &str,

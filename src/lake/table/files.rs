@@ -4,15 +4,15 @@
 //! encoding and writing happen in [`write_both`], off the worker. A file's name says which epoch, worker and generation
 //! wrote it, so garbage can be told by name (L6), and no two writers share one.
 
+use super::buffer::RowBuffer;
+use super::meta::{ColumnMeta, DataFileMeta};
+use super::names::{FileNames, table_folder};
 use super::rows::Rows;
-use super::schema::{arrow_schema, required};
+use super::schema::arrow_schema;
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::table::spec::{Cell, ColumnType, TableSpec, Value};
-use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Array,
-    Int32Builder, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder, UInt32Array,
-};
+use arrow::array::{Int32Array, RecordBatch, UInt32Array};
 use arrow::compute::{LexicographicalComparator, SortColumn, lexsort_to_indices, take_record_batch};
 use bytes::Bytes;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter, add_encoded_arrow_schema_to_metadata};
@@ -23,7 +23,6 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use ticktide_base::epoch::Epoch;
 
@@ -31,233 +30,6 @@ use ticktide_base::epoch::Epoch;
 const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Longer texts get no bounds: they would fill the manifests.
 const BOUND_BYTES_MAX: usize = 64;
-
-/// What the slot of an epoch, a manifest and the index of live files know of a data file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataFileMeta {
-    /// The name in the store.
-    pub path: String,
-    /// Days since 1970; `None` where the table has no partition column.
-    pub partition: Option<i32>,
-    pub rows: u64,
-    pub bytes: u64,
-    /// One for each column, in order.
-    pub columns: Vec<ColumnMeta>,
-    /// Where the row groups start.
-    pub split_offsets: Vec<i64>,
-}
-
-/// One column of a data file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ColumnMeta {
-    pub bytes: u64,
-    pub nulls: u64,
-    pub nans: u64,
-    /// Least and greatest value without nulls and NaN; `None` if there is none or it is not kept.
-    pub bounds: Option<(Value, Value)>,
-}
-
-enum Builder {
-    Text(StringBuilder),
-    Bool(BooleanBuilder),
-    Int(Int32Builder),
-    Long(Int64Builder),
-    Double(Float64Builder),
-    Date(Date32Builder),
-    Time(TimestampMicrosecondBuilder),
-    Binary(BinaryBuilder),
-    Decimal(Decimal128Builder),
-}
-
-impl Builder {
-    fn new(column_type: ColumnType) -> Builder {
-        match column_type {
-            ColumnType::Text => Builder::Text(StringBuilder::new()),
-            ColumnType::Bool => Builder::Bool(BooleanBuilder::new()),
-            ColumnType::Int => Builder::Int(Int32Builder::new()),
-            ColumnType::Long => Builder::Long(Int64Builder::new()),
-            ColumnType::Double => Builder::Double(Float64Builder::new()),
-            ColumnType::Date => Builder::Date(Date32Builder::new()),
-            ColumnType::Time => Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("+00:00")),
-            ColumnType::Binary => Builder::Binary(BinaryBuilder::new()),
-            ColumnType::Decimal { precision, scale } => {
-                let data_type = arrow::datatypes::DataType::Decimal128(precision as u8, scale as i8);
-                Builder::Decimal(Decimal128Builder::new().with_data_type(data_type))
-            }
-        }
-    }
-
-    /// Appends the cell and says how many bytes it took; a null and `None` when it is of another type.
-    fn push(&mut self, cell: Cell<'_>) -> Option<usize> {
-        match (&mut *self, cell) {
-            (Builder::Text(builder), Cell::Text(text)) => {
-                builder.append_value(text);
-                return Some(text.len() + 4);
-            }
-            (Builder::Binary(builder), Cell::Binary(bytes)) => {
-                builder.append_value(bytes);
-                return Some(bytes.len() + 4);
-            }
-            (Builder::Bool(builder), Cell::Bool(value)) => builder.append_value(value),
-            (Builder::Int(builder), Cell::Int(value)) => builder.append_value(value),
-            (Builder::Long(builder), Cell::Long(value)) => builder.append_value(value),
-            (Builder::Double(builder), Cell::Double(value)) => builder.append_value(value),
-            (Builder::Date(builder), Cell::Date(value)) => builder.append_value(value),
-            (Builder::Time(builder), Cell::Time(value)) => builder.append_value(value),
-            (Builder::Decimal(builder), Cell::Decimal(value)) => builder.append_value(value),
-            (_, other) => {
-                self.push_null();
-                return (other == Cell::Null).then_some(1);
-            }
-        }
-        Some(if matches!(self, Builder::Decimal(_)) { 16 } else { 8 })
-    }
-
-    fn push_null(&mut self) {
-        match self {
-            Builder::Text(builder) => builder.append_null(),
-            Builder::Bool(builder) => builder.append_null(),
-            Builder::Int(builder) => builder.append_null(),
-            Builder::Long(builder) => builder.append_null(),
-            Builder::Double(builder) => builder.append_null(),
-            Builder::Date(builder) => builder.append_null(),
-            Builder::Time(builder) => builder.append_null(),
-            Builder::Binary(builder) => builder.append_null(),
-            Builder::Decimal(builder) => builder.append_null(),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Builder::Text(builder) => Arc::new(builder.finish()),
-            Builder::Bool(builder) => Arc::new(builder.finish()),
-            Builder::Int(builder) => Arc::new(builder.finish()),
-            Builder::Long(builder) => Arc::new(builder.finish()),
-            Builder::Double(builder) => Arc::new(builder.finish()),
-            Builder::Date(builder) => Arc::new(builder.finish()),
-            Builder::Time(builder) => Arc::new(builder.finish()),
-            Builder::Binary(builder) => Arc::new(builder.finish()),
-            Builder::Decimal(builder) => Arc::new(builder.finish()),
-        }
-    }
-}
-
-/// Rows of one table on their way into files, by column.
-pub struct RowBuffer {
-    spec: Arc<TableSpec>,
-    builders: Vec<Builder>,
-    len: usize,
-    bytes: usize,
-    fault: Option<String>,
-}
-
-impl std::fmt::Debug for RowBuffer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RowBuffer({}, {} rows)", self.spec.name, self.len)
-    }
-}
-
-impl RowBuffer {
-    pub fn new(spec: Arc<TableSpec>) -> RowBuffer {
-        let builders = spec.columns.iter().map(|column| Builder::new(column.column_type)).collect();
-        RowBuffer { spec, builders, len: 0, bytes: 0, fault: None }
-    }
-
-    /// Adds a row: one cell for each column, of the column's type. A row that breaks this, or has a null in a required
-    /// column, is told when the buffer is written: an error of kind `Bug`.
-    pub fn push(&mut self, row: &[Cell<'_>]) {
-        if row.len() != self.builders.len() {
-            let fault = || format!("{}: a row of {} cells", self.spec.name, row.len());
-            self.fault.get_or_insert_with(fault);
-            return;
-        }
-        for (at, (builder, cell)) in self.builders.iter_mut().zip(row).enumerate() {
-            let bytes = builder.push(*cell);
-            self.bytes += bytes.unwrap_or(0);
-            if bytes.is_none() || (*cell == Cell::Null && required(&self.spec, at)) {
-                let column = &self.spec.columns[at];
-                let fault =
-                    || format!("{}.{}: {cell:?} in a column {:?}", self.spec.name, column.name, column.column_type);
-                self.fault.get_or_insert_with(fault);
-            }
-        }
-        self.len += 1;
-    }
-
-    /// As [`RowBuffer::push`], for an owned row.
-    pub fn push_row(&mut self, row: &[Value]) {
-        let cells: Vec<_> = row.iter().map(Value::cell).collect();
-        self.push(&cells);
-    }
-
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// About how much memory the rows take.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub fn spec(&self) -> &Arc<TableSpec> {
-        &self.spec
-    }
-
-    /// The rows as one batch.
-    pub fn finish(mut self) -> Result<RecordBatch, LakeError> {
-        if let Some(fault) = self.fault {
-            return Err(LakeError::Bug(fault));
-        }
-        let arrays = self.builders.iter_mut().map(Builder::finish).collect();
-        Ok(RecordBatch::try_new(arrow_schema(&self.spec), arrays)?)
-    }
-}
-
-/// The folder of a table in the store.
-pub fn table_folder(namespace: &str, table: &str) -> String {
-    format!("{namespace}/{table}")
-}
-
-/// Names the files of one writer.
-#[derive(Clone, Debug)]
-pub struct FileNames {
-    /// The table's folder in the store.
-    pub folder: String,
-    /// `<epoch>-<worker>-<generation>`, or what else no other writer uses.
-    pub stem: String,
-}
-
-impl FileNames {
-    /// The name of one of the writer's files.
-    pub fn name(&self, spec: &TableSpec, partition: Option<i32>, number: usize) -> String {
-        let (folder, stem) = (&self.folder, &self.stem);
-        match spec.partition {
-            None => format!("{folder}/data/{stem}-{number}.parquet"),
-            Some(at) => {
-                let day = partition.map_or_else(|| "null".to_owned(), date);
-                format!("{folder}/data/{}={day}/{stem}-{number}.parquet", spec.columns[at].name)
-            }
-        }
-    }
-}
-
-/// A date as `YYYY-MM-DD`, from days since 1970 (the proleptic Gregorian calendar, by Hinnant's `civil_from_days`).
-pub fn date(days: i32) -> String {
-    let shifted = i64::from(days) + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
-}
 
 /// Writes the rows as Parquet, one file for each value of the partition column, sorted. Gives the files and the sum of the
 /// rows' hashes.
@@ -381,7 +153,7 @@ fn encode(
 }
 
 /// How columns are compressed.
-pub fn compression() -> Compression {
+pub(crate) fn compression() -> Compression {
     Compression::ZSTD(ZstdLevel::try_new(1).expect("1 is a level of zstd"))
 }
 

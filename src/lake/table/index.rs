@@ -18,7 +18,7 @@ use std::collections::HashMap;
 
 /// A live data file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LiveFile {
+pub(crate) struct LiveFile {
     /// The manifest that names it as live.
     pub manifest: String,
     /// Rows in the file, those that are deleted among them.
@@ -34,7 +34,7 @@ pub struct LiveFile {
 
 /// The live data files by location, at one metadata location.
 #[derive(Clone, Debug, Default)]
-pub struct LiveFiles {
+pub(crate) struct LiveFiles {
     /// The metadata file that this describes.
     pub at: String,
     pub files: HashMap<String, LiveFile>,
@@ -45,7 +45,7 @@ pub struct LiveFiles {
 }
 
 /// The manifests of the table's head.
-pub async fn manifests(io: &FileIO, metadata: &TableMetadata) -> Result<Vec<ManifestFile>, LakeError> {
+pub(crate) async fn manifests(io: &FileIO, metadata: &TableMetadata) -> Result<Vec<ManifestFile>, LakeError> {
     match metadata.current_snapshot() {
         Some(snapshot) => manifests_of(io, metadata, snapshot).await,
         None => Ok(Vec::new()),
@@ -53,7 +53,7 @@ pub async fn manifests(io: &FileIO, metadata: &TableMetadata) -> Result<Vec<Mani
 }
 
 /// The manifests of a snapshot.
-pub async fn manifests_of(
+pub(crate) async fn manifests_of(
     io: &FileIO,
     metadata: &TableMetadata,
     snapshot: &Snapshot,
@@ -64,7 +64,7 @@ pub async fn manifests_of(
 }
 
 impl LiveFile {
-    pub fn new(spec: &TableSpec, manifest: String, file: &DataFile) -> LiveFile {
+    pub(crate) fn new(spec: &TableSpec, manifest: String, file: &DataFile) -> LiveFile {
         let bounds = spec.key.iter().map(|column| {
             let id = field_id(*column);
             let (least, greatest) = (file.lower_bounds().get(&id)?, file.upper_bounds().get(&id)?);
@@ -80,12 +80,12 @@ impl LiveFile {
     }
 
     /// Rows that its delete files name.
-    pub fn rows_deleted(&self) -> u64 {
+    pub(crate) fn rows_deleted(&self) -> u64 {
         self.deletes.iter().map(|file| file.rows).sum()
     }
 
     /// Rows that are live.
-    pub fn rows_live(&self) -> u64 {
+    pub(crate) fn rows_live(&self) -> u64 {
         self.rows.saturating_sub(self.rows_deleted())
     }
 
@@ -100,7 +100,7 @@ impl LiveFile {
 
 impl LiveFiles {
     /// Reads all manifests of the head.
-    pub async fn build(
+    pub(crate) async fn build(
         spec: &TableSpec,
         io: &FileIO,
         at: &str,
@@ -121,7 +121,7 @@ impl LiveFiles {
     }
 
     /// A manifest names a file as live, a new one or one that is known.
-    pub fn add(&mut self, spec: &TableSpec, manifest: &str, file: &DataFile) {
+    pub(crate) fn add(&mut self, spec: &TableSpec, manifest: &str, file: &DataFile) {
         let location = file.file_path();
         if file.content_type() == DataContentType::Data {
             let fresh = LiveFile::new(spec, manifest.to_owned(), file);
@@ -145,7 +145,7 @@ impl LiveFiles {
     }
 
     /// A data or delete file is no longer live.
-    pub fn remove(&mut self, location: &str) {
+    pub(crate) fn remove(&mut self, location: &str) {
         if self.files.remove(location).is_some() || self.dangling.remove(location).is_some() {
             return;
         }
@@ -155,7 +155,7 @@ impl LiveFiles {
     }
 
     /// What leaves the table with a data file: itself and its delete files, each with its manifest.
-    pub fn with_deletes(&self, location: &str) -> impl Iterator<Item = (String, String)> {
+    pub(crate) fn with_deletes(&self, location: &str) -> impl Iterator<Item = (String, String)> {
         let known = self.files.get(location);
         let own = known.map(|file| (location.to_owned(), file.manifest.clone()));
         let deletes = known.into_iter().flat_map(|file| &file.deletes);
@@ -163,17 +163,18 @@ impl LiveFiles {
     }
 
     /// The delete files of a data file.
-    pub fn deletes_of(&self, location: &str) -> &[DeleteFile] {
+    pub(crate) fn deletes_of(&self, location: &str) -> &[DeleteFile] {
         self.files.get(location).map_or(&[], |file| &file.deletes)
     }
 
     /// Delete files of ours that are live.
-    pub fn delete_files(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn delete_files(&self) -> usize {
         self.files.values().map(|file| file.deletes.len()).sum()
     }
 
     /// The files that may hold an old row of the changes, in order of their names.
-    pub fn candidates(&self, changes: &[NetChange]) -> Vec<&str> {
+    pub(crate) fn candidates(&self, changes: &[NetChange]) -> Vec<&str> {
         let mut found: Vec<_> = self
             .files
             .iter()

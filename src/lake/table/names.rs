@@ -11,13 +11,15 @@
 //!   changes/<epoch>-<generation>-<token>/<table>.json             worker 0, before the epoch is decided
 //! ```
 //!
-//! What must hold: a name that another engine gives its files is never taken for one of ours (L6 deletes by name).
+//! [`FileNames`] makes the names of data files. What must hold: a name that another engine gives its files is never taken for
+//! one of ours (L6 deletes by name).
 
+use crate::table::spec::TableSpec;
 use ticktide_base::epoch::Epoch;
 
 /// Who wrote a file of a table, and when it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Named {
+pub(crate) enum Named {
     /// Before its epoch was decided: it counts if the slot lists it.
     Written { epoch: Epoch, generation: u64 },
     /// While a table was brought to a decided epoch: it counts if the swap landed.
@@ -27,12 +29,12 @@ pub enum Named {
 }
 
 /// What stands for the worker in the names of compacted files.
-pub const COMPACT: &str = "compact";
+pub(crate) const COMPACT: &str = "compact";
 /// What stands for the worker in the names of files that are written while a table is brought to an epoch.
-pub const APPLYING: [&str; 4] = ["apply", "merge", "announce", "mark"];
+pub(crate) const APPLYING: [&str; 4] = ["apply", "merge", "announce", "mark"];
 
 /// Where lists of changes are, in a folder for each attempt to decide an epoch.
-pub const CHANGES: &str = "changes/";
+pub(crate) const CHANGES: &str = "changes/";
 
 /// A number as we write it: no leading zeros, no sign.
 fn number(text: &str) -> Option<u64> {
@@ -41,7 +43,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// A file of a table, by its name or its whole address; `None`: not named by us.
-pub fn of_table(location: &str) -> Option<Named> {
+pub(crate) fn of_table(location: &str) -> Option<Named> {
     let name = location.rsplit('/').next().unwrap_or(location);
     if let Some(stem) = name.strip_suffix(".metadata.json") {
         return stem.split('-').next()?.parse().ok().map(Named::Version);
@@ -65,8 +67,13 @@ pub fn of_table(location: &str) -> Option<Named> {
     }
 }
 
+/// Whether this lake's writers named a file. What other engines wrote stays as it is, so that it can be told apart.
+pub(crate) fn is_ours(location: &str) -> bool {
+    of_table(location).is_some()
+}
+
 /// A file of the state: its epoch, whether it is a base, its generation.
-pub fn of_state(key: &str) -> Option<(Epoch, bool, u64)> {
+pub(crate) fn of_state(key: &str) -> Option<(Epoch, bool, u64)> {
     let stem = key.strip_prefix("state/")?.strip_suffix(".bin.zst")?;
     match stem.split('-').collect::<Vec<_>>().as_slice() {
         [epoch, who, generation] => Some((number(epoch)?, *who == "base", number(generation)?)),
@@ -75,12 +82,54 @@ pub fn of_state(key: &str) -> Option<(Epoch, bool, u64)> {
 }
 
 /// A list of changes beside the log: its epoch, generation and token.
-pub fn of_changes(key: &str) -> Option<(Epoch, u64, &str)> {
+pub(crate) fn of_changes(key: &str) -> Option<(Epoch, u64, &str)> {
     let (folder, _) = key.strip_prefix(CHANGES)?.split_once('/')?;
     match folder.split('-').collect::<Vec<_>>().as_slice() {
         [epoch, generation, token] => Some((number(epoch)?, number(generation)?, token)),
         _ => None,
     }
+}
+
+/// The folder of a table in the store.
+pub fn table_folder(namespace: &str, table: &str) -> String {
+    format!("{namespace}/{table}")
+}
+
+/// Names the files of one writer.
+#[derive(Clone, Debug)]
+pub struct FileNames {
+    /// The table's folder in the store.
+    pub folder: String,
+    /// `<epoch>-<worker>-<generation>`, or what else no other writer uses.
+    pub stem: String,
+}
+
+impl FileNames {
+    /// The name of one of the writer's files.
+    pub fn name(&self, spec: &TableSpec, partition: Option<i32>, number: usize) -> String {
+        let (folder, stem) = (&self.folder, &self.stem);
+        match spec.partition {
+            None => format!("{folder}/data/{stem}-{number}.parquet"),
+            Some(at) => {
+                let day = partition.map_or_else(|| "null".to_owned(), date);
+                format!("{folder}/data/{}={day}/{stem}-{number}.parquet", spec.columns[at].name)
+            }
+        }
+    }
+}
+
+/// A date as `YYYY-MM-DD`, from days since 1970 (the proleptic Gregorian calendar, by Hinnant's `civil_from_days`).
+pub fn date(days: i32) -> String {
+    let shifted = i64::from(days) + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_shifted = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
+    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Field ids are the column's place plus one, in every schema and file, so a file can be matched to its columns without
 //! names. Key columns and columns that are not nullable are required, the rest optional.
 
-use super::files::DataFileMeta;
+use super::meta::DataFileMeta;
 use crate::error::LakeError;
 use crate::table::spec::{Column, ColumnType, TableSpec, Value};
 use ::iceberg::TableCreation;

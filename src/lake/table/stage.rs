@@ -7,10 +7,10 @@
 //!
 //! Commits stay cheap because upkeep is part of staging: the oldest snapshots leave, many small manifests become one.
 
+use super::base::{Base, Expiry, SNAPSHOT_EPOCH};
 use super::index::manifests;
 use super::schema::APPLIED_EPOCH;
 use crate::error::LakeError;
-use crate::upkeep::{Expiry, Past, Reference, SNAPSHOT_EPOCH, Upkeep, expiry, references};
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::{
@@ -20,7 +20,6 @@ use ::iceberg::spec::{
 };
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
 use ticktide_base::epoch::Epoch;
 use uuid::Uuid;
 
@@ -31,42 +30,9 @@ const CONTENTS: [ManifestContentType; 2] = [ManifestContentType::Data, ManifestC
 /// How much older than the table's last update iceberg lets a snapshot be.
 const STAMP_SLACK_MS: i64 = 60_000;
 
-/// A table's present state: where its metadata file is and what it says.
-#[derive(Clone, Debug)]
-pub struct Base {
-    pub location: String,
-    pub metadata: Arc<TableMetadata>,
-    references: OnceLock<Arc<Vec<Reference>>>,
-}
-
-impl Base {
-    pub fn new(location: String, metadata: TableMetadata) -> Base {
-        Base { location, metadata: Arc::new(metadata), references: OnceLock::new() }
-    }
-
-    /// All branches and tags. Iceberg shows them in the metadata's JSON only, which is long: it is rendered once for a head
-    /// that was loaded, and never for one that we have made.
-    pub fn references(&self) -> Result<Arc<Vec<Reference>>, LakeError> {
-        if let Some(known) = self.references.get() {
-            return Ok(known.clone());
-        }
-        let references = Arc::new(references(&self.metadata)?);
-        Ok(self.references.get_or_init(|| references).clone())
-    }
-
-    /// The state after a commit, which changed the tags as told.
-    fn followed_by(&self, location: String, metadata: TableMetadata, leaves: &Expiry) -> Base {
-        let next = Base::new(location, metadata);
-        if let Some(known) = self.references.get() {
-            let _ = next.references.set(Arc::new(leaves.references(known, &next.metadata)));
-        }
-        next
-    }
-}
-
 /// What an epoch changes in a table.
 #[derive(Debug)]
-pub struct Delta {
+pub(crate) struct Delta {
     pub epoch: Epoch,
     pub snapshot_id: i64,
     /// Milliseconds since 1970.
@@ -78,11 +44,13 @@ pub struct Delta {
     pub remove: HashMap<String, String>,
     /// The rows are the same afterwards.
     pub replaces: bool,
+    /// Snapshots and tags that go, and tags that come.
+    pub leaves: Expiry,
 }
 
 /// The next state of a table, written but not yet swapped in.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     pub next: Base,
     /// The manifests written, with the live data or delete files of each.
     pub written: Vec<(String, Vec<DataFile>)>,
@@ -92,11 +60,18 @@ pub struct Staged {
     pub expired_metadata: Vec<String>,
 }
 
+/// A positive id that nothing else has.
+pub(crate) fn snapshot_id() -> i64 {
+    let (high, low) = Uuid::new_v4().as_u64_pair();
+    ((high ^ low) >> 1).max(1) as i64
+}
+
 struct Stage<'a> {
     io: &'a FileIO,
     metadata: &'a TableMetadata,
     delta: &'a Delta,
-    upkeep: &'a Upkeep,
+    /// More manifests than this are merged.
+    manifests_max: usize,
     folder: String,
     /// Makes the names of one attempt its own, and says for which epoch it was.
     attempt: String,
@@ -104,20 +79,14 @@ struct Stage<'a> {
     written: Vec<(String, Vec<DataFile>)>,
 }
 
-/// Writes everything that the swap needs.
-pub async fn stage(
-    io: &FileIO,
-    base: &Base,
-    delta: &Delta,
-    upkeep: &Upkeep,
-    past: Past<'_>,
-) -> Result<Staged, LakeError> {
+/// Writes everything that the swap needs. Of the base's manifests, more than `manifests_max` are merged.
+pub(crate) async fn stage(io: &FileIO, base: &Base, delta: &Delta, manifests_max: usize) -> Result<Staged, LakeError> {
     let metadata = &*base.metadata;
     let mut stage = Stage {
         io,
         metadata,
         delta,
-        upkeep,
+        manifests_max,
         folder: format!("{}/metadata", metadata.location()),
         attempt: format!("{}-{}", delta.epoch, Uuid::new_v4().simple()),
         summary: SnapshotSummaryCollector::default(),
@@ -143,7 +112,7 @@ pub async fn stage(
         .with_summary(stage.summary())
         .with_schema_id(metadata.current_schema_id())
         .build();
-    let leaves = expiry(base, upkeep, past, delta.epoch)?;
+    let leaves = &delta.leaves;
     let builder = metadata.clone().into_builder(Some(base.location.clone()));
     let builder = leaves.untag.iter().fold(builder, |builder, name| builder.remove_ref(name));
     let builder = builder.set_branch_snapshot(snapshot, MAIN_BRANCH)?.remove_snapshots(&leaves.snapshots);
@@ -158,9 +127,9 @@ pub async fn stage(
     let location = MetadataLocation::from_str(&base.location)?.with_next_version().with_new_metadata(&next);
     next.write_to(io, &location).await?;
     Ok(Staged {
-        next: base.followed_by(location.to_string(), next, &leaves),
+        next: base.followed_by(location.to_string(), next, leaves),
         written: stage.written,
-        expired_snapshots: leaves.snapshots,
+        expired_snapshots: leaves.snapshots.clone(),
         expired_metadata: built.expired_metadata_logs.into_iter().map(|log| log.metadata_file).collect(),
     })
 }
@@ -216,7 +185,7 @@ impl Stage<'_> {
         all: Vec<ManifestFile>,
         list: &mut Vec<ManifestFile>,
     ) -> Result<usize, LakeError> {
-        let merge = all.len() > self.upkeep.manifests;
+        let merge = all.len() > self.manifests_max;
         let named: HashSet<&str> = self.delta.remove.values().map(String::as_str).collect();
         let small = |manifest: &ManifestFile| {
             let files = manifest.added_files_count.unwrap_or(u32::MAX);

@@ -2,7 +2,7 @@
 
 use super::scenario::{anomalies, bars, check_on, check_rows, process_on, ticks};
 use crate::catalog::{Catalog, SqliteCatalog};
-use crate::state::identity;
+use crate::state::lineage;
 use crate::store::FolderStore;
 use crate::{LakeError, LakeReader};
 use std::path::Path;
@@ -21,7 +21,7 @@ async fn a_lake_is_opened_with_its_own_catalog_wherever_that_has_moved_and_with_
     let (lake, own, other) = (folder.path().join("lake"), folder.path().join("own.db"), folder.path().join("other.db"));
     let store = Arc::new(FolderStore::open(&lake).expect("a store"));
     process_on(store.clone(), sqlite(&own).await, STEPS).await.expect("runs");
-    let kept = identity::read(&*store).await.expect("a lake").catalog.expect("is kept");
+    let kept = lineage::identity(&*store).await.expect("a lake").catalog.expect("is kept");
     assert_eq!(kept.name, format!("sqlite:{}", own.canonicalize().expect("it is there").display()));
 
     // another one that leads to the same files, as one that was filled by hand does

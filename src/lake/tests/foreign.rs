@@ -6,14 +6,18 @@ use crate::catalog::{Catalog, Swapped};
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::store::fileio::file_io;
+use crate::table::base::{Base, Past};
 use crate::table::deletes::read_live;
-use crate::table::files::{DataFileMeta, FileNames, write_batch};
+use crate::table::files::write_batch;
 use crate::table::index::LiveFiles;
+use crate::table::meta::DataFileMeta;
+use crate::table::names::FileNames;
 use crate::table::schema::{APPLIED_EPOCH, arrow_schema, data_file};
 use crate::table::spec::TableSpec;
-use crate::table::stage::{Base, Delta, stage};
+use crate::table::stage::{Delta, snapshot_id, stage};
+use crate::upkeep::Upkeep;
+use crate::upkeep::expiry::expiry;
 use crate::upkeep::retention::Retention;
-use crate::upkeep::{Past, Upkeep};
 use ::iceberg::MetadataLocation;
 use ::iceberg::io::FileIO;
 use ::iceberg::spec::TableMetadata;
@@ -33,7 +37,7 @@ pub async fn optimize(world: &World, table: &str) -> Result<(), LakeError> {
     let base = Base::new(location, metadata);
     let (next, snapshot_id) = match merged(&*store, &io, &Arc::new(spec_of(table)), &base).await? {
         Some(delta) => {
-            let staged = stage(&io, &base, &delta, &Upkeep::default(), Past::Retained(&Retention::default())).await?;
+            let staged = stage(&io, &base, &delta, Upkeep::default().manifests).await?;
             (staged.next.location, Some(delta.snapshot_id))
         }
         None => (with_property(&io, &base).await?, None),
@@ -66,18 +70,20 @@ async fn merged(
     let written = write_batch(store, spec.clone(), names, batch).await?.0;
     let entry = |file: &DataFileMeta| data_file(spec, store.location(&file.path), file);
     let applied = base.metadata.properties().get(APPLIED_EPOCH).and_then(|text| text.parse().ok());
-    let snapshot_id = crate::table::live::snapshot_id();
+    let snapshot_id = snapshot_id();
     let leaving = files.iter().flat_map(|file| live.with_deletes(file));
     // some engines take delete files out with their data file (Trino), some leave them behind (Spark)
     let leaving = leaving.filter(|(location, _)| snapshot_id % 2 == 0 || live.files.contains_key(location));
+    let epoch = applied.expect("a table with files has an epoch");
     Ok(Some(Delta {
-        epoch: applied.expect("a table with files has an epoch"),
+        epoch,
         snapshot_id,
         cut_at: crate::now_ms(),
         add: written.iter().map(entry).collect::<Result<_, _>>()?,
         deletes: Vec::new(),
         remove: leaving.collect(),
         replaces: true,
+        leaves: expiry(base, &Upkeep::default(), Past::Retained(&Retention::default()), epoch)?,
     }))
 }
 

@@ -14,5 +14,5 @@ mod plan;
 mod race;
 mod rows;
 mod s3;
-mod scenario;
+pub(crate) mod scenario;
 mod upkeep;

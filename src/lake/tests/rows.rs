@@ -2,8 +2,9 @@
 
 use super::scenario::bars;
 use crate::store::{FolderStore, Store};
-use crate::table::files::{FileNames, History, date, write_both};
-use crate::table::rewrite::read_file;
+use crate::table::files::{History, write_both};
+use crate::table::names::{FileNames, date};
+use crate::table::parquet::read_file;
 use crate::table::rows::{Rows, hash_of};
 use crate::table::spec::{Cell, Change, Column, ColumnType, Row, TableSpec, Value};
 use crate::testing::options;

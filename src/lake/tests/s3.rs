@@ -3,7 +3,7 @@
 use super::doubles::{Faults, World};
 use super::scenario::{anomalies, bars, check_on, process_on, ticks};
 use crate::catalog::{Catalog, SqliteCatalog};
-use crate::state::identity;
+use crate::state::lineage;
 use crate::store::s3::tests::Server;
 use crate::store::s3::tests::stand_in::Fault;
 use crate::testing::options;
@@ -91,10 +91,10 @@ async fn a_catalog_that_is_not_the_lakes_is_refused_before_a_table_is_touched() 
 
     // a lake whose objects were copied elsewhere
     let moved = server.copied();
-    let error = identity::read(&moved).await.expect_err("moved");
+    let error = lineage::identity(&moved).await.expect_err("moved");
     assert!(error.kind() == Kind::Fix && error.to_string().contains("was created at s3://bucket/lake/a"), "{error}");
 
     open(store.clone(), own.clone()).await.expect("its own catalog");
-    let identity = identity::read(&*store).await.expect("whose it is");
+    let identity = lineage::identity(&*store).await.expect("whose it is");
     assert_eq!(LakeReader::on(store, own, identity).epoch_last().await.expect("read"), Some(1));
 }

@@ -10,7 +10,7 @@ use crate::commit::announce::{epoch_tables_spec, epochs_spec};
 use crate::commit::slot::{Slot, SlotKind};
 use crate::error::LakeError;
 use crate::read::LakeReader;
-use crate::state::identity;
+use crate::state::lineage;
 use crate::state::{StateEntry, StateRows};
 use crate::store::Store;
 use crate::store::fileio::file_io;
@@ -20,7 +20,7 @@ use crate::table::spec::{Change, Column, ColumnType, Row, TableSpec, Value};
 use crate::tests::doubles::{Faults, World};
 use crate::upkeep::Upkeep;
 use crate::upkeep::retention::Keep;
-use crate::write::TableRows;
+use crate::write::rows::TableRows;
 use crate::{Lake, Resume, RowBuffer};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -334,7 +334,7 @@ pub async fn check_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i
 }
 
 async fn check_with(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64, foreign: impl Fn(i64) -> bool) {
-    let identity = identity::read(&*store).await.expect("a lake");
+    let identity = lineage::identity(&*store).await.expect("a lake");
     let reader = LakeReader::on(store.clone(), catalog, identity);
     check_rows(&reader, steps).await;
     check_files(&reader, store.clone()).await;

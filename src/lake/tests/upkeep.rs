@@ -10,13 +10,15 @@ use crate::commit::slot::TableWork;
 use crate::maintain::doctor::Finding;
 use crate::maintain::{Survey, garbage_of};
 use crate::read::LakeReader;
-use crate::state::identity;
+use crate::state::lineage;
 use crate::store::Store;
-use crate::table::files::{FileNames, write_batch};
-use crate::table::rewrite::read_file;
+use crate::table::base::{Reference, ascending, references};
+use crate::table::files::write_batch;
+use crate::table::names::FileNames;
+use crate::table::parquet::read_file;
 use crate::testing::options;
+use crate::upkeep::Upkeep;
 use crate::upkeep::retention::Keep;
-use crate::upkeep::{Reference, Upkeep, ascending, references};
 use crate::{Lake, LakeError};
 use ::iceberg::MetadataLocation;
 use ::iceberg::spec::{MAIN_BRANCH, SnapshotReference, SnapshotRetention, TableMetadata, TableMetadataBuilder};
@@ -61,7 +63,7 @@ async fn survey(world: &World) -> Survey {
 
 async fn reader(world: &World) -> LakeReader {
     let (store, catalog): Doubles = world.process(&Faults::none());
-    let identity = identity::read(&*store).await.expect("a lake");
+    let identity = lineage::identity(&*store).await.expect("a lake");
     LakeReader::on(store, catalog, identity)
 }
 
@@ -186,7 +188,7 @@ async fn deleted_rows_are_merged_away_by_a_compaction_and_every_epoch_before_it_
 }
 
 /// What the slots say of the files of `ticks`.
-async fn survey_files(world: &World) -> Vec<crate::table::files::DataFileMeta> {
+async fn survey_files(world: &World) -> Vec<crate::table::meta::DataFileMeta> {
     let reader = reader(world).await;
     let mut files = Vec::new();
     for epoch in 0..6 {

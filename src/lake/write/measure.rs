@@ -5,7 +5,7 @@ use crate::error::LakeError;
 use crate::state::{StateEntry, StateRows};
 use crate::table::rows::{Rows, hash_of};
 use crate::table::spec::{Change, Row, TableSpec, Value};
-use crate::write::TableRows;
+use crate::write::rows::TableRows;
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,26 +1,21 @@
 //! What a worker's I/O task does with an epoch: rows and state into files. Nothing it writes counts until a slot names it.
 
 pub mod measure;
+pub(crate) mod rows;
 
 use super::error::LakeError;
 use super::state::{StateRows, write_state};
 use super::store::{Store, StoreMeters};
 use crate::commit::slot::{EpochPart, TablePart};
-use crate::table::files::{FileNames, History, RowBuffer, table_folder, write_batch, write_both};
+use crate::table::buffer::RowBuffer;
+use crate::table::files::{History, write_batch, write_both};
+use crate::table::names::{FileNames, table_folder};
 use crate::table::spec::{Change, TableSpec, Value};
 use crate::write::measure::Kept;
+use crate::write::rows::TableRows;
 use arrow::array::RecordBatch;
 use std::sync::Arc;
 use ticktide_base::epoch::Epoch;
-
-/// One worker's rows of a table in an epoch.
-#[derive(Debug)]
-pub struct TableRows {
-    pub spec: Arc<TableSpec>,
-    pub inserts: RowBuffer,
-    /// Changes without an old row are inserts, too.
-    pub changes: Vec<Change>,
-}
 
 /// Writes files of the present generation.
 #[derive(Clone, Debug)]

@@ -157,7 +157,7 @@ fn shown(spec: &TableSpec, column: usize, value: &Value) -> String {
         (Value::Int(value), _) => value.to_string(),
         (Value::Long(value), _) => value.to_string(),
         (Value::Double(bits), _) => f64::from_bits(*bits).to_string(),
-        (Value::Date(days), _) => ticktide_lake::table::files::date(*days),
+        (Value::Date(days), _) => ticktide_lake::table::names::date(*days),
         (Value::Time(micros), _) => {
             let at = i128::from(*micros) * i128::from(MICRO);
             jiff::Timestamp::from_nanosecond(at).map_or_else(|_| micros.to_string(), |at| at.to_string())

@@ -1,0 +1,76 @@
+//! Whether a lake may be opened: a new one is claimed for its dataflow and its catalog, another's is refused.
+//!
+//! What must hold: no lake is made that would belong to another one's catalog, and nothing is written into a lake that is
+//! refused.
+
+use super::identity::{IDENTITY, Identity, compare, known, ours};
+use super::lineage::{self, Lineage, newest};
+use crate::LakeOptions;
+use crate::catalog::{Catalog, CatalogIdentity};
+use crate::commit::log::{create_or_get, read_slot};
+use crate::error::LakeError;
+use crate::store::Store;
+use bytes::Bytes;
+
+/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
+/// another's, or was moved. Gives its lineages.
+pub(crate) async fn check(
+    store: &dyn Store,
+    options: &LakeOptions,
+    catalog: &dyn Catalog,
+) -> Result<Vec<Lineage>, LakeError> {
+    let ours = Identity { catalog: catalog.identity().await?, ..ours(options, store.location(""))? };
+    let found = match known(store).await? {
+        Some(found) => found,
+        None => {
+            // no lake is made that would belong to another one's catalog
+            check_tables(store, catalog, None).await?;
+            let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
+            let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+            serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
+        }
+    };
+    let lineages = lineage::read_all(store).await?;
+    compare(&ours, &newest(found, lineages.last()))?;
+    Ok(lineages)
+}
+
+/// Refuses a catalog that is not the lake's. Error of kind `Fix`.
+pub(crate) async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> Result<(), LakeError> {
+    let own = known(store).await?.and_then(|identity| identity.catalog);
+    if let Some(own) = &own
+        && let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id)
+    {
+        return Err(LakeError::fix(
+            format!("the lake at {} belongs to the catalog {}, this is {}", store.location(""), own.name, other.name),
+            format!("name the lake's own catalog: `--catalog {}`", own.name),
+        ));
+    }
+    check_tables(store, catalog, own.as_ref()).await
+}
+
+/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits; one with tables
+/// from elsewhere is another lake's, unless it is known to be ours: then they are its other users'.
+async fn check_tables(
+    store: &dyn Store,
+    catalog: &dyn Catalog,
+    own: Option<&CatalogIdentity>,
+) -> Result<(), LakeError> {
+    let lake = store.location("");
+    let tables = catalog.tables().await?;
+    let foreign = tables.iter().find(|(_, location)| store.key(location).is_none());
+    if let Some((table, elsewhere)) = foreign.filter(|_| own.is_none()) {
+        return Err(LakeError::fix(
+            format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
+            "name the lake's own catalog with `--catalog`: a new lake needs one without tables (of Glue: glue://REGION/DATABASE)",
+        ));
+    }
+    if tables.values().all(|location| store.key(location).is_none()) && read_slot(store, 0).await?.is_some() {
+        let own = own.map_or("sqlite:PATH", |own| &own.name);
+        return Err(LakeError::fix(
+            format!("the catalog has no table of the lake at {lake}, which has epochs"),
+            format!("name the catalog that the lake was made with: `--catalog {own}`"),
+        ));
+    }
+    Ok(())
+}
