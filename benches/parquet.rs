@@ -4,8 +4,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use std::sync::Arc;
 use ticktide_base::time::{Interval, MINUTE};
 use ticktide_flow::bars::finished::{BarHead, FinishedBar, Named};
-use ticktide_lake::store::FolderStore;
 use ticktide_lake::RowBuffer;
+use ticktide_lake::store::FolderStore;
 use ticktide_lake::table::files::write_files;
 use ticktide_market::{Instrument, SCALE};
 use ticktide_tables as tables;

@@ -83,11 +83,11 @@ fn run(load: Load, steps: u64) -> Duration {
                 let index = if matches!(load, Load::Correct) { last - 100 } else { last };
                 next += 1;
                 if matches!(load, Load::Append) {
-                    let fresh = bar(bars[last].open_at / MINUTE + 1, next);
+                    let fresh = bar(bars[last].head.open_at / MINUTE + 1, next);
                     input.update((series.clone(), fresh.clone()), 1);
                     bars.push_back(fresh);
                 } else {
-                    let fresh = bar(bars[index].open_at / MINUTE, next);
+                    let fresh = bar(bars[index].head.open_at / MINUTE, next);
                     if fresh != bars[index] {
                         input.update((series.clone(), std::mem::replace(&mut bars[index], fresh.clone())), -1);
                         input.update((series.clone(), fresh), 1);

@@ -202,11 +202,11 @@ impl Run {
     /// Goes on from what was opened until the end, a signal or a failure.
     pub fn go(mut self, opened: Opened) -> Result<RunReport, Error> {
         let mesh = self.mesh.take();
-        let ended = self.to_its_end(opened, mesh.as_ref());
+        let ended = self.finish(opened, mesh.as_ref());
         tell_others(mesh.as_ref(), ended)
     }
 
-    fn to_its_end(mut self, opened: Opened, mesh: Option<&Mesh>) -> Result<RunReport, Error> {
+    fn finish(mut self, opened: Opened, mesh: Option<&Mesh>) -> Result<RunReport, Error> {
         let (meters, generation) = (Arc::new(Meters::default()), opened.resume.generation);
         let (ends, jobs, decided) = tasks::ways(&self.process);
         let (plan, taker) = self.plan(opened, mesh, ends, &meters)?;

@@ -169,11 +169,11 @@ fn assigned(plan: &Plan, share: Share, binding: &Binding) -> Vec<(usize, i64)> {
     let mine = partitions.filter(|(partition, _)| share.owns(*partition as u64));
     let assigned = mine.filter_map(|(index, partition)| {
         let name = partition.name();
-        if let Some(recorded) = &plan.recorded {
-            return Some((index, *recorded.starts.get(&name)?));
-        }
-        let place = binding.places.get(&name);
-        Some((index, place.map_or(partition.offset_start, |place| place.offset_next)))
+        let start = match &plan.recorded {
+            Some(recorded) => recorded.starts.get(&name).copied(),
+            None => Some(binding.places.get(&name).map_or(partition.offset_start, |place| place.offset_next)),
+        };
+        start.map(|offset| (index, offset))
     });
     assigned.collect()
 }
