@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// Files that come along, wherever the tests are run.
+const CALENDAR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../calendars/nse.toml");
+const DATAFLOW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dataflows/iifl.toml");
+
 fn global(arguments: &[&str]) -> Cli {
     Cli::try_parse_from(arguments).expect("a command line")
 }
@@ -30,16 +34,16 @@ fn every_registry_can_be_listed() {
 #[test]
 fn a_session_is_shown_by_its_days_and_a_calendar_file_is_checked_as_such() {
     for json in [&["--json"][..], &[]] {
-        for session in ["us", "nse", "calendars/nse.toml"] {
+        for session in ["us", "nse", CALENDAR] {
             let line =
                 [&["ticktide", "calendar", session, "--from", "2026-08-03", "--to", "2026-08-09"][..], json].concat();
             run(global(&line)).expect(session);
         }
     }
-    run(global(&["ticktide", "check", "calendars/nse.toml", "dataflows/iifl.toml", "-q"])).expect("good");
+    run(global(&["ticktide", "check", CALENDAR, DATAFLOW, "-q"])).expect("good");
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("bad.toml");
-    let shipped = std::fs::read_to_string("calendars/nse.toml").expect("it is there");
+    let shipped = std::fs::read_to_string(CALENDAR).expect("it is there");
     std::fs::write(&path, shipped.replace("2024-01-26 Republic Day", "Republic Day")).expect("written");
     let path = path.to_str().expect("a plain path");
     for line in [&["ticktide", "check", path][..], &["ticktide", "calendar", path, "--from", "2026-01-01"]] {
