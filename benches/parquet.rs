@@ -19,9 +19,7 @@ fn rows() -> RowBuffer {
     for n in 0..ROWS {
         let (series, price) = (&names[(n % 500) as usize], (100 + n % 97) * SCALE);
         let bar = FinishedBar {
-            open_at: n / 500 * MINUTE,
-            phase: 0,
-            trading_date: 20_000,
+            head: BarHead { open_at: n / 500 * MINUTE, phase: 0, trading_date: 20_000 },
             open: price,
             high: price + SCALE,
             low: price - SCALE,

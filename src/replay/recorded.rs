@@ -141,7 +141,7 @@ mod tests {
         }
 
         fn reader(&self, _: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
-            Err(FeedError::Unavailable("it is not read".into()))
+            Err(FeedError::unavailable("it is not read"))
         }
     }
 

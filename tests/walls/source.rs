@@ -9,9 +9,8 @@ pub struct File {
     pub room: String,
     /// The path of the module inside its crate; of `lib.rs`: none.
     pub module: Vec<String>,
-    /// Without lines that are comments; what is compiled for tests only is in `tests`.
+    /// Without lines that are comments and what is compiled for tests only.
     pub code: String,
-    pub tests: String,
     pub lines: usize,
 }
 
@@ -59,10 +58,10 @@ pub fn files() -> Vec<File> {
         let no_comments = |text: &str| {
             text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
         };
-        let (code, tests) = match text.split_once("#[cfg(test)]\nmod tests {") {
-            _ if is_test(&parts) => (String::new(), no_comments(&text)),
-            Some((code, tests)) => (no_comments(code), no_comments(tests)),
-            None => (no_comments(&text), String::new()),
+        let code = match text.split_once("#[cfg(test)]\nmod tests {") {
+            _ if is_test(&parts) => String::new(),
+            Some((code, _)) => no_comments(code),
+            None => no_comments(&text),
         };
         let (room, inside) = if parts.len() > 1 { (parts[0], &parts[1..]) } else { ("", &parts[..]) };
         let mut module: Vec<String> = inside.iter().map(|part| part.trim_end_matches(".rs").to_owned()).collect();
@@ -70,7 +69,7 @@ pub fn files() -> Vec<File> {
             module.pop();
         }
         let room = room.to_owned();
-        File { lines: text.lines().count(), room, module, code, tests, path: below }
+        File { lines: text.lines().count(), room, module, code, path: below }
     };
     paths.into_iter().map(file).collect()
 }
