@@ -93,12 +93,8 @@ fn a_room_uses_only_the_rooms_below_it() {
 #[test]
 fn every_room_is_a_crate_that_plain_commands_cover() {
     let rooms: BTreeSet<String> = ROOMS.iter().map(|(room, _)| format!("src/{room}")).collect();
-    let found: BTreeSet<String> = std::fs::read_dir(root().join("src"))
-        .expect("the source")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.is_dir())
-        .map(|path| format!("src/{}", path.file_name().expect("a name").to_string_lossy()))
-        .collect();
+    let found: BTreeSet<String> =
+        files().iter().filter(|file| !file.room.is_empty()).map(|file| format!("src/{}", file.room)).collect();
     assert_eq!(found, rooms, "folders of src/ against ROOMS");
     let manifest = manifest("Cargo.toml");
     let of = |key: &str| -> BTreeSet<String> {

@@ -1,3 +1,5 @@
+//! Promises of the simulated market: the same seed gives the same frames, and the truth is what they add up to.
+
 use super::*;
 use crate::produce;
 use std::collections::{BTreeSet, HashMap};
