@@ -26,7 +26,7 @@ fn is_loopback(address: &str) -> bool {
 /// The hosts of a file: one `host:port` a line, `#` begins a comment. `name`: the file's, for errors.
 ///
 /// ```
-/// use crate::hosts::hosts;
+/// use ticktide_cluster::hosts::hosts;
 /// assert_eq!(hosts("a:2101 # first\n\nb:2101\n", "hosts").unwrap(), ["a:2101", "b:2101"]);
 /// assert!(hosts("a", "hosts").is_err());
 /// ```
