@@ -1,3 +1,5 @@
+//! Promises of the file source: each file is a partition, read from any record on, packed or plain, and known again.
+
 use super::*;
 use crate::testing::{open, read_all};
 use crate::{Speed, WireSpec};

@@ -1,3 +1,5 @@
+//! Promises of the Kafka source, against a broker in this process and, where one runs, a real one.
+
 use super::identity::identity;
 use super::*;
 use crate::testing::{open, read_all};

@@ -1,3 +1,5 @@
+//! Promises of the synthetic market: the same seed gives the same records and labels, read from any place on.
+
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};

@@ -1,3 +1,5 @@
+//! Promises of the listings operators: what a master says reaches the bars of its day, whichever came first.
+
 use super::*;
 use differential_dataflow::input::InputSession;
 use proptest::prelude::*;

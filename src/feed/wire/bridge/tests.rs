@@ -1,3 +1,5 @@
+//! Promises of the wire format `bridge`: packets become ticks, and a damaged one says where it is damaged.
+
 use super::*;
 use crate::Reject;
 use crate::wire::recorded::Envelope;

@@ -1,3 +1,5 @@
+//! Promises of the wire format `csv`: columns by name or by place, quotes, headers, and what is refused.
+
 use super::*;
 use crate::Reject;
 use crate::wire::record::NAMES;

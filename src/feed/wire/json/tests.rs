@@ -1,3 +1,5 @@
+//! Promises of the wire format `json`: what is read, what is refused, and with which reason.
+
 use super::*;
 use crate::Reject;
 use proptest::prelude::*;

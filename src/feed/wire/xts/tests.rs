@@ -1,3 +1,5 @@
+//! Promises of the XTS wire formats: messages, packets and masters become ticks, and damage becomes a reason.
+
 use super::samples::*;
 use super::*;
 use crate::Reject;
