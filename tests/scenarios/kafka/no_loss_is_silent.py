@@ -53,6 +53,8 @@ class Life:
 
     def send(self, numbers, partition=0, symbol="ACME"):
         sink = produce.Sink(self.bootstrap)
+        # a partition that was just made is not known to every broker at once
+        wait_for(lambda: partition in sink.producer.list_topics(self.topic, 10).topics[self.topic].partitions, 30, 0.1)
         for number in numbers:
             sink.put(self.topic, trade(number, symbol), None, partition)
         sink.flush()
