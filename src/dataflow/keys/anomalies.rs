@@ -24,9 +24,9 @@ pub static SECTION: Section = Section {
         Key::of_rows(
             "anomalies[].on",
             "The width of the bars that it looks at: one of `bars`. A check of ticks has none.",
-            Kind::Own(ON),
+            Kind::Own(values::ON),
         ),
-        Key::of_rows("anomalies[].*", "A parameter of the check.", Kind::Own(PARAMETER)),
+        Key::of_rows("anomalies[].*", "A parameter of the check.", Kind::Own(values::PARAMETER)),
     ],
 };
 
@@ -48,11 +48,6 @@ const USE: Own = Own {
     show: Show::No,
     schema: || json!({ "enum": CHECKS.iter().map(|spec| spec.name).collect::<Vec<_>>() }),
 };
-
-const ON: Own = Own { name: "duration", default: "", read: Read::ByWhole, show: Show::No, schema: values::duration };
-
-const PARAMETER: Own =
-    Own { name: "number or word", default: "", read: Read::ByWhole, show: Show::No, schema: || json!({}) };
 
 /// Which values an entry with this check takes.
 fn entry(spec: &Spec) -> Json {

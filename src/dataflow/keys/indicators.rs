@@ -23,8 +23,8 @@ pub static SECTION: Section = Section {
             Kind::Own(INDICATORS_OWN),
         ),
         Key::of_rows("indicators[].use", "The name of an indicator.", Kind::Own(USE)),
-        Key::of_rows("indicators[].on", "The width of the bars that it reads: one of `bars`.", Kind::Own(ON)),
-        Key::of_rows("indicators[].*", "A parameter of the indicator.", Kind::Own(PARAMETER)),
+        Key::of_rows("indicators[].on", "The width of the bars that it reads: one of `bars`.", Kind::Own(values::ON)),
+        Key::of_rows("indicators[].*", "A parameter of the indicator.", Kind::Own(values::PARAMETER)),
     ],
 };
 
@@ -46,11 +46,6 @@ const USE: Own = Own {
     show: Show::No,
     schema: || json!({ "enum": INDICATORS.iter().map(|spec| spec.name).collect::<Vec<_>>() }),
 };
-
-const ON: Own = Own { name: "duration", default: "", read: Read::ByWhole, show: Show::No, schema: values::duration };
-
-const PARAMETER: Own =
-    Own { name: "number or word", default: "", read: Read::ByWhole, show: Show::No, schema: || json!({}) };
 
 /// Which values an entry with this indicator takes.
 fn entry(spec: &Spec) -> Json {

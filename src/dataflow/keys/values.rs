@@ -3,10 +3,17 @@
 //! Why it is a part of the reader's checks only: a schema knows nothing of registries that depend on each other, of bars that
 //! must be multiples or of time zones. What must hold: whatever a reader takes, the schema takes.
 
-use super::key::{Key, Kind};
+use super::key::{Key, Kind, Own, Read, Show};
 use serde_json::{Map, Value, json};
 use ticktide_base::document::duration_text;
 use ticktide_flow::parameters::Parameter;
+
+/// The width of the bars that an indicator or a check is on; its list reads it.
+pub const ON: Own = Own { name: "duration", default: "", read: Read::ByWhole, show: Show::No, schema: duration };
+
+/// A parameter of an indicator or a check; its list reads it.
+pub const PARAMETER: Own =
+    Own { name: "number or word", default: "", read: Read::ByWhole, show: Show::No, schema: || json!({}) };
 
 /// A duration: a whole number and a unit.
 pub fn duration() -> Value {
