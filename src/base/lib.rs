@@ -10,5 +10,6 @@ pub mod error;
 pub mod failure;
 pub mod metrics;
 pub mod panics;
+pub mod rules;
 pub mod time;
 pub mod version;
