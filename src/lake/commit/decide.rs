@@ -12,6 +12,7 @@ use super::entries::{Entries, balance, entries};
 use super::log;
 use super::slot::{Changes, EpochPart, Slot, SlotKind, TableEntry};
 use crate::error::LakeError;
+use crate::state::format::FORMAT;
 use crate::state::is_full;
 use crate::table::stage::snapshot_id;
 use crate::upkeep::retention::{Retention, leaving, retain};
@@ -51,6 +52,7 @@ impl Lake {
         let cut_at = decided_at.max(self.last.cut_at + 1);
         let retention = self.retention_next(epoch, cut_at).await?;
         let slot = Slot {
+            format: FORMAT,
             epoch,
             kind: SlotKind::Data,
             generation: self.generation,

@@ -118,6 +118,7 @@ pub(crate) fn balance(
 mod tests {
     use super::*;
     use crate::commit::slot::SlotKind;
+    use crate::state::format::FORMAT;
     use crate::table::spec::{Change, Value};
     use crate::tests::scenario::bars;
 
@@ -130,6 +131,7 @@ mod tests {
             ..TableEntry::default()
         };
         Slot {
+            format: FORMAT,
             epoch: 4,
             kind: SlotKind::Data,
             generation: 1,

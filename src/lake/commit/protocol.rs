@@ -283,6 +283,7 @@ pub(crate) fn unannounced(head: &Head, last: Epoch) -> Result<std::ops::RangeInc
 mod tests {
     use super::*;
     use crate::commit::slot::{SlotKind, TableEntry, TableWork};
+    use crate::state::format::FORMAT;
     use std::collections::BTreeMap;
 
     fn slot(epoch: Epoch, generation: u64, token: &str) -> Slot {
@@ -293,6 +294,7 @@ mod tests {
             ..TableEntry::default()
         };
         Slot {
+            format: FORMAT,
             epoch,
             kind: SlotKind::Data,
             generation,

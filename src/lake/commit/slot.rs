@@ -5,6 +5,7 @@
 //! Every slot also names the tables it does not touch, with their last snapshot, so one slot tells the pins of its epoch.
 
 use crate::error::LakeError;
+use crate::state::format;
 use crate::store::Store;
 use crate::table::meta::DataFileMeta;
 use crate::table::rows::{hash_of, key_of};
@@ -64,7 +65,8 @@ pub struct StateBase {
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
     Data,
-    /// Empty: a new generation claims the log (L5).
+    /// Empty: a new generation claims the log (L5). Under its older name only binaries of format 1 wrote it.
+    #[serde(rename = "claim", alias = "takeover")]
     Takeover,
     /// No rows: files of a table become fewer, or old epochs leave.
     Maintain,
@@ -73,6 +75,8 @@ pub enum SlotKind {
 /// An epoch as decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Slot {
+    #[serde(default = "format::first")]
+    pub format: u32,
     pub epoch: Epoch,
     pub kind: SlotKind,
     pub generation: u64,
@@ -215,6 +219,7 @@ impl Slot {
 
     /// Reads a slot and checks that it is where it belongs.
     pub fn from_bytes(epoch: Epoch, bytes: &[u8]) -> Result<Slot, LakeError> {
+        format::check(&slot_key(epoch), bytes)?;
         let slot: Slot = serde_json::from_slice(bytes).map_err(|error| LakeError::format(slot_key(epoch), error))?;
         if slot.epoch != epoch {
             return Err(LakeError::format(slot_key(epoch), format!("is of epoch {}", slot.epoch)));

@@ -39,6 +39,7 @@ use crate::commit::log;
 use crate::commit::owner::{self, Owner};
 use crate::commit::slot::{Slot, SlotKind, TableWork};
 use crate::state::claim::check_catalog;
+use crate::state::format::FORMAT;
 use crate::state::lineage;
 use crate::store::fileio::file_io;
 use crate::table::base::Base;
@@ -152,6 +153,7 @@ impl Lake {
             (entry.snapshot_id, entry.work) = (Some(snapshot_id()), Some(work));
         }
         let slot = Slot {
+            format: FORMAT,
             epoch,
             kind: SlotKind::Maintain,
             generation: self.generation,

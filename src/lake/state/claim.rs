@@ -27,7 +27,7 @@ pub(crate) async fn check(
             check_tables(store, catalog, None).await?;
             let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
             let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
-            serde_json::from_slice(&found).map_err(|error| LakeError::format(IDENTITY, error))?
+            Identity::from_bytes(&found)?
         }
     };
     let lineages = lineage::read_all(store).await?;

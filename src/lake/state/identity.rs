@@ -4,6 +4,7 @@
 use crate::LakeOptions;
 use crate::catalog::CatalogIdentity;
 use crate::error::LakeError;
+use crate::state::format;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -14,6 +15,8 @@ pub const IDENTITY: &str = "ticktide.json";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Identity {
+    #[serde(default = "format::first")]
+    pub format: u32,
     pub dataflow: String,
     pub hash: String,
     /// The resolved settings without secrets, for telling what differs.
@@ -29,13 +32,21 @@ pub struct Identity {
     pub since: u64,
 }
 
+impl Identity {
+    /// Reads it. Error of kind `Fix`: it is of a later format.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Identity, LakeError> {
+        format::check(IDENTITY, bytes)?;
+        serde_json::from_slice(bytes).map_err(|error| LakeError::format(IDENTITY, error))
+    }
+}
+
 /// The record as it is; `None`: there is none.
 pub async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
     let bytes = match store.get(IDENTITY).await {
         Err(LakeError::Missing { .. }) => return Ok(None),
         other => other?,
     };
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| LakeError::format(IDENTITY, error))
+    Identity::from_bytes(&bytes).map(Some)
 }
 
 /// Reads whose lake it is, with the settings that it was made with. Error of kind `Fix`: it is none, or was moved.
@@ -50,7 +61,7 @@ pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
         }
         other => other?,
     };
-    let found: Identity = serde_json::from_slice(&bytes).map_err(|error| LakeError::format(IDENTITY, error))?;
+    let found = Identity::from_bytes(&bytes)?;
     in_place(&found, &location)?;
     Ok(found)
 }
@@ -64,6 +75,7 @@ pub fn settings(options: &LakeOptions) -> Result<Json, LakeError> {
 /// What a lake at `location` would say of itself if the options had made it.
 pub fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
     Ok(Identity {
+        format: format::FORMAT,
         dataflow: options.dataflow.clone(),
         hash: options.dataflow_hash.clone(),
         settings: settings(options)?,
@@ -149,6 +161,7 @@ mod tests {
 
     fn identity(hash: &str, settings: Json) -> Identity {
         Identity {
+            format: format::FORMAT,
             dataflow: "market".into(),
             hash: hash.into(),
             settings,

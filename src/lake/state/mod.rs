@@ -7,6 +7,7 @@
 //! into a new base in the background, and a later slot names it; a run that ends before loses nothing.
 
 pub(crate) mod claim;
+pub mod format;
 pub mod identity;
 pub mod lineage;
 pub(crate) mod resume;

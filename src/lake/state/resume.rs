@@ -4,6 +4,7 @@
 //! older generation can appear behind what was read.
 
 use super::claim;
+use super::format::FORMAT;
 use super::lineage::{self, Beginning, Begun, Lineage};
 use crate::catalog::Catalog;
 use crate::commit::announce::{epoch_tables_spec, epochs_spec};
@@ -252,6 +253,7 @@ fn takeover(tables: &Tables, last: Option<&Slot>, generation: u64, token: &str) 
     };
     let decided_at = now_ms();
     Slot {
+        format: FORMAT,
         epoch: last.map_or(0, |last| last.epoch + 1),
         kind: SlotKind::Takeover,
         generation,

@@ -127,7 +127,7 @@ def at_its_slot(scenario, store, hold, arguments, count, verdict):
     new = scenario.start(*arguments, *place, *PACED, *SHAPES[count])
     wait_for(lambda: store.slots(name) >= epoch + 4 or not new.running(), 60, 0.02)
     slot = (log / f"{epoch:020}.json").read_text()
-    scenario.check('"kind":"takeover"' in slot, f"{what}: epoch {epoch} is the successor's takeover")
+    scenario.check('"kind":"claim"' in slot, f"{what}: epoch {epoch} is the successor's takeover")
     hold.write_text(verdict + "\n")
     wait_for(lambda: any(object_name in line and line.startswith(("let in", "dropped")) for line in store.said()), 10, 0.01)
     old.go_on(what, 2)
