@@ -4,6 +4,7 @@
 //! defines an epoch. Everything here is a function of its arguments: no clock, no I/O. Worker 0 feeds it from all workers'
 //! reports (the engine's `epochs`).
 
+use crate::rules::Rules;
 use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ pub fn step_of(stamp: u64) -> u64 {
 }
 
 /// One partition's place at an epoch's end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Kafka's topic id or a file's identity: another value under the same name is another source.
     pub source_id: String,
@@ -48,6 +49,27 @@ pub struct Place {
     /// record of the quarantine could not be read once its file is gone.
     #[serde(default)]
     pub header: Option<String>,
+    /// The greatest distinct event times believed so far, the greatest first: one more than `confirmations`. The last of that many
+    /// is the partition's running time.
+    #[serde(default)]
+    pub running: Vec<Nanos>,
+    /// Whether the receipts of the epoch's records refute times: who wrote them is no party to what they say.
+    #[serde(default)]
+    pub witnessed: bool,
+    /// What our clock decided in the epoch, in order of offsets.
+    #[serde(default)]
+    pub clock: Vec<ClockFact>,
+}
+
+/// What our clock said of a partition's records, so that a replay needs no clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockFact {
+    /// The first offset that it holds for; until the next fact.
+    pub from: i64,
+    /// A later event time is ahead of our clock.
+    pub limit: Nanos,
+    /// A first record at this offset was believed at once.
+    pub first: bool,
 }
 
 /// What defines an epoch: with the records it names, every row of the epoch is a function of it.
@@ -56,10 +78,23 @@ pub struct Binding {
     pub epoch: Epoch,
     /// Who decided it.
     pub generation: u64,
+    /// By which rules lateness was judged, and by which wild times.
+    #[serde(default = "Rules::unnamed")]
+    pub lateness: Rules,
+    #[serde(default = "Rules::unnamed")]
+    pub wild_time: Rules,
     /// By "topic/partition".
     pub places: BTreeMap<String, Place>,
-    /// The least greatest event time over the partitions that brake; monotone. Horizons derive from it.
+    /// The least greatest event time over the partitions that brake; monotone. Bars close by it, and under the first rules horizons
+    /// derive from it.
     pub frontier: Option<Nanos>,
+    /// The least running time over the partitions that brake retirement, not past our clock; monotone. Horizons derive from it.
+    #[serde(default)]
+    pub retired_by: Option<Nanos>,
+    /// Where the whole lake had come to at the last flush: from then on the running time of every partition is at least this;
+    /// monotone.
+    #[serde(default)]
+    pub lake_time: Option<Nanos>,
     /// Bars that end at or before it are published; monotone.
     pub closed_until: Option<Nanos>,
     /// Bars that start at or before it are published, too: the reach of the last flush; monotone.
@@ -77,6 +112,23 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// What horizons derive from.
+    pub fn retires(&self) -> Option<Nanos> {
+        match self.lateness {
+            Rules::First => self.frontier,
+            Rules::Second => self.retired_by,
+        }
+    }
+
+    /// What the running time of every partition of the next epoch is at least. Behind an epoch of the first rules that is what
+    /// its horizons derive from: nothing before them is kept.
+    pub fn lake_time_next(&self) -> Option<Nanos> {
+        match self.lateness {
+            Rules::First => self.frontier,
+            Rules::Second => self.lake_time,
+        }
+    }
+
     /// Whether a bar that covers `[open_at, end_at)` is published by this epoch.
     #[inline]
     pub fn publishes(&self, open_at: Nanos, end_at: Nanos) -> bool {

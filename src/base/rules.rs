@@ -3,10 +3,11 @@
 //! Why: what a record counts for has changed once, and the epochs of before must still come out the same when they are computed
 //! again. A lake changes its rules at a takeover only. What must always hold: an epoch that names no rules is of the first.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The rules of an epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The rules of an epoch; recorded as their number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rules {
     /// Lateness by the epoch's horizons alone; a count that falls adds nothing until it passes its greatest; the platform's `ln`.
     First,
@@ -31,11 +32,30 @@ impl Rules {
     pub fn of(number: u32) -> Option<Rules> {
         [Rules::First, Rules::Second].into_iter().find(|rules| rules.number() == number)
     }
+
+    /// The rules of an epoch that names none.
+    pub(crate) fn unnamed() -> Rules {
+        Rules::First
+    }
+}
+
+impl Serialize for Rules {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.number())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rules, D::Error> {
+        let number = u32::deserialize(deserializer)?;
+        Rules::of(number).ok_or_else(|| D::Error::custom(format!("rules {number} are those of a later version")))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::epoch::Binding;
 
     #[test]
     fn a_number_is_of_the_rules_that_have_it_and_of_no_others() {
@@ -44,5 +64,16 @@ mod tests {
         }
         assert_eq!([0, 3].map(Rules::of), [None, None]);
         assert_eq!(Rules::default(), Rules::NEWEST);
+    }
+
+    #[test]
+    fn a_binding_that_names_no_rules_is_of_the_first_and_one_of_later_rules_is_refused() {
+        let mut json = serde_json::to_value(Binding::default()).expect("plain values");
+        assert_eq!((&json["lateness"], &json["wild_time"]), (&2.into(), &2.into()));
+        json["lateness"] = 3.into();
+        assert!(serde_json::from_value::<Binding>(json.clone()).is_err());
+        let fields = json.as_object_mut().expect("an object");
+        fields.retain(|name, _| !["lateness", "wild_time", "lake_time", "retired_by"].contains(&name.as_str()));
+        assert_eq!(serde_json::from_value::<Binding>(json).expect("one of before").lateness, Rules::First);
     }
 }

@@ -1,13 +1,15 @@
 //! Buckets: what the records of one bar's time add up to, and what is known of it downstream.
 //!
 //! Why a bucket keeps its symbol in its durable value: a row that is taken back must be the row that was published, symbol and
-//! all, also by another run. What must always hold: the bytes of a bucket are its first layout, and behind it a tail that
+//! all, also by another run. What must always hold: the bytes of a bucket are its first layout, and behind it tails that
 //! an older value may lack.
 
+use super::EVERY;
 use super::acc::{Acc, SnapshotOrder};
 use super::finished::{BarHead, FinishedBar};
 use super::volume::SnapshotBar;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
@@ -26,10 +28,15 @@ pub enum Emitted {
 pub(super) struct Bucket {
     pub(super) phase: PhaseAt,
     pub(super) end_at: Nanos,
-    /// Everything in it, or `None` once all its trades are cancelled.
+    /// What in it counts for every interval, or `None` once all its trades are cancelled.
     pub(super) acc: Option<Acc>,
     /// With corrections: what came of finer buckets and trades that are no longer kept.
     base: Option<Box<Acc>>,
+    /// With corrections: what counts for some intervals only, by their mask.
+    #[serde(skip)]
+    partly: Sums,
+    #[serde(skip)]
+    base_partly: Sums,
     /// The greatest that a record tells; a cancelled trade has told its own, too.
     #[serde(skip)]
     pub(super) symbol: Option<Arc<str>>,
@@ -39,6 +46,17 @@ pub(super) struct Bucket {
     /// With `emitted` withdrawn for good: behind the horizon.
     #[serde(skip)]
     pub(super) frozen: bool,
+}
+
+/// Sums by the mask of the intervals that they count for.
+pub(super) type Sums = Vec<(u32, Acc)>;
+
+/// Adds to the sum of a mask.
+fn add_partly(sums: &mut Sums, mask: u32, acc: &Acc) {
+    match sums.iter_mut().find(|(own, _)| *own == mask) {
+        Some((_, sum)) => sum.merge(acc),
+        None => sums.push((mask, acc.clone())),
+    }
 }
 
 /// What a durable value says of a bucket behind its first layout.
@@ -51,7 +69,40 @@ struct Tail {
 impl Bucket {
     #[inline]
     pub(super) fn new(phase: PhaseAt, end_at: Nanos) -> Bucket {
-        Bucket { phase, end_at, acc: None, base: None, symbol: None, emitted: None, frozen: false }
+        let (partly, base_partly) = (Sums::new(), Sums::new());
+        Bucket { phase, end_at, acc: None, base: None, partly, base_partly, symbol: None, emitted: None, frozen: false }
+    }
+
+    /// Adds what counts for the intervals of a mask.
+    #[inline]
+    pub(super) fn add(&mut self, mask: u32, acc: &Acc) {
+        match mask {
+            EVERY => add(&mut self.acc, acc),
+            _ => add_partly(&mut self.partly, mask, acc),
+        }
+    }
+
+    /// What counts for the interval of the bit.
+    #[inline]
+    pub(super) fn total(&self, bit: u32) -> Option<Cow<'_, Acc>> {
+        let mut partly = self.partly.iter().filter(|(mask, _)| mask & bit != 0).peekable();
+        if partly.peek().is_none() {
+            return self.acc.as_ref().map(Cow::Borrowed);
+        }
+        let mut total = self.acc.clone();
+        partly.for_each(|(_, acc)| add(&mut total, acc));
+        total.map(Cow::Owned)
+    }
+
+    /// All its sums, by their masks.
+    pub(super) fn sums(&self) -> impl Iterator<Item = (u32, &Acc)> {
+        self.acc.iter().map(|acc| (EVERY, acc)).chain(self.partly.iter().map(|(mask, acc)| (*mask, acc)))
+    }
+
+    /// Begins anew from what stays when finer buckets and trades are gone.
+    pub(super) fn begin_anew(&mut self) {
+        self.acc = self.base.as_deref().cloned();
+        self.partly.clone_from(&self.base_partly);
     }
 
     /// A record of it calls its instrument so.
@@ -65,16 +116,12 @@ impl Bucket {
     }
 
     /// Adds to what stays when finer buckets and trades are gone.
-    pub(super) fn add_base(&mut self, acc: &Acc) {
-        match &mut self.base {
-            Some(base) => base.merge(acc),
-            None => self.base = Some(Box::new(acc.clone())),
+    pub(super) fn add_base(&mut self, mask: u32, acc: &Acc) {
+        match (&mut self.base, mask) {
+            (Some(base), EVERY) => base.merge(acc),
+            (None, EVERY) => self.base = Some(Box::new(acc.clone())),
+            _ => add_partly(&mut self.base_partly, mask, acc),
         }
-    }
-
-    /// What stays when finer buckets and trades are gone.
-    pub(super) fn base(&self) -> Option<Acc> {
-        self.base.as_deref().cloned()
     }
 
     pub(super) fn head(&self, open_at: Nanos) -> BarHead {
@@ -82,13 +129,17 @@ impl Bucket {
     }
 
     #[inline]
-    pub(super) fn is_priced(&self) -> bool {
-        self.acc.as_ref().is_some_and(Acc::is_priced)
+    pub(super) fn is_priced(&self, bit: u32) -> bool {
+        self.total(bit).is_some_and(|total| total.is_priced())
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
         let counted_first = self.acc.as_ref().and_then(Acc::counted_first);
-        encode(&(self, Tail { symbol: self.symbol.clone(), counted_first }))
+        let mut value = encode(&(self, Tail { symbol: self.symbol.clone(), counted_first }));
+        if !(self.partly.is_empty() && self.base_partly.is_empty()) {
+            value.extend(encode(&(&self.partly, &self.base_partly)));
+        }
+        value
     }
 
     /// A value without a tail was published under the symbol of its key.
@@ -96,8 +147,11 @@ impl Bucket {
         let mut bucket: Bucket = bincode::deserialize_from(&mut value)?;
         let tail = match value.is_empty() {
             true => Tail { symbol: instrument.symbol_shared().cloned(), counted_first: None },
-            false => bincode::deserialize(value)?,
+            false => bincode::deserialize_from(&mut value)?,
         };
+        if !value.is_empty() {
+            (bucket.partly, bucket.base_partly) = bincode::deserialize(value)?;
+        }
         bucket.symbol = tail.symbol;
         if let Some(acc) = &mut bucket.acc {
             acc.set_counted_first(tail.counted_first);

@@ -4,13 +4,13 @@
 //! coarser one its base ⊕ its live finer buckets, so a cancel never rescans a day. What must always hold: a bucket is the
 //! same whether its records were added one by one or it was rebuilt.
 
-use super::acc::{Acc, TradeAcc};
-use super::bucket::add;
+use super::acc::Acc;
 use super::level::Spot;
 use super::live::{Live, StateKey};
 use super::rules::Rules;
-use super::trades::{Correction, Effect, Insertion, Place, Trade, TradeKey};
-use super::{Aside, Refused};
+use super::trades::{Correction, Effect, Insertion, Matched, Place, Standing, Trade, TradeKey};
+use super::{Aside, Reached};
+use ticktide_base::rules as base;
 use ticktide_base::time::Nanos;
 use ticktide_market::calendar::bucket;
 
@@ -21,23 +21,25 @@ impl Live {
         rules: &Rules,
         spot: &Spot<'_>,
         key: TradeKey,
-        trade: Trade,
+        (trade, standing): (Trade, Standing),
         place: Place,
         aside: &mut Aside,
     ) -> bool {
-        match self.trades.insert(key.clone(), trade) {
+        match self.trades.insert(key.clone(), trade, standing) {
             Insertion::New(matched) => {
-                matched.iter().for_each(|correction| aside.is_matched(&correction.place));
+                matched.into_iter().for_each(|matched| Live::met(rules, matched, aside));
                 let entry = self.trades.entries.get(&key);
-                let acc = entry.and_then(|entry| entry.effective(rules.spec.prices_signed)).map(Acc::Trades);
-                // a finer bucket enters every coarser one; the mask only says what may still be published
+                let sums = entry.map(|entry| entry.effective(rules.spec.prices_signed)).unwrap_or_default();
+                // a finer bucket enters every coarser one; the mask says which of them publish it
                 for level in &mut self.levels {
-                    level.merge(spot, acc.as_ref());
+                    let bucket = level.bucket_of(spot);
+                    sums.iter().for_each(|(mask, acc)| bucket.add(*mask, &Acc::Trades(acc.clone())));
                 }
             }
-            Insertion::Same(first) => {
+            Insertion::Same(changed) => {
                 aside.is_known(place, true);
-                let Some(open_at) = first else { return false };
+                let Some((open_at, matched)) = changed else { return false };
+                matched.into_iter().for_each(|matched| Live::met(rules, matched, aside));
                 self.rebuild(rules, open_at);
             }
             Insertion::Conflict => {
@@ -54,14 +56,38 @@ impl Live {
         let place = correction.place.clone();
         let effect = self.trades.correct(key.clone(), correction);
         self.dirty.insert(StateKey::Trade(key));
-        if let Effect::Rebuild(open_at) = effect {
-            aside.is_matched(&place);
-            let missed = self.frozen_for(rules, open_at);
-            if !missed.is_empty() {
-                let detail = format!("too late for {}; the others count it", missed.join(", "));
-                aside.refused.push(Refused { place, reason: "late_partly", detail });
+        if let Effect::Rebuild(open_at, matched) = effect {
+            if rules.horizons.rules == base::Rules::First {
+                aside.is_partly_late(place, &self.frozen_for(rules, open_at));
             }
+            Live::met(rules, matched, aside);
             self.rebuild(rules, open_at);
+        }
+    }
+
+    /// A correction and its trade have met, whichever came first.
+    fn met(rules: &Rules, matched: Matched, aside: &mut Aside) {
+        aside.is_matched(&matched.place);
+        aside.is_partly_late(matched.place, &rules.missed(matched.mask));
+    }
+
+    /// A copy of a trade reaches intervals that the earlier ones were too late for.
+    pub(super) fn widen(
+        &mut self,
+        rules: &Rules,
+        spot: &Spot<'_>,
+        key: TradeKey,
+        trade: &Trade,
+        (lacked, reached): (u32, &Reached),
+        aside: &mut Aside,
+    ) {
+        match self.trades.widen(&key, rules.standing(lacked, reached)) {
+            Some((open_at, matched)) => {
+                matched.into_iter().for_each(|matched| Live::met(rules, matched, aside));
+                self.dirty.insert(StateKey::Trade(key));
+                self.rebuild(rules, open_at);
+            }
+            None => self.add_trade(rules, spot, lacked, trade),
         }
     }
 
@@ -85,12 +111,10 @@ impl Live {
         let finest = &mut self.levels[0];
         let Some(bucket) = finest.buckets.get_mut(&open_at) else { return };
         let phase = bucket.phase;
-        let mut acc = bucket.base();
-        let fold = self.trades.fold(open_at, rules.spec.prices_signed);
-        if fold != TradeAcc::default() {
-            add(&mut acc, &Acc::Trades(fold));
+        bucket.begin_anew();
+        for (mask, acc) in self.trades.fold(open_at, rules.spec.prices_signed) {
+            bucket.add(mask, &Acc::Trades(acc));
         }
-        bucket.acc = acc;
         finest.touched.push(open_at);
         for index in 1..self.levels.len() {
             let Some(child) = rules.child[index] else { continue };

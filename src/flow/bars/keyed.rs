@@ -14,8 +14,8 @@ use super::Routed;
 pub use super::bucket::Emitted;
 use super::finished::Series;
 use super::level::Spot;
-use super::live::Live;
 pub use super::live::StateKey;
+use super::live::{Known, Live};
 pub use super::rules::BarsSpec;
 use super::rules::Rules;
 use crate::clean::Horizons;
@@ -73,14 +73,21 @@ impl Keyed {
                 live.add_partial(&spot, mask, &acc);
                 true
             }
-            Routed::Trade { instrument, phase, mask, key, trade, seen, place } => {
+            Routed::Trade { instrument, phase, mask, key, trade, seen, reached, place } => {
                 let spot = Spot { phase: &phase, at: trade.order.at, symbol: instrument.symbol_shared() };
-                match seen.and_then(|seen| live.memory.remember(0, phase.trading_date, seen)) {
-                    Some(same) => {
-                        aside.is_known(place, same);
-                        false
+                let standing = rules.standing(mask, &reached);
+                match seen.and_then(|seen| live.known(rules, phase.trading_date, seen, (mask, &reached))) {
+                    Some(known) => {
+                        aside.is_known(place, known != Known::Other);
+                        let lacked = if let Known::Lacks(lacked) = known { lacked } else { 0 };
+                        if lacked != 0 {
+                            live.widen(rules, &spot, key, &trade, (lacked, &reached), aside);
+                        }
+                        lacked != 0
                     }
-                    None if rules.keeps(&trade) => live.keep_trade(rules, &spot, key, trade, place, aside),
+                    None if rules.keeps(&trade, &reached) => {
+                        live.keep_trade(rules, &spot, key, (trade, standing), place, aside)
+                    }
                     None => {
                         live.add_trade(rules, &spot, mask, &trade);
                         true

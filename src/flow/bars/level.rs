@@ -4,7 +4,7 @@
 //! hold: a published bar is a function of the buckets of its trading day alone.
 
 use super::acc::{Acc, SnapshotAcc, TradeAcc};
-use super::bucket::{Bucket, Emitted, add};
+use super::bucket::{Bucket, Emitted};
 use super::finished::FinishedBar;
 use super::volume::SnapshotBar;
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub(super) struct Spot<'a> {
 /// The buckets of one instrument in one interval.
 pub(super) struct Level {
     pub(super) interval: Interval,
+    /// Of the interval, in a mask.
+    pub(super) bit: u32,
     /// In order of time; in boxes, so that the tree moves pointers.
     pub(super) buckets: BTreeMap<Nanos, Box<Bucket>>,
     /// Buckets changed in this step, some more than once.
@@ -30,19 +32,17 @@ pub(super) struct Level {
 }
 
 impl Level {
-    pub(super) fn new(interval: Interval) -> Level {
-        Level { interval, buckets: BTreeMap::new(), touched: Vec::new() }
+    /// `index`: of the interval, the finest is 0.
+    pub(super) fn new(interval: Interval, index: usize) -> Level {
+        Level { interval, bit: 1 << index, buckets: BTreeMap::new(), touched: Vec::new() }
     }
 
-    /// Adds what a record counts as (`None`: it is cancelled) to the bucket that it falls in.
+    /// The bucket that a record falls in, for it to be added; it is told what the record calls its instrument.
     #[inline]
-    pub(super) fn merge(&mut self, spot: &Spot<'_>, acc: Option<&Acc>) -> &mut Bucket {
+    pub(super) fn bucket_of(&mut self, spot: &Spot<'_>) -> &mut Bucket {
         let (open_at, end_at) = bucket(spot.phase, self.interval, spot.at);
         self.touched.push(open_at);
         let bucket = self.buckets.entry(open_at).or_insert_with(|| Box::new(Bucket::new(*spot.phase, end_at)));
-        if let Some(acc) = acc {
-            add(&mut bucket.acc, acc);
-        }
         bucket.tell(spot.symbol);
         bucket
     }
@@ -51,13 +51,10 @@ impl Level {
     pub(super) fn rebuild(&mut self, finer: &Level, phase: &PhaseAt, at: Nanos) {
         let (open_at, end_at) = bucket(phase, self.interval, at);
         let Some(bucket) = self.buckets.get_mut(&open_at) else { return };
-        let mut acc = bucket.base();
+        bucket.begin_anew();
         for (_, finer) in finer.buckets.range(open_at..end_at) {
-            if let Some(finer) = &finer.acc {
-                add(&mut acc, finer);
-            }
+            finer.sums().for_each(|(mask, acc)| bucket.add(mask, acc));
         }
-        bucket.acc = acc;
         self.touched.push(open_at);
     }
 
@@ -65,7 +62,7 @@ impl Level {
     /// carried to it, and a bar that comes between takes such volume away again. Earlier ones can change no more.
     pub(super) fn kept_from(&self, horizon: Nanos) -> Option<Nanos> {
         let behind = self.buckets.iter().rev().skip_while(|(_, bucket)| bucket.end_at > horizon);
-        behind.into_iter().find(|(_, bucket)| bucket.is_priced()).map(|(open_at, _)| *open_at)
+        behind.into_iter().find(|(_, bucket)| bucket.is_priced(self.bit)).map(|(open_at, _)| *open_at)
     }
 
     /// The nearest bucket with a price before `at`, of the same trading day as the one at `at`.
@@ -75,7 +72,7 @@ impl Level {
             .range(..at)
             .rev()
             .take_while(|(_, bucket)| bucket.phase.trading_date == day)
-            .find(|(_, bucket)| bucket.is_priced())
+            .find(|(_, bucket)| bucket.is_priced(self.bit))
             .map(|(open_at, _)| *open_at)
     }
 
@@ -83,7 +80,7 @@ impl Level {
     /// follow it on the same trading day is part of it.
     pub(super) fn published(&self, open_at: Nanos, carries: bool) -> Option<Emitted> {
         let bucket = self.buckets.get(&open_at)?;
-        match bucket.acc.as_ref()? {
+        match &*bucket.total(self.bit)? {
             Acc::Snapshots(acc) if acc.updates > 0 => {
                 Some(Emitted::Snapshot(Box::new(self.snapshot_bar(open_at, bucket, acc))))
             }
@@ -147,12 +144,12 @@ impl Level {
     }
 
     /// The sums of the buckets without a price that follow the one at `open_at` on the trading day.
-    fn carried(&self, open_at: Nanos, day: i32) -> impl Iterator<Item = &TradeAcc> {
+    fn carried(&self, open_at: Nanos, day: i32) -> impl Iterator<Item = TradeAcc> {
         let later = self.buckets.range((Bound::Excluded(open_at), Bound::Unbounded));
-        let unpriced = later.take_while(move |(_, next)| next.phase.trading_date == day && !next.is_priced());
-        unpriced.filter_map(|(_, next)| match &next.acc {
-            Some(Acc::Trades(acc)) => Some(acc),
-            _ => None,
+        let unpriced = later.take_while(move |(_, next)| next.phase.trading_date == day && !next.is_priced(self.bit));
+        unpriced.filter_map(|(_, next)| match next.total(self.bit)?.into_owned() {
+            Acc::Trades(acc) => Some(acc),
+            Acc::Snapshots(_) => None,
         })
     }
 }

@@ -10,9 +10,10 @@ use super::finished::Series;
 use super::level::{Level, Spot};
 use super::rules::Rules;
 use super::trades::{Trade, TradeKey, Trades};
-use crate::clean::duplicates::Memory;
+use super::{EVERY, Reached};
+use crate::clean::duplicates::{Memory, SeenEntry, SeenName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Instrument;
 
@@ -23,6 +24,8 @@ pub enum StateKey {
     Trade(TradeKey),
     /// Remembered ids of a trading day, by the epoch that remembered them.
     Seen(i32, u64),
+    /// An id of a trading day whose trade counts for some intervals only.
+    Partly(i32, SeenName),
 }
 
 pub(super) struct Live {
@@ -36,17 +39,20 @@ pub(super) struct Live {
     pub(super) dirty: BTreeSet<StateKey>,
     pub(super) trades: Trades,
     pub(super) memory: Memory,
+    /// Of ids whose trade counts for some intervals only: the mask of those, and the minute of the trade.
+    pub(super) partly: BTreeMap<(i32, SeenName), (u32, i32)>,
 }
 
 impl Live {
     pub(super) fn new(own: Instrument, rules: &Rules) -> Live {
         Live {
             own,
-            levels: rules.spec.intervals.iter().map(|interval| Level::new(*interval)).collect(),
+            levels: rules.spec.intervals.iter().enumerate().map(|(at, interval)| Level::new(*interval, at)).collect(),
             is_touched: false,
             dirty: BTreeSet::new(),
             trades: Trades::default(),
             memory: Memory::default(),
+            partly: BTreeMap::new(),
         }
     }
 
@@ -55,7 +61,7 @@ impl Live {
     pub(super) fn add_partial(&mut self, spot: &Spot<'_>, mask: u32, acc: &Acc) {
         for (index, level) in self.levels.iter_mut().enumerate() {
             if mask & (1 << index) != 0 {
-                level.merge(spot, Some(acc));
+                level.bucket_of(spot).add(EVERY, acc);
             }
         }
     }
@@ -72,12 +78,45 @@ impl Live {
             if mask & (1 << index) == 0 {
                 continue;
             }
-            let bucket = level.merge(spot, Some(&acc));
+            let bucket = level.bucket_of(spot);
+            let counts_for = rules.sum_mask(mask);
+            bucket.add(counts_for, &acc);
             let from_child = rules.child[index].is_some_and(|child| mask & (1 << child) != 0);
             if rules.spec.corrections && !from_child {
-                bucket.add_base(&acc);
+                bucket.add_base(counts_for, &acc);
             }
         }
+    }
+
+    /// Whether a trade was told before; `None`: it is new. A copy may count for intervals that the earlier ones were too late
+    /// for.
+    pub(super) fn known(
+        &mut self,
+        rules: &Rules,
+        trading_date: i32,
+        seen: SeenEntry,
+        (mask, reached): (u32, &Reached),
+    ) -> Option<Known> {
+        let whole = rules.is_whole(mask);
+        let name = (!whole || !self.partly.is_empty()).then(|| (trading_date, seen.name()));
+        let minute = seen.minute();
+        self.memory.know_from(reached.known_from);
+        let known = self.memory.remember(0, trading_date, seen);
+        let Some(name) = name else { return known.map(|same| if same { Known::Same } else { Known::Other }) };
+        let (counts_for, known) = match (known, self.partly.get(&name)) {
+            (None, _) => (mask, None),
+            (Some(true), Some((had, _))) => (mask | had, Some(Known::Lacks(mask & !had))),
+            (Some(true), None) => return Some(Known::Same),
+            (Some(false), _) => return Some(Known::Other),
+        };
+        let before = match rules.is_whole(counts_for) {
+            true => self.partly.remove(&name),
+            false => self.partly.insert(name.clone(), (counts_for, minute)),
+        };
+        if before.is_none_or(|(had, _)| had != counts_for) && !(before.is_none() && rules.is_whole(counts_for)) {
+            self.dirty.insert(StateKey::Partly(name.0, name.1));
+        }
+        known
     }
 
     /// A step is complete: the changes it makes to what downstream knows.
@@ -119,8 +158,21 @@ impl Live {
 
     /// Whether nothing of it is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.levels.iter().all(|level| level.buckets.is_empty()) && self.trades.is_empty() && self.memory.is_empty()
+        self.levels.iter().all(|level| level.buckets.is_empty())
+            && self.trades.is_empty()
+            && self.memory.is_empty()
+            && self.partly.is_empty()
     }
+}
+
+/// A trade that was told before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Same,
+    /// With other content.
+    Other,
+    /// It was too late for these intervals of the copy.
+    Lacks(u32),
 }
 
 /// Which buckets of a level say nothing more.

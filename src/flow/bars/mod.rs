@@ -62,11 +62,24 @@ pub enum Routed {
         trade: Trade,
         /// How duplicates are recognised, when that is done behind the exchange.
         seen: Option<SeenEntry>,
+        reached: Reached,
         place: Place,
     },
     /// A cancel or a correction of the trade of this id.
     Correction { instrument: Instrument, key: TradeKey, correction: Correction },
 }
+
+/// How far back a record reaches, by what its partition had come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Trades and corrections of before are not kept.
+    pub kept_from: Nanos,
+    /// Ids of before are not known.
+    pub known_from: Nanos,
+}
+
+/// The mask of a record that counts for every interval.
+pub const EVERY: u32 = u32::MAX;
 
 impl Routed {
     /// Where the record came from; `None`: it is a sum of many.
@@ -126,6 +139,14 @@ impl Aside {
             counts.pending -= 1;
             counts.accepted += 1;
         });
+    }
+
+    /// A correction counts for some intervals only: `missed` names the others.
+    fn is_partly_late(&mut self, place: Place, missed: &[String]) {
+        if !missed.is_empty() {
+            let detail = format!("too late for {}; the others count it", missed.join(", "));
+            self.refused.push(Refused { place, reason: "late_partly", detail });
+        }
     }
 
     /// No trade has come for a correction, and none will be waited for.

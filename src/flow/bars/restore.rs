@@ -7,6 +7,7 @@ use super::bucket::{Bucket, Emitted};
 use super::finished::Series;
 use super::keyed::Keyed;
 use super::live::{Frozen, Live, StateKey};
+use super::trades::Entry;
 use crate::clean::Horizons;
 use crate::clean::duplicates::SeenEntries;
 use ticktide_base::time::Nanos;
@@ -32,7 +33,10 @@ impl Keyed {
                 level.buckets.insert(open_at, Box::new(bucket));
             }
             StateKey::Trade(key) => {
-                live.trades.restore(key, bincode::deserialize(value).map_err(wrong)?);
+                live.trades.restore(key, Entry::decode(value).map_err(wrong)?);
+            }
+            StateKey::Partly(trading_date, name) => {
+                live.partly.insert((trading_date, name), bincode::deserialize(value).map_err(wrong)?);
             }
             StateKey::Seen(trading_date, epoch) => {
                 let entries: SeenEntries = bincode::deserialize(value).map_err(wrong)?;

@@ -5,17 +5,17 @@
 //! all that a restart needs.
 
 use super::Aside;
-use super::acc::Acc;
-use super::bucket::{Emitted, encode};
+use super::bucket::{Bucket, Emitted, encode};
 use super::finished::Series;
 use super::keyed::Keyed;
 use super::level::Level;
 use super::live::{Live, StateKey};
 use super::rules::Rules;
+use super::trades::Entry;
 use std::collections::BTreeMap;
 use ticktide_base::time::{MINUTE, Nanos};
 use ticktide_market::Instrument;
-use ticktide_market::calendar::{PhaseAt, bucket};
+use ticktide_market::calendar::bucket;
 
 /// Durable changes: the value under a key, `None` where it is gone.
 type States = Vec<(Instrument, StateKey, Option<Vec<u8>>)>;
@@ -39,6 +39,7 @@ impl Keyed {
             if rules.spec.dedupe_here {
                 live.keep_seen(epoch, &mut self.seen_chunks, &mut states);
                 live.memory.forget();
+                live.forget_partly(rules);
             }
             live.keep_dirty(&mut states);
         }
@@ -79,22 +80,22 @@ impl Live {
                 }
                 let Some(gone) = level.buckets.remove(&open_at) else { continue };
                 self.dirty.insert(StateKey::Bucket(level.interval, open_at));
-                if corrections && let Some(acc) = &gone.acc {
-                    self.keep_in_coarser(rules, index, (&gone.phase, open_at), acc);
+                if corrections {
+                    self.keep_in_coarser(rules, index, open_at, &gone);
                 }
             }
         }
     }
 
     /// A bucket of the level is gone: what it added up to stays in the bases of the coarser ones that are made of it.
-    fn keep_in_coarser(&mut self, rules: &Rules, index: usize, (phase, at): (&PhaseAt, Nanos), acc: &Acc) {
+    fn keep_in_coarser(&mut self, rules: &Rules, index: usize, at: Nanos, gone: &Bucket) {
         for (coarser, level) in self.levels.iter_mut().enumerate().skip(index + 1) {
             if rules.child[coarser] != Some(index) {
                 continue;
             }
-            let (open_at, _) = bucket(phase, level.interval, at);
+            let (open_at, _) = bucket(&gone.phase, level.interval, at);
             if let Some(parent) = level.buckets.get_mut(&open_at) {
-                parent.add_base(acc);
+                gone.sums().for_each(|(mask, acc)| parent.add_base(mask, acc));
                 self.dirty.insert(StateKey::Bucket(level.interval, open_at));
             }
         }
@@ -108,6 +109,18 @@ impl Live {
         }
     }
 
+    /// Forgets which intervals ids lack that are no longer known.
+    fn forget_partly(&mut self, rules: &Rules) {
+        let least = rules.horizons.least().div_euclid(MINUTE);
+        self.partly.retain(|(trading_date, name), (_, minute)| {
+            let live = i64::from(*minute) >= least;
+            if !live {
+                self.dirty.insert(StateKey::Partly(*trading_date, name.clone()));
+            }
+            live
+        });
+    }
+
     /// The values that changed in the epoch.
     fn keep_dirty(&mut self, states: &mut States) {
         for key in std::mem::take(&mut self.dirty) {
@@ -116,7 +129,8 @@ impl Live {
                     let level = self.levels.iter().find(|level| level.interval == *interval);
                     level.and_then(|level| level.buckets.get(open_at)).map(|bucket| bucket.encode())
                 }
-                StateKey::Trade(key) => self.trades.entries.get(key).map(encode),
+                StateKey::Trade(key) => self.trades.entries.get(key).map(Entry::encode),
+                StateKey::Partly(date, name) => self.partly.get(&(*date, name.clone())).map(encode),
                 StateKey::Seen(..) => None,
             };
             states.push((self.own.clone(), key, value));

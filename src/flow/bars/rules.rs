@@ -3,8 +3,10 @@
 //! Why apart from the bars: a record changes one instrument, and the rules are read beside it. What must always hold: intervals
 //! are finest first, and a coarser bucket is the sum of the buckets of its child interval.
 
-use super::trades::Trade;
+use super::trades::{Standing, Trade};
+use super::{EVERY, Reached};
 use crate::clean::Horizons;
+use ticktide_base::rules as base;
 use ticktide_base::time::{Interval, Nanos};
 
 /// What the bars need of a dataflow.
@@ -25,6 +27,8 @@ pub(super) struct Rules {
     pub(super) spec: BarsSpec,
     /// For each interval the coarsest finer one that divides it.
     pub(super) child: Vec<Option<usize>>,
+    /// The mask of all intervals.
+    all: u32,
     pub(super) horizons: Horizons,
 }
 
@@ -33,7 +37,8 @@ impl Rules {
         let child = (0..spec.intervals.len())
             .map(|level| (0..level).rev().find(|finer| spec.intervals[level].0 % spec.intervals[*finer].0 == 0))
             .collect();
-        Rules { child, spec, horizons: Horizons::default() }
+        let all = ((1u64 << spec.intervals.len()) - 1) as u32;
+        Rules { child, all, spec, horizons: Horizons::default() }
     }
 
     /// What ends at or before it is final in this interval; an epoch without horizons has passed nothing.
@@ -44,7 +49,34 @@ impl Rules {
 
     /// Whether a trade is kept, so that a correction can take it back.
     #[inline]
-    pub(super) fn keeps(&self, trade: &Trade) -> bool {
-        self.spec.corrections && trade.order.at >= self.horizons.retained_from
+    pub(super) fn keeps(&self, trade: &Trade, reached: &Reached) -> bool {
+        self.spec.corrections && trade.order.at >= reached.kept_from
+    }
+
+    /// The mask that sums of corrected feeds go by. Without corrections, and under the first rules, a sum is in the buckets of its
+    /// intervals and in no other.
+    #[inline]
+    pub(super) fn sum_mask(&self, mask: u32) -> u32 {
+        let by_mask = self.spec.corrections && self.horizons.rules > base::Rules::First;
+        if !by_mask || self.is_whole(mask) { EVERY } else { mask }
+    }
+
+    /// Whether a mask has all intervals.
+    #[inline]
+    pub(super) fn is_whole(&self, mask: u32) -> bool {
+        mask & self.all == self.all
+    }
+
+    /// How a kept trade stands; under the first rules every correction meets it, and it is in every bucket.
+    #[inline]
+    pub(super) fn standing(&self, mask: u32, reached: &Reached) -> Standing {
+        let first = self.horizons.rules == base::Rules::First;
+        Standing { mask: self.sum_mask(mask), kept_from: if first { Nanos::MIN } else { reached.kept_from } }
+    }
+
+    /// The names of the intervals that a mask lacks.
+    pub(super) fn missed(&self, mask: u32) -> Vec<String> {
+        let intervals = self.spec.intervals.iter().enumerate();
+        intervals.filter(|(index, _)| mask & (1 << index) == 0).map(|(_, interval)| interval.name()).collect()
     }
 }

@@ -2,11 +2,14 @@
 //!
 //! {trade?, greatest correction, cancelled}: a cancel is final, the greatest correction (by sequence or time, then content)
 //! wins, and a cancel or correction may come before its trade: then it waits. A trade counts while its price, corrected or
-//! not, is one that bars may have. One that is told twice is one: the least of the two in order. What must always hold: what a
-//! bar counts is a function of the set of records, not of their order; where one id is told with two contents (of which one
-//! is refused) the one that came first counts.
+//! not, is one that bars may have. One that is told twice is one: the least of the two in order, for the intervals of both. A
+//! correction counts for the intervals whose reach its trade lies in when it comes. What must always hold: what a bar counts is
+//! a function of the set of records and of what their partitions had come to, not of their order; where one id is told with
+//! two contents (of which one is refused) the one that came first counts.
 
+use super::EVERY;
 use super::acc::{TradeAcc, TradeOrder};
+use super::bucket::encode;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,6 +32,15 @@ pub struct Trade {
     pub adds_volume: bool,
 }
 
+/// How far a trade reaches, by what the partitions that told it had come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The intervals that it counts for.
+    pub mask: u32,
+    /// Corrections of before do not meet it.
+    pub kept_from: Nanos,
+}
+
 /// A cancel or a correction, as it travels and as it waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Correction {
@@ -37,14 +49,32 @@ pub struct Correction {
     /// New price and quantity; `None` cancels.
     pub replaces: Option<(i64, i64)>,
     pub place: Place,
+    /// Trades of before do not meet it.
+    pub kept_from: Nanos,
+    /// By interval: it counts for trades from here on; none: for all.
+    pub counts_from: Box<[Nanos]>,
 }
 
 impl Correction {
-    /// As an entry keeps the greatest one: (order, price, quantity).
-    fn replacement(&self) -> Option<((u64, Nanos), i64, i64)> {
+    /// As an entry keeps it: (order, price, quantity).
+    fn replacement(&self) -> Option<Replacement> {
         self.replaces.map(|(price, quantity)| (self.order, price, quantity))
     }
+
+    /// Whether it meets a trade.
+    fn meets(&self, trade: &Trade, standing: Standing) -> bool {
+        self.order.1 >= standing.kept_from && trade.order.at >= self.kept_from
+    }
+
+    /// For which intervals it counts, of a trade of this time.
+    fn counts_for(&self, at: Nanos) -> u32 {
+        let late = self.counts_from.iter().enumerate().filter(|(_, from)| at < **from);
+        late.fold(EVERY, |mask, (index, _)| mask & !(1 << index))
+    }
 }
+
+/// What a correction puts in the place of a trade: (order, price, quantity).
+type Replacement = ((u64, Nanos), i64, i64);
 
 /// Where a record came from, and what it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,38 +87,124 @@ pub struct Place {
 }
 
 /// Everything known under one key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub trade: Option<Trade>,
-    /// (order, price, quantity) of the greatest correction.
-    pub correction: Option<((u64, Nanos), i64, i64)>,
-    pub cancelled: bool,
+    pub standing: Standing,
+    /// The intervals that do not count the trade any more.
+    pub cancelled: u32,
+    /// Corrections that met the trade with the intervals that they count for, the greatest first.
+    pub corrections: Vec<(Replacement, u32)>,
     /// Corrections that wait for the trade, with their own times.
     pub waiting: Vec<Correction>,
 }
 
-impl Entry {
-    /// What the trade counts as now; `None`: not there, cancelled, or (unless prices are `signed`) at a price ≤ 0.
-    pub fn effective(&self, signed: bool) -> Option<TradeAcc> {
-        let trade = self.trade.filter(|_| !self.cancelled)?;
-        let mut order = trade.order;
-        if let Some((_, price, quantity)) = self.correction {
-            (order.price, order.quantity) = (price, quantity);
-        }
-        if order.price <= 0 && !signed {
-            return None;
-        }
-        Some(TradeAcc::of(order, trade.sets_price, trade.adds_volume))
+impl Default for Entry {
+    fn default() -> Entry {
+        let standing = Standing { mask: EVERY, kept_from: Nanos::MIN };
+        Entry { trade: None, standing, cancelled: 0, corrections: Vec::new(), waiting: Vec::new() }
     }
+}
+
+impl Entry {
+    /// What the trade counts as now, by the intervals that it counts so for; nothing: not there, cancelled, or (unless prices are
+    /// `signed`) at a price ≤ 0.
+    pub fn effective(&self, signed: bool) -> Vec<(u32, TradeAcc)> {
+        let Some(trade) = self.trade else { return Vec::new() };
+        let mut rest = self.standing.mask & !self.cancelled;
+        let told = (trade.order.price, trade.order.quantity);
+        let corrected = self.corrections.iter().map(|((_, price, quantity), mask)| ((*price, *quantity), *mask));
+        let mut sums = Vec::new();
+        for ((price, quantity), mask) in corrected.chain([(told, EVERY)]) {
+            let counts_for = rest & mask;
+            rest &= !mask;
+            if counts_for != 0 && (price > 0 || signed) {
+                let order = TradeOrder { price, quantity, ..trade.order };
+                sums.push((counts_for, TradeAcc::of(order, trade.sets_price, trade.adds_volume)));
+            }
+        }
+        sums
+    }
+
+    /// The corrections that wait and meet the trade act on it.
+    fn meet(&mut self) -> Vec<Matched> {
+        let Some(trade) = self.trade else { return Vec::new() };
+        let standing = self.standing;
+        let waiting = std::mem::take(&mut self.waiting);
+        let (met, waiting) = waiting.into_iter().partition(|waits| waits.meets(&trade, standing));
+        self.waiting = waiting;
+        met.into_iter().map(|correction| self.act(trade.order.at, correction)).collect()
+    }
+
+    /// A correction acts on the trade.
+    fn act(&mut self, at: Nanos, correction: Correction) -> Matched {
+        let mask = correction.counts_for(at);
+        match correction.replacement() {
+            None => self.cancelled |= mask,
+            Some(replacement) => {
+                let place = self.corrections.partition_point(|(known, _)| *known > replacement);
+                self.corrections.insert(place, (replacement, mask));
+                // one that a greater one covers will never be seen again
+                let mut covered = 0;
+                self.corrections.retain(|(_, mask)| {
+                    let seen = mask & !covered != 0;
+                    covered |= mask;
+                    seen
+                });
+            }
+        }
+        Matched { place: correction.place, waited_from: correction.order.1, mask }
+    }
+
+    /// The durable value: the first layout, and behind it what an older value may lack.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let waiting = self.waiting.iter().map(|waits| (waits.order, waits.replaces, &waits.place));
+        let (none, waiting): (Option<Replacement>, Vec<_>) = (None, waiting.collect());
+        let reaches: Vec<_> = self.waiting.iter().map(|waits| (waits.kept_from, &waits.counts_from)).collect();
+        let mut value = encode(&(&self.trade, none, false, waiting));
+        value.extend(encode(&(self.standing, self.cancelled, &self.corrections, reaches)));
+        value
+    }
+
+    /// A value of the first layout alone has met every correction, for all intervals.
+    pub(super) fn decode(mut value: &[u8]) -> Result<Entry, bincode::Error> {
+        type First = (Option<Trade>, Option<Replacement>, bool, Vec<((u64, Nanos), Option<(i64, i64)>, Place)>);
+        type Tail = (Standing, u32, Vec<(Replacement, u32)>, Vec<(Nanos, Box<[Nanos]>)>);
+        let (trade, correction, cancelled, waiting): First = bincode::deserialize_from(&mut value)?;
+        let acted = trade.is_some();
+        let (standing, cancelled, corrections, reaches): Tail = match value.is_empty() {
+            true => {
+                let corrections = correction.filter(|_| acted).map(|correction| (correction, EVERY));
+                let cancelled = if acted && cancelled { EVERY } else { 0 };
+                (Entry::default().standing, cancelled, corrections.into_iter().collect(), Vec::new())
+            }
+            false => bincode::deserialize(value)?,
+        };
+        let reaches = reaches.into_iter().chain(std::iter::repeat((Nanos::MIN, Box::default())));
+        let waiting = waiting.into_iter().zip(reaches).map(|((order, replaces, place), (kept_from, counts_from))| {
+            Correction { order, replaces, place, kept_from, counts_from }
+        });
+        Ok(Entry { trade, standing, cancelled, corrections, waiting: waiting.collect() })
+    }
+}
+
+/// A correction that has met its trade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    pub place: Place,
+    waited_from: Nanos,
+    /// The intervals that it counts for.
+    pub mask: u32,
 }
 
 /// What becomes of a trade that is told.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Insertion {
     /// It is new; these corrections waited for it.
-    New(Vec<Correction>),
-    /// It is there already, with this content; `Some`: the one told now is the first in order, and its bucket has to be rebuilt.
-    Same(Option<Nanos>),
+    New(Vec<Matched>),
+    /// It is there already, with this content; `Some`: the one told now changes what it counts as, so its bucket has to be
+    /// rebuilt, and these corrections waited for that.
+    Same(Option<(Nanos, Vec<Matched>)>),
     /// Another trade is there under its id.
     Conflict,
 }
@@ -115,15 +231,15 @@ pub struct Trades {
 /// What a correction did.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// The trade is there: its finest bucket has to be rebuilt.
-    Rebuild(Nanos),
+    /// It meets its trade, whose finest bucket has to be rebuilt.
+    Rebuild(Nanos, Matched),
     /// It waits.
     Waits,
 }
 
 impl Trades {
     /// Takes a trade that is new in its dedupe scope: in another partition it may have been told before.
-    pub fn insert(&mut self, key: TradeKey, trade: Trade) -> Insertion {
+    pub fn insert(&mut self, key: TradeKey, trade: Trade, standing: Standing) -> Insertion {
         let entry = self.entries.entry(key.clone()).or_default();
         if let Some(known) = &mut entry.trade {
             if !known.is_same(&trade) {
@@ -133,43 +249,59 @@ impl Trades {
             if first {
                 *known = trade;
             }
-            return Insertion::Same(first.then_some(trade.bucket_at));
+            let widened = self.widen(&key, standing);
+            return Insertion::Same(widened.or_else(|| first.then(|| (trade.bucket_at, Vec::new()))));
         }
-        entry.trade = Some(trade);
-        let matched = std::mem::take(&mut entry.waiting);
-        for correction in &matched {
-            self.waiting.remove(&(correction.order.1, key.clone()));
-        }
+        (entry.trade, entry.standing) = (Some(trade), standing);
+        let matched = entry.meet();
+        self.waited(&key, &matched);
         self.buckets.entry(trade.bucket_at).or_default().push(key);
         Insertion::New(matched)
+    }
+
+    /// A copy of a trade has come that reaches further; `None`: that changes nothing, or the trade is not kept.
+    pub fn widen(&mut self, key: &TradeKey, standing: Standing) -> Option<(Nanos, Vec<Matched>)> {
+        let entry = self.entries.get_mut(key)?;
+        let bucket_at = entry.trade?.bucket_at;
+        let before = entry.standing;
+        let mask = before.mask | standing.mask;
+        entry.standing = Standing { mask, kept_from: before.kept_from.min(standing.kept_from) };
+        let matched = entry.meet();
+        let changed = mask != before.mask || !matched.is_empty();
+        self.waited(key, &matched);
+        changed.then_some((bucket_at, matched))
+    }
+
+    fn waited(&mut self, key: &TradeKey, matched: &[Matched]) {
+        for matched in matched {
+            let still = |waits: &Correction| waits.order.1 == matched.waited_from;
+            if !self.entries.get(key).is_some_and(|entry| entry.waiting.iter().any(still)) {
+                self.waiting.remove(&(matched.waited_from, key.clone()));
+            }
+        }
     }
 
     /// Takes a cancel or correction.
     pub fn correct(&mut self, key: TradeKey, correction: Correction) -> Effect {
         let entry = self.entries.entry(key.clone()).or_default();
-        match correction.replaces {
-            None => entry.cancelled = true,
-            Some(_) => entry.correction = entry.correction.max(correction.replacement()),
+        if let Some(trade) = entry.trade.filter(|trade| correction.meets(trade, entry.standing)) {
+            let matched = entry.act(trade.order.at, correction);
+            return Effect::Rebuild(trade.bucket_at, matched);
         }
-        match entry.trade {
-            Some(trade) => Effect::Rebuild(trade.bucket_at),
-            None => {
-                self.waiting.insert((correction.order.1, key), ());
-                entry.waiting.push(correction);
-                Effect::Waits
-            }
-        }
+        self.waiting.insert((correction.order.1, key), ());
+        entry.waiting.push(correction);
+        Effect::Waits
     }
 
-    /// The bucket's trades added up anew.
-    pub fn fold(&self, bucket_at: Nanos, signed: bool) -> TradeAcc {
-        let mut acc = TradeAcc::default();
+    /// The bucket's trades added up anew, by the intervals that they count for.
+    pub fn fold(&self, bucket_at: Nanos, signed: bool) -> BTreeMap<u32, TradeAcc> {
+        let mut sums: BTreeMap<u32, TradeAcc> = BTreeMap::new();
         for key in self.buckets.get(&bucket_at).into_iter().flatten() {
-            if let Some(trade) = self.entries.get(key).and_then(|entry| entry.effective(signed)) {
-                acc.merge(&trade);
+            for (mask, acc) in self.entries.get(key).map(|entry| entry.effective(signed)).unwrap_or_default() {
+                sums.entry(mask).or_default().merge(&acc);
             }
         }
-        acc
+        sums
     }
 
     /// Forgets trades in buckets that start before `at`, and gives up corrections that waited past it: (keys whose entries
@@ -194,11 +326,6 @@ impl Trades {
                 let (given_up, still) = entry.waiting.drain(..).partition(|waits| waits.order.1 == waited_from);
                 entry.waiting = still;
                 unmatched.extend::<Vec<Correction>>(given_up);
-                if entry.trade.is_none() {
-                    // what is given up is refused: it must not act on a trade that comes after all
-                    entry.cancelled = entry.waiting.iter().any(|waits| waits.replaces.is_none());
-                    entry.correction = entry.waiting.iter().filter_map(Correction::replacement).max();
-                }
                 if entry.waiting.is_empty() && entry.trade.is_none() {
                     self.entries.remove(&key);
                 }

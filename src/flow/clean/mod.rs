@@ -5,9 +5,16 @@
 //! tick gets its verdict when the records behind it arrive, or at the flush), and the verdict is a function of the
 //! partition's records, the epoch's horizons and the dataflow, never of a clock.
 
+pub mod bounds;
 pub mod duplicates;
 pub mod jumps;
+pub mod past;
+pub mod reach;
+pub mod wild;
 
+pub use bounds::{Bounds, Horizons};
+
+use reach::{ReachSpec, Reaches};
 use std::sync::{Arc, Once};
 use ticktide_base::time::{Nanos, SECOND};
 use ticktide_market::calendar::{Class, PhaseAt, Phases, Session};
@@ -18,6 +25,7 @@ use ticktide_market::{Instrument, InstrumentId, Tick, TickKind};
 #[derive(Clone)]
 pub struct CleanSpec {
     pub session: Arc<Session>,
+    pub reach: ReachSpec,
     pub conditions: Option<ConditionsSpec>,
     /// Bars from cumulative volume of snapshots, not from trades.
     pub cumulative: bool,
@@ -35,22 +43,6 @@ pub struct CleanSpec {
 impl CleanSpec {
     pub const AHEAD_MAX: Nanos = 60 * SECOND;
     pub const PATIENCE: u64 = 1_000;
-}
-
-/// An epoch's constants for lateness.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Horizons {
-    /// One for each interval, finest first; a tick with an earlier time is too late for it.
-    pub intervals: Vec<Nanos>,
-    /// With corrections: earlier trades are no longer kept.
-    pub retained_from: Nanos,
-}
-
-impl Horizons {
-    /// Before it a tick is too late for everything.
-    pub fn least(&self) -> Nanos {
-        self.intervals.iter().copied().min().unwrap_or(Nanos::MIN)
-    }
 }
 
 /// What becomes of a tick.
@@ -122,7 +114,7 @@ impl Judge {
     }
 
     /// Everything but duplicates, for a tick whose time is believed.
-    pub fn judge(&mut self, tick: &Tick, horizons: &Horizons) -> Verdict {
+    pub fn judge(&mut self, tick: &Tick, reaches: &Reaches) -> Verdict {
         if tick.kind == TickKind::Notice {
             return Verdict::AcceptSilently;
         }
@@ -135,9 +127,9 @@ impl Judge {
             return reject("off_session", "its time is outside every phase of its session".into());
         };
         if matches!(tick.kind, TickKind::Cancel | TickKind::Correct) {
-            return self.judge_correction(tick, horizons.retained_from);
+            return self.judge_correction(tick, reaches.retained_from);
         }
-        let mask = self.mask(tick.exchange_at, horizons);
+        let mask = mask(tick.exchange_at, reaches);
         if mask == 0 {
             return reject("too_late", "its time is before every interval's horizon".into());
         }
@@ -145,7 +137,7 @@ impl Judge {
             return Verdict::AcceptSilently;
         }
         if tick.kind == TickKind::Snapshot {
-            return self.judge_snapshot(tick, phase, mask, horizons);
+            return self.judge_snapshot(tick, phase, mask, reaches);
         }
         let Some(price) = tick.price else { return Verdict::AcceptSilently };
         // one that may be corrected waits for its correction where trades are kept
@@ -182,9 +174,9 @@ impl Judge {
 
     /// A snapshot makes a bar at its last trade's time; one whose last trade is of an earlier day is a baseline only. One of
     /// open interest alone makes no bar and is part of the one at its time.
-    fn judge_snapshot(&mut self, tick: &Tick, phase: PhaseAt, mask: u32, horizons: &Horizons) -> Verdict {
+    fn judge_snapshot(&mut self, tick: &Tick, phase: PhaseAt, in_time: u32, reaches: &Reaches) -> Verdict {
         if tick.price.is_none() && tick.snapshot.as_ref().is_some_and(|snapshot| snapshot.open_interest.is_some()) {
-            return Verdict::Accept { mask, parts: Effect::FULL, phase, at: tick.exchange_at };
+            return Verdict::Accept { mask: in_time, parts: Effect::FULL, phase, at: tick.exchange_at };
         }
         let price = tick.price.map_or(0, |price| price.0);
         if price == 0 || (price < 0 && !self.spec.prices_signed) {
@@ -196,20 +188,22 @@ impl Judge {
             return Verdict::AcceptSilently;
         }
         // lateness is judged by the update; a bar that is frozen stays so: an old last trade is no news
-        let mask = mask & self.mask(at, horizons);
+        let mask = in_time & mask(at, reaches);
         if mask == 0 {
             return Verdict::AcceptSilently;
         }
         Verdict::Accept { mask, parts: Effect::FULL, phase: trade_phase, at }
     }
+}
 
-    fn mask(&self, at: Nanos, horizons: &Horizons) -> u32 {
-        let mut mask = 0;
-        for (index, horizon) in horizons.intervals.iter().enumerate() {
-            mask |= u32::from(at >= *horizon) << index;
-        }
-        mask
+/// The intervals that a time is not too late for: bit i = interval i.
+#[inline]
+pub fn mask(at: Nanos, reaches: &Reaches) -> u32 {
+    let mut mask = 0;
+    for (index, reach) in reaches.intervals.iter().enumerate() {
+        mask |= u32::from(at >= *reach) << index;
     }
+    mask
 }
 
 /// What the tests of cleaning start from.
@@ -221,6 +215,7 @@ pub mod samples {
     pub fn spec() -> CleanSpec {
         CleanSpec {
             session: Arc::new(Session::preset("utc-day").expect("a preset")),
+            reach: ReachSpec { intervals: Vec::new(), retention: 0 },
             conditions: None,
             cumulative: false,
             sequence_trusted: true,
@@ -256,8 +251,8 @@ mod tests {
         venues.iter().for_each(|venue| judge.tell(&Instrument::new(venue, "1", None)));
         let mut names = |time: &str| -> Vec<String> {
             let at = time.parse::<jiff::Timestamp>().expect("a time").as_nanosecond() as Nanos;
-            let horizons = Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN };
-            let name = |id: u32| match judge.judge(&Tick { instrument: InstrumentId(id), ..tick(at, 1) }, &horizons) {
+            let reaches = Reaches::all(1);
+            let name = |id: u32| match judge.judge(&Tick { instrument: InstrumentId(id), ..tick(at, 1) }, &reaches) {
                 Verdict::Accept { phase, .. } => judge.spec.session.phase_name(phase.phase).to_owned(),
                 Verdict::Reject { reason, .. } => reason.to_owned(),
                 other => panic!("{other:?}"),
@@ -276,21 +271,21 @@ mod tests {
 
     #[test]
     fn a_price_that_makes_no_bar_is_passed_on_where_it_may_be_corrected() {
-        let horizons = Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN };
+        let reaches = Reaches::all(1);
         let verdict = |corrections| {
             let mut judge = Judge::new(CleanSpec { corrections, ..spec() });
-            judge.judge(&Tick { price: Some(ticktide_market::Price(0)), ..tick(1, 1) }, &horizons)
+            judge.judge(&Tick { price: Some(ticktide_market::Price(0)), ..tick(1, 1) }, &reaches)
         };
         assert_eq!(verdict(false), Verdict::AcceptSilently);
         assert!(matches!(verdict(true), Verdict::Accept { mask: 1, .. }));
     }
 
     #[test]
-    fn a_tick_is_too_late_by_its_epochs_horizons_alone() {
+    fn a_tick_counts_for_the_intervals_whose_reach_it_lies_in() {
         let mut judge = Judge::new(spec());
         let day = 16_000 * ticktide_base::time::DAY;
-        let horizons = Horizons { intervals: vec![day + 10 * SECOND, day], retained_from: day };
-        let mask = |judge: &mut Judge, at| match judge.judge(&tick(at, 1), &horizons) {
+        let reaches = Reaches { intervals: vec![day + 10 * SECOND, day], retained_from: day };
+        let mask = |judge: &mut Judge, at| match judge.judge(&tick(at, 1), &reaches) {
             Verdict::Accept { mask, .. } => mask,
             Verdict::Reject { reason: "too_late", .. } => 0,
             other => panic!("{other:?}"),

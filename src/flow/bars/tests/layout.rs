@@ -1,7 +1,9 @@
 //! The bytes of bars and of their durable state, as a lake of an earlier run has them.
 
 use super::*;
+use crate::bars::EVERY;
 use crate::bars::finished::{BarHead, Named, Reading};
+use crate::bars::trades::Entry;
 use crate::bars::volume::SnapshotBar;
 use crate::clean::duplicates::SeenEntry;
 
@@ -135,21 +137,57 @@ fn the_state_of_trades_is_written_as_ever() {
         ("01.......5801.......41......ca9a3b.....e40b5402...", "none"),
         (
             "01.......5801.......41.01...........01.......31",
-            "01.e40b5402...................01.......64.......02........e40b5402...0101..........",
+            "01.e40b5402...................01.......64.......02........e40b5402...0101..........ffffffff...\
+             ....80....................",
         ),
         ("01.......5801.......41.01...........01.......31", "none"),
         (
             "01.......5801.......41.01...........01.......32",
-            "01.743ba40b...................02.......6e.......03........743ba40b...01010104...............78.\
-             ......01................",
+            "01.743ba40b...................02.......6e.......03........743ba40b...0101..........ffffffff....\
+             ...80....01.......04...............78.......01.......ffffffff........",
         ),
         (
             "01.......5801.......41.01...........01.......39",
-            "..0101.......01........902f5009....03.......742f30.................",
+            "...01.......01........902f5009....03.......742f30.................ffffffff.......80............0\
+             1..............80........",
         ),
         ("01.......5801.......41.02.......07.......", "06.......0a0e06..................."),
     ];
     assert_eq!(kept(spec, records), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+/// The bytes that are shown so.
+fn unshown(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (byte, length) = match rest.strip_prefix('.') {
+            Some(_) => (0, 1),
+            None => (u8::from_str_radix(&rest[..2], 16).expect("two digits"), 2),
+        };
+        bytes.push(byte);
+        rest = &rest[length..];
+    }
+    bytes
+}
+
+#[test]
+fn an_entry_of_the_first_layout_is_read_as_it_was_meant() {
+    let corrected = "01.743ba40b...................02.......6e.......03........743ba40b...01010104...............78.\
+                     ......01................";
+    let entry = Entry::decode(&unshown(corrected)).expect("an entry of before");
+    let [(mask, acc)] = &entry.effective(false)[..] else { panic!("{entry:?}") };
+    assert_eq!((*mask, acc.high, acc.volume), (EVERY, 0x78, 1), "the correction met it, for every interval");
+    let waits = "..0101.......01........902f5009....03.......742f30.................";
+    let entry = Entry::decode(&unshown(waits)).expect("an entry of before");
+    assert_eq!((entry.cancelled, entry.waiting.len()), (0, 1), "a cancel that waits has met nothing");
+    assert_eq!(entry.waiting[0].order, (1, 40 * SECOND));
+    let again = Entry::decode(&entry.encode()).expect("its own bytes");
+    assert_eq!(again, entry);
+    for cut in 1..entry.encode().len() {
+        if let Ok(other) = Entry::decode(&entry.encode()[..cut]) {
+            assert_eq!(other.waiting[0].kept_from, Nanos::MIN, "only the tail may be lacking: {cut}");
+        }
+    }
 }
 
 #[test]

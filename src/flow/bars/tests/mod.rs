@@ -3,7 +3,7 @@
 use super::acc::{Acc, TradeAcc, TradeOrder};
 use super::keyed::{Aside, BarsSpec, Emitted, Keyed, StateKey};
 use super::trades::{Correction, Place, Trade, TradeKey};
-use super::{Routed, bucket};
+use super::{Reached, Routed, bucket};
 use crate::bars::finished::{FinishedBar, Series};
 use crate::clean::Horizons;
 use proptest::prelude::*;
@@ -13,11 +13,14 @@ use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
 use ticktide_market::Instrument;
 use ticktide_market::calendar::PhaseAt;
 
+mod late;
 mod layout;
 
 const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
 const INTERVALS: [Interval; 3] = [Interval(SECOND), Interval(MINUTE), Interval(5 * MINUTE)];
 const ALL: u32 = 0b111;
+/// Of a record that everything is in the reach of.
+const REACHED: Reached = Reached { kept_from: Nanos::MIN, known_from: Nanos::MIN };
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -48,11 +51,11 @@ fn trade(id: u8, at: Nanos, price: i64, quantity: i64, mask: u32) -> Routed {
     let (bucket_at, _) = bucket(&PHASE, INTERVALS[0], at);
     let trade = Trade { order, bucket_at, sets_price: true, adds_volume: true };
     let instrument = Instrument::new("X", "A", symbol(id));
-    Routed::Trade { instrument, phase: PHASE, mask, key: key(id), trade, seen: None, place: place() }
+    Routed::Trade { instrument, phase: PHASE, mask, key: key(id), trade, seen: None, reached: REACHED, place: place() }
 }
 
 fn correction(id: u8, order: (u64, Nanos), replaces: Option<(i64, i64)>) -> Routed {
-    let correction = Correction { order, replaces, place: place() };
+    let correction = Correction { order, replaces, place: place(), kept_from: Nanos::MIN, counts_from: Box::default() };
     Routed::Correction { instrument: instrument(), key: key(id), correction }
 }
 
@@ -69,7 +72,7 @@ fn spec(corrections: bool, carries: bool) -> BarsSpec {
 }
 
 fn horizons(at: [Nanos; 3], retained_from: Nanos) -> Horizons {
-    Horizons { intervals: at.to_vec(), retained_from }
+    Horizons { intervals: at.to_vec(), retained_from, ..Horizons::default() }
 }
 
 const OPEN: [Nanos; 3] = [Nanos::MIN; 3];
@@ -295,7 +298,11 @@ fn a_tick_too_late_for_the_second_still_counts_in_the_minute_and_so_does_its_can
     assert!(!known.0.contains_key(&(INTERVALS[0], 10 * SECOND)), "the second is frozen");
     step(&mut keyed, [trade(3, 10 * SECOND + 1, 130, 4, 0b110)], &mut known);
     assert_eq!(known.prices()[&(INTERVALS[1], 0)], [100, 130, 100, 130, 5, 2]);
-    let aside = step(&mut keyed, [correction(3, (0, 0), None)], &mut known);
+    let mut cancel = correction(3, (0, 0), None);
+    if let Routed::Correction { correction, .. } = &mut cancel {
+        correction.counts_from = [100 * SECOND, Nanos::MIN, Nanos::MIN].into();
+    }
+    let aside = step(&mut keyed, [cancel], &mut known);
     assert_eq!(known.prices()[&(INTERVALS[1], 0)], [100, 100, 100, 100, 1, 1]);
     assert_eq!(known.prices()[&(INTERVALS[2], 0)], [100, 110, 100, 110, 2, 2]);
     assert_eq!(aside.refused.iter().map(|refused| refused.reason).collect::<Vec<_>>(), ["late_partly"]);

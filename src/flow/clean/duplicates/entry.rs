@@ -19,7 +19,24 @@ pub enum SeenEntry {
     Content(u128, i32),
 }
 
+/// What a remembered tick is called, without its content.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SeenName {
+    Sequence(u64),
+    Id(Arc<str>),
+    Content(u128),
+}
+
 impl SeenEntry {
+    /// What it is called.
+    pub fn name(&self) -> SeenName {
+        match self {
+            SeenEntry::Sequence(sequence, ..) => SeenName::Sequence(*sequence),
+            SeenEntry::Id(id, ..) => SeenName::Id(id.clone()),
+            SeenEntry::Content(content, _) => SeenName::Content(*content),
+        }
+    }
+
     /// How a tick is recognised when it comes again; `None`: it has no id and no trusted sequence, so it is always new.
     #[inline]
     pub fn of(tick: &Tick, sequence_trusted: bool) -> Option<SeenEntry> {
@@ -33,7 +50,7 @@ impl SeenEntry {
     }
 
     /// The minute of its event.
-    pub(super) fn minute(&self) -> i32 {
+    pub(crate) fn minute(&self) -> i32 {
         match self {
             SeenEntry::Sequence(_, _, minute) | SeenEntry::Id(_, _, minute) => *minute,
             SeenEntry::Content(_, minute) => *minute,

@@ -8,15 +8,15 @@
 //!                                                                       └─▶ packed   what is new, for the durable state
 //! ```
 //!
-//! What must always hold: an entry is known while its minute is not before the least horizon, a rule of the epoch alone; when
-//! its memory is freed is nobody's business.
+//! What must always hold: an entry is known while its minute is not before the least time that the record at hand could count
+//! for, a rule of that record alone; when its memory is freed is nobody's business.
 
 mod entry;
 mod packed;
 mod seen;
 
-pub use entry::SeenEntry;
 use entry::minute;
+pub use entry::{SeenEntry, SeenName};
 pub use packed::SeenEntries;
 use seen::{Map, Seen};
 use ticktide_base::time::Nanos;
@@ -26,8 +26,10 @@ use ticktide_base::time::Nanos;
 pub struct Memory {
     days: Map<(u32, i32), Seen>,
     touched: Vec<(u32, i32)>,
-    /// Entries of an earlier minute are not known any more.
+    /// Entries of an earlier minute are not known to the records at hand.
     least: i32,
+    /// … and to none that comes.
+    passed: i32,
     /// The least minute of the last [`Memory::forget`]: to look again before it has moved frees nothing.
     forgotten: Option<i32>,
 }
@@ -35,7 +37,14 @@ pub struct Memory {
 impl Memory {
     /// An epoch begins: a tick before `horizon` is too late for everything before it could be a duplicate.
     pub fn begin(&mut self, horizon: Nanos) {
-        self.least = minute(horizon);
+        self.passed = minute(horizon);
+        self.least = self.passed;
+    }
+
+    /// The records at hand are too late for everything before `least`.
+    #[inline]
+    pub fn know_from(&mut self, least: Nanos) {
+        self.least = minute(least).max(self.passed);
     }
 
     /// Remembers an entry; `Some(same content?)` when its id was there already.
@@ -74,7 +83,7 @@ impl Memory {
 
     /// Frees what the horizon of [`Memory::begin`] has passed.
     pub fn forget(&mut self) {
-        let least = self.least;
+        let least = self.passed;
         if self.forgotten.replace(least) == Some(least) {
             return;
         }
@@ -110,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_forgotten_by_the_horizon_alone() {
+    fn an_id_is_forgotten_by_the_record_at_hand_and_never_before_the_horizon() {
         for sequences in [vec![7], (0..600).collect::<Vec<u64>>()] {
             let mut memory = Memory::default();
             let at = |minute: i64, sequence| SeenEntry::of(&tick(minute * MINUTE, sequence), true).expect("a sequence");
@@ -123,6 +132,11 @@ mod tests {
             memory.begin(11 * MINUTE);
             assert_eq!(memory.remember(0, 0, at(12, 7)), None, "whether its memory was freed or not");
             assert_eq!(memory.remember(0, 0, at(12, 7)), Some(true));
+            // a record whose partition has come further does not know it; one that has not, does
+            memory.know_from(13 * MINUTE);
+            assert_eq!(memory.remember(0, 0, at(13, 7)), None);
+            memory.know_from(5 * MINUTE);
+            assert_eq!(memory.remember(0, 0, at(13, 7)), Some(true));
         }
     }
 
