@@ -56,9 +56,36 @@ pub struct Place {
     /// Whether the receipts of the epoch's records refute times: who wrote them is no party to what they say.
     #[serde(default)]
     pub witnessed: bool,
+    /// Why its records of the epoch may lie behind what is kept.
+    #[serde(default)]
+    pub stood: Stood,
     /// What our clock decided in the epoch, in order of offsets.
     #[serde(default)]
     pub clock: Vec<ClockFact>,
+}
+
+/// Why a partition may lie behind what is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stood {
+    /// An earlier run ended without it.
+    #[default]
+    Ended,
+    /// It is no part of what the lake had read.
+    New,
+    /// It was silent.
+    Silent,
+}
+
+impl Stood {
+    /// Why, in words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Stood::New => "it is new to the lake",
+            Stood::Ended => "it had ended in an earlier run",
+            Stood::Silent => "it had been silent",
+        }
+    }
 }
 
 /// What our clock said of a partition's records, so that a replay needs no clock.

@@ -133,6 +133,8 @@ pub struct Dataflow {
     pub anomalies: Vec<AnomalyUse>,
     pub conditions: Option<ConditionsSpec>,
     pub limits: Limits,
+    /// Our clock refutes times that are ahead of it, of a live source.
+    pub clock: bool,
     pub idle_after: Nanos,
     pub max_skew: Nanos,
     pub max_jump: Nanos,
@@ -169,6 +171,7 @@ impl Dataflow {
             anomalies: Vec::new(),
             conditions: None,
             limits: Limits { steps: 0, epochs: 0, bytes: 0, rewrite: 0 },
+            clock: true,
             idle_after: 0,
             max_skew: 0,
             max_jump: 0,

@@ -134,7 +134,7 @@ fn leave(worker: &mut Worker) {
 }
 
 /// The wall clock, nanoseconds of UTC.
-fn wall_clock() -> Nanos {
+pub(crate) fn wall_clock() -> Nanos {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos)
 }
 

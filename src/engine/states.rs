@@ -17,6 +17,7 @@ pub const LISTINGS: &str = "listings";
 pub const PARTITION: &str = "partition";
 pub const ANCHOR: &str = "anchor";
 pub const SEEN: &str = "seen";
+pub const WILD: &str = "wild";
 
 /// Who writes entries and takes them at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +141,14 @@ pub const STATES: &[StateKind] = &[
         doc: "the time that jumps are measured from, where it is not the greatest accepted one",
     },
     StateKind {
+        name: WILD,
+        owner: Owner::Intake,
+        by: By::Partition,
+        key: "name of the partition",
+        value: "WildState",
+        doc: "records of a partition whose times later ones have to confirm, with what those have said so far",
+    },
+    StateKind {
         name: SEEN,
         owner: Owner::Intake,
         by: By::Partition,
@@ -176,6 +185,7 @@ mod tests {
             "listings",
             "partition",
             "anchor",
+            "wild",
             "seen",
         ];
         assert_eq!(names, expected);

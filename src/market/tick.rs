@@ -49,6 +49,9 @@ pub struct Tick {
     pub trading_date: Option<i32>,
     /// When the broker or the receiver took it, if known.
     pub received_at: Option<i64>,
+    /// Whether `received_at` refutes what the record says of its time: the broker or our own connector wrote it, no producer.
+    #[serde(skip)]
+    pub witnessed: bool,
     pub sequence: Option<u64>,
     pub price: Option<Price>,
     pub quantity: Option<Quantity>,
@@ -69,6 +72,7 @@ impl Tick {
             exchange_at,
             trading_date: None,
             received_at: None,
+            witnessed: false,
             sequence: None,
             price: None,
             quantity: None,

@@ -96,6 +96,7 @@ impl Named<'_> {
             exchange_at,
             trading_date: day.filter(|_| dated),
             received_at: self.received_at(),
+            witnessed: false,
             sequence: self.long("sequence").map(|sequence| sequence as u64),
             price: self.decimal("price").map(Price),
             quantity: self.decimal("quantity").map(Quantity),

@@ -18,16 +18,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
-use ticktide_base::time::{Interval, Nanos};
+use ticktide_base::time::Nanos;
 use ticktide_dataflow::evolution::Added;
 use ticktide_engine::commit::CommitJob;
-use ticktide_engine::epochs::frontier::horizon;
 use ticktide_engine::epochs::replay::Recorded;
-use ticktide_engine::epochs::{ControlSpec, Reach, Report};
+use ticktide_engine::epochs::{ControlSpec, ReachSpec, Report, horizon};
 use ticktide_engine::open::{Opened, Recording};
 use ticktide_engine::taker::{Decided, Jobs, Taker};
 use ticktide_engine::{Run, RunOptions, RunReport};
 use ticktide_feed::Speed;
+
 use ticktide_lake::read::past::Lineages;
 use ticktide_lake::table::rows::hash_of;
 use ticktide_lake::table::spec::{Change, Row, TableSpec, Value};
@@ -113,20 +113,16 @@ impl Collect {
 
 /// Gives intervals that the recorded bindings do not know the horizons that they would have had: `most` undecided epochs
 /// lie between a frontier and the horizon that comes of it.
-fn horizons(
-    bindings: &mut [Binding],
-    intervals: &[(Interval, Reach)],
-    session: &ticktide_market::calendar::Session,
-    most: u64,
-) {
+fn horizons(bindings: &mut [Binding], spec: &ReachSpec, session: &ticktide_market::calendar::Session, most: u64) {
     let frontiers: BTreeMap<Epoch, Option<Nanos>> =
-        bindings.iter().map(|binding| (binding.epoch, binding.frontier)).collect();
-    for (interval, reach) in intervals {
+        bindings.iter().map(|binding| (binding.epoch, binding.retires())).collect();
+    for (interval, reach) in &spec.intervals {
         let (name, mut least) = (interval.name(), Nanos::MIN);
         for binding in bindings.iter_mut().filter(|binding| !binding.horizons.contains_key(&name)) {
             let basis = binding.epoch.checked_sub(most);
             let frontier = basis.and_then(|basis| frontiers.range(..=basis).next_back()).and_then(|(_, at)| *at);
-            least = frontier.map_or(least, |at| horizon(session, *interval, *reach, at).max(least));
+            let at = |at: Nanos| horizon(session, *interval, *reach, at - at.rem_euclid(spec.grain()));
+            least = frontier.map_or(least, |frontier| at(frontier).max(least));
             binding.horizons.insert(name.clone(), least);
         }
     }
@@ -192,8 +188,8 @@ fn collect(run: &Run, last: Epoch, added: &Added) -> Result<Collected, Error> {
     let again = run.again(options)?;
     let ground = again.ground()?;
     let (reader, mut past, _) = again.block_on(recorded::open(&ground.lake, Some(0), Some(last), Lineages::Any))?;
-    let ControlSpec { intervals, session, epochs, .. } = ControlSpec::of(&dataflow, *workers, 0);
-    horizons(&mut past.bindings, &intervals, &session, epochs);
+    let ControlSpec { reach, session, epochs, .. } = ControlSpec::of(&dataflow, *workers, 0);
+    horizons(&mut past.bindings, &reach, &session, epochs);
     let recorded = Recorded { bindings: past.bindings.into(), starts: past.starts };
     let wanted = Collected { wanted: added.tables(), ..Collected::default() };
     let (kept, into) = (Arc::<Kept>::default(), Arc::new(Mutex::new(wanted)));
@@ -245,7 +241,8 @@ fn correction(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ticktide_base::time::{HOUR, MINUTE};
+    use ticktide_base::time::{HOUR, Interval, MINUTE};
+    use ticktide_engine::epochs::Reach;
     use ticktide_market::calendar::Session;
 
     #[test]
@@ -254,13 +251,13 @@ mod tests {
         let day = 20_000 * ticktide_base::time::DAY;
         let binding = |epoch: Epoch| Binding {
             epoch,
-            frontier: Some(day + epoch as Nanos * HOUR),
+            retired_by: Some(day + epoch as Nanos * HOUR),
             horizons: BTreeMap::from([("1m".to_owned(), 7)]),
             ..Binding::default()
         };
         let mut bindings: Vec<Binding> = (3..8).map(binding).collect();
-        let intervals = [(Interval(MINUTE), Reach::Span(HOUR)), (Interval(5 * MINUTE), Reach::Span(2 * HOUR))];
-        horizons(&mut bindings, &intervals, &session, 2);
+        let intervals = vec![(Interval(MINUTE), Reach::Span(HOUR)), (Interval(5 * MINUTE), Reach::Span(2 * HOUR))];
+        horizons(&mut bindings, &ReachSpec { intervals, retention: HOUR }, &session, 2);
         let five: Vec<Nanos> = bindings.iter().map(|binding| binding.horizons["5m"]).collect();
         assert_eq!(five, [Nanos::MIN, Nanos::MIN, day + HOUR, day + 2 * HOUR, day + 3 * HOUR]);
         assert!(bindings.iter().all(|binding| binding.horizons["1m"] == 7), "what is recorded stays");

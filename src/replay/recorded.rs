@@ -151,7 +151,7 @@ mod tests {
             source_id: source_id.into(),
             offset_next,
             event_at_max: None,
-            header: None,
+            ..Place::default()
         };
         let places = [("a/0", place("kafka:1", 9)), ("b/0", place("kafka:1", 4))];
         let places = places.map(|(name, place)| (name.to_owned(), place)).into();

@@ -74,6 +74,16 @@ pub static SECTION: Section = Section {
         )
         .shown_at(5),
         Key::new(
+            "source.clock",
+            "Whether this machine's clock refutes times of a live source that no broker vouches for: `our`, or `none`.",
+            Kind::Word {
+                default: "our",
+                words: || vec!["our", "none"],
+                get: |dataflow| if dataflow.clock { "our" } else { "none" },
+                set: |dataflow, word| dataflow.clock = word == "our",
+            },
+        ),
+        Key::new(
             "source.speed",
             "How fast recorded ticks are played: `max`, or a multiple of recorded time (1 is as recorded).",
             Kind::Own(SPEED),

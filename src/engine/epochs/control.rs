@@ -37,9 +37,10 @@ pub fn decider(spec: &ControlSpec, resume: &Resume, recorded: Option<&Recorded>)
             Box::new(move |report| minter.hear(report))
         }
         Some(recorded) => {
-            let ControlSpec { intervals, workers, epochs, .. } = spec;
-            let intervals = intervals.iter().map(|(interval, _)| interval.name()).collect();
-            let mut replay = Replay::new(recorded.bindings.clone(), intervals, *workers, *epochs);
+            let ControlSpec { reach, workers, epochs, .. } = spec;
+            let intervals = reach.intervals.iter().map(|(interval, _)| interval.name()).collect();
+            let mut replay =
+                Replay::new(recorded.bindings.clone(), resume.binding.as_ref(), intervals, *workers, *epochs);
             Box::new(move |report| replay.hear(report))
         }
     }

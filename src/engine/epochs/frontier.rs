@@ -1,12 +1,10 @@
-//! How far event time has come, and what follows from it: what is closed, and how far back a tick still counts.
+//! How far event time has come over all partitions: for what is closed, for what memory lets go of, and for who has to wait.
 //!
-//! Why apart from the minter: these are functions of their arguments alone, and a recomputation needs them, too. What must
-//! always hold: a partition with unread records is a brake; a horizon cuts no bar of any class of instruments.
+//! Why three: bars may close without a partition that is quiet for seconds, memory goes on without one that was quiet for minutes,
+//! and who is paused is told by what is unread. What must always hold: a partition with unread records is a brake.
 
-use super::{Progress, Reach};
-use ticktide_base::time::{DAY, Interval, Nanos};
-use ticktide_flow::bars::bucket;
-use ticktide_market::calendar::{Class, Session};
+use super::Progress;
+use ticktide_base::time::Nanos;
 
 /// Event times of partitions: what the frontier may be. The least over those that brake; over none, the greatest of all.
 pub fn frontier<'a>(partitions: impl Iterator<Item = &'a Progress> + Clone) -> Option<Nanos> {
@@ -33,45 +31,29 @@ pub fn closed_until<'a>(
     previous.max(by_event).max(by_wall)
 }
 
-/// A time moved back to where no class of instruments has a bar under way, so that every bar is behind a horizon as a whole
-/// or not at all. Classes whose phases begin at other times share few starts: then it moves further back than one bar.
-pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
-    let mut found = at;
-    loop {
-        let before = found;
-        for class in session.classes() {
-            found = started(session, class, interval, found);
-        }
-        if found == before {
-            return found;
-        }
-    }
+/// What memory goes by: the least running time over the partitions that brake retirement. `None`: there is none, or one of them has
+/// no running time yet, so nothing is known.
+pub fn retired_by<'a>(partitions: impl Iterator<Item = &'a Progress>, lake_time: Option<Nanos>) -> Option<Nanos> {
+    let brakes = partitions.filter(|partition| !partition.silent);
+    brakes.map(|partition| partition.running.map(|running| running.max(lake_time.unwrap_or(running)))).min().flatten()
 }
 
-/// The start of the class's bar that holds a time; the time itself outside every phase.
-pub(super) fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -> Nanos {
-    session.phase_at(class, at).map_or(at, |phase| bucket(&phase, interval, at).0)
-}
-
-/// The horizon of an interval for a frontier: of a session, the earliest that any class of instruments needs.
-pub fn horizon(session: &Session, interval: Interval, reach: Reach, frontier: Nanos) -> Nanos {
-    let day_before = frontier.saturating_sub(DAY);
-    let starts = session.classes().map(|class| session.day_start(class, session.trading_date_of(class, day_before)));
-    match reach {
-        Reach::Span(span) => aligned(session, interval, frontier.saturating_sub(span)),
-        Reach::Session => aligned(session, interval, starts.min().unwrap_or(day_before)),
-    }
+/// How far the slowest partition with unread records is. One without a running time is where the earliest of all began.
+pub fn slowest<'a>(partitions: impl Iterator<Item = &'a Progress> + Clone) -> Option<Nanos> {
+    let began_at = partitions.clone().filter_map(|partition| partition.began_at).min();
+    let brakes = partitions.filter(|partition| !partition.idle);
+    brakes.map(|partition| partition.running.or(began_at)).min().flatten()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ticktide_base::time::{HOUR, MINUTE, SECOND};
+    use ticktide_base::time::{DAY, HOUR, SECOND};
 
     const DAY0: Nanos = 20_000 * DAY;
 
     fn progress(partition: &str, event_at_max: Option<Nanos>, idle: bool) -> Progress {
-        Progress { partition: partition.into(), event_at_max, idle, finished: false }
+        Progress { partition: partition.into(), event_at_max, idle, ..Progress::default() }
     }
 
     #[test]
@@ -111,45 +93,20 @@ mod tests {
     }
 
     #[test]
-    fn a_horizon_lies_on_the_start_of_a_bar_and_counts_from_event_times() {
-        let session = Session::preset("utc-day").expect("a preset");
-        let at = DAY0 + 5 * HOUR + 17 * SECOND + 3;
-        assert_eq!(horizon(&session, Interval(MINUTE), Reach::Span(2 * HOUR), at), DAY0 + 3 * HOUR);
-        assert_eq!(horizon(&session, Interval(DAY), Reach::Session, at), DAY0 - DAY);
-    }
-
-    /// 2026-08-03 in India, minutes from midnight.
-    fn august(minutes: i64) -> Nanos {
-        1_785_695_400 * SECOND + minutes * MINUTE
+    fn memory_goes_by_the_slowest_that_was_heard_lately_and_stands_when_there_is_none() {
+        let of = |running, silent| Progress { running, silent, ..Progress::default() };
+        let all = [of(Some(9), false), of(Some(5), false), of(Some(2), true)];
+        assert_eq!(retired_by(all.iter(), None), Some(5));
+        assert_eq!(retired_by(all.iter(), Some(7)), Some(7), "every partition has come to where the lake is");
+        assert_eq!(retired_by([of(Some(9), false), of(None, false)].iter(), Some(7)), None, "one has told no time");
+        assert_eq!(retired_by([of(Some(9), true)].iter(), None), None, "it stays where it was");
     }
 
     #[test]
-    fn with_classes_of_instruments_a_horizon_cuts_no_bar_of_any_of_them() {
-        let session = Session::preset("nse").expect("a preset");
-        let first = session.classes().last().map(|stocks| session.day_start(stocks, 20_668));
-        assert_eq!(first, Some(august(9 * 60)), "Monday 2026-08-03");
-        for minutes in (8 * 60..24 * 60).step_by(7) {
-            for width in [1, 5, 15, 20, 60] {
-                let at = aligned(&session, Interval(width * MINUTE), august(minutes));
-                assert!(at <= august(minutes));
-                for class in session.classes() {
-                    let start = started(&session, class, Interval(width * MINUTE), at);
-                    assert_eq!(start, at, "{} m at {minutes}: class {}", width, session.class_name(class));
-                }
-            }
-        }
-        // commodities' hours begin at 09:00, shares' at 09:15: until the shares close there is no common start of hours
-        assert_eq!(aligned(&session, Interval(HOUR), august(15 * 60)), august(9 * 60));
-        assert_eq!(aligned(&session, Interval(15 * MINUTE), august(15 * 60 + 20)), august(15 * 60 + 15));
-        assert_eq!(aligned(&session, Interval(MINUTE), august(15 * 60 + 20)), august(15 * 60 + 20));
-    }
-
-    #[test]
-    fn one_session_is_the_widest_over_classes() {
-        let session = Session::preset("nse").expect("a preset");
-        // Wednesday after Guru Nanak Jayanti, 10:00: a day before, commodities were to open in the evening, shares not at all
-        let wednesday = 1_795_545_000 * SECOND + 10 * HOUR;
-        let monday = horizon(&session, Interval(DAY), Reach::Session, wednesday);
-        assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 8 * HOUR + 45 * MINUTE);
+    fn a_partition_without_a_time_is_paced_by_where_the_earliest_began() {
+        let of = |running, began_at| Progress { running, began_at, ..Progress::default() };
+        assert_eq!(slowest([of(Some(50), Some(10)), of(None, None)].iter()), Some(10));
+        assert_eq!(slowest([of(Some(50), Some(10)), of(Some(40), Some(12))].iter()), Some(40));
+        assert_eq!(slowest([of(None, None)].iter()), None);
     }
 }

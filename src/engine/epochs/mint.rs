@@ -3,12 +3,15 @@
 //! Why pure: time and progress come in as reports, so that a test can tell it any course of a run. What must always hold:
 //! `closed_until`, `frontier` and all horizons never step back; a cut is always possible, so credit always comes back.
 
-use super::frontier::{aligned, closed_until, frontier, horizon, started};
+use super::frontier::{closed_until, frontier, retired_by, slowest};
 use super::{ControlSpec, Decision, Progress, Report};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{Binding, Epoch, Place};
-use ticktide_base::time::{Interval, Nanos};
+use ticktide_base::rules::Rules;
+use ticktide_base::time::Nanos;
 use ticktide_flow::bars::bucket;
+use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::reach::{Reaches, started};
 
 /// The state machine of worker 0.
 pub struct Minter {
@@ -19,7 +22,10 @@ pub struct Minter {
     /// The epoch being read.
     open: Epoch,
     granted: Epoch,
-    grant: BTreeMap<Epoch, (Vec<Nanos>, Nanos)>,
+    grant: BTreeMap<Epoch, Horizons>,
+    /// What every partition has come to at least, in this run.
+    lake_time: Option<Nanos>,
+    warned: bool,
     open_since_ms: u64,
     now_ms: u64,
     wall: Option<Nanos>,
@@ -36,6 +42,8 @@ impl Minter {
     pub fn new(spec: ControlSpec, resumed: Vec<Binding>, first: Epoch) -> Minter {
         let bound = resumed.last().cloned().unwrap_or_default();
         Minter {
+            lake_time: bound.lake_time_next(),
+            warned: false,
             bound,
             bindings: resumed.into_iter().map(|binding| (binding.epoch, binding)).collect(),
             decided: first.wrapping_sub(1),
@@ -108,34 +116,36 @@ impl Minter {
             let epoch = self.granted.wrapping_add(1);
             let basis = epoch.checked_sub(self.spec.epochs);
             let basis = basis.and_then(|basis| self.bindings.range(..=basis).next_back()).map(|(_, binding)| binding);
-            let before = self.grant.values().next_back().cloned();
-            let frontier = basis.and_then(|binding| binding.frontier);
-            let horizons = self.spec.intervals.iter().enumerate().map(|(index, (interval, reach))| {
-                let name = interval.name();
-                let least = before.as_ref().map(|(horizons, _)| horizons[index]);
-                let least = least.or_else(|| self.bound.horizons.get(&name).copied()).unwrap_or(Nanos::MIN);
-                frontier.map_or(least, |at| horizon(&self.spec.session, *interval, *reach, at).max(least))
-            });
-            let horizons: Vec<Nanos> = horizons.collect();
-            let least = before.map(|(_, retained)| retained).or(self.bound.retained_from).unwrap_or(Nanos::MIN);
-            let finest = self.spec.intervals.first().map_or(Interval(1), |(interval, _)| *interval);
-            let retained_from = frontier.map_or(least, |at| {
-                aligned(&self.spec.session, finest, at.saturating_sub(self.spec.retention)).max(least)
-            });
-            self.grant.insert(epoch, (horizons.clone(), retained_from));
+            let before = self.grant.values().next_back().cloned().unwrap_or_else(|| self.resumed());
+            let at = basis.and_then(Binding::retires).map(|at| self.spec.reach.at(&self.spec.session, at));
+            let Reaches { intervals, retained_from } = at.unwrap_or_else(|| Reaches::all(before.intervals.len()));
+            let later = before.intervals.iter().zip(intervals).map(|(before, at)| at.max(*before));
+            let horizons = Horizons {
+                intervals: later.collect(),
+                retained_from: retained_from.max(before.retained_from),
+                lake_time: self.lake_time,
+                rules: Rules::NEWEST,
+            };
+            self.grant.insert(epoch, horizons.clone());
             self.granted = epoch;
-            decisions.push(Decision::Grant { epoch, horizons, retained_from });
+            decisions.push(Decision::Grant { epoch, horizons });
+        }
+    }
+
+    /// The horizons that the lake was left with.
+    fn resumed(&self) -> Horizons {
+        let known = |name: &String| self.bound.horizons.get(name).copied().unwrap_or(Nanos::MIN);
+        Horizons {
+            intervals: self.spec.reach.intervals.iter().map(|(interval, _)| known(&interval.name())).collect(),
+            retained_from: self.bound.retained_from.unwrap_or(Nanos::MIN),
+            lake_time: self.lake_time,
+            rules: Rules::NEWEST,
         }
     }
 
     /// Tells the workers how far the slowest partition is, when that has moved.
     fn pace(&mut self, decisions: &mut Vec<Decision>) {
-        let slowest = if self.progress.len() == self.spec.workers {
-            let brakes = self.partitions().filter(|partition| !partition.idle);
-            brakes.map(|partition| partition.event_at_max).min().flatten()
-        } else {
-            None
-        };
+        let slowest = if self.progress.len() == self.spec.workers { slowest(self.partitions()) } else { None };
         if slowest != self.slowest {
             self.slowest = slowest;
             decisions.push(Decision::Slowest(slowest));
@@ -188,7 +198,7 @@ impl Minter {
         let session = &self.spec.session;
         session.classes().any(|class| {
             let Some(phase) = session.phase_at(class, newest) else { return false };
-            self.spec.intervals.iter().any(|(interval, _)| {
+            self.spec.reach.intervals.iter().any(|(interval, _)| {
                 let (_, end_at) = bucket(&phase, *interval, newest);
                 let reach = after.min(end_at);
                 let boundary = if reach == end_at { reach } else { started(session, class, *interval, reach) };
@@ -208,24 +218,35 @@ impl Minter {
         let partitions: Vec<Progress> = ended.values().flat_map(|(_, partitions)| partitions.clone()).collect();
         let mut places = self.bound.places.clone();
         places.extend(ended.into_values().flat_map(|(places, _)| places));
-        let (horizons, retained_from) = self.grant.get(&epoch).cloned().unwrap_or_default();
+        let Horizons { intervals, retained_from, .. } = self.grant.get(&epoch).cloned().unwrap_or_default();
         self.grant = self.grant.split_off(&epoch);
         let flush = self.flushing == Some(epoch);
-        let newest = partitions.iter().filter_map(|partition| partition.event_at_max).max();
+        let our_clock = self.wall.unwrap_or(Nanos::MAX);
+        let newest = partitions.iter().filter_map(|partition| partition.event_at_max.max(partition.lone_max)).max();
+        let furthest = partitions.iter().filter_map(|partition| partition.running).max().map(|at| at.min(our_clock));
+        let lake_time = if flush { self.lake_time.max(furthest) } else { self.lake_time };
+        let retired = retired_by(partitions.iter(), self.lake_time).map(|at| at.min(our_clock));
+        let retired = if flush { retired.max(lake_time) } else { retired };
+        let names = self.spec.reach.intervals.iter().map(|(interval, _)| interval.name());
         let binding = Binding {
             epoch,
             generation: self.spec.generation,
+            lateness: Rules::NEWEST,
+            wild_time: Rules::NEWEST,
             places,
             frontier: self.bound.frontier.max(frontier(partitions.iter())),
+            retired_by: self.bound.retires().max(retired),
+            lake_time,
             closed_until: closed_until(self.bound.closed_until, partitions.iter(), self.spec.grace, self.wall()),
             flushed_until: if flush { self.bound.flushed_until.max(newest) } else { self.bound.flushed_until },
             flush,
-            horizons: self.spec.intervals.iter().map(|(interval, _)| interval.name()).zip(horizons).collect(),
+            horizons: names.zip(intervals).collect(),
             retained_from: Some(retained_from),
             dataflow_hash: self.spec.dataflow_hash.clone(),
             calendar_hash: self.spec.calendar_hash.clone(),
             code_version: self.spec.code_version.clone(),
         };
+        self.warn_ahead(&binding);
         self.bindings.insert(epoch, binding.clone());
         while self.bindings.len() as u64 > 2 * self.spec.epochs + 16 {
             self.bindings.pop_first();
@@ -233,14 +254,26 @@ impl Minter {
         self.bound = binding.clone();
         decisions.push(Decision::Bind(binding));
     }
+
+    /// Says once that bars close ahead of our clock.
+    fn warn_ahead(&mut self, binding: &Binding) {
+        let (Some(closed_until), Some(our_clock)) = (binding.closed_until, self.wall) else { return };
+        if closed_until > our_clock && !std::mem::replace(&mut self.warned, true) {
+            let minutes = (closed_until - our_clock) / ticktide_base::time::MINUTE;
+            let most = binding.places.iter().max_by_key(|(_, place)| place.event_at_max);
+            let partition = most.map_or("", |(name, _)| name);
+            tracing::warn!(minutes, partition, "bars close ahead of this machine's clock: the feed tells later times");
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Reach;
     use super::*;
     use std::sync::Arc;
+    use ticktide_base::time::Interval;
     use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};
+    use ticktide_flow::clean::reach::{Reach, ReachSpec};
     use ticktide_market::calendar::Session;
 
     const DAY0: Nanos = 20_000 * DAY;
@@ -248,9 +281,14 @@ mod tests {
     fn spec() -> ControlSpec {
         ControlSpec {
             workers: 1,
-            intervals: vec![(Interval(SECOND), Reach::Span(10 * MINUTE)), (Interval(MINUTE), Reach::Span(2 * HOUR))],
+            reach: ReachSpec {
+                intervals: vec![
+                    (Interval(SECOND), Reach::Span(10 * MINUTE)),
+                    (Interval(MINUTE), Reach::Span(2 * HOUR)),
+                ],
+                retention: 2 * HOUR,
+            },
             session: Arc::new(Session::preset("utc-day").expect("a preset")),
-            retention: 2 * HOUR,
             grace: 5 * SECOND,
             epoch_every_ms: 10_000,
             epoch_records: 1_000_000,
@@ -264,7 +302,8 @@ mod tests {
     }
 
     fn progress(partition: &str, event_at_max: Option<Nanos>, idle: bool) -> Progress {
-        Progress { partition: partition.into(), event_at_max, idle, finished: false }
+        let running = event_at_max;
+        Progress { partition: partition.into(), event_at_max, running, idle, silent: idle, ..Progress::default() }
     }
 
     fn clock(minter: &mut Minter, now_ms: u64) -> Vec<Decision> {
@@ -305,14 +344,14 @@ mod tests {
     #[test]
     fn an_epochs_horizon_is_that_of_the_binding_k_before_it() {
         let mut minter = Minter::new(spec(), Vec::new(), 1);
-        clock(&mut minter, 1);
+        minter.hear(Report::Clock { now_ms: 1, wall: DAY0 + DAY });
         minter.hear(Report::OutOfCredit { epoch: 1 });
         let at = DAY0 + 5 * HOUR;
         ended(&mut minter, 1, vec![progress("a", Some(at), false)]);
         let grants = minter.hear(Report::Decided { epoch: 1 });
-        let [Decision::Grant { epoch: 3, horizons, retained_from }] = grants.as_slice() else { panic!("{grants:?}") };
-        assert_eq!(horizons, &[at - 10 * MINUTE, at - 2 * HOUR]);
-        assert_eq!(*retained_from, at - 2 * HOUR);
+        let [Decision::Grant { epoch: 3, horizons }] = grants.as_slice() else { panic!("{grants:?}") };
+        assert_eq!(horizons.intervals, [at - 10 * MINUTE, at - 2 * HOUR]);
+        assert_eq!(horizons.retained_from, at - 2 * HOUR);
     }
 
     #[test]

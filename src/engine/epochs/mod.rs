@@ -24,24 +24,16 @@ use ticktide_base::epoch::{Binding, Epoch, Place};
 use ticktide_base::time::{Interval, MILLI, Nanos};
 use ticktide_base::version::code_version;
 use ticktide_dataflow::{Dataflow, Horizon};
+use ticktide_flow::clean::Horizons;
+pub use ticktide_flow::clean::reach::{Reach, ReachSpec, horizon};
 use ticktide_market::calendar::Session;
-
-/// How far behind the frontier a tick still counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    Span(Nanos),
-    /// The trading day of the frontier and the one before it.
-    Session,
-}
 
 /// What the decisions depend on.
 #[derive(Clone)]
 pub struct ControlSpec {
     pub workers: usize,
-    /// Finest first, with the reach of each.
-    pub intervals: Vec<(Interval, Reach)>,
+    pub reach: ReachSpec,
     pub session: Arc<Session>,
-    pub retention: Nanos,
     pub grace: Nanos,
     pub epoch_every_ms: u64,
     pub epoch_records: u64,
@@ -57,15 +49,10 @@ pub struct ControlSpec {
 impl ControlSpec {
     /// What a dataflow says of it; `workers`: of all processes.
     pub fn of(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
-        let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
-            Horizon::Span(span) => Reach::Span(span),
-            Horizon::Session => Reach::Session,
-        };
         ControlSpec {
             workers,
-            intervals: dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect(),
+            reach: reaches(dataflow),
             session: Arc::new(dataflow.session.clone()),
-            retention: dataflow.retention,
             grace: dataflow.grace,
             epoch_every_ms: (dataflow.epoch.every / MILLI).max(1) as u64,
             epoch_records: dataflow.epoch.records.max(1),
@@ -79,13 +66,32 @@ impl ControlSpec {
     }
 }
 
+/// How far back a dataflow's records count.
+pub fn reaches(dataflow: &Dataflow) -> ReachSpec {
+    let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
+        Horizon::Span(span) => Reach::Span(span),
+        Horizon::Session => Reach::Sessions(1),
+    };
+    let intervals = dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect();
+    ReachSpec { intervals, retention: dataflow.retention }
+}
+
 /// One partition as its reader sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     pub partition: String,
+    /// The greatest event time believed.
     pub event_at_max: Option<Nanos>,
-    /// Caught up for `idle_after`, or finished: no brake.
+    /// The greatest of what was accepted at an end and moves no time yet.
+    pub lone_max: Option<Nanos>,
+    /// What its ticks have come to.
+    pub running: Option<Nanos>,
+    /// The least event time of its first ticks in this run.
+    pub began_at: Option<Nanos>,
+    /// Caught up for `idle_after`, or finished: bars close without it.
     pub idle: bool,
+    /// Without a tick for so long that memory goes on without it, or finished.
+    pub silent: bool,
     pub finished: bool,
 }
 
@@ -123,8 +129,7 @@ pub enum Report {
 pub enum Decision {
     Grant {
         epoch: Epoch,
-        horizons: Vec<Nanos>,
-        retained_from: Nanos,
+        horizons: Horizons,
     },
     /// `flush`: decide what waits, it is the end. `last`: nothing follows.
     Cut {
@@ -132,14 +137,14 @@ pub enum Decision {
         flush: bool,
         last: bool,
     },
-    /// A recorded end: read `epoch` up to these offsets (by partition; one that is not named is left alone), end it there.
+    /// A recorded end: read `epoch` up to these places (by partition; one that is not named is left alone), end it there.
     CutAt {
         epoch: Epoch,
         flush: bool,
         last: bool,
-        offsets: BTreeMap<String, i64>,
+        places: BTreeMap<String, Place>,
     },
     Bind(Binding),
-    /// The event time of the slowest partition with unread records.
+    /// The running time of the slowest partition with unread records.
     Slowest(Option<Nanos>),
 }

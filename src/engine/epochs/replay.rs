@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::time::Nanos;
+use ticktide_flow::clean::Horizons;
 
 /// A recorded range.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct Replay {
     /// Names of the intervals, finest first.
     intervals: Vec<String>,
     workers: usize,
+    /// What every partition of the next epoch has come to at least.
+    lake_time: Option<Nanos>,
     /// Undecided epochs at most.
     most: usize,
     granted: usize,
@@ -37,9 +40,17 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub fn new(bindings: Arc<[Binding]>, intervals: Vec<String>, workers: usize, most: u64) -> Replay {
+    /// `before`: the binding in front of the range.
+    pub fn new(
+        bindings: Arc<[Binding]>,
+        before: Option<&Binding>,
+        intervals: Vec<String>,
+        workers: usize,
+        most: u64,
+    ) -> Replay {
         let most = usize::try_from(most).unwrap_or(usize::MAX).max(1);
-        Replay { bindings, intervals, workers, most, granted: 0, decided: 0, ended: BTreeMap::new() }
+        let lake_time = before.and_then(Binding::lake_time_next);
+        Replay { bindings, intervals, workers, lake_time, most, granted: 0, decided: 0, ended: BTreeMap::new() }
     }
 
     /// Takes a report; gives the decisions that follow from it.
@@ -70,16 +81,19 @@ impl Replay {
             let binding = &self.bindings[self.granted];
             self.granted += 1;
             let horizon = |name: &String| binding.horizons.get(name).copied().unwrap_or(Nanos::MIN);
-            decisions.push(Decision::Grant {
-                epoch: binding.epoch,
-                horizons: self.intervals.iter().map(horizon).collect(),
+            let horizons = Horizons {
+                rules: binding.lateness,
+                intervals: self.intervals.iter().map(horizon).collect(),
                 retained_from: binding.retained_from.unwrap_or(Nanos::MIN),
-            });
+                lake_time: self.lake_time,
+            };
+            self.lake_time = binding.lake_time_next();
+            decisions.push(Decision::Grant { epoch: binding.epoch, horizons });
             decisions.push(Decision::CutAt {
                 epoch: binding.epoch,
                 flush: binding.flush,
                 last: self.granted == self.bindings.len(),
-                offsets: binding.places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect(),
+                places: binding.places.clone(),
             });
         }
     }
@@ -89,19 +103,17 @@ impl Replay {
 mod tests {
     use super::*;
     use ticktide_base::epoch::Place;
+    use ticktide_base::rules::Rules;
 
     fn bindings(epochs: std::ops::Range<Epoch>) -> Arc<[Binding]> {
-        let place = |epoch: Epoch| Place {
-            source_id: "s".into(),
-            offset_next: 10 * epoch as i64,
-            event_at_max: None,
-            header: None,
-        };
+        let place = |epoch: Epoch| Place { source_id: "s".into(), offset_next: 10 * epoch as i64, ..Place::default() };
         let binding = |epoch| Binding {
             epoch,
             places: BTreeMap::from([("t/0".to_owned(), place(epoch))]),
             horizons: BTreeMap::from([("1m".to_owned(), 7), ("1s".to_owned(), epoch as Nanos)]),
             flush: epoch == 6,
+            lateness: if epoch == 4 { Rules::First } else { Rules::Second },
+            frontier: Some(3),
             ..Binding::default()
         };
         epochs.map(binding).collect()
@@ -114,12 +126,21 @@ mod tests {
     #[test]
     fn a_replay_grants_cuts_and_binds_what_was_recorded_and_no_more_than_k_epochs_ahead() {
         let recorded = bindings(4..8);
-        let mut replay = Replay::new(recorded.clone(), vec!["1s".into(), "1m".into()], 2, 2);
+        // epoch 3 ended a run at 11; epoch 4 is of a lake of before, whose partitions had come to 3
+        let before = Binding { lake_time: Some(11), ..Binding::default() };
+        let mut replay = Replay::new(recorded.clone(), Some(&before), vec!["1s".into(), "1m".into()], 2, 2);
         let first = replay.hear(Report::Clock { now_ms: 1, wall: 99 });
         assert_eq!(first.len(), 4, "two epochs: {first:?}");
-        let offsets = BTreeMap::from([("t/0".to_owned(), 40)]);
-        assert_eq!(first[0], Decision::Grant { epoch: 4, horizons: vec![4, 7], retained_from: Nanos::MIN });
-        assert_eq!(first[1], Decision::CutAt { epoch: 4, flush: false, last: false, offsets });
+        let places = recorded[0].places.clone();
+        let horizons = |epoch: Epoch, lake_time| Horizons {
+            rules: if epoch == 4 { Rules::First } else { Rules::Second },
+            intervals: vec![epoch as Nanos, 7],
+            retained_from: Nanos::MIN,
+            lake_time,
+        };
+        assert_eq!(first[0], Decision::Grant { epoch: 4, horizons: horizons(4, Some(11)) });
+        assert_eq!(first[1], Decision::CutAt { epoch: 4, flush: false, last: false, places });
+        assert_eq!(first[2], Decision::Grant { epoch: 5, horizons: horizons(5, Some(3)) });
         assert!(replay.hear(Report::Clock { now_ms: 2, wall: 100 }).is_empty(), "no leave for more");
 
         assert!(replay.hear(ended(1, 4)).is_empty(), "not before every worker has ended it");

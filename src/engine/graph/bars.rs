@@ -168,7 +168,7 @@ fn quarantined(refused: Refused) -> QuarantineRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::tests::{begin, bind, cancel, close_of, horizons, keyed, known_as, trade};
+    use crate::graph::tests::{begin, bind, close_of, horizons, keyed, known_as, trade};
     use ticktide_base::time::{DAY, Interval, MINUTE};
     use ticktide_flow::bars::keyed::BarsSpec;
     use ticktide_flow::clean::Horizons;
@@ -179,12 +179,12 @@ mod tests {
 
     #[test]
     fn a_step_does_its_work_in_one_order_whatever_came_first() {
-        let begin = || Notice::Begin(1, Horizons { retained_from: MINUTE, ..horizons() });
-        let records = || Work::Routed(vec![trade(1, 70), cancel(1)]);
+        let begin = || Notice::Begin(1, Horizons { intervals: vec![MINUTE], ..horizons() });
+        let records = || Work::Routed(vec![trade(1, 70)]);
         let notices = || Work::Notices(vec![begin()]);
         for all in [vec![records(), notices()], vec![notices(), records()]] {
-            // trades of that time are no longer kept, so that none is there to be cancelled
-            assert_eq!(closes(&Bars { keyed: keyed() }.step(all)), [(70, 1)]);
+            // the bar is behind the horizon: it says nothing any more
+            assert_eq!(closes(&Bars { keyed: keyed() }.step(all)), []);
         }
     }
 
@@ -216,7 +216,7 @@ mod tests {
         let kept: Vec<bool> =
             end.states.expect("an epoch has ended").iter().map(|entry| entry.value.is_some()).collect();
         assert_eq!((end.changes.len(), kept), (0, vec![true, true]), "the bar and its trade");
-        let passed = Notice::Begin(2, Horizons { intervals: vec![DAY], retained_from: DAY });
+        let passed = Notice::Begin(2, Horizons { intervals: vec![DAY], retained_from: DAY, ..Horizons::default() });
         bars.step(vec![Work::Notices(vec![passed])]);
         let end = bars.step(vec![Work::Notices(vec![bind(2, DAY)])]);
         assert_eq!(closes(&end), [(70, -1)]);

@@ -33,6 +33,8 @@ impl Resumed {
         let horizons = Horizons {
             intervals: dataflow.bars.iter().map(horizon).collect(),
             retained_from: binding.retained_from.unwrap_or(Nanos::MIN),
+            lake_time: binding.lake_time_next(),
+            rules: binding.lateness,
         };
         Resumed {
             first: resume.epoch_next,

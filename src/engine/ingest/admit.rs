@@ -10,10 +10,11 @@
 //! must hold: a tick adds to exactly one term of its partition's balance.
 
 use super::{Intake, KeptTick, PartitionIntake, Taken};
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_flow::bars::acc::{SnapshotAcc, TradeOrder};
 use ticktide_flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
-use ticktide_flow::bars::{Routed, bucket};
+use ticktide_flow::bars::{Reached, Routed, bucket};
 use ticktide_flow::clean::Verdict;
 use ticktide_flow::clean::duplicates::SeenEntry;
 use ticktide_market::calendar::PhaseAt;
@@ -28,6 +29,8 @@ pub(super) struct Admission<'a> {
     pub payload: &'a [u8],
     /// Its place in the batch; `None`: it was held, and its batch is gone.
     pub index: Option<usize>,
+    /// It moves the time of its partition; one that was accepted at an end does not yet.
+    pub moves: bool,
 }
 
 impl Intake {
@@ -50,16 +53,22 @@ impl Intake {
     }
 
     /// Takes a cancel or correction that tells its trade's trading day and no time. What it would have moved by its time stays
-    /// where it is; while it waits for its trade it is as old as its receipt, else as the newest that its partition has come to.
+    /// where it is; while it waits for its trade it is as old as what its partition has come to. Under the first rules it was as
+    /// old as its receipt, or as what the whole lake had come to.
     pub(super) fn admit_dated(&mut self, admission: &mut Admission<'_>, trading_date: i32) {
         if self.verdict(admission).is_none() {
             return;
         }
         let tick = admission.tick;
-        let retained = Some(self.horizons.retained_from).filter(|from| *from > Nanos::MIN);
         let newest = admission.partition.place.event_at_max;
-        let come_to = newest.max(retained.map(|from| from.saturating_add(self.retention)));
-        let at = tick.received_at.or(come_to).unwrap_or(tick.exchange_at);
+        let at = match self.horizons.rules {
+            Rules::First => {
+                let retained = Some(self.horizons.retained_from).filter(|from| *from > Nanos::MIN);
+                tick.received_at.or(newest.max(retained.map(|from| from.saturating_add(self.retention))))
+            }
+            Rules::Second => admission.partition.bounds.running().or(newest).or(tick.received_at),
+        };
+        let at = at.unwrap_or(tick.exchange_at);
         let aged = Tick { exchange_at: at, ..tick.clone() };
         let mut aged = Admission {
             partition: &mut *admission.partition,
@@ -67,6 +76,7 @@ impl Intake {
             tick: &aged,
             payload: admission.payload,
             index: admission.index,
+            moves: false,
         };
         self.correct(&mut aged, trading_date);
         if !self.checks.is_empty() {
@@ -78,7 +88,12 @@ impl Intake {
     /// The verdict on a tick; `None`: it is refused.
     #[inline]
     fn verdict(&mut self, admission: &mut Admission<'_>) -> Option<Verdict> {
-        match self.judge.judge(admission.tick, &self.horizons) {
+        match self.judge.judge(admission.tick, admission.partition.bounds.reaches()) {
+            Verdict::Reject { reason: "too_late", .. } if self.horizons.rules > Rules::First => {
+                let (reason, detail) = self.late(admission, false);
+                admission.refuse(reason, detail);
+                None
+            }
             Verdict::Reject { reason, detail } => {
                 admission.refuse(reason, detail);
                 None
@@ -116,12 +131,28 @@ impl Intake {
     /// The partition comes to the tick's time; what a snapshot says of its day is noted.
     #[inline]
     fn advance(&mut self, admission: &mut Admission<'_>, trading_date: i32) {
-        let Admission { partition, tick, .. } = admission;
-        partition.place.event_at_max = partition.place.event_at_max.max(Some(tick.exchange_at));
-        partition.jumps.anchor = partition.place.event_at_max;
+        let Admission { partition, tick, moves, .. } = admission;
+        if *moves {
+            partition.place.event_at_max = partition.place.event_at_max.max(Some(tick.exchange_at));
+            partition.belief.set_anchor(partition.place.event_at_max);
+            self.come_to(partition, tick.exchange_at);
+        } else {
+            partition.lone_max = partition.lone_max.max(Some(tick.exchange_at));
+        }
         if tick.kind == TickKind::Snapshot {
             self.note_baseline(partition, tick, trading_date);
             self.volumes.note(tick);
+        }
+    }
+
+    /// A tick of this time counts: where the partition's running time has come to, its reaches follow.
+    #[inline]
+    pub(super) fn come_to(&self, partition: &mut PartitionIntake, at: Nanos) {
+        let spec = &self.judge.spec;
+        if partition.past.see(at)
+            && partition.bounds.advance(partition.past.running(), &self.horizons, &spec.reach, &spec.session)
+        {
+            partition.memory.know_from(partition.bounds.own().least());
         }
     }
 
@@ -172,7 +203,12 @@ impl Intake {
         let (instrument, place) = (self.instrument(tick).clone(), admission.place());
         let trade = Trade { order, bucket_at, sets_price, adds_volume };
         admission.taken.bytes += 256;
-        admission.taken.routed.push(Routed::Trade { instrument, phase, mask, key, trade, seen, place });
+        let bounds = &admission.partition.bounds;
+        let reached = Reached {
+            kept_from: bounds.reaches().retained_from,
+            known_from: bounds.own().least().max(self.horizons.least()),
+        };
+        admission.taken.routed.push(Routed::Trade { instrument, phase, mask, key, trade, seen, reached, place });
     }
 
     /// Adds a snapshot to the step's sums; what is known of its day's start says whether its volume is all of the day's.
@@ -205,15 +241,24 @@ impl Intake {
         let replaces = (tick.kind == TickKind::Correct)
             .then(|| (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0)));
         let (order, place) = ((tick.sequence.unwrap_or(0), tick.exchange_at), admission.place());
+        let reaches = admission.partition.bounds.reaches();
+        let (kept_from, counts_from) = match self.horizons.rules {
+            Rules::First => (Nanos::MIN, Box::default()),
+            Rules::Second => (reaches.retained_from, reaches.intervals.as_slice().into()),
+        };
         admission.taken.bytes += 256 + admission.payload.len();
         admission.taken.routed.push(Routed::Correction {
             instrument: self.instrument(tick).clone(),
             key: TradeKey::Id(trading_date, tick.id.clone().unwrap_or_default()),
-            correction: Correction { order, replaces, place },
+            correction: Correction { order, replaces, place, kept_from, counts_from },
         });
     }
 
     fn note_late_partly(&self, admission: &mut Admission<'_>, mask: u32) {
+        if self.horizons.rules > Rules::First {
+            let (reason, detail) = self.late(admission, true);
+            return admission.quarantine(reason, detail);
+        }
         let missed = self.intervals.iter().enumerate().filter(|(level, _)| mask & (1 << level) == 0);
         let missed: Vec<String> = missed.map(|(_, interval)| interval.name()).collect();
         let detail = format!("too late for {}; the others count it", missed.join(", "));

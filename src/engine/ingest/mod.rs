@@ -10,8 +10,11 @@
 //! partition's balance, and what `end_epoch` gives is all that a later run needs to go on behind it.
 
 mod admit;
+mod belief;
 mod believe;
 mod checks;
+mod clock;
+mod late;
 mod sniff;
 mod state;
 mod take;
@@ -20,26 +23,33 @@ mod tests;
 mod volumes;
 
 pub use checks::tick_checks;
+pub use clock::{Jury, OurClock};
 pub use sniff::Sniff;
 pub use state::Ended;
 
-use crate::epochs::Progress;
+use crate::epochs::{Progress, reaches};
 use crate::share::Share;
+use belief::Belief;
+use clock::ClockBook;
 use state::{Orphans, SeenKey};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ticktide_base::epoch::{Binding, Conservation, Place};
-use ticktide_base::time::{Interval, Nanos};
+use ticktide_base::epoch::{Binding, Conservation, Place, Stood};
+use ticktide_base::error::Error;
+use ticktide_base::time::{Interval, MINUTE, Nanos};
 use ticktide_dataflow::{Dataflow, Dedupe, Volume};
 use ticktide_feed::Partition;
+use ticktide_feed::Speed;
 use ticktide_flow::anomalies::ticks::{OddTicks, TickChecks};
 use ticktide_flow::anomalies::two_partitions::Sighted;
 use ticktide_flow::bars::Routed;
 use ticktide_flow::bars::partial::Partials;
 use ticktide_flow::clean::duplicates::Memory;
-use ticktide_flow::clean::jumps::Jumps;
-use ticktide_flow::clean::{CleanSpec, Horizons, Judge};
+use ticktide_flow::clean::past::Past;
+use ticktide_flow::clean::reach::Reach;
+use ticktide_flow::clean::{Bounds, CleanSpec, Horizons, Judge};
 use ticktide_flow::instruments::Told;
 use ticktide_market::{Instrument, InstrumentId};
 use ticktide_tables::{Archived, QuarantineRow};
@@ -79,9 +89,28 @@ struct PartitionIntake {
     caught_up_since: Option<Instant>,
     finished: bool,
     counts: Conservation,
-    jumps: Jumps<(Instrument, Vec<u8>)>,
-    /// The anchor of the jumps as the durable state has it: only where it is not the greatest event time accepted.
+    belief: Belief,
+    /// The anchor of the belief as the durable state has it: only where it is not the greatest event time accepted.
     anchor_kept: Option<Nanos>,
+    /// Something waits that is in the durable state of wild times.
+    wild_kept: bool,
+    past: Past,
+    bounds: Bounds,
+    book: ClockBook,
+    /// The greatest event time of what was accepted at an end and moves nothing.
+    lone_max: Option<Nanos>,
+    /// The least event time of this run's first records.
+    began_at: Option<Nanos>,
+    /// When a tick came last, or the run began.
+    ticked_at: Instant,
+    /// Of this run: records that are no ticks, before the first tick.
+    junk: u64,
+    /// It has been silent since its last tick.
+    silent: Cell<bool>,
+    /// Whether a tick came in this epoch, and in this run, and how often the kind of receipts has turned.
+    told_here: bool,
+    told_ever: bool,
+    turns: u32,
     memory: Memory,
     /// The first update seen of each trading day, and instruments seen with volume 0: a snapshot's baseline.
     days: BTreeMap<i32, Nanos>,
@@ -102,7 +131,13 @@ pub struct Intake {
     lists: bool,
     intervals: Vec<Interval>,
     idle_after: Duration,
+    /// A partition that is silent for so long brakes retirement no more.
+    silent_after: Duration,
     retention: Nanos,
+    /// Read as it is made.
+    live: bool,
+    jury: Arc<Jury>,
+    clock: OurClock,
     /// By index of the source.
     partitions: BTreeMap<usize, PartitionIntake>,
     partials: Partials,
@@ -131,19 +166,40 @@ const KNOWN_FOR: Duration = Duration::from_millis(500);
 
 impl PartitionIntake {
     /// Reads from an offset on; `before`: where an earlier run had come to.
-    fn new(partition: &Partition, offset: i64, before: Option<&Place>) -> PartitionIntake {
+    fn new(partition: &Partition, offset: i64, resumed: &Binding, confirmations: u64) -> PartitionIntake {
         let name = partition.name();
-        let event_at_max = before.and_then(|place| place.event_at_max);
-        let header = before.and_then(|place| place.header.clone());
+        let before = resumed.places.get(&name);
+        let kept = before.cloned().unwrap_or_default();
+        let event_at_max = kept.event_at_max;
+        let stood = if before.is_none() && !resumed.places.is_empty() { Stood::New } else { Stood::Ended };
+        let past = Past::new(confirmations, &kept.running);
         PartitionIntake {
             order: fixed_hash(&name),
-            place: Place { source_id: partition.source_id.clone(), offset_next: offset, event_at_max, header },
+            place: Place {
+                source_id: partition.source_id.clone(),
+                offset_next: offset,
+                stood,
+                clock: Vec::new(),
+                ..kept
+            },
             offset_bound: offset,
             caught_up_since: None,
             finished: false,
             counts: Conservation::default(),
-            jumps: Jumps::new(event_at_max),
+            belief: Belief::new(resumed.wild_time, event_at_max),
             anchor_kept: None,
+            wild_kept: false,
+            past,
+            bounds: Bounds::default(),
+            book: ClockBook::default(),
+            lone_max: None,
+            began_at: None,
+            ticked_at: Instant::now(),
+            junk: 0,
+            silent: Cell::new(false),
+            told_here: false,
+            told_ever: false,
+            turns: 0,
             memory: Memory::default(),
             days: BTreeMap::new(),
             zero: BTreeSet::new(),
@@ -165,6 +221,7 @@ impl Intake {
     ) -> Intake {
         let spec = CleanSpec {
             session: Arc::new(dataflow.session.clone()),
+            reach: reaches(dataflow),
             conditions: dataflow.conditions.clone(),
             cumulative: dataflow.volume == Volume::Cumulative,
             sequence_trusted: dataflow.sequence_trusted,
@@ -177,7 +234,7 @@ impl Intake {
         };
         let assigned = assigned.iter().map(|(index, offset)| {
             let partition = &partitions[*index];
-            (*index, PartitionIntake::new(partition, *offset, resumed.places.get(&partition.name())))
+            (*index, PartitionIntake::new(partition, *offset, resumed, dataflow.confirmations))
         });
         Intake {
             trusted: dataflow.sequence_trusted,
@@ -186,7 +243,11 @@ impl Intake {
             archive: dataflow.ticks,
             lists: dataflow.instruments,
             idle_after: Duration::from_nanos(dataflow.idle_after.max(0) as u64),
+            silent_after: silent_after(dataflow),
             retention: dataflow.retention,
+            live: is_live(dataflow),
+            jury: Jury::shared(),
+            clock: OurClock { now: Nanos::MAX, live: false },
             partitions: assigned.collect(),
             partials: Partials::new(dataflow.bars[0], dataflow.bars.len()),
             intervals: dataflow.bars.clone(),
@@ -226,12 +287,54 @@ impl Intake {
         self.scopes[id.0 as usize]
     }
 
+    /// The judges of our clock are those of the whole process.
+    pub fn judged_by(mut self, jury: Arc<Jury>) -> Intake {
+        self.jury = jury;
+        self
+    }
+
+    /// What our clock says until it is told again; it refutes nothing of a source that is not read live.
+    pub fn tell_clock(&mut self, now: Nanos) {
+        self.clock = OurClock { now, live: self.live };
+    }
+
     /// The next epoch begins.
     pub fn begin_epoch(&mut self, horizons: Horizons) {
+        let spec = &self.judge.spec;
         for partition in self.partitions.values_mut() {
+            partition.changed |= partition.belief.go_on(horizons.rules, spec);
+            if partition.silent.get() {
+                partition.place.stood = Stood::Silent;
+            }
+            partition.bounds.begin(partition.past.running(), &horizons, &spec.reach, &spec.session);
             partition.memory.begin(horizons.least());
+            partition.memory.know_from(partition.bounds.own().least());
         }
         self.horizons = horizons;
+    }
+
+    /// The epoch at hand is computed again: what was recorded of its partitions stands in the place of our clock, and of what their
+    /// records say of their receipts.
+    pub fn recall(&mut self, places: &BTreeMap<String, Place>) {
+        for partition in self.partitions.values_mut() {
+            let recorded = places.get(&*partition.name);
+            partition.book.recall(recorded.map(|place| place.clock.clone()).unwrap_or_default());
+            // an archive tells of no receipts, and a topic's kind may be another one now
+            partition.place.witnessed = recorded.is_some_and(|place| place.witnessed);
+            partition.place.stood = recorded.map(|place| place.stood).unwrap_or_default();
+        }
+    }
+
+    /// Whether the epoch has to end here for another reason than its size: what our clock says of it is long.
+    pub fn is_full(&self) -> bool {
+        self.partitions.values().any(|partition| partition.book.is_full())
+    }
+
+    /// What our clock has judged since. Error of kind `Fix`: it is wrong, more likely than the feed.
+    pub fn hear_clock(&mut self, now: Instant) -> Result<(), Error> {
+        let judged = self.partitions.values_mut().map(|partition| partition.book.judged());
+        let sum = judged.fold((0, 0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2.max(one.2)));
+        self.jury.hear(now, sum)
     }
 
     /// It is looked whether something waits, which out of credit it is not. After a longer time nothing is known of before.
@@ -266,8 +369,7 @@ impl Intake {
         let mut partitions = std::mem::take(&mut self.partitions);
         let flushed = partitions.values_mut().map(|partition| {
             let mut taken = self.nothing_of(partition);
-            let (believed, given_up) = partition.jumps.flush(&self.judge.spec);
-            self.release(partition, believed, given_up, &mut taken);
+            self.decide_at_end(partition, &mut taken);
             taken
         });
         let flushed = flushed.collect();
@@ -287,20 +389,32 @@ impl Intake {
         let progress = self.partitions.values().map(|partition| {
             let seen = drained_at.zip(partition.caught_up_since);
             let idle = seen.is_some_and(|(drained_at, since)| drained_at >= since + self.idle_after);
+            let quiet = now.saturating_duration_since(partition.ticked_at);
+            let junk = self.live && partition.junk >= CleanSpec::PATIENCE && quiet >= self.idle_after * 10;
+            let silent = partition.finished || junk || (idle && quiet >= self.silent_after);
+            if silent && !partition.finished {
+                // what it says later may stand still
+                partition.silent.set(true);
+            }
             Progress {
                 partition: partition.name.to_string(),
                 event_at_max: partition.place.event_at_max,
-                idle: idle || partition.finished,
+                lone_max: partition.lone_max,
+                running: partition.past.running(),
+                began_at: partition.began_at,
+                idle: idle || partition.finished || junk,
+                silent,
                 finished: partition.finished,
             }
         });
         progress.collect()
     }
 
-    /// Partitions whose event time is past `limit`, by index, and those that are not.
+    /// Partitions whose running time is past `limit`, by index, and those that are not.
     pub fn ahead_of(&self, limit: Option<Nanos>) -> impl Iterator<Item = (usize, bool)> + '_ {
         self.partitions.iter().map(move |(index, partition)| {
-            (*index, limit.is_some_and(|limit| partition.place.event_at_max.is_some_and(|at| at > limit)))
+            let running = partition.past.running();
+            (*index, limit.is_some_and(|limit| running.is_some_and(|at| at > limit)))
         })
     }
 
@@ -308,6 +422,22 @@ impl Intake {
     pub fn records(&self) -> u64 {
         self.partitions.values().map(|partition| partition.counts.records as u64).sum()
     }
+}
+
+/// How long a partition has to be silent until memory goes on without it: the reach of the finest interval, at most 10 minutes.
+fn silent_after(dataflow: &Dataflow) -> Duration {
+    let most = 10 * MINUTE;
+    let finest = match reaches(dataflow).intervals.first() {
+        Some((_, Reach::Span(span))) => (*span).clamp(0, most),
+        _ => most,
+    };
+    Duration::from_nanos(finest as u64).max(Duration::from_nanos(dataflow.idle_after.max(0) as u64))
+}
+
+/// Whether records are read as they are made: then our clock is a witness.
+fn is_live(dataflow: &Dataflow) -> bool {
+    let source = &dataflow.source;
+    source.uses == "kafka" && !source.until_end && source.speed == Speed::Max && dataflow.clock
 }
 
 /// FNV-1a: the same number in every run and build.

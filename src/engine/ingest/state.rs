@@ -1,8 +1,9 @@
 //! What of a partition outlives its process: put back at the start, given out at the end of each epoch.
 
+use super::belief::{Belief, Extra};
 use super::{Intake, PartitionIntake, fixed_hash};
 use crate::share::Share;
-use crate::states::{ANCHOR, PARTITION, SEEN};
+use crate::states::{ANCHOR, PARTITION, SEEN, WILD};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use ticktide_base::time::{MINUTE, Nanos, reaches};
 use ticktide_feed::Partition;
 use ticktide_flow::clean::duplicates::SeenEntries;
 use ticktide_flow::clean::jumps::Held;
+use ticktide_flow::clean::wild::WildState;
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
 
@@ -62,14 +64,16 @@ impl PartitionIntake {
     fn changes(&mut self, state: &mut Vec<StateEntry>) {
         let name = self.name.to_string();
         if std::mem::take(&mut self.changed) {
-            let kept = PartitionState {
-                held: self.jumps.held().cloned().collect(),
-                days: self.days.clone(),
-                zero: self.zero.clone(),
-            };
+            let kept = PartitionState { held: self.belief.held(), days: self.days.clone(), zero: self.zero.clone() };
             state.push(StateEntry::new(PARTITION, &name, Some(&kept)));
+            if let Belief::Second(wild) = &self.belief {
+                let waits = wild.state();
+                if std::mem::replace(&mut self.wild_kept, waits.is_some()) || waits.is_some() {
+                    state.push(StateEntry::new(WILD, &name, waits.as_ref()));
+                }
+            }
         }
-        let anchor = self.jumps.anchor.filter(|_| self.jumps.anchor != self.place.event_at_max);
+        let anchor = self.belief.anchor().filter(|_| self.belief.anchor() != self.place.event_at_max);
         if std::mem::replace(&mut self.anchor_kept, anchor) != anchor {
             state.push(StateEntry::new(ANCHOR, &name, anchor.as_ref()));
         }
@@ -83,6 +87,7 @@ impl Intake {
         let Some(value) = &entry.value else { return Ok(false) };
         match &*entry.operator {
             PARTITION => self.restore_partition(bincode::deserialize(&entry.key)?, bincode::deserialize(value)?),
+            WILD => self.restore_wild(bincode::deserialize(&entry.key)?, bincode::deserialize(value)?),
             ANCHOR => self.restore_anchor(bincode::deserialize(&entry.key)?, bincode::deserialize(value)?),
             SEEN => self.restore_seen(bincode::deserialize(&entry.key)?, value)?,
             _ => return Ok(false),
@@ -98,13 +103,25 @@ impl Intake {
         let found = self.partitions.values_mut().find(|partition| *partition.name == name);
         if let Some(partition) = found {
             (partition.days, partition.zero) = (state.days, state.zero);
-            partition.jumps.restore(state.held, &self.judge.spec);
+            if let Belief::First(jumps) = &mut partition.belief {
+                jumps.restore(state.held, &self.judge.spec);
+            }
+        }
+    }
+
+    fn restore_wild(&mut self, name: String, state: WildState<Extra>) {
+        for partition in self.named(name) {
+            partition.wild_kept = true;
+            if let Belief::Second(wild) = &mut partition.belief {
+                wild.restore(state.clone());
+            }
         }
     }
 
     fn restore_anchor(&mut self, name: String, anchor: Nanos) {
         for partition in self.named(name) {
-            (partition.jumps.anchor, partition.anchor_kept) = (Some(anchor), Some(anchor));
+            partition.belief.set_anchor(Some(anchor));
+            partition.anchor_kept = Some(anchor);
         }
     }
 
@@ -136,6 +153,9 @@ impl Intake {
             let mut counts = std::mem::take(&mut partition.counts);
             counts.advanced = partition.place.offset_next - partition.offset_bound;
             partition.offset_bound = partition.place.offset_next;
+            partition.place.running = partition.past.times().to_vec();
+            partition.place.clock = partition.book.take();
+            partition.told_here = false;
             ended.counts.insert(partition.name.clone(), counts);
             ended.places.insert(partition.name.to_string(), partition.place.clone());
             partition.forget_days(least);

@@ -5,11 +5,21 @@
 use super::admit::Admission;
 use super::{Intake, PartitionIntake, Taken};
 use std::time::Instant;
+use ticktide_base::rules::Rules;
 use ticktide_feed::Batch;
 use ticktide_market::Tick;
 use ticktide_tables::{ArchivedTick, QuarantineRow};
 
 impl Intake {
+    /// The first offset of a batch whose receipts are others than those of its partition's records in this epoch: a witness's, or no
+    /// more. An epoch ends before it.
+    pub fn turns_at(&self, batch: &Batch) -> Option<i64> {
+        let partition = self.partitions.get(&batch.partition)?;
+        let mut told = partition.told_here.then_some(partition.place.witnessed);
+        let turned = batch.ticks.iter().find(|tick| tick.witnessed != *told.get_or_insert(tick.witnessed))?;
+        (partition.turns < TURNS_MOST).then_some(turned.offset)
+    }
+
     /// Takes a batch.
     pub fn take(&mut self, mut batch: Batch, now: Instant) -> Taken {
         for instrument in std::mem::take(&mut batch.instruments) {
@@ -26,10 +36,16 @@ impl Intake {
         for (index, tick) in ticks.iter_mut().enumerate() {
             tick.instrument = self.translate[tick.instrument.0 as usize];
             let (partition, taken) = (&mut partition, &mut taken);
-            self.tick(Admission { partition, taken, tick, payload: batch.payload(index), index: Some(index) });
+            partition.hear_of(tick.witnessed);
+            let payload = batch.payload(index);
+            self.tick(Admission { partition, taken, tick, payload, index: Some(index), moves: true });
         }
         self.archive_kept(ticks, &mut taken);
         partition.come_to(&mut batch, now);
+        if partition.finished && self.horizons.rules > Rules::First {
+            // before it stops being a brake
+            self.decide_at_end(&mut partition, &mut taken);
+        }
         if self.archive {
             taken.bytes += batch.bytes as usize;
         }
@@ -50,7 +66,22 @@ impl Intake {
     }
 }
 
+/// A partition whose receipts have turned more often has no witness.
+const TURNS_MOST: u32 = 16;
+
 impl PartitionIntake {
+    /// A record has a receipt of this kind. What was recorded of a partition stands in its place.
+    #[inline]
+    fn hear_of(&mut self, witnessed: bool) {
+        if self.book.is_recalled() || (self.told_here && self.place.witnessed == witnessed) {
+            return;
+        }
+        let turned = self.told_ever && self.place.witnessed != witnessed;
+        self.turns = self.turns.saturating_add(u32::from(turned)).min(TURNS_MOST);
+        (self.told_here, self.told_ever) = (true, true);
+        self.place.witnessed = witnessed && self.turns < TURNS_MOST;
+    }
+
     /// Ranges that the broker deleted. They are gaps already: a row without a record, so that nothing is lost in silence.
     fn miss(&self, batch: &mut Batch, taken: &mut Taken) {
         for (from, to) in std::mem::take(&mut batch.lost) {
@@ -69,6 +100,9 @@ impl PartitionIntake {
 
     /// Records that are no ticks.
     fn reject(&mut self, batch: &mut Batch, taken: &mut Taken) {
+        if self.began_at.is_none() {
+            self.junk += batch.rejects.len() as u64;
+        }
         for reject in std::mem::take(&mut batch.rejects) {
             self.counts.rejected += 1;
             taken.bytes += reject.payload.len();

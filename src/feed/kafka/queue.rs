@@ -26,6 +26,8 @@ pub enum Event<'a> {
         offset: i64,
         payload: Option<&'a [u8]>,
         received_at: Option<Nanos>,
+        /// The broker wrote `received_at`.
+        witnessed: bool,
         envelope: Envelope<'a>,
     },
     /// Nothing more just now; the position there.
@@ -143,8 +145,9 @@ fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> Event<'_> {
             // SAFETY: both pointers are valid for the call.
             let millis = unsafe { sys::rd_kafka_message_timestamp(message, &mut kind) };
             let received_at = if millis > 0 { millis.checked_mul(MILLI) } else { None };
+            let witnessed = kind == sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
             let envelope = if envelopes { envelope(message) } else { Envelope::default() };
-            Event::Record { offset: message.offset, payload, received_at, envelope }
+            Event::Record { offset: message.offset, payload, received_at, witnessed, envelope }
         }
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { offset: message.offset },
         error => {

@@ -145,7 +145,7 @@ impl KafkaReader {
     fn take(&mut self, wait: Duration, most: usize) -> usize {
         let KafkaReader { queue, lanes, partitions, decoder, instruments, failure, guard, reset, .. } = self;
         queue.take(wait, most, &mut |lane, event| match event {
-            Event::Record { offset, payload, received_at, envelope } => {
+            Event::Record { offset, payload, received_at, witnessed, envelope } => {
                 let lane = &mut lanes[lane];
                 if !lane.record(offset, payload.map_or(0, <[u8]>::len)) {
                     return;
@@ -160,7 +160,7 @@ impl KafkaReader {
                     });
                     return;
                 };
-                match decoder.decode(&RawRecord { payload, offset, received_at, envelope }, instruments) {
+                match decoder.decode(&RawRecord { payload, offset, received_at, witnessed, envelope }, instruments) {
                     Ok(tick) => lane.pending.push(tick, payload),
                     Err(reject) => lane.pending.rejects.push(reject),
                 }

@@ -30,6 +30,8 @@ pub struct RawRecord<'a> {
     pub offset: i64,
     /// When the broker took it, if that is known.
     pub received_at: Option<Nanos>,
+    /// Whether the broker says so itself, and no producer for it.
+    pub witnessed: bool,
     /// What stands around it; empty unless [`Decoder::wants_envelope`].
     pub envelope: Envelope<'a>,
 }
@@ -42,12 +44,18 @@ impl<'a> RawRecord<'a> {
 
     /// A record without an envelope.
     pub fn new(payload: &'a [u8], offset: i64, received_at: Option<Nanos>) -> RawRecord<'a> {
-        RawRecord { payload, offset, received_at, envelope: Envelope::default() }
+        RawRecord { payload, offset, received_at, witnessed: false, envelope: Envelope::default() }
     }
 
     /// When it was received: the envelope's word goes before the broker's.
     pub fn received_at(&self) -> Option<Nanos> {
         self.envelope.received_at(self.received_at)
+    }
+
+    /// Whether who says when it was received is no party to what it says: the broker, or our own connector.
+    #[inline]
+    pub fn is_witnessed(&self) -> bool {
+        self.witnessed || self.envelope.received_at(None).is_some()
     }
 }
 
@@ -60,7 +68,10 @@ pub trait Decoder: Send {
 
     /// The tick that a record says, or the reject that keeps it.
     fn decode(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Reject> {
-        self.tick(record, instruments).map_err(|problem| problem.reject(record))
+        let mut tick = self.tick(record, instruments).map_err(|problem| problem.reject(record))?;
+        // a receipt that the record tells of itself is its producer's word
+        tick.witnessed |= record.is_witnessed() && tick.received_at == record.received_at();
+        Ok(tick)
     }
 
     /// Whether it looks at what stands around a record.

@@ -5,12 +5,13 @@
 //! the second never decides. What must always hold: no record behind the epoch's horizons reaches the bars.
 
 use super::reach::{ReachSpec, Reaches};
+use serde::{Deserialize, Serialize};
 use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_market::calendar::Session;
 
 /// An epoch's constants.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Horizons {
     pub rules: Rules,
     /// One for each interval, finest first; what lies before it is no longer in memory.

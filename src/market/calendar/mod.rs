@@ -28,7 +28,7 @@ use class::{ClassSpec, Phase, Timetable};
 use jiff::tz::TimeZone;
 pub use listing::{Listed, ListedPhase};
 pub use phases::Phases;
-pub use text::{adds_days, date_text, hex};
+pub use text::{adds_days, date_text, hex, time_text};
 use ticktide_base::time::{DAY, Interval, Nanos};
 pub use wall::SessionError;
 use wall::{DAY_MINUTES, WORKDAYS, instant, local_day, minutes, weekdays};

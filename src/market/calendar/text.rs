@@ -90,6 +90,11 @@ fn date(line: &str) -> Option<i32> {
     rest.split(' ').next()?.parse().ok().map(day_of)
 }
 
+/// A moment as RFC 3339 writes it, in UTC.
+pub fn time_text(at: ticktide_base::time::Nanos) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(at)).map_or_else(|_| at.to_string(), |at| at.to_string())
+}
+
 /// A date in days since 1970 as YYYY-MM-DD.
 pub fn date_text(day: i32) -> String {
     date_of(day).map_or_else(|| day.to_string(), |date| date.to_string())

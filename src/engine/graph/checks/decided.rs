@@ -86,7 +86,7 @@ where
     let route = Exchange::new(|told: &D::Told| D::instrument(told).route());
     told.binary_frontier::<_, Vecs<SinkRow>, _, _, _, _>(notices, route, Pipeline, name, move |_, _| {
         let mut waiting: Waiting<Work<D::Told>> = Waiting::new();
-        let mut horizons = Horizons { intervals: Vec::new(), retained_from: Nanos::MIN };
+        let mut horizons = Horizons { retained_from: Nanos::MIN, ..Horizons::default() };
         let mut changes: Vec<((Series, Anomaly), isize)> = Vec::new();
         move |(input, input_frontier), (notices, notices_frontier), output| {
             waiting.fill(input, Work::Told);

@@ -157,7 +157,7 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
                         notices.send(Notice::Bind(Arc::new(Binding { epoch, ..Binding::default() })));
                         continue;
                     }
-                    let horizons = Horizons { intervals: vec![i64::from(DATE) * DAY], retained_from: 0 };
+                    let horizons = Horizons { intervals: vec![i64::from(DATE) * DAY], ..Horizons::default() };
                     notices.send(Notice::Begin(epoch, horizons));
                     for (at, event) in events.iter().enumerate() {
                         told(event, (epoch * 100) as i64 + at as i64).into_iter().for_each(|told| tells.send(told));

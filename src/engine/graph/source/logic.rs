@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
-use ticktide_base::epoch::{Epoch, LAST_STEP, epoch_of, stamp, step_of};
+use ticktide_base::epoch::{Epoch, LAST_STEP, Place, epoch_of, stamp, step_of};
 use ticktide_base::failure::Failure;
 use ticktide_base::metrics::WorkerFigures;
 use ticktide_base::time::Nanos;
@@ -93,6 +93,10 @@ pub struct SourceLogic {
     sniff: Sniff,
     /// The recorded ends of a replay.
     until: Option<Until>,
+    /// … with what was recorded of the partitions.
+    recorded: BTreeMap<Epoch, BTreeMap<String, Place>>,
+    /// What was received and belongs to the next epoch.
+    put_off: VecDeque<(Epoch, Batch)>,
 }
 
 /// Batches taken in one activation at most, so that other operators get their turn.
@@ -138,6 +142,8 @@ impl SourceLogic {
             told: (0, Vec::new()),
             sniff: Sniff::default(),
             until: None,
+            recorded: BTreeMap::new(),
+            put_off: VecDeque::new(),
         }
     }
 
@@ -156,6 +162,7 @@ impl SourceLogic {
     /// One activation. True: there is more to do at once.
     pub fn turn(&mut self, out: &mut Outbox) -> bool {
         let now = Instant::now();
+        self.intake.tell_clock(crate::wall_clock());
         let decisions = std::mem::take(&mut *self.wires.decisions.borrow_mut());
         for decision in decisions {
             self.decide(decision, out);
@@ -177,8 +184,8 @@ impl SourceLogic {
 
     fn decide(&mut self, decision: Decision, out: &mut Outbox) {
         match decision {
-            Decision::Grant { epoch, horizons, retained_from } => {
-                self.grants.insert(epoch, Horizons { intervals: horizons, retained_from });
+            Decision::Grant { epoch, horizons } => {
+                self.grants.insert(epoch, horizons);
             }
             Decision::Slowest(slowest) => {
                 self.limit = slowest.map(|at| at.saturating_add(self.pace.max_skew));
@@ -190,9 +197,11 @@ impl SourceLogic {
                 debug_assert_eq!(epoch, self.epoch, "epochs end in order");
                 self.end_epoch(flush, last, out);
             }
-            Decision::CutAt { epoch, flush, last, offsets } => {
+            Decision::CutAt { epoch, flush, last, places } => {
                 if let Some(until) = &mut self.until {
-                    until.expect(epoch, Ending { flush, last }, offsets);
+                    let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next));
+                    until.expect(epoch, Ending { flush, last }, offsets.collect());
+                    self.recorded.insert(epoch, places);
                 }
             }
             Decision::Bind(binding) => {
@@ -218,6 +227,9 @@ impl SourceLogic {
         {
             self.begun = true;
             self.intake.begin_epoch(horizons.clone());
+            if let Some(places) = self.recorded.remove(&self.epoch) {
+                self.intake.recall(&places);
+            }
             out.at(ports).notices.push(Notice::Begin(self.epoch, horizons.clone()));
         }
     }
@@ -298,12 +310,19 @@ impl SourceLogic {
                 return false;
             }
             self.intake.look(now);
+            if self.is_put_off() {
+                return false;
+            }
             let received = match &mut self.until {
-                None => self.batches.try_recv(),
+                None => match self.put_off.pop_front() {
+                    Some((_, batch)) => Ok(Ok(batch)),
+                    None => self.batches.try_recv(),
+                },
                 Some(until) => until.receive(self.epoch, &self.batches),
             };
             match received {
-                Ok(Ok(batch)) => {
+                Ok(Ok(mut batch)) => {
+                    self.put_off(&mut batch);
                     if self.until.is_none()
                         && let Err(error) = self.sniff.look(&batch)
                     {
@@ -314,6 +333,10 @@ impl SourceLogic {
                     self.wires.figures.read_to(batch.partition, batch.offset_next);
                     let sums = self.intake.open_sums();
                     let taken = self.intake.take(batch, now);
+                    if let Err(error) = self.intake.hear_clock(now) {
+                        self.wires.failure.set(error);
+                        return false;
+                    }
                     // a sum, the changes and rows it leads to, and its state take about 2,000 bytes on their way
                     let sums = (self.intake.open_sums() - sums) * 2_000;
                     *self.bytes.entry(self.epoch).or_default() += taken.bytes + sums;
@@ -330,6 +353,27 @@ impl SourceLogic {
             }
         }
         true
+    }
+
+    /// Whether what comes next belongs to the next epoch; then this one is asked to end.
+    fn is_put_off(&mut self) -> bool {
+        let later = self.put_off.front().is_some_and(|(epoch, _)| *epoch > self.epoch);
+        let out = later || self.intake.is_full();
+        if out && self.until.is_none() && self.asked != Some(self.epoch) {
+            self.asked = Some(self.epoch);
+            self.wires.reports.borrow_mut().push(Report::OutOfCredit { epoch: self.epoch });
+        }
+        out && self.until.is_none()
+    }
+
+    /// Puts off the part of a batch whose receipts are of another kind than those of the epoch so far.
+    fn put_off(&mut self, batch: &mut Batch) {
+        if self.until.is_none()
+            && let Some(offset) = self.intake.turns_at(batch)
+            && let Some(rest) = batch.split_off(offset)
+        {
+            self.put_off.push_front((self.epoch + 1, rest));
+        }
     }
 
     fn say(&self, taken: Taken, out: &mut Outbox) {

@@ -1,6 +1,7 @@
 //! Plain records of files and topics: what is held and let go, what a restart keeps, what is known of an idle partition.
 
 use super::*;
+use ticktide_base::rules::Rules;
 use ticktide_flow::bars::trades::TradeKey;
 use ticktide_lake::StateEntry;
 
@@ -21,8 +22,27 @@ impl Plain {
         Plain::of(settings, topics, topics.len(), resumed, Share { index: 0, peers: 1 })
     }
 
+    /// Of an intake that goes on from a state, under these horizons.
+    fn with(settings: &[&str], topics: &[&str], resumed: &Binding, state: &[StateEntry], horizons: Horizons) -> Plain {
+        let mut plain = Plain::begun(settings, topics, topics.len(), resumed, Share { index: 0, peers: 1 });
+        plain.restore(state);
+        plain.intake.begin_epoch(horizons);
+        plain
+    }
+
     /// That of a worker which reads the first `assigned` partitions.
     fn of(settings: &[&str], topics: &[&str], assigned: usize, resumed: &Binding, share: Share) -> Plain {
+        let mut plain = Plain::begun(settings, topics, assigned, resumed, share);
+        plain.intake.begin_epoch(Horizons {
+            intervals: vec![Nanos::MIN; 2],
+            retained_from: Nanos::MIN,
+            ..Horizons::default()
+        });
+        plain
+    }
+
+    /// One whose first epoch has not begun.
+    fn begun(settings: &[&str], topics: &[&str], assigned: usize, resumed: &Binding, share: Share) -> Plain {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let dataflow = Dataflow::load("bars", &[], &settings).expect("a shipped dataflow");
         let partition = |topic: &&str| Partition {
@@ -37,8 +57,7 @@ impl Plain {
         let next: Vec<i64> = partitions.iter().map(place).collect();
         let assigned: Vec<(usize, i64)> = next.iter().copied().enumerate().take(assigned).collect();
         let spec = WireSpec { format: "json".into(), ..WireSpec::default() };
-        let mut intake = Intake::new(&dataflow, &partitions, &assigned, resumed, share);
-        intake.begin_epoch(Horizons { intervals: vec![Nanos::MIN; 2], retained_from: Nanos::MIN });
+        let intake = Intake::new(&dataflow, &partitions, &assigned, resumed, share);
         Plain { intake, decoder: wire::build(&spec).expect("a wire"), instruments: InstrumentTable::default(), next }
     }
 
@@ -47,6 +66,7 @@ impl Plain {
         let mut batch = Batch::of(partition);
         for record in records {
             let raw = RawRecord::new(record.as_bytes(), self.next[partition], received_at);
+            let raw = RawRecord { witnessed: received_at.is_some(), ..raw };
             let decoded = self.decoder.decode(&raw, &mut self.instruments);
             batch.push(decoded.unwrap_or_else(|reject| panic!("{}", reject.detail)), record.as_bytes());
             self.next[partition] += 1;
@@ -99,13 +119,16 @@ fn what_was_believed_and_then_refused_is_believed_behind_a_restart() {
         let counts = plain.intake.end_epoch(8).counts["a/0"];
         (counts.accepted, counts.pending, plain.intake.progress(Instant::now())[0].event_at_max)
     };
+    let first_rules = || Horizons { intervals: vec![Nanos::MIN; 2], rules: Rules::First, ..Horizons::default() };
     let mut plain = Plain::new(&settings, &["a"], &Binding::default());
+    plain.intake.begin_epoch(first_rules());
     let reasons: Vec<&str> = plain.take(0, None, &first).quarantine.iter().map(|row| row.reason).collect();
     assert_eq!(reasons, ["off_session"; 4]);
     let (resumed, state) = plain.end();
-    let mut again = Plain::new(&settings, &["a"], &resumed);
-    again.restore(&state);
+    let resumed = Binding { wild_time: Rules::First, ..resumed };
+    let again = Plain::with(&settings, &["a"], &resumed, &state, first_rules());
     let mut plain = Plain::new(&settings, &["a"], &Binding::default());
+    plain.intake.begin_epoch(first_rules());
     plain.take(0, None, &first);
     plain.intake.end_epoch(7);
     let expected = (1, 0, Some(OPEN + 4 * WEEK * SECOND));
@@ -126,7 +149,7 @@ fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
         let mut plain = Plain::of(&settings, topics, assigned, &resumed, Share { index, peers: 3 });
         plain.restore(&state);
         let horizon = OPEN + hours * HOUR;
-        plain.intake.begin_epoch(Horizons { intervals: vec![horizon; 2], retained_from: Nanos::MIN });
+        plain.intake.begin_epoch(Horizons { intervals: vec![horizon; 2], ..Horizons::default() });
         plain.intake.end_epoch(9).state.iter().filter(|entry| &*entry.operator == SEEN && entry.value.is_none()).count()
     };
     let of_all = |topics: &[&str], hours| (0..3).map(|index| tombstones(topics, index, hours)).collect::<Vec<_>>();
@@ -177,7 +200,12 @@ fn a_trading_day_alone_is_never_judged_as_a_time() {
     let dates = ["2024-10-08", "2024-10-05", "2024-09-03"];
     for received_at in [Some(OPEN + 10 * SECOND), None] {
         let mut plain = Plain::new(&settings, &["a", "b"], &Binding::default());
-        plain.intake.begin_epoch(Horizons { intervals: vec![OPEN - HOUR; 2], retained_from: OPEN - 2 * HOUR });
+        plain.intake.begin_epoch(Horizons {
+            intervals: vec![OPEN - HOUR; 2],
+            retained_from: OPEN - 2 * HOUR,
+            rules: Rules::First,
+            lake_time: None,
+        });
         plain.take(0, received_at, &(0..5).map(trade).collect::<Vec<_>>());
         let newest = Some(OPEN + 4 * SECOND);
         assert_eq!(plain.intake.progress(Instant::now())[0].event_at_max, newest);

@@ -20,7 +20,8 @@ fn put(packet: &mut [u8], at: usize, value: i32) {
 fn decode(packet: &[u8], topic: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
     let envelope = Envelope { key: Some(b"NSECM|2885"), origin: Some(topic.as_bytes()), received_at: None };
-    let tick = Bridge.decode(&RawRecord { payload: packet, offset: 3, received_at, envelope }, &mut instruments)?;
+    let tick = Bridge
+        .decode(&RawRecord { payload: packet, offset: 3, received_at, witnessed: false, envelope }, &mut instruments)?;
     let fresh = instruments.take_fresh();
     Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
 }
@@ -142,7 +143,7 @@ proptest! {
     ) {
         let topic = format!("prod/marketfeed/{kind}/v1/nseeq/2885");
         let envelope = Envelope { key: Some(key.as_bytes()), origin: with_topic.then_some(topic.as_bytes()), received_at: None };
-        let record = RawRecord { payload: &bytes, offset: 7, received_at, envelope };
+        let record = RawRecord { payload: &bytes, offset: 7, received_at, witnessed: false, envelope };
         match Bridge.decode(&record, &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => prop_assert_eq!(reject.payload, bytes),

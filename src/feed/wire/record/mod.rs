@@ -139,6 +139,7 @@ impl Meaning {
             exchange_at,
             trading_date,
             received_at,
+            witnessed: false,
             sequence,
             price,
             quantity,

@@ -175,10 +175,12 @@ impl Decoder for Xts {
         if frame.first().is_some_and(u8::is_ascii_uppercase)
             && let Some(row) = master_row(frame)
         {
-            return message::listed(master::row(row)?, offset, received_at, instruments);
+            let tick = message::listed(master::row(row)?, offset, received_at, instruments)?;
+            return Ok(Tick { witnessed: recorded.is_some(), ..tick });
         }
         let fields = read(frame, origin, self.form, &mut self.argument)?;
-        message::tick(&fields, offset, received_at, instruments)
+        let tick = message::tick(&fields, offset, received_at, instruments)?;
+        Ok(Tick { witnessed: recorded.is_some() && tick.received_at.is_some(), ..tick })
     }
 
     fn wants_envelope(&self) -> bool {
