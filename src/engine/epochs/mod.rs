@@ -30,8 +30,8 @@ use ticktide_market::calendar::Session;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
     Span(Nanos),
-    /// The trading day of the frontier and the one before it.
-    Session,
+    /// The trading day of the frontier and as many before it.
+    Sessions(u32),
 }
 
 /// What the decisions depend on.
@@ -59,7 +59,7 @@ impl ControlSpec {
     pub fn of(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
         let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
             Horizon::Span(span) => Reach::Span(span),
-            Horizon::Session => Reach::Session,
+            Horizon::Sessions(count) => Reach::Sessions(count),
         };
         ControlSpec {
             workers,
