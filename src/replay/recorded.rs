@@ -152,6 +152,7 @@ mod tests {
             offset_next,
             event_at_max: None,
             header: None,
+            read: None,
         };
         let places = [("a/0", place("kafka:1", 9)), ("b/0", place("kafka:1", 4))];
         let places = places.map(|(name, place)| (name.to_owned(), place)).into();

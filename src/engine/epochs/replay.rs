@@ -96,6 +96,7 @@ mod tests {
             offset_next: 10 * epoch as i64,
             event_at_max: None,
             header: None,
+            read: None,
         };
         let binding = |epoch| Binding {
             epoch,

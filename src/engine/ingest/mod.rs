@@ -137,7 +137,13 @@ impl PartitionIntake {
         let header = before.and_then(|place| place.header.clone());
         PartitionIntake {
             order: fixed_hash(&name),
-            place: Place { source_id: partition.source_id.clone(), offset_next: offset, event_at_max, header },
+            place: Place {
+                source_id: partition.source_id.clone(),
+                offset_next: offset,
+                event_at_max,
+                header,
+                read: before.and_then(|place| place.read),
+            },
             offset_bound: offset,
             caught_up_since: None,
             finished: false,

@@ -11,7 +11,7 @@ use ticktide_base::error::{Classified, Kind};
 type Counts = BTreeMap<String, Conservation>;
 
 fn place(offset_next: i64) -> Place {
-    Place { source_id: "s".into(), offset_next, event_at_max: None, header: None }
+    Place { source_id: "s".into(), offset_next, event_at_max: None, header: None, read: None }
 }
 
 /// 10 offsets of one place with every term in use, 4 of another.
@@ -115,7 +115,7 @@ async fn a_source_that_was_replaced_under_its_name_starts_where_its_reader_says(
     let opened = Lake::open_on(store, catalog, &options("unused".as_ref()), specs, HASTY).await;
     let (mut lake, resume) = opened.expect("a new lake");
     run(&mut lake, &resume, 2).await.expect("two steps");
-    let again = Place { source_id: "another".into(), offset_next: 5, event_at_max: None, header: None };
+    let again = Place { source_id: "another".into(), offset_next: 5, event_at_max: None, header: None, read: None };
     let next = Binding {
         epoch: lake.epoch_next(),
         generation: lake.generation(),

@@ -209,7 +209,8 @@ async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) ->
             };
             parts.push(part);
         }
-        let place = Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step), header: None };
+        let place =
+            Place { source_id: "s".into(), offset_next: step + 1, event_at_max: Some(step), header: None, read: None };
         let places = BTreeMap::from([("t/0".to_owned(), place)]);
         let binding = Binding { epoch, generation: lake.generation(), places, ..Binding::default() };
         let counted = Conservation { advanced: 1, records: 1, accepted: 1, ..Conservation::default() };

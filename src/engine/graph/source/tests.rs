@@ -33,7 +33,7 @@ struct Bench<'w> {
 
 /// Runs a script over an operator that begins with epoch 1, of a lake with these places.
 fn bench(places: &[&str], script: impl FnOnce(&mut Bench<'_>) + Send + Sync + 'static) {
-    let place = || Place { source_id: String::new(), offset_next: 0, event_at_max: None, header: None };
+    let place = || Place { source_id: String::new(), offset_next: 0, event_at_max: None, header: None, read: None };
     let places = places.iter().map(|name| ((*name).to_owned(), place())).collect();
     let resumed = Binding { places, ..Binding::default() };
     timely::execute_directly(move |worker| {
