@@ -36,6 +36,33 @@ pub fn step_of(stamp: u64) -> u64 {
     stamp & LAST_STEP
 }
 
+/// What of a file the records before a place were made of: enough to know again that it is what was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadSoFar {
+    /// The first record behind these bytes; at most the place's.
+    pub offset: i64,
+    /// Uncompressed bytes, from the file's start.
+    pub bytes: u64,
+    /// Their XXH64 with seed 0.
+    #[serde(with = "hexadecimal")]
+    pub xxh64: u64,
+}
+
+/// A number as text: readers of JSON take numbers for floats.
+mod hexadecimal {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{number:016x}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
+}
+
 /// One partition's place at an epoch's end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
@@ -62,6 +89,9 @@ pub struct Place {
     /// What our clock decided in the epoch, in order of offsets.
     #[serde(default)]
     pub clock: Vec<ClockFact>,
+    /// Of a file, where it is known; not after the last record wherever an epoch ended inside of what was read at once.
+    #[serde(default)]
+    pub read: Option<ReadSoFar>,
 }
 
 /// Why a partition may lie behind what is kept.
@@ -198,5 +228,33 @@ impl Conservation {
         self.duplicates += other.duplicates;
         self.rejected += other.rejected;
         self.pending += other.pending;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_written_as_ever_unless_it_knows_what_was_read_of_a_file() {
+        let before = r#"{"source_id":"file:a","offset_next":3,"event_at_max":5,"header":null}"#;
+        let mut place: Place = serde_json::from_str(before).expect("a place of before");
+        assert_eq!(place.read, None);
+        assert_eq!(serde_json::to_string(&place).expect("text"), before);
+        for xxh64 in [7, u64::MAX] {
+            place.read = Some(ReadSoFar { offset: 2, bytes: 80, xxh64 });
+            let text = serde_json::to_string(&place).expect("text");
+            assert!(text.contains(&format!("\"xxh64\":\"{xxh64:016x}\"")), "{text}");
+            assert_eq!(serde_json::from_str::<Place>(&text).expect("its own"), place);
+        }
+    }
+
+    #[test]
+    fn a_place_goes_to_another_process_whatever_it_knows() {
+        for read in [None, Some(ReadSoFar { offset: 2, bytes: 80, xxh64: 9 })] {
+            let place = Place { source_id: "s".into(), offset_next: 3, event_at_max: None, header: None, read };
+            let two = bincode::serialize(&[place.clone(), place.clone()]).expect("plain values");
+            assert_eq!(bincode::deserialize::<[Place; 2]>(&two).expect("its own"), [place.clone(), place]);
+        }
     }
 }

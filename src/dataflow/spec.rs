@@ -34,8 +34,8 @@ pub enum Dedupe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Horizon {
     Span(Nanos),
-    /// The trading date.
-    Session,
+    /// The trading day and as many before it; at least one.
+    Sessions(u32),
 }
 
 /// Horizons by interval: an interval takes the entry of the least interval that is not smaller than itself.
@@ -162,7 +162,7 @@ impl Dataflow {
             dedupe: Dedupe::Partition,
             retention: 0,
             grace: 0,
-            horizons: Horizons { entries: BTreeMap::new(), default: Horizon::Session },
+            horizons: Horizons { entries: BTreeMap::new(), default: Horizon::Sessions(1) },
             epoch: EpochSpec { every: 0, records: 0 },
             ticks: false,
             instruments: false,

@@ -114,7 +114,14 @@ fn look(options: &RunOptions, io: &Runtime) -> Result<Arc<dyn Source>, Error> {
         Err(error @ FeedError::Unanswered { .. }) if io.block_on(Lake::is_at(&options.warehouse)) => {
             Err(back_soon(error))
         }
-        looked => Ok(looked?),
+        looked => {
+            let looked = looked?;
+            // a lake may know better
+            if !io.block_on(Lake::is_at(&options.warehouse)) {
+                looked.distinct()?;
+            }
+            Ok(looked)
+        }
     }
 }
 
@@ -193,6 +200,7 @@ impl Epochs {
         let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
         let source = feed::open(&known(&dataflow.source, &places), &offsets).map_err(back_soon)?;
         continues(&*source, &places)?;
+        source.distinct()?;
         let committing = |lake| Committing { lake, source: source.clone(), meters: meters.clone() };
         let taker = lake.map(|lake| Box::new(committing(lake)) as Box<dyn Taker>);
         Ok(Begun { source, recorded: None, taker })
@@ -209,8 +217,7 @@ fn back_soon(error: FeedError) -> Error {
 
 /// The source with what the lake has recorded of it.
 pub fn known(spec: &SourceSpec, places: &BTreeMap<String, Place>) -> SourceSpec {
-    let recorded = places.iter().map(|(name, place)| (name.clone(), place.source_id.clone())).collect();
-    SourceSpec { recorded, ..spec.clone() }
+    SourceSpec { recorded: places.clone(), ..spec.clone() }
 }
 
 /// Refuses a source that counts other records under the lake's offsets.

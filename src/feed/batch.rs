@@ -5,6 +5,7 @@
 //! one before + records + gaps, also when it is cut in two.
 
 use std::sync::Arc;
+use ticktide_base::epoch::ReadSoFar;
 use ticktide_base::time::Nanos;
 use ticktide_market::{Instrument, Tick};
 
@@ -48,6 +49,8 @@ pub struct Batch {
     pub instruments: Vec<Instrument>,
     /// The line that names what is in the partition's records, if one was met (see [`wire::Decoder::header`]).
     pub header: Option<Arc<str>>,
+    /// Of a file: what all records up to the end of this batch were made of.
+    pub read: Option<ReadSoFar>,
     /// Nothing unread was left behind this batch when it was made.
     pub caught_up: bool,
     /// With `until_end`: the partition's end is reached, nothing more will come.
@@ -92,6 +95,7 @@ impl Batch {
             ends: self.ends.split_off(ticks).into_iter().map(|end| end - bytes).collect(),
             rejects: self.rejects.split_off(rejects),
             header: self.header.clone(),
+            read: self.read.take(),
             caught_up: std::mem::take(&mut self.caught_up),
             finished: std::mem::take(&mut self.finished),
             ..Batch::default()
@@ -124,7 +128,8 @@ mod tests {
     use ticktide_market::InstrumentId;
 
     fn batch(offsets: &[(i64, bool)], gaps_behind: i64) -> Batch {
-        let mut batch = Batch { finished: true, ..Batch::default() };
+        let read = Some(ReadSoFar { offset: 20, bytes: 99, xxh64: 1 });
+        let mut batch = Batch { finished: true, read, ..Batch::default() };
         for (offset, is_tick) in offsets {
             let payload = format!("payload {offset}").into_bytes();
             batch.records += 1;
@@ -149,6 +154,8 @@ mod tests {
             let rest = front.split_off(cut);
             assert_eq!(rest.is_none(), cut >= 20, "cut at {cut}");
             assert_eq!(front.finished, rest.is_none(), "the end is behind the cut");
+            assert_eq!(front.read.is_some(), rest.is_none(), "it is known of the end alone");
+            assert!(rest.as_ref().is_none_or(|rest| rest.read.is_some()));
             let mut at = 10;
             for part in [Some(front), rest].into_iter().flatten() {
                 assert_eq!(part.offset_next - at, (part.records + part.gaps) as i64, "cut at {cut}");

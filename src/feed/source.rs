@@ -50,6 +50,10 @@ pub trait Source: Send + Sync {
     fn continues(&self, _partition: &Partition, _recorded: &str) -> Result<(), FeedError> {
         Ok(())
     }
+    /// Refuses two partitions that hold the same records; what the lake has read as two stays so.
+    fn distinct(&self) -> Result<(), FeedError> {
+        Ok(())
+    }
     /// Whether a recorded [`Partition::source_id`] can be that of the partition as it is now.
     fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
         partition.source_id == recorded

@@ -4,6 +4,7 @@
 //! always hold: secrets are resolved here and never printed.
 
 use std::collections::BTreeMap;
+use ticktide_base::epoch::Place;
 use ticktide_base::time::Nanos;
 
 /// Where a source starts when the lake has no offsets yet.
@@ -67,8 +68,8 @@ pub struct SourceSpec {
     pub from: StartFrom,
     /// Files, directories or globs.
     pub paths: Vec<String>,
-    /// The lake's [`Partition::source_id`] by partition name, where one goes on: files that share a name are told apart.
-    pub recorded: BTreeMap<String, String>,
+    /// The lake's places by partition name, where one goes on: files are known again by them.
+    pub recorded: BTreeMap<String, Place>,
     pub speed: Speed,
     /// Stop each partition at the end seen when the source was opened.
     pub until_end: bool,

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 use ticktide_base::document::{Keys, duration, duration_text};
 use ticktide_base::time::{HOUR, Interval, MINUTE, SECOND};
 
+/// Sessions of a horizon: each is looked up in the calendar.
+const SESSIONS_MOST: u32 = 1_000;
+
 pub static SECTION: Section = Section {
     name: "",
     title: "Duplicates, late ticks and corrections",
@@ -40,7 +43,7 @@ pub static SECTION: Section = Section {
         ),
         Key::of_rows(
             "horizon.*",
-            "How far back bars up to this interval (`\"1m\"`) can change: a duration, or `1 session`.",
+            "How far back bars up to this interval (`\"1m\"`) can change: a duration, or `N sessions`, the trading day and the N before it.",
             Kind::Own(HORIZON),
         )
         .hashed_as(|dataflow| {
@@ -65,7 +68,8 @@ const HORIZON: Own = Own {
         entries.map(|(interval, horizon)| (interval.name(), json!(horizon_text(*horizon)))).collect()
     }),
     schema: || {
-        let horizon = json!({ "anyOf": [{ "enum": ["1 session", "session"] }, values::duration()] });
+        let sessions = json!({ "type": "string", "pattern": "^[0-9]*\\s*sessions?$" });
+        let horizon = json!({ "anyOf": [sessions, values::duration()] });
         json!({ "type": "object", "additionalProperties": horizon })
     },
 };
@@ -84,17 +88,13 @@ fn horizons(keys: &Keys<'_>) -> Horizons {
             (Interval(SECOND), Horizon::Span(10 * MINUTE)),
             (Interval(MINUTE), Horizon::Span(2 * HOUR)),
         ]),
-        default: Horizon::Session,
+        default: Horizon::Sessions(1),
     };
     let Some(table) = keys.table("horizon", "{ \"1s\" = \"10m\", default = \"1 session\" }") else { return horizons };
     let names: Vec<&str> = table.entries().map(|(name, ..)| name).collect();
     let below = Keys::new("`horizon`", table, &names, keys.problems());
-    let read = |text: &str| match text {
-        "1 session" | "session" => Ok(Horizon::Session),
-        _ => duration(text).map(Horizon::Span).map_err(|fault| (fault, "e.g. \"10m\" or \"1 session\"".to_owned())),
-    };
     for (name, place, _) in table.entries() {
-        let horizon = below.read(name, read).map(|(horizon, _)| horizon);
+        let horizon = below.read(name, horizon).map(|(horizon, _)| horizon);
         match (name, duration(name)) {
             ("default", _) => horizons.default = horizon.unwrap_or(horizons.default),
             (_, Ok(nanos)) if nanos > 0 => {
@@ -109,9 +109,29 @@ fn horizons(keys: &Keys<'_>) -> Horizons {
     horizons
 }
 
+fn horizon(text: &str) -> Result<Horizon, (String, String)> {
+    let hint = || "e.g. \"10m\", \"1 session\" or \"5 sessions\"".to_owned();
+    let Some(count) = text.strip_suffix("sessions").or_else(|| text.strip_suffix("session")).map(str::trim_end) else {
+        return duration(text).map(Horizon::Span).map_err(|fault| (fault, hint()));
+    };
+    match count.parse() {
+        _ if text == "session" => Ok(Horizon::Sessions(1)),
+        _ if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(("which counts no sessions".to_owned(), hint()))
+        }
+        Ok(count @ 1..=SESSIONS_MOST) => Ok(Horizon::Sessions(count)),
+        Ok(0) => Err(("the least is one session".to_owned(), hint())),
+        _ => {
+            let longer = "a duration may be longer, e.g. \"2000d\"".to_owned();
+            Err((format!("the most are {SESSIONS_MOST} sessions"), longer))
+        }
+    }
+}
+
 fn horizon_text(horizon: Horizon) -> String {
     match horizon {
         Horizon::Span(span) => duration_text(span),
-        Horizon::Session => "1 session".to_owned(),
+        Horizon::Sessions(1) => "1 session".to_owned(),
+        Horizon::Sessions(count) => format!("{count} sessions"),
     }
 }

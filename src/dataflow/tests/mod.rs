@@ -130,7 +130,7 @@ fn absent_keys_have_the_defaults_of_the_interface() {
     let horizon = |nanos| empty.horizons.horizon(Interval(nanos));
     assert_eq!(horizon(SECOND), Horizon::Span(10 * MINUTE));
     assert_eq!((horizon(5 * SECOND), horizon(MINUTE)), (Horizon::Span(2 * HOUR), Horizon::Span(2 * HOUR)));
-    assert_eq!((horizon(5 * MINUTE), horizon(DAY)), (Horizon::Session, Horizon::Session));
+    assert_eq!((horizon(5 * MINUTE), horizon(DAY)), (Horizon::Sessions(1), Horizon::Sessions(1)));
 }
 
 #[test]
@@ -191,6 +191,11 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("source = { kafka = { \"bootstrap.servers\" = \"k1\" } }", "is set apart"),
         ("conditions = { no_price = [\"late\"] }", "the rule \"late\", which cannot be read"),
         ("horizon = { \"1x\" = \"5m\" }", "is no interval"),
+        ("horizon = { \"1m\" = \"0 sessions\" }", "the least is one session"),
+        ("horizon = { \"1m\" = \"1001 sessions\" }", "the most are 1000 sessions"),
+        ("horizon = { default = \"99999999999 sessions\" }", "the most are 1000 sessions"),
+        ("horizon = { \"1m\" = \"sessions\" }", "which counts no sessions"),
+        ("horizon = { \"1m\" = \"+2 sessions\" }", "which counts no sessions"),
         ("horizon = { \"1s\" = \"1s\" }", "less than the grace of 5s"),
         ("source = { corrections = true }\nretention = \"1h\"", "more than the retention of 1h"),
         ("source = { corrections = true }\nconditions = { no_price = [\"0x20\"] }", "cannot be had together"),
@@ -238,6 +243,26 @@ fn a_file_that_is_there_and_cannot_be_read_is_not_passed_over() {
     assert!(hint.contains("folder"), "{hint}");
     let error = Dataflow::load(&at("bytes.toml"), &[], &[]).expect_err("no text");
     assert!(error.problems[0].hint.contains("UTF-8"), "{error}");
+}
+
+#[test]
+fn a_horizon_is_a_span_or_a_count_of_sessions() {
+    let read = |text: &str| set(&format!("horizon = {{ \"1m\" = \"{text}\" }}"), &[]).expect(text);
+    for (text, horizon, shown) in [
+        ("session", Horizon::Sessions(1), "1 session"),
+        ("1 session", Horizon::Sessions(1), "1 session"),
+        ("1 sessions", Horizon::Sessions(1), "1 session"),
+        ("5 sessions", Horizon::Sessions(5), "5 sessions"),
+        ("5sessions", Horizon::Sessions(5), "5 sessions"),
+        ("1000 sessions", Horizon::Sessions(1000), "1000 sessions"),
+        ("10d", Horizon::Span(10 * DAY), "10d"),
+    ] {
+        let dataflow = read(text);
+        assert_eq!(dataflow.horizons.horizon(Interval(MINUTE)), horizon, "{text}");
+        let settings: serde_json::Value = serde_json::from_str(&dataflow.settings_json()).expect("json");
+        assert_eq!(settings["horizon.1m"], shown, "{text}");
+    }
+    assert_ne!(read("5 sessions").hash(), read("1 session").hash());
 }
 
 #[test]

@@ -70,7 +70,7 @@ impl ControlSpec {
 pub fn reaches(dataflow: &Dataflow) -> ReachSpec {
     let reach = |interval: Interval| match dataflow.horizons.horizon(interval) {
         Horizon::Span(span) => Reach::Span(span),
-        Horizon::Session => Reach::Sessions(1),
+        Horizon::Sessions(count) => Reach::Sessions(count),
     };
     let intervals = dataflow.bars.iter().map(|interval| (*interval, reach(*interval))).collect();
     ReachSpec { intervals, retention: dataflow.retention }

@@ -120,6 +120,7 @@ impl PartitionIntake {
     /// The partition has come to the end of a batch.
     fn come_to(&mut self, batch: &mut Batch, now: Instant) {
         self.place.offset_next = batch.offset_next;
+        self.place.read = batch.read.or(self.place.read);
         if let Some(header) = batch.header.take().filter(|header| self.place.header.as_deref() != Some(&**header)) {
             self.place.header = Some(header.to_string());
         }

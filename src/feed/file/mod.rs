@@ -1,12 +1,13 @@
 //! Recorded files: one line a record, in any wire format, plain, `.gz` or `.zst`; each file is a partition.
 //!
-//! Why a file's place goes by its name: the order of the files changes when one is added, their names do not; the directory
-//! is left out so that a moved recording is still the same ([`paths`]); that it is the same its first record says
-//! ([`identity`]). An offset is a record's number, from 0. What must always hold:
-//! the same bytes have the same offsets in every run, however often a growing file was looked at: a last line without its
-//! end counts as a record at `until_end`, in a compressed file, and once it decodes in a format where nothing that continues
-//! it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
+//! Why a file's place has a name: the order of the files changes when one is added. The name is that of the file when it was
+//! read first ([`paths`]); which file has it now its beginning says ([`identity`]), so that one that was renamed, moved or
+//! compressed goes on, and what was read of it is compared by its hash ([`hashed`]). An offset is a record's number, from 0.
+//! What must always hold: the same bytes have the same offsets in every run, however often a growing file was looked at: a
+//! last line without its end counts as a record at `until_end`, in a compressed file, and once it decodes in a format where
+//! nothing that continues it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
 
+mod hashed;
 mod identity;
 mod paths;
 pub mod sniff;
@@ -19,12 +20,14 @@ use super::{
     Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Source, SourceKind, SourceSpec, Speed, StartFrom,
     wire,
 };
+use identity::Beginning;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use stream::Stream;
 pub use stream::lines;
+use ticktide_base::epoch::ReadSoFar;
 use ticktide_base::time::Nanos;
 use ticktide_market::TickKind;
 use wire::Decoder;
@@ -50,6 +53,8 @@ struct Files {
     pace: Arc<Pace>,
     /// Opened with what a lake has: the names are those of its places.
     of_lake: bool,
+    /// Two files of which one begins with the other, and that no lake has as two.
+    alike: Option<(PathBuf, PathBuf)>,
     /// What stands beside the files and is not read, until that is told.
     left_out: Mutex<BTreeSet<PathBuf>>,
 }
@@ -58,18 +63,20 @@ impl Files {
     fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Files, FeedError> {
         let decoder = wire::build(&spec.wire)?;
         let found = paths::found(&spec.paths)?;
-        let known = known(spec, resume);
         let mut files = Files {
             spec: spec.clone(),
             partitions: Vec::new(),
             paths: Vec::new(),
             pace: Arc::new(Pace::new(Speed::Max, 0)),
-            of_lake: !known.is_empty(),
+            of_lake: !(resume.is_empty() && spec.recorded.is_empty()),
+            alike: None,
             left_out: Mutex::new(found.left_out),
         };
-        for (name, path, hash) in named(found.files, &known, decoder.as_ref())? {
+        let named = named(found.files, spec, resume, decoder.as_ref())?;
+        files.alike = alike(&named)?;
+        for Named { name, path, begins, .. } in named {
             let mut partition = Partition {
-                source_id: identity::source_id(&name, hash.as_deref()),
+                source_id: begins.map_or_else(|| identity::nameless(&name), |begins| begins.id(&name)),
                 topic: name,
                 partition: 0,
                 offset_start: 0,
@@ -89,6 +96,11 @@ impl Files {
             files.pace = Arc::new(Pace::new(spec.speed, begins_at));
         }
         Ok(files)
+    }
+
+    /// What a lake has read of a partition.
+    fn read_before(&self, index: usize) -> Option<ReadSoFar> {
+        self.spec.recorded.get(&self.partitions[index].name())?.read
     }
 
     /// The first record of a file that a new lake reads.
@@ -135,31 +147,101 @@ impl Files {
     }
 }
 
-/// The lake's names, and the hashes of the first records behind them.
-fn known(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> BTreeMap<String, Option<String>> {
-    let names = spec.recorded.keys().chain(resume.keys()).filter_map(|name| name.strip_suffix("/0"));
-    let hash = |name: &str| {
-        let id = spec.recorded.get(&format!("{name}/0"))?;
-        identity::hash_in(id, name).flatten().map(str::to_owned)
-    };
-    names.map(|name| (name.to_owned(), hash(name))).collect()
+/// A file under the name of its partition.
+struct Named {
+    name: String,
+    path: PathBuf,
+    /// As the lake has it, where it has the file.
+    begins: Option<Beginning>,
+    /// The lake has read some of it.
+    of_lake: bool,
 }
 
-/// The files in order of their names, each with the hash of its first record.
+/// The files in order of their names, each with its beginning.
 fn named(
     found: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
-    known: &BTreeMap<String, Option<String>>,
+    spec: &SourceSpec,
+    resume: &BTreeMap<String, i64>,
     decoder: &dyn Decoder,
-) -> Result<Vec<(String, PathBuf, Option<String>)>, FeedError> {
-    let file = |ways: BTreeSet<PathBuf>| {
-        let hash = ways.first().map_or(Ok(None), |way| identity::first_record(way, decoder))?;
-        Ok(paths::File { ways, hash })
+) -> Result<Vec<Named>, FeedError> {
+    let names = spec.recorded.keys().chain(resume.keys()).filter_map(|name| name.strip_suffix("/0"));
+    let place = |name: &str| spec.recorded.get(&format!("{name}/0"));
+    let begins = |name: &str| {
+        // of a file without a record anything may come
+        let place = place(name).filter(|place| place.offset_next > 0)?;
+        Beginning::in_id(&place.source_id, name).flatten()
     };
-    let files: Vec<paths::File> = found.into_values().map(file).collect::<Result<_, FeedError>>()?;
-    let names = paths::named(&files, known)?;
-    let mut named: Vec<_> = names.into_iter().zip(files).map(|((name, way), file)| (name, way, file.hash)).collect();
-    named.sort();
+    let known: BTreeMap<String, Option<Beginning>> = names.map(|name| (name.to_owned(), begins(name))).collect();
+    let mut files = Vec::new();
+    for ways in found.into_values() {
+        let begins = ways.first().map_or(Ok(None), |way| Beginning::of(way, decoder))?;
+        files.push((paths::File { ways, begun: begins.is_some(), is: BTreeSet::new() }, begins));
+    }
+    let mut by_first: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, (_, begins)) in files.iter().enumerate() {
+        let first = begins.iter().map(|begins| begins.first.clone());
+        first.for_each(|first| by_first.entry(first).or_default().push(index));
+    }
+    for (name, was) in known.iter().filter_map(|(name, was)| Some((name, was.as_ref()?))) {
+        let mut such = Vec::new();
+        for index in by_first.get(&was.first).into_iter().flatten() {
+            if let (file, Some(begins)) = &files[*index]
+                && let Some(way) = file.ways.first()
+                && was.is_of(way, begins)?
+            {
+                such.push((*index, way.clone()));
+            }
+        }
+        // a short beginning may be that of several: then all that was read decides
+        if let (2.., Some(read)) = (such.len(), place(name).and_then(|place| place.read)) {
+            such.retain(|(_, way)| Stream::open(way, stream::BUFFER_MOST).is_ok_and(|mut file| file.holds(read)));
+        }
+        such.into_iter().for_each(|(index, _)| _ = files[index].0.is.insert(name.clone()));
+    }
+    let (files, begins): (Vec<_>, Vec<_>) = files.into_iter().unzip();
+    let read = |name: &str| {
+        let offset = resume.get(&format!("{name}/0")).copied().or(place(name).map(|place| place.offset_next));
+        offset.is_some_and(|offset| offset > 0)
+    };
+    let all = known.iter().map(|(name, was)| {
+        let named = if read(name) { paths::Known::Name } else { paths::Known::Nothing };
+        (name.clone(), if was.is_some() { paths::Known::Beginning } else { named })
+    });
+    let names = paths::named(&files, &all.collect())?;
+    let named = |(((name, path), own), file): (((String, PathBuf), Option<Beginning>), &paths::File)| {
+        // the lake's word stays, so that its places stay those of one source
+        let recorded = known.get(&name).cloned().flatten().filter(|was| was.bytes.is_some());
+        let begins = if file.is.contains(&name) { recorded.or(own) } else { own };
+        Named { begins, of_lake: read(&name), name, path }
+    };
+    let mut named: Vec<Named> = names.into_iter().zip(begins).zip(&files).map(named).collect();
+    named.sort_by(|one, other| (&one.name, &one.path).cmp(&(&other.name, &other.path)));
     Ok(named)
+}
+
+/// Two files of which one begins with the other; those that the lake has both read as two are no matter.
+fn alike(named: &[Named]) -> Result<Option<(PathBuf, PathBuf)>, FeedError> {
+    let mut by_first: BTreeMap<&str, Vec<&Named>> = BTreeMap::new();
+    for file in named {
+        if let Some(begins) = &file.begins {
+            by_first.entry(&begins.first).or_default().push(file);
+        }
+    }
+    for files in by_first.values().filter(|files| files.len() > 1) {
+        let mut lines: Vec<(Vec<u8>, &Named)> = Vec::new();
+        for file in files {
+            lines.push((identity::lines(&file.path)?, file));
+        }
+        // what begins with a text stands next to it in the order of texts
+        lines.sort_by(|one, other| (&one.0, &one.1.path).cmp(&(&other.0, &other.1.path)));
+        for (index, (one, a)) in lines.iter().enumerate() {
+            let mut longer = lines[index + 1..].iter().take_while(|(other, _)| other.starts_with(one));
+            if let Some((_, b)) = longer.find(|(_, b)| !(a.of_lake && b.of_lake)) {
+                return Ok(Some((a.path.clone(), b.path.clone())));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Source for Files {
@@ -170,10 +252,17 @@ impl Source for Files {
     fn continues(&self, partition: &Partition, recorded: &str) -> Result<(), FeedError> {
         let index = self.partitions.iter().position(|own| own.topic == partition.topic);
         // without the lake's places the names are not those that its places have
+        let place = self.spec.recorded.get(&partition.name());
         match index.filter(|_| self.of_lake) {
+            // of a file without a record anything may come
+            Some(_) if place.is_some_and(|place| place.offset_next == 0 && place.source_id == recorded) => Ok(()),
             Some(index) => identity::continues(partition, &self.paths[index], recorded),
             None => Ok(()),
         }
+    }
+
+    fn distinct(&self) -> Result<(), FeedError> {
+        self.alike.as_ref().map_or(Ok(()), |(one, other)| Err(identity::alike(one, other)))
     }
 
     fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
@@ -196,6 +285,7 @@ impl Source for Files {
         let buffer = share.clamp(stream::BUFFER_LEAST, stream::BUFFER_MOST);
         let entries = assigned.iter().map(|assignment| Entry {
             path: self.paths[assignment.partition].clone(),
+            read_before: self.read_before(assignment.partition),
             assignment: *assignment,
             stream: None,
             look_again_at: None,
@@ -218,6 +308,7 @@ impl Source for Files {
 /// One assigned file; opened when its first turn comes.
 struct Entry {
     path: PathBuf,
+    read_before: Option<ReadSoFar>,
     assignment: Assignment,
     stream: Option<Stream>,
     /// At its end: when to look for growth.
@@ -251,6 +342,7 @@ impl FileReader {
             Some(stream) => stream,
             None => {
                 let mut stream = Stream::open(&entry.path, self.buffer)?;
+                entry.read_before.into_iter().for_each(|read| stream.expect(read));
                 stream.skip_to(entry.assignment.offset, self.decoder.as_ref())?;
                 entry.stream.insert(stream)
             }
@@ -283,6 +375,7 @@ impl FileReader {
         };
         batch.offset_next = stream.offset();
         batch.header = stream.header().cloned();
+        batch.read = stream.read_so_far();
         if ended {
             batch.caught_up = true;
             batch.finished = self.until_end;

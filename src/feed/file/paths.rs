@@ -42,8 +42,10 @@ pub fn found(paths: &[String]) -> Result<Found, FeedError> {
 pub struct File {
     /// The ways to it that were given, not empty.
     pub ways: BTreeSet<PathBuf>,
-    /// Of its first record, if it has one.
-    pub hash: Option<String>,
+    /// Whether it has a beginning to be known by.
+    pub begun: bool,
+    /// The lake's names of files that begin as it does.
+    pub is: BTreeSet<String>,
 }
 
 impl File {
@@ -52,18 +54,30 @@ impl File {
     }
 
     /// What it may be called: its paths, its names, whatever else of the lake's names ends so.
-    fn called(&self, how: How, known: &BTreeMap<String, Option<String>>) -> Vec<(String, PathBuf)> {
+    fn called(&self, how: How, known: &BTreeMap<String, Known>) -> Vec<(String, PathBuf)> {
         let by = |name: &dyn Fn(&Path) -> String| self.ways.iter().map(|way| (name(way), way.clone())).collect();
         match how {
             How::Path => by(&|way| way.to_string_lossy().into_owned()),
             How::Name => by(&|way| file_name(way)),
-            How::Moved => {
+            How::Moved | How::Renamed => {
                 let (short, way) = (self.short(), self.ways.first().cloned().unwrap_or_default());
-                let ends_so = known.keys().filter(|name| file_name(Path::new(name)) == short);
-                ends_so.map(|name| (name.clone(), way.clone())).collect()
+                let all = how == How::Renamed;
+                let may = known.keys().filter(|name| all || file_name(Path::new(name)) == short);
+                may.map(|name| (name.clone(), way.clone())).collect()
             }
         }
     }
+}
+
+/// What the lake knows of the file behind a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// How it begins.
+    Beginning,
+    /// No more than its name.
+    Name,
+    /// That no record of it was read.
+    Nothing,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,22 +85,22 @@ enum How {
     Path,
     Name,
     Moved,
+    Renamed,
 }
 
-/// The name of each file's place and the way to it, in the order of the files. A name of the lake (`known`, with the hash of
-/// the first record behind it, if that is recorded) stays with its file: the one of that path, or else of that name, that
-/// begins so. Others are named by their names, or their paths where two files share one. Error: the lake does not tell
-/// which of two files it has read.
-pub fn named(files: &[File], known: &BTreeMap<String, Option<String>>) -> Result<Vec<(String, PathBuf)>, FeedError> {
+/// The name of each file's place and the way to it, in the order of the files. A name of the lake (`known`) stays with its
+/// file: of those that begin so the one of that path, or else of that name, or else any. Others are named by their names, or
+/// their paths where two files share one. Error: the lake does not tell which of two files it has read.
+pub fn named(files: &[File], known: &BTreeMap<String, Known>) -> Result<Vec<(String, PathBuf)>, FeedError> {
     let mut named: Vec<Option<(String, PathBuf)>> = vec![None; files.len()];
     let mut taken = BTreeSet::new();
-    let begins_so =
-        |file: &File, name: &str| matches!(known.get(name), Some(was) if was.is_some() && *was == file.hash);
-    let may_be = |file: &File, name: &str| known.get(name).is_some_and(|was| was.is_none() || file.hash.is_none());
-    let passes: [(How, &dyn Fn(&File, &str) -> bool); 5] = [
+    let begins_so = |file: &File, name: &str| file.is.contains(name);
+    let may_be = |file: &File, name: &str| known.get(name).is_some_and(|was| *was != Known::Beginning || !file.begun);
+    let passes: [(How, &dyn Fn(&File, &str) -> bool); 6] = [
         (How::Path, &begins_so),
         (How::Name, &begins_so),
         (How::Moved, &begins_so),
+        (How::Renamed, &begins_so),
         (How::Path, &may_be),
         (How::Name, &may_be),
     ];
@@ -97,7 +111,7 @@ pub fn named(files: &[File], known: &BTreeMap<String, Option<String>>) -> Result
             let fits = |(name, _): &(String, PathBuf)| is_it(file, name) && !taken.contains(name);
             let Some((name, way)) = file.called(how, known).into_iter().find(fits) else { continue };
             let alike = || open.iter().map(|index| &files[*index]).filter(|other| other.short() == name);
-            if how == How::Name && !begins_so(file, &name) && alike().count() > 1 {
+            if how == How::Name && known[&name] != Known::Nothing && !begins_so(file, &name) && alike().count() > 1 {
                 return Err(undecided(&name, alike()));
             }
             taken.insert(name.clone());
@@ -107,13 +121,28 @@ pub fn named(files: &[File], known: &BTreeMap<String, Option<String>>) -> Result
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     files.iter().for_each(|file| *uses.entry(file.short()).or_default() += 1);
     let name = |(file, name): (&File, Option<(String, PathBuf)>)| {
-        name.or_else(|| {
-            let (way, short) = (file.ways.first()?, file.short());
-            let alone = uses.get(&short) == Some(&1) && !taken.contains(&short);
-            Some((if alone { short } else { way.to_string_lossy().into_owned() }, way.clone()))
-        })
+        let (way, short) = (file.ways.first()?, file.short());
+        let own = || {
+            let name = if uses.get(&short) == Some(&1) { short.clone() } else { way.to_string_lossy().into_owned() };
+            (fresh(name, way, &taken, known), way.clone())
+        };
+        let named = name.unwrap_or_else(own);
+        taken.insert(named.0.clone());
+        Some(named)
     };
     Ok(files.iter().zip(named).filter_map(name).collect())
+}
+
+/// A name that no other file has: where the file that had this one lies under another now, the path, or a numbered name.
+fn fresh(name: String, way: &Path, taken: &BTreeSet<String>, known: &BTreeMap<String, Known>) -> String {
+    if !taken.contains(&name) {
+        return name;
+    }
+    let path = way.to_string_lossy().into_owned();
+    let numbered = (2..).map(|number| format!("{name}#{number}"));
+    let mut names = std::iter::once(path).chain(numbered);
+    let free = |name: &String| !taken.contains(name) && known.get(name) != Some(&Known::Beginning);
+    names.find(free).expect("numbers do not end")
 }
 
 fn undecided<'a>(name: &str, files: impl Iterator<Item = &'a File>) -> FeedError {
@@ -229,13 +258,15 @@ mod tests {
         }
     }
 
-    /// Names and ways of what some paths mean, hashes of whole contents.
-    fn names_of(paths: &[String], known: &[(&str, Option<&str>)]) -> Result<Vec<(String, PathBuf)>, FeedError> {
-        let known = known.iter().map(|(name, hash)| ((*name).to_owned(), hash.map(str::to_owned))).collect();
+    /// Names and ways of what some paths mean; a file begins as the lake's if the contents are equal.
+    fn names_of(paths: &[String], all: &[(&str, Option<&str>)]) -> Result<Vec<(String, PathBuf)>, FeedError> {
         let files = found(paths).expect("files").files.into_iter().map(|(full, ways)| {
             let text = std::fs::read_to_string(full).expect("readable");
-            File { ways, hash: (!text.is_empty()).then_some(text) }
+            let is = all.iter().filter(|(_, was)| *was == Some(&text)).map(|(name, _)| (*name).to_owned());
+            File { ways, begun: !text.is_empty(), is: is.collect() }
         });
+        let known = |was: Option<&str>| if was.is_some() { Known::Beginning } else { Known::Name };
+        let known = all.iter().map(|(name, was)| ((*name).to_owned(), known(*was))).collect();
         named(&files.collect::<Vec<_>>(), &known)
     }
 
@@ -312,6 +343,32 @@ mod tests {
         assert_eq!(named(&[&a, &b], &[(of_a.as_str(), None), (of_b.as_str(), None)]), [of_a, of_b]);
         let error = names_of(&[a, b], &[("same.jsonl", None)]).expect_err("which of them?");
         assert!(error.to_string().contains("same.jsonl"), "{error}");
+    }
+
+    #[test]
+    fn a_renamed_file_keeps_the_lakes_name_and_the_one_in_its_place_has_another() {
+        let root = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| root.path().join(name).display().to_string();
+        let day = |name: &str, text: &str| std::fs::write(root.path().join(name), text).expect("a file");
+        let named = |known: &[(&str, Option<&str>)]| {
+            let paths = [root.path().display().to_string()];
+            let names: BTreeMap<PathBuf, String> =
+                names_of(&paths, known).expect("named").into_iter().map(|(name, way)| (way, name)).collect();
+            names.into_values().collect::<Vec<_>>()
+        };
+        day("ticks-1.jsonl", "one");
+        assert_eq!(named(&[("ticks.jsonl", Some("one"))]), ["ticks.jsonl"]);
+        day("ticks.jsonl", "two");
+        let path = at("ticks.jsonl");
+        assert_eq!(named(&[("ticks.jsonl", Some("one"))]), ["ticks.jsonl", path.as_str()]);
+        // the day after
+        day("ticks-2.jsonl", "two");
+        day("ticks.jsonl", "three");
+        let known = [("ticks.jsonl", Some("one")), (path.as_str(), Some("two"))];
+        assert_eq!(named(&known), ["ticks.jsonl", path.as_str(), "ticks.jsonl#2"]);
+        // and one that has nothing yet
+        day("ticks.jsonl", "");
+        assert_eq!(named(&known), ["ticks.jsonl", path.as_str(), "ticks.jsonl#2"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The records of one file, in order: lines found, decompressed, decoded.
 
+use super::hashed::{Digest, Hashed};
 use crate::wire::{Decoder, RawRecord};
 use crate::{FeedError, InstrumentTable, Reject};
 use flate2::read::MultiGzDecoder;
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use ticktide_base::epoch::ReadSoFar;
 use ticktide_base::time::Nanos;
 use ticktide_market::Tick;
 
@@ -30,7 +32,9 @@ pub enum Next {
 /// One open file.
 pub struct Stream {
     path: PathBuf,
-    input: BufReader<Box<dyn Read + Send>>,
+    input: Hashed<Box<dyn Read + Send>>,
+    /// What an earlier run has read of it.
+    read_before: Option<ReadSoFar>,
     compressed: bool,
     /// The number of the next record.
     offset: i64,
@@ -52,7 +56,8 @@ impl Stream {
         let (compressed, input) = input(path, buffer)?;
         Ok(Stream {
             path: path.to_path_buf(),
-            input: BufReader::with_capacity(buffer, input),
+            input: Hashed::new(input, buffer),
+            read_before: None,
             compressed,
             offset: 0,
             line: Vec::new(),
@@ -63,6 +68,33 @@ impl Stream {
             line_ends_outstanding: false,
             held: None,
         })
+    }
+
+    /// What was read before is to be there still; nothing was read yet.
+    pub fn expect(&mut self, read: ReadSoFar) {
+        self.input.expect(Digest { bytes: read.bytes, xxh64: read.xxh64 });
+        self.read_before = Some(read);
+    }
+
+    /// Whether it begins with what was read; nothing was read yet.
+    pub fn holds(&mut self, read: ReadSoFar) -> bool {
+        let first = std::io::copy(&mut (&mut self.input).take(read.bytes), &mut std::io::sink());
+        self.input.mark();
+        first.is_ok() && self.input.marked() == Digest { bytes: read.bytes, xxh64: read.xxh64 }
+    }
+
+    /// What the records before [`Stream::offset`] were made of; `None`: there are none.
+    pub fn read_so_far(&mut self) -> Option<ReadSoFar> {
+        self.mark();
+        let Digest { bytes, xxh64 } = self.input.marked();
+        (self.offset > 0).then_some(ReadSoFar { offset: self.offset, bytes, xxh64 })
+    }
+
+    /// Nothing is under way: what was taken so far belongs to records that were delivered.
+    fn mark(&mut self) {
+        if self.line.is_empty() && self.held.is_none() {
+            self.input.mark();
+        }
     }
 
     /// Whether bytes may still be appended: a compressed file is a whole one.
@@ -83,15 +115,44 @@ impl Stream {
                 let (path, have) = (self.path.display(), self.offset);
                 return Err(FeedError::fix(
                     format!("file {path} has {have} records, the lake has already read {offset} of it"),
-                    "give back the file that was read, or write to a new lake",
+                    "give back the file that was read, or read this one into a new lake with another `--warehouse`",
                 ));
             }
             // a last line without its end: it was a record when the lake took it
             self.line_ends_outstanding = self.line.last() != Some(&b'\n');
             self.offset += 1;
         }
-        self.line.clear();
-        Ok(())
+        let last = std::mem::take(&mut self.line);
+        self.unchanged(&last)
+    }
+
+    /// Refuses a file of which less, more or something else stands where an earlier run has read, `last` being the line
+    /// that was passed over last.
+    fn unchanged(&mut self, last: &[u8]) -> Result<(), FeedError> {
+        let Some(before) = self.read_before.filter(|before| before.offset <= self.offset) else { return Ok(()) };
+        self.mark();
+        let behind = self.input.marked().bytes.checked_sub(before.bytes);
+        let as_it_was = match behind {
+            _ if self.input.differs() => false,
+            Some(behind) if before.offset == self.offset => {
+                // a last line that was read without its end may have it now
+                let end =
+                    &last[last.len() - usize::try_from(behind).map_or(last.len(), |count| count.min(last.len()))..];
+                end.is_empty() || matches!(end, b"\n" | b"\r\n")
+            }
+            behind => behind.is_some(),
+        };
+        if as_it_was { Ok(()) } else { Err(self.changed()) }
+    }
+
+    fn changed(&self) -> FeedError {
+        let (path, ReadSoFar { offset, bytes, .. }) = (self.path.display(), self.read_before.unwrap_or_default());
+        FeedError::fix(
+            format!(
+                "file {path} was changed where it was read: its first {bytes} bytes, {offset} records, are others now"
+            ),
+            "put back the file that was read, or read this one into a new lake with another `--warehouse`",
+        )
     }
 
     /// The next record whatever its time; `whole`: nothing will be appended to a last line without an end.
@@ -193,10 +254,14 @@ impl Stream {
     /// Reads on until `line` holds a line with its end; false: the file ends before.
     fn read_line(&mut self) -> Result<bool, FeedError> {
         loop {
+            self.mark();
             let room = RECORD_BYTES_MOST.saturating_sub(self.line.len() as u64);
             let read = (&mut self.input).take(room).read_until(b'\n', &mut self.line);
             if let Err(error) = read {
                 return Err(self.broken(error));
+            }
+            if self.input.differs() {
+                return Err(self.changed());
             }
             let ended = self.line.last() == Some(&b'\n');
             if !ended && self.line.len() as u64 >= RECORD_BYTES_MOST {
@@ -232,7 +297,7 @@ impl Stream {
 }
 
 /// The bytes of a file, decompressed by its ending, and whether they were compressed.
-fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
+pub(super) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
     let failed = |error: std::io::Error| {
         let hint = match Errno::from_io_error(&error) {
             Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n` or give fewer files at once",

@@ -84,10 +84,13 @@ pub fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -
 pub fn horizon(session: &Session, interval: Interval, reach: Reach, frontier: Nanos) -> Nanos {
     match reach {
         Reach::Span(span) => aligned(session, interval, frontier.saturating_sub(span)),
-        Reach::Sessions(sessions) => {
-            let back = frontier.saturating_sub(DAY.saturating_mul(i64::from(sessions)));
-            let starts = session.classes().map(|class| session.day_start(class, session.trading_date_of(class, back)));
-            aligned(session, interval, starts.min().unwrap_or(back))
+        Reach::Sessions(count) => {
+            let day_before = frontier.saturating_sub(DAY);
+            let starts = session.classes().map(|class| {
+                let last = session.trading_date_of(class, day_before);
+                session.day_start(class, (1..count).fold(last, |day, _| session.trading_date_before(class, day)))
+            });
+            aligned(session, interval, starts.min().unwrap_or(day_before))
         }
     }
 }
@@ -141,6 +144,23 @@ mod tests {
         let wednesday = 1_795_545_000 * SECOND + 10 * HOUR;
         let monday = horizon(&session, Interval(DAY), Reach::Sessions(1), wednesday);
         assert_eq!(monday, 1_795_545_000 * SECOND - 2 * DAY + 8 * HOUR + 45 * MINUTE);
+    }
+
+    #[test]
+    fn sessions_are_trading_days_whatever_lies_between_them() {
+        let nse = Session::preset("nse").expect("a preset");
+        let shares = nse.classes().last().expect("a session has a class");
+        // Monday 2026-08-03, 10:00: Friday, Thursday … each from the start of the earliest class
+        let reach = |count| horizon(&nse, Interval(MINUTE), Reach::Sessions(count), august(10 * 60));
+        for (count, days) in [(1, 3), (2, 4), (5, 7), (6, 10)] {
+            assert_eq!(reach(count), august(8 * 60 + 45) - days * DAY, "{count} sessions");
+            assert_eq!(nse.trading_date_of(shares, reach(count) + 2 * HOUR), 20_668 - days as i32);
+        }
+        let utc = Session::preset("utc-day").expect("a preset");
+        for count in [1, 2, 30] {
+            let at = horizon(&utc, Interval(HOUR), Reach::Sessions(count), DAY0 + 5 * HOUR);
+            assert_eq!(at, DAY0 - i64::from(count) * DAY);
+        }
     }
 
     fn spec() -> ReachSpec {

@@ -219,6 +219,12 @@ impl Session {
         }
     }
 
+    /// The trading date before one; where none is within a few days (a calendar that begins there), the day before it.
+    pub fn trading_date_before(&self, class: Class, trading_date: i32) -> i32 {
+        let opened_at = self.day_start(class, trading_date);
+        self.trading_date_of(class, opened_at.saturating_sub(1)).min(trading_date.saturating_sub(1))
+    }
+
     /// The last phase of the class that ended at or before `t`.
     fn last_before(&self, class: Class, t: Nanos) -> Option<PhaseAt> {
         let today = local_day(&self.zone, t);

@@ -208,6 +208,22 @@ fn trading_dates_are_each_classes_own() {
 }
 
 #[test]
+fn the_trading_date_before_one_is_the_nearest_with_phases() {
+    let session = nse();
+    for class in session.classes() {
+        let trades = |date: &i32| session.phases_of(class, *date).next().is_some();
+        for date in (day("2024-02-01")..day("2026-12-31")).filter(trades) {
+            let before = (date - 20..date).rev().find(trades).expect("no closure is so long");
+            assert_eq!(session.trading_date_before(class, date), before, "{date}");
+        }
+    }
+    // a market that never trades has no date that is nearer
+    let mut closed = nse();
+    let none = class(&mut closed, "stocks");
+    assert_eq!(closed.trading_date_before(none, -90_000), -90_001);
+}
+
+#[test]
 fn holidays_are_known_from_2024_to_2026() {
     let session = nse();
     let known = ["2023-12-29", "2024-01-01", "2026-12-31", "2027-01-01"].map(|date| session.is_known(day(date)));

@@ -1,5 +1,7 @@
 //! Promises of the file source: each file is a partition, read from any record on, packed or plain, and known again.
 
+mod identity;
+
 use super::*;
 use crate::testing::{open, read_all};
 use crate::{Speed, WireSpec};
@@ -370,91 +372,4 @@ fn a_start_time_and_the_pace_pass_over_a_cancel_that_tells_its_day_alone() {
     let (batches, error) = drain(read_all(paced.as_ref()).as_mut(), 1);
     assert!(error.is_none());
     assert_eq!(records(&batches), 8);
-}
-
-/// Opens the files as a run that goes on from what a lake has recorded does.
-fn go_on(spec: &SourceSpec, recorded: &BTreeMap<String, (i64, String)>) -> Result<Arc<dyn Source>, FeedError> {
-    let ids = recorded.iter().map(|(name, (_, id))| (name.clone(), id.clone())).collect();
-    let offsets = recorded.iter().map(|(name, (offset, _))| (name.clone(), *offset)).collect();
-    let source = crate::open(&SourceSpec { recorded: ids, ..spec.clone() }, &offsets)?;
-    for partition in source.partitions() {
-        if let Some((_, id)) = recorded.get(&partition.name()) {
-            source.continues(partition, id)?;
-        }
-    }
-    Ok(source)
-}
-
-/// What a lake records of all files when each was read to its end.
-fn read_to_its_end(source: &dyn Source, records: i64) -> BTreeMap<String, (i64, String)> {
-    source.partitions().iter().map(|partition| (partition.name(), (records, partition.source_id.clone()))).collect()
-}
-
-#[test]
-fn another_file_under_a_known_name_is_refused_and_the_same_one_goes_on_wherever_it_lies() {
-    let root = tempfile::tempdir().expect("a folder");
-    let [d1, d2, moved] = ["d1", "d2", "moved"].map(|folder| {
-        std::fs::create_dir(root.path().join(folder)).expect("a folder");
-        root.path().join(folder).join("ticks.jsonl")
-    });
-    std::fs::write(&d1, lines(0..10)).expect("a file");
-    std::fs::write(&d2, lines(20..40)).expect("a file");
-    std::fs::write(&moved, lines(0..12)).expect("a file");
-    let recorded = read_to_its_end(&*open(&spec(&[&d1])), 10);
-    let Err(FeedError::Fix { message, hint }) = go_on(&spec(&[&d2]), &recorded) else { panic!("it is another file") };
-    assert!(message.contains("ticks.jsonl") && hint.contains("--warehouse"), "{message}");
-    for same in [&d1, &moved] {
-        assert_eq!(go_on(&spec(&[same]), &recorded).expect("the same").partitions()[0].name(), "ticks.jsonl/0");
-    }
-    // both: the one that was read keeps its name, the other has a new one and is read from its beginning
-    let source = go_on(&spec(&[&d1, &d2]), &recorded).expect("both");
-    let mut names: Vec<String> = source.partitions().iter().map(Partition::name).collect();
-    names.sort();
-    assert_eq!(names, [format!("{}/0", d2.display()), "ticks.jsonl/0".to_owned()]);
-    // and read together first, each alone is still known
-    let both = read_to_its_end(&*open(&spec(&[&d1, &d2])), 10);
-    let alone = go_on(&spec(&[&d2]), &both).expect("d2 was read").partitions()[0].name();
-    assert!(both.contains_key(&alone), "{alone} of {both:?}");
-    // a look without the lake's places judges nothing: the names are not final
-    let looked = open(&spec(&[&d2]));
-    assert!(looked.continues(&looked.partitions()[0], &recorded["ticks.jsonl/0"].1).is_ok());
-}
-
-#[test]
-fn a_lake_without_hashes_and_a_file_that_was_empty_go_on() {
-    let root = tempfile::tempdir().expect("a folder");
-    let path = root.path().join("a.csv");
-    let spec = csv(&[&path]);
-    let id = || open(&spec).partitions()[0].source_id.clone();
-    let mut ids = Vec::new();
-    // nothing, half a header, a header, half of a record behind it
-    for text in ["", "symbol,ti", "symbol,time,price,quantity\n", "symbol,time,price,quantity\nA,17000"] {
-        std::fs::write(&path, text).expect("written");
-        ids.push(id());
-    }
-    assert_eq!(ids, ["file:a.csv"; 4], "it has no record yet");
-    let whole = "symbol,time,price,quantity\nA,1700000000,1,10\n";
-    std::fs::write(&path, whole).expect("written");
-    let recorded = |id: &str| BTreeMap::from([("a.csv/0".to_owned(), (0, id.to_owned()))]);
-    let source = go_on(&spec, &recorded("file:a.csv")).expect("no hash is known");
-    assert!(source.is_recorded_as(&source.partitions()[0], "file:a.csv"));
-    let first = id();
-    // it grows
-    std::fs::write(&path, format!("{whole}A,1700000001,1,11")).expect("written");
-    assert_eq!(id(), first);
-    // the header alone is no beginning: two days have the same
-    std::fs::write(&path, whole.replace("1700000000", "1700000009")).expect("written");
-    assert_ne!(id(), first);
-    assert!(go_on(&spec, &recorded(&first)).is_err());
-    assert!(!open(&spec).is_recorded_as(&open(&spec).partitions()[0], &first));
-    let Err(FeedError::Fix { message, .. }) = go_on(&spec, &recorded("kafka:c/a.csv")) else { panic!("no file") };
-    assert!(message.contains("not from a file"), "{message}");
-    for packed in ["gz", "zst"] {
-        let path = root.path().join(format!("b.csv.{packed}"));
-        let text = whole.trim_end();
-        let bytes = if packed == "gz" { gz(text) } else { zstd::encode_all(text.as_bytes(), 1).expect("memory") };
-        std::fs::write(&path, bytes).expect("written");
-        let id = open(&csv(&[&path])).partitions()[0].source_id.clone();
-        assert_eq!(id.rsplit(':').next(), first.rsplit(':').next(), "the same record");
-    }
 }
