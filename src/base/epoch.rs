@@ -4,6 +4,7 @@
 //! defines an epoch. Everything here is a function of its arguments: no clock, no I/O. Worker 0 feeds it from all workers'
 //! reports (the engine's `epochs`).
 
+pub use crate::conservation::Conservation;
 use crate::time::Nanos;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,43 +82,5 @@ impl Binding {
     #[inline]
     pub fn publishes(&self, open_at: Nanos, end_at: Nanos) -> bool {
         self.closed_until.is_some_and(|at| end_at <= at) || self.flushed_until.is_some_and(|at| open_at <= at)
-    }
-}
-
-/// Records of one partition in one epoch: where each of them went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conservation {
-    /// `offset_next` of this epoch minus that of the one before.
-    pub advanced: i64,
-    /// Offsets without a record: control records, compacted ones.
-    pub gaps: i64,
-    pub records: i64,
-    pub accepted: i64,
-    pub duplicates: i64,
-    pub rejected: i64,
-    /// Change of the records that wait for a decision (held jumps, unmatched cancels); may be negative.
-    pub pending: i64,
-}
-
-impl Conservation {
-    /// What is left over of the offsets, and of the records; anything but zero is lost, or counted twice.
-    pub fn balance(&self) -> [i64; 2] {
-        let placed = self.accepted + self.duplicates + self.rejected + self.pending;
-        [self.advanced - self.records - self.gaps, self.records - placed]
-    }
-
-    /// Zero on both lines, or a bug that must stop the commit.
-    pub fn balances(&self) -> bool {
-        self.balance() == [0, 0]
-    }
-
-    pub fn add(&mut self, other: &Conservation) {
-        self.advanced += other.advanced;
-        self.gaps += other.gaps;
-        self.records += other.records;
-        self.accepted += other.accepted;
-        self.duplicates += other.duplicates;
-        self.rejected += other.rejected;
-        self.pending += other.pending;
     }
 }

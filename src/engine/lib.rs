@@ -31,6 +31,7 @@ pub mod open;
 pub mod options;
 mod plan;
 mod process;
+pub mod reasons;
 pub mod restore;
 pub mod share;
 pub mod states;

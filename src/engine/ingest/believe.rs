@@ -4,6 +4,7 @@
 //! is held is decided once, by the records of its partition alone.
 
 use super::admit::Admission;
+use super::losses::Silent;
 use super::{Intake, PartitionIntake, Taken};
 use ticktide_flow::clean::jumps::Held;
 use ticktide_flow::instruments::{Day, Told};
@@ -88,6 +89,7 @@ impl Intake {
     fn note(&mut self, admission: &mut Admission<'_>) {
         let (partition, tick) = (&mut *admission.partition, admission.tick);
         partition.counts.accepted += 1;
+        partition.count_silent(Silent::Notice);
         if let Some(received_at) = tick.received_at {
             let come_to = received_at.saturating_sub(self.judge.spec.ahead_max);
             partition.place.event_at_max = partition.place.event_at_max.max(Some(come_to));

@@ -12,6 +12,7 @@
 mod admit;
 mod believe;
 mod checks;
+mod losses;
 mod sniff;
 mod state;
 mod take;
@@ -79,6 +80,7 @@ struct PartitionIntake {
     caught_up_since: Option<Instant>,
     finished: bool,
     counts: Conservation,
+    losses: losses::Losses,
     jumps: Jumps<(Instrument, Vec<u8>)>,
     /// The anchor of the jumps as the durable state has it: only where it is not the greatest event time accepted.
     anchor_kept: Option<Nanos>,
@@ -142,6 +144,7 @@ impl PartitionIntake {
             caught_up_since: None,
             finished: false,
             counts: Conservation::default(),
+            losses: losses::Losses::default(),
             jumps: Jumps::new(event_at_max),
             anchor_kept: None,
             memory: Memory::default(),

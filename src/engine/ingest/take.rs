@@ -30,6 +30,7 @@ impl Intake {
         }
         self.archive_kept(ticks, &mut taken);
         partition.come_to(&mut batch, now);
+        partition.warn_of_losses(batch.records);
         if self.archive {
             taken.bytes += batch.bytes as usize;
         }
@@ -52,9 +53,10 @@ impl Intake {
 
 impl PartitionIntake {
     /// Ranges that the broker deleted. They are gaps already: a row without a record, so that nothing is lost in silence.
-    fn miss(&self, batch: &mut Batch, taken: &mut Taken) {
+    fn miss(&mut self, batch: &mut Batch, taken: &mut Taken) {
         for (from, to) in std::mem::take(&mut batch.lost) {
             let count = to - from;
+            self.counts.lost += count;
             tracing::warn!(partition = %self.name, from, to, count, "the broker deleted records before they were read");
             taken.quarantine.push(QuarantineRow {
                 partition: self.name.clone(),
@@ -70,7 +72,7 @@ impl PartitionIntake {
     /// Records that are no ticks.
     fn reject(&mut self, batch: &mut Batch, taken: &mut Taken) {
         for reject in std::mem::take(&mut batch.rejects) {
-            self.counts.rejected += 1;
+            self.count(reject.reason);
             taken.bytes += reject.payload.len();
             taken.quarantine.push(QuarantineRow {
                 partition: self.name.clone(),

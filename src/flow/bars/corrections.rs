@@ -11,6 +11,7 @@ use super::live::{Live, StateKey};
 use super::rules::Rules;
 use super::trades::{Correction, Effect, Insertion, Place, Trade, TradeKey};
 use super::{Aside, Refused};
+use ticktide_base::conservation::count;
 use ticktide_base::time::Nanos;
 use ticktide_market::calendar::bucket;
 
@@ -59,6 +60,7 @@ impl Live {
             let missed = self.frozen_for(rules, open_at);
             if !missed.is_empty() {
                 let detail = format!("too late for {}; the others count it", missed.join(", "));
+                aside.count(&place.partition, |counts| count(&mut counts.partly, "late_partly", 1));
                 aside.refused.push(Refused { place, reason: "late_partly", detail });
             }
             self.rebuild(rules, open_at);

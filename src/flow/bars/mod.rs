@@ -112,7 +112,7 @@ impl Aside {
     fn is_known(&mut self, place: Place, same: bool) {
         self.count(&place.partition, |counts| {
             counts.accepted -= 1;
-            if same { counts.duplicates += 1 } else { counts.rejected += 1 }
+            if same { counts.duplicates += 1 } else { counts.refuse("conflicting_id") }
         });
         if !same {
             let detail = "its id or sequence was there before, with other content".into();
@@ -132,7 +132,7 @@ impl Aside {
     fn is_unmatched(&mut self, correction: Correction) {
         self.count(&correction.place.partition, |counts| {
             counts.pending -= 1;
-            counts.rejected += 1;
+            counts.refuse("unmatched");
         });
         let what = if correction.replaces.is_some() { "correction" } else { "cancel" };
         let detail = format!("no trade with its id came within the retention of this {what}");
