@@ -9,6 +9,9 @@ use ticktide_base::conservation::ByReason;
 use ticktide_base::epoch::Conservation;
 use ticktide_engine::{RunReport, reasons};
 
+/// Partitions that are named at most.
+const NAMED: usize = 20;
+
 /// What came to nothing of some records: a word for the verdict, and why.
 fn verdicts<'a>(
     reasons: &'a ByReason,
@@ -31,10 +34,13 @@ pub fn lines(report: &RunReport) -> Vec<String> {
     }
     if !report.barren.is_empty() {
         lines.push(format!("{} of {} partitions gave nothing:", report.barren.len(), report.partitions.len()));
-        lines.extend(report.barren.iter().map(|barren| {
+        lines.extend(report.barren.iter().take(NAMED).map(|barren| {
             let why = barren.why.as_deref().map_or(String::new(), |why| format!(", most of them {why}"));
             format!("  {}: {} records{why}", barren.partition, barren.records)
         }));
+        if report.barren.len() > NAMED {
+            lines.push(format!("  and {} more", report.barren.len() - NAMED));
+        }
     }
     lines
 }

@@ -6,7 +6,7 @@
 
 use crate::verdict::{self, Samples};
 use std::collections::BTreeMap;
-use ticktide_base::epoch::{Binding, Conservation};
+use ticktide_base::epoch::{Binding, Conservation, Place};
 use ticktide_base::error::Error;
 
 /// A partition that was read and gave nothing.
@@ -35,7 +35,9 @@ impl Toll {
         for (partition, counts) in counts {
             self.partitions.entry(partition).or_default().add(&counts);
         }
-        let places = binding.places.iter().filter(|(_, place)| place.offset_next == 0);
+        // an empty partition of a topic is nothing unusual
+        let unusual = |place: &Place| place.offset_next == 0 && !place.source_id.starts_with("kafka:");
+        let places = binding.places.iter().filter(|(_, place)| unusual(place));
         self.untouched = places.map(|(partition, _)| partition.clone()).collect();
         self.samples.add(samples);
         self.ended |= binding.flush;
@@ -78,7 +80,6 @@ impl Toll {
 mod tests {
     use super::*;
     use ticktide_base::conservation::count;
-    use ticktide_base::epoch::Place;
 
     fn binding(places: &[(&str, i64)], flush: bool) -> Binding {
         let place = |offset_next| Place { source_id: String::new(), offset_next, event_at_max: None, header: None };
@@ -116,6 +117,17 @@ mod tests {
         toll.add(&binding(&places, true), BTreeMap::new(), Samples::default());
         let [again, bad, silent] = all;
         assert_eq!(barren(&toll), [again, bad, ("empty".to_owned(), None), silent]);
+    }
+
+    #[test]
+    fn an_empty_partition_of_a_topic_is_nothing_unusual() {
+        let mut binding = binding(&[("t/0", 0), ("f", 0)], true);
+        binding.places.get_mut("t/0").expect("it is there").source_id = "kafka:x".into();
+        let counts = ["t/0", "f"].map(|name| (name.to_owned(), Conservation::default()));
+        let mut toll = Toll::default();
+        toll.add(&binding, counts.into(), Samples::default());
+        let names: Vec<String> = toll.barren().into_iter().map(|barren| barren.partition).collect();
+        assert_eq!(names, ["f"]);
     }
 
     #[test]
