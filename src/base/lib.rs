@@ -3,6 +3,7 @@
 //! Errors with who acts, time and epochs as values, the environment, documents with places, metrics. What must hold: only
 //! [`environment`] reads the environment, and nothing here knows a tick, a bar or a lake.
 
+pub mod conservation;
 pub mod document;
 pub mod environment;
 pub mod epoch;

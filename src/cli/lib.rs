@@ -9,6 +9,7 @@ mod demo;
 mod feed;
 mod lake;
 mod list;
+mod losses;
 mod plan;
 mod quarantine;
 mod read;

@@ -1,6 +1,6 @@
 //! `query` and `epochs`: a lake read back.
 
-use super::{Global, aligned, note, print};
+use super::{Global, aligned, losses, note, print};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
@@ -149,6 +149,8 @@ fn show(row: &EpochRow, slot: Option<&Slot>, global: &Global) -> Result<(), Erro
     let mut shown = as_json(row);
     if global.json {
         shown["partitions"] = slot.map_or(Value::Null, |slot| Value::Object(partitions(slot)));
+        shown["losses"] = slot.map_or(Value::Null, |slot| losses::epoch_json(&slot.conservation));
+        shown["barren"] = slot.map_or(Value::Null, |slot| losses::epoch_barren(&slot.conservation));
         return print(&format!("{shown}\n"));
     }
     let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -162,6 +164,9 @@ fn show(row: &EpochRow, slot: Option<&Slot>, global: &Global) -> Result<(), Erro
             std::iter::once(name.clone()).chain(COUNTS.iter().map(|column| cell(&counts[*column]))).collect()
         }));
         print(&format!("\n{}\n", aligned(&lines)))?;
+    }
+    for line in slot.iter().flat_map(|slot| losses::epoch_lines(&slot.conservation)) {
+        print(&format!("{line}\n"))?;
     }
     match serde_json::to_string_pretty(&shown["binding"]) {
         Ok(binding) if row.binding.is_some() => print(&format!("binding\n{binding}\n")),
@@ -178,12 +183,13 @@ fn partitions(slot: &Slot) -> serde_json::Map<String, Value> {
     let places = slot.binding.iter().flat_map(|binding| &binding.places);
     // a takeover repeats the binding of the last data epoch, and read nothing
     let counted = places.filter(|_| slot.kind == SlotKind::Data).map(|(name, place)| {
-        let counts = slot.conservation.get(name).copied().unwrap_or_default();
+        let counts = slot.conservation.get(name).cloned().unwrap_or_default();
         let [offsets, records] = counts.balance();
         let shown = json!({
             "offset_first": place.offset_next - counts.advanced, "offset_next": place.offset_next, "gaps": counts.gaps,
             "records": counts.records, "accepted": counts.accepted, "duplicates": counts.duplicates,
             "rejected": counts.rejected, "pending": counts.pending, "balance": offsets.abs() + records.abs(),
+            "reasons": counts.reasons, "silent": counts.silent, "partly": counts.partly, "lost": counts.lost,
         });
         (name.clone(), shown)
     });

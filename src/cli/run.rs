@@ -1,7 +1,7 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
 use super::source::{SourceArgs, given};
-use super::{Global, aligned, plan, print, read};
+use super::{Global, aligned, losses, note, plan, print, read};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -416,9 +416,14 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     });
     let report = report.map_err(|error| fenced_by(error, &warehouse))?;
     if global.json && report.leads {
-        return print(&format!("{}\n", report_json(&report)));
+        print(&format!("{}\n", report_json(&report)))?;
+    } else if !quiet {
+        print(&format!("{}\n", summary(&report)))?;
     }
-    if quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+    if !quiet {
+        losses::lines(&report).iter().for_each(|line| note(format_args!("{line}")));
+    }
+    report.refused.map_or(Ok(()), Err)
 }
 
 /// An error with who writes the lake now, if that is why it ended and somebody says so.
@@ -447,12 +452,17 @@ pub(super) fn fenced_by(error: Error, warehouse: &Warehouse) -> Error {
 
 /// The figures of a run as one line of JSON.
 fn report_json(report: &RunReport) -> serde_json::Value {
-    json!({
+    let mut told = losses::report_json(report);
+    let figures = json!({
         "generation": report.generation, "epochs": report.epochs, "records": report.records,
         "accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected,
         "pending": report.pending, "rows": report.rows, "corrections": report.corrections,
         "seconds": report.elapsed.as_secs_f64(),
-    })
+    });
+    if let (Some(told), serde_json::Value::Object(figures)) = (told.as_object_mut(), figures) {
+        told.extend(figures);
+    }
+    told
 }
 
 /// The figures of a run as a line for people.

@@ -9,6 +9,7 @@
 
 use crate::epochs::Report;
 use crate::figures::Meters;
+use crate::verdict::Samples;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,6 +47,8 @@ pub struct WorkerPart {
     pub counts: BTreeMap<String, Conservation>,
     /// Rows of the quarantine by reason.
     pub reasons: BTreeMap<String, u64>,
+    /// Refused records to show, those of reasons that the worker has shown few of before.
+    pub samples: Samples,
     pub binding: Binding,
 }
 
@@ -68,7 +71,9 @@ async fn commit_one(lake: &mut Lake, job: CommitJob, meters: &Meters, decided: &
     let telemetry = &meters.telemetry;
     let closed_until = binding.closed_until;
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    let mut samples = Samples::default();
     for part in job.parts {
+        samples.add(part.samples);
         for (reason, rows) in part.reasons {
             *reasons.entry(reason).or_default() += rows;
         }
@@ -85,7 +90,8 @@ async fn commit_one(lake: &mut Lake, job: CommitJob, meters: &Meters, decided: &
         sum
     });
     let deciding = telemetry.epoch_decide_seconds.start_timer();
-    let epoch = lake.decide(binding, counts, parts).await?;
+    let epoch = lake.decide(binding.clone(), counts.clone(), parts).await?;
+    meters.toll().add(&binding, counts, samples);
     deciding.observe_duration();
     telemetry.quarantined(reasons.iter().map(|(reason, rows)| (reason.as_str(), *rows)));
     telemetry.closed_until(closed_until);

@@ -1,7 +1,8 @@
 //! Figures of a run: for its progress, for the report at its end, and for those who scrape it.
 
-use std::sync::Arc;
+use crate::toll::Toll;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ticktide_base::error::Error;
 use ticktide_base::metrics::{Telemetry, Totals};
 use ticktide_lake::{Meter, StoreMeters};
@@ -17,11 +18,18 @@ pub struct Meters {
     pub pending: AtomicI64,
     pub rows: AtomicU64,
     pub corrections: AtomicU64,
+    /// What came to nothing, as far as it is committed.
+    toll: Mutex<Toll>,
     /// What is only counted for those who scrape it.
     pub telemetry: Telemetry,
 }
 
 impl Meters {
+    /// What came to nothing so far.
+    pub(crate) fn toll(&self) -> MutexGuard<'_, Toll> {
+        self.toll.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// All figures in Prometheus' text format; `ends` as [`Telemetry::text`] takes them.
     pub fn text(&self, ends: &[Option<i64>]) -> String {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

@@ -31,11 +31,17 @@ pub mod open;
 pub mod options;
 mod plan;
 mod process;
+pub mod reasons;
+mod rehearsal;
 pub mod restore;
 pub mod share;
 pub mod states;
 pub mod taker;
 mod tasks;
+#[cfg(test)]
+mod tests;
+mod toll;
+pub mod verdict;
 mod workers;
 
 pub use options::{Evolve, RunOptions, RunReport};
@@ -207,6 +213,7 @@ impl Run {
     }
 
     fn finish(mut self, opened: Opened, mesh: Option<&Mesh>) -> Result<RunReport, Error> {
+        self.rehearse(&opened, mesh)?;
         let (meters, generation) = (Arc::new(Meters::default()), opened.resume.generation);
         let (ends, jobs, decided) = tasks::ways(&self.process);
         let (plan, taker) = self.plan(opened, mesh, ends, &meters)?;
@@ -219,18 +226,44 @@ impl Run {
             taking.finish(&self.failure, self.process.io(), &mut self.pulse)?;
         }
         drop(self.pulse); // from here on it waits for the others, which are watched themselves
-        if let (Some(mesh), Some(links)) = (mesh, links) {
-            mesh.finish(links);
+        let mut report = RunReport::of(&meters);
+        report.refused = report.refused.filter(|_| !panicked && !self.failure.is_met());
+        match (mesh, links, &report.refused) {
+            // who hears of it ends at once, and is not waited for
+            (Some(mesh), _, Some(refused)) => mesh.refuse(refused),
+            (Some(mesh), Some(links), None) => mesh.finish(links),
+            _ => {}
         }
         drop((watched, served));
-        if let Some(error) = self.failure.take() {
+        if report.refused.is_none()
+            && let Some(error) = self.failure.take()
+        {
             return Err(error);
         }
         if panicked {
             return Err(Error::bug("a worker panicked"));
         }
         let (leads, elapsed) = (mesh.is_none_or(Mesh::leads), self.began_at.elapsed());
-        Ok(RunReport { leads, generation, elapsed, ..RunReport::of(&meters) })
+        Ok(RunReport { leads, generation, elapsed, ..report })
+    }
+
+    /// Reads few records of a source with an end once, before a new lake's first epoch. Error: they are refused.
+    fn rehearse(&mut self, opened: &Opened, mesh: Option<&Mesh>) -> Result<(), Error> {
+        if mesh.is_some_and(|mesh| !mesh.leads()) {
+            return Ok(());
+        }
+        let Run { options, process, pulse, .. } = self;
+        let goes_on = || {
+            pulse.beat();
+            !process.stop.load(Ordering::Relaxed)
+        };
+        let rehearsed = opened.epochs.rehearse(&options.dataflow, &opened.resume, goes_on);
+        if let (Some(mesh), Err(error)) = (mesh, &rehearsed)
+            && error.kind == Kind::Fix
+        {
+            mesh.refuse(error);
+        }
+        rehearsed
     }
 
     /// Opens the source, waits until the other processes are ready, and puts together what the workers share.

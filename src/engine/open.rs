@@ -13,6 +13,7 @@ use crate::epochs::replay::Recorded;
 use crate::figures::Meters;
 use crate::join::{lineages, open_lake};
 use crate::options::{Evolve, RunOptions};
+use crate::rehearsal::rehearse;
 use crate::restore::keep;
 use crate::taker::{Committing, Taker};
 use serde_json::Value as Json;
@@ -28,7 +29,7 @@ use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::composites;
 use ticktide_dataflow::evolution::{self, Added, Additions};
 use ticktide_feed as feed;
-use ticktide_feed::{FeedError, Source, SourceSpec};
+use ticktide_feed::{FeedError, Source, SourceSpec, Speed};
 use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};
 use ticktide_tables::set::Tables;
 use tokio::runtime::Runtime;
@@ -186,6 +187,27 @@ impl Opened {
 }
 
 impl Epochs {
+    /// Reads a source with an end before a new lake's first epoch. Error: its records are few, and more than half are refused.
+    pub(crate) fn rehearse(
+        &self,
+        dataflow: &Dataflow,
+        resume: &Resume,
+        goes_on: impl FnMut() -> bool,
+    ) -> Result<(), Error> {
+        let Epochs::Live { looked, .. } = self else { return Ok(()) };
+        let is_new = resume.binding.as_ref().is_none_or(|binding| binding.places.is_empty());
+        if !is_new || !dataflow.source.until_end {
+            return Ok(());
+        }
+        let source = match dataflow.source.speed {
+            Speed::Max => looked.clone(),
+            Speed::Times(_) => {
+                feed::open(&SourceSpec { speed: Speed::Max, ..dataflow.source.clone() }, &BTreeMap::new())?
+            }
+        };
+        rehearse(dataflow, &source, goes_on)
+    }
+
     /// Opens the source behind what the lake has. Error: it is another one than the lake has read.
     pub(crate) fn begin(self, dataflow: &Dataflow, resume: &Resume, meters: &Arc<Meters>) -> Result<Begun, Error> {
         let (lake, looked) = match self {

@@ -1,8 +1,13 @@
 //! What is asked of a run, and what it reports at its end.
 
 use crate::figures::Meters;
+use crate::toll::Barren;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use ticktide_base::conservation::ByReason;
+use ticktide_base::epoch::Conservation;
+use ticktide_base::error::Error;
 use ticktide_base::metrics;
 use ticktide_cluster::mesh::Cluster;
 use ticktide_dataflow::Dataflow;
@@ -70,6 +75,22 @@ pub struct RunReport {
     pub duplicates: u64,
     pub rejected: u64,
     pub pending: i64,
+    /// Offsets without a record.
+    pub gaps: u64,
+    /// Of the gaps: what was deleted before it was read.
+    pub lost: u64,
+    /// The rejected ones by reason; the words are those of [`crate::reasons`].
+    pub reasons: ByReason,
+    /// Accepted ones that made no bar, by why.
+    pub silent: ByReason,
+    /// Accepted ones that count for some intervals only, by reason.
+    pub partly: ByReason,
+    /// Where the records of each partition went.
+    pub partitions: BTreeMap<String, Conservation>,
+    /// Partitions that were read and gave nothing.
+    pub barren: Vec<Barren>,
+    /// More than half of the records were refused: what the run ends with, when all else is told.
+    pub refused: Option<Error>,
     pub rows: u64,
     pub corrections: u64,
     pub elapsed: Duration,
@@ -81,6 +102,8 @@ impl RunReport {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (accepted, duplicates, rejected) = (get(&meters.accepted), get(&meters.duplicates), get(&meters.rejected));
         let pending = meters.pending.load(Ordering::Relaxed);
+        let toll = meters.toll();
+        let all = toll.all();
         RunReport {
             epochs: get(&meters.epochs),
             // those of all processes: what was committed balances
@@ -89,6 +112,14 @@ impl RunReport {
             duplicates,
             rejected,
             pending,
+            gaps: all.gaps.unsigned_abs(),
+            lost: all.lost.unsigned_abs(),
+            reasons: all.reasons,
+            silent: all.silent,
+            partly: all.partly,
+            barren: toll.barren(),
+            refused: toll.verdict(),
+            partitions: toll.partitions().clone(),
             rows: get(&meters.rows),
             corrections: get(&meters.corrections),
             ..RunReport::default()

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Place;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 
 /// Where a source starts when the lake has no offsets yet.
@@ -74,6 +75,8 @@ pub struct SourceSpec {
     /// Stop each partition at the end seen when the source was opened.
     pub until_end: bool,
     pub wire: WireSpec,
+    /// By which rules records count: under the first ones a Kafka record without a value is a reject, later it is a gap.
+    pub rules: Rules,
     pub synthetic: SyntheticSpec,
     /// Memory that unread batches and the client's buffers may take together, per reader.
     pub buffer_bytes: usize,

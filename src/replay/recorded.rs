@@ -115,7 +115,7 @@ pub fn complete(
     read: &BTreeMap<&str, Conservation>,
 ) -> Result<(), Error> {
     for (name, was) in recorded {
-        let is = read.get(name.as_str()).copied().unwrap_or_default();
+        let is = read.get(name.as_str()).cloned().unwrap_or_default();
         if is.records < was.records || is.gaps > was.gaps {
             let (is, was) = (is.records, was.records);
             let message =

@@ -50,12 +50,16 @@ pub enum Kind {
     Ready = 7,
     /// The process ends because another generation owns the lake; why, as text.
     Fenced = 8,
+    /// The process ends because the input of all is refused; why, as text.
+    Unfit = 9,
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Kind> {
-        use Kind::{Data, End, Failed, Fenced, Hello, Idle, Ready, Refused, Start};
-        [Data, Idle, End, Failed, Hello, Refused, Start, Ready, Fenced].into_iter().find(|kind| *kind as u8 == byte)
+        use Kind::{Data, End, Failed, Fenced, Hello, Idle, Ready, Refused, Start, Unfit};
+        [Data, Idle, End, Failed, Hello, Refused, Start, Ready, Fenced, Unfit]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
     }
 }
 
@@ -65,6 +69,7 @@ pub enum Goodbye {
     Failed(String),
     Fenced(String),
     Refused(String),
+    Unfit(String),
 }
 
 impl Goodbye {
@@ -73,6 +78,7 @@ impl Goodbye {
             Goodbye::Failed(why) => MeshError::Ended { peer, why },
             Goodbye::Fenced(why) => MeshError::Fenced { peer, why },
             Goodbye::Refused(why) => MeshError::Refused { peer, why },
+            Goodbye::Unfit(why) => MeshError::Unfit { peer, why },
         }
     }
 }
@@ -169,6 +175,7 @@ impl Receiving {
             Kind::Failed => Goodbye::Failed,
             Kind::Fenced => Goodbye::Fenced,
             Kind::Refused => Goodbye::Refused,
+            Kind::Unfit => Goodbye::Unfit,
             _ => return None,
         };
         Some(goodbye(String::from_utf8_lossy(&self.plain[own]).into_owned()))
@@ -225,13 +232,24 @@ impl Sending {
 /// What all links of a process share: the failure that ends it, and whether it may say goodbye.
 pub struct Fate {
     pub failure: Arc<Failure>,
+    /// The input of all is refused.
+    refused: AtomicBool,
     may_end: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Fate {
     pub fn new(failure: Arc<Failure>) -> Fate {
-        Fate { failure, may_end: Mutex::new(false), changed: Condvar::new() }
+        Fate { failure, refused: AtomicBool::new(false), may_end: Mutex::new(false), changed: Condvar::new() }
+    }
+
+    /// The input of all is refused: so the process ends, and says so.
+    pub fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
     }
 
     /// The process has done all of its work.
@@ -299,7 +317,7 @@ impl Link {
         while receiving.socket.get_ref().is_closed_by_peer() {
             let (kind, own) = receiving.next().ok()?;
             if let Some(goodbye) = receiving.goodbye(kind, own) {
-                return Some(goodbye.of(self.peer().clone()));
+                return Some(self.heard(goodbye));
             }
         }
         None
@@ -315,7 +333,7 @@ impl Link {
         let mut receiving = lock(&self.0.receiving);
         match receiving.message(kind) {
             Ok(Ok(message)) => Ok(message),
-            Ok(Err(goodbye)) => Err(goodbye.of(self.peer().clone())),
+            Ok(Err(goodbye)) => Err(self.heard(goodbye)),
             Err(error) => Err(self.lost(&error)),
         }
     }
@@ -336,6 +354,14 @@ impl Link {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// What the peer's goodbye means for this process.
+    fn heard(&self, goodbye: Goodbye) -> MeshError {
+        if matches!(goodbye, Goodbye::Unfit(_)) {
+            self.0.fate.refuse();
+        }
+        goodbye.of(self.peer().clone())
     }
 
     fn lost(&self, error: &io::Error) -> MeshError {
@@ -407,7 +433,7 @@ impl Read for Link {
                 Ok((Kind::Idle, _)) => {}
                 Ok((Kind::End, _)) => receiving.ended = true,
                 Ok((other, own)) => match receiving.goodbye(other, own) {
-                    Some(goodbye) => self.lose(goodbye.of(self.peer().clone())),
+                    Some(goodbye) => self.lose(self.heard(goodbye)),
                     None => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
                 },
                 Err(error) => self.lose(self.lost(&error)),

@@ -88,6 +88,9 @@ pub enum MeshError {
     /// All processes of a generation are fenced as one.
     #[error("{peer} is fenced: {why}")]
     Fenced { peer: Peer, why: String },
+    /// The input of all is refused.
+    #[error("{peer} ended: {why}")]
+    Unfit { peer: Peer, why: String },
     #[error("{peer} refuses this process: {why}")]
     Refused { peer: Peer, why: String },
     #[error("stopped by a signal before all processes had come")]
@@ -99,7 +102,10 @@ pub enum MeshError {
 impl Classified for MeshError {
     fn kind(&self) -> Kind {
         match self {
-            MeshError::Listen { .. } | MeshError::Mismatch { .. } | MeshError::Refused { .. } => Kind::Fix,
+            MeshError::Listen { .. }
+            | MeshError::Mismatch { .. }
+            | MeshError::Refused { .. }
+            | MeshError::Unfit { .. } => Kind::Fix,
             MeshError::Missing { wrong_secret, .. } => {
                 if *wrong_secret {
                     Kind::Fix
@@ -130,6 +136,7 @@ impl Classified for MeshError {
             MeshError::Lost { .. } | MeshError::Ended { .. } => {
                 "its own log says more; start all processes again, they go on from the last epoch"
             }
+            MeshError::Unfit { .. } => "its own log says what helps; all processes read the same input",
             MeshError::Fenced { .. } => "other processes run this dataflow into the same lake: stop one of the two",
             MeshError::Interrupted | MeshError::System(_) => return None,
         };
@@ -224,7 +231,18 @@ impl Mesh {
 
     /// Tells every other process why this one ends.
     pub fn tell(&self, error: &Error) {
-        let frame = if error.kind == Kind::Fenced { Frame::Fenced } else { Frame::Failed };
+        let frame = match error.kind {
+            Kind::Fenced => Frame::Fenced,
+            // who has heard it passes it on: the others may see this process end before they hear it themselves
+            _ if self.fate.is_refused() => Frame::Unfit,
+            _ => Frame::Failed,
+        };
         self.links().for_each(|link| link.tell(frame, &error.message));
+    }
+
+    /// Tells every other process that the input of all is refused: each of them ends as this one does.
+    pub fn refuse(&self, error: &Error) {
+        self.fate.refuse();
+        self.tell(error);
     }
 }

@@ -424,6 +424,29 @@ fn when_one_process_is_fenced_all_of_its_generation_end_as_fenced() {
 }
 
 #[test]
+fn when_the_input_of_all_is_refused_every_process_ends_so_and_passes_it_on() {
+    let (mut listeners, hosts) = places(3);
+    let started = (0..3).rev().map(|index| {
+        let listener = listeners.pop().expect("three");
+        process(cluster(index, &hosts, listener), hello(3, index))
+    });
+    let started: Vec<_> = started.collect();
+    let mut ended: Vec<_> = started.into_iter().map(|one| ended(one).expect("joined")).collect();
+    let (first, _) = ended.pop().expect("process 0");
+    let (second, heard) = ended.pop().expect("process 1");
+    let (third, hears) = ended.pop().expect("process 2");
+    let _reading = (read_on(&second, 0), read_on(&third, 1));
+    first.refuse(&Error::fix("3 of 4 records were refused", "mend them"));
+    let error = first_error(&heard);
+    assert_eq!(error.kind, Kind::Fix);
+    assert!(error.message.ends_with(") ended: 3 of 4 records were refused") && error.hint.is_some(), "{error}");
+    // the third has not heard it of the first, and sees the second end
+    second.tell(&error);
+    let error = first_error(&hears);
+    assert!(error.kind == Kind::Fix && error.message.starts_with("process 1 ("), "{error}");
+}
+
+#[test]
 fn a_byte_that_was_changed_on_the_way_is_a_lost_peer() {
     let (mut listeners, hosts) = places(2);
     drop(listeners.pop());

@@ -197,7 +197,8 @@ fn open(
     let pace = Pace { step_every: Duration::from_nanos(dataflow.step.max(1) as u64), max_skew: dataflow.max_skew };
     let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
     let (wires, panic_at) = (wires.clone(), plan.panic_at);
-    let (first, goes_on) = (resumed.first, !resumed.binding.places.is_empty());
+    // of a source with an end the verdict falls there
+    let (first, goes_on) = (resumed.first, dataflow.source.until_end || !resumed.binding.places.is_empty());
     Ok(move |intake, ports, wake| {
         let batches = read_on_a_thread(reader, wake, paused.clone(), wires.failure.clone(), share.index, panic_at);
         let inlet = Inlet { intake, batches, paused };

@@ -13,6 +13,7 @@
 use crate::commit::WorkerPart;
 use crate::graph::parts::{Rows, Vecs, complete};
 use crate::graph::rows::SinkRow;
+use crate::verdict::Samples;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -90,6 +91,7 @@ struct Buffers {
     state: Vec<StateEntry>,
     counts: BTreeMap<String, Conservation>,
     reasons: BTreeMap<&'static str, u64>,
+    samples: Samples,
     binding: Option<Arc<Binding>>,
 }
 
@@ -100,6 +102,8 @@ pub struct Writing {
     lake: LakeWriter,
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
+    /// Of the run: a reason of which enough was shown needs no more.
+    shown: Samples,
     panic_at: PanicAt,
     parts: Receiver<(Epoch, Result<WorkerPart, Error>)>,
     done: Sender<(Epoch, Result<WorkerPart, Error>)>,
@@ -115,7 +119,8 @@ impl Writing {
     ) -> Writing {
         let (done, parts) = channel();
         let epochs = BTreeMap::new();
-        Writing { worker, tables, lake, runtime, epochs, panic_at, parts, done }
+        let shown = Samples::default();
+        Writing { worker, tables, lake, runtime, epochs, shown, panic_at, parts, done }
     }
 
     /// Takes a row of an epoch.
@@ -163,6 +168,9 @@ impl Writing {
             }
             SinkRow::Quarantine(row) => {
                 *buffers.reasons.entry(row.reason).or_default() += 1;
+                if self.shown.take(&row) {
+                    buffers.samples.take(&row);
+                }
                 let cells = tables::quarantine_row(&row, &tables.source, epoch);
                 buffers.rows(&tables.quarantine).inserts.push(&cells);
             }
@@ -182,12 +190,13 @@ impl Writing {
         let state = StateRows { entries: buffers.state, full: false };
         let (lake, worker, done, panic_at) = (self.lake.clone(), self.worker, self.done.clone(), self.panic_at);
         let tables: Vec<TableRows> = buffers.tables.into_values().collect();
-        let counts = buffers.counts;
+        let (counts, samples) = (buffers.counts, buffers.samples);
         let reasons = buffers.reasons.into_iter().map(|(reason, rows)| (reason.to_owned(), rows)).collect();
         self.runtime.spawn(async move {
             panic_at.reach(Thread::Files(worker), epoch);
             let written = lake.write_part(epoch, worker, tables, state).await;
-            let written = written.map(|part| WorkerPart { part, counts, reasons, binding: Binding::clone(&binding) });
+            let written =
+                written.map(|part| WorkerPart { part, counts, reasons, samples, binding: Binding::clone(&binding) });
             // the receiver is gone only when the worker ends anyway
             let _ = done.send((epoch, written.map_err(Into::into)));
             wake();

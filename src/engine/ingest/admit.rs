@@ -176,7 +176,7 @@ impl Intake {
             Verdict::Accept { mask, parts, phase, at } => (mask, parts, phase, at),
             Verdict::AcceptSilently => {
                 admission.partition.counts.accepted += 1;
-                return;
+                return self.note_silent(admission);
             }
             Verdict::Correction => return self.correct(admission, trading_date),
             Verdict::Reject { .. } => return,
@@ -262,6 +262,7 @@ impl Intake {
         let missed = self.intervals.iter().enumerate().filter(|(level, _)| mask & (1 << level) == 0);
         let missed: Vec<String> = missed.map(|(_, interval)| interval.name()).collect();
         let detail = format!("too late for {}; the others count it", missed.join(", "));
+        admission.partition.count_partly("late_partly");
         admission.quarantine("late_partly", detail);
     }
 
@@ -309,7 +310,7 @@ impl Intake {
 impl Admission<'_> {
     /// Refuses the tick: its record goes to quarantine.
     pub(super) fn refuse(&mut self, reason: &'static str, detail: String) {
-        self.partition.counts.rejected += 1;
+        self.partition.count(reason);
         self.quarantine(reason, detail);
     }
 

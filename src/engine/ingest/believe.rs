@@ -5,6 +5,7 @@
 
 use super::admit::Admission;
 use super::belief::{Belief, Extra};
+use super::losses::Silent;
 use super::{Intake, PartitionIntake, Taken};
 use ticktide_base::rules::Rules;
 use ticktide_flow::clean::jumps::Held;
@@ -209,6 +210,7 @@ impl Intake {
     fn note(&mut self, admission: &mut Admission<'_>) {
         let (partition, tick) = (&mut *admission.partition, admission.tick);
         partition.counts.accepted += 1;
+        partition.count_silent(Silent::Notice);
         let first = self.horizons.rules == Rules::First;
         let told = tick.received_at.filter(|_| first || (partition.place.witnessed && partition.began_at.is_none()));
         if let Some(received_at) = told.filter(|_| first || partition.past.times().is_empty()) {

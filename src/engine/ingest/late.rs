@@ -10,7 +10,7 @@ use ticktide_market::calendar::time_text;
 
 impl Intake {
     /// Reason and detail for a record that counts for no interval, or for the intervals in `missed` alone not.
-    pub(super) fn late(&self, admission: &Admission<'_>, partly: bool) -> (&'static str, String) {
+    pub(super) fn late(&self, admission: &mut Admission<'_>, partly: bool) -> (&'static str, String) {
         let (tick, bounds) = (admission.tick, &admission.partition.bounds);
         let at = tick.exchange_at;
         let (mut own, mut stood) = (Vec::new(), Vec::new());
@@ -36,6 +36,7 @@ impl Intake {
         }
         if partly {
             detail.push("the others count it".to_owned());
+            admission.partition.count_partly(if stood.is_empty() { "late_partly" } else { "stood_still" });
             return ("late_partly", detail.join("; "));
         }
         (if stood.is_empty() { "too_late" } else { "stood_still" }, detail.join("; "))

@@ -15,6 +15,7 @@ mod believe;
 mod checks;
 mod clock;
 mod late;
+mod losses;
 mod sniff;
 mod state;
 mod take;
@@ -89,6 +90,7 @@ struct PartitionIntake {
     caught_up_since: Option<Instant>,
     finished: bool,
     counts: Conservation,
+    losses: losses::Losses,
     belief: Belief,
     /// The anchor of the belief as the durable state has it: only where it is not the greatest event time accepted.
     anchor_kept: Option<Nanos>,
@@ -186,6 +188,7 @@ impl PartitionIntake {
             caught_up_since: None,
             finished: false,
             counts: Conservation::default(),
+            losses: losses::Losses::default(),
             belief: Belief::new(resumed.wild_time, event_at_max),
             anchor_kept: None,
             wild_kept: false,

@@ -1,7 +1,11 @@
 //! The first records of a new lake: a wrong format shows at once, before the first epoch.
+//!
+//! Why not of a source with an end: there the verdict falls behind the last record, or before the first if there are few.
+//! What must hold: later records were never the format's fault.
 
+use crate::verdict;
 use ticktide_base::error::Error;
-use ticktide_feed::{Batch, wire};
+use ticktide_feed::Batch;
 
 /// The first records of a new lake: a wrong format shows at once, before the first epoch. Later ones were never its fault.
 #[derive(Default)]
@@ -35,18 +39,9 @@ impl Sniff {
         if self.records < Sniff::RECORDS || 2 * self.rejects <= self.records {
             return Ok(());
         }
-        let shown = self.samples.iter().map(|(why, payload)| {
-            let text: String = String::from_utf8_lossy(payload).chars().take(120).collect();
-            format!("\n  {text:?}: {why}")
-        });
-        let shown: String = shown.collect();
+        let shown: String = self.samples.iter().map(|(why, payload)| verdict::line(payload, why)).collect();
         let payloads: Vec<&[u8]> = self.samples.iter().map(|(_, payload)| payload.as_slice()).collect();
-        let hint = match wire::formats_that_decode(&payloads).as_slice() {
-            [] => {
-                "no wire format decodes them as they are; is `source.fields` missing, or the topic another one?".into()
-            }
-            formats => format!("these formats decode some of them: {}; set `source.wire`", formats.join(", ")),
-        };
+        let hint = verdict::formats(&payloads);
         Err(Error::fix(format!("{} of the first {} records are no ticks:{shown}", self.rejects, self.records), hint))
     }
 }

@@ -150,7 +150,7 @@ impl Intake {
             self.volumes.warn();
         }
         for partition in self.partitions.values_mut() {
-            let mut counts = std::mem::take(&mut partition.counts);
+            let mut counts = partition.end_counts();
             counts.advanced = partition.place.offset_next - partition.offset_bound;
             partition.offset_bound = partition.place.offset_next;
             partition.place.running = partition.past.times().to_vec();

@@ -46,6 +46,7 @@ impl Intake {
             // before it stops being a brake
             self.decide_at_end(&mut partition, &mut taken);
         }
+        partition.warn_of_losses(batch.records);
         if self.archive {
             taken.bytes += batch.bytes as usize;
         }
@@ -83,9 +84,10 @@ impl PartitionIntake {
     }
 
     /// Ranges that the broker deleted. They are gaps already: a row without a record, so that nothing is lost in silence.
-    fn miss(&self, batch: &mut Batch, taken: &mut Taken) {
+    fn miss(&mut self, batch: &mut Batch, taken: &mut Taken) {
         for (from, to) in std::mem::take(&mut batch.lost) {
             let count = to - from;
+            self.counts.lost += count;
             tracing::warn!(partition = %self.name, from, to, count, "the broker deleted records before they were read");
             taken.quarantine.push(QuarantineRow {
                 partition: self.name.clone(),
@@ -104,7 +106,7 @@ impl PartitionIntake {
             self.junk += batch.rejects.len() as u64;
         }
         for reject in std::mem::take(&mut batch.rejects) {
-            self.counts.rejected += 1;
+            self.count(reject.reason);
             taken.bytes += reject.payload.len();
             taken.quarantine.push(QuarantineRow {
                 partition: self.name.clone(),

@@ -101,6 +101,19 @@ impl Lane {
         true
     }
 
+    /// Passes over a record without a value, which is a gap.
+    pub fn pass(&mut self, offset: i64) {
+        if offset < self.next || self.finished() {
+            return;
+        }
+        if self.end.is_some_and(|end| offset >= end) {
+            return self.end(offset);
+        }
+        self.pass_to(offset + 1);
+        self.caught_up = self.finished();
+        self.news();
+    }
+
     /// The broker has nothing more at this offset.
     pub fn end(&mut self, offset: i64) {
         if self.finished() {
@@ -198,6 +211,23 @@ mod tests {
         lane.lose(9);
         let batch = lane.take(Vec::new());
         assert_eq!((batch.offset_next, batch.gaps, batch.lost, batch.finished), (5, 5, vec![(0, 5)], true));
+    }
+
+    #[test]
+    fn a_record_without_a_value_is_a_gap_wherever_it_stands() {
+        let mut lane = Lane::new(0, 10, Some(20));
+        lane.pass(9); // read before
+        lane.pass(10);
+        assert!(lane.since().is_some(), "where it has come to is news");
+        assert!(lane.record(11, 5));
+        lane.pass(15);
+        assert!(lane.record(16, 5));
+        lane.pass(25); // behind the end
+        let batch = lane.take(Vec::new());
+        assert_eq!((batch.offset_next, batch.records, batch.gaps, batch.finished), (20, 2, 8, true));
+        let mut lane = Lane::new(0, 0, Some(1));
+        lane.pass(0);
+        assert!(lane.full() && lane.take(Vec::new()).finished, "the last record has no value");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use ticktide_base::rules::Rules;
 
 /// A batch that is not full is handed on at this age.
 const BATCH_AGE: Duration = Duration::from_millis(5);
@@ -143,8 +144,11 @@ impl KafkaReader {
 
     /// Takes what librdkafka has into the lanes; the number of events.
     fn take(&mut self, wait: Duration, most: usize) -> usize {
-        let KafkaReader { queue, lanes, partitions, decoder, instruments, failure, guard, reset, .. } = self;
+        let KafkaReader { queue, lanes, partitions, decoder, instruments, failure, guard, reset, spec, .. } = self;
+        let rules = spec.rules;
         queue.take(wait, most, &mut |lane, event| match event {
+            // what a compacted topic has in the place of a deleted record says nothing of the market
+            Event::Record { offset, payload: None, .. } if rules > Rules::First => lanes[lane].pass(offset),
             Event::Record { offset, payload, received_at, witnessed, envelope } => {
                 let lane = &mut lanes[lane];
                 if !lane.record(offset, payload.map_or(0, <[u8]>::len)) {

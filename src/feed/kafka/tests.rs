@@ -8,6 +8,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use std::time::{Duration, Instant};
+use ticktide_base::rules::Rules;
 
 /// A broker in this process.
 struct Broker {
@@ -151,23 +152,39 @@ fn new_records_end_the_idleness_and_the_end_is_told_again() {
     assert_eq!(offsets(&batches, 0), [5, 6, 7, 8]);
 }
 
-#[test]
-fn junk_and_records_without_a_value_are_rejects_with_their_time_of_arrival() {
+/// Offsets and reasons of the rejects among a trade, junk, a record without a value, an empty one and another trade; and the gaps.
+fn odd_ones(rules: Rules) -> (Vec<(i64, &'static str)>, u64) {
     let broker = Broker::new(&[("a", 1)]);
-    broker.send("a", 0, Some(b"{\"symbol\":\"A\",\"time\":1700000000,\"price\":1,\"quantity\":1}"));
-    broker.send("a", 0, Some(b"junk \xff"));
-    broker.send("a", 0, None);
-    broker.send("a", 0, Some(b""));
-    let source = open(&broker.spec(&["a"]));
-    let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &|batches| count(batches) == 4);
+    let trade = b"{\"symbol\":\"A\",\"time\":1700000000,\"price\":1,\"quantity\":1}";
+    for value in [Some(&trade[..]), Some(b"junk \xff"), None, Some(b""), None, Some(trade)] {
+        broker.send("a", 0, value);
+    }
+    let source = open(&SourceSpec { rules, until_end: true, ..broker.spec(&["a"]) });
+    let finished = |batches: &[Batch]| batches.iter().any(|batch| batch.finished);
+    let batches = read(read_all(source.as_ref()).as_mut(), &mut BTreeMap::new(), NONE, &finished);
     let received_at = Some(1_700_000_000_123_000_000);
+    assert!(batches.iter().flat_map(|batch| &batch.ticks).all(|tick| tick.received_at == received_at));
+    assert_eq!(offsets(&batches, 0).first().zip(offsets(&batches, 0).last()), Some((&0, &5)));
     let rejects: Vec<_> = batches.iter().flat_map(|batch| &batch.rejects).collect();
     assert!(rejects.iter().all(|reject| reject.received_at == received_at));
-    assert_eq!(batches.iter().flat_map(|batch| &batch.ticks).next().expect("one").received_at, received_at);
-    let reasons: Vec<_> = rejects.iter().map(|reject| (reject.offset, reject.reason)).collect();
-    assert_eq!(reasons[..2], [(1, "not_utf8"), (2, "tombstone")]);
-    assert!(reasons[2] == (3, "empty") || reasons[2] == (3, "tombstone"), "{reasons:?}");
     assert_eq!(rejects[0].payload, b"junk \xff");
+    let reasons = rejects.iter().map(|reject| (reject.offset, reject.reason)).collect();
+    (reasons, batches.iter().map(|batch| batch.gaps).sum())
+}
+
+#[test]
+fn junk_is_a_reject_with_its_time_of_arrival_and_a_record_without_a_value_is_a_gap() {
+    let (reasons, gaps) = odd_ones(Rules::Second);
+    // a client may give an empty value as none
+    let empty = reasons.iter().filter(|reason| **reason == (3, "empty")).count();
+    assert_eq!((reasons[0], reasons.len(), gaps), ((1, "not_utf8"), 1 + empty, 3 - empty as u64));
+}
+
+#[test]
+fn a_record_without_a_value_is_a_reject_by_the_first_rules() {
+    let (reasons, gaps) = odd_ones(Rules::First);
+    assert_eq!((reasons[..2].to_vec(), gaps), (vec![(1, "not_utf8"), (2, "tombstone")], 0));
+    assert_eq!(reasons.last(), Some(&(4, "tombstone")));
 }
 
 #[test]

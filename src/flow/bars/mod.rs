@@ -34,6 +34,7 @@ use acc::Acc;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
+use ticktide_base::conservation::count;
 use ticktide_base::epoch::Conservation;
 use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
@@ -125,7 +126,7 @@ impl Aside {
     fn is_known(&mut self, place: Place, same: bool) {
         self.count(&place.partition, |counts| {
             counts.accepted -= 1;
-            if same { counts.duplicates += 1 } else { counts.rejected += 1 }
+            if same { counts.duplicates += 1 } else { counts.refuse("conflicting_id") }
         });
         if !same {
             let detail = "its id or sequence was there before, with other content".into();
@@ -145,6 +146,7 @@ impl Aside {
     fn is_partly_late(&mut self, place: Place, missed: &[String]) {
         if !missed.is_empty() {
             let detail = format!("too late for {}; the others count it", missed.join(", "));
+            self.count(&place.partition, |counts| count(&mut counts.partly, "late_partly", 1));
             self.refused.push(Refused { place, reason: "late_partly", detail });
         }
     }
@@ -153,7 +155,7 @@ impl Aside {
     fn is_unmatched(&mut self, correction: Correction) {
         self.count(&correction.place.partition, |counts| {
             counts.pending -= 1;
-            counts.rejected += 1;
+            counts.refuse("unmatched");
         });
         let what = if correction.replaces.is_some() { "correction" } else { "cancel" };
         let detail = format!("no trade with its id came within the retention of this {what}");

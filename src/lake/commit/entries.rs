@@ -90,7 +90,7 @@ pub(crate) fn balance(
         Err(LakeError::Unbalanced { epoch: binding.epoch, place: place.to_owned(), detail })
     };
     for (name, place) in &binding.places {
-        let counted = conservation.get(name).copied().unwrap_or_default();
+        let counted = conservation.get(name).cloned().unwrap_or_default();
         let known = before.and_then(|before| before.places.get(name));
         // a place seen for the first time, or of another source, starts where its reader says
         if let Some(known) = known.filter(|known| known.source_id == place.source_id) {

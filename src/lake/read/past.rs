@@ -70,7 +70,7 @@ impl Slot {
 
     /// Where the records of the epoch went, by partition.
     pub fn balance(&self, partition: &str) -> Conservation {
-        self.conservation.get(partition).copied().unwrap_or_default()
+        self.conservation.get(partition).cloned().unwrap_or_default()
     }
 }
 

@@ -16,7 +16,16 @@ fn place(offset_next: i64) -> Place {
 
 /// 10 offsets of one place with every term in use, 4 of another.
 fn sound() -> Counts {
-    let one = Conservation { advanced: 10, gaps: 2, records: 8, accepted: 5, duplicates: 1, rejected: 3, pending: -1 };
+    let one = Conservation {
+        advanced: 10,
+        gaps: 2,
+        records: 8,
+        accepted: 5,
+        duplicates: 1,
+        rejected: 3,
+        pending: -1,
+        ..Conservation::default()
+    };
     let two = Conservation { advanced: 4, records: 4, accepted: 4, ..Conservation::default() };
     BTreeMap::from([("t/0".to_owned(), one), ("t/1".to_owned(), two)])
 }

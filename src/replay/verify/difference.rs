@@ -87,10 +87,13 @@ pub fn of_table(
 /// Where the records of a partition went differs.
 pub fn of_balance(epoch: Epoch, partition: &str, recorded: &Conservation, recomputed: &Conservation) -> Difference {
     let told = |counts: &Conservation| {
-        let Conservation { records, accepted, duplicates, rejected, pending, gaps, .. } = counts;
+        let Conservation { records, accepted, duplicates, rejected, pending, gaps, reasons, silent, partly, .. } =
+            counts;
+        let whys = [reasons, silent, partly].into_iter().flatten();
+        let whys: String = whys.map(|(why, records)| format!(", {records} {why}")).collect();
         format!(
             "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending \
-             and {gaps} gaps"
+             and {gaps} gaps{whys}"
         )
     };
     Difference {

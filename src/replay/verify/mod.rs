@@ -193,8 +193,8 @@ impl Compare {
         let partitions: BTreeSet<&str> =
             counts.keys().copied().chain(slot.conservation.keys().map(String::as_str)).collect();
         for partition in partitions.into_iter().filter(|_| self.counted) {
-            let (recorded, recomputed) = (slot.balance(partition), counts.get(partition).copied().unwrap_or_default());
-            if recorded != recomputed {
+            let (recorded, recomputed) = (slot.balance(partition), counts.get(partition).cloned().unwrap_or_default());
+            if !recorded.agrees_with(&recomputed) {
                 return Ok(Some(difference::of_balance(epoch, partition, &recorded, &recomputed)));
             }
         }

@@ -118,8 +118,11 @@ fn job(slot: &Slot, gone: i64) -> CommitJob {
         counts.accepted -= gone;
         counts.gaps += gone;
     });
-    let (part, reasons) = Default::default();
-    CommitJob { epoch: slot.epoch, parts: vec![WorkerPart { part, counts, reasons, binding: Binding::default() }] }
+    let (part, reasons, samples) = Default::default();
+    CommitJob {
+        epoch: slot.epoch,
+        parts: vec![WorkerPart { part, counts, reasons, samples, binding: Binding::default() }],
+    }
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn resumed(first: Epoch, binding: Binding) -> Resumed {
 fn part(worker: usize, epoch: Epoch) -> WorkerPart {
     let part = EpochPart { worker, tables: Vec::new(), state: Vec::new() };
     let binding = Binding { epoch, ..Binding::default() };
-    WorkerPart { part, counts: BTreeMap::new(), reasons: BTreeMap::new(), binding }
+    WorkerPart { part, counts: BTreeMap::new(), reasons: BTreeMap::new(), samples: Default::default(), binding }
 }
 
 /// Lets the worker do all that it can do now.

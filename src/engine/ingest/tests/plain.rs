@@ -116,7 +116,7 @@ fn what_was_believed_and_then_refused_is_believed_behind_a_restart() {
     let balance = |mut plain: Plain| {
         let taken = plain.take(0, None, &last);
         assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
-        let counts = plain.intake.end_epoch(8).counts["a/0"];
+        let counts = &plain.intake.end_epoch(8).counts["a/0"];
         (counts.accepted, counts.pending, plain.intake.progress(Instant::now())[0].event_at_max)
     };
     let first_rules = || Horizons { intervals: vec![Nanos::MIN; 2], rules: Rules::First, ..Horizons::default() };

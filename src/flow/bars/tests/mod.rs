@@ -427,7 +427,7 @@ fn a_trade_told_twice_is_one_the_first_in_order_and_of_two_contents_one_is_refus
         told
     };
     let counts = |aside: &Aside| {
-        let counts = aside.counts[&Arc::<str>::from("t/0")];
+        let counts = &aside.counts[&Arc::<str>::from("t/0")];
         (counts.accepted, counts.duplicates, counts.rejected)
     };
     let other = |partition| {

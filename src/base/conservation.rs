@@ -1,0 +1,200 @@
+//! The balance of a partition's records in an epoch: where each of them went, and why some of them count for nothing.
+//!
+//! ```text
+//!   advanced = records + gaps          records = accepted + duplicates + rejected + pending
+//!                                                   │                       └ by reason: `reasons`
+//!                                                   └ those without a bar, by why: `silent`; for some intervals only: `partly`
+//! ```
+//!
+//! Why the reasons stand in the balance: it reaches the slot of the epoch from every worker, so what was lost is known as
+//! long as the log is. What must always hold: `reasons` add up to `rejected`; a slot of before, which has none, reads as one
+//! without losses and is compared by its terms alone; between workers everything is written, for their format has no names.
+
+use serde::ser::{SerializeStruct, Serializer};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How many records, by a fixed word for why.
+pub type ByReason = BTreeMap<String, i64>;
+
+/// Of the words for an accepted record without a bar: it is none that a bar could be made of.
+pub const NOTICE: &str = "notice";
+
+/// Records of one partition in one epoch: where each of them went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Conservation {
+    /// `offset_next` of this epoch minus that of the one before.
+    pub advanced: i64,
+    /// Offsets without a record: control records, compacted ones, records without a value.
+    pub gaps: i64,
+    pub records: i64,
+    pub accepted: i64,
+    pub duplicates: i64,
+    pub rejected: i64,
+    /// Change of the records that wait for a decision (held jumps, unmatched cancels); may be negative.
+    pub pending: i64,
+    /// The rejected ones.
+    #[serde(default)]
+    pub reasons: ByReason,
+    /// Accepted ones that made no bar.
+    #[serde(default)]
+    pub silent: ByReason,
+    /// Accepted ones that count for some intervals only.
+    #[serde(default)]
+    pub partly: ByReason,
+    /// Of the gaps: what was deleted before it was read.
+    #[serde(default)]
+    pub lost: i64,
+}
+
+impl Conservation {
+    /// What is left over of the offsets, and of the records; anything but zero is lost, or counted twice.
+    pub fn balance(&self) -> [i64; 2] {
+        let placed = self.accepted + self.duplicates + self.rejected + self.pending;
+        [self.advanced - self.records - self.gaps, self.records - placed]
+    }
+
+    /// Zero on both lines, or a bug that must stop the commit.
+    pub fn balances(&self) -> bool {
+        self.balance() == [0, 0]
+    }
+
+    /// A record is refused.
+    pub fn refuse(&mut self, reason: &str) {
+        self.rejected += 1;
+        count(&mut self.reasons, reason, 1);
+    }
+
+    /// Whether some record counts for a bar, waits, or says something of instruments (a notice, which makes no bar ever).
+    pub fn gives(&self) -> bool {
+        let silent = self.silent.iter().filter(|(why, _)| *why != NOTICE);
+        let silent: i64 = silent.map(|(_, records)| records).sum();
+        self.accepted - silent > 0 || self.pending > 0
+    }
+
+    /// What most of the records came to that came to nothing.
+    pub fn why(&self) -> Option<&str> {
+        let whys = self.reasons.iter().chain(&self.silent).map(|(why, records)| (why.as_str(), *records));
+        let whys = whys.chain([("duplicates", self.duplicates)]).filter(|(_, records)| *records > 0);
+        whys.max_by_key(|(_, records)| *records).map(|(why, _)| why)
+    }
+
+    pub fn add(&mut self, other: &Conservation) {
+        self.advanced += other.advanced;
+        self.gaps += other.gaps;
+        self.records += other.records;
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
+        self.pending += other.pending;
+        self.lost += other.lost;
+        for (all, more) in
+            [(&mut self.reasons, &other.reasons), (&mut self.silent, &other.silent), (&mut self.partly, &other.partly)]
+        {
+            more.iter().for_each(|(why, records)| count(all, why, *records));
+        }
+    }
+
+    /// Whether a recomputation comes to what is recorded here. Reasons are compared where they were recorded, too; what was
+    /// deleted is the broker's business.
+    pub fn agrees_with(&self, recomputed: &Conservation) -> bool {
+        let terms = |counts: &Conservation| {
+            let Conservation { advanced, gaps, records, accepted, duplicates, rejected, pending, .. } = *counts;
+            [advanced, gaps, records, accepted, duplicates, rejected, pending]
+        };
+        let whys = |counts: &Conservation| [counts.reasons.clone(), counts.silent.clone(), counts.partly.clone()];
+        let untold = whys(self).iter().all(BTreeMap::is_empty);
+        terms(self) == terms(recomputed) && (untold || whys(self) == whys(recomputed))
+    }
+}
+
+/// Counts records under a word.
+pub fn count(all: &mut ByReason, why: &str, records: i64) {
+    match all.get_mut(why) {
+        Some(sum) => *sum += records,
+        None => drop(all.insert(why.to_owned(), records)),
+    }
+}
+
+impl Serialize for Conservation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let by_name = serializer.is_human_readable();
+        let mut fields = serializer.serialize_struct("Conservation", 11)?;
+        fields.serialize_field("advanced", &self.advanced)?;
+        fields.serialize_field("gaps", &self.gaps)?;
+        fields.serialize_field("records", &self.records)?;
+        fields.serialize_field("accepted", &self.accepted)?;
+        fields.serialize_field("duplicates", &self.duplicates)?;
+        fields.serialize_field("rejected", &self.rejected)?;
+        fields.serialize_field("pending", &self.pending)?;
+        for (name, all) in [("reasons", &self.reasons), ("silent", &self.silent), ("partly", &self.partly)] {
+            match by_name && all.is_empty() {
+                true => fields.skip_field(name)?,
+                false => fields.serialize_field(name, all)?,
+            }
+        }
+        match by_name && self.lost == 0 {
+            true => fields.skip_field("lost")?,
+            false => fields.serialize_field("lost", &self.lost)?,
+        }
+        fields.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lossy() -> Conservation {
+        let mut counts =
+            Conservation { advanced: 9, gaps: 2, records: 7, accepted: 4, lost: 1, ..Conservation::default() };
+        ["too_late", "not_json", "too_late"].into_iter().for_each(|reason| counts.refuse(reason));
+        count(&mut counts.silent, "notice", 3);
+        count(&mut counts.partly, "late_partly", 1);
+        counts
+    }
+
+    #[test]
+    fn a_refused_record_is_counted_under_its_reason() {
+        let counts = lossy();
+        assert!(counts.balances(), "{counts:?}");
+        assert_eq!(counts.reasons, ByReason::from([("not_json".into(), 1), ("too_late".into(), 2)]));
+        let mut twice = counts.clone();
+        twice.add(&counts);
+        assert_eq!((twice.rejected, twice.reasons["too_late"], twice.silent["notice"]), (6, 4, 6));
+        assert_eq!((twice.partly["late_partly"], twice.lost), (2, 2));
+    }
+
+    #[test]
+    fn one_without_losses_is_written_as_ever_and_one_of_before_is_read() {
+        let plain = Conservation { advanced: 1, records: 1, accepted: 1, ..Conservation::default() };
+        let before =
+            "{\"advanced\":1,\"gaps\":0,\"records\":1,\"accepted\":1,\"duplicates\":0,\"rejected\":0,\"pending\":0}";
+        assert_eq!(serde_json::to_string(&plain).expect("JSON"), before);
+        assert_eq!(serde_json::from_str::<Conservation>(before).expect("one of before"), plain);
+        let text = serde_json::to_string(&lossy()).expect("JSON");
+        assert_eq!(serde_json::from_str::<Conservation>(&text).expect("JSON"), lossy());
+    }
+
+    #[test]
+    fn between_workers_nothing_is_left_out() {
+        for counts in [Conservation::default(), lossy()] {
+            let many = vec![counts.clone(), counts.clone()];
+            let bytes = bincode::serialize(&many).expect("bytes");
+            assert_eq!(bincode::deserialize::<Vec<Conservation>>(&bytes).expect("whole"), many);
+        }
+    }
+
+    #[test]
+    fn a_recomputation_agrees_by_its_reasons_only_where_reasons_were_recorded() {
+        let now = lossy();
+        let before =
+            Conservation { reasons: ByReason::new(), silent: ByReason::new(), partly: ByReason::new(), ..now.clone() };
+        assert!(before.agrees_with(&now) && now.agrees_with(&now));
+        assert!(now.agrees_with(&Conservation { lost: 0, ..now.clone() }));
+        let mut other = now.clone();
+        other.reasons = ByReason::from([("too_late".into(), 3)]);
+        assert!(!now.agrees_with(&other));
+        assert!(!before.agrees_with(&Conservation { accepted: 5, ..now.clone() }));
+    }
+}

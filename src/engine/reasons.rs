@@ -1,0 +1,224 @@
+//! What helps against each way in which a record comes to nothing: the words of refusals and of silence, each with its key.
+//!
+//! Why one table: the same word stands in the quarantine, in a run's last lines, in `epochs show` and in warnings, and must
+//! lead to the same key in all of them. What must always hold: every reason that the code can give has its row here, which a
+//! test finds out from the sources of the stages that refuse records; every row says what to do.
+
+/// A word, and what helps.
+#[derive(Debug)]
+pub struct Reason {
+    pub word: &'static str,
+    /// What is so, with the key that changes it.
+    pub hint: &'static str,
+    /// Whether a decoder says it: another wire format or mapping may read the record.
+    pub decoder: bool,
+}
+
+const fn decoder(word: &'static str, hint: &'static str) -> Reason {
+    Reason { word, hint, decoder: true }
+}
+
+const fn judge(word: &'static str, hint: &'static str) -> Reason {
+    Reason { word, hint, decoder: false }
+}
+
+/// What stands in the quarantine.
+pub static REASONS: &[Reason] = &[
+    // of lines and objects
+    decoder("not_json", "the record is no JSON: `source.wire` names its format"),
+    decoder("not_an_object", "a record must be one JSON object: `source.wire` names another format"),
+    decoder(
+        "not_csv",
+        "the line is no CSV: `source.wire` names its format, `source.delimiter` what stands between columns",
+    ),
+    decoder("not_utf8", "the record is no text: `source.wire` names its format"),
+    decoder("not_hex", "the bytes of the record are no hexadecimal text: `source.wire` names its format"),
+    decoder("not_partial", "the record is no partial text: `source.wire` names its format"),
+    decoder("empty", "the record has no bytes: its producer sent none"),
+    decoder("tombstone", "the record has no value: a compacted topic has one in the place of a deleted record"),
+    decoder(
+        "field_count",
+        "the line has another number of fields than there are names: set `source.columns`, or give the file a header",
+    ),
+    decoder("unknown_columns", "the list of instruments has other columns than are known: its producer has changed it"),
+    // of fields
+    decoder(
+        "missing_field",
+        "the record lacks a field that it must have: `source.fields` says what the record calls it",
+    ),
+    decoder("duplicate_field", "the record has a field twice: its producer must write it once"),
+    decoder("bad_field", "a field is neither a text nor a number: `source.fields` names another one"),
+    decoder("bad_value", "a value of the list of instruments cannot be read: its producer has changed it"),
+    decoder(
+        "unknown_type",
+        "the record is of a kind that is not known: `source.fields` names the field of the type (`type = \"…\"`)",
+    ),
+    decoder(
+        "bad_time",
+        "the time cannot be read: `source.fields` names its field (`time = \"…\"`); it is an integer of s, ms, µs or ns, or RFC 3339",
+    ),
+    decoder("undated", "the record has no date: its feed must give one"),
+    decoder("clock_mismatch", "the times of the record are not of one clock: `source.wire` names its format"),
+    decoder("not_a_number", "a price or quantity is no number: `source.fields` names its field"),
+    decoder(
+        "out_of_range",
+        "a number or time is beyond what can be kept: `source.fields` names its field, its unit may be another",
+    ),
+    decoder(
+        "too_precise",
+        "a price or quantity has more than eight digits behind the point: its producer must round it",
+    ),
+    decoder("negative_quantity", "a quantity is below 0: `source.fields` names its field (`quantity = \"…\"`)"),
+    decoder("bad_sequence", "the sequence is no whole number: `source.fields` names its field (`sequence = \"…\"`)"),
+    // of exchanges and brokers
+    decoder("bad_divisor", "the price's divisor cannot be used: `source.wire` names the record's format"),
+    decoder("bad_length", "the packet has another length than its code: `source.wire` names the record's format"),
+    decoder("no_instrument", "the record names no instrument: its key or header must"),
+    decoder("not_an_event", "the record is no event of the feed: `source.wire` names its format"),
+    decoder(
+        "unknown_code",
+        "the message is of a code that is not known: `source.topics` names the topics of the others",
+    ),
+    decoder(
+        "unknown_event",
+        "the event is of a code that is not known: `source.topics` names the topics of the others",
+    ),
+    decoder("unknown_packet", "the packet is of a code that is not known: `source.wire` names the record's format"),
+    decoder("unknown_segment", "the exchange's segment is not known: `source.topics` names the topics of the others"),
+    // of time
+    judge(
+        "too_late",
+        "it is older than its partition's past allows: put files into the order of time with `ticktide feed sort`, or reach \
+         further back with the key `horizon`; both need a new lake for what is already refused",
+    ),
+    judge(
+        "stood_still",
+        "the record came when memory had gone on without its partition, which was silent, new to the lake, or not read before: \
+         read all partitions together; what is refused already needs a new lake",
+    ),
+    judge(
+        "late_partly",
+        "it is too old for some intervals: `ticktide feed sort` puts files into the order of time, the key `horizon` reaches \
+         further back; both need a new lake",
+    ),
+    judge(
+        "stood_still",
+        "its partition came back after others had gone on without it: a longer `idle_after` waits for it, a longer `horizon` \
+         reaches further back",
+    ),
+    judge(
+        "off_session",
+        "its time is outside every phase of the session: set `session` (`ticktide calendar` shows it)",
+    ),
+    judge(
+        "future_time",
+        "its time lies ahead of what can be believed: a longer `max_jump` allows gaps, and the clock of who sent it (or this \
+         machine's) may be wrong",
+    ),
+    // of what was there before
+    judge(
+        "conflicting_id",
+        "its id or sequence was there with other content: `dedupe` says where it must be unique, `source.fields` where it stands",
+    ),
+    judge("corrections_off", "it cancels or corrects a trade: set `source.corrections = true`"),
+    judge("unmatched", "no trade has come for a cancel or correction: a longer `retention` waits for it"),
+    judge("lost_range", "the broker deleted records before they were read: a longer retention of the topic keeps them"),
+];
+
+/// Why an accepted record makes no bar.
+pub static SILENT: &[Reason] = &[
+    judge("notice", "it speaks of instruments or of the feed, not of a trade"),
+    judge("snapshot", "snapshots make bars under `source.volume = \"cumulative\"`, and here it is \"trade\""),
+    judge("trade", "trades make bars under `source.volume = \"trade\"`, and here it is \"cumulative\""),
+    judge("no_price", "it has no price that a bar could have: `prices = \"signed\"` takes those up to 0"),
+    judge("conditions", "its `conditions` let it set no price and add no volume"),
+    judge("other_day", "the last trade that it tells of is of another day"),
+    judge(
+        "frozen_bar",
+        "the last trade that it tells of is in a bar that stays as it is: a longer `horizon` reaches further back",
+    ),
+];
+
+/// The row of a word.
+pub fn reason(word: &str) -> Option<&'static Reason> {
+    REASONS.iter().chain(SILENT).find(|reason| reason.word == word)
+}
+
+/// What helps against a word; empty for one that is not known here.
+pub fn hint(word: &str) -> &'static str {
+    reason(word).map_or("", |reason| reason.hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    /// What stands before the word of a reason where the code gives one.
+    const GIVES: [&str; 8] =
+        ["Problem::new(", "wrong(", "refuse(", "reject(", "quarantine(", "count_partly(", "reason: ", "NumberError::"];
+
+    fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("the sources stand beside each other") {
+            let path = entry.expect("readable").path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            match path.is_dir() {
+                true if name != "tests" => sources(&path, into),
+                false if name.ends_with(".rs") && !name.starts_with("tests") => into.push(path),
+                _ => {}
+            }
+        }
+    }
+
+    /// The words that a file's code gives as reasons.
+    fn given(text: &str) -> BTreeSet<String> {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let mut words = BTreeSet::new();
+        for gives in GIVES {
+            for (at, _) in code.match_indices(gives) {
+                let mut rest = code[at + gives.len()..].trim_start();
+                if gives == "NumberError::" {
+                    let Some((_, value)) = rest.split_once("=> ").filter(|(name, _)| name.len() < 20) else { continue };
+                    rest = value;
+                }
+                let word = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')).map_or("", |(word, _)| word);
+                if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') {
+                    words.insert(word.to_owned());
+                }
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_reason_that_the_code_can_give_has_its_row() {
+        let mut files = Vec::new();
+        for stage in ["feed", "flow", "engine"] {
+            sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(stage), &mut files);
+        }
+        let mut all = BTreeSet::new();
+        for path in &files {
+            all.extend(given(&std::fs::read_to_string(path).expect("readable")));
+        }
+        // one of each way to give a reason: the walk finds them
+        for word in
+            ["not_json", "too_precise", "off_session", "future_time", "unmatched", "late_partly", "clock_mismatch"]
+        {
+            assert!(all.contains(word), "{word} is not found in the sources");
+        }
+        let missing: Vec<&String> = all.iter().filter(|word| reason(word).is_none()).collect();
+        assert!(missing.is_empty(), "without a row: {missing:?}");
+    }
+
+    #[test]
+    fn every_word_is_there_once_and_says_what_helps() {
+        for table in [REASONS, SILENT] {
+            let words: BTreeSet<&str> = table.iter().map(|reason| reason.word).collect();
+            assert_eq!(words.len(), table.len());
+            assert!(table.iter().all(|reason| reason.hint.len() > 20 && !reason.hint.ends_with('.')));
+        }
+        let late = hint("too_late");
+        assert!(["feed sort", "horizon", "new lake"].into_iter().all(|word| late.contains(word)), "{late}");
+    }
+}
