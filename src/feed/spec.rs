@@ -4,6 +4,7 @@
 //! always hold: secrets are resolved here and never printed.
 
 use std::collections::BTreeMap;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 
 /// Where a source starts when the lake has no offsets yet.
@@ -39,6 +40,8 @@ pub struct WireSpec {
     pub columns: Vec<String>,
     /// What stands between columns; the format's own if `None`.
     pub delimiter: Option<u8>,
+    /// By which records are read: those of the lake that their ticks go to.
+    pub rules: Rules,
 }
 
 /// A seeded market (see `synthetic`).

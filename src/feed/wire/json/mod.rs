@@ -11,7 +11,7 @@
 //! is never too early or too late for one. While no trade with its id is there it waits from its receipt on or, in a file, from
 //! the newest time before it.
 //!
-//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339. JSON `null` is absence, an
+//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339, from 1990 to 2100. JSON `null` is absence, an
 //! empty id or condition too. A field named twice is a reject: nobody can say which one was meant.
 //!
 //! Why a parse into raw slices: most fields of a record are of no use to us, and those that are become integers straight from
