@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use ticktide_base::time::SECOND;
 
 const AT: Nanos = 1_736_142_367 * SECOND;
-const BRIDGE: Bridge = Bridge { rules: Rules::Second };
+fn bridge() -> Bridge {
+    Bridge { rules: Rules::Second }
+}
 
 /// The market watch of the example.
 fn packet() -> Vec<u8> {
@@ -21,7 +23,7 @@ fn put(packet: &mut [u8], at: usize, value: i32) {
 fn decode(packet: &[u8], topic: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
     let envelope = Envelope { key: Some(b"NSECM|2885"), origin: Some(topic.as_bytes()), received_at: None };
-    let tick = BRIDGE.decode(&RawRecord { payload: packet, offset: 3, received_at, envelope }, &mut instruments)?;
+    let tick = bridge().decode(&RawRecord { payload: packet, offset: 3, received_at, envelope }, &mut instruments)?;
     let fresh = instruments.take_fresh();
     Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
 }
@@ -56,9 +58,9 @@ fn a_market_watch_says_what_its_bytes_say() {
     let envelope = Envelope { key: Some(b"nseeq|2885"), ..Envelope::default() };
     let mut instruments = InstrumentTable::default();
     let keyed =
-        BRIDGE.decode(&RawRecord { envelope, ..RawRecord::new(&longer, 3, Some(AT + SECOND / 2)) }, &mut instruments);
+        bridge().decode(&RawRecord { envelope, ..RawRecord::new(&longer, 3, Some(AT + SECOND / 2)) }, &mut instruments);
     assert_eq!(keyed.as_ref(), Ok(&tick));
-    assert_eq!(BRIDGE.decode(&RawRecord::new(FORMAT.example, 3, None), &mut InstrumentTable::default()), Ok(tick));
+    assert_eq!(bridge().decode(&RawRecord::new(FORMAT.example, 3, None), &mut InstrumentTable::default()), Ok(tick));
 }
 
 #[test]
@@ -139,7 +141,7 @@ fn what_cannot_be_read_has_its_reason() {
     assert_eq!(reason(&packet()[..12], "elsewhere"), "unknown_packet", "the key names the instrument, not the packet");
     assert_eq!(reason(&packet(), "prod/marketfeed/mw/v1/nseeq"), "no_instrument");
     let alone = |bytes: &[u8]| {
-        BRIDGE.decode(&RawRecord::of(bytes), &mut InstrumentTable::default()).expect_err("no line").reason
+        bridge().decode(&RawRecord::of(bytes), &mut InstrumentTable::default()).expect_err("no line").reason
     };
     assert_eq!((alone(&packet()), alone(b"1\tprod/marketfeed/oi/v1/nsefo/1\tzz")), ("no_instrument", "not_hex"));
 }
@@ -153,7 +155,7 @@ proptest! {
         let topic = format!("prod/marketfeed/{kind}/v1/nseeq/2885");
         let envelope = Envelope { key: Some(key.as_bytes()), origin: with_topic.then_some(topic.as_bytes()), received_at: None };
         let record = RawRecord { payload: &bytes, offset: 7, received_at, envelope };
-        match BRIDGE.decode(&record, &mut InstrumentTable::default()) {
+        match bridge().decode(&record, &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => prop_assert_eq!(reject.payload, bytes),
         }

@@ -74,6 +74,15 @@ fn an_empty_field_is_an_absent_one() {
 }
 
 #[test]
+fn under_a_cumulative_volume_a_line_without_a_type_is_a_snapshot_also_behind_a_header() {
+    let cumulative = WireSpec { cumulative: true, ..spec(&[], &[]) };
+    let mut own =
+        Csv::new(&cumulative).expect("valid").header(b"symbol,time,price,cumulative_volume").expect("a header");
+    let tick = own.decode(&RawRecord::of(b"A,1700000000,2,30"), &mut InstrumentTable::default()).expect("a snapshot");
+    assert_eq!((tick.kind, tick.snapshot.expect("one").cumulative_volume), (TickKind::Snapshot, Some(3_000_000_000)));
+}
+
+#[test]
 fn quoted_fields_are_those_of_rfc_4180() {
     let symbol = |line: &str| decode(&trades(), line).map(|(_, instrument)| instrument.symbol().map(str::to_owned));
     assert_eq!(symbol("\"M&M, Ltd\",1700000000,2,3").expect("a trade").as_deref(), Some("M&M, Ltd"));

@@ -2,10 +2,12 @@
 //!
 //! | `type` | needs | may have |
 //! |---|---|---|
-//! | `trade` (or no type) | symbol or instrument, time, price, quantity | venue, sequence, id, conditions, suspicious |
+//! | `trade` | symbol or instrument, time, price, quantity | venue, sequence, id, conditions, suspicious |
 //! | `snapshot` | symbol or instrument, time, price | cumulative_volume, bid, ask, day's prices, open_interest, trade_time … |
 //! | `cancel` | symbol or instrument, id, time or trading_date | venue, sequence |
 //! | `correct` | as `cancel`, price, quantity | venue, sequence |
+//!
+//! A record without a type is a trade, under `volume = "cumulative"` a snapshot.
 //!
 //! A `trading_date` is the day of the cancelled or corrected trade; a record that tells it and no `time` has no event time, so it
 //! is never too early or too late for one. While no trade with its id is there it waits from its receipt on or, in a file, from

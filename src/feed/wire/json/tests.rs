@@ -237,6 +237,37 @@ fn a_snapshot_carries_the_day_and_the_book() {
     );
 }
 
+/// A tick as Kite's `full` mode has it; values are made.
+#[test]
+fn under_a_cumulative_volume_a_record_without_a_type_is_a_snapshot() {
+    let record = br#"{"mode":"full","tradable":true,"instrument_token":408065,"last_price":1573.15,"last_quantity":1,
+        "volume":1175986,"ohlc":{"open":1569.15,"high":1575,"low":1561.05,"close":1567.8},"oi":7,
+        "last_trade_time":"2026-01-05T09:45:56+05:30","timestamp":"2026-01-05T09:45:57+05:30"}"#;
+    let pairs = [
+        ("instrument", "instrument_token"),
+        ("price", "last_price"),
+        ("quantity", "last_quantity"),
+        ("time", "timestamp"),
+        ("trade_time", "last_trade_time"),
+        ("cumulative_volume", "volume"),
+        ("open_interest", "oi"),
+    ];
+    let fields: BTreeMap<String, String> = pairs.map(|(ours, theirs)| (ours.into(), theirs.into())).into();
+    let cumulative = WireSpec { fields, cumulative: true, ..WireSpec::default() };
+    let (tick, _) = decode_with(&cumulative, record).expect("a snapshot");
+    // date -u -d 2026-01-05T09:45:57+05:30 +%s
+    assert_eq!((tick.kind, tick.exchange_at), (TickKind::Snapshot, 1_767_586_557 * SECOND));
+    let snapshot = tick.snapshot.expect("a snapshot has one");
+    assert_eq!(snapshot.cumulative_volume, Some(117_598_600_000_000));
+    assert_eq!(snapshot.trade_at, Some(1_767_586_556 * SECOND));
+    let named = br#"{"type":"trade","symbol":"A","time":1767584700,"price":1,"quantity":1}"#;
+    let plain = WireSpec { cumulative: true, ..WireSpec::default() };
+    assert_eq!(decode_with(&plain, named).expect("a trade").0.kind, TickKind::Trade, "its own word goes before");
+    for spec in [WireSpec { rules: Rules::First, ..cumulative.clone() }, WireSpec { cumulative: false, ..cumulative }] {
+        assert_eq!(decode_with(&spec, record).expect("a trade").0.kind, TickKind::Trade);
+    }
+}
+
 #[test]
 fn cancels_and_corrections_name_a_trade_by_id() {
     let (cancel, _) = decode(r#"{"type":"cancel","symbol":"X","id":"T1","time":1767584700}"#).expect("a cancel");

@@ -37,6 +37,8 @@ pub struct Meaning {
     /// Field → slot.
     slots: [u8; NAMES.len()],
     conditions: HashMap<Box<str>, Arc<str>, ahash::RandomState>,
+    /// What a record is that does not say it.
+    untyped: TickKind,
     rules: Rules,
 }
 
@@ -56,6 +58,10 @@ impl Meaning {
             names: Vec::new(),
             slots: [NO_SLOT; NAMES.len()],
             conditions: HashMap::default(),
+            untyped: match spec.cumulative && spec.rules > Rules::First {
+                true => TickKind::Snapshot,
+                false => TickKind::Trade,
+            },
             rules: spec.rules,
         };
         for (index, name) in NAMES.iter().enumerate() {
@@ -108,7 +114,7 @@ impl Meaning {
             return Err(Problem::new("duplicate_field", format!("\"{name}\" appears twice")));
         }
         let record = Record { values, slots: &self.slots, names: &self.names, rules: self.rules };
-        let kind = record.kind()?;
+        let kind = record.kind()?.unwrap_or(self.untyped);
         let correction = matches!(kind, TickKind::Cancel | TickKind::Correct);
         let (exchange_at, trading_date) = match record.time(Field::Time)? {
             Some(at) => (at, None),

@@ -42,14 +42,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// What the record says it is; without a type it is a trade.
+    /// What the record says it is, if it does.
     #[inline(always)]
-    pub fn kind(&self) -> Result<TickKind, Problem> {
+    pub fn kind(&self) -> Result<Option<TickKind>, Problem> {
         match self.get(Field::Type) {
-            (Kind::Absent, _) | (Kind::Text, "trade") => Ok(TickKind::Trade),
-            (Kind::Text, "snapshot") => Ok(TickKind::Snapshot),
-            (Kind::Text, "cancel") => Ok(TickKind::Cancel),
-            (Kind::Text, "correct") => Ok(TickKind::Correct),
+            (Kind::Absent, _) => Ok(None),
+            (Kind::Text, "trade") => Ok(Some(TickKind::Trade)),
+            (Kind::Text, "snapshot") => Ok(Some(TickKind::Snapshot)),
+            (Kind::Text, "cancel") => Ok(Some(TickKind::Cancel)),
+            (Kind::Text, "correct") => Ok(Some(TickKind::Correct)),
             (_, other) => {
                 let detail = format!("type is {}, known are trade, snapshot, cancel, correct", shorten(other));
                 Err(Problem::new("unknown_type", detail))
