@@ -84,7 +84,7 @@ pub(super) fn flow(
     let composites = composites(dataflow)?;
     let built = Built {
         topology: Topology::new(dataflow, &outputs(&composites)),
-        checks: Checks::new(dataflow),
+        checks: Checks::new(dataflow, resumed.rules),
         composites,
         restored,
         resumed,
