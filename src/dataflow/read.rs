@@ -20,6 +20,7 @@ pub fn read(name: &str, tree: &Table, problems: &Problems) -> Dataflow {
     }
     dataflow.source.wire.conditions = dataflow.conditions.as_ref().map(|spec| spec.field.clone());
     dataflow.source.wire.suspicious = dataflow.conditions.as_ref().and_then(|spec| spec.suspicious.clone());
+    dataflow.source.wire.cumulative = dataflow.volume == Volume::Cumulative;
     check_names(&keys, &dataflow);
     check_wire(&keys, &dataflow);
     check_horizons(&keys, &dataflow);

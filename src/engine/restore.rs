@@ -112,7 +112,8 @@ impl Restored {
             }
             Owner::Volume => {
                 if let Some(series) = kept.series(share)? {
-                    self.volume.insert(series, kept.value()?);
+                    let day = DaySoFar::decode(kept.value).map_err(|error| wrong(kept.entry, &error))?;
+                    self.volume.insert(series, day);
                 }
             }
             Owner::Indicators => {

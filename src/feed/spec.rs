@@ -41,6 +41,10 @@ pub struct WireSpec {
     pub columns: Vec<String>,
     /// What stands between columns; the format's own if `None`.
     pub delimiter: Option<u8>,
+    /// Each record says what was traded since the day began: one that does not say what it is is a snapshot.
+    pub cumulative: bool,
+    /// By which records are read: those of the lake that their ticks go to.
+    pub rules: Rules,
 }
 
 /// A seeded market (see `synthetic`).

@@ -206,6 +206,7 @@ fn wire_of(settings: &Value) -> WireSpec {
         fields: settings.as_object().into_iter().flatten().filter_map(field).collect(),
         columns: columns.filter_map(Value::as_str).map(str::to_owned).collect(),
         delimiter: text("source.delimiter").bytes().next(),
+        cumulative: text("source.volume") == "cumulative",
         ..WireSpec::default()
     }
 }

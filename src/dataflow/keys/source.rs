@@ -126,7 +126,7 @@ pub static SECTION: Section = Section {
         .shown_at(7),
         Key::of_rows(
             "source.volume",
-            "What a record's volume counts: one trade (`trade`) or the day so far (`cumulative`).",
+            "What a record's volume counts: one trade (`trade`) or the day so far (`cumulative`: a record without a type is a snapshot).",
             Kind::Word {
                 default: "trade",
                 words: || vec!["trade", "cumulative"],

@@ -34,6 +34,10 @@ fn every_shipped_dataflow_is_good() {
         let snapshots = *name == "iifl";
         let expected = if snapshots { ("xts-json", Volume::Cumulative) } else { ("json", Volume::Trade) };
         assert_eq!((dataflow.source.wire.format.as_str(), dataflow.volume), expected, "{name}");
+        assert_eq!(
+            dataflow.source.wire.cumulative, snapshots,
+            "{name}: the wire knows what a record without a type is"
+        );
         if *name != "demo" && !snapshots {
             assert!(dataflow.sequence_trusted && !dataflow.corrections, "{name}");
         }

@@ -3,11 +3,11 @@
 //! What must always hold: bars of an interval that was added to a lake begin where it was added.
 
 use crate::graph::parts::{Changes, Finished, Rows, base_state};
+use crate::graph::resumed::Resumed;
 use crate::states::VOLUME;
 use differential_dataflow::operators::arrange::Arranged;
 use std::collections::{BTreeSet, HashMap};
 use ticktide_base::time::Interval;
-use ticktide_dataflow::evolution::Additions;
 use ticktide_flow::bars::finished::Series;
 use ticktide_flow::bars::keyed::Emitted;
 use ticktide_flow::bars::volume::{self, DaySoFar};
@@ -18,7 +18,7 @@ pub fn finished<'scope>(
     name: Option<String>,
     changes: Changes<'scope>,
     bases: HashMap<Series, DaySoFar>,
-    additions: &Additions,
+    resumed: &Resumed,
 ) -> (Finished<'scope>, Option<Rows<'scope>>) {
     let (finished, rows) = match name {
         Some(name) => {
@@ -26,7 +26,7 @@ pub fn finished<'scope>(
                 Emitted::Snapshot(bar) => Some((series, *bar)),
                 Emitted::Finished(_) => None,
             });
-            let (finished, bases) = volume::finish(&name, snapshots, bases);
+            let (finished, bases) = volume::finish_by(resumed.rules, &name, snapshots, bases);
             (finished, Some(base_state(bases, VOLUME)))
         }
         None => {
@@ -37,6 +37,7 @@ pub fn finished<'scope>(
             (finished, None)
         }
     };
+    let additions = &resumed.additions;
     if additions.bars.is_empty() {
         return (finished, rows);
     }

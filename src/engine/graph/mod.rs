@@ -84,7 +84,7 @@ pub(super) fn flow(
     let composites = composites(dataflow)?;
     let built = Built {
         topology: Topology::new(dataflow, &outputs(&composites)),
-        checks: Checks::new(dataflow),
+        checks: Checks::new(dataflow, resumed.rules),
         composites,
         restored,
         resumed,
@@ -138,7 +138,7 @@ fn build<'scope>(
     let sourced = source(&nodes.take(Operator::Source), scope, |ports, wake| open(intake, ports, wake));
     let notices = sourced.notices;
     let (changes, bar_rows) = bars(&nodes.take(Operator::Bars), sourced.routed, notices.clone(), keyed, &resumed);
-    let (finished, volume_rows) = finished(nodes.find(Operator::Volume), changes, volume, &resumed.additions);
+    let (finished, volume_rows) = finished(nodes.find(Operator::Volume), changes, volume, &resumed);
     let (listed, listing_rows) = nodes
         .find(Operator::Listings)
         .map(|name| listings(&name, sourced.listings, notices.clone(), known, resumed.first))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch};
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::evolution::Additions;
@@ -23,6 +24,8 @@ pub struct Resumed {
     pub session: Arc<Session>,
     /// When that begins which was added to the lake's dataflow.
     pub additions: Additions,
+    /// By which its rows are made.
+    pub rules: Rules,
 }
 
 impl Resumed {
@@ -43,6 +46,7 @@ impl Resumed {
             intervals: dataflow.bars.clone(),
             session: Arc::new(dataflow.session.clone()),
             additions: additions.clone(),
+            rules: Rules::NEWEST,
         }
     }
 }

@@ -32,6 +32,7 @@ pub use silence::GAPS_MOST;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_market::Price;
 use wire::{Decoder, RawRecord};
@@ -212,7 +213,8 @@ impl Source for Synthetic {
             entries: entries.collect(),
             turn: 0,
             market: self.market.clone(),
-            decoder: wire::build(&WireSpec { format: "json".into(), ..WireSpec::default() })?,
+            // a market of any day is read, also of one that no record of a feed may have
+            decoder: wire::build(&WireSpec { format: "json".into(), rules: Rules::First, ..WireSpec::default() })?,
             instruments: InstrumentTable::default(),
             pace: self.pace.clone(),
             line: Vec::new(),

@@ -11,6 +11,7 @@ mod problem;
 mod quote;
 mod record;
 pub mod recorded;
+mod times;
 pub mod xts;
 mod xts_json;
 mod xts_partial;

@@ -39,6 +39,7 @@ pub use feed_gap::FeedGap;
 pub use registry::{Built, Check, Level, Setting, Spec, build, spec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Tick;
 
@@ -119,6 +120,8 @@ pub trait TickCheck: Send + Sync {
 
 /// Looks at an instrument's finished bars in their order.
 pub trait BarCheck: Send + Sync {
+    /// Goes by the rules of the lake that it looks at; most checks are the same by all.
+    fn go_by(&mut self, _rules: Rules) {}
     /// How many doubles its state takes; a fresh state is all zeros.
     fn width(&self) -> usize;
     /// Takes the next bar.

@@ -9,6 +9,9 @@
 //! the mean). A return that is found odd enters the window cut to the bound, so that one spike does not blind the check and a
 //! new regime is learnt. A scale of fewer than 30 returns is widened by √(30 / n).
 //!
+//! Why a logarithm of our own: that of a platform's C library may differ in its last bit from another's, and with it what is found.
+//! The first rules took the platform's.
+//!
 //! A spike and its reversal are one anomaly: behind an odd bar the next one is measured from the last good close and from the
 //! odd one, and the nearer counts. So is a jump to a new level. An excursion of several bars is two: its way out and back.
 
@@ -17,6 +20,7 @@ use super::{BarCheck, Check, Found, Level, Severity, Spec};
 use crate::bars::finished::FinishedBar;
 use crate::indicators::BarInput;
 use crate::parameters::{Parameter, Parameters};
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Interval;
 
 pub static SPEC: Spec = Spec {
@@ -31,7 +35,7 @@ pub static SPEC: Spec = Spec {
     ],
     build: |parameters: &Parameters| {
         let (z, floor) = (parameters.number("z"), parameters.number("floor"));
-        Ok(Check::Bar(Box::new(ReturnZ { z, window: Window::of(parameters)?, floor })))
+        Ok(Check::Bar(Box::new(ReturnZ { z, window: Window::of(parameters)?, floor, ln: libm::log })))
     },
 };
 
@@ -48,6 +52,7 @@ struct ReturnZ {
     z: f64,
     window: Window,
     floor: f64,
+    ln: fn(f64) -> f64,
 }
 
 const FIXED: usize = 5;
@@ -63,18 +68,25 @@ impl ReturnZ {
         let mean = magnitudes.iter().sum::<f64>() / n;
         (BY_MEDIAN * median).max(BY_MEAN * mean).max(self.floor) * (SETTLED / n).sqrt().max(1.0)
     }
-}
 
-/// The return to the further of high and low; none where a price has no logarithm.
-fn furthest(reference: f64, high: f64, low: f64) -> Option<f64> {
-    if !(reference > 0.0 && low > 0.0) {
-        return None;
+    /// The return to the further of high and low; none where a price has no logarithm.
+    fn furthest(&self, reference: f64, high: f64, low: f64) -> Option<f64> {
+        if !(reference > 0.0 && low > 0.0) {
+            return None;
+        }
+        let (up, down) = ((self.ln)(high / reference), (self.ln)(low / reference));
+        Some(if down.abs() > up.abs() { down } else { up })
     }
-    let (up, down) = ((high / reference).ln(), (low / reference).ln());
-    Some(if down.abs() > up.abs() { down } else { up })
 }
 
 impl BarCheck for ReturnZ {
+    fn go_by(&mut self, rules: Rules) {
+        self.ln = match rules {
+            Rules::First => f64::ln,
+            Rules::Second => libm::log,
+        };
+    }
+
     fn width(&self) -> usize {
         FIXED + self.window.size
     }
@@ -87,15 +99,15 @@ impl BarCheck for ReturnZ {
         if (*date, *phase) != now {
             (*date, *phase, *good, *odd) = (now.0, now.1, input.open, 0.0);
         }
-        let from_odd = if *odd > 0.0 { furthest(*odd, input.high, input.low) } else { None };
-        let from_good = furthest(*good, input.high, input.low);
+        let from_odd = if *odd > 0.0 { self.furthest(*odd, input.high, input.low) } else { None };
+        let from_good = self.furthest(*good, input.high, input.low);
         if let (Some(by_odd), Some(by_good)) = (from_odd, from_good)
             && by_odd.abs() < by_good.abs()
         {
             *good = *odd;
         }
         *odd = 0.0;
-        let Some(found) = furthest(*good, input.high, input.low) else {
+        let Some(found) = self.furthest(*good, input.high, input.low) else {
             *good = input.close;
             return None;
         };
@@ -117,4 +129,35 @@ impl BarCheck for ReturnZ {
             expected: bound.copysign(found),
         })
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn by(rules: Rules) -> ReturnZ {
+        let window = Window::of(
+            &crate::parameters::read("check", "return_z", SPEC.parameters, &[], &Default::default()).expect("defaults"),
+        );
+        let mut check = ReturnZ { z: 6.0, window: window.expect("defaults"), floor: 0.0005, ln: |_| f64::NAN };
+        check.go_by(rules);
+        check
+    }
+
+    #[test]
+    fn the_first_rules_take_the_platforms_logarithm_and_the_second_ones_have_the_same_bits_everywhere() {
+        let (first, second) = (by(Rules::First), by(Rules::Second));
+        let mut bits = 0u64;
+        for step in 1..=20_000 {
+            let price = 1.0 + f64::from(step) / 32_768.0;
+            let said = |check: &ReturnZ| check.furthest(1.0, price, price).expect("prices above 0");
+            assert_eq!(said(&first).to_bits(), price.ln().to_bits());
+            bits = bits.rotate_left(7) ^ said(&second).to_bits();
+            assert!((said(&second) - price.ln()).abs() <= f64::EPSILON, "{price}");
+        }
+        assert_eq!(bits, BITS);
+    }
+
+    /// Of the 20,000 logarithms by FreeBSD's `e_log.c`, worked out in another language: another version of libm must not change them.
+    const BITS: u64 = 0x9c39_4d50_758b_72cd;
 }

@@ -13,6 +13,7 @@ use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::Arranged;
 use std::collections::HashMap;
 use std::sync::Arc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Interval;
 use ticktide_market::Instrument;
 use ticktide_market::calendar::Session;
@@ -25,7 +26,14 @@ pub struct BarChecks {
 }
 
 impl BarChecks {
-    pub fn new(interval: Interval, session: Arc<Session>, checks: Vec<(u16, Box<dyn BarCheck>)>) -> BarChecks {
+    /// By the rules of the lake.
+    pub fn new(
+        interval: Interval,
+        session: Arc<Session>,
+        mut checks: Vec<(u16, Box<dyn BarCheck>)>,
+        rules: Rules,
+    ) -> BarChecks {
+        checks.iter_mut().for_each(|(_, check)| check.go_by(rules));
         BarChecks { interval, session, checks }
     }
 

@@ -10,7 +10,7 @@ use super::Survey;
 use crate::commit::slot::TableWork;
 use crate::table::index::LiveFiles;
 use crate::table::meta::DataFileMeta;
-use crate::table::names::{COMPACT, FileNames, is_ours, table_folder};
+use crate::table::names::{COMPACT, FileNames, epoch_of, is_ours, table_folder};
 use crate::upkeep::merge::join;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Epoch;
@@ -33,23 +33,29 @@ pub struct Compacted {
     pub rows: u64,
 }
 
-/// Files by location that become one each: of one partition, within the limits, at least two or one with deleted rows.
+/// Files by location that become one each: of one partition, within the limits, at least two or one with deleted rows. Why in
+/// the order of their epochs: neighbours in time have keys and times next to each other, so that a group spans few of them.
 pub(crate) fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
     if live.foreign_deletes {
         return Vec::new();
     }
-    let mut partitions: BTreeMap<Option<i32>, Vec<(&str, u64, u64)>> = BTreeMap::new();
+    let mut partitions: BTreeMap<Option<i32>, Vec<(Option<Epoch>, &str, u64, u64)>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(location, _)| is_ours(location)) {
         // one that fills half of a file would be written again and again for little
         if !file.deletes.is_empty() || (file.rows <= ROWS_MAX / 2 && file.bytes <= BYTES_MAX / 2) {
-            partitions.entry(file.partition).or_default().push((location, file.rows_live(), file.bytes));
+            partitions.entry(file.partition).or_default().push((
+                epoch_of(location),
+                location,
+                file.rows_live(),
+                file.bytes,
+            ));
         }
     }
     let mut groups = Vec::new();
     for mut files in partitions.into_values() {
         files.sort_unstable();
         let (mut group, mut rows, mut bytes) = (Vec::new(), 0, 0);
-        for (location, more_rows, more_bytes) in files {
+        for (_, location, more_rows, more_bytes) in files {
             let full = rows + more_rows > ROWS_MAX || bytes + more_bytes > BYTES_MAX || group.len() == GROUP_MAX;
             if full && !group.is_empty() {
                 groups.push(std::mem::take(&mut group));
@@ -173,6 +179,20 @@ mod tests {
         }
         assert_eq!(seen.len(), 3_000);
         assert!(groups.len() < 20, "{}", groups.len());
+    }
+
+    #[test]
+    fn files_go_together_in_the_order_of_their_epochs_and_not_of_their_names() {
+        let of = |epoch: u64| format!("a/data/{epoch}-0-1-0.parquet");
+        let files = live((1..=500).map(|epoch| (of(epoch), 5, Some(1))));
+        let groups = groups(&files);
+        let expected: Vec<Vec<String>> = vec![(1..=250).map(of).collect(), (251..=500).map(of).collect()];
+        assert_eq!(groups, expected, "the 10th epoch stands behind the 9th");
+        let of_one = live(
+            ["9-0-1-0", "9-compact-2-0-1", "10-1-1-0", "10-0-1-0"].map(|stem| (format!("{stem}.parquet"), 5, None)),
+        );
+        let expected = ["9-0-1-0.parquet", "9-compact-2-0-1.parquet", "10-0-1-0.parquet", "10-1-1-0.parquet"];
+        assert_eq!(super::groups(&of_one), [expected]);
     }
 
     #[test]

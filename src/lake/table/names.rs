@@ -72,6 +72,14 @@ pub(crate) fn is_ours(location: &str) -> bool {
     of_table(location).is_some()
 }
 
+/// The epoch that one of our files is named for; `None`: another engine named it.
+pub(crate) fn epoch_of(location: &str) -> Option<Epoch> {
+    match of_table(location)? {
+        Named::Written { epoch, .. } | Named::Applied { epoch } => Some(epoch),
+        Named::Version(_) => None,
+    }
+}
+
 /// A file of the state: its epoch, whether it is a base, its generation.
 pub(crate) fn of_state(key: &str) -> Option<(Epoch, bool, u64)> {
     let stem = key.strip_prefix("state/")?.strip_suffix(".bin.zst")?;

@@ -9,7 +9,7 @@ use crate::table::deletes::read_live;
 use crate::table::files::write_batch;
 use crate::table::index::LiveFiles;
 use crate::table::meta::DataFileMeta;
-use crate::table::names::{FileNames, is_ours};
+use crate::table::names::{FileNames, epoch_of, is_ours};
 use crate::table::schema::arrow_schema;
 use crate::table::spec::TableSpec;
 use arrow::compute::concat_batches;
@@ -25,7 +25,7 @@ const MERGED_FILES_MAX: usize = 256;
 /// Files below it are of the lowest tier; each further tier has eight times the rows.
 const TIER_ROWS: u64 = 1 << 10;
 
-/// The small files of one partition that become one, in order of their names, if there are at least `files_min`; none of
+/// The small files of one partition that become one, in the order of their epochs, if there are at least `files_min`; none of
 /// `except`.
 pub(crate) fn small_files<'a>(live: &'a LiveFiles, except: &HashSet<&str>, files_min: usize) -> Vec<&'a str> {
     // rows that another engine deleted by position would come back
@@ -40,7 +40,7 @@ pub(crate) fn small_files<'a>(live: &'a LiveFiles, except: &HashSet<&str>, files
     }
     let many = alike.into_values().find(|files| files.len() >= files_min);
     let mut small = many.unwrap_or_default();
-    small.sort_unstable();
+    small.sort_unstable_by_key(|location| (epoch_of(location), *location));
     small.truncate(MERGED_FILES_MAX);
     let mut rows = 0;
     small.retain(|location| {

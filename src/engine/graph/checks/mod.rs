@@ -27,6 +27,7 @@ use differential_dataflow::operators::arrange::Arranged;
 use feed_gaps::{Standing, feed_gaps, presence};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::Dataflow;
 use ticktide_flow::anomalies::beats::{Beat, Beats, route};
@@ -57,7 +58,8 @@ pub struct Checks {
 }
 
 impl Checks {
-    pub fn new(dataflow: &Dataflow) -> Checks {
+    /// By the rules of the lake.
+    pub fn new(dataflow: &Dataflow, rules: Rules) -> Checks {
         let session = Arc::new(dataflow.session.clone());
         let mut bars: BTreeMap<Interval, Vec<(u16, Box<dyn BarCheck>)>> = BTreeMap::new();
         let (mut listed, mut feed) = (Vec::new(), Vec::new());
@@ -70,7 +72,7 @@ impl Checks {
                 _ => {}
             }
         }
-        let bars = bars.into_iter().map(|(on, checks)| (on, BarChecks::new(on, session.clone(), checks)));
+        let bars = bars.into_iter().map(|(on, checks)| (on, BarChecks::new(on, session.clone(), checks, rules)));
         Checks { bars: bars.collect(), listed, feed, partitions: tick_checks(dataflow).partitions }
     }
 }

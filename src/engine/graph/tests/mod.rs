@@ -15,6 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch, LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_base::failure::Failure;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{DAY, Interval, MINUTE, Nanos};
 use ticktide_dataflow::evolution::Additions;
 use ticktide_flow::bars::Reached;
@@ -93,7 +94,15 @@ pub(super) fn bind(epoch: Epoch, closed_until: Nanos) -> Notice {
 fn resumed(first: Epoch, binding: Binding) -> Resumed {
     let session = Arc::new(Session::preset("utc-day").expect("a preset"));
     let intervals = vec![Interval(MINUTE)];
-    Resumed { first, binding, horizons: horizons(), intervals, session, additions: Additions::default() }
+    Resumed {
+        first,
+        binding,
+        horizons: horizons(),
+        intervals,
+        session,
+        additions: Additions::default(),
+        rules: Rules::NEWEST,
+    }
 }
 
 fn part(worker: usize, epoch: Epoch) -> WorkerPart {

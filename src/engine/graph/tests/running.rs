@@ -121,7 +121,7 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
         let all = Built {
             topology: topology.clone(),
             composites,
-            checks: Checks::new(&dataflow),
+            checks: Checks::new(&dataflow, resumed.rules),
             restored: restore(&dataflow, &[], share, intake).expect("nothing is restored"),
             resumed,
             writing: Writing::new(0, Tables::new(&dataflow, &outputs), writer, runtime, PanicAt::default()),

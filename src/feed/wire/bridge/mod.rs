@@ -17,9 +17,11 @@
 use super::problem::Problem;
 use super::quote::Quote;
 use super::recorded;
+use super::times::{self, impossible};
 use super::xts::segments::{Segment, same_day};
 use super::{Decoder, Format, RawRecord, no_columns};
 use crate::{FeedError, InstrumentTable, WireSpec};
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{Nanos, SECOND};
 use ticktide_market::{LIMIT, Price, Quantity, SCALE, Snapshot, Tick, TickKind};
 
@@ -33,13 +35,15 @@ pub static FORMAT: Format = Format {
 /// A market watch's bytes; longer ones may follow.
 const WATCH_BYTES: usize = 186;
 
-struct Bridge;
+struct Bridge {
+    rules: Rules,
+}
 
 impl Bridge {
     fn new(spec: &WireSpec) -> Result<Bridge, FeedError> {
         no_columns(spec)?;
         super::xts::no_fields(spec)?;
-        Ok(Bridge)
+        Ok(Bridge { rules: spec.rules })
     }
 }
 
@@ -137,7 +141,7 @@ fn price(raw: i64, divisor: i64) -> Result<Price, Problem> {
     }
 }
 
-fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>) -> Result<Quote, Problem> {
+fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>, rules: Rules) -> Result<Quote, Problem> {
     let needed = match address.kind {
         "mw" | "index" => WATCH_BYTES,
         "oi" => 16,
@@ -151,7 +155,7 @@ fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>) -> Res
     }
     let packet = Packet(packet);
     match address.kind {
-        "mw" | "index" => watch(&packet, received_at),
+        "mw" | "index" => watch(&packet, received_at, rules),
         "oi" => interest(&packet, received_at),
         "lpp" => {
             let divisor = packet.signed(8);
@@ -177,12 +181,15 @@ fn own_instrument(kind: &str, packet: &[u8]) -> Option<i64> {
     matches!(kind, "uppercircuit" | "lowercircuit" | "high52week" | "low52week").then(|| Packet(packet).unsigned(0))
 }
 
-fn watch(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Quote, Problem> {
+fn watch(packet: &Packet<'_>, received_at: Option<Nanos>, rules: Rules) -> Result<Quote, Problem> {
     let divisor = packet.signed(58);
     let at = |place| price(packet.signed(place), divisor);
     let some = |place| at(place).map(|price| (price.0 != 0).then_some(price));
     let trade_at = packet.signed(62) * SECOND; // below 2³¹ s
     let exchange_at = received_at.map_or(trade_at, |received_at| received_at.max(trade_at));
+    if !times::is_possible(exchange_at, rules) {
+        return Err(impossible(exchange_at));
+    }
     let (quantity, volume) = (packet.quantity(4), packet.unsigned(8));
     let (bid, ask) = (some(38)?, some(46)?);
     // an index trades and has no volume
@@ -219,9 +226,10 @@ fn tick(
     packet: &[u8],
     offset: i64,
     received_at: Option<Nanos>,
+    rules: Rules,
     instruments: &mut InstrumentTable,
 ) -> Result<Tick, Problem> {
-    let quote = read(address, packet, received_at)?;
+    let quote = read(address, packet, received_at, rules)?;
     let own = own_instrument(address.kind, packet).map(|id| id.to_string());
     let instrument = match (own.as_deref().or(address.instrument), address.kind) {
         (Some(id), _) => id,
@@ -234,14 +242,14 @@ fn tick(
 }
 
 /// The tick of a recorded line.
-fn line(payload: &[u8], offset: i64, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+fn line(payload: &[u8], offset: i64, rules: Rules, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
     let bare = || Problem::new("no_instrument", "neither a recorded line nor a record with a key or a topic around it");
     let recorded = recorded::parse(payload).ok_or_else(bare)?;
     let unknown = || Problem::new("no_instrument", format!("no topic: {}", recorded.origin.escape_ascii()));
     let address = address(recorded.origin).ok_or_else(unknown)?;
     let not_hex = || Problem::new("not_hex", "the line's frame is not in hex digits");
     let packet = recorded::unhex(&recorded.frame).ok_or_else(not_hex)?;
-    tick(&address, &packet, offset, recorded.received_at, instruments)
+    tick(&address, &packet, offset, recorded.received_at, rules, instruments)
 }
 
 impl Decoder for Bridge {
@@ -251,9 +259,9 @@ impl Decoder for Bridge {
         let address = match (envelope.origin.and_then(address), envelope.key) {
             (Some(address), _) => address,
             (None, Some(key)) => keyed(key, payload.len())?,
-            (None, None) => return line(payload, offset, instruments),
+            (None, None) => return line(payload, offset, self.rules, instruments),
         };
-        tick(&address, payload, offset, record.received_at(), instruments)
+        tick(&address, payload, offset, record.received_at(), self.rules, instruments)
     }
 
     fn wants_envelope(&self) -> bool {

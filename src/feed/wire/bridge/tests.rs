@@ -7,6 +7,9 @@ use proptest::prelude::*;
 use ticktide_base::time::SECOND;
 
 const AT: Nanos = 1_736_142_367 * SECOND;
+fn bridge() -> Bridge {
+    Bridge { rules: Rules::Second }
+}
 
 /// The market watch of the example.
 fn packet() -> Vec<u8> {
@@ -20,7 +23,7 @@ fn put(packet: &mut [u8], at: usize, value: i32) {
 fn decode(packet: &[u8], topic: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
     let envelope = Envelope { key: Some(b"NSECM|2885"), origin: Some(topic.as_bytes()), received_at: None };
-    let tick = Bridge
+    let tick = bridge()
         .decode(&RawRecord { payload: packet, offset: 3, received_at, witnessed: false, envelope }, &mut instruments)?;
     let fresh = instruments.take_fresh();
     Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
@@ -56,9 +59,9 @@ fn a_market_watch_says_what_its_bytes_say() {
     let envelope = Envelope { key: Some(b"nseeq|2885"), ..Envelope::default() };
     let mut instruments = InstrumentTable::default();
     let keyed =
-        Bridge.decode(&RawRecord { envelope, ..RawRecord::new(&longer, 3, Some(AT + SECOND / 2)) }, &mut instruments);
+        bridge().decode(&RawRecord { envelope, ..RawRecord::new(&longer, 3, Some(AT + SECOND / 2)) }, &mut instruments);
     assert_eq!(keyed.as_ref(), Ok(&tick));
-    assert_eq!(Bridge.decode(&RawRecord::new(FORMAT.example, 3, None), &mut InstrumentTable::default()), Ok(tick));
+    assert_eq!(bridge().decode(&RawRecord::new(FORMAT.example, 3, None), &mut InstrumentTable::default()), Ok(tick));
 }
 
 #[test]
@@ -100,6 +103,15 @@ fn an_index_has_no_volume_and_a_share_before_its_first_trade_has_none_yet() {
 }
 
 #[test]
+fn a_market_watch_of_before_1990_is_refused_unless_its_receipt_dates_it() {
+    let mut bytes = packet();
+    put(&mut bytes, 62, 0);
+    assert_eq!(decode(&bytes, WATCH, None).expect_err("nobody traded in 1970").reason, "bad_time");
+    let (tick, _) = decode(&bytes, WATCH, Some(AT)).expect("a packet of now");
+    assert_eq!((tick.exchange_at, tick.snapshot.expect("one").trade_at), (AT, Some(0)));
+}
+
+#[test]
 fn the_small_packets_are_read_and_counted() {
     let bytes = |values: &[i32]| values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
     let (interest, name) =
@@ -130,7 +142,7 @@ fn what_cannot_be_read_has_its_reason() {
     assert_eq!(reason(&packet()[..12], "elsewhere"), "unknown_packet", "the key names the instrument, not the packet");
     assert_eq!(reason(&packet(), "prod/marketfeed/mw/v1/nseeq"), "no_instrument");
     let alone = |bytes: &[u8]| {
-        Bridge.decode(&RawRecord::of(bytes), &mut InstrumentTable::default()).expect_err("no line").reason
+        bridge().decode(&RawRecord::of(bytes), &mut InstrumentTable::default()).expect_err("no line").reason
     };
     assert_eq!((alone(&packet()), alone(b"1\tprod/marketfeed/oi/v1/nsefo/1\tzz")), ("no_instrument", "not_hex"));
 }
@@ -144,7 +156,7 @@ proptest! {
         let topic = format!("prod/marketfeed/{kind}/v1/nseeq/2885");
         let envelope = Envelope { key: Some(key.as_bytes()), origin: with_topic.then_some(topic.as_bytes()), received_at: None };
         let record = RawRecord { payload: &bytes, offset: 7, received_at, witnessed: false, envelope };
-        match Bridge.decode(&record, &mut InstrumentTable::default()) {
+        match bridge().decode(&record, &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => prop_assert_eq!(reject.payload, bytes),
         }

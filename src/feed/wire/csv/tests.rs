@@ -59,27 +59,36 @@ fn columns_name_the_fields_and_fields_map_ours_to_them() {
     assert_eq!(instrument.symbol(), Some("RELIANCE"));
     assert_eq!((tick.exchange_at, tick.price), (1_767_584_700_123_456_000, Some(Price(244_535_000_000))));
     let semicolon = WireSpec { delimiter: Some(b';'), ..spec };
-    assert_eq!(decode(&semicolon, "A;x,y;1;2;3").expect("a trade").0.quantity, Some(Quantity(300_000_000)));
+    assert_eq!(decode(&semicolon, "A;x,y;1700000000;2;3").expect("a trade").0.quantity, Some(Quantity(300_000_000)));
 }
 
 #[test]
 fn an_empty_field_is_an_absent_one() {
     let spec = spec(&["type", "symbol", "time", "price", "quantity", "sequence", "id"], &[]);
-    let (tick, _) = decode(&spec, ",A,1,2,3,,").expect("a trade");
+    let (tick, _) = decode(&spec, ",A,1700000000,2,3,,").expect("a trade");
     assert_eq!((tick.kind, tick.sequence, tick.id), (TickKind::Trade, None, None));
-    assert_eq!(decode(&spec, "cancel,A,1,,,,T1").expect("a cancel").0.kind, TickKind::Cancel);
-    assert_eq!(reason(&spec, ",A,1,,3,,"), "missing_field");
-    assert_eq!(reason(&spec, ",,1,2,3,,"), "missing_field");
-    assert_eq!(reason(&spec, "cancel,A,1,,,,"), "missing_field");
+    assert_eq!(decode(&spec, "cancel,A,1700000000,,,,T1").expect("a cancel").0.kind, TickKind::Cancel);
+    assert_eq!(reason(&spec, ",A,1700000000,,3,,"), "missing_field");
+    assert_eq!(reason(&spec, ",,1700000000,2,3,,"), "missing_field");
+    assert_eq!(reason(&spec, "cancel,A,1700000000,,,,"), "missing_field");
+}
+
+#[test]
+fn under_a_cumulative_volume_a_line_without_a_type_is_a_snapshot_also_behind_a_header() {
+    let cumulative = WireSpec { cumulative: true, ..spec(&[], &[]) };
+    let mut own =
+        Csv::new(&cumulative).expect("valid").header(b"symbol,time,price,cumulative_volume").expect("a header");
+    let tick = own.decode(&RawRecord::of(b"A,1700000000,2,30"), &mut InstrumentTable::default()).expect("a snapshot");
+    assert_eq!((tick.kind, tick.snapshot.expect("one").cumulative_volume), (TickKind::Snapshot, Some(3_000_000_000)));
 }
 
 #[test]
 fn quoted_fields_are_those_of_rfc_4180() {
     let symbol = |line: &str| decode(&trades(), line).map(|(_, instrument)| instrument.symbol().map(str::to_owned));
-    assert_eq!(symbol("\"M&M, Ltd\",1,2,3").expect("a trade").as_deref(), Some("M&M, Ltd"));
-    assert_eq!(symbol("\"say \"\"A\"\"\",\"1\",\"2\",\"3\"").expect("a trade").as_deref(), Some("say \"A\""));
-    assert_eq!(symbol("\"two\nlines\",1,2,3\n").expect("a trade").as_deref(), Some("two\nlines"));
-    assert_eq!(symbol(" A ,1,2,3").expect("a trade").as_deref(), Some(" A "), "spaces belong to the field");
+    assert_eq!(symbol("\"M&M, Ltd\",1700000000,2,3").expect("a trade").as_deref(), Some("M&M, Ltd"));
+    assert_eq!(symbol("\"say \"\"A\"\"\",\"1700000000\",\"2\",\"3\"").expect("a trade").as_deref(), Some("say \"A\""));
+    assert_eq!(symbol("\"two\nlines\",1700000000,2,3\n").expect("a trade").as_deref(), Some("two\nlines"));
+    assert_eq!(symbol(" A ,1700000000,2,3").expect("a trade").as_deref(), Some(" A "), "spaces belong to the field");
 }
 
 #[test]
@@ -97,13 +106,14 @@ fn what_is_no_record_is_a_reject_with_a_fixed_reason() {
         ("\nA,1,2,3", "not_csv"),
         ("\r\n\r\n", "not_csv"),
         ("symbol,time,price,quantity", "bad_time"),
-        ("A,1,2.x,3", "not_a_number"),
-        ("A,1, 2,3", "not_a_number"),
-        ("A,1,2,-3", "negative_quantity"),
-        ("A,1,1e10,3", "out_of_range"),
-        ("A,1,0.000000001,3", "too_precise"),
-        ("A\0B,1,2,3", "bad_field"),
-        ("\"A\0B\",1,2,3", "bad_field"),
+        ("A,20160704,2,3", "bad_time"),
+        ("A,1700000000,2.x,3", "not_a_number"),
+        ("A,1700000000, 2,3", "not_a_number"),
+        ("A,1700000000,2,-3", "negative_quantity"),
+        ("A,1700000000,1e10,3", "out_of_range"),
+        ("A,1700000000,0.000000001,3", "too_precise"),
+        ("A\0B,1700000000,2,3", "bad_field"),
+        ("\"A\0B\",1700000000,2,3", "bad_field"),
     ] {
         assert_eq!(reason(&trades(), line), expected, "{line:?}");
     }
@@ -120,7 +130,7 @@ fn a_first_line_that_names_time_and_instrument_is_a_header() {
     let csv = Csv::new(&mapped).expect("valid");
     let mut own = csv.header(b"qty,\"sym\",price,ts,quantity\r\n").expect("a header");
     let mut instruments = InstrumentTable::default();
-    let tick = own.decode(&RawRecord::of(b"9,A,2,1,3"), &mut instruments).expect("a trade");
+    let tick = own.decode(&RawRecord::of(b"9,A,2,1700000000,3"), &mut instruments).expect("a trade");
     assert_eq!((tick.price, tick.quantity), (Some(Price(200_000_000)), Some(Quantity(300_000_000))));
     for line in ["", "A,1,2,3", "time,symbol,price,quantity", "ts,price", "\"sym,ts", "\u{fffd}"] {
         assert!(csv.header(line.as_bytes()).is_none(), "{line:?} names them not as the dataflow does");

@@ -2,16 +2,18 @@
 //!
 //! | `type` | needs | may have |
 //! |---|---|---|
-//! | `trade` (or no type) | symbol or instrument, time, price, quantity | venue, sequence, id, conditions, suspicious |
+//! | `trade` | symbol or instrument, time, price, quantity | venue, sequence, id, conditions, suspicious |
 //! | `snapshot` | symbol or instrument, time, price | cumulative_volume, bid, ask, day's prices, open_interest, trade_time … |
 //! | `cancel` | symbol or instrument, id, time or trading_date | venue, sequence |
 //! | `correct` | as `cancel`, price, quantity | venue, sequence |
+//!
+//! A record without a type is a trade, under `volume = "cumulative"` a snapshot.
 //!
 //! A `trading_date` is the day of the cancelled or corrected trade; a record that tells it and no `time` has no event time, so it
 //! is never too early or too late for one. While no trade with its id is there it waits from its receipt on or, in a file, from
 //! the newest time before it.
 //!
-//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339. JSON `null` is absence, an
+//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339, from 1990 to 2100. JSON `null` is absence, an
 //! empty id or condition too. A field named twice is a reject: nobody can say which one was meant.
 //!
 //! Why a parse into raw slices: most fields of a record are of no use to us, and those that are become integers straight from

@@ -5,6 +5,7 @@ use crate::Reject;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{MICRO, SECOND};
 use ticktide_market::{Instrument, Price, Quantity, Snapshot, TickKind};
 
@@ -81,7 +82,7 @@ fn received_at_conditions_and_suspicious_are_read_where_they_are_mapped() {
     assert_eq!(tick.received_at, Some(1_767_584_700_140_000_000));
     assert_eq!(tick.conditions.as_deref(), Some("REG"));
     assert!(tick.suspicious, "120 is other than 0");
-    let plain = r#"{"symbol":"A","time":1,"price":1,"quantity":1,"received_at":5,"suspicious":true}"#;
+    let plain = r#"{"symbol":"A","time":1767584700,"price":1,"quantity":1,"received_at":5,"suspicious":true}"#;
     let (tick, _) = decode(plain).expect("a trade");
     assert_eq!((tick.received_at, tick.suspicious), (Some(9), false), "nothing names them");
 }
@@ -90,7 +91,7 @@ fn received_at_conditions_and_suspicious_are_read_where_they_are_mapped() {
 fn suspicious_is_anything_but_zero_false_and_empty() {
     let spec = WireSpec { suspicious: Some("odd".into()), ..WireSpec::default() };
     let is = |value: &str| {
-        let record = format!(r#"{{"symbol":"A","time":1,"price":1,"quantity":1,"odd":{value}}}"#);
+        let record = format!(r#"{{"symbol":"A","time":1767584700,"price":1,"quantity":1,"odd":{value}}}"#);
         decode_with(&spec, record.as_bytes()).expect("a trade").0.suspicious
     };
     for value in ["0", "0.0", "false", "null", "\"\"", "\"0\"", "\"false\"", "[]"] {
@@ -114,9 +115,9 @@ fn one_of_the_records_fields_may_fill_several_of_ours() {
 #[test]
 fn an_own_instrument_id_is_the_key_and_the_symbol_is_its_name() {
     let (_, both) =
-        decode(r#"{"instrument":2885,"symbol":"RELIANCE","time":1,"price":1,"quantity":1}"#).expect("a trade");
+        decode(r#"{"instrument":2885,"symbol":"RELIANCE","time":1767584700,"price":1,"quantity":1}"#).expect("a trade");
     assert_eq!((both.venue(), both.instrument(), both.symbol()), ("", "2885", Some("RELIANCE")));
-    let (_, token) = decode(r#"{"instrument":2885,"time":1,"price":1,"quantity":1}"#).expect("a trade");
+    let (_, token) = decode(r#"{"instrument":2885,"time":1767584700,"price":1,"quantity":1}"#).expect("a trade");
     assert_eq!((token.instrument(), token.symbol()), ("2885", None));
 }
 
@@ -141,10 +142,13 @@ fn a_time_is_read_in_seconds_to_nanoseconds_or_rfc_3339() {
         assert_eq!(at(time), expected, "{time}");
     }
     assert_eq!(at("\"2013-10-08T04:00:00.000000001Z\""), Ok(1_381_204_800_000_000_001));
-    assert_eq!(at("-5"), Ok(-5 * SECOND));
     assert_eq!(at("\"\""), Err("missing_field"));
-    assert_eq!(at("99999999999"), Err("out_of_range"), "the year 5138");
-    assert_eq!(at("99999999999999999999"), Err("out_of_range"));
+    assert_eq!(at("631152000"), Ok(631_152_000 * SECOND), "1990");
+    let of_no_market = ["-5", "0", "93000", "20160704", "\"20160704\"", "99999999999", "99999999999999999999"];
+    let texts = ["\"1989-12-31T23:59:59Z\"", "\"1600-01-01T00:00:00Z\"", "\"2100-01-01T00:00:01Z\""];
+    for bad in of_no_market.into_iter().chain(texts) {
+        assert_eq!(at(bad), Err("bad_time"), "{bad}");
+    }
     for bad in ["1.5", "1e9", "\"2013-10-08\"", "\"noon\"", "\"2013-13-08T04:00:00Z\""] {
         assert_eq!(at(bad), Err("bad_time"), "{bad}");
     }
@@ -152,9 +156,37 @@ fn a_time_is_read_in_seconds_to_nanoseconds_or_rfc_3339() {
 }
 
 #[test]
+fn a_time_of_no_market_is_told_with_what_it_looks_like_and_the_first_rules_take_it() {
+    let record = |time: &str| format!(r#"{{"symbol":"A","time":{time},"price":1,"quantity":1}}"#);
+    let reject = decode(&record("20160704")).map(|(tick, _)| tick).expect_err("a date");
+    let detail = "time is 20160704: no time from 1990 to 2100; 20160704 looks like a date (YYYYMMDD)";
+    assert_eq!((reject.reason, reject.detail.as_str()), ("bad_time", detail));
+    let first = WireSpec { rules: Rules::First, ..WireSpec::default() };
+    let by_first = |time: &str| {
+        let read = decode_with(&first, record(time).as_bytes());
+        read.map(|(tick, _)| tick.exchange_at).map_err(|reject| reject.reason)
+    };
+    assert_eq!(by_first("-5"), Ok(-5 * SECOND));
+    assert_eq!(by_first("20160704"), Ok(20_160_704 * SECOND));
+    for bad in ["99999999999", "99999999999999999999", "\"1600-01-01T00:00:00Z\""] {
+        assert_eq!(by_first(bad), Err("out_of_range"), "{bad}");
+    }
+}
+
+#[test]
+fn a_last_trade_at_1970_is_none_yet_and_another_one_of_then_is_a_bad_time() {
+    let traded = |at: &str| {
+        let record = format!(r#"{{"type":"snapshot","symbol":"A","time":1767584700,"price":1,"trade_time":{at}}}"#);
+        decode(&record).map(|(tick, _)| tick.snapshot.expect("one").trade_at).map_err(|reject| reject.reason)
+    };
+    assert_eq!(traded("\"1970-01-01T05:30:00+05:30\""), Ok(Some(0)));
+    assert_eq!((traded("0"), traded("93000"), traded("null")), (Ok(Some(0)), Err("bad_time"), Ok(None)));
+}
+
+#[test]
 fn prices_and_quantities_at_the_edges() {
     let trade = |price: &str, quantity: &str| {
-        let record = format!(r#"{{"symbol":"A","time":1,"price":{price},"quantity":{quantity}}}"#);
+        let record = format!(r#"{{"symbol":"A","time":1767584700,"price":{price},"quantity":{quantity}}}"#);
         decode(&record)
             .map(|(tick, _)| (tick.price.map(|price| price.0), tick.quantity.map(|quantity| quantity.0)))
             .map_err(|reject| reject.reason)
@@ -198,11 +230,42 @@ fn a_snapshot_carries_the_day_and_the_book() {
             ..Snapshot::default()
         }
     );
-    assert_eq!(reason(r#"{"type":"snapshot","symbol":"X","time":1}"#), "missing_field");
+    assert_eq!(reason(r#"{"type":"snapshot","symbol":"X","time":1767584700}"#), "missing_field");
     assert_eq!(
-        reason(r#"{"type":"snapshot","symbol":"X","time":1,"price":1,"cumulative_volume":-1}"#),
+        reason(r#"{"type":"snapshot","symbol":"X","time":1767584700,"price":1,"cumulative_volume":-1}"#),
         "negative_quantity"
     );
+}
+
+/// A tick as Kite's `full` mode has it; values are made.
+#[test]
+fn under_a_cumulative_volume_a_record_without_a_type_is_a_snapshot() {
+    let record = br#"{"mode":"full","tradable":true,"instrument_token":408065,"last_price":1573.15,"last_quantity":1,
+        "volume":1175986,"ohlc":{"open":1569.15,"high":1575,"low":1561.05,"close":1567.8},"oi":7,
+        "last_trade_time":"2026-01-05T09:45:56+05:30","timestamp":"2026-01-05T09:45:57+05:30"}"#;
+    let pairs = [
+        ("instrument", "instrument_token"),
+        ("price", "last_price"),
+        ("quantity", "last_quantity"),
+        ("time", "timestamp"),
+        ("trade_time", "last_trade_time"),
+        ("cumulative_volume", "volume"),
+        ("open_interest", "oi"),
+    ];
+    let fields: BTreeMap<String, String> = pairs.map(|(ours, theirs)| (ours.into(), theirs.into())).into();
+    let cumulative = WireSpec { fields, cumulative: true, ..WireSpec::default() };
+    let (tick, _) = decode_with(&cumulative, record).expect("a snapshot");
+    // date -u -d 2026-01-05T09:45:57+05:30 +%s
+    assert_eq!((tick.kind, tick.exchange_at), (TickKind::Snapshot, 1_767_586_557 * SECOND));
+    let snapshot = tick.snapshot.expect("a snapshot has one");
+    assert_eq!(snapshot.cumulative_volume, Some(117_598_600_000_000));
+    assert_eq!(snapshot.trade_at, Some(1_767_586_556 * SECOND));
+    let named = br#"{"type":"trade","symbol":"A","time":1767584700,"price":1,"quantity":1}"#;
+    let plain = WireSpec { cumulative: true, ..WireSpec::default() };
+    assert_eq!(decode_with(&plain, named).expect("a trade").0.kind, TickKind::Trade, "its own word goes before");
+    for spec in [WireSpec { rules: Rules::First, ..cumulative.clone() }, WireSpec { cumulative: false, ..cumulative }] {
+        assert_eq!(decode_with(&spec, record).expect("a trade").0.kind, TickKind::Trade);
+    }
 }
 
 #[test]
@@ -218,9 +281,9 @@ fn cancels_and_corrections_name_a_trade_by_id() {
     // date -u -d 2026-01-05T12:00:00Z +%s
     assert_eq!((correct.exchange_at, correct.trading_date), (1_767_614_400 * SECOND, Some(20_458)));
     assert_eq!(cancel.trading_date, None);
-    assert_eq!(reason(r#"{"type":"cancel","symbol":"X","time":1}"#), "missing_field");
+    assert_eq!(reason(r#"{"type":"cancel","symbol":"X","time":1767584700}"#), "missing_field");
     assert_eq!(reason(r#"{"type":"cancel","symbol":"X","id":"T1"}"#), "missing_field");
-    assert_eq!(reason(r#"{"type":"correct","symbol":"X","id":"T1","time":1,"price":1}"#), "missing_field");
+    assert_eq!(reason(r#"{"type":"correct","symbol":"X","id":"T1","time":1767584700,"price":1}"#), "missing_field");
 }
 
 #[test]
@@ -230,20 +293,20 @@ fn what_is_no_record_is_a_reject_with_a_fixed_reason() {
         (" \r\n", "empty"),
         ("hello", "not_json"),
         ("{\"symbol\":\"A\"", "not_json"),
-        (r#"{"symbol":"A","time":1,"price":1,"quantity":1} trailing"#, "not_json"),
-        (r#"{"symbol":"A","time":1,"price":01,"quantity":1}"#, "not_json"),
+        (r#"{"symbol":"A","time":1767584700,"price":1,"quantity":1} trailing"#, "not_json"),
+        (r#"{"symbol":"A","time":1767584700,"price":01,"quantity":1}"#, "not_json"),
         ("[1,2]", "not_an_object"),
         ("7", "not_an_object"),
         ("{}", "missing_field"),
-        (r#"{"time":1,"price":1,"quantity":1}"#, "missing_field"),
-        (r#"{"symbol":"","time":1,"price":1,"quantity":1}"#, "missing_field"),
+        (r#"{"time":1767584700,"price":1,"quantity":1}"#, "missing_field"),
+        (r#"{"symbol":"","time":1767584700,"price":1,"quantity":1}"#, "missing_field"),
         (r#"{"symbol":"A","price":1,"quantity":1}"#, "missing_field"),
-        (r#"{"symbol":"A","time":1,"quantity":1}"#, "missing_field"),
-        (r#"{"type":"quote","symbol":"A","time":1,"price":1,"quantity":1}"#, "unknown_type"),
-        (r#"{"symbol":"A","time":1,"price":1,"quantity":1,"sequence":-1}"#, "bad_sequence"),
-        (r#"{"symbol":"A","time":1,"price":1,"quantity":1,"venue":{}}"#, "bad_field"),
-        (r#"{"symbol":"A\u0000B","time":1,"price":1,"quantity":1}"#, "bad_field"),
-        (r#"{"symbol":"\ud800","time":1,"price":1,"quantity":1}"#, "bad_field"),
+        (r#"{"symbol":"A","time":1767584700,"quantity":1}"#, "missing_field"),
+        (r#"{"type":"quote","symbol":"A","time":1767584700,"price":1,"quantity":1}"#, "unknown_type"),
+        (r#"{"symbol":"A","time":1767584700,"price":1,"quantity":1,"sequence":-1}"#, "bad_sequence"),
+        (r#"{"symbol":"A","time":1767584700,"price":1,"quantity":1,"venue":{}}"#, "bad_field"),
+        (r#"{"symbol":"A\u0000B","time":1767584700,"price":1,"quantity":1}"#, "bad_field"),
+        (r#"{"symbol":"\ud800","time":1767584700,"price":1,"quantity":1}"#, "bad_field"),
     ] {
         assert_eq!(reason(payload), expected, "{payload}");
     }
@@ -255,16 +318,17 @@ fn what_is_no_record_is_a_reject_with_a_fixed_reason() {
 #[test]
 fn a_field_named_twice_is_a_reject_whatever_it_says() {
     for (first, second) in [("1", "2"), ("1", "1"), ("null", "1"), ("1", "null")] {
-        let record = format!(r#"{{"symbol":"A","time":1,"price":{first},"price":{second},"quantity":1}}"#);
+        let record = format!(r#"{{"symbol":"A","time":1767584700,"price":{first},"price":{second},"quantity":1}}"#);
         assert_eq!(reason(&record), "duplicate_field");
     }
-    decode(r#"{"symbol":"A","time":1,"price":1,"quantity":1,"other":1,"other":2}"#).expect("nothing reads `other`");
+    decode(r#"{"symbol":"A","time":1767584700,"price":1,"quantity":1,"other":1,"other":2}"#)
+        .expect("nothing reads `other`");
 }
 
 #[test]
 fn escapes_in_keys_and_values_are_read_as_what_they_mean() {
     let (tick, instrument) =
-        decode(r#"{"symb\u006fl":"M\u0026M \"A\"","time":1,"pr\u0069ce":"\u0031","quantity":1,"id":"a\\b"}"#)
+        decode(r#"{"symb\u006fl":"M\u0026M \"A\"","time":1767584700,"pr\u0069ce":"\u0031","quantity":1,"id":"a\\b"}"#)
             .expect("a trade");
     assert_eq!(instrument.symbol(), Some("M&M \"A\""));
     assert_eq!(tick.price, Some(Price(100_000_000)));
@@ -291,7 +355,7 @@ fn conditions_are_interned_and_numbers_keep_their_digits() {
     let mut json = Json::new(&WireSpec::default()).expect("valid");
     let mut instruments = InstrumentTable::default();
     let mut conditions = |value: &str| {
-        let record = format!(r#"{{"symbol":"A","time":1,"price":1,"quantity":1,"conditions":{value}}}"#);
+        let record = format!(r#"{{"symbol":"A","time":1767584700,"price":1,"quantity":1,"conditions":{value}}}"#);
         json.decode(&RawRecord::of(record.as_bytes()), &mut instruments).expect("a trade").conditions
     };
     let (first, again) = (conditions("\"20\"").expect("some"), conditions("\"20\"").expect("some"));
@@ -307,7 +371,7 @@ proptest! {
     fn any_trade_written_by_serde_json_is_read_back(
         symbol in "[^\u{0}]{1,12}", venue in "[^\u{0}]{0,8}", id in "[^\u{0}]{1,8}", sequence in any::<u64>(),
         price in -999_999_999_999_999_999i64..1_000_000_000_000_000_000, quantity in 0i64..1_000_000_000_000_000_000,
-        micros in 100_000_000_000_000i64..9_000_000_000_000_000, extra in "[^\u{0}]{0,30}",
+        micros in 631_152_000_000_000i64..4_102_444_800_000_000, extra in "[^\u{0}]{0,30}",
     ) {
         let record = serde_json::json!({
             "venue": venue, "symbol": symbol, "time": micros, "sequence": sequence, "id": id, "noise": {"a": [extra, null, {}]},

@@ -22,6 +22,7 @@ pub use fields::{Field, NAMES};
 use std::collections::HashMap;
 use std::sync::Arc;
 use ticktide_base::error::nearest;
+use ticktide_base::rules::Rules;
 use ticktide_market::{Tick, TickKind};
 use typed::Record;
 pub use values::{Kind, NO_SLOT, SLOTS, Values};
@@ -36,6 +37,9 @@ pub struct Meaning {
     /// Field → slot.
     slots: [u8; NAMES.len()],
     conditions: HashMap<Box<str>, Arc<str>, ahash::RandomState>,
+    /// What a record is that does not say it.
+    untyped: TickKind,
+    rules: Rules,
 }
 
 impl Meaning {
@@ -50,7 +54,16 @@ impl Meaning {
                 return Err(FeedError::fix(format!("wire {format} has no field \"{name}\""), hint));
             }
         }
-        let mut meaning = Meaning { names: Vec::new(), slots: [NO_SLOT; NAMES.len()], conditions: HashMap::default() };
+        let mut meaning = Meaning {
+            names: Vec::new(),
+            slots: [NO_SLOT; NAMES.len()],
+            conditions: HashMap::default(),
+            untyped: match spec.cumulative && spec.rules > Rules::First {
+                true => TickKind::Snapshot,
+                false => TickKind::Trade,
+            },
+            rules: spec.rules,
+        };
         for (index, name) in NAMES.iter().enumerate() {
             let named = match index {
                 _ if index == Field::Conditions as usize => spec.conditions.as_ref(),
@@ -100,8 +113,8 @@ impl Meaning {
             let name = &self.names[usize::from(slot)];
             return Err(Problem::new("duplicate_field", format!("\"{name}\" appears twice")));
         }
-        let record = Record { values, slots: &self.slots, names: &self.names };
-        let kind = record.kind()?;
+        let record = Record { values, slots: &self.slots, names: &self.names, rules: self.rules };
+        let kind = record.kind()?.unwrap_or(self.untyped);
         let correction = matches!(kind, TickKind::Cancel | TickKind::Correct);
         let (exchange_at, trading_date) = match record.time(Field::Time)? {
             Some(at) => (at, None),

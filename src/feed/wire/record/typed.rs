@@ -6,8 +6,10 @@
 use super::fields::{Field, NAMES};
 use super::values::{Kind, Values};
 use crate::wire::problem::{Problem, shorten};
+use crate::wire::times;
 use std::fmt::Display;
-use ticktide_base::time::{MICRO, MILLI, Nanos, SECOND, noon};
+use ticktide_base::rules::Rules;
+use ticktide_base::time::{Nanos, noon};
 use ticktide_market::{NumberError, Price, Quantity, Snapshot, TickKind, decimal, decimal_wide};
 
 /// A price, a quantity and a snapshot, as far as a record has them.
@@ -20,6 +22,7 @@ pub struct Record<'a> {
     pub slots: &'a [u8; NAMES.len()],
     /// The record's names, by slot.
     pub names: &'a [Box<str>],
+    pub rules: Rules,
 }
 
 impl<'a> Record<'a> {
@@ -39,14 +42,15 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// What the record says it is; without a type it is a trade.
+    /// What the record says it is, if it does.
     #[inline(always)]
-    pub fn kind(&self) -> Result<TickKind, Problem> {
+    pub fn kind(&self) -> Result<Option<TickKind>, Problem> {
         match self.get(Field::Type) {
-            (Kind::Absent, _) | (Kind::Text, "trade") => Ok(TickKind::Trade),
-            (Kind::Text, "snapshot") => Ok(TickKind::Snapshot),
-            (Kind::Text, "cancel") => Ok(TickKind::Cancel),
-            (Kind::Text, "correct") => Ok(TickKind::Correct),
+            (Kind::Absent, _) => Ok(None),
+            (Kind::Text, "trade") => Ok(Some(TickKind::Trade)),
+            (Kind::Text, "snapshot") => Ok(Some(TickKind::Snapshot)),
+            (Kind::Text, "cancel") => Ok(Some(TickKind::Cancel)),
+            (Kind::Text, "correct") => Ok(Some(TickKind::Correct)),
             (_, other) => {
                 let detail = format!("type is {}, known are trade, snapshot, cancel, correct", shorten(other));
                 Err(Problem::new("unknown_type", detail))
@@ -73,19 +77,30 @@ impl<'a> Record<'a> {
         Ok((price, quantity, snapshot))
     }
 
-    /// A time: an integer since 1970, or RFC 3339.
+    /// A time: an integer since 1970, or RFC 3339. A last trade at 1970 itself is what feeds say of an instrument that has not
+    /// traded; it is of an earlier day than any update.
     pub fn time(&self, field: Field) -> Result<Option<Nanos>, Problem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        match integer_time(text.as_bytes()) {
-            Some(Ok(at)) => Ok(Some(at)),
-            Some(Err(())) => Err(self.wrong("out_of_range", field, text, "no time between 1677 and 2262")),
+        let at = match times::integer(text.as_bytes()) {
+            Some(at) => at,
             None => match text.parse::<jiff::Timestamp>() {
-                Ok(at) => match Nanos::try_from(at.as_nanosecond()) {
-                    Ok(at) => Ok(Some(at)),
-                    Err(_) => Err(self.wrong("out_of_range", field, text, "no time between 1677 and 2262")),
-                },
-                Err(_) => Err(self.wrong("bad_time", field, text, "neither an integer of s, ms, µs, ns nor RFC 3339")),
+                Ok(at) => Nanos::try_from(at.as_nanosecond()).ok(),
+                Err(_) => {
+                    return Err(self.wrong(
+                        "bad_time",
+                        field,
+                        text,
+                        "neither an integer of s, ms, µs, ns nor RFC 3339",
+                    ));
+                }
             },
+        };
+        match at {
+            Some(at) if times::is_possible(at, self.rules) || (at == 0 && field == Field::TradeTime) => Ok(Some(at)),
+            None if self.rules == Rules::First => {
+                Err(self.wrong("out_of_range", field, text, "no time between 1677 and 2262"))
+            }
+            _ => Err(self.wrong("bad_time", field, text, times::why_not(text))),
         }
     }
 
@@ -186,36 +201,4 @@ impl<'a> Record<'a> {
     fn wrong(&self, reason: &'static str, field: Field, text: &str, why: impl Display) -> Problem {
         Problem::new(reason, format!("{} is {}: {why}", NAMES[field as usize], shorten(text)))
     }
-}
-
-/// An integer of s, ms, µs or ns since 1970, told by its size: `None` if it is no integer, `Some(Err)` if it is out of range.
-#[inline]
-fn integer_time(text: &[u8]) -> Option<Result<Nanos, ()>> {
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    let mut value = 0u64;
-    for byte in digits {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // beyond nineteen digits the value is not used
-        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-    }
-    match digits.len() {
-        0 => return None,
-        1..=19 => {}
-        _ => return Some(Err(())),
-    }
-    // each bound is March 1973 in the finer unit and far in the future in the coarser one
-    let unit = match value {
-        0..100_000_000_000 => SECOND,
-        100_000_000_000..100_000_000_000_000 => MILLI,
-        100_000_000_000_000..100_000_000_000_000_000 => MICRO,
-        _ => 1,
-    };
-    let at = i64::try_from(value).ok().and_then(|value| value.checked_mul(unit));
-    Some(at.map(|at| if negative { -at } else { at }).ok_or(()))
 }

@@ -6,7 +6,9 @@ use super::segments::{Epoch, Segment, same_day};
 use crate::InstrumentTable;
 use crate::wire::problem::Problem;
 use crate::wire::quote::Quote;
+use crate::wire::times::{self, impossible};
 use std::sync::Arc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{DAY, Nanos};
 use ticktide_market::{Price, Quantity, Snapshot, Tick, TickKind};
 
@@ -33,6 +35,7 @@ pub fn tick(
     fields: &Fields<'_>,
     offset: i64,
     received_at: Option<Nanos>,
+    rules: Rules,
     instruments: &mut InstrumentTable,
 ) -> Result<Tick, Problem> {
     if let Some(slot) = fields.duplicate() {
@@ -58,6 +61,9 @@ pub fn tick(
     };
     if let Some(at) = quote.at {
         message.believe(at)?;
+        if quote.kind == TickKind::Snapshot && !times::is_possible(at, rules) {
+            return Err(impossible(at));
+        }
     }
     let at = match quote.kind {
         TickKind::Notice => quote.at.or(received_at).or(Some(Nanos::MIN)),

@@ -14,7 +14,7 @@
 //! | [a row of the master](master) | what an instrument is | a notice with a listing, of the day of its receipt |
 //!
 //! What must always hold: times as [`segments`] says them; a message whose time is a day from its receipt is refused, because
-//! its epoch was misread; the sequence numbers are kept and never trusted (one publisher repeats the same one all day).
+//! its epoch was misread; a price of before 1990 is none; the sequence numbers are kept and never trusted (one publisher repeats the same one all day).
 
 mod event;
 mod fields;
@@ -35,6 +35,7 @@ use crate::{FeedError, InstrumentTable, WireSpec};
 use event::Form;
 use fields::Fields;
 pub use segments::Segment;
+use ticktide_base::rules::Rules;
 use ticktide_market::Tick;
 
 /// A decoder of one of the two wires; either takes what an event's name says, bare messages must be of its own form.
@@ -42,6 +43,7 @@ pub struct Xts {
     form: Form,
     /// The message of an event, its escapes resolved.
     argument: String,
+    rules: Rules,
 }
 
 impl Xts {
@@ -58,7 +60,7 @@ impl Xts {
     fn new(spec: &WireSpec, form: Form) -> Result<Xts, FeedError> {
         no_columns(spec)?;
         no_fields(spec)?;
-        Ok(Xts { form, argument: String::new() })
+        Ok(Xts { form, argument: String::new(), rules: spec.rules })
     }
 }
 
@@ -179,7 +181,7 @@ impl Decoder for Xts {
             return Ok(Tick { witnessed: recorded.is_some(), ..tick });
         }
         let fields = read(frame, origin, self.form, &mut self.argument)?;
-        let tick = message::tick(&fields, offset, received_at, instruments)?;
+        let tick = message::tick(&fields, offset, received_at, self.rules, instruments)?;
         Ok(Tick { witnessed: recorded.is_some() && tick.received_at.is_some(), ..tick })
     }
 

@@ -10,13 +10,17 @@ use ticktide_market::{Price, Quantity, SCALE, Snapshot, TickKind};
 
 const AT: Nanos = 1_736_142_367 * SECOND; // 2025-01-06 11:16:07 in India
 
+fn xts(form: Form) -> Xts {
+    Xts { form, argument: String::new(), rules: Rules::Second }
+}
+
 fn decode(frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     decode_as(Form::Json, frame, received_at)
 }
 
 fn decode_as(form: Form, frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
-    let mut decoder = Xts { form, argument: String::new() };
+    let mut decoder = xts(form);
     let tick = decoder.decode(&RawRecord::new(frame.as_bytes(), 3, received_at), &mut instruments)?;
     let fresh = instruments.take_fresh();
     Ok((tick, format!("{} {}", fresh[0].venue(), fresh[0].instrument())))
@@ -82,7 +86,7 @@ fn an_event_and_a_recorded_line_are_the_message_in_them() {
     let envelope = Envelope { origin: Some(b"1501-json-full"), received_at, ..Envelope::default() };
     let decode = |payload| {
         let record = RawRecord { envelope, ..RawRecord::of(payload) };
-        Xts { form: Form::Json, argument: String::new() }.decode(&record, &mut InstrumentTable::default())
+        xts(Form::Json).decode(&record, &mut InstrumentTable::default())
     };
     let reject = decode(line.as_bytes()).expect_err("a line in a frame's place");
     assert_eq!((reject.reason, reject.received_at), ("not_json", Some(AT + 9)));
@@ -218,6 +222,19 @@ fn a_time_of_the_wrong_epoch_is_refused_by_the_receipt_and_an_old_snapshot_is_no
 }
 
 #[test]
+fn a_price_of_before_1990_is_refused_and_a_last_trade_of_then_is_none_yet() {
+    let untraded = FLAT.replace("LastTradedTime\":1420629366", "LastTradedTime\":0");
+    assert_ne!(untraded, FLAT);
+    assert_eq!(tick(&untraded).exchange_at, AT);
+    let quiet = untraded.replace("LastUpdateTime\":1420629367", "LastUpdateTime\":0");
+    assert_ne!(quiet, untraded);
+    assert_eq!(reason(&quiet), "bad_time");
+    let mut first = Xts { rules: Rules::First, ..xts(Form::Json) };
+    let old = first.decode(&RawRecord::new(quiet.as_bytes(), 3, Some(AT)), &mut InstrumentTable::default());
+    assert_eq!(old.map(|tick| tick.exchange_at), Ok(315_513_000 * SECOND), "1980-01-01 00:00 in India");
+}
+
+#[test]
 fn what_cannot_be_read_has_its_reason() {
     for (from, to, expected) in [
         ("1224.65", "1224.650000000001", "too_precise"),
@@ -281,7 +298,7 @@ fn frames() -> Vec<Vec<u8>> {
 /// What a damaged frame must become: one tick or one reject with its bytes.
 fn answers(payload: &[u8], received_at: Option<Nanos>) -> Result<(), TestCaseError> {
     for form in [Form::Json, Form::Partial] {
-        let mut decoder = Xts { form, argument: String::new() };
+        let mut decoder = xts(form);
         match decoder.decode(&RawRecord::new(payload, 7, received_at), &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),
             Err(reject) => {

@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use ticktide_base::epoch::{LAST_STEP, stamp};
+use ticktide_base::rules::Rules;
 use ticktide_base::time::MINUTE;
 use ticktide_market::calendar::Session;
 use ticktide_market::{Instrument, SCALE};
@@ -102,7 +103,7 @@ fn all_bar_checks() -> BarChecks {
         Check::Bar(check) => Some((index as u16, check)),
         _ => None,
     });
-    BarChecks::new(Interval(MINUTE), session(), checks.collect())
+    BarChecks::new(Interval(MINUTE), session(), checks.collect(), Rules::NEWEST)
 }
 
 /// One pass of a check over bars.
