@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_dataflow::evolution::Added;
 use ticktide_engine::commit::CommitJob;
@@ -121,7 +122,8 @@ fn horizons(bindings: &mut [Binding], spec: &ReachSpec, session: &ticktide_marke
         for binding in bindings.iter_mut().filter(|binding| !binding.horizons.contains_key(&name)) {
             let basis = binding.epoch.checked_sub(most);
             let frontier = basis.and_then(|basis| frontiers.range(..=basis).next_back()).and_then(|(_, at)| *at);
-            let at = |at: Nanos| horizon(session, *interval, *reach, at - at.rem_euclid(spec.grain()));
+            let grain = if binding.lateness == Rules::First { 1 } else { spec.grain() };
+            let at = |at: Nanos| horizon(session, *interval, *reach, at - at.rem_euclid(grain));
             least = frontier.map_or(least, |frontier| at(frontier).max(least));
             binding.horizons.insert(name.clone(), least);
         }
@@ -142,7 +144,7 @@ fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
     let Some(added) = opened.missing.take() else { return Ok(()) };
     let Some(before) = opened.resume.binding.clone() else { return Ok(()) };
     tracing::info!(epoch = before.epoch, "what was added is computed for all that is recorded");
-    let collected = collect(run, before.epoch, &added)?;
+    let collected = collect(run, (before.epoch, before.lateness), &added)?;
     let lake = opened.lake().ok_or_else(|| Error::bug("what was added is rebuilt without a lake"))?;
     let epoch = lake.epoch_next();
     let tables = collected.tables.into_iter().map(|(name, NetRows { spec, keys })| {
@@ -178,11 +180,12 @@ fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
 }
 
 /// What all epochs up to `last` come to under the run's dataflow, of whatever dataflow they are.
-fn collect(run: &Run, last: Epoch, added: &Added) -> Result<Collected, Error> {
+fn collect(run: &Run, (last, rules): (Epoch, Rules), added: &Added) -> Result<Collected, Error> {
     let RunOptions { dataflow, warehouse, catalog, workers, .. } = run.options();
     let mut dataflow = dataflow.clone();
     dataflow.source.until_end = true;
     dataflow.source.speed = Speed::Max;
+    recorded::made_by(&mut dataflow, rules);
     let options =
         RunOptions { catalog: catalog.clone(), ..RunOptions::new(dataflow.clone(), warehouse.clone(), *workers) };
     let again = run.again(options)?;

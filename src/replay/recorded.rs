@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use ticktide_base::epoch::{Conservation, Epoch};
 use ticktide_base::error::{Error, Kind};
+use ticktide_base::rules::Rules;
 use ticktide_dataflow::Dataflow;
 use ticktide_engine::commit::WorkerPart;
 use ticktide_engine::epochs::replay::Recorded;
@@ -37,6 +38,36 @@ pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch
     Ok((first, last))
 }
 
+/// The parts of a range whose epochs were made by one set of rules each, in order. A lake changes its rules once, at a takeover.
+pub(crate) async fn by_rules(
+    lake: &LakeOptions,
+    first: Option<Epoch>,
+    last: Option<Epoch>,
+) -> Result<Vec<(Rules, Epoch, Epoch)>, Error> {
+    let (reader, first, last) = in_range(lake, first, last).await?;
+    let rules = async |epoch: Epoch| {
+        let binding = reader.decided(epoch).await?.binding;
+        Ok::<Rules, Error>(binding.map_or(Rules::First, |binding| binding.lateness))
+    };
+    let newest = rules(last).await?;
+    // the first epoch of the newest rules lies in [from, to]
+    let (mut from, mut to) = (first, last);
+    while from < to {
+        let middle = from + (to - from) / 2;
+        if rules(middle).await? == newest { to = middle } else { from = middle + 1 }
+    }
+    // epochs in front of the first record are of no rules
+    let others = from > first && reader.decided(from - 1).await?.binding.is_some();
+    let before = others.then(|| (Rules::First, first, from - 1));
+    Ok(before.into_iter().chain([(newest, if others { from } else { first }, last)]).collect())
+}
+
+/// A dataflow whose rows are to be made by these rules.
+pub fn made_by(dataflow: &mut Dataflow, rules: Rules) {
+    dataflow.source.rules = rules;
+    dataflow.source.wire.rules = rules;
+}
+
 /// Opens the lake for reading and finds the range; gives its last epoch, too. Errors of kind `Fix`: the lake is another
 /// dataflow's, the range is none.
 pub(crate) async fn open(
@@ -45,6 +76,16 @@ pub(crate) async fn open(
     last: Option<Epoch>,
     lineages: Lineages,
 ) -> Result<(LakeReader, Past, Epoch), Error> {
+    let (reader, first, last) = in_range(lake, first, last).await?;
+    let past = reader.past(first, last, lineages).await?;
+    Ok((reader, past, last))
+}
+
+async fn in_range(
+    lake: &LakeOptions,
+    first: Option<Epoch>,
+    last: Option<Epoch>,
+) -> Result<(LakeReader, Epoch, Epoch), Error> {
     let reader = LakeReader::open(&lake.warehouse, lake.catalog.as_deref()).await?;
     reader.belongs_to(lake).map_err(|error| {
         let hint = "name the dataflow that the lake was made with, with the same `--set`, or compare the data files with \
@@ -52,8 +93,7 @@ pub(crate) async fn open(
         Error { hint: Some(hint.to_owned()), ..Error::from(error) }
     })?;
     let (first, last) = range(&reader, first, last).await?;
-    let past = reader.past(first, last, lineages).await?;
-    Ok((reader, past, last))
+    Ok((reader, first, last))
 }
 
 /// Opens the source that was recorded, at the first records of the range. Errors of kind `Fix`: it is another one, or gone.

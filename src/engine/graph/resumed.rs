@@ -46,7 +46,7 @@ impl Resumed {
             intervals: dataflow.bars.clone(),
             session: Arc::new(dataflow.session.clone()),
             additions: additions.clone(),
-            rules: Rules::NEWEST,
+            rules: dataflow.source.rules,
         }
     }
 }

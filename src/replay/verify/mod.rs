@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use ticktide_base::epoch::Epoch;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::failure::Failure;
+use ticktide_base::rules::Rules;
 use ticktide_dataflow::Dataflow;
 use ticktide_engine::commit::CommitJob;
 use ticktide_engine::epochs::Report;
@@ -72,14 +73,37 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     // the recorded offsets are the end; a file's last line may be a record that only the end of a run takes
     dataflow.source.until_end = true;
     dataflow.source.speed = Speed::Max;
-    let options = RunOptions { catalog, force_bytes, progress, ..RunOptions::new(dataflow, warehouse, workers) };
-    let outcome = Arc::<Mutex<Recomputed>>::default();
-    let ran = compare(Run::begin(options)?, first, last, archive, &outcome);
-    let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
-    match ran {
-        Err(error) if outcome.difference.is_none() => Err(error),
-        _ => Ok(outcome),
+    let of = |rules: Rules| {
+        let mut dataflow = dataflow.clone();
+        recorded::made_by(&mut dataflow, rules);
+        let catalog = catalog.clone();
+        RunOptions { catalog, force_bytes, ..RunOptions::new(dataflow, warehouse.clone(), workers) }
+    };
+    let run = Run::begin(of(Rules::NEWEST))?;
+    let lake = run.ground()?.lake;
+    let mut all: Option<Recomputed> = None;
+    let parts = run.block_on(recorded::by_rules(&lake, first, last))?;
+    let (mut progress, newest) = (progress, parts.len() - 1);
+    for (part, (rules, first, last)) in parts.into_iter().enumerate() {
+        let outcome = Arc::<Mutex<Recomputed>>::default();
+        // what is shown while it goes on is of the longest part, as a rule
+        let progress = if part == newest { progress.take() } else { None };
+        let ran = compare(run.again(RunOptions { progress, ..of(rules) })?, Some(first), Some(last), archive, &outcome);
+        let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
+        if let (Err(error), None) = (ran, &outcome.difference) {
+            return Err(error);
+        }
+        let so_far = all.get_or_insert_with(|| Recomputed { first: outcome.first, ..Recomputed::default() });
+        so_far.last = outcome.last;
+        so_far.epochs += outcome.epochs;
+        so_far.records += outcome.records;
+        so_far.rows += outcome.rows;
+        so_far.difference = outcome.difference;
+        if so_far.difference.is_some() {
+            break;
+        }
     }
+    all.ok_or_else(|| Error::bug("a range without epochs"))
 }
 
 /// Runs the range again; what comes of it is put into `outcome`.
