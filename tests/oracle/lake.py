@@ -124,7 +124,7 @@ def compare(left, right, tables=None):
     """{table: (rows, only in left, only in right)} for the tables that must not depend on how the input was cut."""
     connection = connect()
     tables = tables or [name for name in left.tables()
-                        if name.startswith(("bars_", "indicators_", "anomalies")) and not name.endswith("_history")]
+                        if name.startswith(("bars_", "indicators_", "anomalies", "quarantine")) and not name.endswith("_history")]
     result = {}
     for name in tables:
         left.view(connection, name, "left_rows")

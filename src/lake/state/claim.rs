@@ -12,8 +12,8 @@ use crate::error::LakeError;
 use crate::store::Store;
 use bytes::Bytes;
 
-/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. Error of kind `Fix`: it is
-/// another's, or was moved. Gives its lineages.
+/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. One without records is whoever's comes:
+/// a start that failed binds nobody. Error of kind `Fix`: it is another's, or was moved. Gives its lineages.
 pub(crate) async fn check(
     store: &dyn Store,
     options: &LakeOptions,
@@ -25,14 +25,26 @@ pub(crate) async fn check(
         None => {
             // no lake is made that would belong to another one's catalog
             check_tables(store, catalog, None).await?;
-            let bytes = serde_json::to_vec_pretty(&ours).map_err(|error| LakeError::format(IDENTITY, error))?;
-            let found = create_or_get(store, IDENTITY, Bytes::from(bytes)).await?;
+            let found = create_or_get(store, IDENTITY, bytes_of(&ours)?).await?;
             Identity::from_bytes(&found)?
         }
     };
     let lineages = lineage::read_all(store).await?;
-    compare(&ours, &newest(found, lineages.last()))?;
+    let found = newest(found, lineages.last());
+    let other = (&found.dataflow, &found.hash) != (&ours.dataflow, &ours.hash);
+    if other && lineages.is_empty() && !lineage::is_bound(store).await? {
+        // the same place and names, another dataflow
+        compare(&ours, &Identity { dataflow: ours.dataflow.clone(), hash: ours.hash.clone(), ..found })?;
+        store.put(IDENTITY, bytes_of(&ours)?).await?;
+        return Ok(lineages);
+    }
+    compare(&ours, &found)?;
     Ok(lineages)
+}
+
+fn bytes_of(identity: &Identity) -> Result<Bytes, LakeError> {
+    let bytes = serde_json::to_vec_pretty(identity).map_err(|error| LakeError::format(IDENTITY, error))?;
+    Ok(Bytes::from(bytes))
 }
 
 /// Refuses a catalog that is not the lake's. Error of kind `Fix`.

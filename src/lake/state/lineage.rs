@@ -95,7 +95,7 @@ pub async fn identity_and_lineages(store: &dyn Store) -> Result<(Identity, Vec<L
 }
 
 impl Chain {
-    /// Of a lake that may not be there yet. Error of kind `Fix`: it was moved.
+    /// Of a lake that may not be there yet, or has no records and no lineage: then it is nobody's. Error of kind `Fix`: it was moved.
     pub async fn read(warehouse: &Warehouse) -> Result<Option<Chain>, LakeError> {
         if warehouse.folder().is_some_and(|folder| !folder.is_dir()) {
             return Ok(None);
@@ -103,7 +103,11 @@ impl Chain {
         let store = warehouse.open_existing().await?;
         match store.size(identity::IDENTITY).await? {
             None => Ok(None),
-            Some(_) => Chain::read_on(&*store).await.map(Some),
+            Some(_) => {
+                let chain = Chain::read_on(&*store).await?;
+                let bound = !chain.lineages.is_empty() || is_bound(&*store).await?;
+                Ok(bound.then_some(chain))
+            }
         }
     }
 
@@ -169,6 +173,11 @@ impl Chain {
             "start again: what was added there must be in this dataflow, too",
         ))
     }
+}
+
+/// Whether the lake has records: from then on it is its dataflow's.
+pub(crate) async fn is_bound(store: &dyn Store) -> Result<bool, LakeError> {
+    Ok(last_listed(store).await?.is_some_and(|slot| slot.binding.is_some()))
 }
 
 /// The greatest event time of a binding.

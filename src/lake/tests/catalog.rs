@@ -1,10 +1,10 @@
 //! A lake and its catalog: kept, known again after a move, not confused with another.
 
-use super::scenario::{anomalies, bars, check_on, check_rows, process_on, ticks};
+use super::scenario::{HASTY, anomalies, bars, check_on, check_rows, options, process_on, run, ticks};
 use crate::catalog::{Catalog, SqliteCatalog};
 use crate::state::lineage;
 use crate::store::FolderStore;
-use crate::{LakeError, LakeReader};
+use crate::{Lake, LakeError, LakeOptions, LakeReader};
 use std::path::Path;
 use std::sync::Arc;
 use ticktide_base::error::{Classified, Kind};
@@ -63,4 +63,22 @@ async fn tables_of_others_keep_a_lake_from_being_made_and_not_from_going_on() {
     let named = format!("sqlite:{}", file.display());
     let reader = LakeReader::open(folder.path().join("lake"), Some(&named)).await.expect("opens");
     check_rows(&reader, 2 * STEPS).await;
+}
+
+#[tokio::test]
+async fn a_start_that_committed_nothing_binds_the_lake_to_no_dataflow() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let lake = folder.path().join("lake");
+    let store = Arc::new(FolderStore::open(&lake).expect("a store"));
+    let file = folder.path().join("catalog.db");
+    let open = async |hash: &str| {
+        let options = LakeOptions { dataflow_hash: hash.into(), ..options(&lake) };
+        Lake::open_on(store.clone(), sqlite(&file).await, &options, vec![bars(), ticks(), anomalies()], HASTY).await
+    };
+    open("a mistake").await.expect("a new lake");
+    let (mut opened, resume) = open("what was meant").await.expect("nothing is committed yet");
+    assert_eq!(lineage::identity(&*store).await.expect("a lake").hash, "what was meant");
+    run(&mut opened, &resume, STEPS).await.expect("commits");
+    let error = open("a mistake").await.map(drop).expect_err("it has records of another dataflow");
+    assert!(error.kind() == Kind::Fix && error.to_string().contains("differs"), "{error}");
 }

@@ -8,11 +8,10 @@ too late for 1s. Then one trade an hour and a half late: `_history` may only spe
 import json
 
 from harness import Scenario
-from oracle import bars, disorder, lake
+from oracle import bars, disorder, lake, late
 
 SETTINGS = ("--set", "source.corrections=true", "--set", "epoch.records=4000", "--set", "limits.epochs=2",
             "--set", 'indicators=[{use="rsi",period=14,on="1m"},{use="ema",period=20,on="1m"},{use="vwap",on="1m"}]', "-w", 2)
-LATE_FOR_1S_US = 10 * 60 * 1_000_000
 
 
 def equal(scenario, folder, paths, interval, what):
@@ -24,30 +23,24 @@ def equal(scenario, folder, paths, interval, what):
                    f"{len(less)} missing", (more[:3], less[:3]))
 
 
-def lateness(records):
-    """How far behind the greatest event time before it each record came, µs."""
-    greatest, result = 0, []
-    for record in records:
-        result.append(max(0, greatest - record["time"]))
-        greatest = max(greatest, record["time"])
-    return result
-
-
 def quarantined(scenario, folder, records):
     """The offsets listed as too late for 1s; anything else in quarantine is a failure."""
     rows = lake.Lake(folder).rows("quarantine")
-    late = [row for row in rows if row["reason"] == "late_partly"]
+    listed = [row for row in rows if row["reason"] == "late_partly"]
     others = [row for row in rows if row["reason"] != "late_partly"]
-    scenario.check(not others, f"quarantine holds nothing but late ticks ({len(late)} listed)",
+    scenario.check(not others, f"quarantine holds nothing but late ticks ({len(listed)} listed)",
                    [(row["reason"], row["detail"], row["payload"]) for row in others[:3]])
-    scenario.check(len(late) > 0 and all("1s" in row["detail"] for row in late), f"{len(late)} ticks are listed as too late "
-                   "for 1s", [row["detail"] for row in late[:3]])
-    behind = lateness(records)
-    early = [row["offset"] for row in late if behind[row["offset"]] < LATE_FOR_1S_US - 1_000_000]
-    scenario.check(not early, "each of them came more than ten minutes late", early[:5])
-    same = [row for row in late if row["payload"] and json.loads(row["payload"]) != records[row["offset"]]]
+    first = {}  # a copy is a duplicate, late or not
+    for offset, record in enumerate(records):
+        first.setdefault(json.dumps(record, sort_keys=True), offset)
+    missed = late.missed([record["time"] for record in records])
+    expected = {offset for offset in first.values() if missed[offset]}
+    told = {row["offset"] for row in listed}
+    scenario.check(told == expected and all("1s" in row["detail"] for row in listed), f"{len(expected)} records are too late for 1s "
+                   "by the file's own past, and those are listed", (sorted(told - expected)[:5], sorted(expected - told)[:5]))
+    same = [row for row in listed if row["payload"] and json.loads(row["payload"]) != records[row["offset"]]]
     scenario.check(not same, "their rows carry the records themselves", same[:1])
-    return {row["offset"] for row in late}
+    return told
 
 
 def hour_late(scenario, folder, path, records):

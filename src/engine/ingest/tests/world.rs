@@ -488,3 +488,42 @@ fn the_same_records_get_the_same_verdicts_and_bars_however_they_are_read() {
 fn the_same_records_get_the_same_verdicts_and_bars_however_they_are_read_long() {
     (1_000..6_000).for_each(|seed| drop(same_however_it_is_read(seed, 3)));
 }
+
+/// One file of trades a minute apart with wild ones between, from a place on; gives the offsets of the wild ones, too.
+fn with_wild(place: usize, wild: &[Nanos]) -> (World, Vec<i64>) {
+    let mut times: Vec<(Nanos, bool)> = (0..240).map(|minute| (DAY0 + minute * MINUTE, false)).collect();
+    for (index, ahead) in wild.iter().enumerate() {
+        let at = (place + 2 * index).min(times.len());
+        times.insert(at, (DAY0 + 7 * SECOND + index as i64 * SECOND + ahead, true));
+    }
+    let tick = |(offset, (at, _)): (usize, &(Nanos, bool))| Tick {
+        sequence: Some(offset as u64),
+        price: Some(Price(5)),
+        quantity: Some(Quantity(1)),
+        ..Tick::new(TickKind::Trade, InstrumentId(0), offset as i64, *at)
+    };
+    let offsets = times.iter().enumerate().filter(|(_, (_, wild))| *wild).map(|(offset, _)| offset as i64);
+    let (records, offsets) = (vec![times.iter().enumerate().map(tick).collect::<Vec<_>>()], offsets.collect());
+    let settings = World::new(0).settings;
+    let settings = vec!["source.corrections=false".to_owned(), settings[3].clone()];
+    (World { settings, stages: vec![vec![times.len()]], records }, offsets)
+}
+
+#[test]
+fn up_to_three_wild_times_anywhere_in_a_file_cost_no_other_record() {
+    for ahead in [HOUR, 5 * DAY, 731 * DAY] {
+        for count in 1..=3 {
+            for place in (0..=240).step_by(if count == 1 { 1 } else { 7 }) {
+                let (world, wild) = with_wild(place, &vec![ahead; count]);
+                let outcome = course(&world, &mut Dice::new(place as u64));
+                let lost: Vec<_> = outcome.refused.iter().filter(|((_, offset), _)| !wild.contains(offset)).collect();
+                assert!(lost.is_empty(), "{count} at {place}, {ahead} ahead: {lost:?}");
+                let reasons = outcome.refused.values().flatten().all(|(reason, _)| *reason == "future_time");
+                assert!(reasons, "{:?}", outcome.refused);
+                let whole = outcome.bars.iter().filter(|(((interval, _), _), _)| interval.0 == DAY);
+                let counted: u64 = whole.map(|(_, bar)| bar.trades.unwrap_or(0)).sum();
+                assert_eq!(counted as usize + outcome.refused.len(), 240 + count, "each is counted or refused");
+            }
+        }
+    }
+}
