@@ -1,7 +1,7 @@
 //! `run`: flags, environment and file become one dataflow, and where it runs.
 
 use super::source::{SourceArgs, given};
-use super::{Global, aligned, plan, print, read};
+use super::{Global, aligned, note, plan, print, read};
 use clap::Args;
 use indicatif::ProgressBar;
 use serde_json::json;
@@ -416,9 +416,18 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     });
     let report = report.map_err(|error| fenced_by(error, &warehouse))?;
     if global.json && report.leads {
-        return print(&format!("{}\n", report_json(&report)));
+        print(&format!("{}\n", report_json(&report)))?;
+    } else if !quiet {
+        print(&format!("{}\n", summary(&report)))?;
     }
-    if quiet { Ok(()) } else { print(&format!("{}\n", summary(&report))) }
+    remarks(&report, global);
+    Ok(())
+}
+
+/// What the source has left, last of all that a run says.
+fn remarks(report: &RunReport, global: &Global) {
+    let told = report.remarks.iter().filter(|_| !global.quiet);
+    told.for_each(|remark| note(format_args!("{remark}")));
 }
 
 /// An error with who writes the lake now, if that is why it ended and somebody says so.

@@ -210,6 +210,7 @@ impl Run {
         let (meters, generation) = (Arc::new(Meters::default()), opened.resume.generation);
         let (ends, jobs, decided) = tasks::ways(&self.process);
         let (plan, taker) = self.plan(opened, mesh, ends, &meters)?;
+        let source = plan.source.clone();
         let served = tasks::serve(self.options.metrics.take(), &meters, &plan.source)?;
         let taking = Taking::start(taker, jobs, decided, &self.failure, self.process.io());
         let watched = tasks::watch(self.options.progress.take(), meters.clone(), self.began_at);
@@ -230,7 +231,7 @@ impl Run {
             return Err(Error::bug("a worker panicked"));
         }
         let (leads, elapsed) = (mesh.is_none_or(Mesh::leads), self.began_at.elapsed());
-        Ok(RunReport { leads, generation, elapsed, ..RunReport::of(&meters) })
+        Ok(RunReport { leads, generation, elapsed, remarks: source.remarks(), ..RunReport::of(&meters) })
     }
 
     /// Opens the source, waits until the other processes are ready, and puts together what the workers share.

@@ -29,6 +29,17 @@ pub enum Next {
     End,
 }
 
+/// What a last line without its end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unended {
+    /// Not a record yet.
+    Left,
+    /// A record if it is one and could be no other with more behind it.
+    IfItDecodes,
+    /// A record.
+    Taken,
+}
+
 /// One open file.
 pub struct Stream {
     path: PathBuf,
@@ -155,14 +166,19 @@ impl Stream {
         )
     }
 
-    /// The next record whatever its time; `whole`: nothing will be appended to a last line without an end.
+    /// The bytes of a last line that has no end and was not taken.
+    pub fn left(&self) -> usize {
+        self.line.len()
+    }
+
+    /// The next record whatever its time.
     pub fn next(
         &mut self,
-        whole: bool,
+        unended: Unended,
         decoder: &mut dyn Decoder,
         instruments: &mut InstrumentTable,
     ) -> Result<Option<Result<Tick, Reject>>, FeedError> {
-        match self.next_due(Nanos::MAX, whole, decoder, instruments)? {
+        match self.next_due(Nanos::MAX, unended, decoder, instruments)? {
             Next::Record(record, _) => Ok(Some(record)),
             Next::End | Next::NotDue => Ok(None),
         }
@@ -172,25 +188,26 @@ impl Stream {
     pub fn next_due(
         &mut self,
         played: Nanos,
-        whole: bool,
+        unended: Unended,
         decoder: &mut dyn Decoder,
         instruments: &mut InstrumentTable,
     ) -> Result<Next, FeedError> {
         let (tick, bytes) = match self.held.take() {
             Some(held) => held,
             None => {
-                let ended = self.read_record(whole, decoder)?;
+                let unended = if self.compressed { Unended::Taken } else { unended };
+                let ended = self.read_record(unended == Unended::Taken, decoder)?;
                 let decoder: &mut dyn Decoder = match &mut self.own {
                     Some(own) => own.as_mut(),
                     None => decoder,
                 };
-                if !ended && self.line.is_empty() {
+                if !ended && (self.line.is_empty() || unended == Unended::Left) {
                     return Ok(Next::End);
                 }
                 let bytes = self.line.len() as u64;
                 let decoded = decoder.decode(&RawRecord::new(text(&self.line), self.offset, None), instruments);
                 if !ended {
-                    if !whole && (decoded.is_err() || !decoder.ends_itself()) {
+                    if unended == Unended::IfItDecodes && (decoded.is_err() || !decoder.ends_itself()) {
                         return Ok(Next::End); // the line goes on when the file has grown
                     }
                     self.line_ends_outstanding = true;

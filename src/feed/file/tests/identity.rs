@@ -3,7 +3,7 @@
 use super::*;
 use ticktide_base::epoch::Place;
 
-type Places = BTreeMap<String, Place>;
+pub type Places = BTreeMap<String, Place>;
 
 /// Opens the files as a run that goes on from what a lake has recorded does.
 fn go_on(spec: &SourceSpec, places: &Places) -> Result<Arc<dyn Source>, FeedError> {
@@ -19,7 +19,7 @@ fn go_on(spec: &SourceSpec, places: &Places) -> Result<Arc<dyn Source>, FeedErro
 }
 
 /// Reads the files to their ends from where a lake has come to: what it has now, and the new records of each partition.
-fn read_on(spec: &SourceSpec, places: &Places) -> Result<(Places, BTreeMap<String, Vec<i64>>), FeedError> {
+pub fn read_on(spec: &SourceSpec, places: &Places) -> Result<(Places, BTreeMap<String, Vec<i64>>), FeedError> {
     let source = go_on(spec, places)?;
     let (mut places, mut records) = (places.clone(), BTreeMap::new());
     let assigned = source.partitions().iter().enumerate().map(|(partition, known)| Assignment {
