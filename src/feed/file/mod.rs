@@ -290,7 +290,7 @@ impl Source for Files {
     }
 
     fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
-        identity::is_same(partition, recorded)
+        identity::begins_as(partition, recorded)
     }
 
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
@@ -380,7 +380,9 @@ impl FileReader {
             Some(stream) => stream,
             None => {
                 let mut stream = Stream::open(&entry.path, self.buffer)?;
-                entry.before.read.into_iter().for_each(|read| stream.expect(read));
+                // what is read again from before is compared by its rows, which tell where a change is
+                let before = entry.before.read.filter(|read| read.offset <= entry.assignment.offset);
+                before.into_iter().for_each(|read| stream.expect(read));
                 stream.skip_to(entry.assignment.offset, self.decoder.as_ref())?;
                 entry.stream.insert(stream)
             }

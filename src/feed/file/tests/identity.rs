@@ -361,3 +361,22 @@ fn of_files_with_a_short_beginning_all_that_was_read_tells_which_it_was() {
     let (_, new) = read_on(&spec(&[&a, &b]), &places).expect("they differ behind their first records");
     assert_eq!((new["a.jsonl/0"].len(), new["c.jsonl/0"].len()), (11, 0));
 }
+
+#[test]
+fn what_is_read_again_from_its_start_may_be_changed_and_the_rows_tell_where() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    let text = lines(0..6_000);
+    std::fs::write(&path, &text).expect("a file");
+    let (places, _) = read_on(&spec(&[&path]), &Places::new()).expect("readable");
+    let id = &places["a.jsonl/0"].source_id;
+    // in the beginning, and behind it
+    for record in [5, 5_000] {
+        std::fs::write(&path, text.replace(&line(record), &line(1))).expect("a file");
+        let again = SourceSpec { recorded: places.clone(), ..spec(&[&path]) };
+        let source = crate::open(&again, &BTreeMap::from([("a.jsonl/0".to_owned(), 0)])).expect("a source");
+        assert!(source.is_recorded_as(&source.partitions()[0], id));
+        let (batches, error) = drain(read_all(&*source).as_mut(), 1);
+        assert!(error.is_none() && records(&batches) == 6_000, "{error:?}");
+    }
+}
