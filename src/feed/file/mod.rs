@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 pub use stream::lines;
+pub(crate) use stream::{RECORD_BYTES_MOST, input, text, unmark};
 use stream::{Stream, Unended};
 use ticktide_base::epoch::Place;
 use ticktide_base::time::Nanos;

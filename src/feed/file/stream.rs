@@ -18,7 +18,7 @@ pub const BUFFER_MOST: usize = 256 << 10;
 /// What some editors put at the start of a file: no part of its first record.
 const EDITORS_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A longer line is no record but a file of another kind.
-const RECORD_BYTES_MOST: u64 = 16 << 20;
+pub(crate) const RECORD_BYTES_MOST: u64 = 16 << 20;
 
 /// What stands next in a file.
 pub enum Next {
@@ -314,7 +314,7 @@ impl Stream {
 }
 
 /// The bytes of a file, decompressed by its ending, and whether they were compressed.
-pub(super) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
+pub(crate) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
     let failed = |error: std::io::Error| {
         let hint = match Errno::from_io_error(&error) {
             Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n` or give fewer files at once",
@@ -364,14 +364,14 @@ impl Lines {
 }
 
 /// Takes an editor's mark off the first line of a file.
-fn unmark(line: &mut Vec<u8>) {
+pub(crate) fn unmark(line: &mut Vec<u8>) {
     if line.starts_with(EDITORS_MARK) {
         line.drain(..EDITORS_MARK.len());
     }
 }
 
 /// A line without its end.
-fn text(line: &[u8]) -> &[u8] {
+pub(crate) fn text(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
 }
