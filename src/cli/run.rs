@@ -423,7 +423,14 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     if !quiet {
         losses::lines(&report).iter().for_each(|line| note(format_args!("{line}")));
     }
+    remarks(&report, global);
     report.refused.map_or(Ok(()), Err)
+}
+
+/// What the source has left, last of all that a run says.
+fn remarks(report: &RunReport, global: &Global) {
+    let told = report.remarks.iter().filter(|_| !global.quiet);
+    told.for_each(|remark| note(format_args!("{remark}")));
 }
 
 /// An error with who writes the lake now, if that is why it ended and somebody says so.

@@ -217,6 +217,7 @@ impl Run {
         let (meters, generation) = (Arc::new(Meters::default()), opened.resume.generation);
         let (ends, jobs, decided) = tasks::ways(&self.process);
         let (plan, taker) = self.plan(opened, mesh, ends, &meters)?;
+        let source = plan.source.clone();
         let served = tasks::serve(self.options.metrics.take(), &meters, &plan.source)?;
         let taking = Taking::start(taker, jobs, decided, &self.failure, self.process.io());
         let watched = tasks::watch(self.options.progress.take(), meters.clone(), self.began_at);
@@ -244,7 +245,7 @@ impl Run {
             return Err(Error::bug("a worker panicked"));
         }
         let (leads, elapsed) = (mesh.is_none_or(Mesh::leads), self.began_at.elapsed());
-        Ok(RunReport { leads, generation, elapsed, ..report })
+        Ok(RunReport { leads, generation, elapsed, remarks: source.remarks(), ..report })
     }
 
     /// Reads few records of a source with an end once, before a new lake's first epoch. Error: they are refused.

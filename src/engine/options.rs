@@ -94,6 +94,8 @@ pub struct RunReport {
     pub rows: u64,
     pub corrections: u64,
     pub elapsed: Duration,
+    /// What the source has left in this process, a line each.
+    pub remarks: Vec<String>,
 }
 
 impl RunReport {

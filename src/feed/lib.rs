@@ -5,7 +5,8 @@
 //!   lists partitions ──assign──▶ poll ─▶ payloads ─▶ wire::Decoder ─▶ Batch ──bounded──▶ source operator
 //! ```
 //!
-//! [`open`] finds the kind of source in [`SOURCES`]; a dataflow's words are a [`SourceSpec`]. What fills topics is the crate
+//! [`open`] finds the kind of source in [`SOURCES`]; a dataflow's words are a [`SourceSpec`]. [`sort`] puts recorded files in
+//! order for it. What fills topics is the crate
 //! `connect`.
 //!
 //! Why partitions are assigned by us: an epoch is defined by offsets, so offsets live in the lake's log and never in a
@@ -18,6 +19,7 @@ mod file;
 mod instruments;
 mod kafka;
 mod pace;
+pub mod sort;
 mod source;
 mod spec;
 pub mod synthetic;
@@ -32,7 +34,7 @@ pub use file::{lines, sniff};
 pub use instruments::InstrumentTable;
 pub use pace::Pace;
 pub use source::{Assignment, Partition, Reader, Source};
-pub use spec::{SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
+pub use spec::{LastLine, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

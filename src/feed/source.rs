@@ -58,6 +58,10 @@ pub trait Source: Send + Sync {
     fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
         partition.source_id == recorded
     }
+    /// What its readers have left, for the user when a run is over: one line each.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// A reader for some of the partitions, with its own decoder.
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError>;
 }

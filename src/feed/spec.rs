@@ -26,6 +26,16 @@ pub enum Speed {
     Times(f64),
 }
 
+/// What becomes of a file's last line while it has no end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastLine {
+    /// It waits for its end: a quantity of `2` may become 25.
+    #[default]
+    Leave,
+    /// It is a record, as nobody goes on writing.
+    Take,
+}
+
 /// What the wire decoder needs to know of the dataflow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSpec {
@@ -76,6 +86,8 @@ pub struct SourceSpec {
     /// The lake's places by partition name, where one goes on: files are known again by them.
     pub recorded: BTreeMap<String, Place>,
     pub speed: Speed,
+    /// Of plain files; a packed one is whole.
+    pub last_line: LastLine,
     /// Stop each partition at the end seen when the source was opened.
     pub until_end: bool,
     pub wire: WireSpec,

@@ -6,7 +6,6 @@ use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::{environment as settings, metrics as telemetry};
 use ticktide_connect::live as connect;
@@ -57,7 +56,7 @@ pub fn iifl(args: &IiflArgs, global: &Global) -> Result<(), Error> {
     if args.dry_run {
         return dry_run(args, &spec, global);
     }
-    let stop = signals()?;
+    let stop = super::signals()?;
     let address = settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None);
     let listener = address.map(|address| telemetry::listen(&address.value, 0)).transpose()?;
     let figures = Arc::<Figures>::default();
@@ -92,17 +91,6 @@ fn spec(args: &IiflArgs) -> Result<ConnectSpec, Error> {
         strict: args.strict,
         master: !args.no_master,
     })
-}
-
-/// The first signal ends the feed, a second one the process.
-fn signals() -> Result<Arc<AtomicBool>, Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
-            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
-            .map_err(|error| Error::bug(format!("signal {signal} cannot be handled: {error}")))?;
-    }
-    Ok(stop)
 }
 
 /// Every value but the secrets, of which only whether they are set.

@@ -4,11 +4,14 @@ mod iifl;
 mod replay;
 mod sending;
 mod simulate;
+mod sort;
 
 use super::read::moment;
 use super::{Global, aligned, print};
 use clap::{Args, Subcommand};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use ticktide_base::error::Error;
 use ticktide_dataflow::Dataflow;
 use ticktide_feed::synthetic::{self, LabelKind};
@@ -27,6 +30,12 @@ pub enum FeedCommand {
     Simulate(simulate::SimulateArgs),
     /// Recorded frames into Kafka topics or lines, at any speed
     Replay(replay::ReplayArgs),
+    /// Recorded files into one in the order of their times, for those that are newest first or out of order by days
+    ///
+    /// Each record keeps its bytes, records of one time their order; a header is kept once. The time is what the dataflow's
+    /// wire and mapping say it is. A record that tells none stays behind the one before it. The output gets its name when it
+    /// is whole.
+    Sort(sort::SortArgs),
 }
 
 #[derive(Debug, Args)]
@@ -48,7 +57,19 @@ pub fn feed(command: &FeedCommand, global: &Global) -> Result<(), Error> {
         FeedCommand::Labels(args) => labels(args, global),
         FeedCommand::Simulate(args) => simulate::simulate(args, global),
         FeedCommand::Replay(args) => replay::replay(args, global),
+        FeedCommand::Sort(args) => sort::sort_files(args, global),
     }
+}
+
+/// The first signal ends the command, a second one the process.
+fn signals() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone())
+            .and_then(|_| signal_hook::flag::register(signal, stop.clone()))
+            .map_err(|error| Error::bug(format!("signal {signal} cannot be handled: {error}")))?;
+    }
+    Ok(stop)
 }
 
 /// Prints what is planted; records have a place, silences an end. Errors: the dataflow is wrong, or of another source.

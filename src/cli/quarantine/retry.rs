@@ -22,10 +22,10 @@ use ticktide_feed::wire::{self, Decoder, RawRecord};
 /// `--output FILE` writes the payloads that decode, one a line, byte for byte, in the order of their places. Feed them with
 /// `ticktide run NAME --source file --path FILE --until end --warehouse …`
 /// while no other run writes the lake (a second one would fence the first). What counts once, and what does not: a lake
-/// knows records by partition and offset, here by the file's NAME and the line. Feeding one file again reads nothing twice.
-/// The same payloads in a file of another name are other records: they count again, unless the dataflow recognises them
-/// (`dedupe = "instrument"` with ids or a trusted sequence). So write each retry to a name of its own, feed it once, and do
-/// not change it: an existing file is never overwritten. A corrected mapping of fields changes the dataflow's hash: its
+/// knows records by partition and offset, here by what the file begins with, whatever its name, and the line. Feeding one
+/// file again reads nothing twice. The same payloads in a file that begins otherwise are other records: they count again,
+/// unless the dataflow recognises them (`dedupe = "instrument"` with ids or a trusted sequence). So feed each retry once, and
+/// do not change it: an existing file is never overwritten. A corrected mapping of fields changes the dataflow's hash: its
 /// records go into a new lake, together with everything else.
 ///
 /// Rows of `late_partly` are in the tables already (of some intervals), and those of `lost_range` stand for records that

@@ -3,13 +3,14 @@
 use super::kafka;
 use super::key::{Field, Key, Kind, Own, Read, Show, field};
 use super::section::Section;
+use super::values;
 use crate::spec::Volume;
 use serde_json::json;
 use std::collections::BTreeMap;
 use ticktide_base::document::{self, Keys, Table};
 use ticktide_base::time::Nanos;
 use ticktide_feed::synthetic::{DAY_LAST, GAPS_MOST};
-use ticktide_feed::{SOURCES, Speed, StartFrom, wire};
+use ticktide_feed::{LastLine, SOURCES, Speed, StartFrom, wire};
 use ticktide_market::calendar::day_of;
 
 /// Where a synthetic market begins: Monday, 2024-07-01.
@@ -83,6 +84,11 @@ pub static SECTION: Section = Section {
                 set: |dataflow, word| dataflow.clock = word == "our",
             },
         ),
+            "source.last_line",
+            "A file's last line while it has no end: it waits and is told of (`leave`), or it is a record (`take`).",
+            Kind::Own(LAST_LINE),
+        )
+        .shown_at(5),
         Key::new(
             "source.speed",
             "How fast recorded ticks are played: `max`, or a multiple of recorded time (1 is as recorded).",
@@ -285,6 +291,21 @@ fn start_text(from: StartFrom) -> String {
             .to_string(),
     }
 }
+
+/// The names of what becomes of a last line, the default first.
+const LAST_LINES: [(&str, LastLine); 2] = [("leave", LastLine::Leave), ("take", LastLine::Take)];
+
+const LAST_LINE: Own = Own {
+    name: "leave | take",
+    default: "\"leave\"",
+    read: Read::With(|keys, dataflow| {
+        let found = keys.choice("last_line", &LAST_LINES.map(|(name, _)| name));
+        dataflow.source.last_line = found.map_or(LastLine::Leave, |index| LAST_LINES[index].1);
+    }),
+    // lakes of before did not say it
+    show: Show::One(|dataflow| (dataflow.source.last_line == LastLine::Take).then(|| json!("take"))),
+    schema: || values::words(&LAST_LINES.map(|(name, _)| name)),
+};
 
 const SPEED: Own = Own {
     name: "number or word",

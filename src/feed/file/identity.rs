@@ -110,11 +110,16 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
 
 /// Whether an id that was recorded under the partition's name can be that of its file.
 pub fn is_same(partition: &Partition, recorded: &str) -> bool {
+    let [was, is] = [recorded, &partition.source_id].map(|id| Beginning::in_id(id, &partition.topic).flatten());
+    let bytes = was.zip(is).and_then(|(was, is)| was.bytes.zip(is.bytes));
+    begins_as(partition, recorded) && bytes.is_none_or(|(was, is)| was == is)
+}
+
+/// Whether the first record of the partition's file can be the one that was recorded under its name.
+pub fn begins_as(partition: &Partition, recorded: &str) -> bool {
     let [was, is] = [recorded, &partition.source_id].map(|id| Beginning::in_id(id, &partition.topic));
     match (was, is) {
-        (Some(Some(was)), Some(Some(is))) => {
-            was.first == is.first && (was.bytes == is.bytes || was.bytes.is_none() || is.bytes.is_none())
-        }
+        (Some(Some(was)), Some(Some(is))) => was.first == is.first,
         (was, is) => was.is_some() && is.is_some(),
     }
 }

@@ -4,8 +4,9 @@
 //! read first ([`paths`]); which file has it now its beginning says ([`identity`]), so that one that was renamed, moved or
 //! compressed goes on, and what was read of it is compared by its hash ([`hashed`]). An offset is a record's number, from 0.
 //! What must always hold: the same bytes have the same offsets in every run, however often a growing file was looked at: a
-//! last line without its end counts as a record at `until_end`, in a compressed file, and once it decodes in a format where
-//! nothing that continues it could ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
+//! last line without its end is no record, and said when the run ends; it is one in a compressed file, and if `last_line` takes
+//! it: at `until_end`, and before once it decodes in a format where nothing that continues it could
+//! ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
 
 mod hashed;
 mod identity;
@@ -17,17 +18,18 @@ mod tests;
 
 use super::pace::Pace;
 use super::{
-    Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Source, SourceKind, SourceSpec, Speed, StartFrom,
-    wire,
+    Assignment, Batch, FeedError, InstrumentTable, LastLine, Partition, Reader, Source, SourceKind, SourceSpec, Speed,
+    StartFrom, wire,
 };
 use identity::Beginning;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use stream::Stream;
 pub use stream::lines;
-use ticktide_base::epoch::ReadSoFar;
+pub(crate) use stream::{RECORD_BYTES_MOST, input, text, unmark};
+use stream::{Stream, Unended};
+use ticktide_base::epoch::Place;
 use ticktide_base::time::Nanos;
 use ticktide_market::TickKind;
 use wire::Decoder;
@@ -57,7 +59,11 @@ struct Files {
     alike: Option<(PathBuf, PathBuf)>,
     /// What stands beside the files and is not read, until that is told.
     left_out: Mutex<BTreeSet<PathBuf>>,
+    left: Arc<Left>,
 }
+
+/// The bytes of last lines without an end, by file, as they were seen last.
+type Left = Mutex<BTreeMap<PathBuf, usize>>;
 
 impl Files {
     fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Files, FeedError> {
@@ -71,6 +77,7 @@ impl Files {
             of_lake: !(resume.is_empty() && spec.recorded.is_empty()),
             alike: None,
             left_out: Mutex::new(found.left_out),
+            left: Arc::default(),
         };
         let named = named(found.files, spec, resume, decoder.as_ref())?;
         files.alike = alike(&named)?;
@@ -98,9 +105,13 @@ impl Files {
         Ok(files)
     }
 
-    /// What a lake has read of a partition.
-    fn read_before(&self, index: usize) -> Option<ReadSoFar> {
-        self.spec.recorded.get(&self.partitions[index].name())?.read
+    /// What a last line without its end is.
+    fn unended(&self) -> Unended {
+        match (self.spec.last_line, self.spec.until_end) {
+            (LastLine::Leave, _) => Unended::Left,
+            (LastLine::Take, false) => Unended::IfItDecodes,
+            (LastLine::Take, true) => Unended::Taken,
+        }
     }
 
     /// The first record of a file that a new lake reads.
@@ -113,7 +124,9 @@ impl Files {
         let (mut decoder, mut instruments) = (wire::build(&self.spec.wire)?, InstrumentTable::default());
         loop {
             let offset = stream.offset();
-            let Some(record) = stream.next(true, decoder.as_mut(), &mut instruments)? else { return Ok(offset) };
+            let Some(record) = stream.next(self.unended(), decoder.as_mut(), &mut instruments)? else {
+                return Ok(offset);
+            };
             if let (Some(from), Ok(tick)) = (from, record)
                 && tick.exchange_at >= from
                 && tick.trading_date.is_none()
@@ -132,7 +145,7 @@ impl Files {
             stream
                 .skip_to(resume.get(&partition.name()).copied().unwrap_or(partition.offset_start), decoder.as_ref())?;
             for _ in 0..FIRST_TICK_WITHIN {
-                match stream.next(true, decoder.as_mut(), &mut instruments)? {
+                match stream.next(self.unended(), decoder.as_mut(), &mut instruments)? {
                     None => break,
                     Some(Err(_)) => continue,
                     Some(Ok(tick)) if tick.kind == TickKind::Notice || tick.trading_date.is_some() => continue,
@@ -265,8 +278,20 @@ impl Source for Files {
         self.alike.as_ref().map_or(Ok(()), |(one, other)| Err(identity::alike(one, other)))
     }
 
+    fn remarks(&self) -> Vec<String> {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let remark = |(path, bytes): (&PathBuf, &usize)| {
+            format!(
+                "1 line without its end left in {} ({bytes} bytes): it is read when it has one, or with \
+                 `source.last_line = \"take\"`",
+                path.display()
+            )
+        };
+        left.iter().map(remark).collect()
+    }
+
     fn is_recorded_as(&self, partition: &Partition, recorded: &str) -> bool {
-        identity::is_same(partition, recorded)
+        identity::begins_as(partition, recorded)
     }
 
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
@@ -285,7 +310,7 @@ impl Source for Files {
         let buffer = share.clamp(stream::BUFFER_LEAST, stream::BUFFER_MOST);
         let entries = assigned.iter().map(|assignment| Entry {
             path: self.paths[assignment.partition].clone(),
-            read_before: self.read_before(assignment.partition),
+            before: self.spec.recorded.get(&self.partitions[assignment.partition].name()).cloned().unwrap_or_default(),
             assignment: *assignment,
             stream: None,
             look_again_at: None,
@@ -297,6 +322,8 @@ impl Source for Files {
             turn: 0,
             buffer,
             until_end: self.spec.until_end,
+            unended: self.unended(),
+            left: self.left.clone(),
             decoder: wire::build(&self.spec.wire)?,
             instruments: InstrumentTable::default(),
             pace: self.pace.clone(),
@@ -305,10 +332,20 @@ impl Source for Files {
     }
 }
 
+/// What is left at a file's end now.
+fn note(left: &Left, path: &Path, bytes: usize) {
+    let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+    match bytes {
+        0 => _ = left.remove(path),
+        bytes => _ = left.insert(path.to_owned(), bytes),
+    }
+}
+
 /// One assigned file; opened when its first turn comes.
 struct Entry {
     path: PathBuf,
-    read_before: Option<ReadSoFar>,
+    /// Where a lake has come to, or had when what is read again was read first.
+    before: Place,
     assignment: Assignment,
     stream: Option<Stream>,
     /// At its end: when to look for growth.
@@ -323,6 +360,8 @@ struct FileReader {
     turn: usize,
     buffer: usize,
     until_end: bool,
+    unended: Unended,
+    left: Arc<Left>,
     decoder: Box<dyn Decoder>,
     instruments: InstrumentTable,
     pace: Arc<Pace>,
@@ -342,19 +381,23 @@ impl FileReader {
             Some(stream) => stream,
             None => {
                 let mut stream = Stream::open(&entry.path, self.buffer)?;
-                entry.read_before.into_iter().for_each(|read| stream.expect(read));
+                // what is read again from before is compared by its rows, which tell where a change is
+                let before = entry.before.read.filter(|read| read.offset <= entry.assignment.offset);
+                before.into_iter().for_each(|read| stream.expect(read));
                 stream.skip_to(entry.assignment.offset, self.decoder.as_ref())?;
                 entry.stream.insert(stream)
             }
         };
         let played = self.pace.now();
         let mut batch = Batch::of(entry.assignment.partition);
-        let whole = self.until_end || !stream.grows();
         let ended = loop {
             if batch.records >= crate::BATCH_RECORDS || batch.bytes >= crate::BATCH_BYTES {
                 break false;
             }
-            match stream.next_due(played, whole, self.decoder.as_mut(), &mut self.instruments) {
+            // what was a record is one, with or without its end
+            let was_taken = stream.offset() < entry.before.offset_next;
+            let unended = if was_taken { Unended::Taken } else { self.unended };
+            match stream.next_due(played, unended, self.decoder.as_mut(), &mut self.instruments) {
                 Ok(stream::Next::Record(Ok(tick), bytes)) => {
                     batch.bytes += bytes;
                     batch.push(tick, stream.payload());
@@ -377,6 +420,7 @@ impl FileReader {
         batch.header = stream.header().cloned();
         batch.read = stream.read_so_far();
         if ended {
+            note(&self.left, &entry.path, stream.left());
             batch.caught_up = true;
             batch.finished = self.until_end;
             entry.finished = self.until_end || !stream.grows();

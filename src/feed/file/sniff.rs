@@ -3,7 +3,7 @@
 //! What must always hold: a record is found as a run would find it (lines, decompressed by the file's ending), and each
 //! format answers for every record with a tick or a reason.
 
-use super::stream::{BUFFER_LEAST, Stream};
+use super::stream::{BUFFER_LEAST, Stream, Unended};
 use crate::wire::FORMATS;
 use crate::{FeedError, InstrumentTable, WireSpec};
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
         let mut stream = Stream::open(path, BUFFER_LEAST)?;
         let mut sniffed = Sniffed { format: format.name, records: 0, ticks: 0, rejects: BTreeMap::new() };
         while sniffed.records < most {
-            let Some(record) = stream.next(true, decoder.as_mut(), &mut instruments)? else { break };
+            let Some(record) = stream.next(Unended::Taken, decoder.as_mut(), &mut instruments)? else { break };
             sniffed.records += 1;
             match record {
                 Ok(_) => sniffed.ticks += 1,

@@ -18,7 +18,7 @@ pub const BUFFER_MOST: usize = 256 << 10;
 /// What some editors put at the start of a file: no part of its first record.
 const EDITORS_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A longer line is no record but a file of another kind.
-const RECORD_BYTES_MOST: u64 = 16 << 20;
+pub(crate) const RECORD_BYTES_MOST: u64 = 16 << 20;
 
 /// What stands next in a file.
 pub enum Next {
@@ -27,6 +27,17 @@ pub enum Next {
     /// A record that is later than what is played now.
     NotDue,
     End,
+}
+
+/// What a last line without its end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unended {
+    /// Not a record yet.
+    Left,
+    /// A record if it is one and could be no other with more behind it.
+    IfItDecodes,
+    /// A record.
+    Taken,
 }
 
 /// One open file.
@@ -155,14 +166,19 @@ impl Stream {
         )
     }
 
-    /// The next record whatever its time; `whole`: nothing will be appended to a last line without an end.
+    /// The bytes of a last line that has no end and was not taken.
+    pub fn left(&self) -> usize {
+        self.line.len()
+    }
+
+    /// The next record whatever its time.
     pub fn next(
         &mut self,
-        whole: bool,
+        unended: Unended,
         decoder: &mut dyn Decoder,
         instruments: &mut InstrumentTable,
     ) -> Result<Option<Result<Tick, Reject>>, FeedError> {
-        match self.next_due(Nanos::MAX, whole, decoder, instruments)? {
+        match self.next_due(Nanos::MAX, unended, decoder, instruments)? {
             Next::Record(record, _) => Ok(Some(record)),
             Next::End | Next::NotDue => Ok(None),
         }
@@ -172,25 +188,26 @@ impl Stream {
     pub fn next_due(
         &mut self,
         played: Nanos,
-        whole: bool,
+        unended: Unended,
         decoder: &mut dyn Decoder,
         instruments: &mut InstrumentTable,
     ) -> Result<Next, FeedError> {
         let (tick, bytes) = match self.held.take() {
             Some(held) => held,
             None => {
-                let ended = self.read_record(whole, decoder)?;
+                let unended = if self.compressed { Unended::Taken } else { unended };
+                let ended = self.read_record(unended == Unended::Taken, decoder)?;
                 let decoder: &mut dyn Decoder = match &mut self.own {
                     Some(own) => own.as_mut(),
                     None => decoder,
                 };
-                if !ended && self.line.is_empty() {
+                if !ended && (self.line.is_empty() || unended == Unended::Left) {
                     return Ok(Next::End);
                 }
                 let bytes = self.line.len() as u64;
                 let decoded = decoder.decode(&RawRecord::new(text(&self.line), self.offset, None), instruments);
                 if !ended {
-                    if !whole && (decoded.is_err() || !decoder.ends_itself()) {
+                    if unended == Unended::IfItDecodes && (decoded.is_err() || !decoder.ends_itself()) {
                         return Ok(Next::End); // the line goes on when the file has grown
                     }
                     self.line_ends_outstanding = true;
@@ -297,7 +314,7 @@ impl Stream {
 }
 
 /// The bytes of a file, decompressed by its ending, and whether they were compressed.
-pub(super) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
+pub(crate) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
     let failed = |error: std::io::Error| {
         let hint = match Errno::from_io_error(&error) {
             Some(Errno::MFILE | Errno::NFILE) => "raise `ulimit -n` or give fewer files at once",
@@ -347,14 +364,14 @@ impl Lines {
 }
 
 /// Takes an editor's mark off the first line of a file.
-fn unmark(line: &mut Vec<u8>) {
+pub(crate) fn unmark(line: &mut Vec<u8>) {
     if line.starts_with(EDITORS_MARK) {
         line.drain(..EDITORS_MARK.len());
     }
 }
 
 /// A line without its end.
-fn text(line: &[u8]) -> &[u8] {
+pub(crate) fn text(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -3,7 +3,7 @@
 use super::*;
 use ticktide_base::epoch::Place;
 
-type Places = BTreeMap<String, Place>;
+pub type Places = BTreeMap<String, Place>;
 
 /// Opens the files as a run that goes on from what a lake has recorded does.
 fn go_on(spec: &SourceSpec, places: &Places) -> Result<Arc<dyn Source>, FeedError> {
@@ -19,7 +19,7 @@ fn go_on(spec: &SourceSpec, places: &Places) -> Result<Arc<dyn Source>, FeedErro
 }
 
 /// Reads the files to their ends from where a lake has come to: what it has now, and the new records of each partition.
-fn read_on(spec: &SourceSpec, places: &Places) -> Result<(Places, BTreeMap<String, Vec<i64>>), FeedError> {
+pub fn read_on(spec: &SourceSpec, places: &Places) -> Result<(Places, BTreeMap<String, Vec<i64>>), FeedError> {
     let source = go_on(spec, places)?;
     let (mut places, mut records) = (places.clone(), BTreeMap::new());
     let assigned = source.partitions().iter().enumerate().map(|(partition, known)| Assignment {
@@ -360,4 +360,23 @@ fn of_files_with_a_short_beginning_all_that_was_read_tells_which_it_was() {
     std::fs::write(&a, lines(0..1) + &lines(20..30)).expect("a file");
     let (_, new) = read_on(&spec(&[&a, &b]), &places).expect("they differ behind their first records");
     assert_eq!((new["a.jsonl/0"].len(), new["c.jsonl/0"].len()), (11, 0));
+}
+
+#[test]
+fn what_is_read_again_from_its_start_may_be_changed_and_the_rows_tell_where() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = root.path().join("a.jsonl");
+    let text = lines(0..6_000);
+    std::fs::write(&path, &text).expect("a file");
+    let (places, _) = read_on(&spec(&[&path]), &Places::new()).expect("readable");
+    let id = &places["a.jsonl/0"].source_id;
+    // in the beginning, and behind it
+    for record in [5, 5_000] {
+        std::fs::write(&path, text.replace(&line(record), &line(1))).expect("a file");
+        let again = SourceSpec { recorded: places.clone(), ..spec(&[&path]) };
+        let source = crate::open(&again, &BTreeMap::from([("a.jsonl/0".to_owned(), 0)])).expect("a source");
+        assert!(source.is_recorded_as(&source.partitions()[0], id));
+        let (batches, error) = drain(read_all(&*source).as_mut(), 1);
+        assert!(error.is_none() && records(&batches) == 6_000, "{error:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Promises of the file source: each file is a partition, read from any record on, packed or plain, and known again.
 
 mod identity;
+mod last_line;
 
 use super::*;
 use crate::testing::{open, read_all};
@@ -61,7 +62,7 @@ fn every_line_is_one_record_with_its_number_as_offset() {
     // a mark of an editor, an empty line, a windows line end, junk, no end of the last line
     let text = format!("\u{feff}{}\n{}\r\njunk\n{}", line(0), line(2).trim_end(), line(4).trim_end());
     std::fs::write(&path, text).expect("a file");
-    let source = open(&spec(&[&path]));
+    let source = open(&taking(spec(&[&path])));
     assert_eq!(source.partitions()[0].name(), "a.jsonl/0");
     assert!(source.partitions()[0].source_id.starts_with("file:a.jsonl:"), "{:?}", source.partitions());
     let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 1);
@@ -146,7 +147,7 @@ fn a_growing_file_is_followed_and_a_half_line_waits_for_its_end() {
     let mut write = |text: &str| file.write_all(text.as_bytes()).expect("written");
     write(&lines(0..2));
     write("{\"symbol\":\"A\",");
-    let source = open(&SourceSpec { until_end: false, ..spec(&[&path]) });
+    let source = open(&taking(SourceSpec { until_end: false, ..spec(&[&path]) }));
     let mut reader = read_all(source.as_ref());
     let mut next = || loop {
         if let Some(batch) = reader.poll(Duration::from_millis(1), &|_| false).expect("a plain file") {
@@ -237,6 +238,11 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
     assert!(hint.contains("`file`"), "{hint}");
 }
 
+/// The same, where nobody goes on writing a last line.
+fn taking(spec: SourceSpec) -> SourceSpec {
+    SourceSpec { last_line: LastLine::Take, ..spec }
+}
+
 fn csv(paths: &[&Path]) -> SourceSpec {
     SourceSpec { wire: WireSpec { format: "csv".into(), ..WireSpec::default() }, ..spec(paths) }
 }
@@ -256,7 +262,7 @@ fn a_header_is_no_record_and_each_file_has_its_own() {
     std::fs::write(&a, "\u{feff}symbol,time,price,quantity\r\nA,1700000000,1,10\r\nA,1700000001,1,11").expect("a file");
     std::fs::write(&b, gz("quantity,other,price,time,symbol\n20,x,1,1700000000,B\n")).expect("a file");
     std::fs::write(&c, "trade,V,C,1700000000,1,i,1,30,\nsymbol,time,price,quantity\n").expect("a file");
-    let source = open(&csv(&[&a, &b, &c]));
+    let source = open(&taking(csv(&[&a, &b, &c])));
     let (batches, error) = drain(read_all(source.as_ref()).as_mut(), 3);
     assert!(error.is_none());
     let mut found: Vec<(usize, (i64, i64))> = Vec::new();
@@ -294,7 +300,7 @@ fn a_csv_line_that_is_still_being_written_waits_for_its_end() {
     let root = tempfile::tempdir().expect("a folder");
     let path = root.path().join("a.csv");
     std::fs::write(&path, "symbol,time,pri").expect("a file");
-    let source = open(&SourceSpec { until_end: false, ..csv(&[&path]) });
+    let source = open(&taking(SourceSpec { until_end: false, ..csv(&[&path]) }));
     let mut reader = read_all(source.as_ref());
     let append = |text: &str| {
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("it is there");
