@@ -1,4 +1,6 @@
 //! `verify`: the data files against the log, then the epochs recomputed from their recorded bindings.
+//!
+//! Why the lake's own record of its dataflow, unless one is named: its file may have changed since, or be elsewhere.
 
 use super::run;
 use super::source::SourceArgs;
@@ -9,14 +11,14 @@ use std::str::FromStr;
 use ticktide_base::document::Place;
 use ticktide_base::epoch::Epoch;
 use ticktide_base::error::{Error, Kind};
-use ticktide_dataflow::{Dataflow, Override};
+use ticktide_dataflow::{Dataflow, DataflowError, Override, Recorded};
 use ticktide_lake::{Audited, Finding, LakeReader};
 use ticktide_replay::recorded;
 use ticktide_replay::verify::{self, Difference, Recompute, Recomputed};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The dataflow that the lake was made with, if it is no shipped one or not in ./dataflows
+    /// The dataflow that the lake was made with, by name or file [default: as the lake has recorded it]
     pub dataflow: Option<String>,
     /// These epochs, both included: A..B, A.., ..B or A [default: all]
     #[arg(long, value_name = "A..B")]
@@ -67,11 +69,10 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
     let Range { first, last } = args.epochs.unwrap_or(Range { first: None, last: None });
     let catalog = global.catalog().map(|found| found.value);
     let warehouse = global.warehouse("./lake")?.value;
-    let (audited, name, recorded) = read::block_on(async {
+    let (audited, identity) = read::block_on(async {
         let reader = read::open(global).await?;
         let (first, last) = recorded::range(&reader, first, last).await?;
-        let identity = reader.identity();
-        Ok((audit(&reader, first, last).await?, identity.dataflow.clone(), recorded_source(&identity.settings)))
+        Ok((audit(&reader, first, last).await?, reader.identity().clone()))
     })?;
     let audited = match audited {
         Ok(audited) => audited,
@@ -81,16 +82,20 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
     if args.files {
         return Ok(());
     }
-    let named = args.dataflow.unwrap_or(name);
     let archive = args.source.source.as_deref() == Some("lake");
     let source = SourceArgs { source: args.source.source.filter(|_| !archive), ..args.source };
-    let mut overrides = recorded;
-    overrides.extend(source.overrides());
-    let dataflow = Dataflow::load(&named, &overrides, &args.set).map_err(|error| {
-        let error = Error::from(error);
-        let hint = error.hint.clone().unwrap_or_default();
-        Error { hint: Some(format!("{hint}; without the dataflow: `verify --files`")), ..error }
-    })?;
+    let dataflow = match args.dataflow {
+        Some(named) => {
+            let mut overrides = recorded_source(&identity.settings);
+            overrides.extend(source.overrides());
+            Dataflow::load(&named, &overrides, &args.set).map_err(without_dataflow)?
+        }
+        None => {
+            let (name, settings) = (&identity.dataflow, &identity.settings);
+            let recorded = Dataflow::recorded(name, settings, &source.overrides(), &args.set);
+            of_lake(recorded.map_err(without_dataflow)?, archive)?
+        }
+    };
     let recomputed = verify::recompute(Recompute {
         dataflow,
         warehouse,
@@ -105,6 +110,26 @@ pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
     match &recomputed.difference {
         Some(difference) => Err(told_difference(difference, global)?),
         None => say(global, recomputed_json(&recomputed), recomputed_text(&recomputed)),
+    }
+}
+
+/// A dataflow that cannot be read: the hint says what can be done without it.
+fn without_dataflow(error: DataflowError) -> Error {
+    let error = Error::from(error);
+    let hint = error.hint.clone().unwrap_or_default();
+    Error { hint: Some(format!("{hint}; without the dataflow: `verify --files`")), ..error }
+}
+
+/// The dataflow that the lake has recorded, if nothing of it is missing.
+fn of_lake(recorded: Recorded, archive: bool) -> Result<Dataflow, Error> {
+    match recorded.forgotten.first().filter(|_| !archive) {
+        None => Ok(recorded.dataflow),
+        Some(key) => Err(Error::fix(
+            format!("the lake keeps no secrets: it does not know source.kafka.{key}"),
+            format!(
+                "name the dataflow that says it, `ticktide verify NAME`, or add `--set 'source.kafka.\"{key}\"=…'`"
+            ),
+        )),
     }
 }
 
@@ -198,6 +223,16 @@ fn told_difference(difference: &Difference, global: &Global) -> Result<Error, Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_the_lake_does_not_keep_is_asked_for_unless_its_archive_is_read() {
+        let settings = json!({ "running": { "source.use": "kafka", "source.kafka.sasl.password": "***" } });
+        let recorded = || Dataflow::recorded("mine", &settings, &[], &[]).expect("good");
+        let error = of_lake(recorded(), false).err().expect("it is missing");
+        assert!(error.message.contains("source.kafka.sasl.password"), "{}", error.message);
+        assert!(error.hint.is_some_and(|hint| hint.contains("ticktide verify NAME")));
+        assert_eq!(of_lake(recorded(), true).ok().map(|dataflow| dataflow.name).as_deref(), Some("mine"));
+    }
 
     #[test]
     fn a_range_has_both_its_ends_or_leaves_one_open() {

@@ -3,7 +3,8 @@
 //! ```text
 //!   dataflows/NAME.toml ─┐
 //!   TICKTIDE_…, flags ───┼─▶ one tree (document) ─▶ read ─▶ Dataflow ─▶ engine
-//!   --set key=value ─────┘                          └▶ every problem at once └▶ summary: hash, settings, origins
+//!   --set key=value ─────┤                          └▶ every problem at once └▶ summary: hash, settings, origins
+//!   settings of a lake ──┘                                                                      (recorded reads them back)
 //! ```
 //!
 //! The table of keys (`keys`) says what a file may hold. The reader, the hash, the list that `--dry-run` prints, the reference page
@@ -19,6 +20,7 @@ pub mod evolution;
 mod keys;
 mod load;
 mod read;
+mod recorded;
 pub mod reference;
 pub mod schema;
 mod spec;
@@ -29,6 +31,7 @@ mod tests;
 pub use checks::AnomalyUse;
 pub use composites::composites;
 pub use load::{DataflowError, Override, SHIPPED};
+pub use recorded::Recorded;
 pub use spec::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume};
 pub use summary::Described;
 pub use ticktide_market::conditions::{Condition, ConditionsSpec};

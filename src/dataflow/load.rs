@@ -99,7 +99,18 @@ impl Dataflow {
         set: &[String],
     ) -> Result<Dataflow, DataflowError> {
         let problems = Problems::default();
-        let mut tree = parse(file, text, &problems);
+        let tree = parse(file, text, &problems);
+        Dataflow::from_tree(name, tree, overrides, set, problems)
+    }
+
+    /// Lays `overrides` and `set` over a tree of settings, and reads it.
+    pub(crate) fn from_tree(
+        name: &str,
+        mut tree: Table,
+        overrides: &[Override],
+        set: &[String],
+        problems: Problems,
+    ) -> Result<Dataflow, DataflowError> {
         for over in overrides {
             tree.put(&over.path, over.node.clone());
         }

@@ -1,7 +1,7 @@
 //! Values of the flow as cells of the lake.
 //!
-//! What must hold: what is not known is null and never 0, and no value is outside its column's type: a sum that a
-//! DECIMAL(38,8) cannot hold becomes the greatest that it can.
+//! What must hold: what is not known is null and never 0, and no value is outside its column's type. A sum that is too great for
+//! one comes as none; by the first rules it is the greatest that a DECIMAL(38,8) can hold.
 
 use ticktide_base::time::MICRO;
 use ticktide_lake::table::spec::{Cell, Row};

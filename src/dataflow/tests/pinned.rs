@@ -197,3 +197,48 @@ fn a_shipped_dataflow_has_the_hash_and_the_settings_that_lakes_know() {
         assert_eq!((dataflow.settings_json().as_str(), dataflow.hash().as_str()), (*settings, *hash), "{name}");
     }
 }
+
+/// The hash is that of the settings; what is shown is what was shown, but for how the session was written and for secrets.
+#[test]
+fn a_dataflow_is_read_back_from_the_settings_that_a_lake_has_recorded() {
+    let shipped = SHIPPED_ONES.iter().map(|(name, hash, settings)| (name, hash, settings));
+    for (name, hash, settings) in WRITTEN.iter().map(|(name, _, hash, settings)| (name, hash, settings)).chain(shipped)
+    {
+        let recorded: serde_json::Value = serde_json::from_str(settings).expect("JSON");
+        let read = Dataflow::recorded(name, &recorded, &[], &[]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(read.dataflow.hash(), *hash, "{name}");
+        if read.forgotten.is_empty() {
+            assert_eq!(read.dataflow.settings_json(), *settings, "{name}");
+        }
+        let masked = settings.matches("\"***\"").count();
+        assert_eq!(read.forgotten.len(), masked, "{name}: {:?}", read.forgotten);
+    }
+}
+
+#[test]
+fn what_is_set_goes_over_the_settings_of_a_lake_and_a_secret_of_a_flag_is_not_forgotten() {
+    let (_, text, hash, settings) = WRITTEN[0];
+    let recorded: serde_json::Value = serde_json::from_str(settings).expect("JSON");
+    let set = ["source.kafka.\"sasl.password\"=x", "source.kafka.ssl.key.password=y", "source.topics=[\"moved\"]"];
+    let read = Dataflow::recorded("kafka", &recorded, &[], &set.map(str::to_owned)).expect("good");
+    assert_eq!((read.dataflow.hash().as_str(), read.forgotten.len()), (hash, 0));
+    assert_eq!(read.dataflow.source.topics, ["moved"]);
+    assert_eq!(
+        read.dataflow.source.kafka,
+        super::read(text)
+            .map(|dataflow| {
+                let mut kafka = dataflow.source.kafka;
+                kafka.insert("sasl.password".into(), "x".into());
+                kafka.insert("ssl.key.password".into(), "y".into());
+                kafka
+            })
+            .expect("good")
+    );
+    let other = Dataflow::recorded("kafka", &recorded, &[], &["session=us".to_owned(), "grace=7s".to_owned()]);
+    let other = other.expect("good").dataflow;
+    assert_eq!((other.session_text.as_str(), other.grace), ("us", 7 * SECOND));
+    let mut odd = recorded;
+    odd["session"] = "whenever".into();
+    let error = Dataflow::recorded("kafka", &odd, &[], &[]).err().expect("it is refused");
+    assert!(error.to_string().contains("its session cannot be read: whenever"), "{error}");
+}

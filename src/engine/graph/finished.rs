@@ -30,8 +30,9 @@ pub fn finished<'scope>(
             (finished, Some(base_state(bases, VOLUME)))
         }
         None => {
-            let finished = changes.flat_map(|(series, bar)| match bar {
-                Emitted::Finished(bar) => Some((series, bar)),
+            let rules = resumed.rules;
+            let finished = changes.flat_map(move |(series, bar)| match bar {
+                Emitted::Finished(bar) => Some((series, bar.without_overflow(rules))),
                 Emitted::Snapshot(_) => None,
             });
             (finished, None)

@@ -22,6 +22,7 @@ mod feed_gap;
 mod instrument_gap;
 mod off_band;
 mod off_tick;
+mod overflow;
 mod registry;
 mod return_z;
 pub mod scan;
@@ -53,6 +54,7 @@ pub static CHECKS: &[&Spec] = &[
     &feed_gap::SPEC,
     &off_tick::SPEC,
     &off_band::SPEC,
+    &overflow::SPEC,
 ];
 
 /// The token that stands for all instruments of a venue.

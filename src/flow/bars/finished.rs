@@ -6,6 +6,7 @@
 use crate::scan::{Position, Positioned};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Instrument;
 
@@ -53,6 +54,7 @@ pub struct FinishedBar {
     pub close: i64,
     /// None where the feed has no volume (an index).
     pub volume: Option<i128>,
+    /// None where the feed has none, or where it was too great.
     pub turnover: Option<i128>,
     /// None on snapshots, which conflate trades.
     pub trades: Option<u64>,
@@ -65,6 +67,30 @@ pub struct FinishedBar {
     pub short: bool,
     /// The greatest symbol that a record of the bar tells.
     pub symbol: Option<Arc<str>>,
+}
+
+/// A sum of quantities that reaches it is beyond a DECIMAL(38,8).
+const VOLUME_END: i128 = 10i128.pow(38);
+
+impl FinishedBar {
+    /// The most that a turnover may be, as money: what sums stop at.
+    pub const TURNOVER_MOST: f64 = i128::MAX as f64 / 1e16;
+
+    /// A sum that was too great to be kept is none: what it stopped at would be a wrong one. The first rules told that.
+    #[inline]
+    pub fn without_overflow(mut self, rules: Rules) -> FinishedBar {
+        if rules > Rules::First {
+            self.turnover = self.turnover.filter(|turnover| *turnover != i128::MAX && *turnover != i128::MIN);
+            self.volume = self.volume.filter(|volume| volume.unsigned_abs() < VOLUME_END.unsigned_abs());
+        }
+        self
+    }
+
+    /// Whether a sum of its trades was too great to be kept.
+    #[inline]
+    pub fn overflows(&self) -> bool {
+        self.trades.is_some() && (self.turnover.is_none() || self.volume.is_none())
+    }
 }
 
 impl Positioned for FinishedBar {
@@ -111,5 +137,37 @@ impl Headed for Reading {
 
     fn symbol(&self) -> Option<&str> {
         self.symbol.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bars::acc::{TradeAcc, TradeOrder};
+
+    /// A trade at the greatest price with the greatest quantity: 10²⁰ of money.
+    fn bar_of(trades: u64) -> FinishedBar {
+        let most = 999_999_999_999_999_999;
+        let mut acc = TradeAcc::default();
+        for offset in 0..trades {
+            let order = TradeOrder { offset: offset as i64, price: most, quantity: most, ..TradeOrder::default() };
+            acc.add(&order, true, true);
+        }
+        let (volume, turnover) = (Some(acc.volume), Some(acc.turnover));
+        FinishedBar { volume, turnover, trades: Some(acc.trades), ..FinishedBar::default() }
+    }
+
+    #[test]
+    fn a_turnover_that_is_too_great_is_none_and_the_first_rules_tell_where_it_stopped() {
+        let (fits, over) = (bar_of(170), bar_of(171));
+        assert_eq!(fits.clone().without_overflow(Rules::Second), fits);
+        assert!(!fits.overflows());
+        let second = over.clone().without_overflow(Rules::Second);
+        assert_eq!((second.turnover, second.volume, second.overflows()), (None, over.volume, true));
+        assert_eq!(over.clone().without_overflow(Rules::First), over);
+        let volume = FinishedBar { volume: Some(VOLUME_END), ..fits };
+        assert!(volume.without_overflow(Rules::Second).overflows());
+        let of_snapshots = FinishedBar { trades: None, turnover: None, ..over };
+        assert!(!of_snapshots.without_overflow(Rules::Second).overflows(), "a snapshot has no turnover");
     }
 }

@@ -14,6 +14,7 @@
 //! instrument depends on its venue, its token and the time alone, and no `i64` makes any function here panic.
 
 mod class;
+mod described;
 pub mod file;
 mod listing;
 mod phases;

@@ -128,3 +128,19 @@ fn an_instrument_is_silent_by_its_own_measure() {
     // before the warm-up nothing is said
     assert!(gaps(1, 1_000, 5..8).is_empty());
 }
+
+#[test]
+fn a_sum_that_is_too_great_is_an_anomaly_of_its_bar_alone() {
+    let most = 999_999_999_999_999_999;
+    let ordinary = bar(0, [1.0, 1.0, 1.0, 1.0], 5);
+    let ordinary = FinishedBar { turnover: Some(5), volume: Some(5), trades: Some(5), ..ordinary };
+    let over = FinishedBar { turnover: None, volume: Some(200 * i128::from(most)), high: most, ..ordinary.clone() };
+    let lost = FinishedBar { volume: None, ..ordinary.clone() };
+    let of_snapshots = FinishedBar { trades: None, turnover: None, volume: None, ..ordinary.clone() };
+    let found = pass(&*bar_check("overflow", &[]), &[ordinary.clone(), over.clone(), of_snapshots, lost, ordinary]);
+    assert_eq!(found.len(), 2);
+    assert_eq!((found[0].started_at, found[0].ended_at), (over.head.open_at, None));
+    assert!((1.99e22..2.01e22).contains(&found[0].observed), "200 trades of 10^20: {}", found[0].observed);
+    assert!((1.70e22..1.71e22).contains(&found[0].expected), "2^127 / 10^16: {}", found[0].expected);
+    assert!(found[1].observed.is_nan());
+}

@@ -1,0 +1,180 @@
+//! A dataflow from the settings that a lake has recorded: what it was made with, though its file has changed or is gone.
+//!
+//! ```text
+//!   settings ─▶ tree, as a file would say it ─▶ flags and --set over it ─▶ read ─▶ Dataflow
+//!   session, in its own words ────────────────────────────────────────────────────▶ ┘
+//! ```
+//!
+//! Why through the tree: then every key is read and checked by its row of the table, and a flag goes over a recorded value as it
+//! does over a file's. What must always hold: the dataflow has the hash of the settings that it is read from. Secrets are not
+//! recorded: those of a file of the same name stand in for them.
+
+use crate::load::{DataflowError, Override};
+use crate::spec::Dataflow;
+use serde_json::{Map, Value as Json};
+use ticktide_base::document::{Node, Place, Problem, Problems, Table, Value};
+use ticktide_market::calendar::Session;
+
+/// What settings show where a secret is.
+const MASK: &str = "***";
+const KAFKA: &str = "source.kafka.";
+
+/// A dataflow as a lake has recorded it.
+pub struct Recorded {
+    pub dataflow: Dataflow,
+    /// Settings of Kafka that are secret, and that nothing tells.
+    pub forgotten: Vec<String>,
+}
+
+impl Dataflow {
+    /// Reads the dataflow that `settings` say: those of [`Dataflow::settings_json`]. `overrides` and `set` as for
+    /// [`Dataflow::load`].
+    pub fn recorded(
+        name: &str,
+        settings: &Json,
+        overrides: &[Override],
+        set: &[String],
+    ) -> Result<Recorded, DataflowError> {
+        let mut dataflow = Dataflow::from_tree(name, tree(settings), overrides, set, Problems::default())?;
+        let is_session = |key: &String| key == "session" || key.starts_with("session.");
+        if let Some(words) = settings["session"].as_str().filter(|_| !dataflow.origins.keys().any(is_session)) {
+            dataflow.session = Session::described(words).ok_or_else(|| unreadable(name, words))?;
+            dataflow.session_text = "as recorded".to_owned();
+        }
+        let forgotten = recall(&mut dataflow, settings);
+        Ok(Recorded { dataflow, forgotten })
+    }
+}
+
+fn unreadable(name: &str, words: &str) -> DataflowError {
+    let first = words.lines().next().unwrap_or_default();
+    let problem = Problem {
+        place: place(),
+        message: format!("its session cannot be read: {first}"),
+        hint: "name the dataflow, so that its file says the session".to_owned(),
+    };
+    DataflowError { name: name.to_owned(), problems: vec![problem] }
+}
+
+fn place() -> Place {
+    Place::Name("the lake's record".to_owned())
+}
+
+/// Puts secrets of the file of the same name in the place of those that were not recorded; gives the ones that it lacks, too.
+fn recall(dataflow: &mut Dataflow, settings: &Json) -> Vec<String> {
+    let masked = entries(settings).filter(|(_, value)| value.as_str() == Some(MASK));
+    let mut forgotten: Vec<String> = masked.filter_map(|(key, _)| key.strip_prefix(KAFKA)).map(str::to_owned).collect();
+    forgotten.retain(|key| !dataflow.source.kafka.contains_key(key));
+    if dataflow.source.uses != "kafka" {
+        forgotten.clear();
+    }
+    if !forgotten.is_empty()
+        && let Ok(file) = Dataflow::load(&dataflow.name, &[], &[])
+    {
+        forgotten.retain(|key| match file.source.kafka.get(key) {
+            Some(secret) => {
+                dataflow.source.kafka.insert(key.clone(), secret.clone());
+                dataflow.secrets.insert(key.clone());
+                false
+            }
+            None => true,
+        });
+    }
+    forgotten
+}
+
+/// What changes rows, then where and how it ran.
+fn entries(settings: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    let of_rows = settings.as_object().into_iter().flatten();
+    let running = settings["running"].as_object().into_iter().flatten();
+    of_rows.filter(|(key, _)| *key != "running" && *key != "session").chain(running)
+}
+
+/// The settings as a file would say them.
+fn tree(settings: &Json) -> Table {
+    let mut tree = Table::default();
+    for (key, value) in entries(settings) {
+        let is_secret = key.starts_with(KAFKA) && value.as_str() == Some(MASK);
+        if let Some(node) = node_of(key, value).filter(|_| !is_secret) {
+            tree.put(&path(key), node);
+        }
+    }
+    tree
+}
+
+/// The path of a dotted key; a name of the user's own may have dots.
+fn path(key: &str) -> Vec<String> {
+    let open = ["source.kafka.", "source.fields.", "horizon."].into_iter().find(|above| key.starts_with(above));
+    let (above, own) = key.split_at(open.map_or(0, str::len));
+    let parts = above.trim_end_matches('.').split('.').filter(|part| !part.is_empty()).map(str::to_owned);
+    match open {
+        Some(_) => parts.chain([own.to_owned()]).collect(),
+        None => own.split('.').map(str::to_owned).collect(),
+    }
+}
+
+/// A value as a file would say it; `None`: it is not set.
+fn node_of(key: &str, value: &Json) -> Option<Node> {
+    let list = |each: fn(&Json) -> Option<Node>| {
+        let items = value.as_array().into_iter().flatten().filter_map(each).collect();
+        Some(node(Value::List(items)))
+    };
+    match key {
+        "bars" => list(|width| Some(table([("every", plain(width)?)]))),
+        "indicators" => list(|entry| Some(parameters(entry.as_object()?))),
+        "anomalies" => list(check),
+        _ => plain(value),
+    }
+}
+
+/// A check: its parameters are JSON in a text.
+fn check(entry: &Json) -> Option<Node> {
+    let mut all: Map<String, Json> = serde_json::from_str(entry["parameters"].as_str()?).ok()?;
+    for key in ["use", "on"] {
+        all.insert(key.to_owned(), entry[key].clone());
+    }
+    Some(parameters(&all))
+}
+
+/// Entries of which numbers may be written as texts.
+fn parameters(entries: &Map<String, Json>) -> Node {
+    let number = |text: &str| {
+        let whole = text.parse().map(Value::Integer).ok();
+        whole.or_else(|| text.parse().map(Value::Float).ok()).map(node)
+    };
+    let told = |(key, value): (&String, &Json)| {
+        let node = match value.as_str() {
+            Some(text) if !["use", "on"].contains(&key.as_str()) => number(text).or_else(|| plain(value)),
+            _ => plain(value),
+        };
+        Some((key.clone(), node?))
+    };
+    table(entries.iter().filter_map(told))
+}
+
+fn plain(value: &Json) -> Option<Node> {
+    let value = match value {
+        Json::Null => return None,
+        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Integer(whole),
+            None => Value::Float(number.as_f64()?),
+        },
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().filter_map(plain).collect()),
+        Json::Object(entries) => {
+            return Some(table(entries.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?)))));
+        }
+    };
+    Some(node(value))
+}
+
+fn node(value: Value) -> Node {
+    Node { value, place: place() }
+}
+
+fn table<K: Into<String>>(entries: impl IntoIterator<Item = (K, Node)>) -> Node {
+    let mut table = Table::default();
+    entries.into_iter().for_each(|(key, node)| table.put(&[key.into()], node));
+    node(Value::Table(table))
+}
