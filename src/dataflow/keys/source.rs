@@ -84,6 +84,7 @@ pub static SECTION: Section = Section {
                 set: |dataflow, word| dataflow.clock = word == "our",
             },
         ),
+        Key::new(
             "source.last_line",
             "A file's last line while it has no end: it waits and is told of (`leave`), or it is a record (`take`).",
             Kind::Own(LAST_LINE),
