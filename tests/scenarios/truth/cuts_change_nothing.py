@@ -86,7 +86,8 @@ def main():
                        (counts, [(left[:1], right[:1]) for _, left, right in result.values() if left or right]))
 
     cuts = sorted(random.Random(20).sample(range(1, len(rows)), 20))
-    growing = scenario.work / "growing.jsonl"
+    growing = scenario.work / "growing" / "all.jsonl"  # a row of the quarantine names its file
+    growing.parent.mkdir()
     for number, (begin, end) in enumerate(zip([0, *cuts], [*cuts, len(rows)])):
         write(growing, rows[begin:end], "ab")
         scenario.run_bars(growing, scenario.work / "cuts", *settings, "-w", 1 + number % 3)
