@@ -421,16 +421,10 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
         print(&format!("{}\n", summary(&report)))?;
     }
     if !quiet {
-        losses::lines(&report).iter().for_each(|line| note(format_args!("{line}")));
+        let last = losses::lines(&report).into_iter().chain(report.remarks.iter().cloned());
+        last.for_each(|line| note(format_args!("{line}")));
     }
-    remarks(&report, global);
     report.refused.map_or(Ok(()), Err)
-}
-
-/// What the source has left, last of all that a run says.
-fn remarks(report: &RunReport, global: &Global) {
-    let told = report.remarks.iter().filter(|_| !global.quiet);
-    told.for_each(|remark| note(format_args!("{remark}")));
 }
 
 /// An error with who writes the lake now, if that is why it ended and somebody says so.

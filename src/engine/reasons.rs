@@ -92,11 +92,6 @@ pub static REASONS: &[Reason] = &[
          further back with the key `horizon`; both need a new lake for what is already refused",
     ),
     judge(
-        "stood_still",
-        "the record came when memory had gone on without its partition, which was silent, new to the lake, or not read before: \
-         read all partitions together; what is refused already needs a new lake",
-    ),
-    judge(
         "late_partly",
         "it is too old for some intervals: `ticktide feed sort` puts files into the order of time, the key `horizon` reaches \
          further back; both need a new lake",

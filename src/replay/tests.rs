@@ -138,8 +138,8 @@ fn a_symbol_that_a_later_run_is_told_corrects_the_bar_and_the_lake_goes_on() {
 fn whatever_worker_reads_the_file_without_symbols_the_bars_have_them() {
     let told = |workers: usize| {
         let place = Place::new();
-        for (file, more) in [("a.jsonl", ""), ("b.jsonl", NAMED), ("c.jsonl", "")] {
-            place.add(file, &(0..40).map(|second| trade(second * 7, second, more)).collect::<Vec<_>>());
+        for (file, more, shift) in [("a.jsonl", "", 0), ("b.jsonl", NAMED, 0), ("c.jsonl", "", 1)] {
+            place.add(file, &(0..40).map(|second| trade(second * 7 + shift, second, more)).collect::<Vec<_>>());
         }
         place.run(workers, "");
         place.verify(3 - workers, "");
@@ -182,9 +182,8 @@ fn which_of_two_records_is_the_duplicate_does_not_depend_on_the_workers() {
 fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     let place = Place::new();
     let more = ",\"id\":\"7\"";
-    for file in ["a.jsonl", "b.jsonl"] {
-        place.add(file, &[trade(1, 5, more), trade(2, 6, "")]);
-    }
+    place.add("a.jsonl", &[trade(1, 5, more), trade(2, 6, "")]);
+    place.add("b.jsonl", &[trade(2, 6, ""), trade(1, 5, more)]);
     let corrections = "{, corrections = true}";
     let report = place.run(1, corrections);
     assert_eq!((report.accepted, report.duplicates), (3, 1));

@@ -3,16 +3,18 @@
 //! Why both stand here: a lake of before is computed again by the first rules, and goes on by the second. What must always hold:
 //! what waits when the rules change waits on.
 
-use super::believe::HeldTick;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_flow::clean::CleanSpec;
-use ticktide_flow::clean::jumps::Jumps;
+use ticktide_flow::clean::jumps::{Held, Jumps};
 use ticktide_flow::clean::wild::Wild;
 use ticktide_market::Instrument;
 
-/// A tick that waits, with its instrument and its record.
+/// What goes with a tick that waits: its instrument and its record.
 pub(super) type Extra = (Instrument, Vec<u8>);
+
+/// A tick that waits.
+pub(super) type HeldTick = Held<Extra>;
 
 pub(super) enum Belief {
     First(Jumps<Extra>),

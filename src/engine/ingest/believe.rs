@@ -4,7 +4,7 @@
 //! is held is decided once, by the records of its partition and by what is recorded of our clock.
 
 use super::admit::Admission;
-use super::belief::{Belief, Extra};
+use super::belief::{Belief, Extra, HeldTick};
 use super::losses::Silent;
 use super::{Intake, PartitionIntake, Taken};
 use ticktide_base::rules::Rules;
@@ -12,9 +12,6 @@ use ticktide_flow::clean::jumps::Held;
 use ticktide_flow::clean::wild::{Decided, Why};
 use ticktide_flow::instruments::{Day, Told};
 use ticktide_market::{Tick, TickKind};
-
-/// A tick that waits, with its instrument and its record.
-pub(super) type HeldTick = Held<Extra>;
 
 impl Intake {
     /// One tick, as far as its time is believed.

@@ -171,7 +171,9 @@ async fn a_lake_belongs_to_one_dataflow_in_one_place() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (first, second) = (folder.path().join("a"), folder.path().join("b"));
     let specs = || vec![bars(), ticks(), anomalies()];
-    drop(Lake::open(options(&first), specs()).await.expect("opens"));
+    let (mut lake, resume) = Lake::open(options(&first), specs()).await.expect("opens");
+    run(&mut lake, &resume, 1).await.expect("it has records");
+    drop(lake);
     let other = crate::LakeOptions { dataflow: "other".into(), ..options(&first) };
     assert_eq!(Lake::open(other, specs()).await.expect_err("another's").kind(), Kind::Fix);
     let settings_json = r#"{"grace":"9s"}"#.to_owned();

@@ -518,11 +518,14 @@ fn up_to_three_wild_times_anywhere_in_a_file_cost_no_other_record() {
                 let outcome = course(&world, &mut Dice::new(place as u64));
                 let lost: Vec<_> = outcome.refused.iter().filter(|((_, offset), _)| !wild.contains(offset)).collect();
                 assert!(lost.is_empty(), "{count} at {place}, {ahead} ahead: {lost:?}");
-                let reasons = outcome.refused.values().flatten().all(|(reason, _)| *reason == "future_time");
-                assert!(reasons, "{:?}", outcome.refused);
+                // a wild one may be late itself where the file has come past it
+                let reasons = ["future_time", "late_partly", "too_late"];
+                let rows = outcome.refused.values().flatten();
+                assert!(rows.clone().all(|(reason, _)| reasons.contains(reason)), "{:?}", outcome.refused);
+                let refused = rows.filter(|(reason, _)| *reason != "late_partly").count();
                 let whole = outcome.bars.iter().filter(|(((interval, _), _), _)| interval.0 == DAY);
                 let counted: u64 = whole.map(|(_, bar)| bar.trades.unwrap_or(0)).sum();
-                assert_eq!(counted as usize + outcome.refused.len(), 240 + count, "each is counted or refused");
+                assert_eq!(counted as usize + refused, 240 + count, "each is counted or refused");
             }
         }
     }

@@ -79,7 +79,7 @@ fn an_event_and_a_recorded_line_are_the_message_in_them() {
     assert_eq!(tick(&band).kind, TickKind::Notice, "the origin says what is in the frame");
     let line = format!("{}\t1501-json-full\t{event}", AT + 7);
     let (recorded, _) = decode(&line, Some(1)).expect("a message");
-    assert_eq!(recorded, Tick { received_at: Some(AT + 7), ..tick(NESTED_A) });
+    assert_eq!(recorded, Tick { received_at: Some(AT + 7), witnessed: true, ..tick(NESTED_A) });
     // what has an origin is the frame itself
     let header = (AT + 9).to_string();
     let received_at = Some(header.as_bytes());
@@ -178,7 +178,7 @@ fn a_recorded_frame_with_a_line_end_is_the_message_in_it() {
     let line = String::from_utf8(line).expect("text");
     assert_eq!(line.matches('\n').count(), 1, "{line}");
     let (recorded, _) = decode(line.trim_end(), None).expect("a message");
-    assert_eq!(recorded, Tick { received_at: Some(AT + 7), ..tick(NESTED_A) });
+    assert_eq!(recorded, Tick { received_at: Some(AT + 7), witnessed: true, ..tick(NESTED_A) });
     let partial = format!("{AT}\t1105-json-partialhex\t{}", recorded::hex(PARTIAL[5].as_bytes()));
     assert_eq!(tick(&partial).kind, TickKind::Notice, "the origin is the one before the mark");
 }
