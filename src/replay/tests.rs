@@ -228,18 +228,15 @@ fn a_rotated_recording_counts_once_and_its_copy_is_refused_before_anything_is_co
     assert_eq!(bars.len(), 20);
     place.verify(1, "");
 
-    for change in ["a copy", "changed where it was read"] {
-        let rotated = std::fs::read_to_string(at("ticks-1.jsonl")).expect("a file");
-        match change {
-            "a copy" => std::fs::write(at("a.jsonl"), &rotated).expect("a file"),
-            _ => std::fs::write(at("ticks-1.jsonl"), rotated.replace(&trade(560, 28, NAMED), &trade(561, 28, NAMED)))
-                .expect("a file"),
-        }
+    let rotated = std::fs::read_to_string(at("ticks-1.jsonl")).expect("a file");
+    let newer = std::fs::read_to_string(at("ticks.jsonl")).expect("a file");
+    for (name, text) in [("a.jsonl", rotated), ("ticks.jsonl", newer.replace("\"price\":28", "\"price\":29"))] {
+        std::fs::write(at(name), text).expect("a file");
         let message = refused();
-        assert!(message.contains("ticks-1.jsonl"), "{message}");
-        assert_eq!(place.ask(BARS), bars, "{change}");
-        _ = std::fs::remove_file(at("a.jsonl"));
-        std::fs::write(at("ticks-1.jsonl"), rotated).expect("a file");
+        assert!(message.contains(name), "{message}");
+        assert_eq!(place.ask(BARS), bars, "{name}");
+        std::fs::remove_file(at(name)).expect("removed");
+        std::fs::write(at("ticks.jsonl"), &newer).expect("a file");
     }
     assert_eq!(place.run(1, "").records, 0);
 }
