@@ -117,11 +117,11 @@ fn look(options: &RunOptions, io: &Runtime) -> Result<Arc<dyn Source>, Error> {
         }
         looked => {
             let looked = looked?;
-            // a lake may know better
-            if !io.block_on(Lake::is_at(&options.warehouse)) {
-                looked.distinct()?;
+            match looked.distinct() {
+                // a lake may know better
+                Err(error) if !io.block_on(Lake::is_at(&options.warehouse)) => Err(error.into()),
+                _ => Ok(looked),
             }
-            Ok(looked)
         }
     }
 }

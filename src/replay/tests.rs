@@ -138,8 +138,8 @@ fn a_symbol_that_a_later_run_is_told_corrects_the_bar_and_the_lake_goes_on() {
 fn whatever_worker_reads_the_file_without_symbols_the_bars_have_them() {
     let told = |workers: usize| {
         let place = Place::new();
-        for (file, more, shift) in [("a.jsonl", "", 0), ("b.jsonl", NAMED, 0), ("c.jsonl", "", 1)] {
-            place.add(file, &(0..40).map(|second| trade(second * 7 + shift, second, more)).collect::<Vec<_>>());
+        for (file, more, step) in [("a.jsonl", "", 7), ("b.jsonl", NAMED, 7), ("c.jsonl", "", 6)] {
+            place.add(file, &(0..40).map(|second| trade(second * step, second, more)).collect::<Vec<_>>());
         }
         place.run(workers, "");
         place.verify(3 - workers, "");
@@ -182,8 +182,9 @@ fn which_of_two_records_is_the_duplicate_does_not_depend_on_the_workers() {
 fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     let place = Place::new();
     let more = ",\"id\":\"7\"";
-    place.add("a.jsonl", &[trade(1, 5, more), trade(2, 6, "")]);
-    place.add("b.jsonl", &[trade(2, 6, ""), trade(1, 5, more)]);
+    for (file, price) in [("a.jsonl", 6), ("b.jsonl", 7)] {
+        place.add(file, &[trade(1, 5, more), trade(2, price, "")]);
+    }
     let corrections = "{, corrections = true}";
     let report = place.run(1, corrections);
     assert_eq!((report.accepted, report.duplicates), (3, 1));
@@ -199,6 +200,63 @@ fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     );
     place.run(1, corrections);
     assert!(place.ask(BARS)[0].contains("\"trades\":2"), "{:?}", place.ask(BARS));
+}
+
+#[test]
+fn a_rotated_recording_counts_once_and_its_copy_is_refused_before_anything_is_counted() {
+    let place = Place::new();
+    let at = |name: &str| place.0.path().join(name);
+    let day = |from: i64| (0..30).map(|number| trade(from + number * 20, number, NAMED)).collect::<Vec<_>>();
+    let refused = || {
+        let error = run(RunOptions::new(place.dataflow(""), place.lake(), 1)).expect_err("it is refused");
+        assert_eq!(error.kind, Kind::Fix, "{error}");
+        error.message
+    };
+    place.add("ticks.jsonl", &day(0));
+    std::fs::copy(at("ticks.jsonl"), at("copy.jsonl")).expect("copied");
+    assert!(refused().contains("begin alike"));
+    assert!(!at("lake").exists(), "no lake was made");
+    std::fs::remove_file(at("copy.jsonl")).expect("removed");
+    assert_eq!(place.run(1, "").records, 30);
+
+    std::fs::rename(at("ticks.jsonl"), at("ticks-1.jsonl")).expect("renamed");
+    place.add("ticks.jsonl", &day(3_600));
+    assert_eq!(place.run(2, "").records, 30, "of the new one alone");
+    let topics = place.ask("select topic, count(*) n from ticks group by topic order by topic");
+    assert!(topics.len() == 2 && topics.iter().any(|line| line.contains("\"ticks.jsonl\"")), "{topics:?}");
+    let bars = place.ask(BARS);
+    assert_eq!(bars.len(), 20);
+    place.verify(1, "");
+
+    let rotated = std::fs::read_to_string(at("ticks-1.jsonl")).expect("a file");
+    let newer = std::fs::read_to_string(at("ticks.jsonl")).expect("a file");
+    for (name, text) in [("a.jsonl", rotated), ("ticks.jsonl", newer.replace("\"price\":28", "\"price\":29"))] {
+        std::fs::write(at(name), text).expect("a file");
+        let message = refused();
+        assert!(message.contains(name), "{message}");
+        assert_eq!(place.ask(BARS), bars, "{name}");
+        std::fs::remove_file(at(name)).expect("removed");
+        std::fs::write(at("ticks.jsonl"), &newer).expect("a file");
+    }
+    assert_eq!(place.run(1, "").records, 0);
+}
+
+#[test]
+fn a_last_line_without_its_end_is_told_of_when_the_run_is_over_and_read_when_it_has_one() {
+    let place = Place::new();
+    place.add("a.jsonl", &[trade(1, 1, NAMED), trade(2, 2, NAMED).trim_end().to_owned()]);
+    let report = place.run(1, "");
+    assert_eq!(report.records, 1);
+    assert!(report.remarks.len() == 1 && report.remarks[0].contains("a.jsonl"), "{:?}", report.remarks);
+    place.add("a.jsonl", &["\n".to_owned()]);
+    let report = place.run(1, "");
+    assert_eq!((report.records, report.remarks.len()), (1, 0));
+    assert_eq!(place.bars(), ["RELIANCE 2 2"]);
+    // taken without its end, it is there for who computes it again
+    place.add("a.jsonl", &[trade(61, 3, NAMED).trim_end().to_owned()]);
+    let take = "{, last_line = \"take\"}";
+    assert_eq!(place.run(1, take).records, 1);
+    place.verify(2, "");
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub fn named(files: &[File], known: &BTreeMap<String, Known>) -> Result<Vec<(Str
         let (way, short) = (file.ways.first()?, file.short());
         let own = || {
             let name = if uses.get(&short) == Some(&1) { short.clone() } else { way.to_string_lossy().into_owned() };
-            (fresh(name, way, &taken, known), way.clone())
+            (fresh(name, way, &taken), way.clone())
         };
         let named = name.unwrap_or_else(own);
         taken.insert(named.0.clone());
@@ -133,16 +133,13 @@ pub fn named(files: &[File], known: &BTreeMap<String, Known>) -> Result<Vec<(Str
     Ok(files.iter().zip(named).filter_map(name).collect())
 }
 
-/// A name that no other file has: where the file that had this one lies under another now, the path, or a numbered name.
-fn fresh(name: String, way: &Path, taken: &BTreeSet<String>, known: &BTreeMap<String, Known>) -> String {
-    if !taken.contains(&name) {
-        return name;
-    }
+/// A name that no other file has: where the file that had this one lies under another now, the path, or a numbered name. One
+/// that the lake knows is not passed over: that its file is another one is refused, not counted anew.
+fn fresh(name: String, way: &Path, taken: &BTreeSet<String>) -> String {
     let path = way.to_string_lossy().into_owned();
     let numbered = (2..).map(|number| format!("{name}#{number}"));
-    let mut names = std::iter::once(path).chain(numbered);
-    let free = |name: &String| !taken.contains(name) && known.get(name) != Some(&Known::Beginning);
-    names.find(free).expect("numbers do not end")
+    let mut names = [name.clone(), path].into_iter().chain(numbered);
+    names.find(|name| !taken.contains(name)).expect("numbers do not end")
 }
 
 fn undecided<'a>(name: &str, files: impl Iterator<Item = &'a File>) -> FeedError {
