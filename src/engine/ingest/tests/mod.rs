@@ -1,5 +1,6 @@
 //! Frames of the XTS feed → bars, as a run makes them: the days on which a naive pipeline goes wrong.
 
+mod clock;
 mod plain;
 mod world;
 
