@@ -107,6 +107,7 @@ struct PartitionIntake {
     ticked_at: Instant,
     /// Of this run: records that are no ticks, before the first tick.
     junk: u64,
+    junk_told: Cell<bool>,
     /// It has been silent since its last tick.
     silent: Cell<bool>,
     /// Whether a tick came in this epoch, and in this run, and how often the kind of receipts has turned.
@@ -199,6 +200,7 @@ impl PartitionIntake {
             began_at: None,
             ticked_at: Instant::now(),
             junk: 0,
+            junk_told: Cell::new(false),
             silent: Cell::new(false),
             told_here: false,
             told_ever: false,
@@ -394,6 +396,10 @@ impl Intake {
             let idle = seen.is_some_and(|(drained_at, since)| drained_at >= since + self.idle_after);
             let quiet = now.saturating_duration_since(partition.ticked_at);
             let junk = self.live && partition.junk >= CleanSpec::PATIENCE && quiet >= self.idle_after * 10;
+            if junk && !partition.junk_told.replace(true) {
+                let (name, junk) = (&partition.name, partition.junk);
+                tracing::warn!(partition = %name, junk, "none of its records is a tick: bars close and memory goes on without it");
+            }
             let silent = partition.finished || junk || (idle && quiet >= self.silent_after);
             if silent && !partition.finished {
                 // what it says later may stand still
