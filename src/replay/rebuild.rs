@@ -159,6 +159,7 @@ fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
         epoch,
         generation: lake.generation(),
         flush: false,
+        rewound: None,
         dataflow_hash: run.options().dataflow.hash(),
         code_version: ticktide_base::version::code_version(),
         ..before

@@ -1,0 +1,1 @@
+//! What a rewind does to a binding.
