@@ -13,13 +13,10 @@ use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::error::Error;
 use ticktide_base::time::Nanos;
 use ticktide_dataflow::Dataflow;
-use ticktide_engine::epochs::ControlSpec;
-use ticktide_engine::epochs::rewind::Rewind;
-use ticktide_lake::read::bars::BarRows;
 use ticktide_lake::upkeep::Upkeep;
 use ticktide_lake::{Lake, LakeReader};
-use ticktide_market::Instrument;
 use ticktide_market::calendar::time_text;
+use ticktide_replay::rewind::rewound;
 
 #[derive(Debug, Args)]
 pub struct RewindArgs {
@@ -56,7 +53,7 @@ pub fn rewind(args: &RewindArgs, global: &Global) -> Result<(), Error> {
         };
         let before =
             last.ok_or_else(|| Error::fix("the lake has no epoch with records yet", "there is nothing to set back"))?;
-        let after = computed(args, &dataflow, &reader, &before).await?;
+        let after = rewound(&dataflow, &reader, &before, &args.partition, args.to).await?;
         if args.writing.dry_run {
             return Ok((before, after, None));
         }
@@ -82,47 +79,9 @@ async fn decided(
     global: &Global,
 ) -> Result<(Binding, Binding, Option<Epoch>), Error> {
     let before = lake.binding().cloned().unwrap_or_default();
-    let after = computed(args, dataflow, &open(global).await?, &before).await?;
+    let after = rewound(dataflow, &open(global).await?, &before, &args.partition, args.to).await?;
     let epoch = lake.rewind(&before, after.clone()).await?;
     Ok((before, after, Some(epoch)))
-}
-
-/// The binding to go on from.
-async fn computed(
-    args: &RewindArgs,
-    dataflow: &Dataflow,
-    reader: &LakeReader,
-    before: &Binding,
-) -> Result<Binding, Error> {
-    let spec = ControlSpec::of(dataflow, 1, before.generation);
-    if before.dataflow_hash != spec.dataflow_hash {
-        let hint = "name the dataflow that the lake was made with, with the same `--set`";
-        return Err(Error::fix(format!("the lake is not of the dataflow {:?} as it is given", dataflow.name), hint));
-    }
-    let rewind = Rewind::new(spec, dataflow.confirmations, before, &args.partition, args.to)?;
-    let levels = rewind.intervals();
-    let mut look = Look { rewind, level: 0 };
-    for (level, interval) in levels.into_iter().enumerate() {
-        look.level = level;
-        reader.bars(&format!("bars_{interval}"), &mut look).await?;
-    }
-    Ok(look.rewind.finish())
-}
-
-/// The rows of an interval's table, as the rewind sees them.
-struct Look {
-    rewind: Rewind,
-    level: usize,
-}
-
-impl BarRows for Look {
-    fn wants(&self, open_at: Nanos) -> bool {
-        self.rewind.wants(self.level, open_at)
-    }
-
-    fn see(&mut self, venue: &str, instrument: &str, open_at: Nanos) {
-        self.rewind.see(self.level, &Instrument::new(venue, instrument, None), open_at);
-    }
 }
 
 /// The numbers of a binding that a rewind may change, by name.

@@ -26,7 +26,7 @@ use ticktide_base::time::{Interval, MILLI, Nanos};
 use ticktide_base::version::code_version;
 use ticktide_dataflow::{Dataflow, Horizon};
 use ticktide_flow::clean::Horizons;
-pub use ticktide_flow::clean::reach::{Reach, ReachSpec, horizon};
+pub use ticktide_flow::clean::reach::{Reach, ReachSpec, aligned_after, horizon};
 use ticktide_market::calendar::Session;
 
 /// What the decisions depend on.
