@@ -14,6 +14,7 @@ mod plan;
 mod quarantine;
 mod read;
 mod reconcile;
+mod rewind;
 mod run;
 mod source;
 #[cfg(test)]

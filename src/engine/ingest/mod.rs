@@ -16,6 +16,7 @@ mod checks;
 mod clock;
 mod late;
 mod losses;
+mod rewind;
 mod sniff;
 mod state;
 mod take;
@@ -37,7 +38,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ticktide_base::epoch::{Binding, Conservation, Place, Stood};
+use ticktide_base::epoch::{Binding, Conservation, Place, Rewound, Stood};
 use ticktide_base::error::Error;
 use ticktide_base::time::{Interval, MINUTE, Nanos};
 use ticktide_dataflow::{Dataflow, Dedupe, Volume};
@@ -97,6 +98,7 @@ struct PartitionIntake {
     /// Something waits that is in the durable state of wild times.
     wild_kept: bool,
     past: Past,
+    behind: rewind::Behind,
     bounds: Bounds,
     book: ClockBook,
     /// The greatest event time of what was accepted at an end and moves nothing.
@@ -152,6 +154,8 @@ pub struct Intake {
     scopes: Vec<InstrumentId>,
     translate: Vec<InstrumentId>,
     horizons: Horizons,
+    /// The epoch before the first one set a partition back.
+    rewound: Option<Rewound>,
     /// The last instant at which nothing waited to be taken; `None`: not seen since it is looked again.
     drained_at: Option<Instant>,
     /// When it was looked last whether something waits.
@@ -194,6 +198,7 @@ impl PartitionIntake {
             anchor_kept: None,
             wild_kept: false,
             past,
+            behind: rewind::Behind::default(),
             bounds: Bounds::default(),
             book: ClockBook::default(),
             lone_max: None,
@@ -261,6 +266,7 @@ impl Intake {
             scopes: Vec::new(),
             translate: Vec::new(),
             horizons: Horizons::default(),
+            rewound: resumed.rewound.clone(),
             drained_at: None,
             looked_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
@@ -305,6 +311,9 @@ impl Intake {
 
     /// The next epoch begins.
     pub fn begin_epoch(&mut self, horizons: Horizons) {
+        if let Some(rewound) = self.rewound.take() {
+            self.forget_rewound(&rewound);
+        }
         let spec = &self.judge.spec;
         for partition in self.partitions.values_mut() {
             partition.changed |= partition.belief.go_on(horizons.rules, spec);
