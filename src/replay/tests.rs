@@ -373,15 +373,26 @@ fn a_lake_that_wild_times_moved_is_set_back_and_ends_as_if_they_had_moved_nothin
 #[test]
 fn what_had_left_memory_before_the_time_was_set_back_stays_as_it_is_and_no_bar_is_there_twice() {
     let (tape, usual) = wild_tape();
-    let small = "epoch = { every = \"10s\", records = 100 }";
+    // horizons follow in the next epoch
+    let small = "limits = { epochs = 1 }";
     for more in
         [small.to_owned(), format!("{{, corrections = true}}{small}"), format!("dedupe = \"instrument\"\n{small}")]
     {
         let (moved, whole) = (Place::new(), Place::new());
         whole.add("a.jsonl", &usual);
         whole.run(1, &more);
-        moved.add("a.jsonl", &tape);
-        assert_eq!(moved.run(2, &more).rejected, 1_000, "{more}");
+        moved.add("a.jsonl", &tape[..1_004]);
+        assert_eq!(moved.run(2, &more).rejected, 0, "{more}");
+        for piece in tape[1_004..].chunks(250) {
+            moved.add("a.jsonl", piece);
+            // all of it is refused, which is said at its end, when it is committed
+            let _ = run(RunOptions::new(moved.dataflow(&more), moved.lake(), 1));
+        }
+        assert_eq!(
+            moved.ask("select count(*) n from quarantine where reason = 'too_late'"),
+            ["{\"n\":1000}"],
+            "{more}"
+        );
         let published = moved.ask(WITHOUT_WILD);
         let epoch = moved.rewind("a.jsonl", second(4_995), &moved.dataflow(&more));
         // the last bar of before has left memory: 5,000 to 5,035 s are in its minute

@@ -47,15 +47,18 @@ def rejected(scenario, lake):
     return {row["reason"]: sum(other["rows"] for other in rows if other["reason"] == row["reason"]) for row in rows}
 
 
-def begin(scenario, name, *more):
-    """A lake of the tape with the four in it, and where it lies."""
+def begin(scenario, name, pieces, *more):
+    """A lake of the tape with the four in it, and where it lies; what follows them comes in so many runs."""
     folder = scenario.work / name
     folder.mkdir()
     records = tape()
     records[AT:AT] = [record(BEGIN + YEARS + 60 * number, 999) for number in range(WILD)]
-    (folder / "ticks.jsonl").write_text("".join(records))
     lake = folder / "lake"
-    scenario.run_bars(folder / "ticks.jsonl", lake, "--set", "session=\"utc-day\"", *more)
+    for piece in range(pieces):
+        ends = AT + WILD + (len(records) - AT - WILD) * (piece + 1) // pieces
+        (folder / "ticks.jsonl").write_text("".join(records[:ends]))
+        # a run of which more than half is refused says so at its end
+        scenario.run_bars(folder / "ticks.jsonl", lake, "--set", "session=\"utc-day\"", *more, code=None if piece else 0)
     return folder, lake
 
 
@@ -80,7 +83,7 @@ def set_back(scenario, folder, lake, *more):
 
 
 def nothing_lost(scenario, whole):
-    folder, lake = begin(scenario, "moved")
+    folder, lake = begin(scenario, "moved", 1)
     found = rejected(scenario, lake)
     scenario.check(found == {"too_late": COUNT - AT}, f"all {COUNT - AT} records behind the four are too late", found)
     epoch, recorded = set_back(scenario, folder, lake)
@@ -102,8 +105,9 @@ def nothing_lost(scenario, whole):
 
 
 def memory_had_gone_on(scenario, whole):
-    small = ("--set", "epoch.records=200")
-    folder, lake = begin(scenario, "gone_on", *small)
+    # horizons follow in the next epoch
+    small = ("--set", "limits.epochs=1")
+    folder, lake = begin(scenario, "gone_on", 4, *small)
     before = {table: bars(scenario, lake, table) for table in TABLES}
     _, recorded = set_back(scenario, folder, lake, *small)
     for table in TABLES:
