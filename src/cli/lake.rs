@@ -5,8 +5,9 @@
 
 use super::read::block_on;
 use super::rewind::{self, RewindArgs};
+use super::writing::Writing;
 use super::{Global, aligned, print};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use std::collections::BTreeMap;
 use ticktide_base::error::{Error, Kind};
@@ -43,17 +44,6 @@ pub enum LakeCommand {
         #[arg(long)]
         quick: bool,
     },
-}
-
-/// Options of the commands that write.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Writing {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Go on although a run is there: it is fenced and ends with exit code 3
-    #[arg(long)]
-    pub take_over: bool,
 }
 
 /// Runs one of the commands.

@@ -20,6 +20,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod writing;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;

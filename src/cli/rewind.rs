@@ -3,9 +3,9 @@
 //! Why it is computed twice: what would be refused is refused before the lake is taken over, and what is decided is made from what
 //! the lake has behind the takeover. What must hold: with `--dry-run` nothing is written.
 
-use super::lake::Writing;
 use super::read::{block_on, open};
 use super::verify::recorded_source;
+use super::writing::Writing;
 use super::{Global, aligned, print};
 use clap::Args;
 use serde_json::{Map, Value, json};
