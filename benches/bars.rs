@@ -51,7 +51,7 @@ fn run(
     let phase = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
     let intervals = mask.count_ones() as usize;
     let (mut partials, mut aside, mut out) = (Partials::new(finest, intervals), Aside::default(), Vec::new());
-    keyed.begin(Horizons { intervals: vec![Nanos::MIN; intervals], retained_from: Nanos::MIN });
+    keyed.begin(Horizons { intervals: vec![Nanos::MIN; intervals], retained_from: Nanos::MIN, ..Horizons::default() });
     for step in ticks.chunks(STEP) {
         for (instrument, order) in step {
             partials.add_trade(*instrument, phase, mask, order, Effect::FULL);

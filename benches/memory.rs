@@ -8,12 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;
 use ticktide_base::epoch::stamp;
 use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
-use ticktide_flow::bars::Routed;
 use ticktide_flow::bars::acc::TradeOrder;
 use ticktide_flow::bars::finished::{FinishedBar, Series};
 use ticktide_flow::bars::keyed::{Aside, BarsSpec, Keyed};
 use ticktide_flow::bars::partial::Partials;
 use ticktide_flow::bars::trades::{Place, Trade, TradeKey};
+use ticktide_flow::bars::{Reached, Routed};
 use ticktide_flow::clean::Horizons;
 use ticktide_flow::indicators::readings::{arrange, readings};
 use ticktide_flow::indicators::{Composite, INDICATORS, build};
@@ -41,7 +41,7 @@ fn keyed(intervals: Vec<Interval>, corrections: bool) -> Keyed {
     let count = intervals.len();
     let mut keyed =
         Keyed::new(BarsSpec { intervals, corrections, carries: false, dedupe_here: false, prices_signed: false });
-    keyed.begin(Horizons { intervals: vec![Nanos::MIN; count], retained_from: Nanos::MIN });
+    keyed.begin(Horizons { intervals: vec![Nanos::MIN; count], retained_from: Nanos::MIN, ..Horizons::default() });
     keyed
 }
 
@@ -85,8 +85,9 @@ fn retained_trade() -> (i64, u64) {
                     Place { partition: "ticks/0".into(), offset: next, received_at: None, payload: Box::default() };
                 let key = TradeKey::Id(0, format!("T{next:012}").into());
                 let instrument = instrument.clone();
+                let reached = Reached { kept_from: Nanos::MIN, known_from: Nanos::MIN };
                 keyed.apply(
-                    Routed::Trade { instrument, phase: PHASE, mask: 1, key, trade, seen: None, place },
+                    Routed::Trade { instrument, phase: PHASE, mask: 1, key, trade, seen: None, reached, place },
                     &mut aside,
                 );
             }

@@ -228,7 +228,7 @@ mod tests {
     fn a_secret_that_the_lake_does_not_keep_is_asked_for_unless_its_archive_is_read() {
         let settings = json!({ "running": { "source.use": "kafka", "source.kafka.sasl.password": "***" } });
         let recorded = || Dataflow::recorded("mine", &settings, &[], &[]).expect("good");
-        let error = of_lake(recorded(), false).err().expect("it is missing");
+        let Err(error) = of_lake(recorded(), false) else { panic!("it is missing") };
         assert!(error.message.contains("source.kafka.sasl.password"), "{}", error.message);
         assert!(error.hint.is_some_and(|hint| hint.contains("ticktide verify NAME")));
         assert_eq!(of_lake(recorded(), true).ok().map(|dataflow| dataflow.name).as_deref(), Some("mine"));

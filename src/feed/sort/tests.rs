@@ -189,7 +189,7 @@ fn what_is_not_whole_is_not_there() {
     std::fs::write(&input, (0..20_000).map(|n| json(1_700_000_000 - n, "") + "\n").collect::<String>())
         .expect("a file");
     let output = root.path().join("out.jsonl");
-    let spec = spec(&[input.clone()], output.clone(), "json", 1 << 19);
+    let spec = spec(std::slice::from_ref(&input), output.clone(), "json", 1 << 19);
     // stopped while it reads, and while it writes
     for phase in [Progress::Read(8_192), Progress::Written(8_192)] {
         let stop = AtomicBool::new(false);

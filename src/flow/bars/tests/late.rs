@@ -84,7 +84,7 @@ fn table_of(records: &[Judged]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
         let Some(first) = trades.first() else { continue };
         let at = first.told.at;
         let kept: Vec<&&Judged> = trades.iter().filter(|trade| at >= trade.reached.kept_from).collect();
-        for level in 0..3 {
+        for (level, counted) in counted[0].iter_mut().enumerate() {
             if !trades.iter().any(|trade| trade.mask & (1 << level) != 0) {
                 continue;
             }
@@ -99,7 +99,7 @@ fn table_of(records: &[Judged]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
             let greatest = corrections.map(|r| ((r.told.order, r.told.at), r.told.price)).max();
             let price = greatest.map_or(first.told.price, |(_, price)| price);
             if price > 0 {
-                counted[0][level].push((at, id, price));
+                counted.push((at, id, price));
             }
         }
     }
