@@ -4,7 +4,7 @@
     TICKTIDE=target/release/ticktide python3 -m unittest tests/docs.py    holds commands against `--help`, too
 
 Where mkdocs can be imported, the site is built with `--strict`. A comment `<!-- only parsed: REASON -->` before a shell block says that
-`the_docs_commands_work.py` does not run it; every block's commands are parsed here. Generated pages may say what they like.
+`the_docs_commands_work.py` does not run it (`needs a lake`: it runs on the README's); every block's commands are parsed here. Generated pages may say what they like.
 """
 
 import functools

@@ -1,7 +1,8 @@
 """The commands of README, the tutorial, the first hour and the readers do what their pages say, in a fresh folder each.
 
 Blocks that need a broker, a cloud or the internet are marked on the page (`<!-- only parsed: REASON -->`) and only parsed. The tutorial's two
-archives are those of TICKTIDE_TAPES; without it that page is skipped, and said so. Python blocks run on the lake of the README.
+archives are those of TICKTIDE_TAPES; without it that page is skipped, and said so. Python blocks, and what needs no more than a lake, run on
+that of the README.
 """
 # s38_docs: rotating, 60 s
 
@@ -77,6 +78,15 @@ def snippets(folder, scenario, environment):
                        (done.stdout + done.stderr)[-1500:])
 
 
+def of_a_lake(folder, scenario, environment):
+    """The blocks of all pages that need no more than a lake, on that of the README."""
+    for page in docs.pages():
+        texts = [text for _, reason, text in docs.blocks(page) if reason == "needs a lake"]
+        if texts:
+            code, output, _ = run(folder, "\n".join(texts), environment)
+            scenario.check(code == 0, f"{page.relative_to(ROOT)}: {len(texts)} blocks that need a lake end with {code}", output[-1500:])
+
+
 def parsed(scenario):
     """What `tests/docs.py` holds, here with the binary: every command of every page is known to its help."""
     os.environ["TICKTIDE"] = scenario.binary
@@ -105,6 +115,7 @@ def main():
         folder = shown(scenario, name, wanted, environment)
         if name == "README.md":
             snippets(folder, scenario, environment)
+            of_a_lake(folder, scenario, environment)
     scenario.end()
 
 
