@@ -130,6 +130,38 @@ pub struct ClockFact {
     pub first: bool,
 }
 
+/// A partition whose time was set back in an epoch, behind a wild one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewound {
+    pub partition: String,
+    /// Its running time from then on.
+    pub to: Nanos,
+    /// What memory had let go of: ids and days of before are not known, whatever the horizons are now.
+    pub forgotten: Nanos,
+}
+
+/// What was published while the time of the lake was ahead, and is not closed by what it was set back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ahead {
+    /// Up to where bars were published then.
+    pub closed_until: Option<Nanos>,
+    pub flushed_until: Option<Nanos>,
+    /// The stretches of time that have rows which were published by them, in order.
+    pub spans: Vec<(Nanos, Nanos)>,
+}
+
+impl Ahead {
+    /// Whether a bar that covers `[open_at, end_at)` was published by it.
+    fn publishes(&self, open_at: Nanos, end_at: Nanos) -> bool {
+        closes(self.closed_until, self.flushed_until, open_at, end_at)
+            && self.spans.iter().any(|(from, until)| *from <= open_at && end_at <= *until)
+    }
+}
+
+fn closes(closed_until: Option<Nanos>, flushed_until: Option<Nanos>, open_at: Nanos, end_at: Nanos) -> bool {
+    closed_until.is_some_and(|at| end_at <= at) || flushed_until.is_some_and(|at| open_at <= at)
+}
+
 /// What defines an epoch: with the records it names, every row of the epoch is a function of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
@@ -157,6 +189,12 @@ pub struct Binding {
     pub closed_until: Option<Nanos>,
     /// Bars that start at or before it are published, too: the reach of the last flush; monotone.
     pub flushed_until: Option<Nanos>,
+    /// What else is published, since the time of the lake was ahead once.
+    #[serde(default)]
+    pub ahead: Vec<Ahead>,
+    /// Set in the epoch that sets a partition's time back: the one exception to what is monotone.
+    #[serde(default)]
+    pub rewound: Option<Rewound>,
     /// Whether this epoch was the last of a run `--until end`.
     pub flush: bool,
     /// By interval name ("1s"): a tick of this epoch with an earlier event time is too late for the interval. All
@@ -190,7 +228,18 @@ impl Binding {
     /// Whether a bar that covers `[open_at, end_at)` is published by this epoch.
     #[inline]
     pub fn publishes(&self, open_at: Nanos, end_at: Nanos) -> bool {
-        self.closed_until.is_some_and(|at| end_at <= at) || self.flushed_until.is_some_and(|at| open_at <= at)
+        closes(self.closed_until, self.flushed_until, open_at, end_at)
+            || self.ahead.iter().any(|ahead| ahead.publishes(open_at, end_at))
+    }
+
+    /// What of `ahead` is still to be known when bars are closed until then.
+    pub fn ahead_of(&self, closed_until: Option<Nanos>) -> Vec<Ahead> {
+        let mut ahead = self.ahead.clone();
+        for ahead in &mut ahead {
+            ahead.spans.retain(|(_, until)| closed_until.is_none_or(|at| at < *until));
+        }
+        ahead.retain(|ahead| !ahead.spans.is_empty());
+        ahead
     }
 }
 
@@ -209,6 +258,33 @@ mod tests {
             assert!(text.contains(&format!("\"xxh64\":\"{xxh64:016x}\"")), "{text}");
             assert_eq!(serde_json::from_str::<Place>(&text).expect("its own"), place);
         }
+    }
+
+    #[test]
+    fn what_was_published_ahead_stays_published_and_nothing_beside_it() {
+        let (closed_until, flushed_until) = (Some(900), Some(950));
+        let ahead = vec![Ahead { closed_until, flushed_until, spans: vec![(800, 860), (940, 1_000)] }];
+        let binding = Binding { closed_until: Some(100), flushed_until: Some(120), ahead, ..Binding::default() };
+        for (bar, published) in [
+            ((40, 100), true),
+            ((120, 180), true),
+            ((180, 240), false),
+            ((800, 860), true),
+            ((810, 811), true),
+            ((860, 920), false),
+            ((940, 1_000), true),
+            // the flush of then did not reach it: it is in a longer bar that it reached
+            ((960, 970), false),
+        ] {
+            assert_eq!(binding.publishes(bar.0, bar.1), published, "{bar:?}");
+        }
+        assert_eq!(binding.ahead_of(Some(859)), binding.ahead);
+        assert_eq!(binding.ahead_of(Some(860))[0].spans, [(940, 1_000)]);
+        assert_eq!(binding.ahead_of(Some(1_000)), []);
+        let text = serde_json::to_string(&binding).expect("text");
+        assert_eq!(serde_json::from_str::<Binding>(&text).expect("its own"), binding);
+        let bytes = bincode::serialize(&[binding.clone(), binding.clone()]).expect("plain values");
+        assert_eq!(bincode::deserialize::<[Binding; 2]>(&bytes).expect("its own"), [binding.clone(), binding]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! `lake`: a lake looked after: fewer files, fewer epochs, and what is wrong.
+//! `lake`: a lake looked after: fewer files, fewer epochs, a time set back, and what is wrong.
 //!
-//! `compact` and `expire` write, so they take the lake over and are refused while a run is there; with `--dry-run` they only
+//! `compact`, `expire` and `rewind` write, so they take the lake over and are refused while a run is there; with `--dry-run` they only
 //! look, as `doctor` does. What must hold: `doctor` ends with 0 on a sound lake and with 1 on one where something is wrong.
 
 use super::read::block_on;
+use super::rewind::{self, RewindArgs};
+use super::writing::Writing;
 use super::{Global, aligned, print};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::json;
 use std::collections::BTreeMap;
 use ticktide_base::error::{Error, Kind};
@@ -29,6 +31,13 @@ pub enum LakeCommand {
         #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
         keep: Option<u32>,
     },
+    /// Set a partition's time back that wild records have moved ahead, so that what comes is no longer too late
+    ///
+    /// More than `confirmations` records with wild times move the running time of their partition, and all that follows is
+    /// `too_late`. This decides an epoch without rows from which the lake goes on with the earlier time: the partition's running
+    /// time, what came from it, and the horizons as far down as nothing that has left memory lies behind them. What is published
+    /// stays published. Then give the refused records back: `ticktide quarantine retry`.
+    Rewind(RewindArgs),
     /// Say what is wrong with the lake, and how it is mended; exit code 1 if anything is
     Doctor {
         /// Look at names, counts and the log only: read no rows
@@ -37,22 +46,12 @@ pub enum LakeCommand {
     },
 }
 
-/// Options of the commands that write.
-#[derive(Clone, Copy, Debug, Args)]
-pub struct Writing {
-    /// Say what would be done, and do nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Go on although a run is there: it is fenced and ends with exit code 3
-    #[arg(long)]
-    pub take_over: bool,
-}
-
 /// Runs one of the commands.
 pub fn lake(command: &LakeCommand, global: &Global) -> Result<(), Error> {
     match command {
         LakeCommand::Compact(writing) => compact(*writing, global),
         LakeCommand::Expire { writing, keep } => expire(*writing, *keep, global),
+        LakeCommand::Rewind(args) => rewind::rewind(args, global),
         LakeCommand::Doctor { quick } => doctor(*quick, global),
     }
 }

@@ -14,11 +14,13 @@ mod plan;
 mod quarantine;
 mod read;
 mod reconcile;
+mod rewind;
 mod run;
 mod source;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod writing;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;

@@ -138,7 +138,7 @@ async fn audit(reader: &LakeReader, first: Epoch, last: Epoch) -> Result<Result<
 }
 
 /// The source as the lake remembers it, to be laid over the file's; secrets it does not remember.
-fn recorded_source(settings: &Value) -> Vec<Override> {
+pub(super) fn recorded_source(settings: &Value) -> Vec<Override> {
     let running = &settings["running"];
     let place = || Place::Name("the lake's record of its source".to_owned());
     let mut overrides = Vec::new();

@@ -89,7 +89,8 @@ pub static REASONS: &[Reason] = &[
     judge(
         "too_late",
         "it is older than its partition's past allows: put files into the order of time with `ticktide feed sort`, or reach \
-         further back with the key `horizon`; both need a new lake for what is already refused",
+         further back with the key `horizon`; both need a new lake for what is already refused. Where wild times have moved \
+         the partition ahead, `ticktide lake rewind` sets it back",
     ),
     judge(
         "late_partly",

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod rebuild;
 pub mod recorded;
+pub mod rewind;
 #[cfg(test)]
 mod tests;
 pub mod verify;

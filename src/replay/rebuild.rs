@@ -23,7 +23,7 @@ use ticktide_base::time::Nanos;
 use ticktide_dataflow::evolution::Added;
 use ticktide_engine::commit::CommitJob;
 use ticktide_engine::epochs::replay::Recorded;
-use ticktide_engine::epochs::{ControlSpec, ReachSpec, Report, horizon};
+use ticktide_engine::epochs::{ControlSpec, ReachSpec, Report, aligned_after, horizon};
 use ticktide_engine::open::{Opened, Recording};
 use ticktide_engine::taker::{Decided, Jobs, Taker};
 use ticktide_engine::{Run, RunOptions, RunReport};
@@ -118,10 +118,16 @@ fn horizons(bindings: &mut [Binding], spec: &ReachSpec, session: &ticktide_marke
     let frontiers: BTreeMap<Epoch, Option<Nanos>> =
         bindings.iter().map(|binding| (binding.epoch, binding.retires())).collect();
     for (interval, reach) in &spec.intervals {
-        let (name, mut least) = (interval.name(), Nanos::MIN);
+        let (name, mut least, mut since) = (interval.name(), Nanos::MIN, 0);
         for binding in bindings.iter_mut().filter(|binding| !binding.horizons.contains_key(&name)) {
-            let basis = binding.epoch.checked_sub(most);
-            let frontier = basis.and_then(|basis| frontiers.range(..=basis).next_back()).and_then(|(_, at)| *at);
+            if binding.rewound.is_some() {
+                // it falls with the others: what has left memory lies behind the one that has come furthest
+                let passed = binding.horizons.values().copied().min().unwrap_or(Nanos::MIN);
+                least = aligned_after(session, *interval, passed, least);
+                since = binding.epoch;
+            }
+            let basis = binding.epoch.checked_sub(most).filter(|basis| *basis >= since);
+            let frontier = basis.and_then(|basis| frontiers.range(since..=basis).next_back()).and_then(|(_, at)| *at);
             let grain = if binding.lateness == Rules::First { 1 } else { spec.grain() };
             let at = |at: Nanos| horizon(session, *interval, *reach, at - at.rem_euclid(grain));
             least = frontier.map_or(least, |frontier| at(frontier).max(least));
@@ -159,6 +165,7 @@ fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
         epoch,
         generation: lake.generation(),
         flush: false,
+        rewound: None,
         dataflow_hash: run.options().dataflow.hash(),
         code_version: ticktide_base::version::code_version(),
         ..before
@@ -244,6 +251,7 @@ fn correction(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ticktide_base::epoch::Rewound;
     use ticktide_base::time::{HOUR, Interval, MINUTE};
     use ticktide_engine::epochs::Reach;
     use ticktide_market::calendar::Session;
@@ -264,5 +272,19 @@ mod tests {
         let five: Vec<Nanos> = bindings.iter().map(|binding| binding.horizons["5m"]).collect();
         assert_eq!(five, [Nanos::MIN, Nanos::MIN, day + HOUR, day + 2 * HOUR, day + 3 * HOUR]);
         assert!(bindings.iter().all(|binding| binding.horizons["1m"] == 7), "what is recorded stays");
+
+        // an epoch that sets the time back: the interval's horizon falls, too, and derives from nothing before it
+        let mut bindings: Vec<Binding> = (3..11).map(binding).collect();
+        let passed = day - 9 * HOUR - MINUTE;
+        for (binding, hours) in bindings[4..].iter_mut().zip(-8..) {
+            binding.retired_by = Some(day + hours * HOUR);
+            binding.horizons.insert("1m".to_owned(), passed);
+        }
+        bindings[4].rewound = Some(Rewound::default());
+        let spec = vec![(Interval(MINUTE), Reach::Span(HOUR)), (Interval(5 * MINUTE), Reach::Span(2 * HOUR))];
+        horizons(&mut bindings, &ReachSpec { intervals: spec, retention: HOUR }, &session, 2);
+        let five: Vec<Nanos> = bindings[3..].iter().map(|binding| binding.horizons["5m"]).collect();
+        // the 5 minutes in which the last bar has left have left as a whole
+        assert_eq!(five, [day + 2 * HOUR, day - 9 * HOUR, day - 9 * HOUR, day - 9 * HOUR, day - 9 * HOUR]);
     }
 }

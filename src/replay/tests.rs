@@ -1,11 +1,15 @@
 //! Whole runs over files: what a lake says after them, and that it can be gone on with and recomputed.
 
 use crate::rebuild;
+use crate::rewind::rewound;
 use crate::verify::{Recompute, recompute};
-use ticktide_base::error::Kind;
+use ticktide_base::epoch::Epoch;
+use ticktide_base::error::{Classified, Kind};
+use ticktide_base::time::{Nanos, SECOND};
 use ticktide_dataflow::Dataflow;
 use ticktide_engine::{Evolve, RunOptions, RunReport, run};
-use ticktide_lake::{LakeReader, Warehouse};
+use ticktide_lake::upkeep::Upkeep;
+use ticktide_lake::{Lake, LakeReader, Warehouse};
 use ticktide_query::{Pinned, output, query};
 
 /// A folder with files to read and a lake.
@@ -284,4 +288,132 @@ fn what_a_run_left_without_a_rebuild_the_next_one_rebuilds_as_if_it_had_been_the
         assert_eq!(place.ask(sql), rows, "{sql}");
     }
     place.verify_as(1, place.grown());
+}
+
+/// A second of the trades' day.
+fn second(of: i64) -> Nanos {
+    (1_767_571_200 + of) * SECOND
+}
+
+impl Place {
+    /// Sets the time of a file's partition back; gives the epoch that does.
+    fn rewind(&self, file: &str, to: Nanos, dataflow: &Dataflow) -> Epoch {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
+        runtime.block_on(async {
+            let mut lake = Lake::tend(&self.lake(), None, Upkeep::default(), false).await.expect("a lake");
+            let before = lake.binding().cloned().expect("it has read something");
+            let names: Vec<&String> = before.places.keys().filter(|name| name.contains(file)).collect();
+            let reader = LakeReader::open(self.lake(), None).await.expect("a lake");
+            let after = rewound(dataflow, &reader, &before, names[0], to).await.expect("set back");
+            let epoch = lake.rewind(&before, after.clone()).await.expect("decided");
+            // what was made from another binding is refused
+            assert_eq!(lake.rewind(&before, after).await.expect_err("it has gone on").kind(), Kind::Fix);
+            lake.leave().await;
+            epoch
+        })
+    }
+
+    fn verify_from(&self, first: Epoch, dataflow: Dataflow) {
+        let recomputed = recompute(Recompute {
+            dataflow,
+            warehouse: self.lake(),
+            catalog: None,
+            workers: 2,
+            force_bytes: false,
+            archive: false,
+            first: Some(first),
+            last: None,
+            progress: None,
+        });
+        let recomputed = recomputed.unwrap_or_else(|error| panic!("{error}"));
+        assert!(recomputed.difference.is_none(), "from {first}: {:?}", recomputed.difference);
+    }
+}
+
+/// Trades a few seconds apart; four of them say two years later.
+fn wild_tape() -> (Vec<String>, Vec<String>) {
+    let id = |n: i64| format!(",\"id\":\"{n}\"");
+    let usual = |n: i64| trade(5 * n, 100 + n % 17, &id(n));
+    let wild = |n: i64| trade(2 * 365 * 86_400 + 60 * n, 999, &id(10_000 + n));
+    let tape = (0..1_000).map(usual).chain((0..4).map(wild)).chain((1_000..2_000).map(usual));
+    (tape.collect(), (0..2_000).map(usual).collect())
+}
+
+const WITHOUT_WILD: &str =
+    "select open_at, open, high, low, close, trades from bars_1m where open_at < '2027-01-01' order by open_at";
+const WILD: &str = "select open_at, close, trades from bars_1m where open_at > '2027-01-01' order by open_at";
+
+#[test]
+fn a_lake_that_wild_times_moved_is_set_back_and_ends_as_if_they_had_moved_nothing() {
+    let (tape, usual) = wild_tape();
+    let (moved, whole) = (Place::new(), Place::new());
+    whole.add("a.jsonl", &usual);
+    whole.run(1, "");
+    for more in ["", "{, corrections = true}", "dedupe = \"instrument\""] {
+        let moved = if more.is_empty() { &moved } else { &Place::new() };
+        moved.add("a.jsonl", &tape);
+        let refused = run(RunOptions::new(moved.dataflow(more), moved.lake(), 1));
+        let lost = refused.map(|report| report.rejected).expect("less than half is refused");
+        assert_eq!(lost, 1_000, "all that follows");
+        let epoch = moved.rewind("a.jsonl", second(4_995), &moved.dataflow(more));
+        // all that was refused comes again, and some that were not
+        moved.add("b.jsonl", &tape[1_004..]);
+        let report = moved.run(2, more);
+        assert_eq!((report.accepted, report.rejected), (1_000, 0), "{more}");
+        assert_eq!(moved.ask(WITHOUT_WILD), whole.ask(WITHOUT_WILD), "{more}");
+        assert_eq!(moved.ask(WILD).len(), 4, "its own bars stay, once");
+        moved.verify(1, more);
+        moved.verify(2, more);
+        for first in [epoch - 1, epoch, epoch + 1, epoch + 2] {
+            moved.verify_from(first, moved.dataflow(more));
+        }
+    }
+}
+
+#[test]
+fn what_had_left_memory_before_the_time_was_set_back_stays_as_it_is_and_no_bar_is_there_twice() {
+    let (tape, usual) = wild_tape();
+    // horizons follow in the next epoch
+    let small = "limits = { epochs = 1 }";
+    for more in
+        [small.to_owned(), format!("{{, corrections = true}}{small}"), format!("dedupe = \"instrument\"\n{small}")]
+    {
+        let (moved, whole) = (Place::new(), Place::new());
+        whole.add("a.jsonl", &usual);
+        whole.run(1, &more);
+        moved.add("a.jsonl", &tape[..1_004]);
+        assert_eq!(moved.run(2, &more).rejected, 0, "{more}");
+        for piece in tape[1_004..].chunks(250) {
+            moved.add("a.jsonl", piece);
+            // all of it is refused, which is said at its end, when it is committed
+            let _ = run(RunOptions::new(moved.dataflow(&more), moved.lake(), 1));
+        }
+        assert_eq!(
+            moved.ask("select count(*) n from quarantine where reason = 'too_late'"),
+            ["{\"n\":1000}"],
+            "{more}"
+        );
+        let published = moved.ask(WITHOUT_WILD);
+        let epoch = moved.rewind("a.jsonl", second(4_995), &moved.dataflow(&more));
+        // the last bar of before has left memory: 5,000 to 5,035 s are in its minute
+        moved.add("b.jsonl", &tape[1_004..]);
+        let report = moved.run(1, &more);
+        assert_eq!((report.accepted, report.rejected), (992, 8), "{more}");
+        let (rows, all) = (moved.ask(WITHOUT_WILD), whole.ask(WITHOUT_WILD));
+        let last = published.len() - 1;
+        assert_eq!((&rows[..=last], rows.len()), (&published[..], all.len()), "{more}");
+        assert_eq!(rows[last + 1..], all[last + 1..], "{more}");
+        assert_eq!(moved.ask(WILD).len(), 4, "{more}");
+        // a second time, and a third: partitions that were set back go on like others
+        moved.add("b.jsonl", &[trade(10_001, 1, "")]);
+        moved.run(2, &more);
+        let again = moved.rewind("b.jsonl", second(9_990), &moved.dataflow(&more));
+        moved.add("b.jsonl", &(0..200).map(|n| trade(10_002 + n, 2, "")).collect::<Vec<_>>());
+        assert_eq!(moved.run(1, &more).rejected, 0);
+        moved.verify(1, &more);
+        moved.verify(2, &more);
+        for first in [epoch - 1, epoch, epoch + 1, epoch + 3, again, again + 1] {
+            moved.verify_from(first, moved.dataflow(&more));
+        }
+    }
 }

@@ -228,6 +228,7 @@ impl Minter {
         let retired = retired_by(partitions.iter(), self.lake_time).map(|at| at.min(our_clock));
         let retired = if flush { retired.max(lake_time) } else { retired };
         let names = self.spec.reach.intervals.iter().map(|(interval, _)| interval.name());
+        let closed_until = closed_until(self.bound.closed_until, partitions.iter(), self.spec.grace, self.wall());
         let binding = Binding {
             epoch,
             generation: self.spec.generation,
@@ -237,7 +238,9 @@ impl Minter {
             frontier: self.bound.frontier.max(frontier(partitions.iter())),
             retired_by: self.bound.retires().max(retired),
             lake_time,
-            closed_until: closed_until(self.bound.closed_until, partitions.iter(), self.spec.grace, self.wall()),
+            closed_until,
+            ahead: self.bound.ahead_of(closed_until),
+            rewound: None,
             flushed_until: if flush { self.bound.flushed_until.max(newest) } else { self.bound.flushed_until },
             flush,
             horizons: names.zip(intervals).collect(),

@@ -15,17 +15,18 @@ pub mod control;
 pub mod frontier;
 pub mod mint;
 pub mod replay;
+pub mod rewind;
 pub mod until;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use ticktide_base::epoch::{Binding, Epoch, Place};
+use ticktide_base::epoch::{Binding, Epoch, Place, Rewound};
 use ticktide_base::time::{Interval, MILLI, Nanos};
 use ticktide_base::version::code_version;
 use ticktide_dataflow::{Dataflow, Horizon};
 use ticktide_flow::clean::Horizons;
-pub use ticktide_flow::clean::reach::{Reach, ReachSpec, horizon};
+pub use ticktide_flow::clean::reach::{Reach, ReachSpec, aligned_after, horizon};
 use ticktide_market::calendar::Session;
 
 /// What the decisions depend on.
@@ -138,11 +139,13 @@ pub enum Decision {
         last: bool,
     },
     /// A recorded end: read `epoch` up to these places (by partition; one that is not named is left alone), end it there.
+    /// `rewound`: before its records a partition's time is set back.
     CutAt {
         epoch: Epoch,
         flush: bool,
         last: bool,
         places: BTreeMap<String, Place>,
+        rewound: Option<Rewound>,
     },
     Bind(Binding),
     /// The running time of the slowest partition with unread records.

@@ -94,6 +94,7 @@ impl Replay {
                 flush: binding.flush,
                 last: self.granted == self.bindings.len(),
                 places: binding.places.clone(),
+                rewound: binding.rewound.clone(),
             });
         }
     }
@@ -139,7 +140,7 @@ mod tests {
             lake_time,
         };
         assert_eq!(first[0], Decision::Grant { epoch: 4, horizons: horizons(4, Some(11)) });
-        assert_eq!(first[1], Decision::CutAt { epoch: 4, flush: false, last: false, places });
+        assert_eq!(first[1], Decision::CutAt { epoch: 4, flush: false, last: false, places, rewound: None });
         assert_eq!(first[2], Decision::Grant { epoch: 5, horizons: horizons(5, Some(3)) });
         assert!(replay.hear(Report::Clock { now_ms: 2, wall: 100 }).is_empty(), "no leave for more");
 

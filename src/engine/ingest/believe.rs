@@ -62,6 +62,7 @@ impl Intake {
             return self.admit_dated(admission, trading_date);
         }
         let at = tick.exchange_at;
+        admission.partition.told_behind(at);
         if self.judge.phase_at(tick.instrument, at).is_none() {
             return admission.refuse("off_session", "its time is outside every phase of its session".to_owned());
         }

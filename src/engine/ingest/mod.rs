@@ -16,6 +16,7 @@ mod checks;
 mod clock;
 mod late;
 mod losses;
+mod rewind;
 mod sniff;
 mod state;
 mod take;
@@ -37,7 +38,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use ticktide_base::epoch::{Binding, Conservation, Place, Stood};
+use ticktide_base::epoch::{Binding, Conservation, Place, Rewound, Stood};
 use ticktide_base::error::Error;
 use ticktide_base::time::{Interval, MINUTE, Nanos};
 use ticktide_dataflow::{Dataflow, Dedupe, Volume};
@@ -97,6 +98,7 @@ struct PartitionIntake {
     /// Something waits that is in the durable state of wild times.
     wild_kept: bool,
     past: Past,
+    behind: rewind::Behind,
     bounds: Bounds,
     book: ClockBook,
     /// The greatest event time of what was accepted at an end and moves nothing.
@@ -107,6 +109,7 @@ struct PartitionIntake {
     ticked_at: Instant,
     /// Of this run: records that are no ticks, before the first tick.
     junk: u64,
+    junk_told: Cell<bool>,
     /// It has been silent since its last tick.
     silent: Cell<bool>,
     /// Whether a tick came in this epoch, and in this run, and how often the kind of receipts has turned.
@@ -151,6 +154,8 @@ pub struct Intake {
     scopes: Vec<InstrumentId>,
     translate: Vec<InstrumentId>,
     horizons: Horizons,
+    /// The epoch before the first one set a partition back.
+    rewound: Option<Rewound>,
     /// The last instant at which nothing waited to be taken; `None`: not seen since it is looked again.
     drained_at: Option<Instant>,
     /// When it was looked last whether something waits.
@@ -193,12 +198,14 @@ impl PartitionIntake {
             anchor_kept: None,
             wild_kept: false,
             past,
+            behind: rewind::Behind::default(),
             bounds: Bounds::default(),
             book: ClockBook::default(),
             lone_max: None,
             began_at: None,
             ticked_at: Instant::now(),
             junk: 0,
+            junk_told: Cell::new(false),
             silent: Cell::new(false),
             told_here: false,
             told_ever: false,
@@ -259,6 +266,7 @@ impl Intake {
             scopes: Vec::new(),
             translate: Vec::new(),
             horizons: Horizons::default(),
+            rewound: resumed.rewound.clone(),
             drained_at: None,
             looked_at: Instant::now(),
             seen_chunks: BTreeMap::new(),
@@ -303,6 +311,9 @@ impl Intake {
 
     /// The next epoch begins.
     pub fn begin_epoch(&mut self, horizons: Horizons) {
+        if let Some(rewound) = self.rewound.take() {
+            self.forget_rewound(&rewound);
+        }
         let spec = &self.judge.spec;
         for partition in self.partitions.values_mut() {
             partition.changed |= partition.belief.go_on(horizons.rules, spec);
@@ -394,6 +405,10 @@ impl Intake {
             let idle = seen.is_some_and(|(drained_at, since)| drained_at >= since + self.idle_after);
             let quiet = now.saturating_duration_since(partition.ticked_at);
             let junk = self.live && partition.junk >= CleanSpec::PATIENCE && quiet >= self.idle_after * 10;
+            if junk && !partition.junk_told.replace(true) {
+                let (name, junk) = (&partition.name, partition.junk);
+                tracing::warn!(partition = %name, junk, "none of its records is a tick: bars close and memory goes on without it");
+            }
             let silent = partition.finished || junk || (idle && quiet >= self.silent_after);
             if silent && !partition.finished {
                 // what it says later may stand still

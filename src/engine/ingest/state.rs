@@ -53,7 +53,7 @@ pub struct Ended {
 
 impl PartitionIntake {
     /// Lets go of the days that have no tick at or after `least` any more. They leave the durable state when it is written next.
-    fn forget_days(&mut self, least: Nanos) {
+    pub(super) fn forget_days(&mut self, least: Nanos) {
         self.days.retain(|day, _| reaches(*day, least));
         while self.zero.first().is_some_and(|(day, _)| !reaches(*day, least)) {
             self.zero.pop_first();

@@ -171,7 +171,8 @@ impl Beats {
 
     /// An epoch is complete: beats before its horizon retire, and say nothing more. Gives the bases that changed.
     pub fn retire(&mut self, horizon: Nanos) -> Vec<(Arc<str>, Beat)> {
-        self.horizon = self.horizon.max(horizon);
+        // it falls where a time was set back, and what then comes is taken again
+        self.horizon = horizon;
         let first = Beat::floor((self.horizon, 0));
         let mut changed = Vec::new();
         for (name, venue) in &mut self.venues {

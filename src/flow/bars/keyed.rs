@@ -20,6 +20,7 @@ pub use super::rules::BarsSpec;
 use super::rules::Rules;
 use crate::clean::Horizons;
 use std::collections::{BTreeMap, HashMap};
+use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
 
 /// All live bars of one worker's instruments.
@@ -52,7 +53,12 @@ impl Keyed {
         if self.rules.spec.dedupe_here {
             self.instruments.values_mut().for_each(|live| live.memory.begin(horizons.least()));
         }
+        let falls = |(new, old): (&Nanos, &Nanos)| new < old;
+        let rewound = horizons.intervals.iter().zip(&self.rules.horizons.intervals).any(falls);
         self.rules.horizons = horizons;
+        if rewound {
+            self.instruments.values_mut().for_each(|live| live.thaw(&self.rules));
+        }
     }
 
     /// Takes one record.

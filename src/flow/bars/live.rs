@@ -156,6 +156,16 @@ impl Live {
         }
     }
 
+    /// The horizons have fallen: what they pass no more may change again, as it may behind a restart.
+    pub(super) fn thaw(&mut self, rules: &Rules) {
+        for (index, level) in self.levels.iter_mut().enumerate() {
+            let frozen = Frozen::of(rules, index, level);
+            for (open_at, bucket) in &mut level.buckets {
+                bucket.frozen = bucket.frozen && frozen.has(*open_at, bucket.end_at);
+            }
+        }
+    }
+
     /// Whether nothing of it is left.
     pub(super) fn is_empty(&self) -> bool {
         self.levels.iter().all(|level| level.buckets.is_empty())

@@ -75,6 +75,21 @@ pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
     }
 }
 
+/// A time moved on to where no class of instruments has a bar under way; at most to `until`, which lies so.
+pub fn aligned_after(session: &Session, interval: Interval, at: Nanos, until: Nanos) -> Nanos {
+    let mut found = at;
+    loop {
+        let before = found;
+        for class in session.classes() {
+            let bar = session.phase_at(class, found).map(|phase| bucket(&phase, interval, found));
+            found = bar.filter(|(open_at, _)| *open_at < found).map_or(found, |(_, end_at)| end_at);
+        }
+        if found == before || found >= until {
+            return found.min(until);
+        }
+    }
+}
+
 /// The start of the class's bar that holds a time; the time itself outside every phase.
 pub fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -> Nanos {
     session.phase_at(class, at).map_or(at, |phase| bucket(&phase, interval, at).0)
@@ -129,6 +144,11 @@ mod tests {
                     let start = started(&session, class, Interval(width * MINUTE), at);
                     assert_eq!(start, at, "{} m at {minutes}: class {}", width, session.class_name(class));
                 }
+                let until = august(24 * 60);
+                let after = aligned_after(&session, Interval(width * MINUTE), august(minutes), until);
+                assert_eq!(aligned(&session, Interval(width * MINUTE), after), after, "{width} m at {minutes}");
+                assert!((august(minutes)..=until).contains(&after));
+                assert_eq!(after == august(minutes), at == august(minutes), "it stays where no bar is under way");
             }
         }
         // commodities' hours begin at 09:00, shares' at 09:15: until the shares close there is no common start of hours

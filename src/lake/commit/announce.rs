@@ -6,7 +6,7 @@
 //! An epoch that is no longer retained keeps its row, with `expired` set: the mark is made in the swap that announces the
 //! retention, before any snapshot leaves, so a reader that picks an epoch without the mark finds its snapshots.
 
-use crate::commit::slot::{NetChange, Slot, SlotKind};
+use crate::commit::slot::{NetChange, Slot};
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::table::buffer::RowBuffer;
@@ -131,8 +131,8 @@ pub(crate) async fn leaving_rows(
 pub fn epochs_row(slot: &Slot, expired: bool, into: &mut RowBuffer) -> Result<(), LakeError> {
     let mut total = Conservation::default();
     slot.conservation.values().for_each(|place| total.add(place));
-    // a takeover and maintenance repeat the binding of the last data epoch: it is none of their own
-    let binding = slot.binding.as_ref().filter(|_| slot.kind == SlotKind::Data);
+    // a takeover and maintenance repeat the last binding: it is none of their own
+    let binding = slot.binding.as_ref().filter(|_| slot.kind.binds());
     let json = binding.map(serde_json::to_string).transpose();
     let json = json.map_err(|error| LakeError::format(format!("binding of epoch {}", slot.epoch), error))?;
     let closed = slot.binding.as_ref().and_then(|binding| binding.closed_until);

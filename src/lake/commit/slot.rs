@@ -70,6 +70,8 @@ pub enum SlotKind {
     Takeover,
     /// No rows: files of a table become fewer, or old epochs leave.
     Maintain,
+    /// No rows: the lake goes on from a binding of its own, in which a partition's time is set back.
+    Rewind,
 }
 
 /// An epoch as decided.
@@ -85,7 +87,7 @@ pub struct Slot {
     /// Milliseconds since 1970, strictly increasing: the time stamp of every snapshot of the epoch.
     pub cut_at: i64,
     pub decided_at: i64,
-    /// Of the last data epoch; a takeover and maintenance carry it unchanged.
+    /// A takeover and maintenance carry the last one unchanged.
     pub binding: Option<Binding>,
     pub conservation: BTreeMap<String, Conservation>,
     /// Every table of the lake.
@@ -209,6 +211,13 @@ pub fn slot_key(epoch: Epoch) -> String {
 /// The epoch of a slot's name; `None` for other names.
 pub fn slot_epoch(key: &str) -> Option<Epoch> {
     key.strip_prefix(LOG)?.strip_suffix(".json")?.parse().ok()
+}
+
+impl SlotKind {
+    /// Whether a slot of the kind has a binding of its own.
+    pub fn binds(self) -> bool {
+        matches!(self, SlotKind::Data | SlotKind::Rewind)
+    }
 }
 
 impl Slot {

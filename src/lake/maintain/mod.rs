@@ -3,6 +3,7 @@
 //! ```text
 //!   compact   take over ─▶ files of a partition ─▶ one file ─▶ slot (replaced, files) ─▶ apply: all live? swap : give up
 //!   expire    take over ─▶ slot (retention) ─▶ announce marks rows ─▶ slot (tables) ─▶ snapshots leave ─▶ garbage goes
+//!   rewind    take over ─▶ slot (a binding of its own): goes on from an earlier time
 //!   doctor    reads
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod compact;
 pub mod doctor;
 pub mod expire;
 mod garbage;
+mod rewind;
 mod survey;
 
 pub use survey::Survey;
@@ -144,34 +146,42 @@ impl Lake {
         work: BTreeMap<String, TableWork>,
         retention: Option<Retention>,
     ) -> Result<Epoch, LakeError> {
-        let (epoch, decided_at) = (self.epoch_next(), now_ms());
-        let mut tables: BTreeMap<_, _> =
-            self.last.tables.keys().filter_map(|name| Some((name.clone(), self.last.carried(name)?))).collect();
+        let mut slot = self.empty(SlotKind::Maintain);
+        let epoch = slot.epoch;
         for (name, work) in work {
             let unknown = || LakeError::Bug(format!("epoch {epoch}: work on {name:?}, which the log does not know"));
-            let entry = tables.get_mut(&name).ok_or_else(unknown)?;
+            let entry = slot.tables.get_mut(&name).ok_or_else(unknown)?;
             (entry.snapshot_id, entry.work) = (Some(snapshot_id()), Some(work));
         }
-        let slot = Slot {
-            format: FORMAT,
-            epoch,
-            kind: SlotKind::Maintain,
-            generation: self.generation,
-            token: Uuid::new_v4().simple().to_string(),
-            cut_at: decided_at.max(self.last.cut_at + 1),
-            decided_at,
-            binding: self.last.binding.clone(),
-            conservation: BTreeMap::new(),
-            tables,
-            state: Vec::new(),
-            state_base: self.last.state_base.clone(),
-            state_from: self.last.state_from,
-            retention_at: retention.as_ref().map(|_| epoch).or(self.last.retention_at),
-            retention,
-        };
+        if retention.is_some() {
+            (slot.retention_at, slot.retention) = (Some(epoch), retention);
+        }
         log::decide(&*self.place.store, &slot).await?;
         self.decided(slot);
         self.apply().await?;
         Ok(epoch)
+    }
+
+    /// The next slot of a kind, without rows: everything as the last one left it.
+    fn empty(&self, kind: SlotKind) -> Slot {
+        let (last, decided_at) = (&self.last, now_ms());
+        let carried = last.tables.keys().filter_map(|name| Some((name.clone(), last.carried(name)?)));
+        Slot {
+            format: FORMAT,
+            epoch: self.epoch_next(),
+            kind,
+            generation: self.generation,
+            token: Uuid::new_v4().simple().to_string(),
+            cut_at: decided_at.max(last.cut_at + 1),
+            decided_at,
+            binding: last.binding.clone(),
+            conservation: BTreeMap::new(),
+            tables: carried.collect(),
+            state: Vec::new(),
+            state_base: last.state_base.clone(),
+            state_from: last.state_from,
+            retention: None,
+            retention_at: last.retention_at,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A lake as readers see it: the announced epochs, the snapshots that belong to one of them, the tables. Takes nothing over.
 
 pub mod audit;
+pub mod bars;
 pub mod past;
 
 use super::catalog::Catalog;

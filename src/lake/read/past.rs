@@ -266,7 +266,8 @@ impl Past {
         }
         // without records of its own it repeats the binding before it
         let flush = data && binding.flush;
-        self.bindings.push(Binding { epoch: slot.epoch, flush, ..binding.clone() });
+        let rewound = binding.rewound.clone().filter(|_| slot.kind == SlotKind::Rewind);
+        self.bindings.push(Binding { epoch: slot.epoch, flush, rewound, ..binding.clone() });
         Ok(())
     }
 }

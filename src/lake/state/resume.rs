@@ -35,11 +35,11 @@ const BINDINGS_KEPT: usize = 16;
 #[derive(Clone, Debug)]
 pub struct Resume {
     pub generation: u64,
-    /// Of the last data epoch; `None`: nothing was read yet.
+    /// The last one; `None`: nothing was read yet.
     pub binding: Option<Binding>,
     /// The epoch to decide next.
     pub epoch_next: Epoch,
-    /// Of the last data epochs, at most 16, the oldest first.
+    /// The last ones from which horizons derive, at most 16, the oldest first.
     pub bindings: Vec<Binding>,
     /// The last value of every key; no tombstones.
     pub state: Vec<StateEntry>,
@@ -339,7 +339,7 @@ async fn lineages(slots: &mut Slots<'_>, all: Vec<Lineage>, last: &Slot) -> Resu
     Ok(begun)
 }
 
-/// The bindings of the last data epochs, the oldest first.
+/// The last bindings, the oldest first; none from before the lake's time was set back, since horizons do not derive from it.
 async fn bindings(slots: &mut Slots<'_>, last: &Arc<Slot>) -> Result<Vec<Binding>, LakeError> {
     let mut bindings = Vec::new();
     // a binding names its own epoch, so takeovers between data epochs are skipped without counting
@@ -349,7 +349,7 @@ async fn bindings(slots: &mut Slots<'_>, last: &Arc<Slot>) -> Result<Vec<Binding
     {
         let slot = slots.get(epoch).await?;
         bindings.extend(slot.binding.clone());
-        next = match epoch.checked_sub(1) {
+        next = match epoch.checked_sub(1).filter(|_| slot.kind != SlotKind::Rewind) {
             Some(before) => slots.get(before).await?.binding.as_ref().map(|binding| binding.epoch),
             None => None,
         };

@@ -12,6 +12,7 @@ mod log;
 mod many;
 mod plan;
 mod race;
+mod rewind;
 mod rows;
 mod s3;
 pub(crate) mod scenario;

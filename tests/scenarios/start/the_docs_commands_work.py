@@ -87,6 +87,16 @@ def of_a_lake(folder, scenario, environment):
             scenario.check(code == 0, f"{page.relative_to(ROOT)}: {len(texts)} blocks that need a lake end with {code}", output[-1500:])
 
 
+def mappings(scenario):
+    """Every block of TOML is a dataflow that `check` calls good."""
+    for page in docs.pages():
+        for line, _, text in docs.blocks(page, "toml"):
+            file = scenario.work / "block.toml"
+            file.write_text(text)
+            done = scenario.run("check", file, code=None, env={"KAFKA_PASSWORD": "one"})
+            scenario.check(done.code == 0, f"{page.relative_to(ROOT)}:{line}: the dataflow is good", done.stderr[-800:])
+
+
 def parsed(scenario):
     """What `tests/docs.py` holds, here with the binary: every command of every page is known to its help."""
     os.environ["TICKTIDE"] = scenario.binary
@@ -108,6 +118,7 @@ def main():
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKTIDE_")}
     environment["PATH"] = f"{commands}:{environment['PATH']}"
     parsed(scenario)
+    mappings(scenario)
     for name, wanted in PAGES.items():
         if name == "docs/tutorial.md" and not (os.environ.get("TICKTIDE_TAPES") and shutil.which("unzip")):
             scenario.note("skipped: the tutorial, for TICKTIDE_TAPES names no folder of tapes, or there is no unzip")

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
-use ticktide_base::epoch::{Epoch, LAST_STEP, Place, epoch_of, stamp, step_of};
+use ticktide_base::epoch::{Epoch, LAST_STEP, Place, Rewound, epoch_of, stamp, step_of};
 use ticktide_base::failure::Failure;
 use ticktide_base::metrics::WorkerFigures;
 use ticktide_base::time::Nanos;
@@ -94,7 +94,7 @@ pub struct SourceLogic {
     /// The recorded ends of a replay.
     until: Option<Until>,
     /// … with what was recorded of the partitions.
-    recorded: BTreeMap<Epoch, BTreeMap<String, Place>>,
+    recorded: BTreeMap<Epoch, (BTreeMap<String, Place>, Option<Rewound>)>,
     /// What was received and belongs to the next epoch.
     put_off: VecDeque<(Epoch, Batch)>,
 }
@@ -197,11 +197,11 @@ impl SourceLogic {
                 debug_assert_eq!(epoch, self.epoch, "epochs end in order");
                 self.end_epoch(flush, last, out);
             }
-            Decision::CutAt { epoch, flush, last, places } => {
+            Decision::CutAt { epoch, flush, last, places, rewound } => {
                 if let Some(until) = &mut self.until {
                     let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next));
                     until.expect(epoch, Ending { flush, last }, offsets.collect());
-                    self.recorded.insert(epoch, places);
+                    self.recorded.insert(epoch, (places, rewound));
                 }
             }
             Decision::Bind(binding) => {
@@ -226,8 +226,12 @@ impl SourceLogic {
             && let (Some(ports), Some(horizons)) = (&self.ports, self.grants.get(&self.epoch))
         {
             self.begun = true;
+            let recorded = self.recorded.remove(&self.epoch);
+            if let Some((places, Some(rewound))) = &recorded {
+                self.intake.rewind(rewound, places);
+            }
             self.intake.begin_epoch(horizons.clone());
-            if let Some(places) = self.recorded.remove(&self.epoch) {
+            if let Some((places, _)) = recorded {
                 self.intake.recall(&places);
             }
             out.at(ports).notices.push(Notice::Begin(self.epoch, horizons.clone()));

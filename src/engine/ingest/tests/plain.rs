@@ -1,6 +1,7 @@
 //! Plain records of files and topics: what is held and let go, what a restart keeps, what is known of an idle partition.
 
 use super::*;
+use ticktide_base::epoch::Rewound;
 use ticktide_base::rules::Rules;
 use ticktide_flow::bars::trades::TradeKey;
 use ticktide_lake::StateEntry;
@@ -220,4 +221,47 @@ fn a_trading_day_alone_is_never_judged_as_a_time() {
         let pending: i64 = plain.intake.end_epoch(0).counts.values().map(|counts| counts.pending).sum();
         assert_eq!(pending, 6);
     }
+}
+
+#[test]
+fn a_partition_that_was_set_back_goes_on_from_there_in_a_start_as_in_a_replay() {
+    const YEARS: i64 = 2 * 365 * 86_400;
+    let settings = ["session=\"utc-day\""];
+    let (usual, later): (Vec<String>, Vec<String>) = ((0..6).map(trade).collect(), (6..9).map(trade).collect());
+    let wild: Vec<String> = (0..4).map(|second| trade(YEARS + second)).collect();
+    let all = || Horizons { intervals: vec![Nanos::MIN; 2], retained_from: Nanos::MIN, ..Horizons::default() };
+    let moved = || {
+        let mut plain = Plain::new(&settings, &["a"], &Binding::default());
+        plain.take(0, None, &usual);
+        plain.take(0, None, &wild);
+        let late: Vec<&str> = plain.take(0, None, &later).quarantine.iter().map(|row| row.reason).collect();
+        assert_eq!(late, ["too_late"; 3]);
+        plain
+    };
+    let (before, state) = moved().end();
+    let to = OPEN + 5 * SECOND;
+    let mut after = before.clone();
+    let place = after.places.get_mut("a/0").expect("it was read");
+    place.event_at_max = Some(to);
+    place.running = (0..4).rev().map(|more| to + more).collect();
+    let rewound = Rewound { partition: "a/0".into(), to, forgotten: Nanos::MIN };
+    after.rewound = Some(rewound.clone());
+
+    let mut replayed = moved();
+    replayed.intake.end_epoch(7);
+    replayed.intake.rewind(&rewound, &after.places);
+    replayed.intake.begin_epoch(all());
+    let started = Plain::with(&settings, &["a"], &after, &state, all());
+    let ends = [replayed, started].map(|mut plain| {
+        let taken = plain.take(0, None, &later);
+        assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
+        let place = plain.intake.end_epoch(9).places["a/0"].clone();
+        (place.event_at_max, place.running)
+    });
+    assert_eq!(ends[0], ends[1]);
+    let times = [8, 7, 6].map(|second| OPEN + second * SECOND);
+    assert_eq!(ends[0], (Some(times[0]), [&times[..], &[to + 3]].concat()));
+    // without it they are too late behind a restart, too
+    let mut lost = Plain::with(&settings, &["a"], &before, &state, all());
+    assert_eq!(lost.take(0, None, &later).quarantine.len(), 3);
 }

@@ -182,3 +182,21 @@ fn a_workers_beats_come_and_go_with_its_first_and_last_bar() {
     assert!(step(&[(&first, -1)]).is_empty());
     assert_eq!(step(&[(&second, -1)]), [-1]);
 }
+
+#[test]
+fn beats_between_a_horizon_and_where_it_falls_to_are_taken_again() {
+    let mut beats = Beats::new(feed_gap(7.0), 0, Interval(SECOND), i64::MIN);
+    let mut changes = Vec::new();
+    [10, 2_000].into_iter().for_each(|second| beats.take(&pulse(second * SECOND, 1), &mut changes));
+    let bases = beats.retire(1_000 * SECOND);
+    // set back to 20: the last beat before is the base, here as behind a restart
+    assert!(beats.retire(20 * SECOND).is_empty());
+    let mut again = Beats::new(feed_gap(7.0), 0, Interval(SECOND), 20 * SECOND);
+    bases.iter().for_each(|(venue, base)| again.restore(venue, *base));
+    again.take(&pulse(2_000 * SECOND, 1), &mut Vec::new());
+    let [mut here, mut behind] = [Vec::new(), Vec::new()];
+    beats.take(&pulse(30 * SECOND, 1), &mut here);
+    again.take(&pulse(30 * SECOND, 1), &mut behind);
+    assert_eq!(here, behind);
+    assert!(summed(&here).contains_key(&(11, 30)), "{here:?}");
+}

@@ -265,3 +265,24 @@ fn a_correction_meets_only_trades_that_both_records_reach() {
     assert!(!meets(20 * SECOND, standing(10 * SECOND), 9 * SECOND, 0), "too old for the trade's record");
     assert!(!meets(20 * SECOND, standing(0), 40 * SECOND, 30 * SECOND), "the trade is too old for its own");
 }
+
+#[test]
+fn horizons_that_fall_leave_bars_as_a_restart_under_them_does() {
+    let (passed, fallen) = (horizons([100 * SECOND, 0, 0], 0), horizons([40 * SECOND, 0, 0], 0));
+    let (mut known, mut durable) = (Known::default(), Durable::new());
+    let mut keyed = Keyed::new(spec(true, false));
+    keyed.begin(passed);
+    // it counts for no second, and its second stays for the sake of its minute
+    step(&mut keyed, [trade(1, 50 * SECOND, 7, 1, 0b110)], &mut known);
+    end(&mut keyed, 1, &mut known, &mut durable);
+    let again = restart(spec(true, false), fallen.clone(), &known, &durable);
+    let second = (INTERVALS[0], 50 * SECOND);
+    assert!(!known.0.contains_key(&second));
+    let known = known.0;
+    for mut keyed in [keyed, again] {
+        let mut known = Known(known.clone());
+        keyed.begin(fallen.clone());
+        step(&mut keyed, [trade(2, 50 * SECOND, 9, 1, ALL)], &mut known);
+        assert_eq!(known.prices().get(&second).map(|bar| (bar[0], bar[5])), Some((9, 1)));
+    }
+}
