@@ -3,15 +3,11 @@
 
 import re
 import signal
-import subprocess
-import sys
 
 from harness import ROOT, Scenario, epochs, wait_for
 from oracle import lake
 
 SECONDS = 15
-# The machine of a test downloads no DuckDB extension: they are Python packages there.
-OFFLINE = "import sys; sys.path.insert(0, {tests!r}); from oracle.lake import load_extensions; load_extensions(duckdb)"
 
 
 def text_of(done):
@@ -74,11 +70,6 @@ def readme(scenario):
     sql = re.search(r'query --warehouse ticktide-demo \\\n\s*"([^"]+)"', text).group(1)
     rows = scenario.query(scenario.work / "ticktide-demo", sql)
     scenario.check(len(rows) == 10 and all(row["rsi_14"] is not None for row in rows), f"the README's query gives {len(rows)} rows", rows[:2])
-    for number, snippet in enumerate(re.findall(r"```python\n(.*?)```", text, re.S), 1):
-        offline = snippet.replace('duckdb.sql("INSTALL iceberg; LOAD iceberg")', OFFLINE.format(tests=str(ROOT / "tests")))
-        done = subprocess.run([sys.executable, "-c", offline], cwd=scenario.work, capture_output=True, text=True, timeout=120, check=False)
-        scenario.check(done.returncode == 0 and done.stdout.strip(), f"the README's Python snippet {number} prints "
-                       f"{len(done.stdout.splitlines())} lines", done.stderr[-1000:])
 
 
 def killed(scenario, undisturbed):
