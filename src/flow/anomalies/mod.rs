@@ -40,22 +40,26 @@ pub use feed_gap::FeedGap;
 pub use registry::{Built, Check, Level, Setting, Spec, build, spec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use ticktide_base::registry::Family;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Tick;
 
-/// Every check there is, in the order in which they are listed.
-pub static CHECKS: &[&Spec] = &[
-    &bad_price_size::SPEC, //
-    &crossed_quote::SPEC,
-    &two_partitions::SPEC,
-    &return_z::SPEC,
-    &instrument_gap::SPEC,
-    &feed_gap::SPEC,
-    &off_tick::SPEC,
-    &off_band::SPEC,
-    &overflow::SPEC,
-];
+/// Every check there is, in the order in which they are listed; a program may add its own.
+pub static CHECKS: Family<Spec> = Family::new(
+    registry::FAMILY,
+    &[
+        &bad_price_size::SPEC, //
+        &crossed_quote::SPEC,
+        &two_partitions::SPEC,
+        &return_z::SPEC,
+        &instrument_gap::SPEC,
+        &feed_gap::SPEC,
+        &off_tick::SPEC,
+        &off_band::SPEC,
+        &overflow::SPEC,
+    ],
+);
 
 /// The token that stands for all instruments of a venue.
 pub const FEED: &str = "*";

@@ -2,11 +2,12 @@
 
 use super::{BarCheck, CHECKS, FeedGap, ListedCheck, TickCheck};
 pub use crate::parameters::Setting;
-use crate::parameters::{Parameter, Parameters, SettingError, read};
+use crate::parameters::{self, Parameter, Parameters, SettingError, read};
 use std::collections::BTreeMap;
+use ticktide_base::registry::Entry;
 
 /// What errors call an entry.
-const FAMILY: &str = "check";
+pub(super) const FAMILY: &str = "check";
 
 /// What a check looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,16 @@ pub struct Spec {
     pub parameters: &'static [Parameter],
     /// Builds it from checked parameters; an error says how they contradict each other.
     pub build: fn(&Parameters) -> Result<Check, String>,
+}
+
+impl Entry for Spec {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn fault(&self) -> Option<String> {
+        parameters::fault(self.parameters, &["use", "on"])
+    }
 }
 
 /// A check of any level.
@@ -81,9 +92,5 @@ pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Built, 
 
 /// A row of the registry by its name.
 pub fn spec(name: &str) -> Result<&'static Spec, SettingError> {
-    let found = CHECKS.iter().find(|spec| spec.name == name).copied();
-    found.ok_or_else(|| {
-        let names: Vec<&str> = CHECKS.iter().map(|spec| spec.name).collect();
-        SettingError::unknown(FAMILY, name, &names)
-    })
+    CHECKS.find(name).ok_or_else(|| SettingError::unknown(FAMILY, name, &CHECKS.names()))
 }

@@ -40,34 +40,38 @@ mod wma;
 
 use crate::bars::finished::FinishedBar;
 pub use composite::{Accumulator, Composite, canonical};
-pub use registry::{Anchor, Parameter, Parameters, Setting, SettingError, Spec, build};
+pub use registry::{Anchor, COLUMNS, Parameter, Parameters, Setting, SettingError, Spec, build};
+use ticktide_base::registry::Family;
 use ticktide_market::SCALE;
 
 /// What an indicator says before its lookback: null in the lake, the canonical NaN here.
 pub const NULL: f64 = f64::NAN;
 
-/// Every indicator there is, in the order in which they are listed.
-pub static INDICATORS: &[&Spec] = &[
-    &sma::SPEC, //
-    &ema::SPEC,
-    &rsi::SPEC,
-    &macd::SPEC,
-    &bbands::SPEC,
-    &atr::SPEC,
-    &vwap::SPEC,
-    &obv::SPEC,
-    &wma::SPEC,
-    &dema::SPEC,
-    &tema::SPEC,
-    &adx::SPEC,
-    &stoch::SPEC,
-    &cci::SPEC,
-    &willr::SPEC,
-    &mfi::SPEC,
-    &roc::SPEC,
-    &mom::SPEC,
-    &crossover::SPEC,
-];
+/// Every indicator there is, in the order in which they are listed; a program may add its own.
+pub static INDICATORS: Family<Spec> = Family::new(
+    registry::FAMILY,
+    &[
+        &sma::SPEC, //
+        &ema::SPEC,
+        &rsi::SPEC,
+        &macd::SPEC,
+        &bbands::SPEC,
+        &atr::SPEC,
+        &vwap::SPEC,
+        &obv::SPEC,
+        &wma::SPEC,
+        &dema::SPEC,
+        &tema::SPEC,
+        &adx::SPEC,
+        &stoch::SPEC,
+        &cci::SPEC,
+        &willr::SPEC,
+        &mfi::SPEC,
+        &roc::SPEC,
+        &mom::SPEC,
+        &crossover::SPEC,
+    ],
+);
 
 /// A finished bar as indicators see it.
 #[derive(Clone, Copy, Debug, PartialEq)]
