@@ -57,7 +57,7 @@ impl Kind {
                 "start it again: it goes on from its last epoch; report the message with the lines of the log above it",
             ),
             Kind::Fix => (
-                "a file, a flag, a variable or a place is not as it must be; nothing was written",
+                "a file, a flag, a variable or a place is not as it must be; what was committed before stays",
                 "do what the hint says; `ticktide check FILE` names all mistakes of a dataflow at once",
             ),
             Kind::Fenced => (

@@ -49,7 +49,7 @@ pub struct SourceKind {
     pub name: &'static str,
     /// One line for `list sources`.
     pub doc: &'static str,
-    /// Looks at the outside once; the places are those of the lake, by [`Partition::name`].
+    /// Looks at the outside once; the places are those of the lake, by [`Partition::name`]. Errors: as [`open`].
     pub open: fn(&SourceSpec, &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError>,
 }
 
@@ -69,7 +69,9 @@ impl Entry for SourceKind {
     }
 }
 
-/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
+/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]). Errors:
+/// of kind `Fix`, a kind of source that is not there or settings that it cannot use; of kind `Retry`, an outside that does not
+/// answer just now.
 pub fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError> {
     match SOURCES.find(&spec.uses) {
         Some(kind) => (kind.open)(spec, resume),

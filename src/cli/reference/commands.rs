@@ -71,7 +71,7 @@ fn meaning(argument: &Arg) -> String {
         argument.get_default_values().iter().filter(|_| takes).map(|value| code(value.to_string_lossy())).collect();
     let mut said: Vec<String> = vec![help];
     said.extend((!words.is_empty()).then(|| words.join("; ")));
-    said.extend((!defaults.is_empty()).then(|| format!("default {}", defaults.join(" "))));
     said.retain(|part| !part.is_empty());
-    said.join(". ").replace('<', "&lt;")
+    let default = if defaults.is_empty() { String::new() } else { format!(" [default: {}]", defaults.join(" ")) };
+    format!("{}{default}", said.join(". ")).replace('<', "&lt;")
 }

@@ -93,6 +93,7 @@ impl Severity {
 /// What a check finds at a bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
+    /// Nanoseconds of UTC; no earlier than the bars that the check has seen.
     pub started_at: Nanos,
     /// `None`: the end of the bar.
     pub ended_at: Option<Nanos>,
@@ -121,6 +122,7 @@ pub struct Facts {
 
 /// Looks at ticks one by one.
 pub trait TickCheck: Send + Sync {
+    /// What is odd in a tick; a pure function.
     fn look(&self, tick: &Tick, facts: &Facts) -> Option<Oddity>;
 }
 
@@ -136,6 +138,7 @@ pub trait BarCheck: Send + Sync {
 
 /// Looks at a bar beside what the exchange says of its instrument.
 pub trait ListedCheck: Send + Sync {
+    /// What is odd in a bar; a pure function.
     fn look(&self, bar: &FinishedBar, term: &Term) -> Option<Oddity>;
 }
 

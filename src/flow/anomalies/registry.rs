@@ -36,10 +36,13 @@ impl Level {
 
 /// A row of the registry.
 pub struct Spec {
+    /// What `use` says in a dataflow's file, and `check_name` in the table; lower case, and it never changes.
     pub name: &'static str,
     /// One line for `list`.
     pub doc: &'static str,
+    /// What it looks at; [`Spec::build`] builds a check of this level.
     pub level: Level,
+    /// With their defaults and bounds; [`Parameters`] has a value for each.
     pub parameters: &'static [Parameter],
     /// Builds it from checked parameters; an error says how they contradict each other.
     pub build: fn(&Parameters) -> Result<Check, String>,
@@ -57,9 +60,13 @@ impl Entry for Spec {
 
 /// A check of any level.
 pub enum Check {
+    /// Looks at ticks one by one, where they are accepted.
     Tick(Box<dyn TickCheck>),
+    /// Looks at an instrument's finished bars in their order.
     Bar(Box<dyn BarCheck>),
+    /// Looks at each bar beside what the master says of its instrument.
     Listed(Box<dyn ListedCheck>),
+    /// Looks for silence of a whole venue.
     Feed(FeedGap),
     /// Which partitions an instrument comes through.
     Partitions,

@@ -73,7 +73,7 @@ pub static INDICATORS: Family<Spec> = Family::new(
     ],
 );
 
-/// A finished bar as indicators see it.
+/// A finished bar as indicators see it: prices in the instrument's currency, the volume in shares or contracts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BarInput {
     pub open: f64,
@@ -101,10 +101,14 @@ impl BarInput {
 }
 
 /// A built indicator: parameters are inside.
+///
+/// What must hold: `step` depends on state and bar alone; the state counts nothing without end, since a correction ends where the
+/// states before and after it are equal.
 pub trait Indicator: Send + Sync {
     /// How many doubles its state takes; a fresh state is all zeros.
     fn width(&self) -> usize;
-    /// Names of its outputs (`macd_12_26_9`, `macd_12_26_9_signal`, …).
+    /// Names of its outputs (`macd_12_26_9`, `macd_12_26_9_signal`, …), each a column: lower-case words with `_`, none of
+    /// [`COLUMNS`], and others for other parameters.
     fn outputs(&self) -> Vec<String>;
     /// Takes the next bar: changes `state` (`width` doubles), fills `out` (one double per output, NaN = null).
     fn step(&self, state: &mut [f64], bar: &BarInput, out: &mut [f64]);

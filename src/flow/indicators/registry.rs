@@ -23,9 +23,11 @@ pub enum Anchor {
 
 /// A row of the registry.
 pub struct Spec {
+    /// What `use` says in a dataflow's file; lower case, and it never changes.
     pub name: &'static str,
     /// One line for `list`.
     pub doc: &'static str,
+    /// With their defaults and bounds; [`Parameters`] has a value for each.
     pub parameters: &'static [Parameter],
     /// The default of the setting `anchor`; `None` where the start does not matter and the setting is refused.
     pub anchor: Option<Anchor>,
