@@ -47,7 +47,7 @@ fn decode(c: &mut Criterion<ThreadCpu>) {
     let named = |format: &str| WireSpec { format: format.into(), ..WireSpec::default() };
     let (xts, partial, bridge) = (named("xts-json"), named("xts-partial"), named("bridge"));
     let event = format!("42[\"1501-json-full\",{:?}]", std::str::from_utf8(XTS).expect("text")).into_bytes();
-    let watch = wire::FORMATS.iter().find(|format| format.name == "bridge").expect("a row").example;
+    let watch = wire::FORMATS.find("bridge").expect("a row").example;
     for (name, spec, payload) in [
         ("xts 1501", &xts, XTS),
         ("xts 1501 event", &xts, event.as_slice()),

@@ -154,7 +154,7 @@ fn main() {
     if let Some((bytes, count)) = measured {
         return println!("{bytes} {count}");
     }
-    let all = INDICATORS.len();
+    let all = INDICATORS.iter().count();
     let (one, many) = (alone("1"), alone(&all.to_string()));
     println!("bytes per live bar, where it is kept:                {:.0}", alone("bar"));
     println!("bytes per retained trade of a feed with corrections: {:.0}", alone("trade"));

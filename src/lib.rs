@@ -1,10 +1,34 @@
 //! ticktide: a stream of market ticks into a lake that is always right.
 //!
-//! Follow a tick: [`feed`] makes it of bytes → [`engine::ingest`] judges it (with [`flow::clean`]) and adds it to its bar,
-//! stamped with a step and an epoch → [`engine::graph`] takes it to the worker of its instrument, where [`flow::bars`] keep
-//! the live bars → [`flow::bars::volume`], [`flow::indicators::readings`] scan them → [`flow::close`] publishes what is
-//! closed → [`lake`] writes and commits the epoch → [`query`] reads it back. [`engine`] is the one loop, and
-//! [`engine::epochs`] decide where epochs end. [`replay`] holds a lake against its log, [`reconcile`] against bars of others.
+//! A program reads a [`Dataflow`], runs it ([`Run`]) into a lake, and reads the [`Lake`] back with a [`Query`]. What is its own, an
+//! [`Indicator`], a [`Check`], a [`Wire`] or a kind of [`source`], it adds to the [`Registry`] first. The folder `examples` has a
+//! whole program for each.
+//!
+//! ```no_run
+//! use ticktide::{Dataflow, Lake, Run};
+//! # fn main() -> Result<(), ticktide::Error> {
+//! let ours = r#"
+//!     source     = { use = "file", paths = ["ticks.jsonl"] }
+//!     bars       = [{ every = "1m" }]
+//!     indicators = [{ use = "rsi", on = "1m" }]
+//! "#;
+//! let dataflow = Dataflow::from_text("ours", "ours.toml", ours, &[], &[])?;
+//! Run::new(dataflow).warehouse("./lake").until_end().run()?;
+//! let rows = Lake::open("./lake")?.query("select symbol, open_at, rsi_14 from indicators_1m").rows()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Why so small a door: what is behind it changes with the engine. The stages (crates `ticktide-*`) are internal: they are
+//! compiled from one repository and promise nothing to programs.
+//!
+//! Follow a tick: [`ticktide_feed`] makes it of bytes → [`ticktide_engine::ingest`] judges it (with [`ticktide_flow::clean`]) and
+//! adds it to its bar, stamped with a step and an epoch → [`ticktide_engine::graph`] takes it to the worker of its instrument,
+//! where [`ticktide_flow::bars`] keep the live bars → [`ticktide_flow::bars::volume`],
+//! [`ticktide_flow::indicators::readings`] scan them → [`ticktide_flow::close`] publishes what is closed → [`ticktide_lake`]
+//! writes and commits the epoch → [`ticktide_query`] reads it back. [`ticktide_engine`] is the one loop, and
+//! [`ticktide_engine::epochs`] decide where epochs end. [`ticktide_replay`] holds a lake against its log,
+//! [`ticktide_reconcile`] against bars of others.
 //!
 //! One word per thing:
 //!
@@ -38,17 +62,87 @@
 //! | candle | a bar that somebody else made: a broker's, an exchange's |
 //! | slot | an epoch's object in the log: the commit |
 
-pub use ticktide_base as base;
-pub use ticktide_cli as cli;
-pub use ticktide_cluster as cluster;
-pub use ticktide_connect as connect;
-pub use ticktide_dataflow as dataflow;
-pub use ticktide_engine as engine;
-pub use ticktide_feed as feed;
-pub use ticktide_flow as flow;
-pub use ticktide_lake as lake;
-pub use ticktide_market as market;
-pub use ticktide_query as query;
-pub use ticktide_reconcile as reconcile;
-pub use ticktide_replay as replay;
-pub use ticktide_tables as tables;
+mod command_line;
+mod reading;
+mod running;
+
+pub use arrow;
+pub use command_line::command_line;
+pub use reading::{Lake, Query};
+pub use running::Run;
+pub use ticktide_base::error::{Error, Kind};
+pub use ticktide_dataflow::{Dataflow, DataflowError, Override, Registry};
+pub use ticktide_engine::RunReport;
+pub use ticktide_feed::wire::Format as Wire;
+pub use ticktide_flow::anomalies::Check;
+pub use ticktide_flow::indicators::Indicator;
+pub use ticktide_lake::EpochRow;
+
+use std::path::Path;
+use ticktide_base::environment;
+use ticktide_lake::Warehouse;
+
+/// What an [`Indicator`] of one's own is made of.
+///
+/// A `static` [`Spec`](indicator::Spec) names it, lists its parameters and builds it; [`Registry::indicator`] adds it. It takes an
+/// instrument's finished bars in their order and says numbers, one column each. Its state is a slice of doubles, all zeros at
+/// first. What must hold: `step` is a pure function of state and bar, and a state counts nothing without end, since a correction
+/// ends where the states before and after it are equal again.
+///
+/// The built-in ones follow the definitions and the seeding of TA-Lib 0.8.
+pub mod indicator {
+    pub use ticktide_flow::indicators::{Anchor, BarInput, NULL, Parameter, Parameters, Spec};
+}
+
+/// What a [`Check`] of one's own is made of.
+///
+/// A `static` [`Spec`](check::Spec) names it, lists its parameters, says what it looks at and builds it; [`Registry::check`] adds
+/// it. What it finds is a row of the table `anomalies`. Prices and volumes of a bar are integers of 10⁻⁸, times nanoseconds of UTC.
+pub mod check {
+    pub use ticktide_base::time::{Interval, Nanos};
+    pub use ticktide_flow::anomalies::{BarCheck, Facts, Found, Level, ListedCheck, Oddity, Severity, Spec, TickCheck};
+    pub use ticktide_flow::bars::finished::FinishedBar;
+    pub use ticktide_flow::indicators::{Parameter, Parameters};
+    pub use ticktide_flow::instruments::Term;
+}
+
+/// What a [`Wire`] of one's own is made of: the bytes of a record become a tick, or a problem that keeps the record.
+///
+/// A `static` [`Wire`] names it and builds a decoder for a dataflow's settings; [`Registry::wire`] adds it. What must hold: any
+/// bytes whatever give a tick or a problem, and prices and quantities are read from their digits ([`decimal`](wire::decimal)).
+pub mod wire {
+    pub use ticktide_feed::wire::{Decoder, Problem, RawRecord};
+    pub use ticktide_feed::{FeedError, InstrumentTable, WireSpec as Settings};
+    pub use ticktide_market::{NumberError, Price, Quantity, Snapshot, Tick, TickKind, decimal, decimal_wide};
+}
+
+/// What a kind of source of one's own is made of: partitions, each an ordered run of records, and readers of them.
+///
+/// A `static` [`Kind`](source::Kind) names it and opens it with a dataflow's settings; [`Registry::source`] adds it. What must
+/// hold: an offset names the same record at every opening, since a lake goes on from offsets and is verified by them.
+pub mod source {
+    pub use ticktide_feed::wire::{Decoder, RawRecord, build as decoder};
+    pub use ticktide_feed::{
+        Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Reject, Source, SourceKind as Kind,
+        SourceSpec as Settings,
+    };
+}
+
+/// A lake's place, as a program names it.
+fn place(path: &Path) -> Result<Warehouse, Error> {
+    match path.to_str() {
+        Some(text) => Warehouse::parse(text, environment::s3),
+        None => Ok(Warehouse::from(path)),
+    }
+}
+
+/// What blocks is refused where it would stop other tasks. Error of kind `Fix`.
+fn refuse_async() -> Result<(), Error> {
+    match tokio::runtime::Handle::try_current() {
+        Err(_) => Ok(()),
+        Ok(_) => Err(Error::fix(
+            "a run and a question to a lake block, so they cannot be called within async code",
+            "call them on a thread of their own: `std::thread::spawn`",
+        )),
+    }
+}

@@ -17,13 +17,64 @@ pub enum Kind {
     Lost,
     /// Data that was committed is not what it should be: stop; exit 1.
     Corrupt,
-    /// Ours; exit 1.
+    /// Our own fault; exit 1.
     Bug,
     /// A second signal did not wait for the end of the epoch; exit 130.
     Interrupted,
 }
 
 impl Kind {
+    /// Every kind, those of one exit code beside each other.
+    pub const ALL: [Kind; 7] =
+        [Kind::Retry, Kind::Corrupt, Kind::Bug, Kind::Fix, Kind::Fenced, Kind::Lost, Kind::Interrupted];
+
+    /// The code that people search for and `ticktide explain` explains; it never changes.
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::Retry => "TT-RETRY",
+            Kind::Corrupt => "TT-CORRUPT",
+            Kind::Bug => "TT-BUG",
+            Kind::Fix => "TT-FIX",
+            Kind::Fenced => "TT-FENCED",
+            Kind::Lost => "TT-LOST",
+            Kind::Interrupted => "TT-INTERRUPTED",
+        }
+    }
+
+    /// What is so, and what to do: a line each.
+    pub fn explained(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Retry => (
+                "a disk, a network, a store or a broker did not answer; nothing that was committed is harmed",
+                "start it again: it goes on from its last epoch; `run --supervise` does so by itself",
+            ),
+            Kind::Corrupt => (
+                "data that was committed is not what it should be: a file of the lake is gone or was changed",
+                "stop, keep the lake as it is, and run `ticktide lake doctor` and `ticktide verify`",
+            ),
+            Kind::Bug => (
+                "ticktide has met a state that it excludes; nothing of the epoch was committed",
+                "start it again: it goes on from its last epoch; report the message with the lines of the log above it",
+            ),
+            Kind::Fix => (
+                "a file, a flag, a variable or a place is not as it must be; what was committed before stays",
+                "do what the hint says; `ticktide check FILE` names all mistakes of a dataflow at once",
+            ),
+            Kind::Fenced => (
+                "another process has taken the lake over; this one has ended without a decision",
+                "let one process run the dataflow into this lake; the hint says who writes it now",
+            ),
+            Kind::Lost => (
+                "another process of the run is gone, so this one has ended; all go on from the last epoch together",
+                "look at the log of the process that is named; `ticktide run -n N` starts all of them again by itself",
+            ),
+            Kind::Interrupted => (
+                "a second signal did not wait for the end of the epoch",
+                "start it again: what was not committed is read again; one signal ends a run with its epoch",
+            ),
+        }
+    }
+
     /// The exit code of a process that ends with an error of this kind.
     pub fn exit_code(self) -> i32 {
         match self {
@@ -121,5 +172,12 @@ mod tests {
         for kind in [Kind::Retry, Kind::Corrupt, Kind::Bug] {
             assert_eq!(kind.exit_code(), 1);
         }
+    }
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own() {
+        let codes: std::collections::BTreeSet<&str> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(codes.len(), Kind::ALL.len());
+        assert!(codes.iter().all(|code| code.starts_with("TT-")));
     }
 }

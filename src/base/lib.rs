@@ -1,5 +1,7 @@
 //! The ground: what every stage stands on, and what knows none of them.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! Errors with who acts, time and epochs as values, the environment, documents with places, metrics. What must hold: only
 //! [`environment`] reads the environment, and nothing here knows a tick, a bar or a lake.
 
@@ -11,6 +13,7 @@ pub mod error;
 pub mod failure;
 pub mod metrics;
 pub mod panics;
+pub mod registry;
 pub mod rules;
 pub mod time;
 pub mod version;

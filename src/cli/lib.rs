@@ -1,11 +1,14 @@
 //! The command line: what can be typed, and the way from it to the stages.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! Data goes to standard output, as text for people or with `--json` as JSON lines; everything else goes to standard error.
 //! What must always hold: a command ends with an [`Error`] whose kind is the exit code, and only `main` prints it.
 
 mod calendar;
 mod check;
 mod demo;
+mod explain;
 mod feed;
 mod lake;
 mod list;
@@ -14,6 +17,8 @@ mod plan;
 mod quarantine;
 mod read;
 mod reconcile;
+#[cfg(test)]
+mod reference;
 mod rewind;
 mod run;
 mod source;
@@ -33,8 +38,10 @@ use ticktide_lake::Warehouse;
 #[derive(Debug, Parser)]
 #[command(name = "ticktide", version, max_term_width = 120, arg_required_else_help = true)]
 pub struct Cli {
+    /// What every command takes.
     #[command(flatten)]
     pub global: Global,
+    /// Which command, with its own options.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -57,6 +64,7 @@ pub struct Global {
     pub quiet: bool,
 }
 
+/// Every command, in the order in which the help lists them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// See it work: a seeded market into a lake in ./ticktide-demo, then SQL
@@ -75,6 +83,8 @@ pub enum Command {
     Feed(feed::FeedCommand),
     /// What a dataflow can be made of
     List(list::ListArgs),
+    /// What a code, a reason of the quarantine or an exit code means, and what helps
+    Explain(explain::ExplainArgs),
     /// When a session trades: phases by date and class of instruments
     Calendar(calendar::CalendarArgs),
     /// The operators and tables of a dataflow, as text and as a drawing
@@ -93,7 +103,7 @@ pub enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
-/// Runs a command.
+/// Runs a command. Errors: of every stage; their kind is the exit code, and nothing of them is printed here.
 pub fn run(cli: Cli) -> Result<(), Error> {
     let global = cli.global;
     match cli.command {
@@ -104,6 +114,7 @@ pub fn run(cli: Cli) -> Result<(), Error> {
         Command::Epochs(command) => read::epochs(&command, &global),
         Command::Feed(command) => feed::feed(&command, &global),
         Command::List(args) => list::list(&args, &global),
+        Command::Explain(args) => explain::explain(&args, &global),
         Command::Calendar(args) => calendar::calendar(&args, &global),
         Command::Plan(args) => plan::plan(&args, &global),
         Command::Quarantine(command) => quarantine::quarantine(&command, &global),

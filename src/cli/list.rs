@@ -127,7 +127,7 @@ fn checks() -> Vec<Entry> {
 }
 
 fn indicators() -> Vec<Entry> {
-    let entry = |spec: &&Spec| {
+    let entry = |spec: &Spec| {
         let anchor = spec.anchor.map(|anchor| if anchor == Anchor::Session { "session" } else { "none" });
         Entry {
             name: spec.name.to_owned(),

@@ -1,5 +1,7 @@
 //! A dataflow: what is read, which bars and indicators are made of it, and when a tick is too late.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   dataflows/NAME.toml ─┐
 //!   TICKTIDE_…, flags ───┼─▶ one tree (document) ─▶ read ─▶ Dataflow ─▶ engine
@@ -22,6 +24,7 @@ mod load;
 mod read;
 mod recorded;
 pub mod reference;
+mod registry;
 pub mod schema;
 mod spec;
 mod summary;
@@ -32,6 +35,7 @@ pub use checks::AnomalyUse;
 pub use composites::composites;
 pub use load::{DataflowError, Override, SHIPPED};
 pub use recorded::Recorded;
+pub use registry::Registry;
 pub use spec::{Dataflow, Dedupe, EpochSpec, Horizon, Horizons, IndicatorUse, Limits, Volume};
 pub use summary::Described;
 pub use ticktide_market::conditions::{Condition, ConditionsSpec};

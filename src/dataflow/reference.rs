@@ -127,7 +127,7 @@ fn parameters(parameters: &[Parameter], more: Option<String>) -> String {
 fn indicators(page: &mut String) {
     line(page, format_args!("\n### The indicators\n\nEach parameter stands with its default and its bounds.\n"));
     line(page, format_args!("| name | meaning | parameters |\n|---|---|---|"));
-    for spec in INDICATORS {
+    for spec in INDICATORS.iter() {
         let anchor = spec.anchor.map(|anchor| {
             let default = if anchor == Anchor::Session { "session" } else { "none" };
             format!("`anchor = {default:?}` (session or none): whether it begins anew with every trading date")
@@ -140,7 +140,7 @@ fn indicators(page: &mut String) {
 fn checks(page: &mut String) {
     line(page, format_args!("\n### The checks\n\nEach parameter stands with its default and its bounds.\n"));
     line(page, format_args!("| name | looks at | meaning | parameters |\n|---|---|---|---|"));
-    for spec in CHECKS {
+    for spec in CHECKS.iter() {
         let parameters = parameters(spec.parameters, None);
         line(page, format_args!("| `{}` | {} | {} | {parameters} |", spec.name, spec.level.name(), spec.doc));
     }

@@ -84,7 +84,7 @@ impl IndicatorUse {
     /// With all its parameters, defaults written out.
     pub fn canonical(&self) -> Value {
         let mut parts = BTreeMap::new();
-        if let Some(spec) = INDICATORS.iter().find(|spec| spec.name == self.name) {
+        if let Some(spec) = INDICATORS.find(&self.name) {
             parts.extend(
                 spec.parameters.iter().map(|parameter| (parameter.name.to_owned(), parameter.shown(parameter.default))),
             );

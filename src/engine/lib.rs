@@ -1,5 +1,7 @@
 //! THE ONE LOOP: a run of a dataflow, from opening the lake to its last epoch.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   Run::begin   signals, I/O threads, the other processes      Run::open   takeover of the lake, its state
 //!   Run::go      source ─▶ tasks ─▶ workers ─▶ join ─▶ report

@@ -14,6 +14,13 @@ pub struct Reason {
     pub decoder: bool,
 }
 
+impl Reason {
+    /// The code that people search for and `ticktide explain` explains: it follows from the word, and neither ever changes.
+    pub fn code(&self) -> String {
+        format!("TT-{}", self.word.to_ascii_uppercase().replace('_', "-"))
+    }
+}
+
 const fn decoder(word: &'static str, hint: &'static str) -> Reason {
     Reason { word, hint, decoder: true }
 }

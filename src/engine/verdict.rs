@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_format_that_decodes_the_refused_records_is_named() {
         let mut samples = Samples::default();
-        let payload = wire::FORMATS.iter().find(|format| format.name == "xts-json").expect("a format").example;
+        let payload = wire::FORMATS.find("xts-json").expect("a format").example;
         samples.take(&QuarantineRow { payload: payload.into(), ..row("not_csv", 0) });
         let hint = refused(&counts(1, &[("not_csv", 1)]), &samples).and_then(|error| error.hint).expect("a hint");
         assert!(hint.contains("xts-json"), "{hint}");

@@ -4,6 +4,8 @@
 //! allocation for each of them would cost more than reading it. What must always hold: `offset_next` of a batch = that of the
 //! one before + records + gaps, also when it is cut in two.
 
+use crate::InstrumentTable;
+use crate::wire::{Decoder, RawRecord};
 use std::sync::Arc;
 use ticktide_base::epoch::ReadSoFar;
 use ticktide_base::time::Nanos;
@@ -61,6 +63,29 @@ impl Batch {
     /// An empty one of a partition.
     pub fn of(partition: usize) -> Batch {
         Batch { partition, ..Batch::default() }
+    }
+
+    /// Decodes a record and adds what it is, a tick or a reject, with its payload. `offset_next` is for who calls it to set:
+    /// only a source knows what it passed over.
+    ///
+    /// ```
+    /// use ticktide_feed::{Batch, InstrumentTable, WireSpec, wire};
+    /// let mut decoder = wire::build(&WireSpec { format: "json".into(), ..WireSpec::default() }).unwrap();
+    /// let (mut batch, mut instruments) = (Batch::of(0), InstrumentTable::default());
+    /// let good = br#"{"symbol":"A","time":1700000000,"price":5,"quantity":1}"#;
+    /// for (offset, payload) in [good.as_slice(), b"?"].iter().enumerate() {
+    ///     batch.take(&wire::RawRecord::new(payload, offset as i64, None), decoder.as_mut(), &mut instruments);
+    /// }
+    /// batch.offset_next = 2;
+    /// assert_eq!((batch.records, batch.ticks.len(), batch.rejects[0].reason), (2, 1, "not_json"));
+    /// ```
+    pub fn take(&mut self, record: &RawRecord<'_>, decoder: &mut dyn Decoder, instruments: &mut InstrumentTable) {
+        self.records += 1;
+        self.bytes += record.payload.len() as u64;
+        match decoder.decode(record, instruments) {
+            Ok(tick) => self.push(tick, record.payload),
+            Err(reject) => self.rejects.push(reject),
+        }
     }
 
     /// Adds a tick and keeps the payload it came in.

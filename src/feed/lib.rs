@@ -1,5 +1,7 @@
 //! Stage 1: bytes from outside → ticks.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   Source (opened once)        Reader (one per worker, on its own thread)                 worker
 //!   lists partitions ──assign──▶ poll ─▶ payloads ─▶ wire::Decoder ─▶ Batch ──bounded──▶ source operator
@@ -39,6 +41,7 @@ pub use spec::{LastLine, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use ticktide_base::error::nearest;
+use ticktide_base::registry::{Entry, Family};
 
 /// A kind of source: a row of [`SOURCES`].
 pub struct SourceKind {
@@ -46,23 +49,34 @@ pub struct SourceKind {
     pub name: &'static str,
     /// One line for `list sources`.
     pub doc: &'static str,
-    /// Looks at the outside once; the places are those of the lake, by [`Partition::name`].
+    /// Looks at the outside once; the places are those of the lake, by [`Partition::name`]. Errors: as [`open`].
     pub open: fn(&SourceSpec, &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError>,
 }
 
-/// Every kind of source.
-pub static SOURCES: &[&SourceKind] = &[
-    &kafka::KIND, //
-    &file::KIND,
-    &synthetic::KIND,
-];
+/// Every kind of source; a program may add its own.
+pub static SOURCES: Family<SourceKind> = Family::new(
+    "source",
+    &[
+        &kafka::KIND, //
+        &file::KIND,
+        &synthetic::KIND,
+    ],
+);
 
-/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
+impl Entry for SourceKind {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]). Errors:
+/// of kind `Fix`, a kind of source that is not there or settings that it cannot use; of kind `Retry`, an outside that does not
+/// answer just now.
 pub fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError> {
-    match SOURCES.iter().find(|kind| kind.name == spec.uses) {
+    match SOURCES.find(&spec.uses) {
         Some(kind) => (kind.open)(spec, resume),
         None => {
-            let names: Vec<&str> = SOURCES.iter().map(|kind| kind.name).collect();
+            let names = SOURCES.names();
             let hint = match nearest(&spec.uses, &names) {
                 Some(name) => format!("did you mean `{name}`? there are: {}", names.join(", ")),
                 None => format!("set `source.use` or `--source` to one of: {}", names.join(", ")),
@@ -90,7 +104,7 @@ mod tests {
     fn every_source_has_a_name_of_its_own_and_a_line_of_doc() {
         for (index, kind) in SOURCES.iter().enumerate() {
             assert!(!kind.doc.is_empty());
-            assert!(SOURCES[..index].iter().all(|other| other.name != kind.name));
+            assert!(SOURCES.iter().take(index).all(|other| other.name != kind.name));
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Stage 2: ticks → bars → indicators, anomalies. Pure: no I/O, no clock.
+//!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
 
 pub mod anomalies;
 pub mod bars;

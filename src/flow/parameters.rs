@@ -48,6 +48,18 @@ impl Parameter {
     }
 }
 
+/// What is wrong with the parameters of an entry that is added: one called as a word of the file, or two of one name; the rest
+/// of a sentence that begins with the entry.
+pub(crate) fn fault(parameters: &[Parameter], taken: &[&str]) -> Option<String> {
+    let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
+    let mut all = names.iter().enumerate();
+    all.find_map(|(index, name)| match (taken.contains(name), names[..index].contains(name)) {
+        (true, _) => Some(format!("has the parameter {name:?}, which is a word of the dataflow's file")),
+        (_, true) => Some(format!("has two parameters {name:?}")),
+        _ => None,
+    })
+}
+
 /// The checked values of an entry's parameters, in the order of its spec.
 #[derive(Clone, Debug)]
 pub struct Parameters(Vec<(Parameter, f64)>);

@@ -1,5 +1,7 @@
 //! STAGE 3: closed epochs → Parquet → one atomic commit → Iceberg.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!  every worker              worker 0                          worker 0, later, idempotent
 //!  LakeWriter::write_part ─▶ Lake::decide ──▶ log/<epoch>.json ─▶ Lake::apply ─▶ tables ─▶ epochs, epoch_tables
@@ -66,10 +68,13 @@ pub struct LakeOptions {
     pub catalog: Option<String>,
     /// Usually `market`.
     pub namespace: String,
+    /// Whose lake it is: the dataflow's name.
     pub dataflow: String,
+    /// Of the settings that change rows; a lake with another one is refused.
     pub dataflow_hash: String,
     /// The resolved settings without secrets, a JSON object.
     pub settings_json: String,
+    /// The version that writes, as slots record it.
     pub code_version: String,
     /// A correction writes a data file of at most so many bytes again; rows of a bigger one are deleted by position.
     pub rewrite_bytes_max: u64,
@@ -134,6 +139,7 @@ impl Lake {
         }
     }
 
+    /// Which start of the dataflow this is; it grows with each takeover of the lake.
     pub fn generation(&self) -> u64 {
         self.generation
     }

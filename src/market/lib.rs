@@ -1,5 +1,7 @@
 //! The values of the market: the words that every stage of ticktide shares.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   price       Price, Quantity: exact decimals at scale 10⁻⁸
 //!   instrument  Instrument: venue and token, the routing key

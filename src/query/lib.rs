@@ -1,5 +1,7 @@
 //! Stage 4: read one committed epoch back, with SQL.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   Pinned (every table at the snapshot of one epoch) ─▶ DataFusion ─▶ Answer ─▶ output: table, JSON lines, CSV, Parquet
 //!                        └─ table: scan with projection, filters (predicate) and limit pushed into Iceberg
@@ -35,8 +37,11 @@ const CATALOG: &str = "ticktide";
 /// A table and what of it a query sees.
 #[derive(Clone)]
 pub struct Pin {
+    /// As queries name it.
     pub name: String,
+    /// At its head.
     pub table: iceberg::table::Table,
+    /// Which of its rows are seen.
     pub at: At,
 }
 
@@ -52,9 +57,11 @@ pub enum At {
 
 /// Every table of a lake at one epoch.
 pub struct Pinned {
+    /// The one epoch that all of them are of.
     pub epoch: Epoch,
     /// The default schema of queries.
     pub namespace: String,
+    /// Every table of the lake, also those without rows at the epoch.
     pub tables: Vec<Pin>,
 }
 
@@ -134,7 +141,9 @@ pub fn room(error: &std::io::Error) -> &'static str {
 
 /// A query's rows as they come.
 pub struct Answer {
+    /// The columns: money and sums are decimals of scale 8, times microseconds of UTC.
     pub schema: SchemaRef,
+    /// Batches of rows; an error among them is [`explain`]ed.
     pub rows: SendableRecordBatchStream,
 }
 

@@ -1,5 +1,7 @@
 //! Bars that somebody else made, held against the lake's.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   FILE ─▶ input (unpacked) ─▶ FORMATS: xts-ohlc, bhavcopy ─▶ Given: candles, malformed rows ─┐
 //!                                                                                             ├─▶ timeline ─▶ compare ─▶ REASONS ─▶ Outcome
@@ -42,8 +44,10 @@ pub enum Column {
 }
 
 impl Column {
+    /// Every column, in the order of a bar.
     pub const ALL: [Column; 5] = [Column::Open, Column::High, Column::Low, Column::Close, Column::Volume];
 
+    /// As tables and reports call it.
     pub fn name(self) -> &'static str {
         match self {
             Column::Open => "open",
@@ -58,15 +62,20 @@ impl Column {
 /// What is compared of a bar, in units of 10⁻⁸.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Values {
+    /// The first price, in units of 10⁻⁸ of the currency.
     pub open: i64,
+    /// The greatest price, as `open`.
     pub high: i64,
+    /// The least price, as `open`.
     pub low: i64,
+    /// The last price, as `open`.
     pub close: i64,
     /// `None`: not told.
     pub volume: Option<i128>,
 }
 
 impl Values {
+    /// One of the values, in units of 10⁻⁸.
     pub fn get(&self, column: Column) -> Option<i128> {
         match column {
             Column::Open => Some(self.open.into()),
@@ -111,6 +120,7 @@ pub struct Name {
     pub venue: String,
     /// The venue's token, if the file has it.
     pub instrument: Option<String>,
+    /// The name for people, if the file has it.
     pub symbol: Option<String>,
     /// `EQ`, `BE`, …
     pub series: Option<String>,
@@ -138,8 +148,11 @@ pub enum Label {
 pub struct Candle {
     /// Its row in the file, the first one is 1.
     pub row: u64,
+    /// What it is of.
     pub name: Name,
+    /// When it is of.
     pub label: Label,
+    /// What it says.
     pub values: Values,
     /// The last traded price, where the close is not one.
     pub last: Option<i64>,
@@ -148,8 +161,11 @@ pub struct Candle {
 /// A row that is no candle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
+    /// Its row in the file, the first one is 1.
     pub row: u64,
+    /// Why it is none, for people.
     pub reason: String,
+    /// The row as it stands there.
     pub text: String,
 }
 
@@ -158,8 +174,11 @@ pub struct Malformed {
 pub struct Given {
     /// Which of a format's layouts it has.
     pub layout: &'static str,
+    /// The width of its bars, if it says so.
     pub interval: Option<Interval>,
+    /// Its bars, in the order of the file.
     pub candles: Vec<Candle>,
+    /// Its other rows.
     pub malformed: Vec<Malformed>,
     /// Rows of instruments that did not trade that day.
     pub silent: u64,
@@ -172,11 +191,13 @@ pub struct Given {
 pub struct Asked {
     /// `NSECM|2885`.
     pub instrument: Option<Name>,
+    /// The width of the bars.
     pub interval: Option<Interval>,
 }
 
 /// A kind of file: a row of [`FORMATS`].
 pub struct Format {
+    /// What errors and reports call it.
     pub name: &'static str,
     /// One line for `--help` and errors.
     pub doc: &'static str,

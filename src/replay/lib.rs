@@ -1,4 +1,6 @@
 //! Recorded epochs again, above the engine: compared ([`verify`]), with additions ([`rebuild`]), from the archive ([`archive`]).
+//!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
 
 pub mod archive;
 pub mod rebuild;

@@ -1,5 +1,7 @@
 //! The tables of a dataflow, one file each: its columns, what they hold, and the cells of a row, in one list.
 //!
+//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//!
 //! ```text
 //!   column   the list: one call a column       cells    values of the flow as cells
 //!   shared   columns of several tables, shapes  bars · indicators · anomalies · ticks · instruments · quarantine

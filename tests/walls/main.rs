@@ -8,6 +8,7 @@
 //! Why a test beside the compiler: crates cannot form a circle, but a manifest may be changed in passing; inside a crate the
 //! compiler allows anything. An exception is named here, with its reason, and the list of exceptions is short.
 
+mod public;
 mod source;
 
 use source::{File, files, functions, named, root};

@@ -36,7 +36,7 @@ const ANOMALIES: Own = Own {
     read: Read::With(|keys, dataflow| dataflow.anomalies = uses(keys, &dataflow.bars, dataflow.instruments)),
     show: Show::One(|dataflow| Some(dataflow.anomalies.iter().map(AnomalyUse::canonical).collect())),
     schema: || {
-        let entries: Vec<Json> = CHECKS.iter().map(|spec| entry(spec)).collect();
+        let entries: Vec<Json> = CHECKS.iter().map(entry).collect();
         json!({ "type": "array", "items": { "anyOf": entries } })
     },
 };
@@ -46,7 +46,7 @@ const USE: Own = Own {
     default: "",
     read: Read::ByWhole,
     show: Show::No,
-    schema: || json!({ "enum": CHECKS.iter().map(|spec| spec.name).collect::<Vec<_>>() }),
+    schema: || json!({ "enum": CHECKS.names() }),
 };
 
 /// Which values an entry with this check takes.

@@ -34,7 +34,7 @@ const INDICATORS_OWN: Own = Own {
     read: Read::With(|keys, dataflow| dataflow.indicators = uses(keys, &dataflow.bars)),
     show: Show::One(|dataflow| Some(dataflow.indicators.iter().map(IndicatorUse::canonical).collect())),
     schema: || {
-        let entries: Vec<Json> = INDICATORS.iter().map(|spec| entry(spec)).collect();
+        let entries: Vec<Json> = INDICATORS.iter().map(entry).collect();
         json!({ "type": "array", "items": { "anyOf": entries } })
     },
 };
@@ -44,7 +44,7 @@ const USE: Own = Own {
     default: "",
     read: Read::ByWhole,
     show: Show::No,
-    schema: || json!({ "enum": INDICATORS.iter().map(|spec| spec.name).collect::<Vec<_>>() }),
+    schema: || json!({ "enum": INDICATORS.names() }),
 };
 
 /// Which values an entry with this indicator takes.

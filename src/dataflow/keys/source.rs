@@ -28,7 +28,7 @@ pub static SECTION: Section = Section {
             "Where ticks come from: the name of a source.",
             Kind::Word {
                 default: "kafka",
-                words: || SOURCES.iter().map(|kind| kind.name).collect(),
+                words: || SOURCES.names(),
                 get: |dataflow| &dataflow.source.uses,
                 set: |dataflow, name| dataflow.source.uses = name.to_owned(),
             },
@@ -101,7 +101,7 @@ pub static SECTION: Section = Section {
             "How a record is decoded: the name of a wire format.",
             Kind::Word {
                 default: "json",
-                words: || wire::FORMATS.iter().map(|format| format.name).collect(),
+                words: || wire::FORMATS.names(),
                 get: |dataflow| &dataflow.source.wire.format,
                 set: |dataflow, name| dataflow.source.wire.format = name.to_owned(),
             },

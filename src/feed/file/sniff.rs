@@ -32,7 +32,7 @@ pub struct Refused {
 /// comes first. Errors: the file cannot be read, or holds no record.
 pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
     let mut all = Vec::new();
-    for format in FORMATS {
+    for format in FORMATS.iter() {
         let mut decoder = (format.build)(&WireSpec { format: format.name.into(), ..WireSpec::default() })?;
         let mut instruments = InstrumentTable::default();
         let mut stream = Stream::open(path, BUFFER_LEAST)?;
@@ -72,7 +72,7 @@ mod tests {
     fn ticks_and_reasons_are_counted_and_the_first_record_of_each_reason_is_kept() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mixed.jsonl");
-        let example = FORMATS.iter().find(|format| format.name == "json").expect("json is a format").example;
+        let example = FORMATS.find("json").expect("json is a format").example;
         let bytes = [example, b"\nnot json\n\n", example, b"\n{}\n[1]"].concat();
         std::fs::write(&path, bytes).expect("written");
         let json = |most| {
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn each_format_is_first_for_its_own_example() {
-        for format in wire::FORMATS {
+        for format in wire::FORMATS.iter() {
             let folder = tempfile::tempdir().expect("a folder");
             let path = folder.path().join("recorded");
             std::fs::write(&path, format.example).expect("written");

@@ -261,15 +261,8 @@ impl SyntheticReader {
             let record = entry.play.next().expect("it has an arrival");
             self.line.clear();
             record.write(&self.market, &mut self.line);
-            batch.bytes += self.line.len() as u64;
-            match self
-                .decoder
-                .decode(&RawRecord::new(&self.line, entry.offset, Some(record.arrives_at)), &mut self.instruments)
-            {
-                Ok(tick) => batch.push(tick, &self.line),
-                Err(reject) => batch.rejects.push(reject),
-            }
-            batch.records += 1;
+            let raw = RawRecord::new(&self.line, entry.offset, Some(record.arrives_at));
+            batch.take(&raw, self.decoder.as_mut(), &mut self.instruments);
             entry.offset += 1;
         }
         batch.offset_next = entry.offset;

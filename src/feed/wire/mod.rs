@@ -18,9 +18,11 @@ mod xts_partial;
 
 use crate::{FeedError, InstrumentTable, Reject, WireSpec};
 pub use bridge::address as bridge_address;
-use problem::Problem;
+pub use problem::Problem;
+pub use record::{FIELDS, FieldDoc, Has};
 use recorded::Envelope;
 use ticktide_base::error::nearest;
+use ticktide_base::registry::{Entry, Family};
 use ticktide_base::time::Nanos;
 use ticktide_market::Tick;
 
@@ -109,21 +111,30 @@ pub struct Format {
     pub example: &'static [u8],
 }
 
-/// Every wire format.
-pub static FORMATS: &[&Format] = &[
-    &json::FORMAT, //
-    &csv::FORMAT,
-    &xts_json::FORMAT,
-    &xts_partial::FORMAT,
-    &bridge::FORMAT,
-];
+/// Every wire format; a program may add its own.
+pub static FORMATS: Family<Format> = Family::new(
+    "wire format",
+    &[
+        &json::FORMAT, //
+        &csv::FORMAT,
+        &xts_json::FORMAT,
+        &xts_partial::FORMAT,
+        &bridge::FORMAT,
+    ],
+);
+
+impl Entry for Format {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+}
 
 /// The decoder that a dataflow's `wire` and `fields` describe.
 pub fn build(spec: &WireSpec) -> Result<Box<dyn Decoder>, FeedError> {
-    match FORMATS.iter().find(|format| format.name == spec.format) {
+    match FORMATS.find(&spec.format) {
         Some(format) => (format.build)(spec),
         None => {
-            let names: Vec<&str> = FORMATS.iter().map(|format| format.name).collect();
+            let names = FORMATS.names();
             let hint = match nearest(&spec.format, &names) {
                 Some(name) => format!("did you mean `wire = \"{name}\"`? there are: {}", names.join(", ")),
                 None => format!("set `wire` to one of: {}", names.join(", ")),
@@ -147,7 +158,7 @@ fn no_columns(spec: &WireSpec) -> Result<(), FeedError> {
 
 /// The formats that decode at least one of some payloads without a mapping: advice for a user whose records are rejected.
 pub fn formats_that_decode(payloads: &[&[u8]]) -> Vec<&'static str> {
-    let decodes = |format: &&&Format| {
+    let decodes = |format: &&Format| {
         let Ok(mut decoder) = (format.build)(&WireSpec { format: format.name.into(), ..WireSpec::default() }) else {
             return false;
         };
@@ -169,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_format_decodes_its_example_and_is_documented() {
-        for format in FORMATS {
+        for format in FORMATS.iter() {
             let spec = WireSpec { format: format.name.into(), ..WireSpec::default() };
             let mut decoder = build(&spec).expect("a listed format builds");
             decoder.decode(&RawRecord::of(format.example), &mut InstrumentTable::default()).expect(format.name);
@@ -221,7 +232,7 @@ mod tests {
     proptest! {
         #[test]
         fn random_bytes_become_a_tick_or_a_reject(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            for format in FORMATS {
+            for format in FORMATS.iter() {
                 answers(format, &bytes)?;
             }
         }
@@ -230,7 +241,7 @@ mod tests {
         fn a_damaged_record_becomes_a_tick_or_a_reject(
             cuts in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4u8), 1..6)
         ) {
-            for format in FORMATS {
+            for format in FORMATS.iter() {
                 let mut bytes = format.example.to_vec();
                 for (at, byte, how) in &cuts {
                     if bytes.is_empty() {

@@ -40,22 +40,26 @@ pub use feed_gap::FeedGap;
 pub use registry::{Built, Check, Level, Setting, Spec, build, spec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use ticktide_base::registry::Family;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Tick;
 
-/// Every check there is, in the order in which they are listed.
-pub static CHECKS: &[&Spec] = &[
-    &bad_price_size::SPEC, //
-    &crossed_quote::SPEC,
-    &two_partitions::SPEC,
-    &return_z::SPEC,
-    &instrument_gap::SPEC,
-    &feed_gap::SPEC,
-    &off_tick::SPEC,
-    &off_band::SPEC,
-    &overflow::SPEC,
-];
+/// Every check there is, in the order in which they are listed; a program may add its own.
+pub static CHECKS: Family<Spec> = Family::new(
+    registry::FAMILY,
+    &[
+        &bad_price_size::SPEC, //
+        &crossed_quote::SPEC,
+        &two_partitions::SPEC,
+        &return_z::SPEC,
+        &instrument_gap::SPEC,
+        &feed_gap::SPEC,
+        &off_tick::SPEC,
+        &off_band::SPEC,
+        &overflow::SPEC,
+    ],
+);
 
 /// The token that stands for all instruments of a venue.
 pub const FEED: &str = "*";
@@ -89,6 +93,7 @@ impl Severity {
 /// What a check finds at a bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
+    /// Nanoseconds of UTC; no earlier than the bars that the check has seen.
     pub started_at: Nanos,
     /// `None`: the end of the bar.
     pub ended_at: Option<Nanos>,
@@ -117,6 +122,7 @@ pub struct Facts {
 
 /// Looks at ticks one by one.
 pub trait TickCheck: Send + Sync {
+    /// What is odd in a tick; a pure function.
     fn look(&self, tick: &Tick, facts: &Facts) -> Option<Oddity>;
 }
 
@@ -132,6 +138,7 @@ pub trait BarCheck: Send + Sync {
 
 /// Looks at a bar beside what the exchange says of its instrument.
 pub trait ListedCheck: Send + Sync {
+    /// What is odd in a bar; a pure function.
     fn look(&self, bar: &FinishedBar, term: &Term) -> Option<Oddity>;
 }
 

@@ -2,11 +2,12 @@
 
 use super::{BarCheck, CHECKS, FeedGap, ListedCheck, TickCheck};
 pub use crate::parameters::Setting;
-use crate::parameters::{Parameter, Parameters, SettingError, read};
+use crate::parameters::{self, Parameter, Parameters, SettingError, read};
 use std::collections::BTreeMap;
+use ticktide_base::registry::Entry;
 
 /// What errors call an entry.
-const FAMILY: &str = "check";
+pub(super) const FAMILY: &str = "check";
 
 /// What a check looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,20 +36,37 @@ impl Level {
 
 /// A row of the registry.
 pub struct Spec {
+    /// What `use` says in a dataflow's file, and `check_name` in the table; lower case, and it never changes.
     pub name: &'static str,
     /// One line for `list`.
     pub doc: &'static str,
+    /// What it looks at; [`Spec::build`] builds a check of this level.
     pub level: Level,
+    /// With their defaults and bounds; [`Parameters`] has a value for each.
     pub parameters: &'static [Parameter],
     /// Builds it from checked parameters; an error says how they contradict each other.
     pub build: fn(&Parameters) -> Result<Check, String>,
 }
 
+impl Entry for Spec {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn fault(&self) -> Option<String> {
+        parameters::fault(self.parameters, &["use", "on"])
+    }
+}
+
 /// A check of any level.
 pub enum Check {
+    /// Looks at ticks one by one, where they are accepted.
     Tick(Box<dyn TickCheck>),
+    /// Looks at an instrument's finished bars in their order.
     Bar(Box<dyn BarCheck>),
+    /// Looks at each bar beside what the master says of its instrument.
     Listed(Box<dyn ListedCheck>),
+    /// Looks for silence of a whole venue.
     Feed(FeedGap),
     /// Which partitions an instrument comes through.
     Partitions,
@@ -81,9 +99,5 @@ pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Built, 
 
 /// A row of the registry by its name.
 pub fn spec(name: &str) -> Result<&'static Spec, SettingError> {
-    let found = CHECKS.iter().find(|spec| spec.name == name).copied();
-    found.ok_or_else(|| {
-        let names: Vec<&str> = CHECKS.iter().map(|spec| spec.name).collect();
-        SettingError::unknown(FAMILY, name, &names)
-    })
+    CHECKS.find(name).ok_or_else(|| SettingError::unknown(FAMILY, name, &CHECKS.names()))
 }

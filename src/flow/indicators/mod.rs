@@ -40,36 +40,40 @@ mod wma;
 
 use crate::bars::finished::FinishedBar;
 pub use composite::{Accumulator, Composite, canonical};
-pub use registry::{Anchor, Parameter, Parameters, Setting, SettingError, Spec, build};
+pub use registry::{Anchor, COLUMNS, Parameter, Parameters, Setting, SettingError, Spec, build};
+use ticktide_base::registry::Family;
 use ticktide_market::SCALE;
 
 /// What an indicator says before its lookback: null in the lake, the canonical NaN here.
 pub const NULL: f64 = f64::NAN;
 
-/// Every indicator there is, in the order in which they are listed.
-pub static INDICATORS: &[&Spec] = &[
-    &sma::SPEC, //
-    &ema::SPEC,
-    &rsi::SPEC,
-    &macd::SPEC,
-    &bbands::SPEC,
-    &atr::SPEC,
-    &vwap::SPEC,
-    &obv::SPEC,
-    &wma::SPEC,
-    &dema::SPEC,
-    &tema::SPEC,
-    &adx::SPEC,
-    &stoch::SPEC,
-    &cci::SPEC,
-    &willr::SPEC,
-    &mfi::SPEC,
-    &roc::SPEC,
-    &mom::SPEC,
-    &crossover::SPEC,
-];
+/// Every indicator there is, in the order in which they are listed; a program may add its own.
+pub static INDICATORS: Family<Spec> = Family::new(
+    registry::FAMILY,
+    &[
+        &sma::SPEC, //
+        &ema::SPEC,
+        &rsi::SPEC,
+        &macd::SPEC,
+        &bbands::SPEC,
+        &atr::SPEC,
+        &vwap::SPEC,
+        &obv::SPEC,
+        &wma::SPEC,
+        &dema::SPEC,
+        &tema::SPEC,
+        &adx::SPEC,
+        &stoch::SPEC,
+        &cci::SPEC,
+        &willr::SPEC,
+        &mfi::SPEC,
+        &roc::SPEC,
+        &mom::SPEC,
+        &crossover::SPEC,
+    ],
+);
 
-/// A finished bar as indicators see it.
+/// A finished bar as indicators see it: prices in the instrument's currency, the volume in shares or contracts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BarInput {
     pub open: f64,
@@ -97,10 +101,14 @@ impl BarInput {
 }
 
 /// A built indicator: parameters are inside.
+///
+/// What must hold: `step` depends on state and bar alone; the state counts nothing without end, since a correction ends where the
+/// states before and after it are equal.
 pub trait Indicator: Send + Sync {
     /// How many doubles its state takes; a fresh state is all zeros.
     fn width(&self) -> usize;
-    /// Names of its outputs (`macd_12_26_9`, `macd_12_26_9_signal`, …).
+    /// Names of its outputs (`macd_12_26_9`, `macd_12_26_9_signal`, …), each a column: lower-case words with `_`, none of
+    /// [`COLUMNS`], and others for other parameters.
     fn outputs(&self) -> Vec<String>;
     /// Takes the next bar: changes `state` (`width` doubles), fills `out` (one double per output, NaN = null).
     fn step(&self, state: &mut [f64], bar: &BarInput, out: &mut [f64]);

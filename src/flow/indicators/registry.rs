@@ -4,12 +4,13 @@
 
 use super::anchored::Anchored;
 use super::{INDICATORS, Indicator};
-use crate::parameters::read;
+use crate::parameters::{self, read};
 pub use crate::parameters::{Parameter, Parameters, Setting, SettingError};
 use std::collections::BTreeMap;
+use ticktide_base::registry::Entry;
 
 /// What errors call an entry.
-const FAMILY: &str = "indicator";
+pub(super) const FAMILY: &str = "indicator";
 
 /// Where an indicator that depends on its start starts anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +23,45 @@ pub enum Anchor {
 
 /// A row of the registry.
 pub struct Spec {
+    /// What `use` says in a dataflow's file; lower case, and it never changes.
     pub name: &'static str,
     /// One line for `list`.
     pub doc: &'static str,
+    /// With their defaults and bounds; [`Parameters`] has a value for each.
     pub parameters: &'static [Parameter],
     /// The default of the setting `anchor`; `None` where the start does not matter and the setting is refused.
     pub anchor: Option<Anchor>,
     /// Builds it from checked parameters; an error says how they contradict each other ("fast 26 is not below slow 12").
     pub build: fn(&Parameters) -> Result<Box<dyn Indicator>, String>,
+}
+
+impl Entry for Spec {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn fault(&self) -> Option<String> {
+        parameters::fault(self.parameters, &["use", "on", "anchor"])
+    }
+}
+
+/// Columns of the table of readings that no output may be called: those before the outputs, and those behind them.
+pub const COLUMNS: [&str; 8] = ["venue", "instrument", "symbol", "trading_date", "open_at", "phase", "epoch", "diff"];
+
+/// Whether each output can be a column: a word in lower case that is no other column's.
+fn check_outputs(name: &str, built: &dyn Indicator) -> Result<(), SettingError> {
+    let is_column = |output: &String| {
+        output.starts_with(|first: char| first.is_ascii_lowercase())
+            && output.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+            && !COLUMNS.contains(&output.as_str())
+    };
+    match built.outputs().iter().find(|output| !is_column(output)) {
+        None => Ok(()),
+        Some(output) => Err(SettingError::new(
+            format!("indicator {name:?} says {output:?}, which cannot be a column"),
+            format!("its outputs are lower-case words with `_`, none of {}", COLUMNS.join(", ")),
+        )),
+    }
 }
 
 /// Builds an indicator from its name and settings: its parameters by name and, where its start matters, `anchor`.
@@ -45,15 +77,15 @@ pub struct Spec {
 /// assert_eq!(error.hint, r#"did you mean "ema"?"#);
 /// ```
 pub fn build(name: &str, settings: &BTreeMap<String, Setting>) -> Result<Box<dyn Indicator>, SettingError> {
-    let Some(spec) = INDICATORS.iter().find(|spec| spec.name == name) else {
-        let names: Vec<&str> = INDICATORS.iter().map(|spec| spec.name).collect();
-        return Err(SettingError::unknown(FAMILY, name, &names));
+    let Some(spec) = INDICATORS.find(name) else {
+        return Err(SettingError::unknown(FAMILY, name, &INDICATORS.names()));
     };
     let anchor = anchor(spec, settings)?;
     let others: &[&str] = if spec.anchor.is_some() { &["anchor"] } else { &[] };
     let parameters = read(FAMILY, name, spec.parameters, others, settings)?;
     let built = (spec.build)(&parameters)
         .map_err(|fault| SettingError::contradiction(FAMILY, name, spec.parameters, &fault))?;
+    check_outputs(name, built.as_ref())?;
     Ok(match anchor {
         Some(Anchor::Session) => Box::new(Anchored::new(built)),
         Some(Anchor::Unanchored) | None => built,

@@ -180,7 +180,7 @@ fn built(spec: &Spec, parameters: &[f64], anchor: Option<&str>) -> Option<Box<dy
 
 /// Every indicator, with each of its settings.
 fn walk(mut visit: impl FnMut(&Spec, &[f64], Option<&str>, &dyn Fn() -> Box<dyn Indicator>)) {
-    for spec in INDICATORS {
+    for spec in INDICATORS.iter() {
         let anchors = if spec.anchor.is_some() { vec![Some("none"), Some("session"), None] } else { vec![None] };
         let mut visited = 0;
         for parameters in settings(spec) {
@@ -251,7 +251,7 @@ fn every_indicator_equals_ta_lib_and_is_null_exactly_before_its_lookback() {
 #[test]
 fn the_recursive_indicators_equal_ta_lib_bit_for_bit() {
     for name in ["ema", "rsi", "macd", "atr", "dema", "tema", "adx", "obv"] {
-        let spec = INDICATORS.iter().find(|spec| spec.name == name).expect("it is in the registry");
+        let spec = INDICATORS.find(name).expect("it is in the registry");
         let defaults = settings(spec).remove(0);
         let anchor = spec.anchor.map(|_| "none");
         let composite = alone(built(spec, &defaults, anchor).expect("the defaults are allowed"));

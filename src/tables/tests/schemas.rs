@@ -54,6 +54,14 @@ time: open_at
 sort: instrument open_at
 history: true";
 
+/// What the flow refuses as the name of an output is what the tables of readings have besides.
+#[test]
+fn no_output_can_be_called_as_another_column() {
+    let columns = indicators(Interval(MINUTE), &[]).columns;
+    let names: Vec<&str> = columns.iter().map(|column| &*column.name).chain(["diff"]).collect();
+    assert_eq!(names, ticktide_flow::indicators::COLUMNS);
+}
+
 const INDICATORS: &str = "indicators_1m
   venue text required
   instrument text required

@@ -18,7 +18,7 @@ mod values;
 use super::RawRecord;
 use super::problem::Problem;
 use crate::{FeedError, InstrumentTable, WireSpec};
-pub use fields::{Field, NAMES};
+pub use fields::{FIELDS, Field, FieldDoc, Has, NAMES};
 use std::collections::HashMap;
 use std::sync::Arc;
 use ticktide_base::error::nearest;

@@ -231,7 +231,7 @@ fn wrong_settings_say_what_and_how() {
 
 #[test]
 fn every_check_builds_with_its_defaults_and_shows_them_all() {
-    for spec in CHECKS {
+    for spec in CHECKS.iter() {
         let built = build(spec.name, &BTreeMap::new()).expect("defaults are allowed");
         let shown: BTreeMap<String, f64> = serde_json::from_str(&built.parameters).expect("a JSON object of numbers");
         let expected = spec.parameters.iter().map(|parameter| (parameter.name.to_string(), parameter.default));
