@@ -48,9 +48,13 @@ def dataflow(scenario, name, settings):
     return path
 
 
+# no record of the tape comes later than this
+REACH = ("--set", 'horizon={"1s"="2h","1m"="2h",default="1 session"}')
+
+
 def good(scenario, outputs, tape, what, path, brokers, topic):
     folder = scenario.work / f"lake-{path.stem}"
-    done = outputs.run("run", path, "--brokers", brokers, "--topic", topic, "--warehouse", folder, "--until", "end", code=None)
+    done = outputs.run("run", path, "--brokers", brokers, "--topic", topic, "--warehouse", folder, "--until", "end", *REACH, code=None)
     if not scenario.check(done.code == 0, f"{what}: read to its end in {done.wall_s:.1f} s", tail(done)):
         return folder
     connection, read = lake.connect(), lake.Lake(folder)
