@@ -1,9 +1,10 @@
 //! A lake and its catalog: kept, known again after a move, not confused with another.
 
-use super::scenario::{HASTY, anomalies, bars, check_on, check_rows, options, process_on, run, ticks};
+use super::scenario::{HASTY, anomalies, bars, check_on, check_rows, process_on, run, ticks};
 use crate::catalog::{Catalog, SqliteCatalog};
 use crate::state::lineage;
 use crate::store::FolderStore;
+use crate::testing::options;
 use crate::{Lake, LakeError, LakeOptions, LakeReader};
 use std::path::Path;
 use std::sync::Arc;
