@@ -26,8 +26,11 @@ MARKET = """source = {{ use = "synthetic", until = "end", sequence = "trusted", 
 session = {{ zone = "UTC", open = "09:15", close = "15:30" }}
 bars = [{{ use = "time", every = "1s" }}, {{ use = "time", every = "1m" }}]
 """
+# what comes later lies in the reach of all its bars
 RECORDED = """source = { use = "file", sequence = "trusted", corrections = true }
 bars = [{ use = "time", every = "1s" }, { use = "time", every = "1m" }]
+horizon = { "1s" = "6h", "1m" = "6h" }
+retention = "6h"
 """
 
 
