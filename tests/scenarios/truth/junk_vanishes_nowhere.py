@@ -45,7 +45,8 @@ def main():
     path.write_bytes(b"".join(line + b"\n" for line in mixed))
     good_path.write_bytes(b"".join(line + b"\n" for number, line in enumerate(mixed, 1) if number % 10))
 
-    scenario.run_bars(path, folder, "-w", 2)
+    # no record of the tape comes later than this
+    scenario.run_bars(path, folder, "-w", 2, "--set", 'horizon={"1s"="2h","1m"="2h",default="1 session"}')
     read = lake.Lake(folder)
     rows = {row["offset"]: row for row in read.rows("quarantine")}
     wanted = {offset: line for offset, line in enumerate(mixed) if (offset + 1) % 10 == 0}
