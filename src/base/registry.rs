@@ -83,7 +83,7 @@ impl<T: Entry> Family<T> {
                 return Err(Error::fix(format!("{word} {name:?} {fault}"), "change its row"));
             }
         }
-        if self.added.get().is_some() {
+        if self.added.get().is_some() && !more.is_empty() {
             let message = format!("{word}s cannot be added any more: the registry is in use");
             return Err(Error::fix(
                 message,
@@ -99,7 +99,11 @@ impl<T: Entry> Family<T> {
         let lost = |_| {
             Error::fix(format!("{}s were looked at while some were added", self.word), "install the registry first")
         };
-        self.added.set(more).map_err(lost)
+        let none = more.is_empty();
+        match self.added.set(more).map_err(lost) {
+            Err(_) if none => Ok(()),
+            added => added,
+        }
     }
 }
 
