@@ -26,7 +26,7 @@ pub fn finished<'scope>(
                 Emitted::Snapshot(bar) => Some((series, *bar)),
                 Emitted::Finished(_) => None,
             });
-            let (finished, bases) = volume::finish_by(resumed.rules, &name, snapshots, bases);
+            let (finished, bases) = volume::finish(resumed.rules, &name, snapshots, bases);
             (finished, Some(base_state(bases, VOLUME)))
         }
         None => {

@@ -7,6 +7,7 @@
 use super::problem::Problem;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{DAY, HOUR, MICRO, MILLI, MINUTE, Nanos, SECOND};
+use ticktide_market::calendar::time_text;
 
 /// 1990-01-01: no recorded tick is older.
 const FIRST: Nanos = 631_152_000 * SECOND;
@@ -58,8 +59,7 @@ pub fn integer(text: &[u8]) -> Option<Option<Nanos>> {
 /// What is wrong with a record that says it is of such a time, where a text would not show it.
 #[cold]
 pub fn impossible(at: Nanos) -> Problem {
-    let shown = jiff::Timestamp::from_nanosecond(i128::from(at)).map_or("?".into(), |at| at.to_string());
-    Problem::new("bad_time", format!("its time is {shown}: no time from 1990 to 2100"))
+    Problem::new("bad_time", format!("its time is {}: no time from 1990 to 2100", time_text(at)))
 }
 
 /// Why a text is no time of a record.

@@ -109,11 +109,12 @@ impl Live {
             (Some(true), None) => return Some(Known::Same),
             (Some(false), _) => return Some(Known::Other),
         };
-        let before = match rules.is_whole(counts_for) {
-            true => self.partly.remove(&name),
-            false => self.partly.insert(name.clone(), (counts_for, minute)),
+        let partly = (!rules.is_whole(counts_for)).then_some(counts_for);
+        let before = match partly {
+            None => self.partly.remove(&name),
+            Some(mask) => self.partly.insert(name.clone(), (mask, minute)),
         };
-        if before.is_none_or(|(had, _)| had != counts_for) && !(before.is_none() && rules.is_whole(counts_for)) {
+        if before.map(|(had, _)| had) != partly {
             self.dirty.insert(StateKey::Partly(name.0, name.1));
         }
         known

@@ -10,6 +10,7 @@ use crate::states::{PARTITION, SEEN};
 use differential_dataflow::input::InputSession;
 use std::cell::RefCell;
 use std::rc::Rc;
+use ticktide_base::rules::Rules;
 use ticktide_base::time::{HOUR, MINUTE, SECOND};
 use ticktide_feed::wire::xts::segments::Epoch;
 use ticktide_feed::wire::{self, RawRecord};
@@ -140,7 +141,7 @@ fn finished(changes: Vec<(Series, Emitted, isize)>) -> Vec<FinishedBar> {
         let seen: Rc<RefCell<Vec<FinishedBar>>> = Rc::default();
         let mut input = InputSession::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let (finished, _) = volume::finish("Volume", input.to_collection(scope), HashMap::new());
+            let (finished, _) = volume::finish(Rules::NEWEST, "Volume", input.to_collection(scope), HashMap::new());
             let seen = seen.clone();
             finished.inspect(move |((_, bar), _, diff)| {
                 assert_eq!(*diff, 1);

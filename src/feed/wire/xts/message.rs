@@ -10,6 +10,7 @@ use crate::wire::times::{self, impossible};
 use std::sync::Arc;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{DAY, Nanos};
+use ticktide_market::calendar::time_text;
 use ticktide_market::{Price, Quantity, Snapshot, Tick, TickKind};
 
 /// A message's time may be this far from its receipt: exchanges' clocks and ours differ by seconds, epochs by years.
@@ -243,11 +244,10 @@ impl Message<'_, '_> {
 
     #[cold]
     fn unbelievable(&self, at: Nanos, received_at: Nanos, misread: bool) -> Problem {
-        let shown =
-            |at: Nanos| jiff::Timestamp::from_nanosecond(i128::from(at)).map_or("?".into(), |at| at.to_string());
         let hint = if misread { "; it fits in the other epoch, 1970 for 1980" } else { "" };
         let venue = self.segment.venue;
-        let detail = format!("its time in {venue} is {}, it was received at {}{hint}", shown(at), shown(received_at));
+        let detail =
+            format!("its time in {venue} is {}, it was received at {}{hint}", time_text(at), time_text(received_at));
         Problem::new("clock_mismatch", detail)
     }
 }

@@ -81,18 +81,9 @@ impl DaySoFar {
     }
 }
 
-/// As [`finish_by`] the newest rules.
-pub fn finish<'scope>(
-    name: &str,
-    snapshots: VecCollection<'scope, u64, (Series, SnapshotBar), isize>,
-    bases: HashMap<Series, DaySoFar>,
-) -> (VecCollection<'scope, u64, (Series, FinishedBar), isize>, BaseChanges<'scope, Series, DaySoFar>) {
-    finish_by(Rules::NEWEST, name, snapshots, bases)
-}
-
 /// Finished bars of snapshot bars by the rules of their lake, and the changes of the scan's bases. Retirements go through, at
 /// their times. `name`: of the scan.
-pub fn finish_by<'scope>(
+pub fn finish<'scope>(
     rules: Rules,
     name: &str,
     snapshots: VecCollection<'scope, u64, (Series, SnapshotBar), isize>,

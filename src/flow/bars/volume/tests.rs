@@ -276,7 +276,7 @@ fn a_base_stays_under_the_key_that_it_came_with() {
         let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
             let bases = HashMap::from([(series(Some("S")), before)]);
-            let (finished, bases) = finish("Volume", input.to_collection(scope), bases);
+            let (finished, bases) = finish(Rules::NEWEST, "Volume", input.to_collection(scope), bases);
             finished.inspect(|((_, bar), _, _)| assert!([Some(10), Some(20)].contains(&bar.volume)));
             let seen = seen.clone();
             timely::dataflow::operators::Inspect::inspect(bases, move |((_, instrument), base)| {
@@ -305,7 +305,7 @@ fn a_correction_moves_volume_between_bars_and_retirement_goes_through() {
         let seen: Rc<RefCell<Vec<((i64, Option<i128>), u64, isize)>>> = Rc::default();
         let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
-            let (finished, _) = finish("Volume", input.to_collection(scope), HashMap::new());
+            let (finished, _) = finish(Rules::NEWEST, "Volume", input.to_collection(scope), HashMap::new());
             let seen = seen.clone();
             finished.inspect(move |((_, bar), time, diff)| {
                 seen.borrow_mut().push(((bar.head.open_at / MINUTE, bar.volume), *time, *diff));
@@ -434,7 +434,7 @@ fn scanned(bars: &[SnapshotBar], steps: &[u64], base: DaySoFar, retires: bool) -
         let mut input = InputSession::<u64, (Series, SnapshotBar), isize>::new();
         worker.dataflow::<u64, _, _>(|scope| {
             let (finished, moved) =
-                finish("Volume", input.to_collection(scope), HashMap::from([(series.clone(), base)]));
+                finish(Rules::NEWEST, "Volume", input.to_collection(scope), HashMap::from([(series.clone(), base)]));
             let (live, last) = (live.clone(), last.clone());
             finished.inspect(move |((_, bar), time, diff)| {
                 if *time < LAST_STEP {
