@@ -9,9 +9,9 @@ use ticktide_base::time::{DAY, Interval, MINUTE, Nanos, SECOND};
 use ticktide_flow::bars::acc::TradeOrder;
 use ticktide_flow::bars::keyed::{Aside, BarsSpec, Keyed};
 use ticktide_flow::bars::partial::Partials;
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 use ticktide_market::calendar::PhaseAt;
-use ticktide_market::conditions::Effect;
+use ticktide_market::conditions::TradeEffect;
 use ticktide_market::{Instrument, InstrumentId, SCALE};
 
 const TICKS: i64 = 200_000;
@@ -19,7 +19,7 @@ const TICKS: i64 = 200_000;
 const STEP: usize = 20_000;
 const INSTRUMENTS: u32 = 500;
 
-/// Ticks of ten minutes; the busiest instrument has one in eight, as a market's have.
+/// Ticks of ten minutes; the busiest instrument has one in eight, as in a real market.
 fn ticks() -> Vec<(InstrumentId, TradeOrder)> {
     let mut state = 7u64;
     let mut draw = || {
@@ -51,10 +51,14 @@ fn run(
     let phase = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
     let intervals = mask.count_ones() as usize;
     let (mut partials, mut aside, mut out) = (Partials::new(finest, intervals), Aside::default(), Vec::new());
-    keyed.begin(Horizons { intervals: vec![Nanos::MIN; intervals], retained_from: Nanos::MIN, ..Horizons::default() });
+    keyed.begin(EpochHorizons {
+        intervals: vec![Nanos::MIN; intervals],
+        retained_from: Nanos::MIN,
+        ..EpochHorizons::default()
+    });
     for step in ticks.chunks(STEP) {
         for (instrument, order) in step {
-            partials.add_trade(*instrument, phase, mask, order, Effect::FULL);
+            partials.add_trade(*instrument, phase, mask, order, TradeEffect::FULL);
         }
         for routed in partials.drain(names) {
             keyed.apply(routed, &mut aside);

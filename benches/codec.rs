@@ -1,25 +1,25 @@
-//! What it costs to send a tick to another process, by codec: bytes a tick, and CPU time to encode and to decode it.
+//! The cost of sending a tick to another process, by codec: bytes a tick, and CPU time to encode and to decode it.
 //!
 //! A message is 1,000 ticks of a seeded walk, once without texts (7 numbers) and once with an id and conditions. Decoding
-//! ends with reading every field's sum, so that a codec which only lends a view pays for its use, too. What each gives:
+//! ends with a sum over every field, so that a codec that only lends a view pays for its use, too. What each gives:
 //!
-//! | codec | decoded | texts | bytes of a stranger |
+//! | codec | decoded | texts | untrusted bytes |
 //! |---|---|---|---|
 //! | bincode | owned values | yes | an error |
 //! | columnar | a view of columns | yes | must be validated first |
 //! | bytemuck | a view of records | no: fixed layout only | an error by size; any bit pattern is a number |
 //! | abomonation | a view of records, pointers written into the buffer | yes | undefined behaviour |
 //!
-//! Why ticktide sends bincode although a view is cheaper: it is safe for whatever arrives and needs no alignment, and 25 ns
-//! (150 ns with two texts, nearly all of it their allocation) are little beside decoding a tick from its feed (`decode.rs`).
+//! Why ticktide sends bincode although a view is cheaper: it is safe for any bytes and needs no alignment, and 25 ns (150 ns
+//! with two texts, nearly all of it their allocation) are little compared with decoding a tick from its feed (`decode.rs`).
 //!
-//! Soundness of abomonation: it is unmaintained and unsound, and here as a figure only, a dev-dependency. It copies structs
-//! with their padding, which nobody may read, and hands out references into a byte buffer whatever its alignment: a debug
+//! Soundness of abomonation: it is unmaintained and unsound; it is a dev-dependency, only for comparison. It copies structs
+//! with their padding, which must not be read, and returns references into a byte buffer whatever its alignment: a debug
 //! build aborts on a misaligned one (`unsafe precondition(s) violated: slice::from_raw_parts_mut requires the pointer to be
 //! aligned`), a release build has undefined behaviour. The buffer here starts at a multiple of 8, and only letters
 //! follow the records; a socket gives no such promise.
 
-#![allow(unsafe_code)] // abomonation's two calls; nowhere else
+#![allow(unsafe_code)] // for abomonation's two calls only
 
 mod cpu;
 
@@ -75,7 +75,7 @@ fn texts() -> Vec<Texts> {
     numbers().into_iter().map(with).collect()
 }
 
-/// What a reader of the message would look at.
+/// Reads every field, as a reader of the message would.
 trait Look {
     fn look(&self) -> u64;
 }

@@ -1,4 +1,4 @@
-//! A measurement for criterion: CPU time of one thread, so that a busy machine does not blur a figure.
+//! A measurement for criterion: CPU time of one thread, so that a busy machine does not distort a figure.
 
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use std::time::Duration;

@@ -1,8 +1,7 @@
-//! What a record costs on its way to a tick: CPU time of one thread, so that a busy machine does not blur it.
+//! The cost of decoding a record into a tick: CPU time of one thread, so that a busy machine does not distort it.
 //!
 //! Targets: `decode/json mapped` at most 0.35 µs a record (205 bytes, six of its thirteen fields named); `decode/xts 1501` at
-//! most 1 µs a message (682 bytes, its nineteen needed fields);
-//! `synthetic/generate and decode` below 1 µs.
+//! most 1 µs a message (682 bytes, its nineteen needed fields); `synthetic/generate and decode` below 1 µs.
 
 mod cpu;
 

@@ -1,7 +1,7 @@
-//! What is held per live bar, per retained trade and per indicator: resident bytes of this process before and after.
+//! The memory held per live bar, per retained trade and per indicator: resident bytes of this process before and after.
 //!
-//! Not a timing, so no criterion. Resident memory and not counted allocations: what the allocator adds is what a machine
-//! has to have.
+//! Not a timing, so no criterion. Resident memory and not counted allocations: a machine must also have what the allocator
+//! adds.
 
 use differential_dataflow::input::InputSession;
 use std::collections::{BTreeMap, HashMap};
@@ -12,14 +12,14 @@ use ticktide_flow::bars::acc::TradeOrder;
 use ticktide_flow::bars::finished::{FinishedBar, Series};
 use ticktide_flow::bars::keyed::{Aside, BarsSpec, Keyed};
 use ticktide_flow::bars::partial::Partials;
-use ticktide_flow::bars::trades::{Place, Trade, TradeKey};
+use ticktide_flow::bars::trades::{RecordOrigin, Trade, TradeKey};
 use ticktide_flow::bars::{Reached, Routed};
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 use ticktide_flow::indicators::readings::{arrange, readings};
 use ticktide_flow::indicators::{Composite, INDICATORS, build};
 use ticktide_flow::scan::Positioned;
 use ticktide_market::calendar::PhaseAt;
-use ticktide_market::conditions::Effect;
+use ticktide_market::conditions::TradeEffect;
 use ticktide_market::{Instrument, InstrumentId, SCALE};
 use timely::dataflow::ProbeHandle;
 
@@ -28,7 +28,7 @@ const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY }
 
 /// Resident bytes of this process.
 fn resident() -> i64 {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux tells a process's memory");
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux reports a process's memory");
     let pages: i64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the second number is pages");
     pages * 4096
 }
@@ -41,7 +41,11 @@ fn keyed(intervals: Vec<Interval>, corrections: bool) -> Keyed {
     let count = intervals.len();
     let mut keyed =
         Keyed::new(BarsSpec { intervals, corrections, carries: false, dedupe_here: false, prices_signed: false });
-    keyed.begin(Horizons { intervals: vec![Nanos::MIN; count], retained_from: Nanos::MIN, ..Horizons::default() });
+    keyed.begin(EpochHorizons {
+        intervals: vec![Nanos::MIN; count],
+        retained_from: Nanos::MIN,
+        ..EpochHorizons::default()
+    });
     keyed
 }
 
@@ -57,12 +61,12 @@ fn live_bar() -> (i64, u64) {
     let (mut partials, mut aside, mut out) = (Partials::new(Interval(SECOND), 1), Aside::default(), Vec::new());
     for second in 0..300 {
         for id in 0..INSTRUMENTS {
-            partials.add_trade(InstrumentId(id), PHASE, 1, &order(second * SECOND, second), Effect::FULL);
+            partials.add_trade(InstrumentId(id), PHASE, 1, &order(second * SECOND, second), TradeEffect::FULL);
         }
         partials.drain(&names).for_each(|routed| keyed.apply(routed, &mut aside));
         keyed.changes(&mut out);
         out.clear();
-        keyed.retire(second as u64, &mut out, &mut aside); // what it encodes for the state is written and let go of
+        keyed.retire(second as u64, &mut out, &mut aside); // what it encodes for the state is written and released
     }
     let bytes = resident() - before;
     black_box(&keyed);
@@ -81,8 +85,12 @@ fn retained_trade() -> (i64, u64) {
                 next += 1;
                 let trade =
                     Trade { order: order(next % MINUTE, next), bucket_at: 0, sets_price: true, adds_volume: true };
-                let place =
-                    Place { partition: "ticks/0".into(), offset: next, received_at: None, payload: Box::default() };
+                let place = RecordOrigin {
+                    partition: "ticks/0".into(),
+                    offset: next,
+                    received_at: None,
+                    payload: Box::default(),
+                };
                 let key = TradeKey::Id(0, format!("T{next:012}").into());
                 let instrument = instrument.clone();
                 let reached = Reached { kept_from: Nanos::MIN, known_from: Nanos::MIN };
@@ -103,7 +111,7 @@ fn retained_trade() -> (i64, u64) {
     (bytes, 300 * u64::from(INSTRUMENTS))
 }
 
-/// Bars of two hours of minutes in the shared arrangement, under so many of the indicators; steady, behind the last step.
+/// Bars of two hours of minutes in the shared arrangement, under this many of the indicators; steady, after the last step.
 fn arranged(indicators: usize) -> (i64, u64) {
     const BARS: i64 = 120;
     timely::execute_directly(move |worker| {
@@ -135,7 +143,7 @@ fn arranged(indicators: usize) -> (i64, u64) {
     })
 }
 
-/// One figure in a process of its own: memory that an earlier one has let go of would be taken again unseen.
+/// One figure in a process of its own: memory that an earlier figure has released would be reused without being counted.
 fn alone(name: &str) -> f64 {
     let program = std::env::current_exe().expect("this program");
     let said = std::process::Command::new(program).arg(name).output().expect("it starts");

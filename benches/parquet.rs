@@ -1,9 +1,9 @@
-//! Rows of bars into Parquet files of a folder, durable; encoding, sorting and the content hash included.
+//! Rows of bars written durably into Parquet files of a folder; encoding, sorting and the content hash included.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
 use ticktide_base::time::{Interval, MINUTE};
-use ticktide_flow::bars::finished::{BarHead, FinishedBar, Named};
+use ticktide_flow::bars::finished::{BarHead, FinishedBar, NamedRow};
 use ticktide_lake::RowBuffer;
 use ticktide_lake::store::FolderStore;
 use ticktide_lake::table::files::write_files;
@@ -33,7 +33,7 @@ fn rows() -> RowBuffer {
             short: false,
             symbol: None,
         };
-        let bar = Named { row: bar, symbol: None };
+        let bar = NamedRow { row: bar, symbol: None };
         buffer.push(&tables::bar_row(series, &bar, "regular", 1));
     }
     buffer

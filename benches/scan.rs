@@ -66,7 +66,7 @@ fn run(load: Load, steps: u64) -> Duration {
         let mut next = 1;
         let mut start = Instant::now();
         for step in 0..=steps {
-            // Step 0 is the filling: time runs from its end.
+            // step 0 fills the series: time runs from its end
             input.advance_to(stamp(step + 1, 0));
             input.flush();
             while probe.less_than(input.time()) {

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use ticktide::{Dataflow, Lake, Run};
 
-/// What a file `embed.toml` would say.
+/// The content of a file `embed.toml`.
 const DATAFLOW: &str = r#"
 source     = { use = "file", sequence = "trusted" }
 bars       = [{ every = "1m" }]

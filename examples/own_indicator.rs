@@ -1,4 +1,4 @@
-//! An indicator of one's own, by name in a dataflow: how far a bar closes from the one before it.
+//! An indicator of your own, by name in a dataflow: how far a bar closes from the one before it.
 //!
 //! `cargo run --example own_indicator`
 
@@ -45,7 +45,7 @@ indicators = [{ use = "change", on = "1m" }, { use = "change", times = 10000, on
 "#;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // first of all: from here on every dataflow can name it
+    // before anything else: from here on every dataflow can name it
     Registry::built_in().indicator(&CHANGE).install()?;
 
     let folder = tempfile::tempdir()?;

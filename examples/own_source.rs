@@ -1,4 +1,4 @@
-//! A source of one's own: two partitions of a hundred records each; a second run finds nothing new.
+//! A source of your own: two partitions of a hundred records each; a second run finds nothing new.
 //!
 //! `cargo run --example own_source`
 
@@ -17,7 +17,7 @@ fn open(settings: &Settings, _resume: &BTreeMap<String, i64>) -> Result<Arc<dyn 
     let of = |partition| Partition {
         topic: "waves".into(),
         partition,
-        source_id: "waves:1".into(), // what the lake remembers of it
+        source_id: "waves:1".into(), // by which the lake recognises it
         offset_start: 0,
         offset_end: RECORDS,
     };

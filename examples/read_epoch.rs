@@ -1,4 +1,4 @@
-//! Reads a lake as it was: a late trade corrects a bar, and the epoch before it still says what was known then.
+//! Reads a lake as it was: a late trade corrects a bar, and the epoch before it still shows what was known then.
 //!
 //! `cargo run --example read_epoch`
 
@@ -11,7 +11,7 @@ source = { use = "file", sequence = "trusted" }
 bars   = [{ every = "1m" }]
 "#;
 
-/// A trade at a second behind 10:00 in New York of Tuesday 2026-01-06, as a line.
+/// A trade a number of seconds after 10:00 in New York of Tuesday 2026-01-06, as a line.
 fn trade(sequence: u64, second: u64, price: u64) -> String {
     let time = 1_767_711_600 + second;
     format!("{{\"symbol\":\"ACME\",\"time\":{time},\"sequence\":{sequence},\"price\":{price},\"quantity\":1}}\n")
@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::write(&path, &on_time)?;
     let before = run(folder.path())?.epochs()?.last().map(|row| row.epoch).ok_or("an epoch")?;
 
-    // a trade of the first minute comes behind all others
+    // a trade of the first minute arrives after all others
     std::fs::write(&path, on_time + &trade(180, 30, 120))?;
     let lake = run(folder.path())?;
 
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("at epoch {before}:\n{then}\nnow:\n{now}");
     assert!(then.contains("100") && now.contains("120"));
 
-    // the history says what was taken back, and when
+    // the history shows what was taken back, and when
     let history = lake.query("select high, epoch, diff from bars_1m_history order by epoch, diff, open_at");
     println!("{}", history.text()?);
     let diffs: Vec<i64> = history.rows()?.iter().filter_map(|row| row["diff"].as_i64()).collect();

@@ -1,7 +1,7 @@
-//! The whole command line: reads it, runs the command, says once what went wrong and who acts.
+//! The whole command line: reads it, runs the command, reports once what went wrong and who acts.
 //!
 //! Why in the library: a program with a registry of its own is a `ticktide` with more names, and the processes that `run -n N`
-//! starts are that program again. What must hold: a process ends with one message, and with the exit code of who acts.
+//! starts are that program again. What must hold: a process ends with one message, and with the exit code for who acts.
 
 use clap::Parser;
 use std::io::{IsTerminal, Write};
@@ -10,42 +10,42 @@ use ticktide_base::environment;
 use ticktide_base::error::{Error, Kind};
 use ticktide_cli::{Cli, run};
 
-/// Libraries that would print tokens and keys if somebody asked for everything.
+/// Libraries that would print tokens and keys at the most verbose level, and the level that they are limited to.
 const TALKATIVE: &str = "tungstenite=info,tokio_tungstenite=info,rumqttc=info,reqwest=info,hyper=info,hyper_util=info";
 
-/// Says how it ends. The exit code says it, too: where nobody listens it must not become that of a panic.
+/// Prints how the process ends. The exit code reports it, too: if standard error is closed, it must not become that of a panic.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Runs the command that the process was started with, as the binary `ticktide` does; gives its exit code: 0 done · 1 failed ·
-/// 2 fix your input · 3 fenced · 4 peer lost · 130 interrupted.
+/// Runs the command that the process was started with, as the binary `ticktide` does; returns its exit code: 0 done ·
+/// 1 failed · 2 fix your input · 3 fenced · 4 peer lost · 130 interrupted.
 ///
-/// It takes the process over: logs go to standard error, a panic ends the process with 1, a wrong command line with 2.
+/// It takes over the process: logs go to standard error, a panic ends the process with 1, a wrong command line with 2.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
-///     // what is yours, e.g. `.indicator(&MINE)`, is then known to every command
-///     ticktide::Registry::built_in().install().expect("nothing is there twice");
+///     // every command then knows the entries that you add, e.g. with `.indicator(&MINE)`
+///     ticktide::Registry::built_in().install().expect("no name occurs twice");
 ///     ticktide::command_line()
 /// }
 /// ```
 pub fn command_line() -> ExitCode {
     let cli = Cli::parse();
-    // what the AWS libraries warn of comes back as an error of ours, in a line that can be read
+    // what the AWS libraries warn about is also returned as an error, in a readable line
     let default = if cli.global.quiet { "error" } else { "warn,ticktide=info,aws=error" };
     let filter = environment::variable(environment::LOG).unwrap_or_else(|| default.to_owned());
     let logs = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(format!("{filter},{TALKATIVE}")))
         .with_writer(std::io::stderr)
-        .log_internal_errors(false); // it would say, with a panic, that nobody listens
+        .log_internal_errors(false); // it would panic if standard error is closed
     // on a terminal NO_COLOR decides
     if std::io::stderr().is_terminal() {
         logs.init()
     } else {
         logs.with_ansi(false).init()
     }
-    // limping on without one worker would be worse than the restart that fencing makes safe
+    // going on without one worker would be worse than the restart that fencing makes safe
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
@@ -63,7 +63,7 @@ pub fn command_line() -> ExitCode {
     }
 }
 
-/// An error as a user reads it. What a user mends has its hint; of anything else the code says more.
+/// An error as a user reads it. An error that a user can fix has its hint; for any other the code leads to more.
 fn told(error: &Error) -> String {
     let hint = error.hint.iter().map(|hint| format!("\nhint: {hint}")).collect::<String>();
     let code = match error.kind {

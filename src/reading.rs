@@ -1,6 +1,6 @@
 //! A lake read back: its epochs, its tables, and one epoch of all of them with SQL.
 //!
-//! Why blocking: a program that asks a lake a question waits for the answer. What must hold: nothing here writes to the lake; all
+//! Why blocking: a program that queries a lake waits for the answer. What must hold: nothing here writes to the lake; all
 //! tables of a query are of one epoch.
 
 use crate::{EpochRow, Error, place, refuse_async};
@@ -8,11 +8,11 @@ use arrow::array::RecordBatch;
 use futures::TryStreamExt;
 use std::path::Path;
 use ticktide_lake::LakeReader;
-use ticktide_query::output::{Format, write};
+use ticktide_query::output::{OutputFormat, write};
 use ticktide_query::{Answer, Pinned, explain, query};
 use tokio::runtime::{Builder, Runtime};
 
-/// A lake, for reading. Runs may write it meanwhile: a reader holds nobody up.
+/// A lake, for reading. Runs may write it meanwhile: a reader never blocks them.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), ticktide::Error> {
@@ -26,7 +26,7 @@ pub struct Lake {
     io: Threads,
 }
 
-/// Threads that read; it is there until the end.
+/// The threads that read; `None` only while it is dropped.
 struct Threads(Option<Runtime>);
 
 impl Threads {
@@ -38,7 +38,7 @@ impl Threads {
 
     fn wait<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         refuse_async()?;
-        self.0.as_ref().expect("it is taken by the drop alone").block_on(work)
+        self.0.as_ref().expect("only the drop takes it").block_on(work)
     }
 }
 
@@ -51,7 +51,7 @@ impl Drop for Threads {
 }
 
 impl Lake {
-    /// Opens a lake that exists: a folder or `s3://BUCKET/PREFIX`. Errors of kind `Fix`: there is none, it was moved, or its
+    /// Opens a lake that exists: a folder or `s3://BUCKET/PREFIX`. Errors of kind `Fix`: there is no lake, it was moved, or its
     /// catalog is elsewhere ([`Lake::open_with`]).
     pub fn open(warehouse: impl AsRef<Path>) -> Result<Lake, Error> {
         Lake::opened(warehouse.as_ref(), None)
@@ -78,7 +78,7 @@ impl Lake {
         self.io.wait(async { Ok(self.reader.tables().await?) })
     }
 
-    /// A question to the lake's newest epoch: one SELECT. Nothing is read before the answer is asked for.
+    /// A query of the lake's newest epoch: one SELECT. Nothing is read before the rows are requested.
     pub fn query(&self, sql: impl Into<String>) -> Query<'_> {
         Query { lake: self, sql: sql.into(), epoch: None }
     }
@@ -86,8 +86,8 @@ impl Lake {
 
 /// One SELECT over the tables of one epoch.
 ///
-/// Each way to ask gives the same rows. Errors: of kind `Fix`, an unknown table or column, text that is no SELECT, an epoch that
-/// is not there or no longer kept; else the lake cannot be read.
+/// Each method gives the same rows. Errors of kind `Fix`: an unknown table or column, text that is not a SELECT, an epoch that
+/// does not exist or is no longer kept. Other errors: the lake cannot be read.
 #[must_use]
 pub struct Query<'a> {
     lake: &'a Lake,
@@ -96,7 +96,7 @@ pub struct Query<'a> {
 }
 
 impl Query<'_> {
-    /// The same question to an older epoch; a number of [`Lake::epochs`].
+    /// The same query of an older epoch; the number is one of [`Lake::epochs`].
     pub fn at(mut self, epoch: u64) -> Self {
         self.epoch = Some(epoch);
         self
@@ -113,17 +113,17 @@ impl Query<'_> {
 
     /// The rows as JSON objects, by the names of the columns; decimals and times are texts.
     pub fn rows(&self) -> Result<Vec<serde_json::Value>, Error> {
-        let text = self.written(Format::JsonLines)?;
-        let wrong = |error: serde_json::Error| Error::bug(format!("a row of {:?} is no JSON: {error}", self.sql));
+        let text = self.written(OutputFormat::JsonLines)?;
+        let wrong = |error: serde_json::Error| Error::bug(format!("a row of {:?} is not JSON: {error}", self.sql));
         text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
     }
 
     /// The rows as a table for people.
     pub fn text(&self) -> Result<String, Error> {
-        self.written(Format::Table)
+        self.written(OutputFormat::Table)
     }
 
-    fn written(&self, format: Format) -> Result<String, Error> {
+    fn written(&self, format: OutputFormat) -> Result<String, Error> {
         self.answered(|answer| async move {
             let mut bytes = Vec::new();
             write(answer, format, None, &mut bytes).await?;

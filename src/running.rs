@@ -1,7 +1,7 @@
 //! A run of a dataflow in this process, from its start to its end.
 //!
-//! Why beside the engine's own: a program names a dataflow and a lake, and leaves alone what only the commands need (other
-//! processes, figures, a secret). What must hold: a run here commits what `ticktide run` would.
+//! Why in addition to the engine's: a program names a dataflow and a lake, and omits what only the commands need (other
+//! processes, metrics, a secret). What must hold: a run here commits what `ticktide run` would.
 
 use crate::{Dataflow, Error, RunReport, place, refuse_async};
 use std::path::{Path, PathBuf};
@@ -33,31 +33,31 @@ impl Run {
         Run { dataflow, warehouse: PathBuf::from("./lake"), catalog: None, workers: 1, evolve: Evolve::No }
     }
 
-    /// Another lake: a folder, which is made if it is not there, or `s3://BUCKET/PREFIX`.
+    /// Another lake: a folder, which is created if it is missing, or `s3://BUCKET/PREFIX`.
     pub fn warehouse(mut self, place: impl AsRef<Path>) -> Run {
         self.warehouse = place.as_ref().to_owned();
         self
     }
 
-    /// The lake's catalog, as `--catalog` names it; without it `catalog.db` in the folder. A bucket needs one.
+    /// The lake's catalog, as `--catalog` names it; by default `catalog.db` in the folder. A bucket needs one.
     pub fn catalog(mut self, catalog: impl Into<String>) -> Run {
         self.catalog = Some(catalog.into());
         self
     }
 
-    /// How many threads compute, at least 1. The tables are the same whatever the number.
+    /// How many threads compute, at least 1. The number does not change the tables.
     pub fn workers(mut self, workers: usize) -> Run {
         self.workers = workers;
         self
     }
 
-    /// Ends at the end of the records that are there at the start, with every bar closed; else a live source never ends.
+    /// Ends at the end of the records existing at the start, with every bar closed; otherwise a live source never ends.
     pub fn until_end(mut self) -> Run {
         self.dataflow.source.until_end = true;
         self
     }
 
-    /// Takes a dataflow that has more than the lake's: what it adds begins now.
+    /// Accepts a dataflow that adds to the lake's: the additions begin now.
     pub fn evolve(mut self) -> Run {
         self.evolve = Evolve::Forward;
         self
@@ -65,9 +65,9 @@ impl Run {
 
     /// Runs it on this thread and the workers' until its end, a signal or a failure; every epoch up to then is committed.
     ///
-    /// SIGINT and SIGTERM of the process are its own from now on: the first one ends it with its epoch, a second one ends the
-    /// process with 130. Errors, with who acts ([`Error::kind`]) and what helps: of the dataflow, the source and the lake; that
-    /// more than half of the first records were refused; of kind `Fenced`, that another process has taken the lake.
+    /// From now on the run handles SIGINT and SIGTERM of the process: the first one ends the run with its epoch, a second one
+    /// ends the process with 130. Errors, with who acts ([`Error::kind`]) and a hint: those of the dataflow, the source and the
+    /// lake; more than half of the first records were refused; of kind `Fenced`, another process has taken the lake.
     pub fn run(self) -> Result<RunReport, Error> {
         refuse_async()?;
         if self.workers == 0 {

@@ -3,21 +3,21 @@
 //! ```text
 //!   advanced = records + gaps          records = accepted + duplicates + rejected + pending
 //!                                                   │                       └ by reason: `reasons`
-//!                                                   └ those without a bar, by why: `silent`; for some intervals only: `partly`
+//!                                                   └ without a bar, by reason: `silent`; for some intervals only: `partly`
 //! ```
 //!
-//! Why the reasons stand in the balance: it reaches the slot of the epoch from every worker, so what was lost is known as
-//! long as the log is. What must always hold: `reasons` add up to `rejected`; a slot of before, which has none, reads as one
-//! without losses and is compared by its terms alone; between workers everything is written, for their format has no names.
+//! Why the reasons are in the balance: every worker's balance reaches the slot of the epoch, so the losses are known as long
+//! as the log exists. What must always hold: `reasons` add up to `rejected`; an older slot, which has none, reads as one
+//! without losses and is compared by its terms alone; between workers every field is written, since their format has no names.
 
 use serde::ser::{SerializeStruct, Serializer};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How many records, by a fixed word for why.
+/// Numbers of records, by the fixed word for their reason.
 pub type ByReason = BTreeMap<String, i64>;
 
-/// Of the words for an accepted record without a bar: it is none that a bar could be made of.
+/// The reason of an accepted record from which no bar can be made.
 pub const NOTICE: &str = "notice";
 
 /// Records of one partition in one epoch: where each of them went.
@@ -33,46 +33,46 @@ pub struct Conservation {
     pub rejected: i64,
     /// Change of the records that wait for a decision (held jumps, unmatched cancels); may be negative.
     pub pending: i64,
-    /// The rejected ones.
+    /// The rejected records, by reason.
     #[serde(default)]
     pub reasons: ByReason,
-    /// Accepted ones that made no bar.
+    /// Accepted records that made no bar, by reason.
     #[serde(default)]
     pub silent: ByReason,
-    /// Accepted ones that count for some intervals only.
+    /// Accepted records that count for some intervals only, by reason.
     #[serde(default)]
     pub partly: ByReason,
-    /// Of the gaps: what was deleted before it was read.
+    /// Of the gaps: records that were deleted before they were read.
     #[serde(default)]
     pub lost: i64,
 }
 
 impl Conservation {
-    /// What is left over of the offsets, and of the records; anything but zero is lost, or counted twice.
+    /// How many offsets and how many records are unaccounted for; any number but zero was lost or counted twice.
     pub fn balance(&self) -> [i64; 2] {
         let placed = self.accepted + self.duplicates + self.rejected + self.pending;
         [self.advanced - self.records - self.gaps, self.records - placed]
     }
 
-    /// Zero on both lines, or a bug that must stop the commit.
+    /// Whether both numbers are zero; if not, a bug must stop the commit.
     pub fn balances(&self) -> bool {
         self.balance() == [0, 0]
     }
 
-    /// A record is refused.
+    /// Counts a refused record.
     pub fn refuse(&mut self, reason: &str) {
         self.rejected += 1;
         count(&mut self.reasons, reason, 1);
     }
 
-    /// Whether some record counts for a bar, waits, or says something of instruments (a notice, which makes no bar ever).
+    /// Whether some record counts for a bar, waits, or is a notice (which describes instruments and never makes a bar).
     pub fn gives(&self) -> bool {
         let silent = self.silent.iter().filter(|(why, _)| *why != NOTICE);
         let silent: i64 = silent.map(|(_, records)| records).sum();
         self.accepted - silent > 0 || self.pending > 0
     }
 
-    /// What most of the records came to that came to nothing.
+    /// The most frequent reason of the records that count for nothing.
     pub fn why(&self) -> Option<&str> {
         let whys = self.reasons.iter().chain(&self.silent).map(|(why, records)| (why.as_str(), *records));
         let whys = whys.chain([("duplicates", self.duplicates)]).filter(|(_, records)| *records > 0);
@@ -95,8 +95,8 @@ impl Conservation {
         }
     }
 
-    /// Whether a recomputation comes to what is recorded here. Reasons are compared where they were recorded, too; what was
-    /// deleted is the broker's business.
+    /// Whether a recomputation gives the recorded numbers. Reasons are compared only where they were recorded; deleted records
+    /// are not compared, since the broker deletes them.
     pub fn agrees_with(&self, recomputed: &Conservation) -> bool {
         let terms = |counts: &Conservation| {
             let Conservation { advanced, gaps, records, accepted, duplicates, rejected, pending, .. } = *counts;
@@ -108,7 +108,7 @@ impl Conservation {
     }
 }
 
-/// Counts records under a word.
+/// Counts records under a reason.
 pub fn count(all: &mut ByReason, why: &str, records: i64) {
     match all.get_mut(why) {
         Some(sum) => *sum += records,

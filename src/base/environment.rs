@@ -1,7 +1,7 @@
 //! The environment, read here and nowhere else, and the order in which settings win.
 //!
-//! flag > `TICKTIDE_…` variable > file > default. Why one place: `--dry-run` can then say where each value came from, and
-//! nothing else in the program changes its mind because of the shell it was started from.
+//! flag > `TICKTIDE_…` variable > file > default. Why in one place: `--dry-run` can then report where each value came from,
+//! and no other part of the program depends on the shell that started it.
 
 use crate::error::Error;
 use std::fmt;
@@ -18,11 +18,11 @@ pub const WORKERS: &str = "TICKTIDE_WORKERS";
 pub const S3_ENDPOINT: &str = "TICKTIDE_S3_ENDPOINT";
 /// Whether the bucket is part of the path (`true`) or of the host (`false`).
 pub const S3_PATH_STYLE: &str = "TICKTIDE_S3_PATH_STYLE";
-/// Where figures are served (`--metrics`).
+/// Where metrics are served (`--metrics`).
 pub const METRICS: &str = "TICKTIDE_METRICS";
 /// The secret that the processes of a cluster share (`--secret-file` names a file with it).
 pub const SECRET: &str = "TICKTIDE_SECRET";
-/// How long the other processes may take to come (`--start-within`).
+/// How long the other processes may take to join the run (`--start-within`).
 pub const START_WITHIN: &str = "TICKTIDE_START_WITHIN";
 /// How long another process may be silent (`--silence`).
 pub const SILENCE: &str = "TICKTIDE_SILENCE";
@@ -34,11 +34,11 @@ pub const RESTART_WINDOW: &str = "TICKTIDE_RESTART_WINDOW";
 pub const BACKOFF: &str = "TICKTIDE_BACKOFF";
 /// The longest wait before a restart (`--backoff-max`).
 pub const BACKOFF_MAX: &str = "TICKTIDE_BACKOFF_MAX";
-/// How long a loop of a process may stand still (`--hang-after`).
+/// How long a loop of a process may make no progress (`--hang-after`).
 pub const HANG_AFTER: &str = "TICKTIDE_HANG_AFTER";
-/// From a parent to its processes: where to send signs of life, and with what token.
+/// Set by a parent for its processes: where to send heartbeats, and with which token.
 pub const HEART: &str = "TICKTIDE_HEART";
-/// For tests of what a panic leads to: where a run panics, see [`crate::panics`].
+/// For tests of a panic's consequences: where a run panics, see [`crate::panics`].
 pub const PANIC_AT: &str = "TICKTIDE_PANIC_AT";
 /// The key of an XTS application (`feed iifl`).
 pub const IIFL_APP_KEY: &str = "TICKTIDE_IIFL_APP_KEY";
@@ -46,9 +46,9 @@ pub const IIFL_APP_KEY: &str = "TICKTIDE_IIFL_APP_KEY";
 pub const IIFL_SECRET_KEY: &str = "TICKTIDE_IIFL_SECRET_KEY";
 /// The token of the MQTT bridge.
 pub const IIFL_TOKEN: &str = "TICKTIDE_IIFL_TOKEN";
-/// Whose token it is, if it does not say so.
+/// The user of the token, if the token does not name one.
 pub const IIFL_USER: &str = "TICKTIDE_IIFL_USER";
-/// A bundle of certificates in place of the system's, as OpenSSL's programs know it.
+/// A bundle of certificates to use instead of the system's: the variable that OpenSSL reads.
 pub const CERTIFICATES: &str = "SSL_CERT_FILE";
 /// What to log, as tracing-subscriber's filters ("info", "ticktide=debug").
 pub const LOG: &str = "TICKTIDE_LOG";
@@ -70,58 +70,59 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value and where it came from.
+/// The value of a setting, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sourced<T> {
+pub struct ResolvedSetting<T> {
     pub value: T,
     pub origin: Origin,
 }
 
-/// An environment variable; empty counts as absent. A value that is no UTF-8 is absent, too.
+/// An environment variable; an empty value counts as absent, and so does one that is not UTF-8.
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The flag if it was given, else the variable, else the default.
+/// The flag if it was given, otherwise the variable, otherwise the default.
 pub fn resolve(
     flag: Option<String>,
     flag_name: &'static str,
     variable_name: &'static str,
     default: Option<&str>,
-) -> Option<Sourced<String>> {
+) -> Option<ResolvedSetting<String>> {
     pick(flag, flag_name, variable(variable_name), variable_name, default)
 }
 
-/// How S3 is reached, as far as the SDK does not find it by itself: it reads regions, credentials and profiles.
+/// How S3 is reached, beyond what the SDK finds by itself: it reads regions, credentials and profiles.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct S3Settings {
-    /// `None`: Amazon's, or the one of the profile.
-    pub endpoint: Option<Sourced<String>>,
-    /// `None`: yes with an endpoint, else no.
-    pub path_style: Option<Sourced<bool>>,
+    /// `None`: Amazon's, or the profile's.
+    pub endpoint: Option<ResolvedSetting<String>>,
+    /// `None`: true with an endpoint, otherwise false.
+    pub path_style: Option<ResolvedSetting<bool>>,
 }
 
-/// The S3 settings of the environment; the SDK's own names for the endpoint count after ours. Error: a value that cannot be.
+/// The S3 settings of the environment; ticktide's variable for the endpoint wins over the SDK's. Error: an invalid value.
 pub fn s3() -> Result<S3Settings, Error> {
     s3_from(variable)
 }
 
 fn s3_from(variable: impl Fn(&'static str) -> Option<String>) -> Result<S3Settings, Error> {
-    let named = |name: &'static str| variable(name).map(|value| Sourced { value, origin: Origin::Environment(name) });
+    let named =
+        |name: &'static str| variable(name).map(|value| ResolvedSetting { value, origin: Origin::Environment(name) });
     let endpoint = [S3_ENDPOINT, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"].into_iter().find_map(named);
-    if let Some(Sourced { value, origin }) = &endpoint
+    if let Some(ResolvedSetting { value, origin }) = &endpoint
         && !["http://", "https://"].iter().any(|scheme| value.starts_with(scheme) && value.len() > scheme.len())
     {
         return Err(Error::fix(
-            format!("{origin} {value:?} is no address"),
+            format!("{origin} {value:?} is not an address"),
             "write it as http://HOST:PORT or https://HOST",
         ));
     }
     let path_style = match named(S3_PATH_STYLE) {
         None => None,
-        Some(Sourced { value, origin }) => match value.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" => Some(Sourced { value: true, origin }),
-            "false" | "0" | "no" => Some(Sourced { value: false, origin }),
+        Some(ResolvedSetting { value, origin }) => match value.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Some(ResolvedSetting { value: true, origin }),
+            "false" | "0" | "no" => Some(ResolvedSetting { value: false, origin }),
             _ => {
                 return Err(Error::fix(
                     format!("{origin} {value:?} is neither true nor false"),
@@ -139,14 +140,14 @@ fn pick(
     environment: Option<String>,
     variable_name: &'static str,
     default: Option<&str>,
-) -> Option<Sourced<String>> {
+) -> Option<ResolvedSetting<String>> {
     if let Some(value) = flag {
-        return Some(Sourced { value, origin: Origin::Flag(flag_name) });
+        return Some(ResolvedSetting { value, origin: Origin::Flag(flag_name) });
     }
     if let Some(value) = environment {
-        return Some(Sourced { value, origin: Origin::Environment(variable_name) });
+        return Some(ResolvedSetting { value, origin: Origin::Environment(variable_name) });
     }
-    default.map(|value| Sourced { value: value.to_owned(), origin: Origin::Default })
+    default.map(|value| ResolvedSetting { value: value.to_owned(), origin: Origin::Default })
 }
 
 #[cfg(test)]

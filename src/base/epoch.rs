@@ -1,4 +1,4 @@
-//! Stamps, epochs, bindings: what the control dataflow decides with, as pure functions.
+//! Stamps, epochs, bindings: the values that the control dataflow decides with, and pure functions of them.
 //!
 //! A **step** is a timely timestamp, an **epoch** a run of steps that is published together, a **binding** the record that
 //! defines an epoch. Everything here is a function of its arguments: no clock, no I/O. Worker 0 feeds it from all workers'
@@ -37,10 +37,10 @@ pub fn step_of(stamp: u64) -> u64 {
     stamp & LAST_STEP
 }
 
-/// What of a file the records before a place were made of: enough to know again that it is what was read.
+/// The part of a file from which the records before a place were made: enough to recognise later what was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadSoFar {
-    /// The first record behind these bytes; at most the place's.
+    /// The offset of the first record after these bytes; at most the place's.
     pub offset: i64,
     /// Uncompressed bytes, from the file's start.
     pub bytes: u64,
@@ -49,7 +49,7 @@ pub struct ReadSoFar {
     pub xxh64: u64,
 }
 
-/// A number as text: readers of JSON take numbers for floats.
+/// A number as text: readers of JSON parse numbers as floats.
 mod hexadecimal {
     use serde::de::{Deserialize, Deserializer, Error};
     use serde::ser::Serializer;
@@ -64,7 +64,7 @@ mod hexadecimal {
     }
 }
 
-/// One partition's place at an epoch's end.
+/// One partition's position at an epoch's end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Kafka's topic id or a file's identity: another value under the same name is another source.
@@ -73,43 +73,43 @@ pub struct Place {
     pub offset_next: i64,
     /// The greatest event time accepted so far, in any epoch.
     pub event_at_max: Option<Nanos>,
-    /// The line that names what is in the partition's records, where there is one: the header of a csv file. Without it a
+    /// The line that names the fields of the partition's records, if there is one: the header of a csv file. Without it a
     /// record of the quarantine could not be read once its file is gone.
     #[serde(default)]
     pub header: Option<String>,
-    /// The greatest distinct event times believed so far, the greatest first: one more than `confirmations`. The last of that many
-    /// is the partition's running time.
+    /// The greatest distinct event times believed so far, the greatest first: one more than `confirmations`. When that many are
+    /// known, the last of them is the partition's running time.
     #[serde(default)]
     pub running: Vec<Nanos>,
-    /// Whether the receipts of the epoch's records refute times: who wrote them is no party to what they say.
+    /// Whether the receipt times of the epoch's records refute event times: their writer did not write the event times.
     #[serde(default)]
     pub witnessed: bool,
-    /// Why its records of the epoch may lie behind what is kept.
+    /// Why its records of the epoch may be older than what is kept.
     #[serde(default)]
     pub stood: Stood,
-    /// What our clock decided in the epoch, in order of offsets.
+    /// What the wall clock decided in the epoch, in order of offsets.
     #[serde(default)]
     pub clock: Vec<ClockFact>,
-    /// Of a file, where it is known; not after the last record wherever an epoch ended inside of what was read at once.
+    /// Of a file, if known; it ends before the last record if the epoch ended inside a batch.
     #[serde(default)]
     pub read: Option<ReadSoFar>,
 }
 
-/// Why a partition may lie behind what is kept.
+/// Why a partition may be older than what is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stood {
     /// An earlier run ended without it.
     #[default]
     Ended,
-    /// It is no part of what the lake had read.
+    /// The lake had not read it before.
     New,
     /// It was silent.
     Silent,
 }
 
 impl Stood {
-    /// Why, in words.
+    /// The reason, in words.
     pub fn text(self) -> &'static str {
         match self {
             Stood::New => "it is new to the lake",
@@ -119,39 +119,39 @@ impl Stood {
     }
 }
 
-/// What our clock said of a partition's records, so that a replay needs no clock.
+/// What the wall clock decided about a partition's records, so that a replay needs no clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockFact {
-    /// The first offset that it holds for; until the next fact.
+    /// The first offset that it holds for; it holds until the next fact.
     pub from: i64,
-    /// A later event time is ahead of our clock.
+    /// A later event time is ahead of the wall clock.
     pub limit: Nanos,
-    /// A first record at this offset was believed at once.
+    /// Whether a first record at this offset was believed at once.
     pub first: bool,
 }
 
-/// A partition whose time was set back in an epoch, behind a wild one.
+/// A partition whose time was set back in an epoch, after a wild event time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rewound {
     pub partition: String,
     /// Its running time from then on.
     pub to: Nanos,
-    /// What memory had let go of: ids and days of before are not known, whatever the horizons are now.
+    /// Up to where memory had been released: older ids and days are not known, whatever the horizons are now.
     pub forgotten: Nanos,
 }
 
-/// What was published while the time of the lake was ahead, and is not closed by what it was set back to.
+/// What was published while the lake's time was ahead, beyond the time that it was set back to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ahead {
-    /// Up to where bars were published then.
+    /// Up to where bars were published at that time.
     pub closed_until: Option<Nanos>,
     pub flushed_until: Option<Nanos>,
-    /// The stretches of time that have rows which were published by them, in order.
+    /// The stretches of time with rows that were published up to there, in order.
     pub spans: Vec<(Nanos, Nanos)>,
 }
 
 impl Ahead {
-    /// Whether a bar that covers `[open_at, end_at)` was published by it.
+    /// Whether a bar that covers `[open_at, end_at)` was published at that time.
     fn publishes(&self, open_at: Nanos, end_at: Nanos) -> bool {
         closes(self.closed_until, self.flushed_until, open_at, end_at)
             && self.spans.iter().any(|(from, until)| *from <= open_at && end_at <= *until)
@@ -162,34 +162,36 @@ fn closes(closed_until: Option<Nanos>, flushed_until: Option<Nanos>, open_at: Na
     closed_until.is_some_and(|at| end_at <= at) || flushed_until.is_some_and(|at| open_at <= at)
 }
 
-/// What defines an epoch: with the records it names, every row of the epoch is a function of it.
+/// What defines an epoch: every row of the epoch is a function of the binding and of the records that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Binding {
     pub epoch: Epoch,
-    /// Who decided it.
+    /// The start of a run that decided it.
     pub generation: u64,
-    /// By which rules lateness was judged, and by which wild times.
+    /// The rules by which lateness was judged.
     #[serde(default = "Rules::unnamed")]
     pub lateness: Rules,
+    /// The rules by which wild times were judged.
     #[serde(default = "Rules::unnamed")]
     pub wild_time: Rules,
     /// By "topic/partition".
     pub places: BTreeMap<String, Place>,
-    /// The least greatest event time over the partitions that brake; monotone. Bars close by it, and under the first rules horizons
-    /// derive from it.
+    /// The least of the greatest event times of the partitions that brake; monotone. Bars close by it; under the first rules
+    /// horizons derive from it.
     pub frontier: Option<Nanos>,
-    /// The least running time over the partitions that brake retirement, not past our clock; monotone. Horizons derive from it.
+    /// The least running time of the partitions that brake retirement, at most the wall clock; monotone. Horizons derive from
+    /// it.
     #[serde(default)]
     pub retired_by: Option<Nanos>,
-    /// Where the whole lake had come to at the last flush: from then on the running time of every partition is at least this;
-    /// monotone.
+    /// The time that the whole lake had reached at the last flush: from then on the running time of every partition is at least
+    /// this; monotone.
     #[serde(default)]
     pub lake_time: Option<Nanos>,
     /// Bars that end at or before it are published; monotone.
     pub closed_until: Option<Nanos>,
     /// Bars that start at or before it are published, too: the reach of the last flush; monotone.
     pub flushed_until: Option<Nanos>,
-    /// What else is published, since the time of the lake was ahead once.
+    /// What is also published because the lake's time was ahead once.
     #[serde(default)]
     pub ahead: Vec<Ahead>,
     /// Set in the epoch that sets a partition's time back: the one exception to what is monotone.
@@ -208,7 +210,7 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// What horizons derive from.
+    /// The time that horizons derive from.
     pub fn retires(&self) -> Option<Nanos> {
         match self.lateness {
             Rules::First => self.frontier,
@@ -216,7 +218,7 @@ impl Binding {
         }
     }
 
-    /// What the running time of every partition of the next epoch is at least. Behind an epoch of the first rules that is what
+    /// The least running time that every partition of the next epoch has. After an epoch of the first rules it is the time that
     /// its horizons derive from: nothing before them is kept.
     pub fn lake_time_next(&self) -> Option<Nanos> {
         match self.lateness {
@@ -232,7 +234,7 @@ impl Binding {
             || self.ahead.iter().any(|ahead| ahead.publishes(open_at, end_at))
     }
 
-    /// What of `ahead` is still to be known when bars are closed until then.
+    /// The part of `ahead` that must still be known once bars are closed up to a time.
     pub fn ahead_of(&self, closed_until: Option<Nanos>) -> Vec<Ahead> {
         let mut ahead = self.ahead.clone();
         for ahead in &mut ahead {
@@ -273,7 +275,7 @@ mod tests {
             ((810, 811), true),
             ((860, 920), false),
             ((940, 1_000), true),
-            // the flush of then did not reach it: it is in a longer bar that it reached
+            // that flush did not reach it: it is in a longer bar that the flush reached
             ((960, 970), false),
         ] {
             assert_eq!(binding.publishes(bar.0, bar.1), published, "{bar:?}");

@@ -1,13 +1,13 @@
-//! Who must act on an error, and what to say to them.
+//! Who must act on an error, and what the message advises.
 //!
-//! Each stage has one error enum; all of them answer two questions: [`Classified::kind`] (who acts: we again, the user,
+//! Each stage has one error enum; all of them answer two questions: [`Classified::kind`] (who acts: ticktide again, the user,
 //! nobody) and [`Classified::hint`] (the next action). `main` prints the message and the hint once and turns the kind
 //! into the exit code.
 
 /// Who has to act. The exit code of the process follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// We may try again: the operation definitely failed or may have landed, and a repeat is safe.
+    /// ticktide may try again: the operation failed, or it may have taken effect; either way a repeat is safe.
     Retry,
     /// The user's file, flag or environment is wrong; exit 2.
     Fix,
@@ -15,16 +15,16 @@ pub enum Kind {
     Fenced,
     /// Another process of the cluster is gone; exit 4.
     Lost,
-    /// Data that was committed is not what it should be: stop; exit 1.
+    /// Committed data is not what it should be: stop; exit 1.
     Corrupt,
-    /// Our own fault; exit 1.
+    /// ticktide's own fault; exit 1.
     Bug,
-    /// A second signal did not wait for the end of the epoch; exit 130.
+    /// A second signal ended the process before the end of the epoch; exit 130.
     Interrupted,
 }
 
 impl Kind {
-    /// Every kind, those of one exit code beside each other.
+    /// Every kind; kinds with the same exit code are adjacent.
     pub const ALL: [Kind; 7] =
         [Kind::Retry, Kind::Corrupt, Kind::Bug, Kind::Fix, Kind::Fenced, Kind::Lost, Kind::Interrupted];
 
@@ -41,36 +41,36 @@ impl Kind {
         }
     }
 
-    /// What is so, and what to do: a line each.
+    /// What happened, and what to do: a line each.
     pub fn explained(self) -> (&'static str, &'static str) {
         match self {
             Kind::Retry => (
-                "a disk, a network, a store or a broker did not answer; nothing that was committed is harmed",
+                "a disk, a network, a store or a broker did not answer; everything committed is intact",
                 "start it again: it goes on from its last epoch; `run --supervise` does so by itself",
             ),
             Kind::Corrupt => (
-                "data that was committed is not what it should be: a file of the lake is gone or was changed",
+                "committed data is not what it should be: a file of the lake is missing or was changed",
                 "stop, keep the lake as it is, and run `ticktide lake doctor` and `ticktide verify`",
             ),
             Kind::Bug => (
-                "ticktide has met a state that it excludes; nothing of the epoch was committed",
+                "ticktide reached a state that should be impossible; nothing of the epoch was committed",
                 "start it again: it goes on from its last epoch; report the message with the lines of the log above it",
             ),
             Kind::Fix => (
-                "a file, a flag, a variable or a place is not as it must be; what was committed before stays",
-                "do what the hint says; `ticktide check FILE` names all mistakes of a dataflow at once",
+                "a file, a flag, a variable or a place is wrong; what was committed before stays",
+                "follow the hint; `ticktide check FILE` lists all mistakes of a dataflow at once",
             ),
             Kind::Fenced => (
-                "another process has taken the lake over; this one has ended without a decision",
-                "let one process run the dataflow into this lake; the hint says who writes it now",
+                "another process has taken over the lake; this one has ended without deciding an epoch",
+                "let only one process run the dataflow into this lake; the hint names its current writer",
             ),
             Kind::Lost => (
-                "another process of the run is gone, so this one has ended; all go on from the last epoch together",
-                "look at the log of the process that is named; `ticktide run -n N` starts all of them again by itself",
+                "another process of the run is gone, so this one has ended; together they go on from the last epoch",
+                "read the log of the process that is named; `ticktide run -n N` restarts all of them by itself",
             ),
             Kind::Interrupted => (
-                "a second signal did not wait for the end of the epoch",
-                "start it again: what was not committed is read again; one signal ends a run with its epoch",
+                "a second signal ended the process before the end of the epoch",
+                "start it again: what was not committed is read again; a single signal ends a run with its epoch",
             ),
         }
     }

@@ -1,12 +1,12 @@
 //! The first failure of a run, as every thread of it sees it.
 //!
-//! Why the first counts: what fails later does so because of it. What must hold: whoever meets one sets it and ends.
+//! Why the first counts: later failures follow from it. What must hold: a thread that meets a failure sets it and ends.
 
 use crate::error::Error;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The first failure of a run; whoever meets it ends.
+/// The first failure of a run; a thread that sees it ends.
 #[derive(Default)]
 pub struct Failure {
     met: AtomicBool,
@@ -25,7 +25,7 @@ impl Failure {
         self.met.load(Ordering::Acquire)
     }
 
-    /// Shows the failure, if one was met and is still here.
+    /// Shows the failure, if one was met and not yet taken.
     pub fn with_first(&self, show: impl FnOnce(&Error)) {
         if let Ok(first) = self.first.lock() {
             first.as_ref().map(show);

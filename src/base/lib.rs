@@ -1,9 +1,9 @@
-//! The ground: what every stage stands on, and what knows none of them.
+//! The ground: what every stage builds on; it knows no stage.
 //!
 //! Internal: programs use the crate `ticktide`; what is here may change with every version.
 //!
-//! Errors with who acts, time and epochs as values, the environment, documents with places, metrics. What must hold: only
-//! [`environment`] reads the environment, and nothing here knows a tick, a bar or a lake.
+//! Errors that say who acts, time and epochs as values, the environment, documents that keep the place of each value, metrics.
+//! What must hold: only [`environment`] reads the environment, and nothing here knows a tick, a bar or a lake.
 
 pub mod conservation;
 pub mod document;

@@ -1,4 +1,4 @@
-//! A panic on purpose: `TICKTIDE_PANIC_AT=THREAD:N`, which is read once at the start of a run and is not there by default.
+//! A panic on purpose: `TICKTIDE_PANIC_AT=THREAD:N`, which is read once at the start of a run and is unset by default.
 //!
 //! | THREAD | N counts |
 //! |---|---|
@@ -8,13 +8,13 @@
 //! | `reader-I` | batches, from 1: when the thread that reads for worker I has its Nth |
 //!
 //! Why in the program that users run: what follows a panic (the exit codes, the end of every other process, the next start) is
-//! a promise of whole processes, and nothing outside of them can make one of their threads panic. What must hold: without the
-//! variable nothing ever panics here; one that cannot be understood ends the start.
+//! a promise of whole processes, and nothing outside a process can make one of its threads panic. What must hold: without the
+//! variable nothing ever panics here; an invalid value stops the start.
 
 use crate::environment as settings;
 use crate::error::Error;
 
-/// Which thread of a run.
+/// A thread of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Thread {
     Worker(usize),
@@ -28,23 +28,23 @@ pub enum Thread {
 pub struct PanicAt(Option<(Thread, u64)>);
 
 impl PanicAt {
-    /// What the environment asks for. Error: it cannot be understood.
+    /// The panic that the environment requests. Error: the value is invalid.
     pub fn inherited() -> Result<PanicAt, Error> {
         let Some(text) = settings::variable(settings::PANIC_AT) else { return Ok(PanicAt::default()) };
         let Some(place) = parse(&text) else {
-            let message = format!("{} {text:?} is no thread and number", settings::PANIC_AT);
+            let message = format!("{} {text:?} is not a thread and a number", settings::PANIC_AT);
             return Err(Error::fix(message, "unset it; tests set it to e.g. `worker-1:4`, `files-0:4`, `commit:4`"));
         };
-        tracing::warn!(at = text, "this run will panic, as its environment asks");
+        tracing::warn!(at = text, "this run will panic, as its environment requests");
         Ok(PanicAt(Some(place)))
     }
 
-    /// Panics if this thread was asked to when it comes to this number.
+    /// Panics if the environment requests it of this thread at this number.
     #[inline]
     pub fn reach(self, thread: Thread, number: u64) {
         assert!(
             self.0 != Some((thread, number)),
-            "{} asked for it: {thread:?} has come to {number}",
+            "{} requests it: {thread:?} has reached {number}",
             settings::PANIC_AT
         );
     }

@@ -1,23 +1,23 @@
-//! A family of things that a dataflow names: indicators, checks, wire formats, sources.
+//! A family of entries that a dataflow names: indicators, checks, wire formats, sources.
 //!
 //! ```text
 //!   built in (a table in the source) ─┬─▶ Family ─▶ find, list, "did you mean", reference pages
 //!   added (once, by a program) ───────┘
 //! ```
 //!
-//! Why a table that can be added to: a program that embeds ticktide brings an indicator of its own without a copy of the source.
-//! Why once, and before the first look: then every dataflow of a process is read by the same names. What must always hold: the
-//! built-in entries come first and in their order; a name is there once; no look sees a family before and after an addition.
+//! Why additions are possible: a program that embeds ticktide brings its own indicator without a copy of the source. Why once,
+//! and before the first lookup: then every dataflow of a process is read with the same names. What must always hold: the
+//! built-in entries come first and in their order; each name occurs once; a family does not change after its first lookup.
 
 use crate::error::Error;
 use std::sync::OnceLock;
 
 /// An entry of a family: known by its name.
 pub trait Entry: Sync + 'static {
-    /// What a dataflow's file says.
+    /// The name in a dataflow's file.
     fn name(&self) -> &'static str;
 
-    /// What keeps it from being added, besides its name: the rest of a sentence that begins with the entry.
+    /// What prevents its addition, apart from its name: the rest of a sentence that begins with the entry.
     fn fault(&self) -> Option<String> {
         None
     }
@@ -27,12 +27,12 @@ pub trait Entry: Sync + 'static {
 pub struct Family<T: 'static> {
     word: &'static str,
     built_in: &'static [&'static T],
-    /// Set by an addition, or empty from the first look on.
+    /// Set by an addition, or empty from the first lookup on.
     added: OnceLock<Vec<&'static T>>,
 }
 
 impl<T: Entry> Family<T> {
-    /// A family of what is built in; `word` is what errors call an entry ("indicator").
+    /// A family of the built-in entries; `word` is what errors call an entry ("indicator").
     pub const fn new(word: &'static str, built_in: &'static [&'static T]) -> Family<T> {
         Family { word, built_in, added: OnceLock::new() }
     }
@@ -42,7 +42,7 @@ impl<T: Entry> Family<T> {
         self.word
     }
 
-    /// What is there without an addition. It is no look: additions are possible afterwards.
+    /// The entries without any addition. This is not a lookup: additions are possible afterwards.
     pub fn built_in(&self) -> &'static [&'static T] {
         self.built_in
     }
@@ -62,8 +62,7 @@ impl<T: Entry> Family<T> {
         self.iter().map(Entry::name).collect()
     }
 
-    /// Whether all of these can be added. Errors of kind `Fix`: a name that is there already or is none, a fault of an entry,
-    /// a family that was looked at.
+    /// Whether all of these can be added. Errors of kind `Fix`: a taken or invalid name, an entry's fault, an earlier lookup.
     pub fn takes(&self, more: &[&'static T]) -> Result<(), Error> {
         let word = self.word;
         for (index, entry) in more.iter().enumerate() {
@@ -74,10 +73,10 @@ impl<T: Entry> Family<T> {
                     .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_-".contains(letter));
             if !is_name {
                 let hint = "use lower-case letters, digits, `_` and `-`, a letter first";
-                return Err(Error::fix(format!("{name:?} is no name for the {word} that is added"), hint));
+                return Err(Error::fix(format!("{name:?} is not a valid name for the added {word}"), hint));
             }
             if self.built_in.iter().chain(&more[..index]).any(|other| other.name() == name) {
-                return Err(Error::fix(format!("there is {word} {name:?} already"), "give yours another name"));
+                return Err(Error::fix(format!("{word} {name:?} already exists"), "give yours another name"));
             }
             if let Some(fault) = entry.fault() {
                 return Err(Error::fix(format!("{word} {name:?} {fault}"), "change its row"));
@@ -87,7 +86,7 @@ impl<T: Entry> Family<T> {
             let message = format!("{word}s cannot be added any more: the registry is in use");
             return Err(Error::fix(
                 message,
-                "install one registry with all that is yours, before the first dataflow is read",
+                "install one registry with all your entries, before the first dataflow is read",
             ));
         }
         Ok(())
@@ -97,7 +96,7 @@ impl<T: Entry> Family<T> {
     pub fn add(&self, more: Vec<&'static T>) -> Result<(), Error> {
         self.takes(&more)?;
         let lost = |_| {
-            Error::fix(format!("{}s were looked at while some were added", self.word), "install the registry first")
+            Error::fix(format!("{}s were looked up while others were added", self.word), "install the registry first")
         };
         let none = more.is_empty();
         match self.added.set(more).map_err(lost) {
@@ -147,9 +146,9 @@ mod tests {
     #[test]
     fn a_name_that_is_there_a_name_that_is_none_and_a_fault_are_refused_and_change_nothing() {
         for (more, said) in [
-            (vec![&OWN, &A], r#"there is row "a" already"#),
-            (vec![&OWN, &OWN], r#"there is row "own_1" already"#),
-            (vec![&LOUD], r#""Own" is no name for the row that is added"#),
+            (vec![&OWN, &A], r#"row "a" already exists"#),
+            (vec![&OWN, &OWN], r#"row "own_1" already exists"#),
+            (vec![&LOUD], r#""Own" is not a valid name for the added row"#),
             (vec![&WRONG], r#"row "own_2" has two parameters of one name"#),
         ] {
             let family = family();

@@ -1,7 +1,7 @@
-//! By which rules the rows of an epoch were made.
+//! The rules by which the rows of an epoch were made.
 //!
-//! Why: what a record counts for has changed once, and the epochs of before must still come out the same when they are computed
-//! again. A lake changes its rules at a takeover only. What must always hold: an epoch that names no rules is of the first.
+//! Why: what a record counts for has changed once, and older epochs must still give the same rows when they are computed again.
+//! A lake changes its rules only at a takeover. What must always hold: an epoch that names no rules was made by the first.
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,15 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The rules of an epoch; recorded as their number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rules {
-    /// Lateness by the epoch's horizons alone; a count that falls adds nothing until it passes its greatest; the platform's `ln`.
+    /// Lateness by the epoch's horizons alone; a falling count adds nothing until it passes its greatest; the platform's `ln`.
     First,
-    /// Lateness by the partition's own past; a count that stays fallen goes on from there; one `ln` everywhere.
+    /// Lateness by the partition's own past; a count that stays lower goes on from there; one `ln` everywhere.
     #[default]
     Second,
 }
 
 impl Rules {
-    /// The rules that new epochs are made by.
+    /// The rules by which new epochs are made.
     pub const NEWEST: Rules = Rules::Second;
 
     /// The number under which a binding records them.
@@ -48,7 +48,7 @@ impl Serialize for Rules {
 impl<'de> Deserialize<'de> for Rules {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rules, D::Error> {
         let number = u32::deserialize(deserializer)?;
-        Rules::of(number).ok_or_else(|| D::Error::custom(format!("rules {number} are those of a later version")))
+        Rules::of(number).ok_or_else(|| D::Error::custom(format!("rules {number} belong to a later version")))
     }
 }
 

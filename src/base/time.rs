@@ -1,6 +1,6 @@
 //! The ground of time: nanoseconds of UTC, their units, the width of a bar.
 //!
-//! Why plain integers: they are exact, ordered and the same in every process. What must hold: nothing here asks a clock.
+//! Why plain integers: they are exact, ordered and the same in every process. What must hold: nothing here reads a clock.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,13 +14,13 @@ pub const MINUTE: Nanos = 60 * SECOND;
 pub const HOUR: Nanos = 60 * MINUTE;
 pub const DAY: Nanos = 24 * HOUR;
 
-/// Noon in UTC of a day since 1970: the moment that stands for a trading day where nothing but the day is told.
+/// Noon in UTC of a day since 1970: the moment that represents a trading day where only the day is known.
 #[inline]
 pub fn noon(day: i32) -> Option<Nanos> {
     i64::from(day).checked_mul(DAY).and_then(|at| at.checked_add(12 * HOUR))
 }
 
-/// Whether a trading date may have moments at or after a time: wherever it is, it ends within the day after its date.
+/// Whether a trading date may have moments at or after a time: in every time zone it ends within the day after its date.
 #[inline]
 pub fn reaches(trading_date: i32, at: Nanos) -> bool {
     (i64::from(trading_date) + 2).saturating_mul(DAY) > at

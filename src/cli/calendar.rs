@@ -1,11 +1,11 @@
-//! `calendar`: when a session trades, day by day.
+//! `calendar`: prints when a session trades, day by day.
 
 use super::{Global, aligned, print};
 use clap::Args;
 use jiff::civil::Date;
 use ticktide_base::document::Problems;
 use ticktide_base::error::{Error, nearest};
-use ticktide_market::calendar::{Class, Listed, PRESETS, Session, file};
+use ticktide_market::calendar::{CalendarDay, Class, PRESETS, Session, file};
 
 #[derive(Debug, Args)]
 pub struct CalendarArgs {
@@ -22,10 +22,10 @@ pub struct CalendarArgs {
     pub class: Option<String>,
 }
 
-/// More days are a mistake.
+/// The longest range that is listed: more days are a mistyped date.
 const DAYS_MOST: i32 = 40_000;
 
-/// Prints the phases of each date and class; dates without trading with what they are. Errors: an unknown session or class, a
+/// Prints the phases of each date and class; a date without trading has the reason. Errors: an unknown session or class, a
 /// bad file, no dates.
 pub fn calendar(args: &CalendarArgs, global: &Global) -> Result<(), Error> {
     let session = session(&args.session)?;
@@ -35,8 +35,9 @@ pub fn calendar(args: &CalendarArgs, global: &Global) -> Result<(), Error> {
     };
     let [from, to] = [args.from, args.to.unwrap_or(args.from)].map(ticktide_market::calendar::day_of);
     if from > to || to - from > DAYS_MOST {
-        let message = format!("there are no dates from {} to {}, or too many", args.from, args.to.unwrap_or(args.from));
-        return Err(Error::fix(message, "give `--from` and `--to` as YYYY-MM-DD, in order"));
+        let message =
+            format!("the range from {} to {} has no dates, or too many", args.from, args.to.unwrap_or(args.from));
+        return Err(Error::fix(message, "give `--from` and `--to` as YYYY-MM-DD, the earlier date first"));
     }
     for class in classes {
         let listed = session.list(class, from, to);
@@ -59,7 +60,7 @@ pub fn session(name: &str) -> Result<Session, Error> {
         return Session::preset(name).ok_or_else(|| {
             let hint = match nearest(name, &names) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None => format!("there are {}; a calendar file is given by its path", names.join(", ")),
+                None => format!("the sessions are {}; give a calendar file by its path", names.join(", ")),
             };
             Error::fix(format!("there is no session {name:?}"), hint)
         });
@@ -76,11 +77,11 @@ fn class(session: &Session, name: &str) -> Result<Class, Error> {
     let found = session.classes().find(|class| session.class_name(*class) == name);
     found.ok_or_else(|| {
         let names: Vec<&str> = session.classes().map(|class| session.class_name(class)).collect();
-        Error::fix(format!("the session has no class {name:?}"), format!("there are {}", names.join(", ")))
+        Error::fix(format!("the session has no class {name:?}"), format!("its classes are {}", names.join(", ")))
     })
 }
 
-fn row(day: &Listed) -> Vec<String> {
+fn row(day: &CalendarDay) -> Vec<String> {
     let clock = |text: &str| text.get(11..16).unwrap_or(text).to_owned();
     let phases: Vec<String> = day
         .phases

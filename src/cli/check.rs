@@ -1,4 +1,4 @@
-//! `check`: dataflow and calendar files read, judged and not run.
+//! `check`: reads and checks dataflow and calendar files, and runs none of them.
 
 use super::{Global, place_json, print};
 use clap::Args;
@@ -10,15 +10,15 @@ use ticktide_market::calendar::file;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files ending in .toml, of dataflows or calendars, or names of shipped dataflows
+    /// Dataflow or calendar files ending in .toml, or names of shipped dataflows
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
-    /// Override a key, as `run` would
+    /// Override a key, as in `run`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
 
-/// A file's name, what it is, and its hash or its problems.
+/// A file's name, its sort, and its hash or its problems.
 struct Checked<'a> {
     file: &'a str,
     what: String,
@@ -42,7 +42,7 @@ pub fn check(args: &CheckArgs, global: &Global) -> Result<(), Error> {
     all(&bad).map_or(Ok(()), Err)
 }
 
-/// All problems as one error, each with its hint; `None` without any.
+/// All problems as one error, each with its hint; `None` if there are none.
 pub fn all(problems: &[(String, Problem)]) -> Option<Error> {
     let (_, last) = problems.last()?;
     let mut message = String::new();
@@ -55,7 +55,7 @@ pub fn all(problems: &[(String, Problem)]) -> Option<Error> {
     Some(Error::fix(message, last.hint.clone()))
 }
 
-/// A file that can be read and is a calendar.
+/// The result for a file, if it can be read and is a calendar.
 fn calendar(name: &str) -> Option<Checked<'_>> {
     let text = if name.ends_with(".toml") { std::fs::read_to_string(name).ok()? } else { return None };
     if !file::is_calendar(&text) {

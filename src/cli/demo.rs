@@ -1,4 +1,5 @@
-//! `demo`: a day of the seeded market into a lake, killed half-way, compared with an undisturbed run, then looked at.
+//! `demo`: writes a day of the seeded market into a lake, kills the run half-way, compares the lake with that of an undisturbed
+//! run, then queries it.
 //!
 //! Why a child process is killed and not a flag set: the claim is that SIGKILL loses and doubles nothing, so it is SIGKILL.
 
@@ -16,14 +17,14 @@ use ticktide_base::time::MINUTE;
 use ticktide_dataflow::Dataflow;
 use ticktide_feed as feed;
 use ticktide_feed::SourceSpec;
-use ticktide_feed::synthetic::{self, Label, LabelKind};
+use ticktide_feed::synthetic::{self, LabelKind, TradeLabel};
 
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Worker threads
     #[arg(short, long, default_value_t = 2)]
     pub workers: usize,
-    /// Leave out the kill and the comparison with an undisturbed run
+    /// Skip the kill and the comparison with an undisturbed run
     #[arg(long)]
     pub calm: bool,
 }
@@ -31,29 +32,29 @@ pub struct DemoArgs {
 /// Slots of the log after which the run is killed: the takeover and an epoch.
 const KILLED_AFTER_SLOTS: usize = 2;
 
-/// A lake and how a run is told of it.
+/// A lake, and what a run needs to find it.
 struct Lake {
     folder: PathBuf,
-    /// As `--catalog` or the environment says it; the folder's own if `None`.
+    /// As given by `--catalog` or the environment; `None`: the folder's own.
     catalog: Option<String>,
     quiet: bool,
 }
 
-/// Runs the demonstration. Errors: the lake is another dataflow's, a child fails, the tables differ.
+/// Runs the demonstration. Errors: the lake belongs to another dataflow, a child fails, the tables differ.
 pub fn demo(args: &DemoArgs, global: &Global) -> Result<(), Error> {
     let began = Instant::now();
     let warehouse = global.warehouse("./ticktide-demo")?.value;
     let Some(folder) = warehouse.folder().map(Path::to_owned) else {
-        let message = format!("the demo watches its lake's files, {warehouse} has none");
+        let message = format!("the demo watches the files of its lake, but {warehouse} is not a folder");
         return Err(Error::fix(
             message,
-            "give it a folder, or `ticktide run demo --warehouse s3://…` for a run in a bucket",
+            "choose a folder, or run `ticktide run demo --warehouse s3://…` for a lake in a bucket",
         ));
     };
     if global.json {
         return Err(Error::fix(
-            "the demo is text for people, it has no JSON lines",
-            "leave `--json` out, and ask the lake afterwards: `ticktide query --json --warehouse DIR SQL`",
+            "the demo prints text for people, not JSON lines",
+            "leave `--json` out, and query the lake afterwards: `ticktide query --json --warehouse DIR SQL`",
         ));
     }
     let lake = Lake { folder, catalog: global.catalog().map(|found| found.value), quiet: global.quiet };
@@ -104,16 +105,16 @@ impl Lake {
         read::show_table(sql, &self.folder, self.catalog.as_deref())
     }
 
-    /// What is told around the data.
+    /// Prints text around the data, unless quiet.
     fn say(&self, text: std::fmt::Arguments<'_>) -> Result<(), Error> {
         if self.quiet { Ok(()) } else { print(&text.to_string()) }
     }
 
-    /// The run that a child process is.
+    /// The command of a run in a child process.
     fn run(&self, program: PathBuf, workers: usize) -> Command {
         let mut command = Command::new(program);
         command.args(["run", "demo", "-w", &workers.to_string(), "--warehouse"]).arg(&self.folder);
-        // not as an argument, which everybody can read; one of the environment is no other lake's
+        // not an argument, which every user can read; a catalog of the environment must not reach another lake
         match &self.catalog {
             Some(catalog) => command.env(settings::CATALOG, catalog),
             None => command.env_remove(settings::CATALOG),
@@ -124,11 +125,11 @@ impl Lake {
     }
 }
 
-/// A folder that this run has made under a name that nobody else has; it is gone when this is dropped.
+/// A folder that this run has made under a unique name; it is removed when this is dropped.
 struct Beside(PathBuf);
 
 impl Beside {
-    /// Makes it beside a lake, or among the temporary files where that cannot be. Error: it can be made nowhere.
+    /// Makes it beside a lake, or among the temporary files if that fails. Error: both fail.
     fn of(lake: &Path) -> Result<Beside, Error> {
         let full = lake.canonicalize().unwrap_or_else(|_| lake.to_owned());
         let name = full.file_name().map_or("lake".into(), |name| name.to_string_lossy());
@@ -136,7 +137,7 @@ impl Beside {
         let beside = full.parent().map(|folder| folder.join(&own));
         let temporary = std::env::temp_dir().join(&own);
         let made = beside.into_iter().chain([temporary]).map(|path| {
-            // refuses a folder that is there
+            // fails for a folder that exists
             std::fs::create_dir(&path).map(|()| path.clone()).map_err(|error| (path, error))
         });
         let mut failed = None;
@@ -147,11 +148,8 @@ impl Beside {
             }
         }
         let (path, error) = failed.expect("the temporary folder was tried");
-        let message = format!("the folder {} of the other lake cannot be made: {error}", path.display());
-        Err(Error::fix(
-            message,
-            "leave the comparison out with `--calm`, or set TMPDIR to a folder that can be written",
-        ))
+        let message = format!("the folder {} for the undisturbed run's lake cannot be made: {error}", path.display());
+        Err(Error::fix(message, "skip the comparison with `--calm`, or set TMPDIR to a writable folder"))
     }
 
     fn remove(self) -> Result<(), Error> {
@@ -163,11 +161,11 @@ impl Beside {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0); // after `remove` there is none
+        let _ = std::fs::remove_dir_all(&self.0); // after `remove` it is gone already
     }
 }
 
-/// The trading day that the next run plays, 0 is the first: that of the earliest partition which has not finished one.
+/// The trading day that the next run plays, from 0: the first day that some partition has not finished.
 fn days(lake: &Lake, spec: &SourceSpec) -> Result<u64, Error> {
     let mut offsets = BTreeMap::new();
     if lake.folder.join("log").exists() {
@@ -184,12 +182,13 @@ fn days(lake: &Lake, spec: &SourceSpec) -> Result<u64, Error> {
 }
 
 fn child(args: &DemoArgs, lake: &Lake) -> Result<Child, Error> {
-    let program = std::env::current_exe().map_err(|error| Error::bug(format!("this program has no path: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| Error::bug(format!("the path of this program is unknown: {error}")))?;
     let started = lake.run(program, args.workers).spawn();
-    started.map_err(|error| Error::bug(format!("a child process does not start: {error}")))
+    started.map_err(|error| Error::bug(format!("a child process cannot be started: {error}")))
 }
 
-/// Starts the run and kills it with SIGKILL when some epochs are committed.
+/// Starts the run and kills it with SIGKILL once some epochs are committed.
 fn killed_once(args: &DemoArgs, lake: &Lake) -> Result<(), Error> {
     let slots = || std::fs::read_dir(lake.folder.join("log")).map_or(0, Iterator::count);
     let before = slots();
@@ -216,7 +215,7 @@ fn succeeded(status: ExitStatus) -> Result<(), Error> {
     match status.code() {
         Some(0) => Ok(()),
         Some(2) => {
-            Err(Error::fix("the run refused to start", "see its message above; another `--warehouse` is a way out"))
+            Err(Error::fix("the run refused to start", "see its message above, or choose another `--warehouse`"))
         }
         _ => Err(Error { kind: Kind::Bug, message: format!("the run failed: {status}"), hint: None }),
     }
@@ -240,7 +239,7 @@ fn undisturbed(args: &DemoArgs, lake: &Lake, beside: &Beside, days_before: u64) 
         if ours != theirs {
             let differing = ours.iter().zip(&theirs).filter(|(a, b)| a != b).count();
             let counts = format!("{} and {} rows, {differing} differ", ours.len(), theirs.len());
-            return Err(Error::bug(format!("{table} of the killed run is not that of the undisturbed one: {counts}")));
+            return Err(Error::bug(format!("{table} differs between the killed and the undisturbed run: {counts}")));
         }
         lake.say(format_args!("  {table}: {} rows, equal to the undisturbed run's\n", ours.len()))?;
     }
@@ -261,8 +260,8 @@ fn balance(lake: &Lake) -> Result<(), Error> {
     ))
 }
 
-/// A trade of the kind whose correction met a published bar, with that bar and rsi_14 by epoch.
-fn before_and_after(labels: &[Label], kind: LabelKind, word: &str, what: &str, lake: &Lake) -> Result<(), Error> {
+/// Shows a trade of the kind whose correction changed a published bar: that bar and rsi_14, by epoch.
+fn before_and_after(labels: &[TradeLabel], kind: LabelKind, word: &str, what: &str, lake: &Lake) -> Result<(), Error> {
     let joined = "from bars_1m_history b left join indicators_1m_history i on b.symbol = i.symbol \
                   and b.open_at = i.open_at and b.epoch = i.epoch and b.diff = i.diff";
     let corrected = format!(
@@ -274,12 +273,12 @@ fn before_and_after(labels: &[Label], kind: LabelKind, word: &str, what: &str, l
         rows.iter().map(|row| ((text(&row["symbol"]), text(&row["open_at"])), row["moved"] == true)).collect();
     let of_kind = labels.iter().filter(|label| label.kind == kind);
     let met = of_kind.filter_map(|label| bars.get(&bar_of(label)).map(|moved| (label, *moved)));
-    // one that moved the indicator shows most
+    // a trade that moved the indicator shows the most
     let Some((label, _)) = met.max_by_key(|(_, moved)| *moved) else {
-        return lake.say(format_args!("\nNo {word} trade of this day met a bar that was published before.\n"));
+        return lake.say(format_args!("\nNo {word} trade of this day changed a bar that was published before.\n"));
     };
     let (symbol, at, price, open_at) = (&label.symbol, moment(label.at), label.price, bar_of(label).1);
-    lake.say(format_args!("\nA {word} trade: {symbol} at {price}, {at}, {what} (from bars_1m_history):\n"))?;
+    lake.say(format_args!("\nA {word} trade: {symbol} at {price}, {at}; it {what} (from bars_1m_history):\n"))?;
     let sql = format!(
         "select b.epoch, b.diff, b.close, b.volume, b.trades, i.rsi_14 {joined} where b.symbol = '{symbol}' \
          and b.open_at = timestamp '{open_at}' order by b.epoch, b.diff"
@@ -287,8 +286,8 @@ fn before_and_after(labels: &[Label], kind: LabelKind, word: &str, what: &str, l
     lake.show(&sql)
 }
 
-/// The bar that a trade is in, as rows name it.
-fn bar_of(label: &Label) -> (String, String) {
+/// Symbol and start of the bar that a trade is in, as rows have them.
+fn bar_of(label: &TradeLabel) -> (String, String) {
     (label.symbol.clone(), moment(label.at.div_euclid(MINUTE) * MINUTE))
 }
 
@@ -296,8 +295,8 @@ fn text(value: &serde_json::Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The bad prints that were planted, and those of them that the check of returns has found.
-fn bad_prints(labels: &[Label], lake: &Lake) -> Result<(), Error> {
+/// Shows how many bad prints were planted, and how many of them the check of returns has found.
+fn bad_prints(labels: &[TradeLabel], lake: &Lake) -> Result<(), Error> {
     let sql = "select symbol, started_at, observed, expected from anomalies where \"check\" = 'return_z'";
     let rows = lake.rows(sql)?;
     let found: BTreeMap<(String, String), [f64; 2]> = rows
@@ -318,7 +317,7 @@ fn bad_prints(labels: &[Label], lake: &Lake) -> Result<(), Error> {
         let (symbol, at, price) = (&label.symbol, moment(label.at), label.price);
         match returns {
             Some([observed, expected]) => lake.say(format_args!(
-                "  {symbol} at {at} for {price}: a return of {observed:+.3}, where {:.3} is the bound\n",
+                "  {symbol} at {at} for {price}: a return of {observed:+.3}; the bound is {:.3}\n",
                 expected.abs()
             ))?,
             None => lake.say(format_args!("  {symbol} at {at} for {price}: not found\n"))?,

@@ -1,22 +1,22 @@
 //! `explain`: what a code, a reason or an exit code means, and what helps.
 //!
-//! Why codes: a message holds values and may be worded anew, a code is what people search for. What must always hold: every
-//! reason and every kind of error has one code, which never changes and follows from its word.
+//! Why codes: a message holds values and may be reworded; people search for a code. What must always hold: every reason and
+//! every kind of error has one code, which never changes and follows from its word.
 
 use super::{Global, aligned, print};
 use clap::Args;
 use serde_json::json;
 use ticktide_base::error::{Error, Kind, nearest};
-use ticktide_engine::reasons::{REASONS, Reason, SILENT};
+use ticktide_engine::reasons::{REASONS, ReasonEntry, SILENT};
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// E.g. TT-TOO-LATE, too_late or 3; without it all are listed
+    /// E.g. TT-TOO-LATE, too_late or 3 [default: list all codes]
     #[arg(value_name = "CODE|REASON|EXITCODE")]
     pub what: Option<String>,
 }
 
-/// How many near names are told at most.
+/// How many similar names a hint lists at most.
 const NEAR: usize = 5;
 
 /// What each exit code of the process means.
@@ -29,22 +29,22 @@ pub(crate) const EXIT_CODES: [(i32, &str); 6] = [
     (130, "interrupted by a second signal before the epoch ended"),
 ];
 
-/// What an entry is.
+/// The sort of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
     /// Why a record is in the quarantine.
     Refused,
-    /// Why a record that counts makes no bar.
+    /// Why an accepted record makes no bar.
     Silent,
     /// A kind of error.
     Error,
 }
 
-/// A code, and what it stands for.
+/// A code, and what it means.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ExplainedCode {
     pub code: String,
-    /// The word of a reason; of a kind of error its exit code.
+    /// The word of a reason, or the exit code of a kind of error.
     pub word: String,
     pub sort: Sort,
     pub meaning: String,
@@ -53,13 +53,13 @@ pub(crate) struct Entry {
 }
 
 /// Every code, the kinds of errors first.
-pub(crate) fn entries() -> Vec<Entry> {
+pub(crate) fn entries() -> Vec<ExplainedCode> {
     let kind = |kind: Kind| {
         let (meaning, helps) = kind.explained();
         let word = format!("exit code {}", kind.exit_code());
-        Entry { code: kind.code().to_owned(), word, sort: Sort::Error, meaning: meaning.to_owned(), helps }
+        ExplainedCode { code: kind.code().to_owned(), word, sort: Sort::Error, meaning: meaning.to_owned(), helps }
     };
-    let reason = |reason: &Reason, sort: Sort| Entry {
+    let reason = |reason: &ReasonEntry, sort: Sort| ExplainedCode {
         code: reason.code(),
         word: reason.word.to_owned(),
         sort,
@@ -71,8 +71,8 @@ pub(crate) fn entries() -> Vec<Entry> {
     kinds.chain(refused).chain(SILENT.iter().map(|row| reason(row, Sort::Silent))).collect()
 }
 
-/// What was asked for: one code, or all that end with an exit code.
-fn found(asked: &str) -> Result<(Option<&'static str>, Vec<Entry>), Error> {
+/// The requested entries: that of one code, or all errors that end with an exit code.
+fn found(asked: &str) -> Result<(Option<&'static str>, Vec<ExplainedCode>), Error> {
     let all = entries();
     if let Ok(number) = asked.parse::<i32>()
         && let Some((_, meaning)) = EXIT_CODES.iter().find(|(code, _)| *code == number)
@@ -85,7 +85,7 @@ fn found(asked: &str) -> Result<(Option<&'static str>, Vec<Entry>), Error> {
         upper.strip_prefix("TT-").map_or(upper.clone(), str::to_owned)
     };
     let wanted = bare(asked);
-    let hit: Vec<Entry> = all.iter().filter(|entry| bare(&entry.code) == wanted).cloned().collect();
+    let hit: Vec<ExplainedCode> = all.iter().filter(|entry| bare(&entry.code) == wanted).cloned().collect();
     if !hit.is_empty() {
         return Ok((None, hit));
     }
@@ -97,10 +97,10 @@ fn found(asked: &str) -> Result<(Option<&'static str>, Vec<Entry>), Error> {
     let near: Vec<String> = near.into_iter().take(NEAR).map(|name| format!("TT-{name}")).collect();
     let list = "`ticktide explain` lists all codes";
     let hint = if near.is_empty() { list.to_owned() } else { format!("did you mean {}? {list}", near.join(", ")) };
-    Err(Error::fix(format!("{asked:?} is no code, no reason and no exit code"), hint))
+    Err(Error::fix(format!("{asked:?} is neither a code, a reason nor an exit code"), hint))
 }
 
-/// Prints what something means.
+/// Prints the meaning of the requested codes.
 pub fn explain(args: &ExplainArgs, global: &Global) -> Result<(), Error> {
     let (said, found) = match &args.what {
         Some(asked) => found(asked)?,
@@ -120,17 +120,17 @@ pub fn explain(args: &ExplainArgs, global: &Global) -> Result<(), Error> {
     found.iter().try_for_each(|entry| print(&text(entry)))
 }
 
-fn text(entry: &Entry) -> String {
+fn text(entry: &ExplainedCode) -> String {
     let of = match entry.sort {
         Sort::Refused => "a reason of the quarantine",
-        Sort::Silent => "why a record that counts makes no bar",
+        Sort::Silent => "why an accepted record makes no bar",
         Sort::Error => "a kind of error",
     };
-    let helps = if entry.helps.is_empty() { String::new() } else { format!("  what helps: {}\n", entry.helps) };
+    let helps = if entry.helps.is_empty() { String::new() } else { format!("  what to do: {}\n", entry.helps) };
     format!("{} ({}), {of}\n  {}\n{helps}", entry.code, entry.word, entry.meaning)
 }
 
-fn as_json(entry: &Entry) -> serde_json::Value {
+fn as_json(entry: &ExplainedCode) -> serde_json::Value {
     let sort = match entry.sort {
         Sort::Refused => "refused",
         Sort::Silent => "silent",

@@ -1,11 +1,11 @@
-//! `lake`: a lake looked after: fewer files, fewer epochs, a time set back, and what is wrong.
+//! `lake`: maintains a lake: compacts files, expires epochs, sets a time back, finds faults.
 //!
-//! `compact`, `expire` and `rewind` write, so they take the lake over and are refused while a run is there; with `--dry-run` they only
-//! look, as `doctor` does. What must hold: `doctor` ends with 0 on a sound lake and with 1 on one where something is wrong.
+//! `compact`, `expire` and `rewind` write, so they take the lake over and are refused while a run writes it; with `--dry-run`
+//! they only read, as `doctor` does. What must hold: `doctor` ends with 0 on a sound lake and with 1 on a lake with a fault.
 
 use super::read::block_on;
 use super::rewind::{self, RewindArgs};
-use super::writing::Writing;
+use super::writing::WriteOptions;
 use super::{Global, aligned, print};
 use clap::Subcommand;
 use serde_json::json;
@@ -21,26 +21,26 @@ use ticktide_lake::upkeep::retention::Keep;
 
 #[derive(Debug, Subcommand)]
 pub enum LakeCommand {
-    /// Make one big file of the small ones of each partition; the rows stay the same
-    Compact(Writing),
-    /// Let old epochs go as the retention says, then delete what nothing needs any more
+    /// Merge the small files of each partition into a big one; the rows stay the same
+    Compact(WriteOptions),
+    /// Expire old epochs by the rules of retention, then delete the objects that nothing needs any more
     Expire {
         #[command(flatten)]
-        writing: Writing,
-        /// Of the last hour's epochs keep this many at most [default: 360]
+        writing: WriteOptions,
+        /// Keep at most this many of the last hour's epochs [default: 360]
         #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
         keep: Option<u32>,
     },
-    /// Set a partition's time back that wild records have moved ahead, so that what comes is no longer too late
+    /// Set back a partition's time that wild records have moved ahead, so that new records are no longer too late
     ///
-    /// More than `confirmations` records with wild times move the running time of their partition, and all that follows is
-    /// `too_late`. This decides an epoch without rows from which the lake goes on with the earlier time: the partition's running
-    /// time, what came from it, and the horizons as far down as nothing that has left memory lies behind them. What is published
-    /// stays published. Then give the refused records back: `ticktide quarantine retry`.
+    /// More than `confirmations` records with wild times move the running time of their partition ahead, and every record after
+    /// them is `too_late`. This command decides an epoch without rows, from which the lake continues with the earlier time: the
+    /// partition's running time, the times derived from it, and the horizons, as far back as nothing after them has left
+    /// memory. Published rows stay published. Then feed the refused records again: `ticktide quarantine retry`.
     Rewind(RewindArgs),
-    /// Say what is wrong with the lake, and how it is mended; exit code 1 if anything is
+    /// Report what is wrong with the lake, and how to mend it; exit code 1 if anything is wrong
     Doctor {
-        /// Look at names, counts and the log only: read no rows
+        /// Check only names, counts and the log; read no rows
         #[arg(long)]
         quick: bool,
     },
@@ -60,7 +60,7 @@ fn catalog(global: &Global) -> Option<String> {
     global.catalog().map(|found| found.value)
 }
 
-fn compact(writing: Writing, global: &Global) -> Result<(), Error> {
+fn compact(writing: WriteOptions, global: &Global) -> Result<(), Error> {
     let (warehouse, catalog) = (global.warehouse("./lake")?.value, catalog(global));
     let mut tables: BTreeMap<String, Compacted> = BTreeMap::new();
     block_on(async {
@@ -100,7 +100,7 @@ fn compact(writing: Writing, global: &Global) -> Result<(), Error> {
     print(&aligned(&lines))
 }
 
-fn expire(writing: Writing, keep: Option<u32>, global: &Global) -> Result<(), Error> {
+fn expire(writing: WriteOptions, keep: Option<u32>, global: &Global) -> Result<(), Error> {
     let (warehouse, catalog) = (global.warehouse("./lake")?.value, catalog(global));
     let standard = Keep::default();
     let keep = Keep { all: keep.map_or(standard.all, |keep| keep as usize), ..standard };
@@ -130,13 +130,10 @@ fn show_expired(expired: &Expired, dry_run: bool, global: &Global) -> Result<(),
     }
     let since = retention.since;
     let rows = [
-        (
-            "epochs that stay",
-            format!("{epochs_kept}: all from {since} to {epoch_last}, {} before", retention.kept.len()),
-        ),
-        ("epochs that leave", epochs.to_string()),
-        ("snapshots that leave", snapshots.to_string()),
-        ("objects that nothing needs", garbage.len().to_string()),
+        ("epochs kept", format!("{epochs_kept}: all from {since} to {epoch_last}, {} before", retention.kept.len())),
+        ("epochs expired", epochs.to_string()),
+        ("snapshots expired", snapshots.to_string()),
+        ("objects deleted", garbage.len().to_string()),
     ];
     let mut lines: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     lines.extend(garbage.keys.iter().map(|(place, keys)| vec![format!("  {place}"), keys.len().to_string()]));
@@ -150,9 +147,9 @@ fn doctor(quick: bool, global: &Global) -> Result<(), Error> {
     match found.findings.iter().filter(|finding| finding.wrong).count() {
         0 => Ok(()),
         count => {
-            let things = if count == 1 { "1 thing is".to_owned() } else { format!("{count} things are") };
-            let hint = Some("each is told with what mends it".to_owned());
-            Err(Error { kind: Kind::Corrupt, message: format!("{things} wrong with {warehouse}"), hint })
+            let faults = if count == 1 { "1 fault was".to_owned() } else { format!("{count} faults were") };
+            let hint = Some("each fault above says what mends it".to_owned());
+            Err(Error { kind: Kind::Corrupt, message: format!("{faults} found in {warehouse}"), hint })
         }
     }
 }

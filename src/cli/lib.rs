@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and the way from it to the stages.
+//! The command line: its commands, and how each of them reaches the stages.
 //!
 //! Internal: programs use the crate `ticktide`; what is here may change with every version.
 //!
@@ -29,19 +29,19 @@ mod writing;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::io::Write;
-use ticktide_base::document::Place;
-use ticktide_base::environment::{self as settings, Sourced};
+use ticktide_base::document::Location;
+use ticktide_base::environment::{self as settings, ResolvedSetting};
 use ticktide_base::error::{Error, Kind};
 use ticktide_lake::Warehouse;
 
-/// A stream of market ticks into a lake that is always right.
+/// Stream market ticks into a lake that is always right.
 #[derive(Debug, Parser)]
 #[command(name = "ticktide", version, max_term_width = 120, arg_required_else_help = true)]
 pub struct Cli {
-    /// What every command takes.
+    /// The options of every command.
     #[command(flatten)]
     pub global: Global,
-    /// Which command, with its own options.
+    /// The command, with its own options.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -59,7 +59,7 @@ pub struct Global {
     /// Print data as JSON lines
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print nothing but data and errors
+    /// Print only data and errors
     #[arg(long, short, global = true)]
     pub quiet: bool,
 }
@@ -67,43 +67,43 @@ pub struct Global {
 /// Every command, in the order in which the help lists them.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// See it work: a seeded market into a lake in ./ticktide-demo, then SQL
+    /// See it work: write a seeded market into a lake in ./ticktide-demo, then query it
     Demo(demo::DemoArgs),
     /// Run a dataflow into a lake
     Run(run::RunArgs),
-    /// Look at dataflow files without running them
+    /// Check dataflow and calendar files without running them
     Check(check::CheckArgs),
-    /// Ask a lake with SQL, all tables at one epoch
+    /// Query a lake with SQL, all tables at one epoch
     Query(read::QueryArgs),
-    /// The epochs of a lake
+    /// List the epochs of a lake, or show one
     #[command(subcommand)]
     Epochs(read::EpochsCommand),
-    /// What stands behind a source
+    /// Fill topics and files that a source reads: a live feed, a simulation, recordings
     #[command(subcommand)]
     Feed(feed::FeedCommand),
-    /// What a dataflow can be made of
+    /// List what a dataflow can use: sources, formats, indicators, checks and more
     List(list::ListArgs),
-    /// What a code, a reason of the quarantine or an exit code means, and what helps
+    /// Explain an error code, a quarantine reason or an exit code, and what to do about it
     Explain(explain::ExplainArgs),
-    /// When a session trades: phases by date and class of instruments
+    /// Show when a session trades: its phases by date and class of instruments
     Calendar(calendar::CalendarArgs),
-    /// The operators and tables of a dataflow, as text and as a drawing
+    /// Show the operators and tables of a dataflow, as text and as a drawing
     Plan(plan::PlanArgs),
-    /// The records that entered no table
+    /// Count, show and retry quarantined records: those that entered no table
     #[command(subcommand)]
     Quarantine(quarantine::QuarantineCommand),
-    /// Look after a lake: fewer files, fewer epochs, what is wrong
+    /// Maintain a lake: compact files, expire epochs, set a time back, find faults
     #[command(subcommand)]
     Lake(lake::LakeCommand),
-    /// Hold a lake against its log: read its data files, recompute its epochs from the recorded source
+    /// Check a lake against its log: read its data files, recompute its epochs from the recorded source
     Verify(verify::VerifyArgs),
-    /// Hold a broker's candles and an exchange's bhavcopies against the lake: what differs, and the likely reason
+    /// Compare a broker's candles and an exchange's bhavcopies with the lake: what differs, and the likely reason
     Reconcile(reconcile::ReconcileArgs),
-    /// Print what makes a shell complete commands, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
+    /// Print the completion script of a shell, e.g. `ticktide completions bash > /etc/bash_completion.d/ticktide`
     Completions { shell: clap_complete::Shell },
 }
 
-/// Runs a command. Errors: of every stage; their kind is the exit code, and nothing of them is printed here.
+/// Runs a command. Errors: those of every stage; their kind is the exit code, and none of them is printed here.
 pub fn run(cli: Cli) -> Result<(), Error> {
     let global = cli.global;
     match cli.command {
@@ -133,18 +133,18 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
 
 impl Global {
     /// The lake's place: flag, variable, or `default`.
-    fn warehouse(&self, default: &str) -> Result<Sourced<Warehouse>, Error> {
+    fn warehouse(&self, default: &str) -> Result<ResolvedSetting<Warehouse>, Error> {
         let found = settings::resolve(self.warehouse.clone(), "--warehouse", settings::WAREHOUSE, Some(default));
-        let Sourced { value, origin } = found.expect("there is a default");
-        Ok(Sourced { value: Warehouse::parse(&value, settings::s3)?, origin })
+        let ResolvedSetting { value, origin } = found.expect("there is a default");
+        Ok(ResolvedSetting { value: Warehouse::parse(&value, settings::s3)?, origin })
     }
 
-    fn catalog(&self) -> Option<Sourced<String>> {
+    fn catalog(&self) -> Option<ResolvedSetting<String>> {
         settings::resolve(self.catalog.clone(), "--catalog", settings::CATALOG, None)
     }
 }
 
-/// Writes to standard output. A reader that went away (`| head`) is no error.
+/// Writes to standard output. A reader that has gone away (`| head`) is no error.
 fn print(text: &str) -> Result<(), Error> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -155,12 +155,12 @@ fn print(text: &str) -> Result<(), Error> {
     }
 }
 
-/// Says something beside the data; whether anybody listens is not our concern, and `eprintln!` would panic if nobody does.
+/// Prints a line to standard error. A closed standard error is ignored: `eprintln!` would panic.
 fn note(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Rows of text with aligned columns, the last one as long as it likes.
+/// Rows of text with aligned columns; the last column has any width.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -177,10 +177,10 @@ fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// A place and what is said about it, for `--json`.
-fn place_json(place: &Place) -> serde_json::Value {
+/// A place in a file or a setting, for `--json`.
+fn place_json(place: &Location) -> serde_json::Value {
     match place {
-        Place::File { file, line, column } => {
+        Location::File { file, line, column } => {
             serde_json::json!({ "file": file.as_ref(), "line": line, "column": column })
         }
         other => serde_json::json!({ "file": null, "line": null, "column": null, "setting": other.to_string() }),

@@ -1,4 +1,4 @@
-//! `list`: the registries, as they are.
+//! `list`: prints the registries.
 
 use super::{Global, aligned, print};
 use clap::{Args, ValueEnum};
@@ -15,30 +15,31 @@ use ticktide_market::calendar::PRESETS;
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    pub what: What,
-    /// With `formats`: which of them decode the first records of a file, and why the others do not
+    /// The registry to list
+    pub what: RegistryName,
+    /// With `formats`: show which formats decode the first records of a file, and why the others do not
     #[arg(long, value_name = "FILE")]
     pub sniff: Option<PathBuf>,
-    /// With `--sniff`: how many records to look at
+    /// With `--sniff`: how many records to read
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub records: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum What {
+pub enum RegistryName {
     /// Where ticks come from
     Sources,
     /// How records are decoded
     Formats,
-    /// What is read off bars, with parameters and defaults
+    /// What is computed from bars, with parameters and defaults
     Indicators,
     /// Checks of ticks, bars and feeds, with parameters and defaults
     Anomalies,
-    /// Dataflows that come with ticktide
+    /// Dataflows that are shipped with ticktide
     Dataflows,
     /// Trading sessions by name
     Sessions,
-    /// What a dataflow file may say, with types and defaults
+    /// The keys of a dataflow file, with types and defaults
     Keys,
 }
 
@@ -57,8 +58,8 @@ fn entry(name: &str, doc: &str) -> Entry {
 /// Prints a registry.
 pub fn list(args: &ListArgs, global: &Global) -> Result<(), Error> {
     if let Some(path) = &args.sniff {
-        if args.what != What::Formats {
-            return Err(Error::fix("`--sniff` tells formats", "`ticktide list formats --sniff FILE`"));
+        if args.what != RegistryName::Formats {
+            return Err(Error::fix("`--sniff` needs `formats`", "run `ticktide list formats --sniff FILE`"));
         }
         return sniffed(path, args.records, global);
     }
@@ -80,15 +81,15 @@ pub fn list(args: &ListArgs, global: &Global) -> Result<(), Error> {
     print(&aligned(&entries.iter().map(row).collect::<Vec<_>>()))
 }
 
-fn entries(what: What) -> Vec<Entry> {
+fn entries(what: RegistryName) -> Vec<Entry> {
     match what {
-        What::Sources => feed::SOURCES.iter().map(|kind| entry(kind.name, kind.doc)).collect(),
-        What::Formats => feed::wire::FORMATS.iter().map(|format| entry(format.name, format.doc)).collect(),
-        What::Indicators => indicators(),
-        What::Anomalies => checks(),
-        What::Dataflows => SHIPPED.iter().map(|(name, text)| entry(name, &first_comment(text))).collect(),
-        What::Sessions => PRESETS.iter().map(|(name, doc)| entry(name, doc)).collect(),
-        What::Keys => keys(),
+        RegistryName::Sources => feed::SOURCES.iter().map(|kind| entry(kind.name, kind.doc)).collect(),
+        RegistryName::Formats => feed::wire::FORMATS.iter().map(|format| entry(format.name, format.doc)).collect(),
+        RegistryName::Indicators => indicators(),
+        RegistryName::Anomalies => checks(),
+        RegistryName::Dataflows => SHIPPED.iter().map(|(name, text)| entry(name, &first_comment(text))).collect(),
+        RegistryName::Sessions => PRESETS.iter().map(|(name, doc)| entry(name, doc)).collect(),
+        RegistryName::Keys => keys(),
     }
 }
 
@@ -143,7 +144,7 @@ fn indicators() -> Vec<Entry> {
 }
 
 fn keys() -> Vec<Entry> {
-    let entry = |key: reference::Listed| Entry {
+    let entry = |key: reference::ListedKey| Entry {
         name: key.name.to_owned(),
         detail: json!({
             "type": key.kind,
@@ -156,7 +157,7 @@ fn keys() -> Vec<Entry> {
     reference::keys().into_iter().map(entry).collect()
 }
 
-/// What every format makes of a file's first records; nothing that decodes is an error.
+/// Prints what every format makes of a file's first records. Error: no format decodes any of them.
 fn sniffed(path: &Path, most: u64, global: &Global) -> Result<(), Error> {
     let found = feed::sniff::sniff(path, most)?;
     if global.json {
@@ -174,27 +175,27 @@ fn sniffed(path: &Path, most: u64, global: &Global) -> Result<(), Error> {
         print(&aligned(&rows))?;
     }
     if found.iter().all(|format| format.ticks == 0) {
-        let message = format!("no format decodes one of the first {} records of {}", found[0].records, path.display());
+        let message = format!("no format decodes any of the first {} records of {}", found[0].records, path.display());
         return Err(Error::fix(message, mapping(&found)));
     }
     Ok(())
 }
 
-/// How a dataflow could say what the records are.
+/// A hint: how a dataflow could describe the records.
 fn mapping(found: &[Sniffed]) -> String {
     let refused = found.iter().flat_map(|format| format.rejects.values()).min_by_key(|refused| refused.offset);
     let Some(delimiter) = refused.and_then(|refused| delimiter(&refused.payload)) else {
-        return "name its fields in `source.fields` of a dataflow, see the reasons above".to_owned();
+        return "map the records' fields in `source.fields` of a dataflow; the reasons are above".to_owned();
     };
     let given =
         if delimiter == ',' { String::new() } else { format!(", delimiter = \"{}\"", delimiter.escape_default()) };
     format!(
-        "it looks like columns: `source = {{ wire = \"csv\"{given}, columns = [\"symbol\", \"time\", \"price\", \"quantity\"] }}`, \
-         as they stand in it; if its first line names them, leave `columns` out and say in `fields` what they are called"
+        "the file seems to have columns: set `source = {{ wire = \"csv\"{given}, columns = [\"symbol\", \"time\", \"price\", \
+         \"quantity\"] }}`, in their order; if its first line names them, leave `columns` out and map the names in `fields`"
     )
 }
 
-/// What stands between the columns of a line that has some.
+/// The character between the columns of a line, if it has columns.
 fn delimiter(line: &[u8]) -> Option<char> {
     if line.starts_with(b"{") || line.starts_with(b"[") {
         return None;

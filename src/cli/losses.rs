@@ -1,7 +1,7 @@
-//! What came to nothing, for people and for programs: by reason, each with the key that helps.
+//! The losses of a run or an epoch, for people and for programs: counts by reason, each with the key that helps.
 //!
-//! Why one place: the last lines of a run and `epochs show` say the same of the same counts. What must always hold: the lines
-//! about refused records add up to `rejected`; where nothing was lost nothing is said.
+//! Why one place: the last lines of a run and `epochs show` report the same counts in the same words. What must always hold:
+//! the lines about refused records add up to `rejected`; if nothing was lost, nothing is printed.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -9,10 +9,10 @@ use ticktide_base::conservation::ByReason;
 use ticktide_base::epoch::Conservation;
 use ticktide_engine::{RunReport, reasons};
 
-/// Partitions that are named at most.
+/// How many partitions are named at most.
 const NAMED: usize = 20;
 
-/// What came to nothing of some records: a word for the verdict, and why.
+/// The losses of some records: a word for the verdict, and the reasons.
 fn verdicts<'a>(
     reasons: &'a ByReason,
     partly: &'a ByReason,
@@ -71,7 +71,7 @@ fn sum(counts: &BTreeMap<String, Conservation>) -> Conservation {
     })
 }
 
-/// What came to nothing, by reason with the key that helps.
+/// The losses by reason, with the key that helps.
 pub fn by_reason_json(reasons: &ByReason, partly: &ByReason, silent: &ByReason) -> Value {
     let verdicts = [("rejected", reasons), ("partly", partly), ("silent", silent)];
     let all = verdicts.into_iter().flat_map(|(verdict, all)| {
@@ -82,7 +82,7 @@ pub fn by_reason_json(reasons: &ByReason, partly: &ByReason, silent: &ByReason) 
     all.collect()
 }
 
-/// The same of an epoch's partitions.
+/// The same for an epoch's partitions.
 pub fn epoch_json(counts: &BTreeMap<String, Conservation>) -> Value {
     let all = sum(counts);
     by_reason_json(&all.reasons, &all.partly, &all.silent)

@@ -1,4 +1,4 @@
-//! `query` and `epochs`: a lake read back.
+//! `query` and `epochs`: read a lake.
 
 use super::{Global, aligned, losses, note, print};
 use clap::{Args, Subcommand};
@@ -11,7 +11,7 @@ use ticktide_base::time::Nanos;
 use ticktide_lake::commit::slot::SlotKind;
 use ticktide_lake::{EpochRow, LakeReader, Slot};
 use ticktide_query as query;
-use ticktide_query::output::{self, Format};
+use ticktide_query::output::{self, OutputFormat};
 use ticktide_query::{Pinned, QueryError};
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct QueryArgs {
     /// Read this epoch instead of the newest
     #[arg(long, value_name = "N")]
     pub epoch: Option<Epoch>,
-    /// Write to a file, as its ending says: .csv, .json (lines) or .parquet; it appears when it is whole
+    /// Write to a file whose ending names the format: .csv, .json (lines) or .parquet; it appears when it is complete
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Show times in this zone, e.g. Asia/Kolkata (in Parquet they stay instants, marked with the zone)
@@ -31,11 +31,11 @@ pub struct QueryArgs {
 
 #[derive(Debug, Subcommand)]
 pub enum EpochsCommand {
-    /// All published epochs, the oldest first
+    /// List all published epochs, the oldest first
     Ls,
-    /// One epoch: where each record of each partition went, and what it is defined by
+    /// Show one epoch: where the records of each partition went, and the binding that defines it
     Show {
-        /// The newest if absent
+        /// The epoch's number [default: the newest]
         epoch: Option<Epoch>,
     },
 }
@@ -44,9 +44,9 @@ pub enum EpochsCommand {
 pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
     let zone = args.zone.as_deref().map(output::zone).transpose()?;
     let format = match &args.output {
-        Some(path) => Format::of(path)?,
-        None if global.json => Format::JsonLines,
-        None => Format::Table,
+        Some(path) => OutputFormat::of(path)?,
+        None if global.json => OutputFormat::JsonLines,
+        None => OutputFormat::Table,
     };
     block_on(async {
         let reader = open(global).await?;
@@ -67,7 +67,7 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
         };
         let rename = |rows: u64| std::fs::rename(&part, path).map(|()| rows).map_err(|error| unwritable(path, &error));
         let rows = written.and_then(rename).inspect_err(|_| {
-            // nothing but the half of an answer is lost when it cannot be removed
+            // if it cannot be removed, only a part of an answer stays
             let _ = std::fs::remove_file(&part);
         })?;
         if !global.quiet {
@@ -79,17 +79,17 @@ pub fn query(args: QueryArgs, global: &Global) -> Result<(), Error> {
 
 /// Rows of a query as JSON objects.
 pub fn rows(sql: &str, warehouse: &Path, catalog: Option<&str>) -> Result<Vec<Value>, Error> {
-    let text = render(sql, warehouse, Format::JsonLines, catalog)?;
-    let wrong = |error: serde_json::Error| Error::bug(format!("a row of {sql:?} is no JSON: {error}"));
+    let text = render(sql, warehouse, OutputFormat::JsonLines, catalog)?;
+    let wrong = |error: serde_json::Error| Error::bug(format!("a row of {sql:?} is not JSON: {error}"));
     text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
 }
 
 /// Prints a query's rows as a table.
 pub fn show_table(sql: &str, warehouse: &Path, catalog: Option<&str>) -> Result<(), Error> {
-    print(&render(sql, warehouse, Format::Table, catalog)?)
+    print(&render(sql, warehouse, OutputFormat::Table, catalog)?)
 }
 
-fn render(sql: &str, warehouse: &Path, format: Format, catalog: Option<&str>) -> Result<String, Error> {
+fn render(sql: &str, warehouse: &Path, format: OutputFormat, catalog: Option<&str>) -> Result<String, Error> {
     block_on(async {
         let reader = LakeReader::open(warehouse, catalog).await?;
         let pinned = Pinned::load(&reader, None).await?;
@@ -132,7 +132,7 @@ fn ls(rows: &[EpochRow], global: &Global) -> Result<(), Error> {
     print(&aligned(&lines))
 }
 
-/// An epoch of these, the newest if none is given.
+/// One of these epochs; the newest if none is given.
 fn find(mut rows: Vec<EpochRow>, epoch: Option<Epoch>) -> Result<EpochRow, Error> {
     let found = match epoch {
         Some(epoch) => rows.into_iter().find(|row| row.epoch == epoch),
@@ -174,14 +174,14 @@ fn show(row: &EpochRow, slot: Option<&Slot>, global: &Global) -> Result<(), Erro
     }
 }
 
-/// What is shown of a partition, in this order.
+/// The figures that are shown of a partition, in this order.
 const COUNTS: [&str; 9] =
     ["offset_first", "offset_next", "gaps", "records", "accepted", "duplicates", "rejected", "pending", "balance"];
 
-/// Where the records of each partition went; `balance` is what is left over, and zero in every epoch that was committed.
+/// Where the records of each partition went; `balance` is the rest, which is zero in every committed epoch.
 fn partitions(slot: &Slot) -> serde_json::Map<String, Value> {
     let places = slot.binding.iter().flat_map(|binding| &binding.places);
-    // a takeover repeats the binding of the last data epoch, and read nothing
+    // a takeover repeats the binding of the last data epoch, and reads nothing
     let counted = places.filter(|_| slot.kind == SlotKind::Data).map(|(name, place)| {
         let counts = slot.conservation.get(name).cloned().unwrap_or_default();
         let [offsets, records] = counts.balance();
@@ -216,7 +216,7 @@ pub(super) async fn open(global: &Global) -> Result<LakeReader, Error> {
     Ok(LakeReader::open(&global.warehouse("./lake")?.value, catalog.as_deref()).await?)
 }
 
-/// An error of writing rows with the place that they were written to.
+/// An error of writing rows, with the place that they were written to.
 fn named(place: &str, error: QueryError) -> Error {
     match &error {
         QueryError::Unwritable(cause) => Error::fix(format!("{place} cannot be written: {cause}"), query::room(cause)),
@@ -224,7 +224,7 @@ fn named(place: &str, error: QueryError) -> Error {
     }
 }
 
-/// The name of a file that is not whole yet.
+/// The name of a file that is not complete yet.
 pub(super) fn part_of(path: &Path) -> PathBuf {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
@@ -244,7 +244,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Resul
     runtime.block_on(work)
 }
 
-/// Standard output whose reader may go away.
+/// Standard output, whose reader may go away.
 struct Stdout(std::io::Stdout);
 
 impl Write for Stdout {

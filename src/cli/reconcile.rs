@@ -1,4 +1,4 @@
-//! `reconcile`: a broker's candles and an exchange's bhavcopies against the lake.
+//! `reconcile`: compares a broker's candles and an exchange's bhavcopies with the lake.
 
 use super::read::{block_on, open, part_of, unwritable};
 use super::{Global, aligned, note, print};
@@ -13,38 +13,38 @@ use ticktide_base::time::{DAY, Interval};
 use ticktide_market::decimal;
 use ticktide_query::{Pinned, output};
 use ticktide_reconcile as reconcile;
-use ticktide_reconcile::compare::{Compared, Difference, Outcome, Source, Terms, reconcile as compare};
+use ticktide_reconcile::compare::{BarDifference, CandleFile, CompareOptions, Compared, Outcome, reconcile as compare};
 use ticktide_reconcile::reasons::{REASONS, UNEXPLAINED};
 use ticktide_reconcile::{Asked, ReconcileError, bars};
 
 #[derive(Debug, Args)]
 #[command(after_help = reasons())]
 pub struct ReconcileArgs {
-    /// Answers of XTS's /instruments/ohlc (JSON, or their text), called like NSECM_2885_60.json: segment, token, seconds or D;
+    /// Answers of XTS's /instruments/ohlc (JSON, or their text), named like NSECM_2885_60.json: segment, token, seconds or D;
     /// bhavcopies of NSE or BSE as CSV; plain, .gz, .zst or .zip
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The width of the candles [default: as the file's name says, or their distance; bhavcopies are days]
+    /// The width of the candles [default: from the file's name, or their distance; bhavcopies are days]
     #[arg(long, value_name = "1m")]
     pub interval: Option<String>,
-    /// The instrument of the answers, or the only one of a bhavcopy [default: as the file's name says; all]
+    /// The instrument of the answers, or the only one to compare of a bhavcopy [default: from the file's name; all]
     #[arg(long, value_name = "NSECM|2885")]
     pub instrument: Option<String>,
-    /// Whose wall clock the files' times and dates are
+    /// The time zone of the files' times and dates
     #[arg(long, value_name = "ZONE", default_value = "Asia/Kolkata")]
     pub zone: String,
-    /// Prices that differ by at most this are equal
+    /// Treat prices that differ by at most this as equal
     #[arg(long, value_name = "PRICE", default_value = "0")]
     pub tolerance: String,
     /// Compare with this epoch instead of the newest
     #[arg(long, value_name = "N")]
     pub epoch: Option<Epoch>,
-    /// Write the whole report to a file: JSON lines if it ends in .json or .jsonl, else text
+    /// Write the whole report to a file: JSON lines if it ends in .json or .jsonl, otherwise text
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }
 
-/// The text on a terminal has no more rows that are explained; `--output` and `--json` have all.
+/// The most explained rows in the printed text; `--output` and `--json` have all.
 const EXPLAINED_MOST: usize = 50;
 
 fn reasons() -> String {
@@ -62,11 +62,11 @@ pub fn reconcile(args: &ReconcileArgs, global: &Global) -> Result<(), Error> {
         instrument: instrument.clone(),
         interval: args.interval.as_deref().map(reconcile::interval).transpose()?,
     };
-    let terms = Terms { zone: output::zone(&args.zone)?, tolerance: tolerance(&args.tolerance)?, instrument };
+    let terms = CompareOptions { zone: output::zone(&args.zone)?, tolerance: tolerance(&args.tolerance)?, instrument };
     let mut sources = Vec::new();
     for path in &args.files {
         let (format, given) = reconcile::read(path, &asked)?;
-        sources.push(Source { path: path.clone(), format, given });
+        sources.push(CandleFile { path: path.clone(), format, given });
     }
     let outcome = block_on(async {
         let reader = open(global).await?;
@@ -86,7 +86,7 @@ pub fn reconcile(args: &ReconcileArgs, global: &Global) -> Result<(), Error> {
         count => Err(Error {
             kind: Kind::Corrupt,
             message: format!("{count} of {} differences are unexplained", outcome.differences().count()),
-            hint: Some("look at their bars in `ticks`; `--tolerance` passes over small differences of prices".into()),
+            hint: Some("look at their bars in `ticks`; `--tolerance` ignores small differences of prices".into()),
         }),
     }
 }
@@ -108,8 +108,8 @@ fn write(path: &Path, outcome: &Outcome, zone: &TimeZone) -> Result<(), Error> {
     Ok(())
 }
 
-/// A bar's start as people of the zone write it; of a day, its date.
-fn start(difference: &Difference, interval: Interval, zone: &TimeZone) -> String {
+/// A bar's start in the zone's local time; for a bar of a day, its date.
+fn start(difference: &BarDifference, interval: Interval, zone: &TimeZone) -> String {
     if interval.0 >= DAY {
         return bars::date((difference.at / DAY) as i32);
     }
@@ -178,7 +178,7 @@ fn text(outcome: &Outcome, zone: &TimeZone, explained_most: usize) -> String {
     }
     if explained > explained_most {
         text.push_str(&format!(
-            "… and {} more that are explained; `--output FILE` has all\n",
+            "… and {} more explained differences; `--output FILE` has all\n",
             explained - explained_most
         ));
     }
@@ -221,7 +221,7 @@ fn summary(file: &Compared) -> String {
     text
 }
 
-fn row(found: &Difference, file: &Compared, zone: &TimeZone) -> Vec<String> {
+fn row(found: &BarDifference, file: &Compared, zone: &TimeZone) -> Vec<String> {
     let cell = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     vec![
         format!("{}|{}", found.key.0, found.key.1),

@@ -1,11 +1,11 @@
-//! `lake rewind`: the way back for a lake that was moved by wild times.
+//! `lake rewind`: sets the time of a partition back that wild times have moved ahead.
 //!
-//! Why it is computed twice: what would be refused is refused before the lake is taken over, and what is decided is made from what
-//! the lake has behind the takeover. What must hold: with `--dry-run` nothing is written.
+//! Why the result is computed twice: first so that a refusal comes before the lake is taken over, then from what the lake holds
+//! after the takeover. What must hold: nothing is written with `--dry-run`.
 
 use super::read::{block_on, open};
 use super::verify::recorded_source;
-use super::writing::Writing;
+use super::writing::WriteOptions;
 use super::{Global, aligned, print};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -20,25 +20,25 @@ use ticktide_replay::rewind::rewound;
 
 #[derive(Debug, Args)]
 pub struct RewindArgs {
-    /// The dataflow that the lake was made with, if it is no shipped one or not in ./dataflows
+    /// The dataflow that the lake was made with, if it is neither shipped nor in ./dataflows
     pub dataflow: Option<String>,
     /// The partition, as `epochs show` names it
     #[arg(long, value_name = "NAME")]
     pub partition: String,
-    /// The time that it had come to before the wild records, e.g. 2026-11-30T15:30:00Z
+    /// The time that the partition had reached before the wild records, e.g. 2026-11-30T15:30:00Z
     #[arg(long, value_name = "RFC3339", value_parser = moment)]
     pub to: Nanos,
-    /// What `run` was given with `--set`; may be repeated
+    /// A `--set` that the run had; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     #[command(flatten)]
-    pub writing: Writing,
+    pub writing: WriteOptions,
 }
 
 fn moment(text: &str) -> Result<Nanos, String> {
     let example = "e.g. 2026-11-30T15:30:00Z";
-    let at = text.parse::<jiff::Timestamp>().map_err(|_| format!("it is no time with its zone, {example}"))?;
-    Nanos::try_from(at.as_nanosecond()).map_err(|_| format!("it lies beyond what times can be, {example}"))
+    let at = text.parse::<jiff::Timestamp>().map_err(|_| format!("it is not a time with its zone, {example}"))?;
+    Nanos::try_from(at.as_nanosecond()).map_err(|_| format!("it is out of range, {example}"))
 }
 
 /// Sets a partition's time back, or shows what that would change.
@@ -65,7 +65,7 @@ pub fn rewind(args: &RewindArgs, global: &Global) -> Result<(), Error> {
     show(args, (&before, &after), epoch, global)
 }
 
-/// The lake's dataflow: reaches and sessions are its own.
+/// The lake's dataflow, which defines reaches and sessions.
 fn dataflow(args: &RewindArgs, reader: &LakeReader) -> Result<Dataflow, Error> {
     let identity = reader.identity();
     let name = args.dataflow.as_ref().unwrap_or(&identity.dataflow);
@@ -101,7 +101,7 @@ fn numbers(partition: &str, binding: &Binding) -> Vec<(String, Option<Nanos>)> {
     named.into_iter().map(|(name, at)| (name.to_owned(), at)).chain(horizons).collect()
 }
 
-/// The least time of all stands for none.
+/// The least time of all means that there is none.
 fn known(at: Option<Nanos>) -> Option<Nanos> {
     at.filter(|at| *at > Nanos::MIN)
 }
@@ -129,7 +129,7 @@ fn show(
     print(&aligned(&lines))?;
     match epoch {
         Some(epoch) if !global.quiet => print(&format!(
-            "epoch {epoch}: the lake goes on from there; `ticktide quarantine retry` gives back what was refused\n"
+            "epoch {epoch}: the lake continues from there; `ticktide quarantine retry` finds the refused records\n"
         )),
         _ => Ok(()),
     }

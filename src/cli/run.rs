@@ -1,4 +1,4 @@
-//! `run`: flags, environment and file become one dataflow, and where it runs.
+//! `run`: resolves flags, environment and file into one dataflow and the place where it runs, then runs it.
 
 use super::source::{SourceArgs, given};
 use super::{Global, aligned, losses, note, plan, print, read};
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use ticktide_base::document::{self, duration};
-use ticktide_base::environment::{self, Origin, S3Settings, Sourced};
+use ticktide_base::environment::{self, Origin, ResolvedSetting, S3Settings};
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::metrics;
 use ticktide_base::time::{MILLI, Nanos, SECOND};
@@ -22,7 +22,7 @@ use ticktide_engine::options::ShowFigures;
 use ticktide_engine::{Evolve, RunOptions, RunReport};
 use ticktide_lake::Warehouse;
 use ticktide_lake::catalog::CatalogPlace;
-use ticktide_lake::commit::owner::{self, Seen};
+use ticktide_lake::commit::owner::{self, Heartbeat};
 use ticktide_replay::rebuild;
 
 #[derive(Debug, Args)]
@@ -34,99 +34,99 @@ pub struct RunArgs {
     /// How fast recorded data is played: `max`, or a multiple of recorded time
     #[arg(long, value_name = "N|max")]
     pub speed: Option<String>,
-    /// Where a new lake starts: `earliest`, `latest` or an RFC 3339 time
+    /// Where a new lake starts to read: `earliest`, `latest` or an RFC 3339 time
     #[arg(long, value_name = "PLACE")]
     pub from: Option<String>,
-    /// `end`: stop at what is there now, with all bars closed
+    /// `end`: stop at the end of the records that exist now, with all bars closed
     #[arg(long, value_name = "end")]
     pub until: Option<String>,
     /// Worker threads [default: 1, or TICKTIDE_WORKERS]
     #[arg(short, long, value_name = "N")]
     pub workers: Option<String>,
-    /// Serialise even what crosses threads of one process, as it would be between processes
+    /// Serialise data between threads of one process, too, as between processes
     #[arg(short = 'z', long)]
     pub zerocopy: bool,
-    /// Processes, each with -w workers; without -p they are all started on this machine
+    /// Number of processes, each with -w workers; without -p this command starts all of them on this machine
     #[arg(short = 'n', long, value_name = "N")]
     pub processes: Option<usize>,
-    /// Be this one of the processes, counted from 0; it runs where line I of the hostfile says
+    /// The index of this process, from 0; its address is line I of the hostfile
     #[arg(short = 'p', long, value_name = "I")]
     pub process: Option<usize>,
-    /// All processes, one `host:port` a line
+    /// A file with the addresses of all processes, one `host:port` per line
     #[arg(long, value_name = "FILE")]
     pub hostfile: Option<PathBuf>,
-    /// Serve figures for Prometheus at http://ADDR/metrics, e.g. 127.0.0.1:9464 [or TICKTIDE_METRICS]
+    /// Serve metrics for Prometheus at http://ADDR/metrics, e.g. 127.0.0.1:9464 [or TICKTIDE_METRICS]
     #[arg(long, value_name = "ADDR")]
     pub metrics: Option<String>,
-    /// A file with the secret by which the processes know each other, at least 16 bytes [or TICKTIDE_SECRET]
+    /// A file with the secret by which the processes recognise each other, at least 16 bytes [or TICKTIDE_SECRET]
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
-    /// How long the other processes may take to come [default: 60s, or TICKTIDE_START_WITHIN]
+    /// How long to wait until all processes have joined [default: 60s, or TICKTIDE_START_WITHIN]
     #[arg(long, value_name = "DURATION")]
     pub start_within: Option<String>,
     /// How long another process may be silent before it counts as lost [default: 10s, or TICKTIDE_SILENCE]
     #[arg(long, value_name = "DURATION")]
     pub silence: Option<String>,
-    /// Start it again when it fails or hangs; -n without -p always does
+    /// Restart the run when it fails or hangs; -n without -p always does
     #[arg(long)]
     pub supervise: bool,
-    /// Restarts within the window after which it is given up; 0: none [default: 10, or TICKTIDE_RESTARTS]
+    /// The most restarts within the window before giving up; 0: never restart [default: 10, or TICKTIDE_RESTARTS]
     #[arg(long, value_name = "N")]
     pub restarts: Option<String>,
     /// The window in which restarts are counted [default: 10m, or TICKTIDE_RESTART_WINDOW]
     #[arg(long, value_name = "DURATION")]
     pub restart_window: Option<String>,
-    /// The first wait before a restart, less up to half of it by chance; doubled from failure to failure [default: 1s, or
+    /// The first wait before a restart, shortened at random by up to half; it doubles with each failure [default: 1s, or
     /// TICKTIDE_BACKOFF]
     #[arg(long, value_name = "DURATION")]
     pub backoff: Option<String>,
     /// The longest wait before a restart [default: 30s, or TICKTIDE_BACKOFF_MAX]
     #[arg(long, value_name = "DURATION")]
     pub backoff_max: Option<String>,
-    /// How long a worker of a watched process may stand still before it is killed [default: 60s, or TICKTIDE_HANG_AFTER]
+    /// How long a worker may be stuck before its supervised process is killed [default: 60s, or TICKTIDE_HANG_AFTER]
     #[arg(long, value_name = "DURATION")]
     pub hang_after: Option<String>,
-    /// Set by the process that started this one: all hosts; the socket to listen at is standard input
+    /// Set by the process that started this one: all hosts; standard input is the listening socket
     #[arg(long, value_name = "HOSTS", hide = true, requires = "process")]
     pub started_with: Option<String>,
-    /// Override any key of the dataflow; may be repeated; goes last
+    /// Override any key of the dataflow, above every other setting of it; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on with a dataflow that has more than the lake's (indicators, intervals, checks, ticks): it begins now
+    /// Continue with a dataflow that adds to the lake's (indicators, intervals, checks, ticks); the additions begin now
     #[arg(long)]
     pub evolve: bool,
-    /// With --evolve: compute what was added for all that is recorded, too, as one correction
+    /// With --evolve: also compute the additions for everything recorded so far, as one correction
     #[arg(long, requires = "evolve")]
     pub rebuild: bool,
-    /// Print every setting with its origin, and do not run
+    /// Print every setting with its origin; do not run
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Everything that a run needs, resolved.
+/// The resolved settings of a run.
 pub struct Prepared {
     pub dataflow: Dataflow,
-    pub warehouse: Sourced<Warehouse>,
-    pub catalog: Option<Sourced<String>>,
-    pub workers: Sourced<usize>,
+    pub warehouse: ResolvedSetting<Warehouse>,
+    pub catalog: Option<ResolvedSetting<String>>,
+    pub workers: ResolvedSetting<usize>,
     pub evolve: Evolve,
-    pub metrics: Option<Sourced<String>>,
+    pub metrics: Option<ResolvedSetting<String>>,
     place: Place,
-    start_within: Sourced<Duration>,
-    silence: Sourced<Duration>,
-    /// If it is started again when it fails.
+    start_within: ResolvedSetting<Duration>,
+    silence: ResolvedSetting<Duration>,
+    /// The processes to start and supervise; `None`: this process runs the dataflow itself.
     below: Option<Below>,
-    restarts: Sourced<usize>,
-    restart_window: Sourced<Duration>,
-    backoff: Sourced<Duration>,
-    backoff_max: Sourced<Duration>,
-    hang_after: Sourced<Duration>,
+    restarts: ResolvedSetting<usize>,
+    restart_window: ResolvedSetting<Duration>,
+    backoff: ResolvedSetting<Duration>,
+    backoff_max: ResolvedSetting<Duration>,
+    hang_after: ResolvedSetting<Duration>,
 }
 
-/// Where this process stands among the processes of the run.
+/// The role of this process among the processes of the run.
 enum Place {
     Alone,
-    /// It starts this many and watches them.
+    /// It starts this many processes and watches them.
     Parent(usize),
     One {
         process: usize,
@@ -135,24 +135,24 @@ enum Place {
     },
 }
 
-/// How long an epoch lasts by default where every commit is requests to a service that counts them.
+/// How long an epoch lasts by default where every commit sends requests to a service that charges for them.
 const EPOCH_DEAR: Nanos = 60 * SECOND;
 
-/// How long a run that has lost its lake looks who has it.
+/// How long a run that has lost its lake looks for the process that owns it now.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Resolves what to run. Errors: a problem of the dataflow, processes that do not fit together, no number of workers.
+/// Resolves what to run. Errors: a problem of the dataflow, processes that do not fit together, a wrong number of workers.
 fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
     let mut dataflow = Dataflow::load(&args.dataflow, &overrides(args), &args.set)?;
     dataflow.ready()?;
     let place = place(args)?;
     let catalog = global.catalog();
-    if let Some(Sourced { value, origin }) = &catalog
+    if let Some(ResolvedSetting { value, origin }) = &catalog
         && CatalogPlace::parse(value)?.is_dear()
     {
         let place = match origin {
-            Origin::Environment(name) => document::Place::Environment(name),
-            Origin::Flag(_) | Origin::Default => document::Place::Flag("--catalog"),
+            Origin::Environment(name) => document::Location::Environment(name),
+            Origin::Flag(_) | Origin::Default => document::Location::Flag("--catalog"),
         };
         dataflow.default_epoch(EPOCH_DEAR, place);
     }
@@ -185,7 +185,7 @@ fn prepare(args: &RunArgs, global: &Global) -> Result<Prepared, Error> {
 }
 
 impl Prepared {
-    /// How the parent of this run watches it.
+    /// How the parent of this run supervises it.
     fn watching(&self) -> Watching {
         Watching {
             restarts: Policy {
@@ -200,10 +200,10 @@ impl Prepared {
     }
 }
 
-/// Which processes there are and which one this is.
+/// Which processes the run has, and which one this is.
 fn place(args: &RunArgs) -> Result<Place, Error> {
     if args.processes == Some(0) {
-        return Err(Error::fix("`-n 0` is no number of processes", "use a number from 1"));
+        return Err(Error::fix("`-n 0` is not a number of processes", "use a number from 1"));
     }
     let (hosts, origin) = match (&args.started_with, &args.hostfile) {
         (Some(hosts), _) => (hosts.split(',').map(str::to_owned).collect(), "this run".to_owned()),
@@ -218,11 +218,11 @@ fn place(args: &RunArgs) -> Result<Place, Error> {
     }
     match args.process {
         Some(process) if process >= hosts.len() => {
-            let message = format!("`-p {process}` is no process of {origin}: there are {}", hosts.len());
+            let message = format!("`-p {process}` is not a process of {origin}, which has {}", hosts.len());
             Err(Error::fix(message, format!("count from 0: the last one is `-p {}`", hosts.len() - 1)))
         }
         None if args.hostfile.is_some() => Err(Error::fix(
-            format!("{origin} names {} processes, but not which one this is", hosts.len()),
+            format!("{origin} names {} processes, but no `-p` says which one this is", hosts.len()),
             "add `-p I`, the number of this host's line, from 0",
         )),
         _ if hosts.len() == 1 => Ok(Place::Alone),
@@ -231,7 +231,7 @@ fn place(args: &RunArgs) -> Result<Place, Error> {
     }
 }
 
-/// What this process needs of the others. Errors: see [`hosts::secret`].
+/// What this process needs to join the others; `None` without others. Errors: see [`hosts::secret`].
 fn cluster(args: &RunArgs, prepared: &Prepared) -> Result<Option<Cluster>, Error> {
     let Place::One { process, hosts, inherits } = &prepared.place else { return Ok(None) };
     let secret = hosts::secret(args.secret_file.as_deref(), hosts)?;
@@ -240,33 +240,33 @@ fn cluster(args: &RunArgs, prepared: &Prepared) -> Result<Option<Cluster>, Error
     Ok(Some(Cluster { process: *process, hosts: hosts.clone(), listener, secret, start_within, silence }))
 }
 
-/// The socket that the parent has put in the place of standard input.
+/// The listening socket that the parent has passed as standard input.
 fn inherited() -> Result<TcpListener, Error> {
     use std::os::fd::AsFd;
     let own = std::io::stdin().as_fd().try_clone_to_owned();
     let listener = own.map(TcpListener::from).and_then(|listener| listener.local_addr().map(|_| listener));
-    listener.map_err(|error| Error::bug(format!("standard input is no socket to listen at: {error}")))
+    listener.map_err(|error| Error::bug(format!("standard input is not a listening socket: {error}")))
 }
 
-/// A limit of time, at least 100 ms.
+/// A duration of at least 100 ms.
 fn limit(
     flag: Option<String>,
     flag_name: &'static str,
     variable: &'static str,
     default: &str,
-) -> Result<Sourced<Duration>, Error> {
+) -> Result<ResolvedSetting<Duration>, Error> {
     let found = environment::resolve(flag, flag_name, variable, Some(default)).expect("there is a default");
     match duration(&found.value) {
         Ok(nanos) if nanos >= 100 * MILLI => {
-            Ok(Sourced { value: Duration::from_nanos(nanos.unsigned_abs()), origin: found.origin })
+            Ok(ResolvedSetting { value: Duration::from_nanos(nanos.unsigned_abs()), origin: found.origin })
         }
         Ok(_) => Err(Error::fix(format!("{} {}: the least is 100ms", found.origin, found.value), "use e.g. `10s`")),
         Err(why) => Err(Error::fix(format!("{} {:?}, {why}", found.origin, found.value), "use e.g. `500ms`, `10s`")),
     }
 }
 
-/// A limit of time that no healthy loop comes near.
-fn hang_after(flag: Option<String>) -> Result<Sourced<Duration>, Error> {
+/// The time after which a silent worker counts as hung; no healthy loop comes near it.
+fn hang_after(flag: Option<String>) -> Result<ResolvedSetting<Duration>, Error> {
     let found = limit(flag, "--hang-after", environment::HANG_AFTER, "60s")?;
     if found.value < SILENCE_LEAST {
         let least = SILENCE_LEAST.as_secs();
@@ -275,30 +275,30 @@ fn hang_after(flag: Option<String>) -> Result<Sourced<Duration>, Error> {
     Ok(found)
 }
 
-fn restarts(flag: Option<String>) -> Result<Sourced<usize>, Error> {
+fn restarts(flag: Option<String>) -> Result<ResolvedSetting<usize>, Error> {
     let found =
         environment::resolve(flag, "--restarts", environment::RESTARTS, Some("10")).expect("there is a default");
     match found.value.parse::<usize>() {
-        Ok(value) => Ok(Sourced { value, origin: found.origin }),
+        Ok(value) => Ok(ResolvedSetting { value, origin: found.origin }),
         Err(_) => {
-            let message = format!("{} {:?} is no number of restarts", found.origin, found.value);
-            Err(Error::fix(message, "use a number from 0, which never restarts"))
+            let message = format!("{} {:?} is not a number of restarts", found.origin, found.value);
+            Err(Error::fix(message, "use a whole number; 0 never restarts"))
         }
     }
 }
 
-pub fn workers(flag: Option<String>) -> Result<Sourced<usize>, Error> {
+pub fn workers(flag: Option<String>) -> Result<ResolvedSetting<usize>, Error> {
     let found = environment::resolve(flag, "-w", environment::WORKERS, Some("1")).expect("there is a default");
     match found.value.parse::<usize>() {
-        Ok(value) if (1..=1024).contains(&value) => Ok(Sourced { value, origin: found.origin }),
+        Ok(value) if (1..=1024).contains(&value) => Ok(ResolvedSetting { value, origin: found.origin }),
         _ => {
-            let message = format!("{} {:?} is no number of workers", found.origin, found.value);
-            Err(Error::fix(message, "use a number from 1 to 1024; as many as there are cores is a good one"))
+            let message = format!("{} {:?} is not a number of workers", found.origin, found.value);
+            Err(Error::fix(message, "use a number from 1 to 1024; the number of cores is a good choice"))
         }
     }
 }
 
-/// What goes over the dataflow's file: flags of their own, and the environment.
+/// The values that override the dataflow's file: those of flags and of the environment.
 fn overrides(args: &RunArgs) -> Vec<Override> {
     let mut overrides = args.source.overrides();
     overrides.extend(given("--speed", "source.speed", args.speed.as_deref()));
@@ -307,7 +307,7 @@ fn overrides(args: &RunArgs) -> Vec<Override> {
     overrides
 }
 
-/// Refuses what a run would refuse before it begins.
+/// Checks for `--dry-run` what a run refuses at its start.
 fn refused_later(args: &RunArgs, prepared: &Prepared) -> Result<(), Error> {
     let (process, hosts) = match &prepared.place {
         Place::One { process, hosts, .. } => (*process, Some(hosts)),
@@ -318,7 +318,7 @@ fn refused_later(args: &RunArgs, prepared: &Prepared) -> Result<(), Error> {
     }
     match (hosts, &args.secret_file) {
         (Some(hosts), file) => hosts::secret(file.as_deref(), hosts).map(drop),
-        // nobody to share it with, but named it should be there
+        // a single process needs no secret, but a file that is named must be good
         (None, Some(file)) => hosts::secret(Some(file), &[]).map(drop),
         (None, None) => Ok(()),
     }
@@ -337,10 +337,11 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         let endpoint =
             endpoint.iter().map(|found| ("s3.endpoint".into(), found.value.clone(), found.origin.to_string()));
         rows.extend(endpoint);
-        let style = |found: &Sourced<bool>| ("s3.path_style".into(), found.value.to_string(), found.origin.to_string());
+        let style =
+            |found: &ResolvedSetting<bool>| ("s3.path_style".into(), found.value.to_string(), found.origin.to_string());
         rows.extend(path_style.iter().map(style));
     }
-    let seconds = |limit: &Sourced<Duration>| format!("{}s", limit.value.as_secs_f64());
+    let seconds = |limit: &ResolvedSetting<Duration>| format!("{}s", limit.value.as_secs_f64());
     match &prepared.place {
         Place::Alone => {}
         Place::Parent(count) => rows.push(("processes".into(), count.to_string(), "-n".into())),
@@ -365,8 +366,8 @@ fn dry_run(prepared: &Prepared, global: &Global) -> Result<(), Error> {
         ];
         rows.extend(limits.map(|(key, limit)| (key.into(), seconds(limit), limit.origin.to_string())));
     }
-    if let Some(Sourced { value, origin }) = &prepared.catalog {
-        // its address without the password
+    if let Some(ResolvedSetting { value, origin }) = &prepared.catalog {
+        // the catalog's address without the password
         rows.push(("catalog".into(), CatalogPlace::parse(value)?.to_string(), origin.to_string()));
     }
     rows.extend(prepared.metrics.iter().map(|found| ("metrics".into(), found.value.clone(), found.origin.to_string())));
@@ -396,9 +397,9 @@ pub fn run(args: &RunArgs, global: &Global) -> Result<(), Error> {
     start(prepared, cluster, args.zerocopy, global)
 }
 
-/// Runs what was prepared and prints its figures.
+/// Runs the prepared dataflow and prints its figures.
 fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global: &Global) -> Result<(), Error> {
-    // figures are those of process 0, which decides
+    // only process 0 prints figures: it decides epochs
     let quiet = global.quiet || cluster.as_ref().is_some_and(|cluster| cluster.process != 0);
     let process = cluster.as_ref().map_or(0, |cluster| cluster.process);
     let metrics = prepared.metrics.map(|metrics| metrics::listen(&metrics.value, process)).transpose()?;
@@ -427,12 +428,12 @@ fn start(prepared: Prepared, cluster: Option<Cluster>, force_bytes: bool, global
     report.refused.map_or(Ok(()), Err)
 }
 
-/// An error with who writes the lake now, if that is why it ended and somebody says so.
+/// Adds to the error of a fenced run which process writes the lake now, if that is known.
 pub(super) fn fenced_by(error: Error, warehouse: &Warehouse) -> Error {
     if error.kind != Kind::Fenced {
         return error;
     }
-    // who has taken over says so only afterwards
+    // the new owner announces itself only after its takeover
     let found = async {
         loop {
             if let Some(seen) = owner::other(warehouse).await {
@@ -443,8 +444,9 @@ pub(super) fn fenced_by(error: Error, warehouse: &Warehouse) -> Error {
     };
     let look = async { Ok(tokio::time::timeout(LOOK, found).await.ok()) };
     match read::block_on(look) {
-        Ok(Some(Seen { host, process, .. })) => {
-            let hint = format!("process {process} on {host} writes this lake now: stop it, or leave it the lake");
+        Ok(Some(Heartbeat { host, process, .. })) => {
+            let hint =
+                format!("process {process} on {host} writes this lake now: stop that process, or leave the lake to it");
             Error { hint: Some(hint), ..error }
         }
         _ => error,
@@ -476,7 +478,7 @@ fn summary(report: &RunReport) -> String {
     )
 }
 
-/// A line of progress that is drawn over itself, on a terminal only.
+/// A line of progress that is redrawn in place, on a terminal only.
 pub(super) fn progress_on_terminal() -> Option<ShowFigures> {
     let line = ProgressBar::new_spinner();
     if line.is_hidden() {

@@ -1,8 +1,8 @@
-//! What can be typed, and what is refused.
+//! Which command lines are accepted, and which are refused.
 
 use super::*;
 
-/// Files that come along, wherever the tests are run.
+/// Files of the repository, wherever the tests are run.
 const CALENDAR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../calendars/nse.toml");
 const DATAFLOW: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../dataflows/iifl.toml");
 
@@ -48,7 +48,7 @@ fn a_session_is_shown_by_its_days_and_a_calendar_file_is_checked_as_such() {
     let path = path.to_str().expect("a plain path");
     for line in [&["ticktide", "check", path][..], &["ticktide", "calendar", path, "--from", "2026-01-01"]] {
         let error = refused(line);
-        assert!(error.message.contains("bad.toml:") && error.message.contains("is no day"), "{error}");
+        assert!(error.message.contains("bad.toml:") && error.message.contains("is not a day"), "{error}");
     }
 }
 

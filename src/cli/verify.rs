@@ -1,6 +1,6 @@
-//! `verify`: the data files against the log, then the epochs recomputed from their recorded bindings.
+//! `verify`: checks the data files against the log, then recomputes the epochs from their recorded bindings.
 //!
-//! Why the lake's own record of its dataflow, unless one is named: its file may have changed since, or be elsewhere.
+//! Why it takes the lake's own record of its dataflow, unless one is named: the file may have changed since, or be elsewhere.
 
 use super::run;
 use super::source::SourceArgs;
@@ -8,34 +8,34 @@ use super::{Global, print, read};
 use clap::Args;
 use serde_json::{Value, json};
 use std::str::FromStr;
-use ticktide_base::document::Place;
+use ticktide_base::document::Location;
 use ticktide_base::epoch::Epoch;
 use ticktide_base::error::{Error, Kind};
 use ticktide_dataflow::{Dataflow, DataflowError, Override, Recorded};
-use ticktide_lake::{Audited, Finding, LakeReader};
+use ticktide_lake::{AuditMismatch, Audited, LakeReader};
 use ticktide_replay::recorded;
-use ticktide_replay::verify::{self, Difference, Recompute, Recomputed};
+use ticktide_replay::verify::{self, EpochDifference, Recompute, Recomputed};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The dataflow that the lake was made with, by name or file [default: as the lake has recorded it]
+    /// The dataflow that the lake was made with, by name or file [default: as recorded in the lake]
     pub dataflow: Option<String>,
-    /// These epochs, both included: A..B, A.., ..B or A [default: all]
+    /// The epochs to verify, both ends included: A..B, A.., ..B or A [default: all]
     #[arg(long, value_name = "A..B")]
     pub epochs: Option<Range>,
-    /// Only hold the data files against the log: needs neither the source nor the dataflow
+    /// Only check the data files against the log; this needs neither the source nor the dataflow
     #[arg(long)]
     pub files: bool,
     /// Worker threads, any number [default: 1, or TICKTIDE_WORKERS]
     #[arg(short, long, value_name = "N")]
     pub workers: Option<String>,
-    /// Serialise even what crosses threads, as it would be between processes
+    /// Serialise data between threads, too, as between processes
     #[arg(short = 'z', long)]
     pub zerocopy: bool,
-    /// What `run` was given with `--set`; may be repeated
+    /// A `--set` that the run had; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    #[command(flatten, next_help_heading = "The source, where it is not the recorded one")]
+    #[command(flatten, next_help_heading = "The source, if it is not the recorded one")]
     pub source: SourceArgs,
 }
 
@@ -53,7 +53,7 @@ impl FromStr for Range {
         let number = |text: &str| match text.is_empty() {
             true => Ok(None),
             false => {
-                text.parse().map(Some).map_err(|_| format!("{text:?} is no number of an epoch; write e.g. 10..20"))
+                text.parse().map(Some).map_err(|_| format!("{text:?} is not the number of an epoch; write e.g. 10..20"))
             }
         };
         let (first, last) = match text.split_once("..") {
@@ -64,7 +64,7 @@ impl FromStr for Range {
     }
 }
 
-/// Verifies. Exit 1: something differs, which is told; 2: the source is gone, or the range is none.
+/// Verifies. Exit 1: something differs, and the error says what; 2: the source is gone, or the range is empty.
 pub fn verify(args: VerifyArgs, global: &Global) -> Result<(), Error> {
     let Range { first, last } = args.epochs.unwrap_or(Range { first: None, last: None });
     let catalog = global.catalog().map(|found| found.value);
@@ -127,20 +127,20 @@ fn of_lake(recorded: Recorded, archive: bool) -> Result<Dataflow, Error> {
         Some(key) => Err(Error::fix(
             format!("the lake keeps no secrets: it does not know source.kafka.{key}"),
             format!(
-                "name the dataflow that says it, `ticktide verify NAME`, or add `--set 'source.kafka.\"{key}\"=…'`"
+                "name the dataflow that sets it, `ticktide verify NAME`, or add `--set 'source.kafka.\"{key}\"=…'`"
             ),
         )),
     }
 }
 
-async fn audit(reader: &LakeReader, first: Epoch, last: Epoch) -> Result<Result<Audited, Finding>, Error> {
+async fn audit(reader: &LakeReader, first: Epoch, last: Epoch) -> Result<Result<Audited, AuditMismatch>, Error> {
     Ok(reader.audit(first, last).await?)
 }
 
-/// The source as the lake remembers it, to be laid over the file's; secrets it does not remember.
+/// The source as the lake has recorded it, which overrides the file's; secrets are not recorded.
 pub(super) fn recorded_source(settings: &Value) -> Vec<Override> {
     let running = &settings["running"];
-    let place = || Place::Name("the lake's record of its source".to_owned());
+    let place = || Location::Name("the lake's record of its source".to_owned());
     let mut overrides = Vec::new();
     for key in ["source.use", "source.brokers"] {
         if let Some(text) = running[key].as_str().filter(|text| !text.is_empty()) {
@@ -188,9 +188,9 @@ fn recomputed_text(recomputed: &Recomputed) -> String {
     format!("recomputation: equal; {epochs} epochs ({first} to {last}), {records} records, {rows} rows")
 }
 
-/// Tells where a file differs; the error that ends the command.
-fn told_finding(finding: &Finding, global: &Global) -> Result<Error, Error> {
-    let Finding { table, epoch, file, detail } = finding;
+/// Prints where a file differs; gives the error that ends the command.
+fn told_finding(finding: &AuditMismatch, global: &Global) -> Result<Error, Error> {
+    let AuditMismatch { table, epoch, file, detail } = finding;
     if global.json {
         let json = json!({
             "check": "files", "equal": false, "table": table, "epoch": epoch, "file": file, "detail": detail,
@@ -201,13 +201,13 @@ fn told_finding(finding: &Finding, global: &Global) -> Result<Error, Error> {
         Some(file) => format!("table {table}, epoch {epoch}, {file}"),
         None => format!("table {table}, epoch {epoch}"),
     };
-    let hint = "restore the table's files from a backup, or make the lake anew from its source";
+    let hint = "restore the table's files from a backup, or write a new lake from the source";
     Ok(Error { kind: Kind::Corrupt, message: format!("{place}: {detail}"), hint: Some(hint.to_owned()) })
 }
 
-/// Tells what differs; the error that ends the command.
-fn told_difference(difference: &Difference, global: &Global) -> Result<Error, Error> {
-    let Difference { table, epoch, key, recorded, recomputed } = difference;
+/// Prints what differs; gives the error that ends the command.
+fn told_difference(difference: &EpochDifference, global: &Global) -> Result<Error, Error> {
+    let EpochDifference { table, epoch, key, recorded, recomputed } = difference;
     if global.json {
         let json = json!({
             "check": "recomputation", "equal": false, "table": table, "epoch": epoch, "key": key, "recorded": recorded,
@@ -216,7 +216,7 @@ fn told_difference(difference: &Difference, global: &Global) -> Result<Error, Er
         print(&format!("{json}\n"))?;
     }
     let hint =
-        "if the source still has the records as they were, the lake's rows are wrong: make it anew from the source";
+        "if the source still has the records as they were, the lake's rows are wrong: write a new lake from the source";
     Ok(Error { kind: Kind::Corrupt, message: difference.to_string(), hint: Some(hint.to_owned()) })
 }
 

@@ -1,6 +1,6 @@
 //! Which processes make up a run: the hostfile and the secret.
 //!
-//! What must hold: a secret is never an argument and never printed; without one nobody but this machine is talked to.
+//! What must hold: a secret is never an argument and never printed; without one a process talks only to this machine.
 
 use crate::mesh::Secret;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use std::path::Path;
 use ticktide_base::environment as settings;
 use ticktide_base::error::Error;
 
-/// Where processes without a hostfile are, as timely's users know it: this port and those behind it.
+/// The first port of processes without a hostfile, as timely's users know it; the others use the ports after it.
 const FIRST_PORT: u16 = 2101;
 /// The least length of a secret: a shorter one can be guessed from a recorded connection.
 const SECRET_MIN: usize = 16;
@@ -23,7 +23,7 @@ fn is_loopback(address: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The hosts of a file: one `host:port` a line, `#` begins a comment. `name`: the file's, for errors.
+/// The hosts of a file: one `host:port` per line, `#` begins a comment. `name`: the file's, for errors.
 ///
 /// ```
 /// use ticktide_cluster::hosts::hosts;
@@ -39,17 +39,20 @@ pub fn hosts(text: &str, name: &str) -> Result<Vec<String>, Error> {
         }
         let port = line.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
         if port.is_none_or(|port| port == 0) || host_of(line).is_empty() || line.contains(char::is_whitespace) {
-            let message = format!("{name}:{}: {line:?} is no host and port", number + 1);
-            return Err(Error::fix(message, "write one `host:port` a line, e.g. `10.0.0.1:2101`"));
+            let message = format!("{name}:{}: {line:?} is not a host and port", number + 1);
+            return Err(Error::fix(message, "write one `host:port` per line, e.g. `10.0.0.1:2101`"));
         }
         if found.iter().any(|before| before == line) {
-            let message = format!("{name}:{}: {line} is there twice", number + 1);
+            let message = format!("{name}:{}: {line} is listed twice", number + 1);
             return Err(Error::fix(message, "give every process a host and port of its own"));
         }
         found.push(line.to_owned());
     }
     if found.is_empty() {
-        return Err(Error::fix(format!("{name} names no host"), "write one `host:port` a line, one for each process"));
+        return Err(Error::fix(
+            format!("{name} names no host"),
+            "write one `host:port` per line, one for each process",
+        ));
     }
     Ok(found)
 }
@@ -66,11 +69,11 @@ pub fn read_hosts(path: &Path) -> Result<Vec<String>, Error> {
 pub fn local_hosts(count: usize) -> Result<Vec<String>, Error> {
     let port = |index: usize| u16::try_from(index).ok().and_then(|index| FIRST_PORT.checked_add(index));
     let hosts: Option<Vec<String>> = (0..count).map(|index| Some(format!("127.0.0.1:{}", port(index)?))).collect();
-    hosts.ok_or_else(|| Error::fix(format!("`-n {count}` is more than there are ports"), "use fewer processes"))
+    hosts.ok_or_else(|| Error::fix(format!("`-n {count}` needs more ports than there are"), "use fewer processes"))
 }
 
-/// The secret of a cluster: of a file, else of the environment. Errors: none, and a host is not this machine; a file that
-/// all may read; one that is too short.
+/// The secret of a cluster: from a file, otherwise from the environment. Errors: no secret, but a host on another machine; a
+/// file that every user may read; a secret that is too short.
 pub fn secret(file: Option<&Path>, hosts: &[String]) -> Result<Secret, Error> {
     let (text, origin) = match file {
         Some(path) => (read_secret(path)?, path.display().to_string()),
@@ -91,7 +94,7 @@ fn none_needed(hosts: &[String]) -> Result<Secret, Error> {
     match hosts.iter().find(|host| !is_loopback(host)) {
         None => Ok(Secret::new(b"")),
         Some(host) => Err(Error::fix(
-            format!("{host} is another machine, and there is no secret to know its processes by"),
+            format!("{host} is another machine, and there is no secret by which to recognise its processes"),
             "make one with `openssl rand -hex 32 > FILE; chmod 600 FILE`, copy it to every host, and add `--secret-file FILE`",
         )),
     }
@@ -100,14 +103,14 @@ fn none_needed(hosts: &[String]) -> Result<Secret, Error> {
 fn read_secret(path: &Path) -> Result<Vec<u8>, Error> {
     let name = path.display();
     let failed = |error: std::io::Error| {
-        Error::fix(format!("the secret file {name} cannot be read: {error}"), "check the path and who may read it")
+        Error::fix(format!("the secret file {name} cannot be read: {error}"), "check the path and its permissions")
     };
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
         if mode & 0o007 != 0 {
-            let message = format!("the secret file {name} has mode {mode:03o}: everybody on this machine can use it");
+            let message = format!("the secret file {name} has mode {mode:03o}: every user of this machine can use it");
             return Err(Error::fix(message, format!("chmod 600 {name}")));
         }
     }
@@ -128,7 +131,7 @@ mod tests {
             let error = hosts(text, "hosts").expect_err(text);
             assert!(error.kind == Kind::Fix && error.message.contains(line), "{error}");
         }
-        assert!(hosts("a:1\na:1\n", "hosts").expect_err("twice").message.contains("hosts:2: a:1 is there twice"));
+        assert!(hosts("a:1\na:1\n", "hosts").expect_err("twice").message.contains("hosts:2: a:1 is listed twice"));
         assert!(hosts("# none\n", "hosts").is_err());
     }
 

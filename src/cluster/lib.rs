@@ -1,4 +1,4 @@
-//! The processes of a run: where they are ([`hosts`]), how they are joined ([`mesh`]), who starts them again ([`supervise`]).
+//! The processes of a run: their addresses ([`hosts`]), their connections ([`mesh`]), their restarts ([`supervise`]).
 //!
 //! Internal: programs use the crate `ticktide`; what is here may change with every version.
 

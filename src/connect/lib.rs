@@ -1,8 +1,9 @@
-//! What fills the topics that ticktide reads: live feeds, a simulated market, recorded files played again.
+//! Writers of the topics that ticktide reads: live feeds, a simulated market, replayed recordings.
 //!
-//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//! Internal: programs use the crate `ticktide`; this crate may change with every version.
 //!
-//! Why beside the feed and not in it: the feed reads ticks, this writes records. What must hold: nothing here knows the engine.
+//! Why a crate beside the feed, not a part of it: the feed reads ticks; this crate writes records. What must hold: nothing here
+//! depends on the engine.
 
 pub mod live;
 pub mod produce;

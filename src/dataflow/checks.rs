@@ -30,7 +30,7 @@ impl AnomalyUse {
         &self.name
     }
 
-    /// `None`: it looks at ticks.
+    /// `None`: it reads ticks.
     pub fn on(&self) -> Option<Interval> {
         self.on
     }
@@ -49,7 +49,7 @@ impl AnomalyUse {
     }
 }
 
-/// What a dataflow's check is called in the table.
+/// How the rows of the table name a dataflow's check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckName {
     pub check: String,

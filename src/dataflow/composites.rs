@@ -1,7 +1,7 @@
 //! The indicators that a dataflow names, built.
 //!
 //! Why one composite an interval: the indicators of an interval share one state and one pass over its bars. What must hold:
-//! their outputs stand in the order of the file, as the columns of the interval's table do.
+//! their outputs are in the order of the file, as are the columns of the interval's table.
 
 use crate::Dataflow;
 use std::collections::BTreeMap;

@@ -1,14 +1,14 @@
-//! What may be added to the dataflow of a lake that exists, and from when on each addition speaks.
+//! What may be added to the dataflow of an existing lake, and when each addition begins.
 //!
 //! ```text
-//!   settings of the lake ─┐                     new interval   bars that open behind what was read before
+//!   settings of the lake ─┐                     new interval   bars that open after what was read before
 //!   settings of this run ─┴▶ only additions? ─▶ new indicator  its column; null for bars that opened before
 //!                                               new check      anomalies at such bars
 //! ```
 //!
-//! Why behind the greatest event time that was read before: a bar that opened earlier has records which the addition never
-//! saw. What must always hold: when an addition begins is a function of the log alone, so that a restart and `verify` find the
-//! same; additions stand behind what was there, so that state and columns of the rest stay where they are.
+//! Why after the greatest event time that was read before: a bar that opened earlier has records which the addition never saw.
+//! What must always hold: the log alone decides when an addition begins, so that a restart and `verify` find the same time;
+//! additions come after what existed, so that the state and the columns of the rest stay where they are.
 
 use crate::checks::CheckName;
 use crate::{Dataflow, IndicatorUse};
@@ -19,13 +19,13 @@ use ticktide_base::error::Error;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_flow::bars::finished::Reading;
 use ticktide_flow::indicators::{self, Indicator};
-use ticktide_lake::Begun;
+use ticktide_lake::LineageStart;
 use ticktide_lake::table::spec::{TableSpec, Value};
 use ticktide_market::calendar;
 
 /// Why a change is no addition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedChange {
     pub key: String,
     pub why: String,
 }
@@ -37,7 +37,7 @@ pub struct Additions {
     pub bars: BTreeMap<Interval, Nanos>,
     /// By interval: readings at or before the time have no value from this output on; from output 0 on, there are none.
     pub readings: BTreeMap<Interval, Vec<(usize, Nanos)>>,
-    /// Checks from this one on say nothing of bars that open at or before the time.
+    /// Checks from this one on report nothing for bars that open at or before the time.
     pub checks: Vec<(u16, Nanos)>,
     /// By interval: how many outputs the table of readings had when it was made.
     pub outputs: BTreeMap<Interval, usize>,
@@ -66,11 +66,11 @@ fn by_interval(settings: &Json) -> BTreeMap<Interval, Vec<&Json>> {
     found
 }
 
-/// Whether `new` only adds to `old`; else every key in which it does more. `seen_until`: the greatest event time of the lake, up
-/// to which a calendar must stay as it is. `rebuild`: what is added sees all records.
-pub fn only_adds(old: &Json, new: &Json, seen_until: Option<Nanos>, rebuild: bool) -> Result<(), Vec<Refused>> {
+/// Whether `new` only adds to `old`; otherwise every key in which it does more. `seen_until`: the greatest event time of the
+/// lake, up to which a calendar must stay as it is. `rebuild`: the additions read all records.
+pub fn only_adds(old: &Json, new: &Json, seen_until: Option<Nanos>, rebuild: bool) -> Result<(), Vec<RefusedChange>> {
     let mut refused = Vec::new();
-    let mut refuse = |key: &str, why: &str| refused.push(Refused { key: key.to_owned(), why: why.to_owned() });
+    let mut refuse = |key: &str, why: &str| refused.push(RefusedChange { key: key.to_owned(), why: why.to_owned() });
     let (before, after) = (intervals(old), intervals(new));
     let fresh: Vec<Interval> = after.iter().filter(|interval| !before.contains(interval)).copied().collect();
     let keys = |settings: &Json| settings.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
@@ -86,14 +86,14 @@ pub fn only_adds(old: &Json, new: &Json, seen_until: Option<Nanos>, rebuild: boo
                 if !by_interval(old).into_iter().all(kept) {
                     refuse(
                         key,
-                        "new indicators of an interval must stand behind those that it has, which must stay as they are",
+                        "new indicators of an interval must come after the existing ones, which must stay as they are",
                     );
                 }
             }
             "anomalies" => {
                 let (before, now) = (list(old, key), list(new, key));
                 if now.len() < before.len() || now[..before.len()] != *before {
-                    refuse(key, "new checks must stand behind those there are, which must stay as they are");
+                    refuse(key, "new checks must come after the existing ones, which must stay as they are");
                 }
             }
             "ticks" if new.get(key) == Some(&Json::Bool(true)) => {}
@@ -101,13 +101,10 @@ pub fn only_adds(old: &Json, new: &Json, seen_until: Option<Nanos>, rebuild: boo
             "session" => {
                 let text = |settings: &'_ Json| settings.get(key).and_then(Json::as_str).unwrap_or_default().to_owned();
                 if !calendar::adds_days(&text(old), &text(new), seen_until) {
-                    refuse(
-                        key,
-                        "it may only say something else of days behind those that were read, as a calendar file",
-                    );
+                    refuse(key, "only a calendar file may change, and only for days after those that were read");
                 }
             }
-            _ => refuse(key, "the rows that there are would be others"),
+            _ => refuse(key, "existing rows would change"),
         }
     }
     if refused.is_empty() { Ok(()) } else { Err(refused) }
@@ -115,10 +112,10 @@ pub fn only_adds(old: &Json, new: &Json, seen_until: Option<Nanos>, rebuild: boo
 
 fn bars(new: &Json, before: &[Interval], after: &[Interval], rebuild: bool, refuse: &mut impl FnMut(&str, &str)) {
     if !before.iter().all(|interval| after.contains(interval)) {
-        return refuse("bars", "an interval cannot be taken away");
+        return refuse("bars", "an interval cannot be removed");
     }
     if before.first() != after.first() {
-        return refuse("bars", "all bars are made from the finest ones, which must stay the finest");
+        return refuse("bars", "all bars are made from the finest ones, whose interval must stay the same");
     }
     if rebuild {
         return;
@@ -126,7 +123,7 @@ fn bars(new: &Json, before: &[Interval], after: &[Interval], rebuild: bool, refu
     if new.get("source.volume").and_then(Json::as_str) == Some("cumulative") {
         return refuse(
             "bars",
-            "on a feed of cumulative volume a new interval does not know the day so far; add `--rebuild`",
+            "with cumulative volume a new interval does not know the day's volume so far; add `--rebuild`",
         );
     }
     let child =
@@ -135,13 +132,13 @@ fn bars(new: &Json, before: &[Interval], after: &[Interval], rebuild: bool, refu
     if corrections && before.iter().any(|interval| child(before, *interval) != child(after, *interval)) {
         refuse(
             "bars",
-            "with corrections a coarser interval would be made from the new one, which lacks what was before; add `--rebuild`",
+            "with corrections a coarser interval would be made from the new one, which lacks the earlier bars; add `--rebuild`",
         );
     }
 }
 
 /// The error of `run --evolve` with changes that are no additions.
-pub fn refused(dataflow: &str, all: &[Refused]) -> Error {
+pub fn refused(dataflow: &str, all: &[RefusedChange]) -> Error {
     let keys: Vec<&str> = all.iter().map(|refused| refused.key.as_str()).collect();
     let whys: Vec<String> = all.iter().map(|refused| format!("{}: {}", refused.key, refused.why)).collect();
     Error::fix(
@@ -153,7 +150,7 @@ pub fn refused(dataflow: &str, all: &[Refused]) -> Error {
 /// When the additions of a lake begin. `settings`: of all its dataflows, the oldest first; `begun`: of all but the first.
 pub fn additions<'a>(
     settings: impl Iterator<Item = &'a Json>,
-    begun: &[Begun],
+    begun: &[LineageStart],
     dataflow: &Dataflow,
 ) -> Result<Additions, Error> {
     let mut additions = Additions::default();
@@ -198,14 +195,14 @@ fn built(usage: &IndicatorUse) -> Result<Box<dyn Indicator>, Error> {
     built.map_err(|error| Error::fix(error.message.clone(), error.hint.clone()))
 }
 
-/// What a dataflow has that the one before it had not.
+/// What a dataflow has that the one before it did not have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Added {
     /// New tables. The archive is none of them: it begins when it is switched on.
     pub whole: BTreeSet<String>,
-    /// New columns of tables that there were.
+    /// New columns of existing tables.
     pub columns: BTreeMap<String, Vec<String>>,
-    /// New checks, as their rows name them, beside others that there were.
+    /// New checks, as their rows name them, if there were others before.
     pub checks: Vec<CheckName>,
 }
 
@@ -288,7 +285,7 @@ impl Additions {
         }
     }
 
-    /// Whether a check says something of a bar that opens then.
+    /// Whether a check reports on a bar that opens then.
     pub fn has_anomaly(&self, check: u16, open_at: Nanos) -> bool {
         !self.checks.iter().any(|(first, until)| check >= *first && open_at <= *until)
     }
@@ -390,7 +387,7 @@ mod tests {
             settings["indicators"] = list(&full, "indicators")[..indicators].to_vec().into();
             settings
         };
-        let begun = |settings: &Json, seen_until| Begun {
+        let begun = |settings: &Json, seen_until| LineageStart {
             lineage: Lineage {
                 number: 1,
                 hash: String::new(),

@@ -1,7 +1,7 @@
 //! From a dataflow's name to a dataflow: the file is found, flags are laid over it, and it is read.
 //!
-//! What must hold: a file of one's own goes before a shipped dataflow of the same name, and one that is there and cannot be read
-//! is an error.
+//! What must hold: a user's file has precedence over a shipped dataflow of the same name, and a file that exists and cannot be
+//! read is an error.
 
 use crate::read;
 use crate::spec::Dataflow;
@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
 use ticktide_base::document;
-use ticktide_base::document::{Place, Problem, Problems, Table, parse, parse_set};
+use ticktide_base::document::{Location, Problem, Problems, Table, parse, parse_set};
 use ticktide_base::error::{Classified, Kind, nearest};
 use ticktide_base::time::Nanos;
 
-/// The dataflows that the binary carries; a file `dataflows/NAME.toml` where it is started goes first.
+/// The dataflows that the binary carries; a file `dataflows/NAME.toml` in the working directory has precedence.
 pub const SHIPPED: &[(&str, &str)] = &[
     ("bars", include_str!("../../dataflows/bars.toml")), //
     ("breakout", include_str!("../../dataflows/breakout.toml")),
@@ -23,7 +23,7 @@ pub const SHIPPED: &[(&str, &str)] = &[
     ("us_tape", include_str!("../../dataflows/us_tape.toml")),
 ];
 
-/// What the user must change in a dataflow: all of it at once.
+/// Everything that the user must change in a dataflow, at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataflowError {
     /// The dataflow's name, or what was given for it.
@@ -61,29 +61,31 @@ impl Classified for DataflowError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
     path: Vec<String>,
-    node: document::Node,
+    node: document::LocatedValue,
 }
 
 impl Override {
     /// `key` is dotted ("source.brokers").
-    pub fn new(place: Place, key: &str, value: document::Value) -> Override {
-        Override { path: key.split('.').map(str::to_owned).collect(), node: document::Node { value, place } }
+    pub fn new(place: Location, key: &str, value: document::TomlValue) -> Override {
+        Override { path: key.split('.').map(str::to_owned).collect(), node: document::LocatedValue { value, place } }
     }
 
-    pub fn text(place: Place, key: &str, value: &str) -> Override {
-        Override::new(place, key, document::Value::Text(value.to_owned()))
+    pub fn text(place: Location, key: &str, value: &str) -> Override {
+        Override::new(place, key, document::TomlValue::Text(value.to_owned()))
     }
 
-    pub fn texts(place: Place, key: &str, values: &[String]) -> Override {
-        let item =
-            |value: &String| document::Node { value: document::Value::Text(value.clone()), place: place.clone() };
-        Override::new(place.clone(), key, document::Value::List(values.iter().map(item).collect()))
+    pub fn texts(place: Location, key: &str, values: &[String]) -> Override {
+        let item = |value: &String| document::LocatedValue {
+            value: document::TomlValue::Text(value.clone()),
+            place: place.clone(),
+        };
+        Override::new(place.clone(), key, document::TomlValue::List(values.iter().map(item).collect()))
     }
 }
 
 impl Dataflow {
-    /// Reads a dataflow by name, or by the path of its file (which ends in `.toml` or has a `/`). `overrides` go over the
-    /// file in their order, `set` (the values of `--set`) over everything.
+    /// Reads a dataflow by name, or by the path of its file (which ends in `.toml` or has a `/`). `overrides` override the
+    /// file in their order, `set` (the values of `--set`) overrides everything.
     pub fn load(name_or_path: &str, overrides: &[Override], set: &[String]) -> Result<Dataflow, DataflowError> {
         let (name, file, text) = find(name_or_path)
             .map_err(|problem| DataflowError { name: name_or_path.to_owned(), problems: vec![problem] })?;
@@ -127,8 +129,8 @@ impl Dataflow {
         }
     }
 
-    /// How long an epoch lasts unless that was set, for a lake whose commits are dear; `place` says why.
-    pub fn default_epoch(&mut self, every: Nanos, place: Place) {
+    /// Sets how long an epoch lasts, unless the user did, for a lake whose commits are dear; `place` says why.
+    pub fn default_epoch(&mut self, every: Nanos, place: Location) {
         if !self.origins.contains_key("epoch.every") {
             self.epoch.every = every;
             self.origins.insert("epoch.every".to_owned(), place);
@@ -147,7 +149,7 @@ impl Dataflow {
     }
 }
 
-fn origins(tree: &Table) -> BTreeMap<String, Place> {
+fn origins(tree: &Table) -> BTreeMap<String, Location> {
     tree.leaves().into_iter().map(|(path, node)| (path, node.place.clone())).collect()
 }
 
@@ -155,12 +157,12 @@ fn origins(tree: &Table) -> BTreeMap<String, Place> {
 fn find(name_or_path: &str) -> Result<(String, String, String), Problem> {
     let path = std::path::Path::new(name_or_path);
     let problem =
-        |message: String, hint: String| Problem { place: Place::Name(name_or_path.to_owned()), message, hint };
+        |message: String, hint: String| Problem { place: Location::Name(name_or_path.to_owned()), message, hint };
     if name_or_path.ends_with(".toml") || name_or_path.contains('/') {
         let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if name.is_empty() || !name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter)) {
             let hint = "name the file with letters, digits, `_` and `-`: its name is the dataflow's name";
-            return Err(problem(format!("{name:?} is no name for a dataflow"), hint.to_owned()));
+            return Err(problem(format!("{name:?} is not a name for a dataflow"), hint.to_owned()));
         }
         let text = std::fs::read_to_string(path)
             .map_err(|error| problem(format!("the file cannot be read: {error}"), unreadable(&error).to_owned()))?;
@@ -176,12 +178,12 @@ fn find(name_or_path: &str) -> Result<(String, String, String), Problem> {
     let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
     let hint = match nearest(name_or_path, &names) {
         Some(near) => format!("did you mean {near:?}?"),
-        None => format!("there are {}; a file of your own is given by its path, ending in .toml", names.join(", ")),
+        None => format!("there are {}; give a file of your own by its path, ending in .toml", names.join(", ")),
     };
     Err(problem("there is no dataflow of this name".to_owned(), hint))
 }
 
-/// The text of a file that goes before a shipped one, if it is there. Error: it is there and cannot be read.
+/// The text of a file that has precedence over a shipped one, if it exists. Error: it exists and cannot be read.
 pub(crate) fn own(file: &str) -> Result<Option<String>, (String, String)> {
     match std::fs::read_to_string(file) {
         Ok(text) => Ok(Some(text)),

@@ -1,4 +1,4 @@
-//! From the tree of settings to a dataflow: every key of the table is read, then what only fits together or does not.
+//! From the tree of settings to a dataflow: reads every key of the table, then checks which values fit together.
 //!
 //! What must always hold: every key is read or reported as unknown, a wrong one leaves its default and a problem, and what is
 //! checked across keys (multiples, horizons, retention) is only checked on values that were read.
@@ -6,7 +6,7 @@
 use crate::keys::section::{Section, names};
 use crate::keys::{SECTIONS, top};
 use crate::spec::{Dataflow, Dedupe, Horizon, Volume};
-use ticktide_base::document::{Keys, Node, Place, Problems, Table, Value, duration_text};
+use ticktide_base::document::{Keys, LocatedValue, Location, Problems, Table, TomlValue, duration_text};
 use ticktide_base::error::Classified;
 use ticktide_base::time::Nanos;
 use ticktide_feed as feed;
@@ -44,14 +44,14 @@ fn section_of(section: &Section, top: &Keys<'_>, dataflow: &mut Dataflow) {
 }
 
 /// A key of `source`, if it is there.
-fn of_source<'a>(keys: &Keys<'a>, key: &str) -> Option<&'a Node> {
+fn of_source<'a>(keys: &Keys<'a>, key: &str) -> Option<&'a LocatedValue> {
     match &keys.node("source")?.value {
-        Value::Table(table) => table.get(key),
+        TomlValue::Table(table) => table.get(key),
         _ => None,
     }
 }
 
-/// What is written down and names nothing; what is absent may come from a flag.
+/// Refuses a list that is written down and names nothing; an absent one may come from a flag.
 fn check_names(keys: &Keys<'_>, dataflow: &Dataflow) {
     let source = &dataflow.source;
     let (key, names, example) = match source.uses.as_str() {
@@ -59,7 +59,8 @@ fn check_names(keys: &Keys<'_>, dataflow: &Dataflow) {
         "file" => ("paths", &source.paths, "paths = [\"recorded/*.jsonl.gz\"]"),
         _ => return,
     };
-    let Some(node) = of_source(keys, key).filter(|node| matches!(node.value, Value::Text(_) | Value::List(_))) else {
+    let Some(node) = of_source(keys, key).filter(|node| matches!(node.value, TomlValue::Text(_) | TomlValue::List(_)))
+    else {
         return;
     };
     if names.iter().any(|name| name.trim().is_empty()) {
@@ -72,9 +73,9 @@ fn check_names(keys: &Keys<'_>, dataflow: &Dataflow) {
 /// Asks the format itself whether it knows the fields.
 fn check_wire(keys: &Keys<'_>, dataflow: &Dataflow) {
     if let Err(error) = feed::wire::build(&dataflow.source.wire) {
-        let source = keys.node("source").filter(|node| matches!(node.value, Value::Table(_)));
+        let source = keys.node("source").filter(|node| matches!(node.value, TomlValue::Table(_)));
         let fields = of_source(keys, "fields").or(source);
-        let place = fields.map_or(Place::Name("source.fields".to_owned()), |node| node.place.clone());
+        let place = fields.map_or(Location::Name("source.fields".to_owned()), |node| node.place.clone());
         let hint = Classified::hint(&error).unwrap_or_default();
         keys.problems().add(&place, error.to_string(), hint);
     }
@@ -85,7 +86,7 @@ fn check_horizons(keys: &Keys<'_>, dataflow: &Dataflow) {
     let Dataflow { grace, retention, corrections, .. } = *dataflow;
     let place = |key: &str| {
         let places = ["horizon", key, "bars", "source"].map(|key| keys.node(key).map(|node| node.place.clone()));
-        places.into_iter().flatten().next().unwrap_or(Place::Name(key.to_owned()))
+        places.into_iter().flatten().next().unwrap_or(Location::Name(key.to_owned()))
     };
     let mut longest: Option<(Nanos, String)> = None;
     for interval in &dataflow.bars {
@@ -111,25 +112,25 @@ fn check_horizons(keys: &Keys<'_>, dataflow: &Dataflow) {
     }
 }
 
-/// What cannot be had together.
+/// Refuses keys that exclude each other.
 fn check_together(keys: &Keys<'_>, dataflow: &Dataflow) {
     let refuse = |key: &str, message: &str, hint: &str| {
-        let place = keys.node(key).map_or(Place::Name(key.to_owned()), |node| node.place.clone());
+        let place = keys.node(key).map_or(Location::Name(key.to_owned()), |node| node.place.clone());
         keys.problems().add(&place, message, hint);
     };
     if dataflow.corrections && keys.node("conditions").is_some() {
         refuse(
             "conditions",
-            "`conditions` and `source.corrections = true` cannot be had together: volume that is carried to an earlier bar \
-             cannot be taken back behind the horizon",
+            "`conditions` and `source.corrections = true` exclude each other: volume that is carried to an earlier bar \
+             cannot be taken back once that bar is beyond the horizon",
             "drop `conditions`, or set `source.corrections = false`: cancels and corrections then go to quarantine",
         );
     }
     if dataflow.volume == Volume::Cumulative && dataflow.dedupe == Dedupe::Instrument {
         refuse(
             "dedupe",
-            "`dedupe = \"instrument\"` finds no duplicates of snapshots, which `source.volume = \"cumulative\"` makes bars of",
-            "set `dedupe = \"partition\"`, and let an instrument come through one partition",
+            "`dedupe = \"instrument\"` finds no duplicates of snapshots, and `source.volume = \"cumulative\"` reads snapshots",
+            "set `dedupe = \"partition\"`, and send each instrument through one partition",
         );
     }
 }

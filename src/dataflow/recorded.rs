@@ -1,33 +1,33 @@
-//! A dataflow from the settings that a lake has recorded: what it was made with, though its file has changed or is gone.
+//! A dataflow from the settings that a lake has recorded: the one it was made with, even if the file has changed or is gone.
 //!
 //! ```text
-//!   settings ─▶ tree, as a file would say it ─▶ flags and --set over it ─▶ read ─▶ Dataflow
+//!   settings ─▶ tree, as read from a file ────▶ flags and --set over it ─▶ read ─▶ Dataflow
 //!   session, in its own words ────────────────────────────────────────────────────▶ ┘
 //! ```
 //!
-//! Why through the tree: then every key is read and checked by its row of the table, and a flag goes over a recorded value as it
-//! does over a file's. What must always hold: the dataflow has the hash of the settings that it is read from. Secrets are not
-//! recorded: those of a file of the same name stand in for them.
+//! Why through the tree: then every key is read and checked by its row of the table, and a flag overrides a recorded value as
+//! it overrides a file's. What must always hold: the dataflow has the hash of the settings that it is read from. Secrets are
+//! not recorded: they are taken from a file of the same name.
 
 use crate::load::{DataflowError, Override};
 use crate::spec::Dataflow;
 use serde_json::{Map, Value as Json};
-use ticktide_base::document::{Node, Place, Problem, Problems, Table, Value};
+use ticktide_base::document::{LocatedValue, Location, Problem, Problems, Table, TomlValue};
 use ticktide_market::calendar::Session;
 
-/// What settings show where a secret is.
+/// What settings show instead of a secret.
 const MASK: &str = "***";
 const KAFKA: &str = "source.kafka.";
 
 /// A dataflow as a lake has recorded it.
 pub struct Recorded {
     pub dataflow: Dataflow,
-    /// Settings of Kafka that are secret, and that nothing tells.
+    /// Secret settings of Kafka whose values are not known.
     pub forgotten: Vec<String>,
 }
 
 impl Dataflow {
-    /// Reads the dataflow that `settings` say: those of [`Dataflow::settings_json`]. `overrides` and `set` as for
+    /// Reads the dataflow from `settings`, those of [`Dataflow::settings_json`]. `overrides` and `set` are as for
     /// [`Dataflow::load`].
     pub fn recorded(
         name: &str,
@@ -51,16 +51,16 @@ fn unreadable(name: &str, words: &str) -> DataflowError {
     let problem = Problem {
         place: place(),
         message: format!("its session cannot be read: {first}"),
-        hint: "name the dataflow, so that its file says the session".to_owned(),
+        hint: "name the dataflow, so that the session comes from its file".to_owned(),
     };
     DataflowError { name: name.to_owned(), problems: vec![problem] }
 }
 
-fn place() -> Place {
-    Place::Name("the lake's record".to_owned())
+fn place() -> Location {
+    Location::Name("the lake's record".to_owned())
 }
 
-/// Puts secrets of the file of the same name in the place of those that were not recorded; gives the ones that it lacks, too.
+/// Takes the secrets that were not recorded from the file of the same name; gives those that this file lacks, too.
 fn recall(dataflow: &mut Dataflow, settings: &Json) -> Vec<String> {
     let masked = entries(settings).filter(|(_, value)| value.as_str() == Some(MASK));
     let mut forgotten: Vec<String> = masked.filter_map(|(key, _)| key.strip_prefix(KAFKA)).map(str::to_owned).collect();
@@ -83,14 +83,14 @@ fn recall(dataflow: &mut Dataflow, settings: &Json) -> Vec<String> {
     forgotten
 }
 
-/// What changes rows, then where and how it ran.
+/// The settings that change rows, then those that say where and how it ran.
 fn entries(settings: &Json) -> impl Iterator<Item = (&String, &Json)> {
     let of_rows = settings.as_object().into_iter().flatten();
     let running = settings["running"].as_object().into_iter().flatten();
     of_rows.filter(|(key, _)| *key != "running" && *key != "session").chain(running)
 }
 
-/// The settings as a file would say them.
+/// The settings as a file would write them.
 fn tree(settings: &Json) -> Table {
     let mut tree = Table::default();
     for (key, value) in entries(settings) {
@@ -113,11 +113,11 @@ fn path(key: &str) -> Vec<String> {
     }
 }
 
-/// A value as a file would say it; `None`: it is not set.
-fn node_of(key: &str, value: &Json) -> Option<Node> {
-    let list = |each: fn(&Json) -> Option<Node>| {
+/// A value as a file would write it; `None`: it is not set.
+fn node_of(key: &str, value: &Json) -> Option<LocatedValue> {
+    let list = |each: fn(&Json) -> Option<LocatedValue>| {
         let items = value.as_array().into_iter().flatten().filter_map(each).collect();
-        Some(node(Value::List(items)))
+        Some(node(TomlValue::List(items)))
     };
     match key {
         "bars" => list(|width| Some(table([("every", plain(width)?)]))),
@@ -128,7 +128,7 @@ fn node_of(key: &str, value: &Json) -> Option<Node> {
 }
 
 /// A check: its parameters are JSON in a text.
-fn check(entry: &Json) -> Option<Node> {
+fn check(entry: &Json) -> Option<LocatedValue> {
     let mut all: Map<String, Json> = serde_json::from_str(entry["parameters"].as_str()?).ok()?;
     for key in ["use", "on"] {
         all.insert(key.to_owned(), entry[key].clone());
@@ -136,11 +136,11 @@ fn check(entry: &Json) -> Option<Node> {
     Some(parameters(&all))
 }
 
-/// Entries of which numbers may be written as texts.
-fn parameters(entries: &Map<String, Json>) -> Node {
+/// Entries whose numbers may be written as texts.
+fn parameters(entries: &Map<String, Json>) -> LocatedValue {
     let number = |text: &str| {
-        let whole = text.parse().map(Value::Integer).ok();
-        whole.or_else(|| text.parse().map(Value::Float).ok()).map(node)
+        let whole = text.parse().map(TomlValue::Integer).ok();
+        whole.or_else(|| text.parse().map(TomlValue::Float).ok()).map(node)
     };
     let told = |(key, value): (&String, &Json)| {
         let node = match value.as_str() {
@@ -152,16 +152,16 @@ fn parameters(entries: &Map<String, Json>) -> Node {
     table(entries.iter().filter_map(told))
 }
 
-fn plain(value: &Json) -> Option<Node> {
+fn plain(value: &Json) -> Option<LocatedValue> {
     let value = match value {
         Json::Null => return None,
-        Json::Bool(flag) => Value::Bool(*flag),
+        Json::Bool(flag) => TomlValue::Bool(*flag),
         Json::Number(number) => match number.as_i64() {
-            Some(whole) => Value::Integer(whole),
-            None => Value::Float(number.as_f64()?),
+            Some(whole) => TomlValue::Integer(whole),
+            None => TomlValue::Float(number.as_f64()?),
         },
-        Json::String(text) => Value::Text(text.clone()),
-        Json::Array(items) => Value::List(items.iter().filter_map(plain).collect()),
+        Json::String(text) => TomlValue::Text(text.clone()),
+        Json::Array(items) => TomlValue::List(items.iter().filter_map(plain).collect()),
         Json::Object(entries) => {
             return Some(table(entries.iter().filter_map(|(key, value)| Some((key.clone(), plain(value)?)))));
         }
@@ -169,12 +169,12 @@ fn plain(value: &Json) -> Option<Node> {
     Some(node(value))
 }
 
-fn node(value: Value) -> Node {
-    Node { value, place: place() }
+fn node(value: TomlValue) -> LocatedValue {
+    LocatedValue { value, place: place() }
 }
 
-fn table<K: Into<String>>(entries: impl IntoIterator<Item = (K, Node)>) -> Node {
+fn table<K: Into<String>>(entries: impl IntoIterator<Item = (K, LocatedValue)>) -> LocatedValue {
     let mut table = Table::default();
     entries.into_iter().for_each(|(key, node)| table.put(&[key.into()], node));
-    node(Value::Table(table))
+    node(TomlValue::Table(table))
 }

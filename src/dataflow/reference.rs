@@ -1,10 +1,10 @@
 //! The reference of the dataflow file, made from the table of keys and the registries: a page for people.
 //!
-//! Why it is generated: a page that is written by hand says what the reader did a year ago. What must hold: the page in `docs` is
-//! the one that this makes; a test compares them.
+//! Why it is generated: a page that is written by hand says what the reader did a year ago. What must hold: the page in `docs`
+//! equals the one made here; a test compares them.
 
 use crate::keys::SECTIONS;
-use crate::keys::key::{Hashed, Key};
+use crate::keys::key::{HashForm, Key};
 use crate::keys::section::Section;
 use crate::keys::values;
 use crate::load::SHIPPED;
@@ -17,30 +17,30 @@ use ticktide_market::calendar::PRESETS;
 
 /// One key as `list keys` and the page show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
-    /// Dotted; `*` stands for a name that the file chooses, `[]` for each table of a list.
+pub struct ListedKey {
+    /// Dotted; `*` is a name that the file chooses, `[]` each table of a list.
     pub name: &'static str,
     /// Its type, with bounds or allowed words.
     pub kind: String,
-    /// As a file would say it; empty: there is none.
+    /// As a file would write it; empty: there is none.
     pub default: String,
     pub doc: &'static str,
-    /// Whether another value means other rows, and so another hash.
+    /// Whether its value changes rows, and so the hash.
     pub changes_rows: bool,
 }
 
 /// Every key, in the order of the table.
-pub fn keys() -> Vec<Listed> {
+pub fn keys() -> Vec<ListedKey> {
     SECTIONS.iter().flat_map(|section| section.keys).map(listed).collect()
 }
 
-fn listed(key: &Key) -> Listed {
-    Listed {
+fn listed(key: &Key) -> ListedKey {
+    ListedKey {
         name: key.path,
         kind: values::type_name(key),
         default: values::default_text(key),
         doc: key.doc,
-        changes_rows: !matches!(key.hashed, Hashed::No),
+        changes_rows: !matches!(key.hashed, HashForm::No),
     }
 }
 
@@ -49,17 +49,18 @@ const HEAD: &str = "\
 
 <!-- Made from the table of keys. Renew it: TICKTIDE_BLESS=1 cargo test -p ticktide-dataflow reference -->
 
-A dataflow says what is read, which bars and indicators are made of it, and when a tick is too late. It is one TOML file.
-Each key has a default, so an empty file is a dataflow.
+A dataflow says which records are read, which bars and indicators are made from them, and when a tick is too late. It is one
+TOML file. Each key has a default, so an empty file is a dataflow.
 
-- A value comes from `--set KEY=VALUE`, else from a flag, else from a `TICKTIDE_…` variable, else from the file, else it is the default.
+- A value comes from the first of these that has it: `--set KEY=VALUE`, a flag, a `TICKTIDE_…` variable, the file. Otherwise it
+  is the default.
 - `ticktide check FILE` names every mistake with its line. `ticktide run FILE --dry-run` prints each value and where it came from.
 - `ticktide list keys` prints this list. `docs/dataflow.schema.json` is its JSON Schema, for editors.
 - A **duration** is a whole number and a unit: `d`, `h`, `m`, `s`, `ms`, `us` or `ns`.
 - A **size** is a whole number of bytes, or one with a unit: `B`, `kB`, `MB`, `GB`, `KiB`, `MiB` or `GiB`.
 - A key that is marked **rows** changes rows and belongs to the hash of the dataflow. A lake refuses a run with another
-  hash, unless `run --evolve` only adds to it.
-- In a name, `*` stands for a name of your own, and `[]` for each table of a list.
+  hash, unless the run has `--evolve` and its dataflow only adds to the lake's.
+- In a key, `*` is a name that you choose, and `[]` is each table of a list.
 ";
 
 /// The reference page, in Markdown.
@@ -80,7 +81,7 @@ pub fn page() -> String {
     }
     let shipped = SHIPPED.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     page.push_str(&format!(
-        "\n## Examples\n\nThe folder `dataflows` holds those that come with ticktide: {shipped}.\n"
+        "\n## Examples\n\nThe folder `dataflows` holds the dataflows that are shipped with ticktide: {shipped}.\n"
     ));
     page
 }
@@ -125,12 +126,12 @@ fn parameters(parameters: &[Parameter], more: Option<String>) -> String {
 }
 
 fn indicators(page: &mut String) {
-    line(page, format_args!("\n### The indicators\n\nEach parameter stands with its default and its bounds.\n"));
+    line(page, format_args!("\n### The indicators\n\nEach parameter has its default and its bounds.\n"));
     line(page, format_args!("| name | meaning | parameters |\n|---|---|---|"));
     for spec in INDICATORS.iter() {
         let anchor = spec.anchor.map(|anchor| {
             let default = if anchor == Anchor::Session { "session" } else { "none" };
-            format!("`anchor = {default:?}` (session or none): whether it begins anew with every trading date")
+            format!("`anchor = {default:?}` (session or none): whether it starts again on every trading date")
         });
         let parameters = parameters(spec.parameters, anchor);
         line(page, format_args!("| `{}` | {} | {parameters} |", spec.name, spec.doc));
@@ -138,8 +139,8 @@ fn indicators(page: &mut String) {
 }
 
 fn checks(page: &mut String) {
-    line(page, format_args!("\n### The checks\n\nEach parameter stands with its default and its bounds.\n"));
-    line(page, format_args!("| name | looks at | meaning | parameters |\n|---|---|---|---|"));
+    line(page, format_args!("\n### The checks\n\nEach parameter has its default and its bounds.\n"));
+    line(page, format_args!("| name | reads | meaning | parameters |\n|---|---|---|---|"));
     for spec in CHECKS.iter() {
         let parameters = parameters(spec.parameters, None);
         line(page, format_args!("| `{}` | {} | {} | {parameters} |", spec.name, spec.level.name(), spec.doc));

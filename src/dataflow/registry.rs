@@ -5,8 +5,8 @@
 //!                                                                             └▶ every dataflow that is read afterwards
 //! ```
 //!
-//! Why of the process and not of a dataflow: a lake names what made its rows, and whatever reads it in this process (`verify`, a
-//! rebuild, `list`) must find the same thing behind a name. What must always hold: all of a registry is installed or nothing.
+//! Why per process and not per dataflow: a lake names what made its rows, and every reader of it in this process (`verify`, a
+//! rebuild, `list`) must find the same entry under a name. What must always hold: all of a registry is installed or nothing.
 
 use ticktide_base::error::Error;
 use ticktide_base::registry::{Entry, Family};
@@ -17,8 +17,8 @@ use ticktide_flow::indicators::{self, INDICATORS};
 
 /// Everything that a dataflow can name: what is built in, and what a program adds.
 ///
-/// An entry is a `static` of the program. Its name stands in dataflow files, hashes and lakes, so it never changes; a lake that
-/// was made with an entry is read, verified and gone on with by programs that install the same one.
+/// An entry is a `static` of the program. Its name is in dataflow files, hashes and lakes, so it never changes. A program that
+/// reads, verifies or continues a lake made with an entry must install the same one.
 ///
 /// ```
 /// use ticktide_dataflow::Registry;
@@ -88,8 +88,8 @@ impl Registry {
     }
 
     /// Makes it the registry of this process: every dataflow that is read from now on can name what is in it. Call it once,
-    /// first of all. Errors of kind `Fix`, and nothing is added: a name that is there already or is none, a registry that is
-    /// in use because a dataflow was read or another one was installed.
+    /// before anything else. Errors of kind `Fix`, and nothing is added: a name that exists already or is not a name, a
+    /// registry that is in use because a dataflow was read or another registry was installed.
     pub fn install(self) -> Result<(), Error> {
         let Registry { indicators, checks, wires, sources } = self;
         INDICATORS.takes(&indicators)?;
@@ -144,9 +144,9 @@ mod tests {
 
     #[test]
     fn names_that_are_there_and_parameters_that_are_words_of_the_file_are_refused() {
-        assert_eq!(refused(Registry::built_in().indicator(&TAKEN)), r#"there is indicator "rsi" already"#);
-        assert_eq!(refused(Registry::built_in().source(&SOURCE)), r#"there is source "kafka" already"#);
-        assert!(refused(Registry::built_in().indicator(&ON)).contains("which is a word of the dataflow's file"));
+        assert_eq!(refused(Registry::built_in().indicator(&TAKEN)), r#"indicator "rsi" already exists"#);
+        assert_eq!(refused(Registry::built_in().source(&SOURCE)), r#"source "kafka" already exists"#);
+        assert!(refused(Registry::built_in().indicator(&ON)).contains("which is a reserved word of the dataflow file"));
         assert!(refused(Registry::built_in().indicator(&TWICE)).contains("has two parameters"));
     }
 

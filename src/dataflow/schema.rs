@@ -1,6 +1,6 @@
 //! The JSON Schema of the dataflow file (draft 2020-12), made from the table of keys, for editors.
 //!
-//! What must hold: every dataflow that the reader takes is valid under it; a test checks the shipped ones.
+//! What must hold: every dataflow that the reader accepts is valid under it; a test checks the shipped ones.
 
 use crate::keys::SECTIONS;
 use crate::keys::values;
@@ -11,7 +11,7 @@ pub fn schema() -> Value {
     let mut properties = Map::new();
     for section in SECTIONS {
         if section.name.is_empty() {
-            // what stands below a key is in the key's own schema
+            // the parts of a key are in the key's own schema
             for key in section.keys.iter().filter(|key| !key.path.contains("[]")) {
                 let name = key.path.split('.').next().unwrap_or(key.path);
                 properties.entry(name).or_insert_with(|| values::described(key));

@@ -5,7 +5,7 @@
 use crate::checks::AnomalyUse;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use ticktide_base::document::Place;
+use ticktide_base::document::Location;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_feed::SourceSpec;
 use ticktide_flow::indicators::{self, Anchor, INDICATORS};
@@ -15,13 +15,13 @@ use ticktide_market::conditions::ConditionsSpec;
 /// What a source's volume means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volume {
-    /// Each record says what was traded.
+    /// A record's volume is that of one trade.
     Trade,
-    /// Each record says what was traded since the day began.
+    /// A record's volume is what was traded since the day began.
     Cumulative,
 }
 
-/// Where duplicates are looked for.
+/// Where duplicates are searched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dedupe {
     /// In one partition, in offset order.
@@ -34,7 +34,7 @@ pub enum Dedupe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Horizon {
     Span(Nanos),
-    /// The trading day and as many before it; at least one.
+    /// The trading day and this many before it; at least one.
     Sessions(u32),
 }
 
@@ -59,7 +59,7 @@ pub struct EpochSpec {
     pub records: u64,
 }
 
-/// How much may be under way, or written again, at once.
+/// How much may be in progress, or rewritten, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub steps: u64,
@@ -115,7 +115,7 @@ pub struct Dataflow {
     pub sequence_trusted: bool,
     pub corrections: bool,
     pub session: calendar::Session,
-    /// The session as the file says it: a preset's name, a calendar's, or its zone, times and days.
+    /// The session as the file names it: by a preset, by a calendar, or by its zone, times and days.
     pub session_text: String,
     pub dedupe: Dedupe,
     /// How long trades are kept for cancels and corrections.
@@ -133,7 +133,7 @@ pub struct Dataflow {
     pub anomalies: Vec<AnomalyUse>,
     pub conditions: Option<ConditionsSpec>,
     pub limits: Limits,
-    /// Our clock refutes times that are ahead of it, of a live source.
+    /// Whether this machine's clock refutes a live source's times that are ahead of it.
     pub clock: bool,
     pub idle_after: Nanos,
     pub max_skew: Nanos,
@@ -145,11 +145,11 @@ pub struct Dataflow {
     /// Keys of `source.kafka` whose values are secret.
     pub(crate) secrets: BTreeSet<String>,
     /// Where each key was set, by dotted path; absent ones are defaults.
-    pub(crate) origins: BTreeMap<String, Place>,
+    pub(crate) origins: BTreeMap<String, Location>,
 }
 
 impl Dataflow {
-    /// A dataflow before any key is read: each row of the table puts its value or its default in.
+    /// A dataflow before any key is read: each row of the table sets its value or its default.
     pub(crate) fn blank(name: &str) -> Dataflow {
         Dataflow {
             name: name.to_owned(),

@@ -1,9 +1,9 @@
 //! A dataflow in words: its hash, its settings without secrets, and where each of them came from.
 //!
-//! Everything is read off the table of keys ([`SECTIONS`]). The hash covers the keys that change rows, in a canonical form: presets
-//! and defaults are written out, so two files that mean the same have the same hash.
+//! Everything comes from the table of keys ([`SECTIONS`]). The hash covers the keys that change rows, in a canonical form:
+//! presets and defaults are written out, so two files that mean the same have the same hash.
 
-use crate::keys::key::{Hashed, Key};
+use crate::keys::key::{HashForm, Key};
 use crate::keys::{SECTIONS, all};
 use crate::spec::Dataflow;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ impl Dataflow {
     /// The resolved settings without secrets, for the lake: what changes rows by its key, the rest below `running`.
     pub fn settings_json(&self) -> String {
         let mut settings = self.hashed();
-        let rest = all().filter(|key| matches!(key.hashed, Hashed::No)).flat_map(|key| key.shown(self));
+        let rest = all().filter(|key| matches!(key.hashed, HashForm::No)).flat_map(|key| key.shown(self));
         settings.insert("running".to_owned(), Value::Object(rest.collect()));
         json!(settings).to_string()
     }
@@ -59,9 +59,9 @@ impl Dataflow {
     /// The keys that change rows, in canonical form.
     fn hashed(&self) -> BTreeMap<String, Value> {
         let of_key = |key: &Key| match key.hashed {
-            Hashed::No => Vec::new(),
-            Hashed::Shown => key.shown(self),
-            Hashed::As(canonical) => canonical(self),
+            HashForm::No => Vec::new(),
+            HashForm::Shown => key.shown(self),
+            HashForm::As(canonical) => canonical(self),
         };
         all().flat_map(of_key).collect()
     }

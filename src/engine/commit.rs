@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Why a task of its own: the store and the catalog take their time, and workers go on meanwhile. What must always hold: epochs
-//! are decided in their order, each from parts that agree on its binding; what is decided is reported before tables follow it.
+//! are decided in their order, each from parts that agree on its binding; a decision is reported before the tables follow it.
 
 use crate::epochs::Report;
 use crate::figures::Meters;
@@ -47,12 +47,12 @@ pub struct WorkerPart {
     pub counts: BTreeMap<String, Conservation>,
     /// Rows of the quarantine by reason.
     pub reasons: BTreeMap<String, u64>,
-    /// Refused records to show, those of reasons that the worker has shown few of before.
+    /// Refused records to show, of reasons of which the worker has shown few so far.
     pub samples: Samples,
     pub binding: Binding,
 }
 
-/// What the commit task is given.
+/// What the commit task receives.
 pub struct CommitJob {
     pub epoch: Epoch,
     pub parts: Vec<WorkerPart>,
@@ -110,10 +110,10 @@ async fn commit_one(lake: &mut Lake, job: CommitJob, meters: &Meters, decided: &
     Ok(())
 }
 
-/// A catalog that does not answer is waited for this long: the epoch is decided, and credit holds the sources back.
+/// How long the task waits for a catalog that does not answer: the epoch is decided, and credit holds the sources back.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Brings the tables to what is decided. Repeating it is safe (L2), so a catalog that is away for a while is waited for.
+/// Brings the tables to the decided epoch. Repeating it is safe (L2), so it waits for a catalog that is away for a while.
 async fn apply(lake: &mut Lake, epoch: Epoch) -> Result<(), Error> {
     let began = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Figures of a run: for its progress, for the report at its end, and for those who scrape it.
+//! Figures of a run: for its progress, for the report at its end, and for metrics scrapes.
 
 use crate::toll::Toll;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -18,14 +18,14 @@ pub struct Meters {
     pub pending: AtomicI64,
     pub rows: AtomicU64,
     pub corrections: AtomicU64,
-    /// What came to nothing, as far as it is committed.
+    /// The records that came to nothing, in committed epochs.
     toll: Mutex<Toll>,
-    /// What is only counted for those who scrape it.
+    /// Figures that are counted for scrapes only.
     pub telemetry: Telemetry,
 }
 
 impl Meters {
-    /// What came to nothing so far.
+    /// The records that came to nothing so far.
     pub(crate) fn toll(&self) -> MutexGuard<'_, Toll> {
         self.toll.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,7 +46,7 @@ impl Meters {
         self.telemetry.text(&totals, ends)
     }
 
-    /// Serves what the store's requests come to with the other figures.
+    /// Serves the figures of the store's requests with the others.
     pub fn follow_store(&self, store: &Arc<StoreMeters>) -> Result<(), Error> {
         let figures: [(&str, &str, fn(&Meter) -> f64); 4] = [
             ("ticktide_store_requests_total", "Requests to the store, repeated ones included", |meter| {

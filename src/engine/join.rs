@@ -1,6 +1,6 @@
-//! How a process joins its cluster: it finds the others, takes the lake over or follows the one that did, and is ready.
+//! How a process joins its cluster: it finds the others, takes the lake over or follows the one that did, and reports ready.
 //!
-//! Why in this order: a cluster that is not complete, or whose processes differ, must take nothing over. What must hold:
+//! Why in this order: an incomplete cluster, or one whose processes differ, must take nothing over. What must hold:
 //! exactly one process opens the lake for writing; all go on from the same epoch, with the same partitions in the same order.
 
 use crate::options::{Evolve, RunOptions};
@@ -17,7 +17,7 @@ use ticktide_feed::Source;
 use ticktide_lake::{Chain, Lake, LakeOptions, LakeWriter, Resume};
 use ticktide_tables::set::Tables;
 
-/// Waits for the processes that run the same thing.
+/// Waits for the other processes of the same run.
 pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, stop: &AtomicBool) -> Result<Mesh, Error> {
     let hash = options.dataflow.hash();
     let hello = Hello {
@@ -33,8 +33,8 @@ pub fn gather(cluster: Cluster, options: &RunOptions, failure: Arc<Failure>, sto
     Ok(Mesh::gather(cluster, hello, failure, stop)?)
 }
 
-/// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet. Unless `evolve` is `No`
-/// this run's is the next one, if it only adds to the newest. Error of kind `Fix`: it does more.
+/// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet. Unless `evolve` is `No`,
+/// this run's dataflow is the next one, if it only adds to the newest. Error of kind `Fix`: it changes more.
 pub async fn lineages(options: &LakeOptions, evolve: Evolve, mesh: Option<&Mesh>) -> Result<Vec<Json>, Error> {
     let Some(chain) = Chain::read(&options.warehouse).await? else { return Ok(Vec::new()) };
     let mut settings: Vec<Json> = chain.settings().cloned().collect();
@@ -42,7 +42,7 @@ pub async fn lineages(options: &LakeOptions, evolve: Evolve, mesh: Option<&Mesh>
     if let Some(next) = chain.next(options, rebuild, 0)?.filter(|_| evolve != Evolve::No) {
         if rebuild && let Some(before) = chain.lineages.iter().find(|lineage| !lineage.rebuilt) {
             let message = format!(
-                "lineage {} of the lake was added without `--rebuild`: its rows from before are null",
+                "lineage {} of the lake was added without `--rebuild`: what it adds is null in the rows before it",
                 before.number
             );
             return Err(Error::fix(
@@ -62,7 +62,7 @@ pub async fn lineages(options: &LakeOptions, evolve: Evolve, mesh: Option<&Mesh>
     Ok(settings)
 }
 
-/// Process 0 takes the lake over and tells the others, which load the same to go on from.
+/// Process 0 takes the lake over and notifies the others, which load the same state to go on from.
 pub async fn open_lake(
     options: LakeOptions,
     tables: &Tables,
@@ -82,7 +82,7 @@ pub async fn open_lake(
     Ok((Some(lake), writer, resume))
 }
 
-/// What all processes must see alike before the first record.
+/// What must be equal in all processes before the first record.
 pub fn readiness(generation: u64, source: &dyn Source) -> Ready {
     let partitions = source.partitions();
     let mut hash = Sha256::new();

@@ -16,12 +16,12 @@
 //!        │       ▼
 //!        └── step            the source acts on decisions and takes batches; operators run; writers write
 //!
-//!   beside them  the reader's thread fills the source; tokio writes files, and commits what worker 0 hands on
+//!   beside them  the reader's thread fills the source; tokio writes files, and commits the epochs of worker 0
 //! ```
 //!
 //! Of several processes only the one with worker 0 takes the lake over and commits; the others load the same state from the
-//! same lake, and write their files. What must always hold: the first failure anywhere ends the whole process with its exit
-//! code, and every other process with it; the clock is asked here (for worker 0's decisions) and nowhere in the flow.
+//! same lake, and write their own files. What must always hold: the first failure anywhere ends the whole process with its exit
+//! code, and every other process with it; the clock is read here (for worker 0's decisions) and nowhere in the flow.
 
 pub mod commit;
 pub mod epochs;
@@ -51,8 +51,8 @@ pub use options::{Evolve, RunOptions, RunReport};
 use epochs::control::{control, decider};
 use epochs::{ControlSpec, Report};
 use figures::Meters;
-use open::{Begun, Ground, Opened};
-use plan::Plan;
+use open::{Ground, Opened, RunEndpoints};
+use plan::RunPlan;
 use process::Process;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -63,16 +63,16 @@ use ticktide_base::error::{Error, Kind};
 use ticktide_base::failure::Failure;
 use ticktide_base::time::Nanos;
 use ticktide_cluster::mesh::Mesh;
-use ticktide_cluster::supervise::Pulse;
+use ticktide_cluster::supervise::Heartbeat;
 use timely::worker::Worker;
 
-/// How often a worker looks at its source when nothing wakes it.
+/// How often a worker checks its source when nothing wakes it.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How often worker 0 reports the time.
 const CLOCK_EVERY: Duration = Duration::from_millis(20);
 
 /// One worker: builds its graphs, then loops until its part of the run is over.
-fn work(worker: &mut Worker, plan: &Plan) {
+fn work(worker: &mut Worker, plan: &RunPlan) {
     let index = worker.index();
     let mut pulse = plan.heart.worker(index);
     let wires = plan.wires(index);
@@ -104,8 +104,8 @@ fn work(worker: &mut Worker, plan: &Plan) {
         if plan.stop.load(Ordering::Relaxed) && !stopped {
             stopped = true;
             if plan.recorded.is_some() {
-                // what is recorded has no earlier end
-                let message = "interrupted: what was compared so far is equal".to_owned();
+                // a recorded range cannot end earlier
+                let message = "interrupted: the epochs compared so far are equal".to_owned();
                 plan.failure.set(Error { kind: Kind::Interrupted, message, hint: None });
             }
             news.push(Report::Stop);
@@ -119,7 +119,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
             let next = control.time() + 1;
             control.advance_to(next);
         }
-        // the reader wakes the source; it is looked at on a timer for its steps, and at once for decisions
+        // the reader wakes the source; a timer wakes it for its steps, and decisions wake it at once
         if source_at.elapsed() >= LOOK_EVERY || !wires.decisions.borrow().is_empty() {
             source_at = Instant::now();
             source.activate();
@@ -134,7 +134,7 @@ fn work(worker: &mut Worker, plan: &Plan) {
     leave(worker);
 }
 
-/// Drops what is still installed, so that a failed run does not wait for what will never come.
+/// Drops the dataflows that are still installed, so that a failed run does not wait for input that never comes.
 fn leave(worker: &mut Worker) {
     for dataflow in worker.installed_dataflows() {
         worker.drop_dataflow(dataflow);
@@ -146,31 +146,31 @@ pub(crate) fn wall_clock() -> Nanos {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos)
 }
 
-/// Runs a dataflow until its end, a signal or a failure. Errors: of every stage, with who acts and what next. A lake that
-/// lacks something of its dataflow is refused: who can compute it does so between [`Run::open`] and [`Run::go`].
+/// Runs a dataflow until its end, a signal or a failure. Errors: of every stage, with who acts and what to do next. A lake that
+/// lacks a part of its dataflow is refused: a caller that can compute the part does so between [`Run::open`] and [`Run::go`].
 pub fn run(options: RunOptions) -> Result<RunReport, Error> {
     let mut run = Run::begin(options)?;
     let opened = run.open()?;
     run.go(opened)
 }
 
-/// A run whose signals, threads and other processes are there.
+/// A run that has its signal handlers, its threads and the other processes.
 pub struct Run {
     options: RunOptions,
     process: Arc<Process>,
     mesh: Option<Mesh>,
     failure: Arc<Failure>,
     began_at: Instant,
-    pulse: Pulse,
+    pulse: Heartbeat,
 }
 
 impl Run {
-    /// Begins a run: takes the signals, starts I/O threads, waits for the other processes.
+    /// Begins a run: handles the signals, starts I/O threads, waits for the other processes.
     pub fn begin(options: RunOptions) -> Result<Run, Error> {
         Run::within(Arc::new(Process::start()?), options)
     }
 
-    /// Begins another run that ends by the same signals and has the same I/O threads, while this one waits.
+    /// Begins another run with the same signals and I/O threads, while this one waits.
     pub fn again(&self, options: RunOptions) -> Result<Run, Error> {
         Run::within(self.process.clone(), options)
     }
@@ -186,7 +186,7 @@ impl Run {
         Ok(Run { options, process, mesh, failure, began_at: Instant::now(), pulse })
     }
 
-    /// What was asked of it.
+    /// The options that it was begun with.
     pub fn options(&self) -> &RunOptions {
         &self.options
     }
@@ -202,12 +202,12 @@ impl Run {
         tell_others(self.mesh.as_ref(), opened)
     }
 
-    /// What the run stands on, for who opens a recorded range: nothing is opened and nothing is taken over.
+    /// What the run is based on, for a caller that opens a recorded range: nothing is opened and nothing is taken over.
     pub fn ground(&self) -> Result<Ground, Error> {
         self.block_on(Ground::of(&self.options, Evolve::No, self.mesh.as_ref()))
     }
 
-    /// Goes on from what was opened until the end, a signal or a failure.
+    /// Runs from what was opened until the end, a signal or a failure.
     pub fn go(mut self, opened: Opened) -> Result<RunReport, Error> {
         let mesh = self.mesh.take();
         let ended = self.finish(opened, mesh.as_ref());
@@ -228,11 +228,11 @@ impl Run {
         if !panicked {
             taking.finish(&self.failure, self.process.io(), &mut self.pulse)?;
         }
-        drop(self.pulse); // from here on it waits for the others, which are watched themselves
+        drop(self.pulse); // from here on it waits for the others, which have their own watchers
         let mut report = RunReport::of(&meters);
         report.refused = report.refused.filter(|_| !panicked && !self.failure.is_met());
         match (mesh, links, &report.refused) {
-            // who hears of it ends at once, and is not waited for
+            // a process that receives it ends at once: nothing to wait for
             (Some(mesh), _, Some(refused)) => mesh.refuse(refused),
             (Some(mesh), Some(links), None) => mesh.finish(links),
             _ => {}
@@ -250,7 +250,7 @@ impl Run {
         Ok(RunReport { leads, generation, elapsed, remarks: source.remarks(), ..report })
     }
 
-    /// Reads few records of a source with an end once, before a new lake's first epoch. Error: they are refused.
+    /// Reads a source that has an end and few records once, before a new lake's first epoch. Error: they are refused.
     fn rehearse(&mut self, opened: &Opened, mesh: Option<&Mesh>) -> Result<(), Error> {
         if mesh.is_some_and(|mesh| !mesh.leads()) {
             return Ok(());
@@ -276,19 +276,19 @@ impl Run {
         mesh: Option<&Mesh>,
         ends: CommitEnds,
         meters: &Arc<Meters>,
-    ) -> Result<(Plan, Option<Box<dyn Taker>>), Error> {
+    ) -> Result<(RunPlan, Option<Box<dyn Taker>>), Error> {
         if opened.missing.is_some() {
-            return Err(Error::bug("nobody is there to rebuild what was added"));
+            return Err(Error::bug("nothing rebuilds what was added to the lake's dataflow"));
         }
         let (dataflow, workers) = (self.options.dataflow.clone(), self.options.workers);
         let Opened { ground, writer, mut resume, additions, epochs, .. } = opened;
-        let Begun { source, recorded, taker } = epochs.begin(&dataflow, &resume, meters)?;
+        let RunEndpoints { source, recorded, taker } = epochs.begin(&dataflow, &resume, meters)?;
         if let Some(mesh) = mesh {
             mesh.ready(&join::readiness(resume.generation, &*source))?;
         }
         tasks::first_figures(meters, &resume, &writer, &*source)?;
         let state = Arc::new(std::mem::take(&mut resume.state));
-        let plan = Plan {
+        let plan = RunPlan {
             control: ControlSpec::of(&dataflow, mesh.map_or(1, Mesh::processes) * workers, resume.generation),
             writer,
             runtime: self.process.io().handle().clone(),
@@ -311,7 +311,7 @@ impl Run {
     }
 }
 
-/// Tells the other processes why this one ends, if it does.
+/// Sends the other processes the error that this one ends with, if it does.
 fn tell_others<T>(mesh: Option<&Mesh>, ended: Result<T, Error>) -> Result<T, Error> {
     if let (Some(mesh), Err(error)) = (mesh, &ended) {
         mesh.tell(error);

@@ -1,4 +1,4 @@
-//! What a run goes on from: the lake and its past first, then the source behind what the lake has.
+//! What a run goes on from: the lake and its past first, then the source after the last record of the lake.
 //!
 //! ```text
 //!   look at the source ─▶ Ground: lineages, tables ─▶ take the lake over, or follow ─▶ Opened ─▶ the source itself
@@ -6,10 +6,10 @@
 //! ```
 //!
 //! Why the source is looked at before the lake and opened after it: a wrong topic or path must not take a lake over, and only
-//! the lake knows the offsets to go on from. Why the caller has its turn between: what the lake lacks of its dataflow is
-//! computed above the engine, and no record may be read before it is there.
+//! the lake knows the offsets to go on from. Why the caller acts in between: the parts of its dataflow that the lake lacks are
+//! computed above the engine, and no record may be read before they are in the lake.
 
-use crate::epochs::replay::Recorded;
+use crate::epochs::replay::RecordedRange;
 use crate::figures::Meters;
 use crate::join::{lineages, open_lake};
 use crate::options::{Evolve, RunOptions};
@@ -24,7 +24,7 @@ use ticktide_base::epoch::Place;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
-use ticktide_cluster::supervise::Pulse;
+use ticktide_cluster::supervise::Heartbeat;
 use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::composites;
 use ticktide_dataflow::evolution::{self, Added, Additions};
@@ -34,34 +34,34 @@ use ticktide_lake::{Lake, LakeOptions, LakeWriter, Resume};
 use ticktide_tables::set::Tables;
 use tokio::runtime::Runtime;
 
-/// What a run stands on before anything is opened.
+/// What a run is based on before anything is opened.
 pub struct Ground {
-    /// What its lake is called.
+    /// The options of its lake.
     pub lake: LakeOptions,
     pub tables: Tables,
-    /// Of all dataflows that the lake has had, the oldest first; none: there is no lake yet.
+    /// The settings of all dataflows that the lake has had, the oldest first; none: there is no lake yet.
     settings: Vec<Json>,
-    /// When the lake began to be opened.
+    /// When the opening of the lake began.
     pub(crate) opened_at: Instant,
 }
 
 /// What a run goes on from.
 pub struct Opened {
     pub resume: Resume,
-    /// What was added to the lake's dataflow and is not computed yet for what is recorded; a run goes on when it is.
+    /// What was added to the lake's dataflow and is not computed yet for the recorded epochs; a run goes on once it is.
     pub missing: Option<Added>,
     pub(crate) ground: Ground,
     pub(crate) writer: LakeWriter,
-    /// When what was added to the lake's dataflow begins.
+    /// When each addition to the lake's dataflow begins.
     pub(crate) additions: Additions,
     pub(crate) epochs: Epochs,
 }
 
-/// A recorded range that its caller has opened to run it again, in the place of a lake that is taken over.
+/// A recorded range that its caller has opened to run it again, instead of a lake that is taken over.
 pub struct Recording {
     pub writer: LakeWriter,
     pub resume: Resume,
-    pub recorded: Recorded,
+    pub recorded: RecordedRange,
     pub source: Arc<dyn Source>,
     pub taker: Box<dyn Taker>,
 }
@@ -70,20 +70,20 @@ pub struct Recording {
 pub(crate) enum Epochs {
     /// Minted, and committed to the lake.
     Live {
-        /// Of the process that commits.
+        /// Only in the process that commits.
         lake: Option<Lake>,
         /// The source as it was before the lake was opened.
         looked: Arc<dyn Source>,
     },
-    /// Decided as they are recorded, and taken by somebody else.
-    Recorded { recorded: Recorded, source: Arc<dyn Source>, taker: Box<dyn Taker> },
+    /// Decided as they are recorded, and taken by the caller's taker.
+    Recorded { recorded: RecordedRange, source: Arc<dyn Source>, taker: Box<dyn Taker> },
 }
 
-/// What is read, who decides where its epochs end, and who gets them.
-pub(crate) struct Begun {
+/// What a run reads, what decides where its epochs end, and what takes them.
+pub(crate) struct RunEndpoints {
     pub source: Arc<dyn Source>,
-    /// What is fed in the place of minted decisions.
-    pub recorded: Option<Recorded>,
+    /// What replaces minted decisions.
+    pub recorded: Option<RecordedRange>,
     /// `None`: another process commits.
     pub taker: Option<Box<dyn Taker>>,
 }
@@ -93,7 +93,7 @@ pub(crate) fn live(
     options: &RunOptions,
     mesh: Option<&Mesh>,
     io: &Runtime,
-    pulse: &mut Pulse,
+    pulse: &mut Heartbeat,
 ) -> Result<Opened, Error> {
     let looked = look(options, io)?;
     let ground = io.block_on(Ground::of(options, options.evolve, mesh))?;
@@ -111,14 +111,14 @@ pub(crate) fn live(
 /// The source before the lake is touched.
 fn look(options: &RunOptions, io: &Runtime) -> Result<Arc<dyn Source>, Error> {
     match feed::open(&options.dataflow.source, &BTreeMap::new()) {
-        // who has been there before may be back soon
+        // a source that the lake has read before may be back soon
         Err(error @ FeedError::Unanswered { .. }) if io.block_on(Lake::is_at(&options.warehouse)) => {
             Err(back_soon(error))
         }
         looked => {
             let looked = looked?;
             match looked.distinct() {
-                // a lake may know better
+                // an existing lake may know that they are distinct
                 Err(error) if !io.block_on(Lake::is_at(&options.warehouse)) => Err(error.into()),
                 _ => Ok(looked),
             }
@@ -127,7 +127,7 @@ fn look(options: &RunOptions, io: &Runtime) -> Result<Arc<dyn Source>, Error> {
 }
 
 impl Ground {
-    /// Of a run with these options. With `evolve` its dataflow may become the lake's next one; then it is declared here.
+    /// The ground of a run. With `evolve` its dataflow may become the lake's next one; then it is declared here.
     pub(crate) async fn of(options: &RunOptions, evolve: Evolve, mesh: Option<&Mesh>) -> Result<Ground, Error> {
         let dataflow = &options.dataflow;
         let outputs = composites(dataflow)?.into_iter();
@@ -161,14 +161,15 @@ impl Ground {
         evolution::additions(self.settings.iter(), &resume.lineages, dataflow)
     }
 
-    /// What the newest dataflow was to have from the first record on and has not. Error of kind `Fix`: several processes
-    /// cannot compute it.
+    /// What the newest dataflow should have from the first record on and does not have yet. Error of kind `Fix`: several
+    /// processes cannot compute it.
     fn missing(&self, resume: &Resume, dataflow: &Dataflow, mesh: Option<&Mesh>) -> Result<Option<Added>, Error> {
         if !resume.lineages.last().is_some_and(|begun| begun.lineage.rebuilt && begun.first.is_none()) {
             return Ok(None);
         }
         if mesh.is_some() {
-            let message = "what was added to the lake's dataflow is not rebuilt yet, which one process does alone";
+            let message =
+                "what was added to the lake's dataflow is not rebuilt yet; only a single process can rebuild it";
             return Err(Error::fix(message, "start `ticktide run` once without other processes"));
         }
         let [.., before, now] = &self.settings[..] else { return Ok(None) };
@@ -208,28 +209,33 @@ impl Epochs {
         rehearse(dataflow, &source, goes_on)
     }
 
-    /// Opens the source behind what the lake has. Error: it is another one than the lake has read.
-    pub(crate) fn begin(self, dataflow: &Dataflow, resume: &Resume, meters: &Arc<Meters>) -> Result<Begun, Error> {
+    /// Opens the source after the last record of the lake. Error: it is not the source that the lake has read.
+    pub(crate) fn begin(
+        self,
+        dataflow: &Dataflow,
+        resume: &Resume,
+        meters: &Arc<Meters>,
+    ) -> Result<RunEndpoints, Error> {
         let (lake, looked) = match self {
             Epochs::Live { lake, looked } => (lake, looked),
             Epochs::Recorded { recorded, source, taker } => {
-                return Ok(Begun { source, recorded: Some(recorded), taker: Some(taker) });
+                return Ok(RunEndpoints { source, recorded: Some(recorded), taker: Some(taker) });
             }
         };
         let places = resume.binding.as_ref().map(|binding| binding.places.clone()).unwrap_or_default();
         continues(&*looked, &places)?;
-        drop(looked); // the one that is read knows the places
+        drop(looked); // the source that is read knows the places
         let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
         let source = feed::open(&known(&dataflow.source, &places), &offsets).map_err(back_soon)?;
         continues(&*source, &places)?;
         source.distinct()?;
         let committing = |lake| Committing { lake, source: source.clone(), meters: meters.clone() };
         let taker = lake.map(|lake| Box::new(committing(lake)) as Box<dyn Taker>);
-        Ok(Begun { source, recorded: None, taker })
+        Ok(RunEndpoints { source, recorded: None, taker })
     }
 }
 
-/// A source that did not answer, of a lake that has read it before: another try may do.
+/// The error of a source that did not answer and that the lake has read before: another try may succeed.
 fn back_soon(error: FeedError) -> Error {
     match error {
         FeedError::Unanswered { message, hint } => Error { kind: Kind::Retry, message, hint: Some(hint) },
@@ -237,12 +243,12 @@ fn back_soon(error: FeedError) -> Error {
     }
 }
 
-/// The source with what the lake has recorded of it.
+/// The settings of a source with what the lake has recorded of it.
 pub fn known(spec: &SourceSpec, places: &BTreeMap<String, Place>) -> SourceSpec {
     SourceSpec { recorded: places.clone(), ..spec.clone() }
 }
 
-/// Refuses a source that counts other records under the lake's offsets.
+/// Refuses a source that has other records at the lake's offsets.
 fn continues(source: &dyn Source, places: &BTreeMap<String, Place>) -> Result<(), Error> {
     for partition in source.partitions() {
         if let Some(place) = places.get(&partition.name()) {

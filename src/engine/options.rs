@@ -1,4 +1,4 @@
-//! What is asked of a run, and what it reports at its end.
+//! The options of a run, and its report at the end.
 
 use crate::figures::Meters;
 use crate::toll::Barren;
@@ -13,10 +13,10 @@ use ticktide_cluster::mesh::Cluster;
 use ticktide_dataflow::Dataflow;
 use ticktide_lake::Warehouse;
 
-/// Whether the dataflow may have more than the lake's.
+/// Whether the dataflow may add to the lake's newest one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Evolve {
-    /// It is the lake's newest.
+    /// It must be the lake's newest.
     #[default]
     No,
     /// What it adds begins now.
@@ -30,13 +30,13 @@ pub struct RunOptions {
     pub dataflow: Dataflow,
     pub warehouse: Warehouse,
     pub catalog: Option<String>,
-    /// Of this process.
+    /// Workers of this process.
     pub workers: usize,
     /// The other processes; none: this is the only one.
     pub cluster: Option<Cluster>,
-    /// Serialise even what crosses workers of one process.
+    /// Serialise even the data between workers of one process.
     pub force_bytes: bool,
-    /// Where figures are served, if they are.
+    /// Where figures are served, if anywhere.
     pub metrics: Option<metrics::Listener>,
     /// Called now and then with the figures so far.
     pub progress: Option<ShowFigures>,
@@ -47,7 +47,7 @@ pub struct RunOptions {
 pub type ShowFigures = Box<dyn Fn(&Meters, Duration) + Send>;
 
 impl RunOptions {
-    /// A run of one process that has nothing asked of it but its dataflow.
+    /// A run of one process with no other request than its dataflow.
     pub fn new(dataflow: Dataflow, warehouse: Warehouse, workers: usize) -> RunOptions {
         RunOptions {
             dataflow,
@@ -66,7 +66,7 @@ impl RunOptions {
 /// What a run did.
 #[derive(Debug, Default)]
 pub struct RunReport {
-    /// It is that of process 0; another one knows only what it has read itself.
+    /// The report is that of process 0; another process knows only the records that it has read itself.
     pub leads: bool,
     pub generation: u64,
     pub epochs: u64,
@@ -77,24 +77,24 @@ pub struct RunReport {
     pub pending: i64,
     /// Offsets without a record.
     pub gaps: u64,
-    /// Of the gaps: what was deleted before it was read.
+    /// Of the gaps: offsets whose records were deleted before they were read.
     pub lost: u64,
-    /// The rejected ones by reason; the words are those of [`crate::reasons`].
+    /// Rejected records by reason; the words are those of [`crate::reasons`].
     pub reasons: ByReason,
-    /// Accepted ones that made no bar, by why.
+    /// Accepted records that made no bar, by reason.
     pub silent: ByReason,
-    /// Accepted ones that count for some intervals only, by reason.
+    /// Accepted records that count for some intervals only, by reason.
     pub partly: ByReason,
     /// Where the records of each partition went.
     pub partitions: BTreeMap<String, Conservation>,
-    /// Partitions that were read and gave nothing.
+    /// Partitions that were read and contributed nothing.
     pub barren: Vec<Barren>,
-    /// More than half of the records were refused: what the run ends with, when all else is told.
+    /// More than half of the records were refused: the error that the run ends with, after everything else is reported.
     pub refused: Option<Error>,
     pub rows: u64,
     pub corrections: u64,
     pub elapsed: Duration,
-    /// What the source has left in this process, a line each.
+    /// What the source in this process has left unread, one line each.
     pub remarks: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl RunReport {
         let all = toll.all();
         RunReport {
             epochs: get(&meters.epochs),
-            // those of all processes: what was committed balances
+            // the sum over all processes: committed counts balance
             records: (accepted + duplicates + rejected).saturating_add_signed(pending),
             accepted,
             duplicates,

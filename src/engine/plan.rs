@@ -1,7 +1,7 @@
-//! What all workers of a run share, from what it goes on from to where its figures are kept.
+//! What all workers of a run share, from the state that it goes on from to its meters.
 
 use crate::epochs::ControlSpec;
-use crate::epochs::replay::Recorded;
+use crate::epochs::replay::RecordedRange;
 use crate::figures::Meters;
 use crate::graph::source::Wires;
 use crate::tasks::CommitEnds;
@@ -20,12 +20,12 @@ use ticktide_tables::set::Tables;
 use timely::dataflow::ProbeHandle;
 
 /// What all workers of a run share.
-pub(crate) struct Plan {
+pub(crate) struct RunPlan {
     pub dataflow: Dataflow,
     pub source: Arc<dyn Source>,
     pub tables: Tables,
     pub resume: Resume,
-    /// The restored state, once for each worker of this process; each lets go of it when it has its share.
+    /// The restored state, once for each worker of this process; each drops it when it has its share.
     pub state: Mutex<Vec<Arc<Vec<StateEntry>>>>,
     pub control: ControlSpec,
     pub writer: LakeWriter,
@@ -35,18 +35,18 @@ pub(crate) struct Plan {
     pub stop: Arc<AtomicBool>,
     pub heart: Heart,
     pub panic_at: PanicAt,
-    /// When the lake began to be opened.
+    /// When the opening of the lake began.
     pub opened_at: Instant,
     pub meters: Arc<Meters>,
-    /// What is fed in the place of minted decisions.
-    pub recorded: Option<Recorded>,
-    /// When what was added to the lake's dataflow begins.
+    /// What replaces minted decisions.
+    pub recorded: Option<RecordedRange>,
+    /// When each addition to the lake's dataflow begins.
     pub additions: Additions,
     /// Worker 0 takes them.
     pub commit: Mutex<Option<CommitEnds>>,
 }
 
-impl Plan {
+impl RunPlan {
     /// What a worker's loop and its operators share.
     pub fn wires(&self, worker: usize) -> Wires {
         Wires {

@@ -1,8 +1,8 @@
-//! What a process has once, however many runs are in it: its signals, its I/O threads, the way to the parent that watches it.
+//! What a process has once for all its runs: its signals, its I/O threads, the channel to the parent that supervises it.
 //!
 //! Why once: a signal ends all that the process does, and a recomputation within a run needs no threads of its own. What must
-//! hold: the I/O threads outlive every run on them, and what still runs on them at the end is waited for no longer than a
-//! second.
+//! hold: the I/O threads outlive every run on them, and at its end the process waits no longer than a second for the tasks that
+//! still run on them.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,7 +12,7 @@ use ticktide_base::panics::PanicAt;
 use ticktide_cluster::supervise::Heart;
 use tokio::runtime::{Builder, Runtime};
 
-/// How long the end of the process waits for what still runs on the I/O threads.
+/// How long the process waits at its end for the tasks that still run on the I/O threads.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
 /// The process that a run is in.
@@ -21,12 +21,12 @@ pub(crate) struct Process {
     pub stop: Arc<AtomicBool>,
     pub heart: Heart,
     pub panic_at: PanicAt,
-    /// It is there until the end.
+    /// Present until the drop.
     io: Option<Runtime>,
 }
 
 impl Process {
-    /// Takes the signals and starts the I/O threads. Errors: of the system; a wrong order to panic.
+    /// Handles the signals and starts the I/O threads. Errors: of the system; a malformed request to panic.
     pub fn start() -> Result<Process, Error> {
         let stop = stop_flag()?;
         let (heart, panic_at) = (Heart::inherited(), PanicAt::inherited()?);
@@ -37,7 +37,7 @@ impl Process {
 
     /// The I/O threads.
     pub fn io(&self) -> &Runtime {
-        self.io.as_ref().expect("it is taken by the drop alone")
+        self.io.as_ref().expect("only the drop takes it")
     }
 }
 

@@ -1,108 +1,106 @@
-//! What helps against each way in which a record comes to nothing: the words of refusals and of silence, each with its key.
+//! What helps when a record comes to nothing: the reasons of refusals and of silence, each with the key that changes it.
 //!
-//! Why one table: the same word stands in the quarantine, in a run's last lines, in `epochs show` and in warnings, and must
-//! lead to the same key in all of them. What must always hold: every reason that the code can give has its row here, which a
-//! test finds out from the sources of the stages that refuse records; every row says what to do.
+//! Why one table: the same word appears in the quarantine, in a run's last lines, in `epochs show` and in warnings, and must
+//! lead to the same key in all of them. What must always hold: every reason that the code can give has its row here (a test
+//! reads the sources of the stages that refuse records); every row says what to do.
 
-/// A word, and what helps.
+/// A reason, and what helps.
 #[derive(Debug)]
-pub struct Reason {
+pub struct ReasonEntry {
     pub word: &'static str,
-    /// What is so, with the key that changes it.
+    /// What is wrong, with the key that changes it.
     pub hint: &'static str,
-    /// Whether a decoder says it: another wire format or mapping may read the record.
+    /// Whether a decoder gives it: another wire format or mapping may read the record.
     pub decoder: bool,
 }
 
-impl Reason {
+impl ReasonEntry {
     /// The code that people search for and `ticktide explain` explains: it follows from the word, and neither ever changes.
     pub fn code(&self) -> String {
         format!("TT-{}", self.word.to_ascii_uppercase().replace('_', "-"))
     }
 }
 
-const fn decoder(word: &'static str, hint: &'static str) -> Reason {
-    Reason { word, hint, decoder: true }
+const fn decoder(word: &'static str, hint: &'static str) -> ReasonEntry {
+    ReasonEntry { word, hint, decoder: true }
 }
 
-const fn judge(word: &'static str, hint: &'static str) -> Reason {
-    Reason { word, hint, decoder: false }
+const fn judge(word: &'static str, hint: &'static str) -> ReasonEntry {
+    ReasonEntry { word, hint, decoder: false }
 }
 
-/// What stands in the quarantine.
-pub static REASONS: &[Reason] = &[
+/// The reasons of the quarantine.
+pub static REASONS: &[ReasonEntry] = &[
     // of lines and objects
-    decoder("not_json", "the record is no JSON: `source.wire` names its format"),
+    decoder("not_json", "the record is not JSON: `source.wire` names its format"),
     decoder("not_an_object", "a record must be one JSON object: `source.wire` names another format"),
     decoder(
         "not_csv",
-        "the line is no CSV: `source.wire` names its format, `source.delimiter` what stands between columns",
+        "the line is not CSV: `source.wire` names its format, `source.delimiter` what separates its columns",
     ),
-    decoder("not_utf8", "the record is no text: `source.wire` names its format"),
-    decoder("not_hex", "the bytes of the record are no hexadecimal text: `source.wire` names its format"),
-    decoder("not_partial", "the record is no partial text: `source.wire` names its format"),
+    decoder("not_utf8", "the record is not text: `source.wire` names its format"),
+    decoder("not_hex", "the bytes of the record are not hexadecimal text: `source.wire` names its format"),
+    decoder("not_partial", "the record is not partial text: `source.wire` names its format"),
     decoder("empty", "the record has no bytes: its producer sent none"),
-    decoder("tombstone", "the record has no value: a compacted topic has one in the place of a deleted record"),
+    decoder("tombstone", "the record has no value: a compacted topic keeps such a record in place of a deleted one"),
     decoder(
         "field_count",
-        "the line has another number of fields than there are names: set `source.columns`, or give the file a header",
+        "the line does not have as many fields as there are names: set `source.columns`, or give the file a header",
     ),
-    decoder("unknown_columns", "the list of instruments has other columns than are known: its producer has changed it"),
+    decoder("unknown_columns", "the list of instruments has columns that are not known: its producer has changed it"),
     // of fields
-    decoder(
-        "missing_field",
-        "the record lacks a field that it must have: `source.fields` says what the record calls it",
-    ),
+    decoder("missing_field", "the record lacks a required field: `source.fields` says what the record calls it"),
     decoder("duplicate_field", "the record has a field twice: its producer must write it once"),
-    decoder("bad_field", "a field is neither a text nor a number: `source.fields` names another one"),
+    decoder("bad_field", "a field is neither text nor a number: `source.fields` names another one"),
     decoder("bad_value", "a value of the list of instruments cannot be read: its producer has changed it"),
     decoder(
         "unknown_type",
-        "the record is of a kind that is not known: `source.fields` names the field of the type (`type = \"…\"`)",
+        "the kind of the record is not known: `source.fields` names the field of the type (`type = \"…\"`)",
     ),
     decoder(
         "bad_time",
         "the time cannot be read: `source.fields` names its field (`time = \"…\"`); it is an integer of s, ms, µs or ns, or RFC 3339",
     ),
     decoder("undated", "the record has no date: its feed must give one"),
-    decoder("clock_mismatch", "the times of the record are not of one clock: `source.wire` names its format"),
-    decoder("not_a_number", "a price or quantity is no number: `source.fields` names its field"),
+    decoder("clock_mismatch", "the times of the record are not from one clock: `source.wire` names its format"),
+    decoder("not_a_number", "a price or quantity is not a number: `source.fields` names its field"),
     decoder(
         "out_of_range",
-        "a number or time is beyond what can be kept: `source.fields` names its field, its unit may be another",
+        "a number or time is outside the range that can be stored: `source.fields` names its field; its unit may \
+         differ",
     ),
     decoder(
         "too_precise",
-        "a price or quantity has more than eight digits behind the point: its producer must round it",
+        "a price or quantity has more than eight digits after the point: its producer must round it",
     ),
     decoder("negative_quantity", "a quantity is below 0: `source.fields` names its field (`quantity = \"…\"`)"),
-    decoder("bad_sequence", "the sequence is no whole number: `source.fields` names its field (`sequence = \"…\"`)"),
+    decoder("bad_sequence", "the sequence is not a whole number: `source.fields` names its field (`sequence = \"…\"`)"),
     // of exchanges and brokers
     decoder("bad_divisor", "the price's divisor cannot be used: `source.wire` names the record's format"),
-    decoder("bad_length", "the packet has another length than its code: `source.wire` names the record's format"),
+    decoder("bad_length", "the length of the packet does not fit its code: `source.wire` names the record's format"),
     decoder("no_instrument", "the record names no instrument: its key or header must"),
-    decoder("not_an_event", "the record is no event of the feed: `source.wire` names its format"),
+    decoder("not_an_event", "the record is not an event of the feed: `source.wire` names its format"),
     decoder(
         "unknown_code",
-        "the message is of a code that is not known: `source.topics` names the topics of the others",
+        "the code of the message is not known: `source.topics` names the topics of the known codes",
     ),
+    decoder("unknown_event", "the code of the event is not known: `source.topics` names the topics of the known codes"),
+    decoder("unknown_packet", "the code of the packet is not known: `source.wire` names the record's format"),
     decoder(
-        "unknown_event",
-        "the event is of a code that is not known: `source.topics` names the topics of the others",
+        "unknown_segment",
+        "the exchange's segment is not known: `source.topics` names the topics of the known segments",
     ),
-    decoder("unknown_packet", "the packet is of a code that is not known: `source.wire` names the record's format"),
-    decoder("unknown_segment", "the exchange's segment is not known: `source.topics` names the topics of the others"),
     // of time
     judge(
         "too_late",
-        "it is older than its partition's past allows: put files into the order of time with `ticktide feed sort`, or reach \
-         further back with the key `horizon`; both need a new lake for what is already refused. Where wild times have moved \
-         the partition ahead, `ticktide lake rewind` sets it back",
+        "it is older than its partition still accepts: sort files by time with `ticktide feed sort`, or reach further \
+         back with the key `horizon`; both need a new lake for records already refused. If wild times have moved the \
+         partition ahead, `ticktide lake rewind` sets it back",
     ),
     judge(
         "late_partly",
-        "it is too old for some intervals: `ticktide feed sort` puts files into the order of time, the key `horizon` reaches \
-         further back; both need a new lake",
+        "it is too old for some intervals: `ticktide feed sort` sorts files by time, the key `horizon` reaches further \
+         back; both need a new lake",
     ),
     judge(
         "stood_still",
@@ -115,35 +113,36 @@ pub static REASONS: &[Reason] = &[
     ),
     judge(
         "future_time",
-        "its time lies ahead of what can be believed: a longer `max_jump` allows gaps, and the clock of who sent it (or this \
-         machine's) may be wrong",
+        "its time is too far ahead to be believed: a longer `max_jump` allows gaps; the clock of the sender (or of \
+         this machine) may be wrong",
     ),
     // of what was there before
     judge(
         "conflicting_id",
-        "its id or sequence was there with other content: `dedupe` says where it must be unique, `source.fields` where it stands",
+        "its id or sequence came before with other content: `dedupe` says where it must be unique, `source.fields` \
+         names its field",
     ),
     judge("corrections_off", "it cancels or corrects a trade: set `source.corrections = true`"),
-    judge("unmatched", "no trade has come for a cancel or correction: a longer `retention` waits for it"),
+    judge("unmatched", "no trade has arrived for a cancel or correction: a longer `retention` waits for it"),
     judge("lost_range", "the broker deleted records before they were read: a longer retention of the topic keeps them"),
 ];
 
 /// Why an accepted record makes no bar.
-pub static SILENT: &[Reason] = &[
-    judge("notice", "it speaks of instruments or of the feed, not of a trade"),
+pub static SILENT: &[ReasonEntry] = &[
+    judge("notice", "it describes instruments or the feed, not a trade"),
     judge("snapshot", "snapshots make bars under `source.volume = \"cumulative\"`, and here it is \"trade\""),
     judge("trade", "trades make bars under `source.volume = \"trade\"`, and here it is \"cumulative\""),
-    judge("no_price", "it has no price that a bar could have: `prices = \"signed\"` takes those up to 0"),
+    judge("no_price", "it has no price that a bar can use: `prices = \"signed\"` accepts prices of 0 and below"),
     judge("conditions", "its `conditions` let it set no price and add no volume"),
-    judge("other_day", "the last trade that it tells of is of another day"),
+    judge("other_day", "the last trade that it reports is of another day"),
     judge(
         "frozen_bar",
-        "the last trade that it tells of is in a bar that stays as it is: a longer `horizon` reaches further back",
+        "the last trade that it reports is in a bar that no longer changes: a longer `horizon` reaches further back",
     ),
 ];
 
 /// The row of a word.
-pub fn reason(word: &str) -> Option<&'static Reason> {
+pub fn reason(word: &str) -> Option<&'static ReasonEntry> {
     REASONS.iter().chain(SILENT).find(|reason| reason.word == word)
 }
 
@@ -158,12 +157,12 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::{Path, PathBuf};
 
-    /// What stands before the word of a reason where the code gives one.
+    /// What precedes the word of a reason in the code that gives one.
     const GIVES: [&str; 8] =
         ["Problem::new(", "wrong(", "refuse(", "reject(", "quarantine(", "count_partly(", "reason: ", "NumberError::"];
 
     fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("the sources stand beside each other") {
+        for entry in std::fs::read_dir(folder).expect("the folders of the sources are siblings") {
             let path = entry.expect("readable").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             match path.is_dir() {

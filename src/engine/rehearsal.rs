@@ -4,9 +4,9 @@
 //!   source ─▶ decode ─▶ judge ─▶ counts, samples: the verdict of the whole source        nothing is written, all is read again
 //! ```
 //!
-//! Why beforehand: what is committed is there, and where epochs are cut must not say whether it is. Few records are quickly
-//! read twice. What must always hold: a source of [`FEW`] records or more passes, and so does one that is going to be stopped;
-//! its verdict falls at its end.
+//! Why beforehand: committed records stay, and the cuts of epochs must not decide whether any are committed. Few records are
+//! quickly read twice. What must always hold: a source of [`FEW`] records or more passes, and so does one whose run is stopped;
+//! their verdict comes at the end.
 
 use crate::ingest::Intake;
 use crate::share::Share;
@@ -19,13 +19,13 @@ use ticktide_base::error::Error;
 use ticktide_base::time::Nanos;
 use ticktide_dataflow::Dataflow;
 use ticktide_feed::{Assignment, Source};
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 
-/// Fewer records than these are few.
+/// Fewer records than this are few.
 pub(crate) const FEW: u64 = 1_000;
 
-/// Reads a source to its end if it has few records. Errors: more than half of them are refused; of the source. `goes_on` is asked
-/// now and then.
+/// Reads a source to its end if it has few records. Errors: more than half of them are refused; of the source.
+/// `goes_on` is called now and then; false ends the reading.
 pub(crate) fn rehearse(
     dataflow: &Dataflow,
     source: &Arc<dyn Source>,
@@ -39,10 +39,10 @@ pub(crate) fn rehearse(
     }
     let all = Share { index: 0, peers: 1 };
     let mut intake = Intake::new(dataflow, partitions, &starts, &Binding::default(), all);
-    intake.begin_epoch(Horizons {
+    intake.begin_epoch(EpochHorizons {
         intervals: vec![Nanos::MIN; dataflow.bars.len()],
         retained_from: Nanos::MIN,
-        ..Horizons::default()
+        ..EpochHorizons::default()
     });
     let assigned: Vec<Assignment> =
         starts.iter().map(|(partition, offset)| Assignment { partition: *partition, offset: *offset }).collect();

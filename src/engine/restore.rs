@@ -1,12 +1,12 @@
 //! What a worker goes on from: its share of the durable state, by instrument or by the partition that it reads.
 //!
-//! Why by key and never by worker: the next run may have other workers on other hosts. What must hold: every entry is taken
-//! by exactly one worker of all, and none is passed over because nobody knows it.
+//! Why by key and never by worker: the next run may have other workers on other hosts. What must hold: exactly one worker
+//! takes every entry, and no entry is skipped because its name is unknown.
 
 use crate::graph::checks;
 use crate::ingest::Intake;
 use crate::share::Share;
-use crate::states::{By, Owner, StateKind, kind_of};
+use crate::states::{By, StateKind, StateOwner, kind_of};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -22,8 +22,8 @@ use ticktide_flow::instruments::Listings;
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
 
-/// Drops what none of these workers takes, so that a process does not hold the state of its whole cluster. Error of kind
-/// `Corrupt`: a newer version wrote the state.
+/// Drops the entries that none of these workers takes, so that a process does not hold the state of its whole cluster. Error of
+/// kind `Corrupt`: a newer version wrote the state.
 pub fn keep(state: &mut Vec<StateEntry>, workers: &Range<usize>, peers: usize) -> Result<(), Error> {
     let mut kept = Vec::new();
     let mut owners = Owners::new(peers);
@@ -90,7 +90,7 @@ impl Kept<'_> {
         bincode::deserialize(self.value).map_err(|error| wrong(self.entry, &error))
     }
 
-    /// The series that the key is; `None`: it is another worker's.
+    /// The series that is the key; `None`: it is another worker's.
     fn series(self, share: Share) -> Result<Option<Series>, Error> {
         let series: Series = self.key()?;
         Ok(share.owns(series.1.route()).then_some(series))
@@ -103,34 +103,34 @@ impl Restored {
         let failed = |error: bincode::Error| wrong(kept.entry, &error);
         let mut taken = true;
         match kind.owner {
-            Owner::Bars => {
+            StateOwner::Bars => {
                 let (instrument, owner, rest) = owners.of(&kept.entry.key).map_err(failed)?;
                 if owner == share.index {
                     let key: StateKey = bincode::deserialize(rest).map_err(failed)?;
                     self.keyed.restore(instrument, key, kept.value).map_err(|error| wrong(kept.entry, &error))?;
                 }
             }
-            Owner::Volume => {
+            StateOwner::Volume => {
                 if let Some(series) = kept.series(share)? {
                     let day = DaySoFar::decode(kept.value).map_err(|error| wrong(kept.entry, &error))?;
                     self.volume.insert(series, day);
                 }
             }
-            Owner::Indicators => {
+            StateOwner::Indicators => {
                 if let Some(series) = kept.series(share)? {
                     self.indicators.entry(series.0).or_default().insert(series, kept.value()?);
                 }
             }
-            Owner::Listings => {
+            StateOwner::Listings => {
                 let key: (Instrument, i32) = kept.key()?;
                 if share.owns(key.0.route()) {
                     self.listings.restore(key, kept.value()?);
                 }
             }
-            Owner::Checks => taken = self.checks.restore(kept.entry, |route| share.owns(route)).map_err(failed)?,
-            Owner::Intake => taken = self.intake.restore(kept.entry).map_err(failed)?,
+            StateOwner::Checks => taken = self.checks.restore(kept.entry, |route| share.owns(route)).map_err(failed)?,
+            StateOwner::Intake => taken = self.intake.restore(kept.entry).map_err(failed)?,
         }
-        if taken { Ok(()) } else { Err(Error::bug(format!("nobody takes the state of {:?}", kind.name))) }
+        if taken { Ok(()) } else { Err(Error::bug(format!("no operator takes the state of {:?}", kind.name))) }
     }
 }
 
@@ -145,7 +145,7 @@ struct Keyholder {
     owner: usize,
 }
 
-/// Whose keys are. Entries of one instrument mostly follow each other: then its bytes are compared and not read again.
+/// The owners of keys. Entries of one instrument mostly follow each other: then its bytes are compared, not decoded again.
 struct Owners {
     last: Option<Keyholder>,
     peers: usize,
@@ -160,7 +160,7 @@ impl Owners {
         (route % self.peers as u64) as usize
     }
 
-    /// The worker that an entry belongs to; `None`: the key alone does not say it.
+    /// The worker that an entry belongs to; `None`: the key alone does not show it.
     fn worker(&mut self, kind: &StateKind, key: &Bytes) -> Result<Option<usize>, bincode::Error> {
         Ok(match kind.by {
             By::Instrument => Some(self.of(key)?.1),
@@ -189,7 +189,7 @@ mod tests {
     use crate::states::{ANCHOR, BEATS, INDICATORS, LISTINGS, STATES, SUSPECTS};
     use ticktide_base::epoch::Binding;
     use ticktide_base::error::Kind;
-    use ticktide_flow::anomalies::suspects::Label;
+    use ticktide_flow::anomalies::suspects::TradeIdentity;
 
     /// What the only worker of a run takes.
     fn restored(state: &[StateEntry]) -> Result<Restored, Error> {
@@ -204,7 +204,7 @@ mod tests {
             let state = vec![StateEntry::new("breakouts", &1u64, value)];
             let errors = [restored(&state).err(), keep(&mut state.clone(), &(0..1), 1).err()];
             for error in errors {
-                let error = error.expect("nobody knows the name");
+                let error = error.expect("no version has that name");
                 assert_eq!(error.kind, Kind::Corrupt);
                 assert_eq!(error.message, "the lake has state of \"breakouts\", which this version does not know");
                 assert!(error.hint.is_some_and(|hint| hint.contains("go on with that version")));
@@ -217,7 +217,7 @@ mod tests {
         for kind in STATES {
             let entry = StateEntry { operator: kind.name.into(), key: Bytes::new(), value: Some(Bytes::new()) };
             let error = restored(&[entry]).err().map(|error| (error.kind, error.message));
-            let (kind_of_error, message) = error.unwrap_or_else(|| panic!("{} is passed over", kind.name));
+            let (kind_of_error, message) = error.unwrap_or_else(|| panic!("{} is skipped", kind.name));
             assert_eq!(kind_of_error, Kind::Bug);
             assert!(message.starts_with(&format!("the state of {:?} cannot be read: ", kind.name)), "{message}");
         }
@@ -229,7 +229,7 @@ mod tests {
         let series: Series = (Interval(1), instrument.clone());
         let state = [
             StateEntry::new(LISTINGS, &(&instrument, 5), Some(&0u8)),
-            StateEntry::new(SUSPECTS, &(&instrument, 5, Label::Sequence(1)), Some(&0u8)),
+            StateEntry::new(SUSPECTS, &(&instrument, 5, TradeIdentity::Sequence(1)), Some(&0u8)),
             StateEntry::new(INDICATORS, &series, Some(&0u8)),
             StateEntry::new(BEATS, &(0u16, "NSE"), Some(&0u8)),
             StateEntry::new(ANCHOR, &"t/0", Some(&0i64)),
@@ -242,6 +242,6 @@ mod tests {
                 times[state.iter().position(|other| *other == entry).expect("one of them")] += 1;
             }
         }
-        assert_eq!(times, [1, 1, 1, 1, 3], "by key once, by partition for who reads it");
+        assert_eq!(times, [1, 1, 1, 1, 3], "by key once, by partition for the worker that reads it");
     }
 }

@@ -1,7 +1,7 @@
-//! Which part of a run is whose: every key belongs to one worker of all.
+//! Which worker owns which part of a run: every key belongs to exactly one worker.
 //!
-//! Why a type: a worker's number and the number of workers are one fact, and two numbers beside each other change places too
-//! easily. What must hold: for any number of workers each route has one owner, the same in every process.
+//! Why a type: a worker's number and the number of workers are one fact, and two separate numbers are too easily
+//! swapped. What must hold: for any number of workers each route has one owner, the same in every process.
 
 /// One worker among all workers of all processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
-//! The durable state of a run: every name that an entry may have, with what its key and value are and who takes it.
+//! The durable state of a run: every name that an entry may have, with its key, its value and the owner that takes it.
 //!
-//! Why one table: names, keys and values are a wire format between a run and every later one. Who writes state takes its name
-//! from here; a restart walks the table and gives each entry to its owner. What must always hold: a name never changes what
-//! it means, and a name that is not in the table ends the run. An entry that is passed over is lost with the next full base.
+//! Why one table: names, keys and values are a wire format between a run and every later one. Code that writes state takes the
+//! name from here; a restart walks the table and gives each entry to its owner. What must always hold: a name never changes its
+//! meaning, and a name that is not in the table ends the run. An entry that is skipped is lost with the next full base.
 
 use ticktide_base::error::{Error, Kind};
 
@@ -19,9 +19,9 @@ pub const ANCHOR: &str = "anchor";
 pub const SEEN: &str = "seen";
 pub const WILD: &str = "wild";
 
-/// Who writes entries and takes them at a start.
+/// The part of a run that writes entries and takes them at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum StateOwner {
     Bars,
     Volume,
     Indicators,
@@ -41,18 +41,18 @@ pub enum By {
     Series,
     /// The number of a check and a venue.
     Venue,
-    /// The name of a partition: the worker that reads it, which the key alone does not say.
+    /// The name of a partition: the worker that reads it, which the key alone does not show.
     Partition,
 }
 
 /// One kind of entries in the durable state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateKind {
-    /// As every lake has it.
+    /// The name in every lake.
     pub name: &'static str,
-    pub owner: Owner,
+    pub owner: StateOwner,
     pub by: By,
-    /// What the key is made of; bincode, as the value.
+    /// The parts of the key; bincode, like the value.
     pub key: &'static str,
     pub value: &'static str,
     pub doc: &'static str,
@@ -62,7 +62,7 @@ pub struct StateKind {
 pub const STATES: &[StateKind] = &[
     StateKind {
         name: BARS,
-        owner: Owner::Bars,
+        owner: StateOwner::Bars,
         by: By::Instrument,
         key: "Instrument, StateKey",
         value: "Bucket, trade or SeenEntries, as the StateKey says",
@@ -70,7 +70,7 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: VOLUME,
-        owner: Owner::Volume,
+        owner: StateOwner::Volume,
         by: By::Series,
         key: "Series",
         value: "DaySoFar",
@@ -78,7 +78,7 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: INDICATORS,
-        owner: Owner::Indicators,
+        owner: StateOwner::Indicators,
         by: By::Series,
         key: "Series",
         value: "Accumulator",
@@ -86,7 +86,7 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: ANOMALIES,
-        owner: Owner::Checks,
+        owner: StateOwner::Checks,
         by: By::Series,
         key: "Series",
         value: "Accumulator",
@@ -94,7 +94,7 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: BEATS,
-        owner: Owner::Checks,
+        owner: StateOwner::Checks,
         by: By::Venue,
         key: "number of the check, venue",
         value: "Beat",
@@ -102,7 +102,7 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: SUSPECTS,
-        owner: Owner::Checks,
+        owner: StateOwner::Checks,
         by: By::Instrument,
         key: "TradeName",
         value: "Suspect",
@@ -110,7 +110,7 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: TWO_PARTITIONS,
-        owner: Owner::Checks,
+        owner: StateOwner::Checks,
         by: By::Instrument,
         key: "Instrument, trading date",
         value: "Firsts",
@@ -118,15 +118,15 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: LISTINGS,
-        owner: Owner::Listings,
+        owner: StateOwner::Listings,
         by: By::Instrument,
         key: "Instrument, date",
-        value: "Day",
-        doc: "what masters and price bands say of an instrument's day",
+        value: "ListingDay",
+        doc: "what masters and price bands say about an instrument's day",
     },
     StateKind {
         name: PARTITION,
-        owner: Owner::Intake,
+        owner: StateOwner::Intake,
         by: By::Partition,
         key: "name of the partition",
         value: "PartitionState",
@@ -134,23 +134,23 @@ pub const STATES: &[StateKind] = &[
     },
     StateKind {
         name: ANCHOR,
-        owner: Owner::Intake,
+        owner: StateOwner::Intake,
         by: By::Partition,
         key: "name of the partition",
         value: "Nanos",
-        doc: "the time that jumps are measured from, where it is not the greatest accepted one",
+        doc: "the time that jumps are measured from, if it is not the greatest accepted one",
     },
     StateKind {
         name: WILD,
-        owner: Owner::Intake,
+        owner: StateOwner::Intake,
         by: By::Partition,
         key: "name of the partition",
         value: "WildState",
-        doc: "records of a partition whose times later ones have to confirm, with what those have said so far",
+        doc: "records of a partition whose times later ones must confirm, with what those have confirmed so far",
     },
     StateKind {
         name: SEEN,
-        owner: Owner::Intake,
+        owner: StateOwner::Intake,
         by: By::Partition,
         key: "SeenKey",
         value: "SeenEntries",

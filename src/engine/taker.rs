@@ -1,12 +1,12 @@
-//! Who gets the epochs that are written: the commit task of a live run, or whoever runs recorded epochs again.
+//! What takes the written epochs: the commit task of a live run, or the caller that runs recorded epochs again.
 //!
 //! ```text
-//!   written epochs ─▶ [confirm] the source says that they are its own ─▶ [commit] decide, apply    a live run
-//!   written epochs ─▶ compare, or collect                                                          above the engine
+//!   written epochs ─▶ [confirm] the source confirms that they are its own ─▶ [commit] decide, apply    a live run
+//!   written epochs ─▶ compare, or collect                                                              above the engine
 //! ```
 //!
-//! Why a trait: what is done with recorded epochs is no business of the engine, which only runs them again. What must always
-//! hold: a live run decides an epoch only after its source was asked behind the epoch's last record.
+//! Why a trait: the engine only runs recorded epochs again; what their rows are used for is decided above it. What must always
+//! hold: a live run decides an epoch only after its source has confirmed it, after the epoch's last record was fetched.
 
 use crate::commit::{CommitJob, commit};
 use crate::epochs::Report;
@@ -19,12 +19,12 @@ use ticktide_feed::Source;
 use ticktide_lake::Lake;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Epochs that are written, one after the other.
+/// Written epochs, one after the other.
 pub type Jobs = UnboundedReceiver<CommitJob>;
-/// Who hears that an epoch is done with.
+/// Is called when an epoch is done.
 pub type Decided = Box<dyn Fn(Report) + Send + Sync>;
 
-/// Who gets the epochs of a run.
+/// Takes the written epochs of a run.
 #[async_trait]
 pub trait Taker: Send {
     /// Takes one epoch after the other until there are no more, or the run has failed.
@@ -48,7 +48,7 @@ impl Taker for Committing {
     }
 }
 
-/// Hands epochs on to be decided once the source has said, after their last record was fetched, that they are its own.
+/// Passes epochs on to be decided once the source has confirmed, after their last record was fetched, that they are its own.
 async fn confirm(source: Arc<dyn Source>, mut written: Jobs, sure: UnboundedSender<CommitJob>, failure: Arc<Failure>) {
     while let Some(job) = written.recv().await {
         let mut jobs = vec![job];
@@ -60,7 +60,7 @@ async fn confirm(source: Arc<dyn Source>, mut written: Jobs, sure: UnboundedSend
         match confirmed {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return failure.set(error.into()),
-            Err(error) => return failure.set(Error::bug(format!("the source cannot be asked: {error}"))),
+            Err(error) => return failure.set(Error::bug(format!("the source could not confirm its records: {error}"))),
         }
         // the commit task ends early only with a failure of its own
         jobs.into_iter().for_each(|job| drop(sure.send(job)));

@@ -1,4 +1,4 @@
-//! What runs beside the workers: who takes the epochs that are written, what serves figures, what shows progress.
+//! What runs beside the workers: the taker of written epochs, the server of figures, the display of progress.
 //!
 //! ```text
 //!   worker 0 ── CommitJob ─▶ taker (tokio) ── Decided ─┐
@@ -6,7 +6,7 @@
 //!      └───────────────────────────────────────────────┘ and wakes worker 0
 //! ```
 //!
-//! What must always hold: the ways to the taker and back are there before the first worker runs; they end with worker 0.
+//! What must always hold: the channels to the taker and back exist before the first worker runs; they end with worker 0.
 
 use crate::commit::CommitJob;
 use crate::epochs::Report;
@@ -20,7 +20,7 @@ use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_base::metrics::{self, Listener, Serving};
 use ticktide_base::panics::Thread;
-use ticktide_cluster::supervise::Pulse;
+use ticktide_cluster::supervise::Heartbeat;
 use ticktide_feed::{Partition, Source};
 use ticktide_lake::{LakeWriter, Resume};
 use timely::scheduling::SyncActivator;
@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 /// What wakes worker 0's commit operator, once it is built.
 pub(crate) type Wake = Arc<Mutex<Option<SyncActivator>>>;
 
-/// A worker's ends of the ways to the taker and back.
+/// A worker's ends of the channels to the taker and back.
 pub(crate) struct CommitEnds {
     /// `None`: the worker commits nothing.
     pub jobs: Option<UnboundedSender<CommitJob>>,
@@ -41,13 +41,13 @@ pub(crate) struct CommitEnds {
 }
 
 impl CommitEnds {
-    /// Of a worker that commits nothing.
+    /// The ends of a worker that commits nothing.
     pub fn nowhere() -> CommitEnds {
         CommitEnds { jobs: None, decided: mpsc::channel().1, reports: None, wake: None }
     }
 }
 
-/// The ways between worker 0 and the taker: its ends, and those of the taker.
+/// The channels between worker 0 and the taker: the worker's ends, and those of the taker.
 pub(crate) fn ways(process: &Process) -> (CommitEnds, Jobs, Decided) {
     let (jobs, todo) = unbounded_channel();
     let (decided_out, decided) = mpsc::channel();
@@ -71,7 +71,7 @@ pub(crate) fn ways(process: &Process) -> (CommitEnds, Jobs, Decided) {
     (ends, todo, Box::new(tell))
 }
 
-/// Sets what is known of a run before its first record.
+/// Sets the figures that are known before the first record of a run.
 pub(crate) fn first_figures(
     meters: &Meters,
     resume: &Resume,
@@ -87,7 +87,7 @@ pub(crate) fn first_figures(
     Ok(())
 }
 
-/// Serves the figures where somebody listens, until the answer is dropped.
+/// Serves the figures, if there is a listener, until the returned guard is dropped.
 pub(crate) fn serve(
     listener: Option<Listener>,
     meters: &Arc<Meters>,
@@ -111,7 +111,7 @@ pub(crate) fn watch(progress: Option<ShowFigures>, meters: Arc<Meters>, began_at
     std::thread::Builder::new().name("progress".into()).spawn(show).ok().map(|_| guard)
 }
 
-/// The taker at work; none where another process commits.
+/// The running taker; none if another process commits.
 pub(crate) struct Taking(Option<JoinHandle<()>>);
 
 impl Taking {
@@ -126,8 +126,8 @@ impl Taking {
         Taking(taker.map(|taker| io.spawn(taker.run(jobs, failure.clone(), decided))))
     }
 
-    /// Waits until every epoch is taken. What is decided is safe: in a failed run the next start applies it.
-    pub fn finish(self, failure: &Failure, io: &Runtime, pulse: &mut Pulse) -> Result<(), Error> {
+    /// Waits until every epoch is taken. A decided epoch is safe: after a failed run the next start applies it.
+    pub fn finish(self, failure: &Failure, io: &Runtime, pulse: &mut Heartbeat) -> Result<(), Error> {
         let Some(taking) = self.0 else { return Ok(()) };
         while !taking.is_finished() && !failure.is_met() {
             pulse.beat();

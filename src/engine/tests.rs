@@ -1,4 +1,4 @@
-//! Whole runs over files: what they say came to nothing, and how they end when that is too much.
+//! Whole runs over files: the records that they report as lost, and how they end when there are too many.
 
 use crate::{RunOptions, RunReport, run};
 use std::collections::BTreeMap;
@@ -78,7 +78,7 @@ impl Place {
 /// 10:00 in New York of Tuesday 2026-01-06.
 const OPEN: i64 = 1_767_711_600;
 
-/// A trade of A at a second behind ten o'clock; `more`: further fields.
+/// A trade of A at a second after ten o'clock; `more`: further fields.
 fn trade(second: i64, more: &str) -> String {
     format!("{{\"symbol\":\"A\",\"time\":{},\"price\":5,\"quantity\":1{more}}}", OPEN + second)
 }
@@ -151,7 +151,7 @@ fn few_records_that_are_refused_leave_a_new_lake_empty_wherever_epochs_are_cut()
         let hint = error.hint.expect("a hint");
         assert!(hint.contains("`session`") && hint.contains("`source.fields`"), "{hint}");
         assert!(place.data().is_empty(), "nothing is committed");
-        // mended, it goes on from the beginning
+        // after the repair, it starts from the beginning
         place.add("a.jsonl", &(400..402).map(|n| trade(n, &format!(",\"sequence\":{n}"))).collect::<Vec<_>>());
         let report = place.run(workers, &[set]);
         assert_eq!((report.records, report.rejected, report.refused.is_none()), (402, 201, true));

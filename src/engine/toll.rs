@@ -1,24 +1,24 @@
-//! What a run's records have come to, partition by partition, as far as it is committed: for its last lines and its verdict.
+//! What became of a run's records, by partition, in its committed epochs: for the run's last lines and its verdict.
 //!
-//! Why beside the meters: they are numbers for everybody, this is asked for once, at the end. What must always hold: it is
-//! added to when an epoch is decided and never otherwise, so it says what the slots of the run's epochs say; only the process
-//! that commits has one.
+//! Why apart from the meters: they are read all the time, this is read once, at the end. What must always hold: a decided epoch
+//! adds to it and nothing else does, so it equals the sum of the slots of the run's epochs; only the process that commits has
+//! one.
 
 use crate::verdict::{self, Samples};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{Binding, Conservation, Place};
 use ticktide_base::error::Error;
 
-/// A partition that was read and gave nothing.
+/// A partition that was read and contributed nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Barren {
     pub partition: String,
     pub records: u64,
-    /// What most of its records came to, or would have: a word of [`crate::reasons`], or `duplicates`; `None`: there are none.
+    /// Why most of its records came to nothing: a word of [`crate::reasons`], or `duplicates`; `None`: it has no records.
     pub why: Option<String>,
 }
 
-/// What came of a run so far.
+/// What became of the records of a run so far.
 #[derive(Debug, Default)]
 pub(crate) struct Toll {
     partitions: BTreeMap<String, Conservation>,
@@ -43,12 +43,12 @@ impl Toll {
         self.ended |= binding.flush;
     }
 
-    /// By partition.
+    /// The counts by partition.
     pub fn partitions(&self) -> &BTreeMap<String, Conservation> {
         &self.partitions
     }
 
-    /// Of all partitions.
+    /// The sum over all partitions.
     pub fn all(&self) -> Conservation {
         self.partitions.values().fold(Conservation::default(), |mut sum, counts| {
             sum.add(counts);
@@ -56,13 +56,13 @@ impl Toll {
         })
     }
 
-    /// What the run ends with, if it has reached the end of its source and more than half was refused.
+    /// The error that the run ends with, if it has reached the end of its source and more than half of it was refused.
     pub fn verdict(&self) -> Option<Error> {
         if self.ended { verdict::refused(&self.all(), &self.samples) } else { None }
     }
 
-    /// Partitions of whose records none counts for a bar, says something of instruments or waits; and those that never had one.
-    /// A source without an end has partitions that nothing has come to yet: they are none of these.
+    /// Partitions without a record that counts for a bar, describes instruments or waits; and those that never had a record.
+    /// A source without an end may have partitions that are still empty: they are not among these.
     pub fn barren(&self) -> Vec<Barren> {
         let barren = self.partitions.iter().filter_map(|(partition, counts)| {
             let unread = counts.records == 0;
@@ -113,7 +113,7 @@ mod tests {
         };
         let some = |name: &str, why: &str| (name.to_owned(), Some(why.to_owned()));
         let all = [some("again", "duplicates"), some("bad", "not_json"), some("silent", "snapshot")];
-        assert_eq!(barren(&toll), all, "something may still come to the empty one");
+        assert_eq!(barren(&toll), all, "the empty one may still receive records");
         toll.add(&binding(&places, true), BTreeMap::new(), Samples::default());
         let [again, bad, silent] = all;
         assert_eq!(barren(&toll), [again, bad, ("empty".to_owned(), None), silent]);

@@ -1,12 +1,12 @@
-//! How a run ends of which too much was refused: with what, why and what helps.
+//! How a run ends that has refused too many records: with which, why and what helps.
 //!
 //! ```text
 //!   every worker: samples of refused records, with its part of an epoch ═▶ worker 0's process: sums, the verdict at the end
 //! ```
 //!
-//! Why at the end and not at the first records: a source with an end is whole only there, and whatever was refused by then is
-//! in the lake, so that the place moves on and the rows do not depend on where epochs were cut. What must always hold: more
-//! than half is more than half of all records of the run, of all processes, whoever refused them.
+//! Why at the end and not at the first records: a source with an end is complete only there, and the records refused by then
+//! are in the lake, so that the place moves on and the rows do not depend on where epochs were cut. What must always hold: more
+//! than half means more than half of all records of the run, of all processes, whichever stage refused them.
 
 use crate::reasons;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use ticktide_tables::QuarantineRow;
 
 /// Samples that are shown.
 pub(crate) const SHOWN: usize = 3;
-/// Longer payloads are no samples in full: a format is told by their beginning, or not at all.
+/// Longer payloads are cut: their beginning shows the format, or nothing does.
 const PAYLOAD_MAX: usize = 16 << 10;
 
 /// A refused record, to be shown.
@@ -35,7 +35,7 @@ pub struct Sample {
 pub struct Samples(BTreeMap<String, Vec<Sample>>);
 
 impl Samples {
-    /// Takes a refused record, if there are few of its reason so far; whether it did.
+    /// Takes a refused record, if there are few of its reason so far; true: it was taken.
     pub fn take(&mut self, row: &QuarantineRow) -> bool {
         if self.0.get(row.reason).is_some_and(|few| few.len() >= SHOWN) {
             return false;
@@ -47,14 +47,14 @@ impl Samples {
         true
     }
 
-    /// Takes of some refused records those that are among the first of their reasons.
+    /// Takes those refused records that are among the first of their reasons.
     pub fn extend<'a>(&mut self, rows: impl IntoIterator<Item = &'a QuarantineRow>) {
         for row in rows {
             self.take(row);
         }
     }
 
-    /// The first ones of both, by partition and offset.
+    /// Adds the samples of another worker; keeps the first of both, by partition and offset.
     pub fn add(&mut self, others: Samples) {
         for (reason, more) in others.0 {
             let few = self.0.entry(reason).or_default();
@@ -64,7 +64,7 @@ impl Samples {
         }
     }
 
-    /// Those to show where the reasons come in this order: one of each of the first, then more of the first.
+    /// The samples to show if the reasons come in this order: the first of each reason, then the second of each.
     fn shown<'a>(&'a self, order: &[&'a str]) -> Vec<(&'a str, &'a Sample)> {
         let rounds = (0..SHOWN).flat_map(|round| order.iter().map(move |reason| (*reason, round)));
         let found = rounds.filter_map(|(reason, round)| Some((reason, self.0.get(reason)?.get(round)?)));
@@ -97,7 +97,7 @@ pub fn refused(counts: &Conservation, samples: &Samples) -> Option<Error> {
     Some(Error::fix(message, hints.join("; ")))
 }
 
-/// A payload for people, with what is wrong with it.
+/// A payload in readable form, with what is wrong with it.
 pub(crate) fn line(payload: &[u8], why: &str) -> String {
     let text: String = String::from_utf8_lossy(payload).chars().take(120).collect();
     format!("\n  {text:?}: {why}")
@@ -107,7 +107,7 @@ pub(crate) fn line(payload: &[u8], why: &str) -> String {
 pub(crate) fn formats(payloads: &[&[u8]]) -> String {
     match wire::formats_that_decode(payloads).as_slice() {
         [] => {
-            "no wire format decodes them as they are; is `source.fields` missing, or the topic another one?".to_owned()
+            "no wire format decodes them as they are; is `source.fields` missing, or is it the wrong topic?".to_owned()
         }
         formats => format!("these formats decode some of them: {}; set `source.wire`", formats.join(", ")),
     }

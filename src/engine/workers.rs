@@ -1,20 +1,20 @@
-//! The workers of this process: what they talk through, how they start, and how their end is waited for.
+//! The workers of this process: how they communicate, how they start, and how the process waits for their end.
 //!
-//! What must always hold: a failure of one worker is told to the other processes at once, before the last worker has left.
+//! What must always hold: a failure of one worker is sent to the other processes at once, before the last worker has left.
 
 use crate::options::RunOptions;
 use std::time::{Duration, Instant};
 use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_cluster::mesh::{Mesh, Threads};
-use ticktide_cluster::supervise::Pulse;
+use ticktide_cluster::supervise::Heartbeat;
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
 use timely::worker::Worker;
 
-/// How often it is seen whether the workers have ended.
+/// How often the process checks whether the workers have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// A worker that is slow to leave a failed run is not waited for any longer.
+/// How long the process waits for workers that are slow to leave a failed run.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Starts the workers of this process, and the links to the others.
@@ -33,7 +33,7 @@ pub(crate) fn start(
     Ok((guards, links))
 }
 
-/// What the workers of a single process talk through.
+/// The channels between the workers of a single process.
 fn local(workers: usize, force_bytes: bool) -> Result<Vec<AllocatorBuilder>, Error> {
     let config = match (workers, force_bytes) {
         (workers, true) => timely::CommunicationConfig::ProcessBinary(workers),
@@ -44,8 +44,13 @@ fn local(workers: usize, force_bytes: bool) -> Result<Vec<AllocatorBuilder>, Err
     built.map(|(builders, _)| builders).map_err(|error| Error::bug(format!("the workers do not start: {error}")))
 }
 
-/// Waits for the workers; a failure is told to the other processes at once. True: a worker panicked.
-pub(crate) fn wait_for(guards: WorkerGuards<()>, failure: &Failure, mesh: Option<&Mesh>, pulse: &mut Pulse) -> bool {
+/// Waits for the workers; sends a failure to the other processes at once. True: a worker panicked.
+pub(crate) fn wait_for(
+    guards: WorkerGuards<()>,
+    failure: &Failure,
+    mesh: Option<&Mesh>,
+    pulse: &mut Heartbeat,
+) -> bool {
     let mut failed_at: Option<Instant> = None;
     while !guards.guards().iter().all(|guard| guard.is_finished()) {
         pulse.beat();
@@ -56,7 +61,7 @@ pub(crate) fn wait_for(guards: WorkerGuards<()>, failure: &Failure, mesh: Option
             }
         }
         if failed_at.is_some_and(|at| at.elapsed() >= LEAVE_WITHIN) {
-            std::mem::forget(guards); // to drop them is to wait for them
+            std::mem::forget(guards); // dropping them would wait for them
             return false;
         }
         std::thread::sleep(LOOK_EVERY);

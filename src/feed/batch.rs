@@ -1,8 +1,8 @@
 //! Batches: some consecutive records of one partition, as ticks and rejects.
 //!
-//! Why the payloads stand one behind the other: a tick that is refused later goes to the quarantine with its bytes, and an
-//! allocation for each of them would cost more than reading it. What must always hold: `offset_next` of a batch = that of the
-//! one before + records + gaps, also when it is cut in two.
+//! Why all payloads are in one block: a tick that is refused later goes to the quarantine with its bytes, and an allocation
+//! for each of them would cost more than reading it. What must always hold: `offset_next` of a batch = `offset_next` of the one
+//! before + records + gaps, also when a batch is cut in two.
 
 use crate::InstrumentTable;
 use crate::wire::{Decoder, RawRecord};
@@ -16,7 +16,7 @@ pub(crate) const BATCH_RECORDS: u64 = 2000;
 /// … or this many bytes of payload.
 pub(crate) const BATCH_BYTES: u64 = 256 << 10;
 
-/// A record that is no tick: kept as it came.
+/// A record that is not a tick: kept as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     pub offset: i64,
@@ -36,37 +36,37 @@ pub struct Batch {
     pub offset_next: i64,
     /// Ticks plus rejects.
     pub records: u64,
-    /// Offsets passed over without a record.
+    /// Offsets skipped because they have no record.
     pub gaps: u64,
-    /// Of the gaps: what was deleted before it was read, from the first offset to the first that is still there.
+    /// Of the gaps: the ranges deleted before they were read, each from its first offset to the first that still exists.
     pub lost: Vec<(i64, i64)>,
     /// Payload bytes.
     pub bytes: u64,
     pub ticks: Vec<Tick>,
-    /// Payloads of the ticks one behind the other, for those that are refused later; see [`Batch::payload`].
+    /// Payloads of the ticks one after the other, for those that are refused later; see [`Batch::payload`].
     payloads: Vec<u8>,
     ends: Vec<u32>,
     pub rejects: Vec<Reject>,
-    /// Instruments met for the first time by this reader: they continue its table, in order of [`InstrumentId`].
+    /// Instruments that this reader saw for the first time: they continue its table, in order of [`InstrumentId`].
     pub instruments: Vec<Instrument>,
-    /// The line that names what is in the partition's records, if one was met (see [`wire::Decoder::header`]).
+    /// The line that names the fields of the partition's records, if one was read (see [`wire::Decoder::header`]).
     pub header: Option<Arc<str>>,
-    /// Of a file: what all records up to the end of this batch were made of.
+    /// Of a file: the bytes that all records up to the end of this batch were made of.
     pub read: Option<ReadSoFar>,
-    /// Nothing unread was left behind this batch when it was made.
+    /// Nothing unread was left after this batch when it was made.
     pub caught_up: bool,
-    /// With `until_end`: the partition's end is reached, nothing more will come.
+    /// With `until_end`: the partition's end is reached, and no batch follows.
     pub finished: bool,
 }
 
 impl Batch {
-    /// An empty one of a partition.
+    /// An empty batch of a partition.
     pub fn of(partition: usize) -> Batch {
         Batch { partition, ..Batch::default() }
     }
 
-    /// Decodes a record and adds what it is, a tick or a reject, with its payload. `offset_next` is for who calls it to set:
-    /// only a source knows what it passed over.
+    /// Decodes a record and adds the tick or the reject with its payload. The caller sets `offset_next`: only a source knows
+    /// which offsets it skipped.
     ///
     /// ```
     /// use ticktide_feed::{Batch, InstrumentTable, WireSpec, wire};
@@ -103,7 +103,8 @@ impl Batch {
         self.payloads.reserve(other.payloads.len() + other.payloads.len() / 16);
     }
 
-    /// Keeps what comes before `offset` and gives the rest; `None`: nothing lies behind it. The instruments stay in front.
+    /// Keeps what is before `offset` and returns the rest; `None`: nothing is at or after it. The instruments stay in the first
+    /// part.
     pub fn split_off(&mut self, offset: i64) -> Option<Batch> {
         if offset >= self.offset_next {
             return None;
@@ -152,7 +153,7 @@ mod tests {
     use super::*;
     use ticktide_market::InstrumentId;
 
-    fn batch(offsets: &[(i64, bool)], gaps_behind: i64) -> Batch {
+    fn batch(offsets: &[(i64, bool)], gaps_after: i64) -> Batch {
         let read = Some(ReadSoFar { offset: 20, bytes: 99, xxh64: 1 });
         let mut batch = Batch { finished: true, read, ..Batch::default() };
         for (offset, is_tick) in offsets {
@@ -165,7 +166,7 @@ mod tests {
                 batch.rejects.push(Reject { offset: *offset, received_at: None, reason: "r", detail, payload });
             }
         }
-        batch.offset_next = offsets.last().map_or(10, |(offset, _)| offset + 1) + gaps_behind;
+        batch.offset_next = offsets.last().map_or(10, |(offset, _)| offset + 1) + gaps_after;
         batch.gaps = (batch.offset_next - 10) as u64 - batch.records;
         batch
     }
@@ -178,7 +179,7 @@ mod tests {
             let mut front = batch(&offsets, 2);
             let rest = front.split_off(cut);
             assert_eq!(rest.is_none(), cut >= 20, "cut at {cut}");
-            assert_eq!(front.finished, rest.is_none(), "the end is behind the cut");
+            assert_eq!(front.finished, rest.is_none(), "the end is after the cut");
             assert_eq!(front.read.is_some(), rest.is_none(), "it is known of the end alone");
             assert!(rest.as_ref().is_none_or(|rest| rest.read.is_some()));
             let mut at = 10;

@@ -1,7 +1,7 @@
-//! What can go wrong between the outside and a tick, and who acts.
+//! What can go wrong between the outside and a tick, and who must act.
 //!
-//! Why a bad record is no error: it is data, and becomes a [`Reject`](crate::Reject). What must always hold: what the user can
-//! mend has a hint with the next action.
+//! Why a bad record is not an error: it is data, and becomes a [`Reject`](crate::Reject). What must always hold: an error that
+//! the user can fix has a hint with the next action.
 
 use crate::Partition;
 use ticktide_base::error::{Classified, Kind};
@@ -9,16 +9,16 @@ use ticktide_base::error::{Classified, Kind};
 /// What can go wrong between the outside and a tick.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
-    /// The user's file, flag, topic or broker.
+    /// The user must fix a file, a flag, a topic or a broker.
     #[error("{message}")]
     Fix { message: String, hint: String },
-    /// The outside is not there just now.
+    /// The system outside is unavailable just now.
     #[error("{message}")]
     Unavailable { message: String },
-    /// Nobody is there where the user says: a mistake, unless it has been there before.
+    /// Nothing answers at the user's address: a mistake, unless it has answered before.
     #[error("{message}")]
     Unanswered { message: String, hint: String },
-    /// The outside has changed in a way that the next start takes in.
+    /// The system outside has changed in a way that the next start handles.
     #[error("{message}")]
     Changed { message: String, hint: String },
 }
@@ -29,17 +29,17 @@ impl FeedError {
         FeedError::Fix { message: message.into(), hint: hint.into() }
     }
 
-    /// The outside is not there just now.
+    /// The system outside is unavailable just now.
     pub fn unavailable(message: impl Into<String>) -> FeedError {
         FeedError::Unavailable { message: message.into() }
     }
 
-    /// Nobody is there where the user says.
+    /// Nothing answers at the user's address.
     pub fn unanswered(message: impl Into<String>, hint: impl Into<String>) -> FeedError {
         FeedError::Unanswered { message: message.into(), hint: hint.into() }
     }
 
-    /// The outside has changed, and the next start takes that in.
+    /// The system outside has changed, and the next start handles the change.
     pub fn changed(message: impl Into<String>, hint: impl Into<String>) -> FeedError {
         FeedError::Changed { message: message.into(), hint: hint.into() }
     }
@@ -63,7 +63,7 @@ impl Classified for FeedError {
     }
 }
 
-/// A lake goes on with a partition that it has read from a source of another kind.
+/// The run continues a partition that the lake has read from a source of another kind.
 pub(crate) struct OtherSource<'a> {
     pub partition: &'a Partition,
     /// The lake's [`Partition::source_id`].

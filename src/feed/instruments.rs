@@ -1,11 +1,11 @@
-//! The instruments that a reader has met.
+//! The instruments that a reader has seen.
 //!
-//! Why a table: a tick carries four bytes in place of a shared pointer, and the names of an instrument are made once. What must
-//! always hold: ids count up from 0 without a gap, in the order in which the instruments were met.
+//! Why a table: a tick carries four bytes instead of a shared pointer, and the names of an instrument are made once. What must
+//! always hold: ids count up from 0 without a gap, in the order in which the instruments were first seen.
 
 use ticktide_market::{Instrument, InstrumentId};
 
-/// The instruments a reader has met, by the bytes that name them on the wire: one that is told under two symbols has two ids.
+/// The instruments a reader has seen, by the bytes that name them on the wire: one that appears under two symbols has two ids.
 #[derive(Default)]
 pub struct InstrumentTable {
     ids: std::collections::HashMap<Box<[u8]>, InstrumentId, ahash::RandomState>,
@@ -38,7 +38,7 @@ impl InstrumentTable {
         id
     }
 
-    /// The instruments met since the last call, in order of their ids.
+    /// The instruments first seen since the last call, in order of their ids.
     pub fn take_fresh(&mut self) -> Vec<Instrument> {
         std::mem::take(&mut self.fresh)
     }

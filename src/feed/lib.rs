@@ -7,11 +7,10 @@
 //!   lists partitions ──assign──▶ poll ─▶ payloads ─▶ wire::Decoder ─▶ Batch ──bounded──▶ source operator
 //! ```
 //!
-//! [`open`] finds the kind of source in [`SOURCES`]; a dataflow's words are a [`SourceSpec`]. [`sort`] puts recorded files in
-//! order for it. What fills topics is the crate
-//! `connect`.
+//! [`open`] finds the kind of source in [`SOURCES`]; a [`SourceSpec`] holds a dataflow's settings. [`sort`] puts recorded files
+//! in order first. The crate `connect` fills topics.
 //!
-//! Why partitions are assigned by us: an epoch is defined by offsets, so offsets live in the lake's log and never in a
+//! Why ticktide assigns the partitions: an epoch is defined by offsets, so offsets live in the lake's log and never in a
 //! consumer group. What must always hold: every record becomes exactly one tick or one reject, and a batch says how far it
 //! got (`offset_next`), so that an epoch can end between any two batches.
 
@@ -45,11 +44,11 @@ use ticktide_base::registry::{Entry, Family};
 
 /// A kind of source: a row of [`SOURCES`].
 pub struct SourceKind {
-    /// What `source.use` says.
+    /// The value of `source.use`.
     pub name: &'static str,
     /// One line for `list sources`.
     pub doc: &'static str,
-    /// Looks at the outside once; the places are those of the lake, by [`Partition::name`]. Errors: as [`open`].
+    /// Opens the source once; the map is the lake's next offset by [`Partition::name`]. Errors: as [`open`].
     pub open: fn(&SourceSpec, &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError>,
 }
 
@@ -69,16 +68,16 @@ impl Entry for SourceKind {
     }
 }
 
-/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]). Errors:
-/// of kind `Fix`, a kind of source that is not there or settings that it cannot use; of kind `Retry`, an outside that does not
-/// answer just now.
+/// Opens the source that a dataflow describes. `resume` is the lake's next offset by partition name ([`Partition::name`]).
+/// Errors: of kind `Fix`, an unknown kind of source or settings that it cannot use; of kind `Retry`, a system outside that does
+/// not answer just now.
 pub fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Arc<dyn Source>, FeedError> {
     match SOURCES.find(&spec.uses) {
         Some(kind) => (kind.open)(spec, resume),
         None => {
             let names = SOURCES.names();
             let hint = match nearest(&spec.uses, &names) {
-                Some(name) => format!("did you mean `{name}`? there are: {}", names.join(", ")),
+                Some(name) => format!("did you mean `{name}`? known sources are: {}", names.join(", ")),
                 None => format!("set `source.use` or `--source` to one of: {}", names.join(", ")),
             };
             Err(FeedError::fix(format!("source \"{}\" does not exist", spec.uses), hint))

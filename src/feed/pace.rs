@@ -1,18 +1,18 @@
-//! How fast recorded data is played: moments of the record against the wall.
+//! How fast recorded data is replayed: recorded time against wall-clock time.
 //!
-//! Why one pace for all readers of a source: two partitions of one recording must stay together, so they share the moment
-//! of the record and of the wall at which play began.
+//! Why one pace for all readers of a source: two partitions of one recording must stay together, so they share the recorded
+//! time and the wall-clock time at which the replay began.
 
 use super::Speed;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use ticktide_base::time::Nanos;
 
-/// When a moment of the record is due.
+/// When a recorded moment is due.
 pub struct Pace {
-    /// Recorded time per wall time; `None`: as fast as it can be read.
+    /// Recorded time per wall-clock time; `None`: as fast as it can be read.
     factor: Option<f64>,
-    /// The moment of the record with which play begins.
+    /// The recorded moment at which the replay begins.
     begins_at: Nanos,
     started: OnceLock<Instant>,
 }
@@ -26,7 +26,7 @@ impl Pace {
         Pace { factor, begins_at, started: OnceLock::new() }
     }
 
-    /// The moment of the record that is played now: nothing later may be delivered.
+    /// The recorded moment that is played now: nothing later may be delivered.
     pub fn now(&self) -> Nanos {
         match self.factor {
             None => Nanos::MAX,

@@ -1,6 +1,6 @@
-//! What a dataflow says of its source: where records are, where to begin, how to read them.
+//! A dataflow's settings for its source: where records are, where to begin, how to read them.
 //!
-//! Why plain values: the dataflow's file and the flags both fill them, and every kind of source takes what it needs. What must
+//! Why plain values: the dataflow's file and the flags both fill them, and each kind of source uses what it needs. What must
 //! always hold: secrets are resolved here and never printed.
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub enum StartFrom {
     At(Nanos),
 }
 
-/// How fast recorded data is played.
+/// How fast recorded data is replayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Speed {
     #[default]
@@ -26,22 +26,22 @@ pub enum Speed {
     Times(f64),
 }
 
-/// What becomes of a file's last line while it has no end.
+/// What happens to a file's last line while it has no line end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LastLine {
-    /// It waits for its end: a quantity of `2` may become 25.
+    /// It waits for its line end: a quantity of `2` may become 25.
     #[default]
     Leave,
-    /// It is a record, as nobody goes on writing.
+    /// It is a record, because the file no longer grows.
     Take,
 }
 
 /// What the wire decoder needs to know of the dataflow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSpec {
-    /// A name of [`wire`]'s registry.
+    /// A name in [`wire`]'s registry.
     pub format: String,
-    /// Our field → the record's field, where they differ (`time = "ts"`).
+    /// Ticktide's field → the record's field, where the names differ (`time = "ts"`).
     pub fields: BTreeMap<String, String>,
     /// The record's field that fills `Tick::conditions`, when the dataflow names one.
     pub conditions: Option<String>,
@@ -49,11 +49,11 @@ pub struct WireSpec {
     pub suspicious: Option<String>,
     /// The names of a line's columns, in order, for formats that do not name their fields; empty: the format's own.
     pub columns: Vec<String>,
-    /// What stands between columns; the format's own if `None`.
+    /// What separates the columns; the format's own if `None`.
     pub delimiter: Option<u8>,
-    /// Each record says what was traded since the day began: one that does not say what it is is a snapshot.
+    /// Each record has the volume since the day began: a record without a type is a snapshot.
     pub cumulative: bool,
-    /// By which records are read: those of the lake that their ticks go to.
+    /// The rules by which records are read: those of the lake that their ticks go to.
     pub rules: Rules,
 }
 
@@ -67,14 +67,14 @@ pub struct SyntheticSpec {
     pub trades_a_day: u64,
     /// The first trading day, days since 1970.
     pub first_day: i32,
-    /// Silences of the whole feed a day; as many of a busy instrument in each partition.
+    /// Silences of the whole feed a day; also the number of silences of the busiest instrument in each partition.
     pub gaps: u32,
 }
 
 /// A source as the dataflow file and the flags describe it; secrets are resolved, never printed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceSpec {
-    /// A name of the registry [`SOURCES`].
+    /// A name in the registry [`SOURCES`].
     pub uses: String,
     pub brokers: String,
     pub topics: Vec<String>,
@@ -83,15 +83,15 @@ pub struct SourceSpec {
     pub from: StartFrom,
     /// Files, directories or globs.
     pub paths: Vec<String>,
-    /// The lake's places by partition name, where one goes on: files are known again by them.
+    /// The lake's places by partition name, if a lake is continued: they identify files that were read before.
     pub recorded: BTreeMap<String, Place>,
     pub speed: Speed,
-    /// Of plain files; a packed one is whole.
+    /// For plain files; a compressed file is complete.
     pub last_line: LastLine,
-    /// Stop each partition at the end seen when the source was opened.
+    /// Stop each partition at the end it had when the source was opened.
     pub until_end: bool,
     pub wire: WireSpec,
-    /// By which rules records count: under the first ones a Kafka record without a value is a reject, later it is a gap.
+    /// The rules by which records count: under the first a Kafka record without a value is a reject, under later ones a gap.
     pub rules: Rules,
     pub synthetic: SyntheticSpec,
     /// Memory that unread batches and the client's buffers may take together, per reader.

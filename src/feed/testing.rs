@@ -1,4 +1,4 @@
-//! What tests of several sources need.
+//! Helpers for the tests of several sources.
 
 use super::{Assignment, Reader, Source, SourceSpec};
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ pub fn read_all(source: &dyn Source) -> Box<dyn Reader> {
     source.reader(&assigned).expect("a reader")
 }
 
-/// An output whose bytes others see at once.
+/// An output whose bytes the test can read at once.
 #[derive(Clone, Default)]
 pub struct Shared(pub Arc<Mutex<Vec<u8>>>);
 

@@ -1,11 +1,11 @@
-//! Holding back what is not closed, and one net change per key and epoch.
+//! Holds rows back until their bar is closed, and nets the changes: one per key and epoch.
 //!
-//! Why: a bar changes many times before its end, a table wants it once; and after it is published each epoch owes at most
+//! Why: a bar changes many times before its end, and a table takes it once. After publication each epoch writes at most
 //! one correction per key, however many steps made it. What must always hold: summing the net changes up to an epoch gives
 //! exactly the rows that the epoch's binding publishes, and a restored row that was published before is not published again.
 
 use crate::bars::bucket;
-use crate::bars::finished::{Headed, Named, Series};
+use crate::bars::finished::{Headed, NamedRow, Series};
 use crate::scan::Position;
 use differential_dataflow::consolidation::consolidate;
 use serde::{Deserialize, Serialize};
@@ -16,17 +16,17 @@ use ticktide_base::epoch::Binding;
 use ticktide_base::time::{DAY, Nanos};
 use ticktide_market::calendar::{Phases, Session};
 
-/// A row that stands at a bar.
+/// A row that belongs to a bar.
 pub trait AtBar: Clone + Ord + 'static {
-    /// What names the row inside its series; at most one live row has it.
+    /// The row's name inside its series; at most one live row has it.
     type Key: Clone + Ord + Hash;
 
     fn key(&self) -> Self::Key;
     /// The start of the bar that it is published with.
     fn open_at(&self) -> Nanos;
-    /// What the wire calls its instrument.
+    /// The instrument's symbol on the wire.
     fn symbol(&self) -> Option<&str>;
-    /// Its trading date; where it does not know, the date of its start.
+    /// Its trading date; without one, the date of its start.
     fn trading_date(&self) -> i32 {
         i32::try_from(self.open_at().div_euclid(DAY)).unwrap_or(0)
     }
@@ -56,10 +56,10 @@ impl<R: Headed> AtBar for R {
     }
 }
 
-impl<R: AtBar> AtBar for Named<R> {
+impl<R: AtBar> AtBar for NamedRow<R> {
     type Key = R::Key;
 
-    /// A master's goes before the wire's.
+    /// The master's symbol; without one, the wire's.
     fn symbol(&self) -> Option<&str> {
         self.symbol.as_deref().or(self.row.symbol())
     }
@@ -77,19 +77,19 @@ impl<R: AtBar> AtBar for Named<R> {
     }
 }
 
-/// One key's net change in an epoch; at least one side is there.
+/// One key's net change in an epoch; at least one side is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NetChange<R> {
+pub struct RowChange<R> {
     pub series: Series,
     pub old: Option<R>,
     pub new: Option<R>,
 }
 
-impl<R> NetChange<R> {
-    /// Of rows that no master names.
-    pub fn unnamed(self) -> NetChange<Named<R>> {
-        let [old, new] = [self.old, self.new].map(|side| side.map(|row| Named { row, symbol: None }));
-        NetChange { series: self.series, old, new }
+impl<R> RowChange<R> {
+    /// The same change, of rows that no master names.
+    pub fn unnamed(self) -> RowChange<NamedRow<R>> {
+        let [old, new] = [self.old, self.new].map(|side| side.map(|row| NamedRow { row, symbol: None }));
+        RowChange { series: self.series, old, new }
     }
 }
 
@@ -100,7 +100,7 @@ pub struct Close<R: AtBar> {
     published: Binding,
     /// The live rows that are not published, and no others.
     held: HashMap<(Series, R::Key), R, ahash::RandomState>,
-    /// Changes that a restored state gives back, of rows that are not published.
+    /// Changes from a restored state, of rows that are not published.
     restored: Vec<((Series, R), isize)>,
     changes: BTreeMap<u64, (Vec<((Series, R), isize)>, usize)>,
 }
@@ -112,7 +112,7 @@ impl<R: AtBar> Close<R> {
         Close { session, phases, published, held, restored, changes }
     }
 
-    /// Takes a change that a restored state gives back: what is there in the end is held if it is not published yet.
+    /// Takes a change from a restored state: the row that remains is held if it is not published yet.
     pub fn restore(&mut self, series: Series, row: R, diff: isize) {
         if !self.is_due(&series, &row) {
             self.restored.push(((series, row), diff));
@@ -130,14 +130,14 @@ impl<R: AtBar> Close<R> {
         }
     }
 
-    /// The epoch is complete: what it publishes, by key. Rows that it leaves open are held.
-    pub fn close(&mut self, binding: &Binding) -> Vec<NetChange<R>> {
+    /// The epoch is complete: returns what it publishes, by key. Rows that it leaves open are held.
+    pub fn close(&mut self, binding: &Binding) -> Vec<RowChange<R>> {
         let mut restored = std::mem::take(&mut self.restored);
         consolidate(&mut restored);
         self.held.extend(restored.into_iter().map(|((series, row), _)| ((series, row.key()), row)));
         let (mut changes, _) = self.changes.remove(&binding.epoch).unwrap_or_default();
         consolidate(&mut changes);
-        // a key's old row and its new one may stand at two bars: an anomaly that another bar says now
+        // a key's old and new row may belong to two bars: another bar may report the anomaly now
         let mut by_key: BTreeMap<(Series, R::Key), (Option<R>, Option<R>)> = BTreeMap::new();
         for ((series, row), diff) in changes {
             let sides = by_key.entry((series, row.key())).or_default();
@@ -153,11 +153,11 @@ impl<R: AtBar> Close<R> {
             let old = old.filter(|_| !was_held);
             match (old, new) {
                 (old, Some(row)) if old.is_none() || !self.is_due(&key.0, &row) => {
-                    net.extend(old.map(|old| NetChange { series: key.0.clone(), old: Some(old), new: None }));
+                    net.extend(old.map(|old| RowChange { series: key.0.clone(), old: Some(old), new: None }));
                     self.held.insert(key, row);
                 }
                 (None, None) => {}
-                (old, new) => net.push(NetChange { series: key.0, old, new }),
+                (old, new) => net.push(RowChange { series: key.0, old, new }),
             }
         }
         let mut due = Vec::new();
@@ -170,7 +170,7 @@ impl<R: AtBar> Close<R> {
         due.sort_unstable();
         for key in due {
             if let Some(new) = self.held.remove(&key) {
-                net.push(NetChange { series: key.0, old: None, new: Some(new) });
+                net.push(RowChange { series: key.0, old: None, new: Some(new) });
             }
         }
         net
@@ -182,7 +182,7 @@ impl<R: AtBar> Close<R> {
     }
 }
 
-/// The end of the bar that a row stands at: its interval later, cut at the end of its phase.
+/// The end of a row's bar: one interval after its start, or the end of its phase if that is earlier.
 fn end_at<R: AtBar>(session: &Session, phases: &mut Phases, series: &Series, row: &R) -> Nanos {
     let open_at = row.open_at();
     let phase = phases.at(session, session.class_of(&series.1), open_at);
@@ -230,16 +230,16 @@ mod tests {
         close.change(2, series.clone(), bar(0, 5), -1);
         close.change(2, series.clone(), bar(0, 6), 1);
         let net = close.close(&closing(2, MINUTE));
-        assert_eq!(net, [NetChange { series: series.clone(), old: None, new: Some(bar(0, 6)) }]);
+        assert_eq!(net, [RowChange { series: series.clone(), old: None, new: Some(bar(0, 6)) }]);
         for close_price in [7, 8] {
             close.change(3, series.clone(), bar(0, close_price - 1), -1);
             close.change(3, series.clone(), bar(0, close_price), 1);
         }
         let net = close.close(&closing(3, 2 * MINUTE));
-        assert_eq!(net, [NetChange { series: series.clone(), old: Some(bar(0, 6)), new: Some(bar(0, 8)) }]);
+        assert_eq!(net, [RowChange { series: series.clone(), old: Some(bar(0, 6)), new: Some(bar(0, 8)) }]);
         close.change(4, series.clone(), bar(0, 8), -1);
         let net = close.close(&closing(4, 2 * MINUTE));
-        assert_eq!(net, [NetChange { series, old: Some(bar(0, 8)), new: None }]);
+        assert_eq!(net, [RowChange { series, old: Some(bar(0, 8)), new: None }]);
     }
 
     #[test]
@@ -260,14 +260,14 @@ mod tests {
         close.restore(series.clone(), bar(0, 5), 1);
         close.restore(series.clone(), bar(MINUTE, 6), 1);
         let net = close.close(&closing(8, 2 * MINUTE));
-        assert_eq!(net, [NetChange { series, old: None, new: Some(bar(MINUTE, 6)) }]);
+        assert_eq!(net, [RowChange { series, old: None, new: Some(bar(MINUTE, 6)) }]);
     }
 
     #[test]
     fn a_row_that_another_bar_says_now_is_one_change_or_waits_for_that_bar() {
         let session = Arc::new(Session::preset("utc-day").expect("a preset"));
         let series: Series = (Interval(MINUTE), Instrument::new("V", "S", None));
-        // a silence that began at 0 and was ended by the bar at a minute
+        // a silence from 0 to the bar at a minute
         let until = |minute: i64| Anomaly {
             open_at: minute * MINUTE,
             phase: 0,
@@ -281,7 +281,7 @@ mod tests {
             symbol: None,
         };
         let change = |old: Option<i64>, new: Option<i64>| {
-            vec![NetChange { series: series.clone(), old: old.map(until), new: new.map(until) }]
+            vec![RowChange { series: series.clone(), old: old.map(until), new: new.map(until) }]
         };
         let mut close = Close::new(session, Binding::default());
         close.change(1, series.clone(), until(5), 1);

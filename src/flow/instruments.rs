@@ -1,16 +1,16 @@
-//! Listings: what instrument masters and live price bands say, by instrument and day, and what of it is joined to bars.
+//! Listings: what instrument masters and live price bands report by instrument and day, and what of it is joined to bars.
 //!
 //! ```text
-//!   rows of a master, price bands ═ by instrument ═▶ Listings ─┬─▶ (instrument, Terms, ±1) ─▶ joins: symbol, checks
+//!   rows of a master, price bands ═ by instrument ═▶ Listings ─┬─▶ (instrument, DatedTerms, ±1) ─▶ joins: symbol, checks
 //!                                                              └─▶ rows of `instruments`, one net change a day and epoch
 //! ```
 //!
-//! Per (instrument, day): the newest row, and the widest band told. Both are joins of a lattice, so readers tell them in any
-//! order and as often as they like, and the day is the same. Why the widest band: an operating range slides while the market
-//! trades, and a price that was allowed when it was made must not be odd afterwards.
+//! Per (instrument, day): the newest row, and the widest band reported. Both are joins of a lattice, so readers may report them
+//! in any order and repeatedly, and the day is the same. Why the widest band: an operating range slides while the market
+//! trades, and a price that was allowed when it was made must not become odd afterwards.
 //!
-//! What must always hold: a bar is joined with the newest row of its day or before, and with the bands of its own day alone;
-//! a day that no live bar can meet any more is forgotten.
+//! What must always hold: a bar is joined with the newest row of its day or an earlier one, and with the bands of its own day
+//! only; a day that can no longer be joined to a live bar is forgotten.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,28 +18,28 @@ use std::sync::Arc;
 use ticktide_base::time::{DAY, Nanos};
 use ticktide_market::{Instrument, Listing, Price};
 
-/// Which of two rows of a day is newer: receipt, then a fixed number of the partition, then the offset.
+/// Decides which of two rows of a day is newer: receipt, then a fixed number of the partition, then the offset.
 pub type Order = (Nanos, u64, i64);
 
-/// What a reader tells the instrument's worker.
+/// What a reader sends to the instrument's worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Told {
+pub struct ListingUpdate {
     pub instrument: Instrument,
     /// Days since 1970.
     pub date: i32,
-    pub day: Day,
+    pub day: ListingDay,
 }
 
 /// What is known of an instrument on a day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Day {
+pub struct ListingDay {
     pub listing: Option<(Order, Arc<Listing>)>,
     pub band_low: Option<Price>,
     pub band_high: Option<Price>,
 }
 
-impl Day {
-    fn join(&mut self, other: Day) {
+impl ListingDay {
+    fn join(&mut self, other: ListingDay) {
         if other.listing.as_ref().map(|(order, listing)| (order, listing))
             > self.listing.as_ref().map(|(order, listing)| (order, listing))
         {
@@ -66,9 +66,9 @@ pub struct Term {
 
 /// The terms of an instrument, by the day from which they hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Terms(Arc<Vec<(i32, Term)>>);
+pub struct DatedTerms(Arc<Vec<(i32, Term)>>);
 
-impl Terms {
+impl DatedTerms {
     /// The terms on a day; bands are those of the day itself.
     pub fn on(&self, date: i32) -> Option<Term> {
         let index = self.0.partition_point(|(from, _)| *from <= date).checked_sub(1)?;
@@ -79,7 +79,7 @@ impl Terms {
         }
     }
 
-    fn of(days: &BTreeMap<i32, Day>) -> Terms {
+    fn of(days: &BTreeMap<i32, ListingDay>) -> DatedTerms {
         let mut listed = Term::default();
         let mut all = Vec::with_capacity(days.len());
         for (date, day) in days {
@@ -88,15 +88,15 @@ impl Terms {
                 listed.symbol = listing.symbol.as_deref().map(Arc::from);
                 listed.tick_size = listing.tick_size;
             }
-            let mut own = Day { listing: None, ..day.clone() };
-            own.join(Day {
+            let mut own = ListingDay { listing: None, ..day.clone() };
+            own.join(ListingDay {
                 listing: None,
                 band_low: listing.and_then(|listing| listing.band_low),
                 band_high: listing.and_then(|listing| listing.band_high),
             });
             all.push((*date, Term { band_low: own.band_low, band_high: own.band_high, ..listed.clone() }));
         }
-        Terms(Arc::new(all))
+        DatedTerms(Arc::new(all))
     }
 }
 
@@ -112,26 +112,26 @@ pub struct ListingChange {
 /// The instruments of one worker.
 #[derive(Default)]
 pub struct Listings {
-    days: BTreeMap<Instrument, BTreeMap<i32, Day>>,
-    /// What the joins have been told.
-    terms: BTreeMap<Instrument, Terms>,
-    /// Told in this step.
+    days: BTreeMap<Instrument, BTreeMap<i32, ListingDay>>,
+    /// The terms that the joins have received.
+    terms: BTreeMap<Instrument, DatedTerms>,
+    /// Instruments changed in this step.
     moved: BTreeSet<Instrument>,
-    /// Told in this epoch, with the row that the table has.
+    /// Days changed in this epoch, with the row in the table.
     touched: BTreeMap<(Instrument, i32), Option<Arc<Listing>>>,
 }
 
-/// What an epoch's end gives: the day's state, `None` for a day that is forgotten.
-pub type DayChange = ((Instrument, i32), Option<Day>);
+/// A durable change at an epoch's end: the day's state, `None` for a day that is forgotten.
+pub type DayChange = ((Instrument, i32), Option<ListingDay>);
 
 impl Listings {
-    /// Puts back what an earlier run knew; the table has its rows.
-    pub fn restore(&mut self, (instrument, date): (Instrument, i32), day: Day) {
+    /// Restores what an earlier run knew; its rows are in the table.
+    pub fn restore(&mut self, (instrument, date): (Instrument, i32), day: ListingDay) {
         self.moved.insert(instrument.clone());
         self.days.entry(instrument).or_default().insert(date, day);
     }
 
-    pub fn take(&mut self, told: Told) {
+    pub fn take(&mut self, told: ListingUpdate) {
         let day = self.days.entry(told.instrument.clone()).or_default().entry(told.date).or_default();
         let before = day.clone();
         day.join(told.day);
@@ -142,11 +142,11 @@ impl Listings {
         }
     }
 
-    /// What the joins must be told since the last call.
-    pub fn changes(&mut self) -> Vec<((Instrument, Terms), isize)> {
+    /// The changes for the joins since the last call.
+    pub fn changes(&mut self) -> Vec<((Instrument, DatedTerms), isize)> {
         let mut changes = Vec::new();
         for instrument in std::mem::take(&mut self.moved) {
-            let new = self.days.get(&instrument).map(Terms::of);
+            let new = self.days.get(&instrument).map(DatedTerms::of);
             let old = match &new {
                 Some(new) => self.terms.insert(instrument.clone(), new.clone()),
                 None => self.terms.remove(&instrument),
@@ -172,15 +172,15 @@ impl Listings {
         rows
     }
 
-    /// Behind [`Listings::rows`]: the durable changes. Nothing before `least` can be met by a bar; of the days before, the newest
-    /// row is kept for a month, for bars of today that no master of today speaks of.
+    /// After [`Listings::rows`]: the durable changes. No bar can be joined with a day before `least`. Of those days the newest
+    /// row is kept for a month, for later bars of an instrument that the newer masters do not list.
     pub fn retire(&mut self, least: Nanos) -> Vec<DayChange> {
-        let mut changes: BTreeMap<(Instrument, i32), Option<Day>> = BTreeMap::new();
+        let mut changes: BTreeMap<(Instrument, i32), Option<ListingDay>> = BTreeMap::new();
         for (key, _) in std::mem::take(&mut self.touched) {
             let day = self.days.get(&key.0).and_then(|days| days.get(&key.1)).cloned();
             changes.insert(key, day);
         }
-        // a trading day begins at most a day before its date, wherever it is
+        // a trading day begins at most a day before its date, in any time zone
         let least = i32::try_from(least.div_euclid(DAY) - 1).unwrap_or(i32::MIN);
         let mut forgotten = Vec::new();
         for (instrument, days) in &mut self.days {
@@ -201,7 +201,7 @@ impl Listings {
     }
 }
 
-/// How long the newest row of an instrument stands for later days.
+/// How many days the newest row of an instrument stays valid for later days.
 const KEPT_DAYS: i32 = 31;
 
 /// The multiple of a tick size that is nearest to a price.
@@ -220,17 +220,17 @@ mod tests {
         Arc::new(Listing { symbol: Some(symbol.into()), tick_size: Some(Price(tick)), ..Listing::default() })
     }
 
-    fn told(date: i32, at: Nanos, symbol: &str) -> Told {
-        let day = Day { listing: Some(((at, 0, 0), listing(symbol, 5))), ..Day::default() };
-        Told { instrument: Instrument::new("V", "1", None), date, day }
+    fn told(date: i32, at: Nanos, symbol: &str) -> ListingUpdate {
+        let day = ListingDay { listing: Some(((at, 0, 0), listing(symbol, 5))), ..ListingDay::default() };
+        ListingUpdate { instrument: Instrument::new("V", "1", None), date, day }
     }
 
-    fn band(date: i32, low: i64, high: i64) -> Told {
-        let day = Day { listing: None, band_low: Some(Price(low)), band_high: Some(Price(high)) };
-        Told { instrument: Instrument::new("V", "1", None), date, day }
+    fn band(date: i32, low: i64, high: i64) -> ListingUpdate {
+        let day = ListingDay { listing: None, band_low: Some(Price(low)), band_high: Some(Price(high)) };
+        ListingUpdate { instrument: Instrument::new("V", "1", None), date, day }
     }
 
-    fn symbol(terms: &Terms, date: i32) -> Option<String> {
+    fn symbol(terms: &DatedTerms, date: i32) -> Option<String> {
         terms.on(date)?.symbol.map(|symbol| symbol.to_string())
     }
 
@@ -241,7 +241,7 @@ mod tests {
         {
             listings.take(told);
         }
-        let [((_, terms), 1)] = &listings.changes()[..] else { panic!("one instrument, told once") };
+        let [((_, terms), 1)] = &listings.changes()[..] else { panic!("one instrument, one change") };
         assert_eq!(terms.on(9), None);
         assert_eq!([10, 11, 12, 99].map(|date| symbol(terms, date).expect("listed")), ["NEW", "NEW", "LATER", "LATER"]);
         let bands = |date| terms.on(date).map(|term| (term.band_low, term.band_high)).expect("listed");
@@ -268,7 +268,7 @@ mod tests {
         listings.take(told(11, 5, "D"));
         listings.changes();
         let retired = listings.retire(12 * DAY);
-        assert!(retired.iter().any(|((_, date), day)| *date == 10 && day.is_none()), "day 11 stands for it");
+        assert!(retired.iter().any(|((_, date), day)| *date == 10 && day.is_none()), "day 11 replaces it");
         let [((_, old), -1), ((_, new), 1)] = &listings.changes()[..] else { panic!("a shorter history") };
         assert_eq!((old.on(10).is_some(), new.on(10), symbol(new, 11).as_deref()), (true, None, Some("D")));
         assert_eq!(listings.retire(60 * DAY).len(), 1);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use ticktide_base::error::nearest;
 
-/// A parameter of an entry; `least` and `most` are allowed.
+/// A parameter of an entry; `least` and `most` are allowed values.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameter {
     pub name: &'static str,
@@ -39,7 +39,7 @@ impl Parameter {
         Parameter { name, default: 0.0, least: 0.0, most: (words.len() - 1) as f64, whole: true, words, doc }
     }
 
-    /// A value as the dataflow file has it.
+    /// A value as the dataflow file writes it.
     pub fn shown(&self, value: f64) -> String {
         match self.words.get(value as usize) {
             Some(word) => (*word).to_string(),
@@ -48,14 +48,14 @@ impl Parameter {
     }
 }
 
-/// What is wrong with the parameters of an entry that is added: one called as a word of the file, or two of one name; the rest
-/// of a sentence that begins with the entry.
+/// What is wrong with the parameters of an added entry: one is named like a word of the file, or two have one name. The text
+/// ends a sentence that begins with the entry.
 pub(crate) fn fault(parameters: &[Parameter], taken: &[&str]) -> Option<String> {
     let names: Vec<&str> = parameters.iter().map(|parameter| parameter.name).collect();
     let mut all = names.iter().enumerate();
     all.find_map(|(index, name)| match (taken.contains(name), names[..index].contains(name)) {
-        (true, _) => Some(format!("has the parameter {name:?}, which is a word of the dataflow's file")),
-        (_, true) => Some(format!("has two parameters {name:?}")),
+        (true, _) => Some(format!("has the parameter {name:?}, which is a reserved word of the dataflow file")),
+        (_, true) => Some(format!("has two parameters named {name:?}")),
         _ => None,
     })
 }
@@ -76,7 +76,7 @@ impl Parameters {
         self.number(name) as usize
     }
 
-    /// What follows the name in output names: `12_26_9`; a decimal point becomes an underscore, the default of a word is
+    /// What follows the name in output names: `12_26_9`. A decimal point becomes an underscore; the default of a word is
     /// left out.
     pub fn suffix(&self) -> String {
         let told = self.0.iter().filter(|(parameter, value)| parameter.words.is_empty() || *value != parameter.default);
@@ -188,16 +188,16 @@ pub fn read(
             Some(other) if !parameter.words.is_empty() => {
                 let words: Vec<String> = parameter.words.iter().map(|word| format!("{word:?}")).collect();
                 let message = format!("{family} {name:?} has {key} {other}, which is none of {}", words.join(" and "));
-                return Err(SettingError::new(message, format!("e.g. `{key} = {}`", words[0])));
+                return Err(SettingError::new(message, format!("set e.g. `{key} = {}`", words[0])));
             }
             Some(Setting::Number(value)) => *value,
             Some(other) => {
-                let message = format!("{family} {name:?} has {key} {other}, which is no number");
+                let message = format!("{family} {name:?} has {key} {other}, which is not a number");
                 return Err(SettingError::new(message, hint()));
             }
         };
         let fault = if !value.is_finite() || (parameter.whole && value.fract() != 0.0) {
-            Some(format!("which is no {}", if parameter.whole { "whole number" } else { "finite number" }))
+            Some(format!("which is not a {}", if parameter.whole { "whole number" } else { "finite number" }))
         } else if value < least {
             Some(format!("the least is {least}"))
         } else if value > most {

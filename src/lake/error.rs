@@ -1,24 +1,24 @@
-//! What goes wrong in the lake, and who acts.
+//! The lake's errors, and what to do about each.
 //!
-//! A store or catalog error says whether the operation *definitely failed* or is *perhaps done*: only the second kind has
-//! to be looked up before anything is repeated (L3).
+//! A store or catalog error says whether the operation *definitely failed* or is *perhaps done*. Only after the second kind
+//! must the outcome be looked up before anything is repeated (L3).
 
 use ticktide_base::epoch::Epoch;
 use ticktide_base::error::{Classified, Kind};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LakeError {
-    /// The object store; `perhaps` when the operation may have landed.
+    /// The object store failed; `perhaps`: the operation may have landed.
     #[error("{operation} {key} {outcome}: {cause}", outcome = outcome(*perhaps))]
     Store { operation: &'static str, key: String, perhaps: bool, cause: String, full: bool },
     /// The object does not exist.
     #[error("{key} is missing in the store")]
     Missing { key: String },
-    /// The catalog; `perhaps` when the operation may have landed.
+    /// The catalog failed; `perhaps`: the operation may have landed.
     #[error("catalog: {operation} {outcome}: {cause}", outcome = outcome(*perhaps))]
     Catalog { operation: &'static str, perhaps: bool, cause: String, busy: bool },
-    /// A generation above ours took over the log (L5).
-    #[error("epoch {epoch} was decided by generation {theirs}, ours is {ours}")]
+    /// A higher generation took over the log (L5).
+    #[error("epoch {epoch} was decided by generation {theirs}, this run is generation {ours}")]
     Fenced { epoch: Epoch, ours: u64, theirs: u64 },
     /// Records would be lost or counted twice: the epoch must not be decided.
     #[error("epoch {epoch}, {place}: {detail}")]
@@ -26,10 +26,10 @@ pub enum LakeError {
     /// Committed data is not what it should be.
     #[error("{message}")]
     Corrupt { message: String, hint: String },
-    /// The user's flag, file or folder.
+    /// A flag, file or folder that the user must correct.
     #[error("{message}")]
     Fix { message: String, hint: String },
-    /// The caller broke a contract of this module.
+    /// The caller broke a contract of this crate.
     #[error("{0}")]
     Bug(String),
     #[error("{context}: {cause}")]
@@ -82,21 +82,21 @@ impl Classified for LakeError {
         match self {
             LakeError::Store { full: true, .. } => Some("free space on the warehouse's disk, then start again".into()),
             LakeError::Store { .. } => {
-                Some("check that the warehouse can be reached (disk, network, permissions), then start again".into())
+                Some("check that the warehouse is reachable (disk, network, permissions), then start again".into())
             }
             LakeError::Catalog { busy: true, .. } => {
-                Some("another process holds catalog.db: end it, then start again".into())
+                Some("another process has catalog.db locked: end that process, then start again".into())
             }
-            LakeError::Catalog { .. } => Some("check that the catalog can be reached, then start again".into()),
+            LakeError::Catalog { .. } => Some("check that the catalog is reachable, then start again".into()),
             LakeError::Fenced { .. } => {
                 Some("another process runs this dataflow into the same lake: stop one of the two".into())
             }
             LakeError::Missing { .. } | LakeError::Format { .. } => {
-                Some("run `ticktide lake doctor`; do not delete or move files of a lake".into())
+                Some("run `ticktide lake doctor`; do not delete or move files of a lake by hand".into())
             }
             LakeError::Corrupt { hint, .. } | LakeError::Fix { hint, .. } => Some(hint.clone()),
             LakeError::Unbalanced { .. } => {
-                Some("keep the log of this run and report it; nothing was committed".into())
+                Some("nothing was committed: keep the log output of this run and report it".into())
             }
             LakeError::Bug(_) => None,
         }
@@ -104,7 +104,7 @@ impl Classified for LakeError {
 }
 
 impl From<::iceberg::Error> for LakeError {
-    /// An error of our own storage that went through iceberg comes out as it went in.
+    /// A `LakeError` of ticktide's own storage that passed through iceberg comes out as it went in.
     fn from(error: ::iceberg::Error) -> LakeError {
         let ours = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<LakeError>());
         if let Some(ours) = ours {

@@ -1,6 +1,6 @@
 //! STAGE 3: closed epochs → Parquet → one atomic commit → Iceberg.
 //!
-//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//! Internal: programs use the crate `ticktide`; this crate's interface may change with every version.
 //!
 //! ```text
 //!  every worker              worker 0                          worker 0, later, idempotent
@@ -8,14 +8,15 @@
 //!  rows, state → files       parts → slot     THE commit          stage, swap    announce
 //! ```
 //!
-//! Why a log of our own before Iceberg: catalogs swap one table at a time, so no catalog can commit offsets, state and
-//! twenty tables together; one object that is created at most once can. The tables are its replayable projection.
+//! Why ticktide keeps its own log in front of Iceberg: catalogs swap one table at a time, so no catalog can commit offsets,
+//! state and twenty tables together; one object that is created at most once can. The tables are its replayable projection.
 //!
-//! Old epochs leave and small files become big ones as a run goes ([`upkeep::retention`], [`upkeep`]) and by command ([`maintain`]).
+//! A run expires old epochs and merges small files as it goes ([`upkeep::retention`], [`upkeep`]); commands do so too
+//! ([`maintain`]).
 //!
 //! What must hold: L1 a slot is created at most once · L2 an epoch's rows are visible in a table exactly once · L3 a write
-//! whose answer was lost is looked up, never blindly repeated · L4 slots are contiguous · L5 after the takeover of a
-//! generation no slot of a lower one appears · L9 state, offsets and tables of an epoch commit in the same slot.
+//! whose answer was lost is looked up, never blindly repeated · L4 slots are contiguous · L5 after a generation has taken
+//! over, no slot of a lower one appears · L9 state, offsets and tables of an epoch commit in the same slot.
 
 pub mod catalog;
 pub mod commit;
@@ -33,10 +34,10 @@ pub mod upkeep;
 pub mod write;
 
 pub use crate::commit::slot::{EpochPart, Slot, TablePart};
-pub use crate::read::audit::{Audited, Finding};
-pub use crate::read::past::Past;
+pub use crate::read::audit::{AuditMismatch, Audited};
+pub use crate::read::past::EpochRange;
 pub use crate::read::{EpochRow, LakeReader, TableAt};
-pub use crate::state::lineage::{Begun, Chain};
+pub use crate::state::lineage::{Chain, LineageStart};
 pub use crate::state::resume::Resume;
 pub use crate::store::warehouse::Warehouse;
 pub use crate::table::buffer::RowBuffer;
@@ -49,7 +50,7 @@ pub use store::{Meter, StoreMeters};
 
 use crate::commit::owner::Owner;
 use crate::table::live::LakeTable;
-use crate::table::place::Place;
+use crate::table::place::Location;
 use crate::table::spec::TableSpec;
 use crate::upkeep::retention::Retention;
 use state::StateFiles;
@@ -59,46 +60,46 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ticktide_base::epoch::Epoch;
 use upkeep::Upkeep;
 
-/// Which lake, and for whom.
+/// Which lake to open, and for which dataflow.
 #[derive(Clone, Debug)]
 pub struct LakeOptions {
     /// A folder, created if it does not exist, or a bucket.
     pub warehouse: Warehouse,
-    /// What [`catalog::CatalogPlace`] reads; `None`: `catalog.db` in the folder; a bucket needs one.
+    /// The text that [`catalog::CatalogPlace`] parses; `None`: `catalog.db` in the folder. A bucket needs one.
     pub catalog: Option<String>,
     /// Usually `market`.
     pub namespace: String,
-    /// Whose lake it is: the dataflow's name.
+    /// The name of the dataflow that owns the lake.
     pub dataflow: String,
-    /// Of the settings that change rows; a lake with another one is refused.
+    /// The hash of the settings that change rows; a lake with another hash is refused.
     pub dataflow_hash: String,
     /// The resolved settings without secrets, a JSON object.
     pub settings_json: String,
-    /// The version that writes, as slots record it.
+    /// The version of the writer, as slots record it.
     pub code_version: String,
-    /// A correction writes a data file of at most so many bytes again; rows of a bigger one are deleted by position.
+    /// A correction rewrites a data file of at most this many bytes; in a bigger one it deletes rows by position.
     pub rewrite_bytes_max: u64,
 }
 
 /// The lake as its one writer sees it: decides epochs and applies them.
 #[derive(Debug)]
 pub struct Lake {
-    place: Place,
+    place: Location,
     generation: u64,
-    /// The last slot decided; ours from the takeover on.
+    /// The last slot decided; this writer's own from the takeover on.
     last: Arc<Slot>,
     tables: BTreeMap<String, LakeTable>,
     epochs: LakeTable,
     epoch_tables: LakeTable,
     state: StateFiles,
-    /// Decided and not yet applied and announced.
+    /// The slots that are decided and not yet applied and announced.
     pending: BTreeMap<Epoch, Arc<Slot>>,
-    /// What the log says stays readable, and what of that is announced: only by the latter snapshots leave.
+    /// What stays readable according to the log, and what of that is announced. Only the announced part expires snapshots.
     retention: Retention,
     announced: Retention,
-    /// The last epochs with their cuts, without a hole up to the last one; more are read when they are needed.
+    /// The cuts of the newest epochs, without a gap up to the last one; earlier cuts are read when they are needed.
     cuts: Vec<(Epoch, i64)>,
-    /// Says that we are here.
+    /// Shows that this writer is alive.
     owner: Option<Owner>,
 }
 
@@ -109,10 +110,10 @@ fn now_ms() -> i64 {
 }
 
 impl Lake {
-    /// Opens the lake, created if there is none: takes it over, brings all tables to what was decided, loads the state.
-    /// Errors: of kind `Fix` if it is another dataflow's or was moved, `Corrupt` if committed data is damaged.
+    /// Opens the lake and creates it if there is none: takes it over, applies what was decided to all tables, loads the state.
+    /// Errors: of kind `Fix` if it belongs to another dataflow or was moved, `Corrupt` if committed data is damaged.
     pub async fn open(options: LakeOptions, tables: Vec<TableSpec>) -> Result<(Lake, Resume), LakeError> {
-        // a folder must be there before its catalog is put into it
+        // the folder must exist before its catalog is put into it
         let store = options.warehouse.open().await?;
         let catalog = options.warehouse.catalog(options.catalog.as_deref(), &options.namespace, true).await?;
         let upkeep = Upkeep { rewrite_bytes_max: options.rewrite_bytes_max, ..Upkeep::default() };
@@ -122,14 +123,14 @@ impl Lake {
         Ok((lake, resume))
     }
 
-    /// The end of a writer: those who would wait for it need not any more.
+    /// Ends the writer: commands that would wait for it no longer need to.
     pub async fn leave(mut self) {
         if let Some(owner) = self.owner.take() {
             owner.end().await;
         }
     }
 
-    /// What a worker's I/O task writes with.
+    /// The writer for a worker's I/O task.
     pub fn writer(&self) -> LakeWriter {
         LakeWriter {
             store: self.place.store.clone(),
@@ -139,12 +140,12 @@ impl Lake {
         }
     }
 
-    /// Which start of the dataflow this is; it grows with each takeover of the lake.
+    /// The number of this start of the dataflow; it grows with each takeover of the lake.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The mark of the last slot; after opening, of the takeover.
+    /// The token of the last slot; right after opening, of the takeover.
     pub fn token(&self) -> &str {
         &self.last.token
     }
@@ -154,7 +155,7 @@ impl Lake {
         self.last.epoch + 1
     }
 
-    /// How many epochs are decided and not yet applied (L7: the caller keeps it within K).
+    /// The number of epochs that are decided and not yet applied (L7: the caller keeps it within K).
     pub fn pending(&self) -> usize {
         self.pending.len()
     }

@@ -1,4 +1,4 @@
-//! A lake in a folder with a few rows, for tests of whoever reads lakes.
+//! A lake in a folder with a few rows, for the tests of crates that read lakes.
 
 use crate::table::spec::{Row, TableSpec};
 use crate::{Lake, LakeOptions, RowBuffer, StateRows, TableRows};

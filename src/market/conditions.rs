@@ -65,7 +65,7 @@ fn number(text: &str) -> Option<u64> {
 pub struct ConditionsSpec {
     /// The record's field that holds the code.
     pub field: String,
-    /// The field's text is hexadecimal, with or without `0x`.
+    /// Whether the field's text is hexadecimal, with or without `0x`.
     pub hex: bool,
     pub no_price: Vec<Condition>,
     pub no_volume: Vec<Condition>,
@@ -75,17 +75,17 @@ pub struct ConditionsSpec {
 
 /// What a trade does to its bar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effect {
+pub struct TradeEffect {
     pub sets_price: bool,
     pub adds_volume: bool,
 }
 
-impl Effect {
-    pub const FULL: Effect = Effect { sets_price: true, adds_volume: true };
+impl TradeEffect {
+    pub const FULL: TradeEffect = TradeEffect { sets_price: true, adds_volume: true };
 }
 
 impl ConditionsSpec {
-    /// The code that the field's text says; `None` when it is no number of the dataflow's base. Empty text is code 0.
+    /// The code in the field's text; `None` if that is not a number in the dataflow's base. Empty text is code 0.
     #[inline]
     pub fn code(&self, text: &str) -> Option<u64> {
         match text.trim() {
@@ -96,11 +96,11 @@ impl ConditionsSpec {
         }
     }
 
-    /// What a trade of this code does.
+    /// What a trade with this code does to its bar.
     #[inline]
-    pub fn effect(&self, code: u64, suspicious: bool) -> Effect {
+    pub fn effect(&self, code: u64, suspicious: bool) -> TradeEffect {
         let met = |rules: &[Condition]| rules.iter().any(|rule| rule.holds(code));
-        Effect { sets_price: !suspicious && !met(&self.no_price), adds_volume: !met(&self.no_volume) }
+        TradeEffect { sets_price: !suspicious && !met(&self.no_price), adds_volume: !met(&self.no_volume) }
     }
 }
 
@@ -139,9 +139,9 @@ mod tests {
         assert_eq!((spec(true).code("20"), spec(false).code("20")), (Some(32), Some(20)));
         assert_eq!((spec(true).code("0x20"), spec(false).code("0x20")), (Some(32), Some(32)));
         assert_eq!((spec(true).code(""), spec(true).code("@ F"), spec(true).code("-1")), (Some(0), None, None));
-        assert_eq!(spec(true).effect(0x20, false), Effect { sets_price: false, adds_volume: true });
-        assert_eq!(spec(true).effect(0x40, true), Effect { sets_price: false, adds_volume: false });
-        assert_eq!(spec(true).effect(0, false), Effect::FULL);
+        assert_eq!(spec(true).effect(0x20, false), TradeEffect { sets_price: false, adds_volume: true });
+        assert_eq!(spec(true).effect(0x40, true), TradeEffect { sets_price: false, adds_volume: false });
+        assert_eq!(spec(true).effect(0, false), TradeEffect::FULL);
     }
 
     proptest! {

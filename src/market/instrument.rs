@@ -1,7 +1,7 @@
-//! Instruments: who a record is about, and where its records go.
+//! Instruments: what a record is about, and where its records go.
 //!
 //! Why an `Arc`: an instrument is part of every key of the dataflow, so a clone must cost nothing. What must always hold: two
-//! instruments are equal, and have the same order, hash and route, iff their venues and tokens are equal; a symbol is no part
+//! instruments are equal, and have the same order, hash and route, iff their venues and tokens are equal; a symbol is not part
 //! of the key.
 
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,11 @@ pub struct InstrumentName {
 
 /// An instrument: the routing key of the whole dataflow. Equal iff venue and token are equal; cheap to clone.
 ///
-/// Why the symbol is beside it: records of one instrument may tell different symbols, or none, and two that are equal may
-/// stand for each other anywhere. So a symbol that is published is never that of a key but one of its row: a bar, and what is
-/// said of it, has the greatest symbol that a record of the bar tells, a tick its own. A row about one trade, or about an
-/// instrument's day, has the symbol that was told first of it, as its key keeps it: there two readers that tell different
-/// symbols may be first in turn.
+/// Why the symbol is not part of the key: records of one instrument may carry different symbols, or none, and two equal
+/// instruments may replace each other anywhere. So a published symbol is never the key's but its row's: a bar, and each row
+/// about it, has the greatest symbol that a record of the bar carries; a tick has its own. A row about one trade, or about an
+/// instrument's day, has the symbol that was received first, as its key keeps it: if two readers report different symbols,
+/// either of them may be first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Instrument(Arc<InstrumentName>);
 
@@ -35,7 +35,7 @@ impl Instrument {
         }))
     }
 
-    /// The same without a symbol: what keys of durable values are made of.
+    /// The same without a symbol: the keys of durable values are made of it.
     pub fn unnamed(&self) -> Instrument {
         match self.0.symbol {
             Some(_) => Instrument::new(self.venue(), self.instrument(), None),
@@ -58,7 +58,7 @@ impl Instrument {
         self.0.symbol.as_deref()
     }
 
-    /// The symbol to keep.
+    /// The symbol, shared, for a caller that keeps it.
     #[inline]
     pub fn symbol_shared(&self) -> Option<&Arc<str>> {
         self.0.symbol.as_ref()
@@ -66,11 +66,11 @@ impl Instrument {
 
     /// Where the instrument's records go: the same number in every process and every build (FNV-1a over the key).
     ///
-    /// Why not to the worker that reads them: an owner has to be known from the instrument alone, on every worker and for state
-    /// that is restored, and with fewer partitions than workers some would own nothing. What would be saved, measured over
+    /// Why not to the worker that reads them: the owner must be known from the instrument alone, on every worker and for
+    /// restored state, and with fewer partitions than workers some workers would own nothing. The saving, measured over
     /// 2 million trades with all records read by their owner against none: 1.70 against 1.72 µs of CPU a tick with two
-    /// workers, 1.74 against 1.84 in two processes, since a step's sums cross and no records. Where records do (corrections,
-    /// `dedupe = "instrument"`) 2.7 against 2.7, and in two processes 3.2 against 5.7, half of which this hash pays.
+    /// workers, 1.74 against 1.84 in two processes, since a step's sums cross and no records. Where records cross (corrections,
+    /// `dedupe = "instrument"`): 2.7 against 2.7, and in two processes 3.2 against 5.7, half of which this hash pays.
     #[inline]
     pub fn route(&self) -> u64 {
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
@@ -115,7 +115,7 @@ impl Hash for Instrument {
     }
 }
 
-/// An instrument's index in the table of the reader that decoded it; means nothing outside that reader.
+/// An instrument's index in the table of the reader that decoded it; it has no meaning outside that reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InstrumentId(pub u32);
 

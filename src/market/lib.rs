@@ -1,4 +1,4 @@
-//! The values of the market: the words that every stage of ticktide shares.
+//! The values of the market: the types that every stage of ticktide shares.
 //!
 //! Internal: programs use the crate `ticktide`; what is here may change with every version.
 //!
@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Why integers: sums do not depend on order, and two runs agree to the last digit. Floats exist only inside indicators. What
-//! must always hold: this crate does no I/O and asks no clock; it knows the ground (`base`) and no stage.
+//! must always hold: this crate does no I/O and reads no clock; it knows the ground (`base`) and no stage.
 
 pub mod calendar;
 pub mod conditions;

@@ -1,9 +1,9 @@
-//! What an exchange's instrument master says of an instrument on a day.
+//! What an exchange's instrument master states about an instrument on a day.
 
 use super::{Price, Quantity};
 use serde::{Deserialize, Serialize};
 
-/// One row of a master. What it does not say is `None`.
+/// One row of a master. A field that the master does not give is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Listing {
     /// What people call it: `RELIANCE`, `NIFTY26DEC24000CE`.
@@ -15,11 +15,11 @@ pub struct Listing {
     pub description: Option<Box<str>>,
     /// Prices are multiples of it.
     pub tick_size: Option<Price>,
-    /// The exchange takes no order below …
+    /// The exchange accepts no order below …
     pub band_low: Option<Price>,
     /// … and none above.
     pub band_high: Option<Price>,
-    /// The most that one order may be for.
+    /// The greatest quantity of one order.
     pub freeze_quantity: Option<Quantity>,
     pub lot_size: Option<Quantity>,
     pub underlying: Option<Box<str>>,

@@ -1,8 +1,8 @@
 //! Prices and quantities: exact decimals, read from their digits and written as digits.
 //!
-//! Why integers at scale 10⁻⁸: sums do not depend on order, and two runs agree to the last digit. Why a short way: nearly every
-//! number of a feed has few digits, and this is the path of every record. What must always hold: |x| < 10¹⁰ for a price or a
-//! quantity (a DECIMAL(18,8) of the lake), checked where it is decoded; both ways of reading agree.
+//! Why integers at scale 10⁻⁸: sums do not depend on order, and two runs agree to the last digit. Why a short path: nearly
+//! every number of a feed has few digits, and every record is read here. What must always hold: |x| < 10¹⁰ for a price or a
+//! quantity (a DECIMAL(18,8) of the lake), checked where it is decoded; both paths of reading agree.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -87,7 +87,7 @@ pub fn decimal(digits: &[u8]) -> Result<i64, NumberError> {
 /// Powers of ten up to the scale.
 const POWERS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// What nearly every price and quantity is: up to eighteen digits with at most eight behind a point. Anything else is
+/// Reads what nearly every price and quantity is: up to eighteen digits with at most eight after a point. Anything else is
 /// `None`, for [`decimal_wide`] to judge.
 #[inline]
 fn decimal_short(digits: &[u8]) -> Option<i64> {
@@ -98,7 +98,7 @@ fn decimal_short(digits: &[u8]) -> Option<i64> {
     if rest.is_empty() || rest.len() > 18 {
         return None;
     }
-    // eighteen bytes cannot overflow, and a point's `.` is passed over below
+    // eighteen bytes cannot overflow, and the point is skipped below
     let (mut value, mut point) = (0u64, rest.len());
     for (at, byte) in rest.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');

@@ -34,7 +34,7 @@ use ticktide_lake::{LakeError, LakeReader, TableAt};
 /// What DataFusion calls the lake.
 const CATALOG: &str = "ticktide";
 
-/// A table and what of it a query sees.
+/// A table and the part of it that a query sees.
 #[derive(Clone)]
 pub struct Pin {
     /// As queries name it.
@@ -49,7 +49,7 @@ pub struct Pin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     Snapshot(i64),
-    /// Whatever is current when the table was loaded.
+    /// The snapshot that was current when the table was loaded.
     Head,
     /// The table had no rows yet.
     Empty,
@@ -57,7 +57,7 @@ pub enum At {
 
 /// Every table of a lake at one epoch.
 pub struct Pinned {
-    /// The one epoch that all of them are of.
+    /// The epoch of all of them.
     pub epoch: Epoch,
     /// The default schema of queries.
     pub namespace: String,
@@ -87,16 +87,16 @@ impl Pinned {
 pub enum QueryError {
     #[error("the query cannot be run: {message}")]
     Sql { message: String, hint: String },
-    #[error("only SELECT is possible here, this is {0}")]
+    #[error("only SELECT is allowed here, this is {0}")]
     NotSelect(String),
     #[error("there is no table {name:?} in the lake")]
     UnknownTable { name: String, tables: Vec<String> },
-    /// Tables are in the one schema of the lake.
+    /// A lake has one schema, which has all tables.
     #[error("there is no schema {schema:?} in the lake")]
     UnknownSchema { schema: String, hint: String },
     #[error("a table cannot be read: {0}")]
     Read(String),
-    /// Rows could not be put where they belong.
+    /// Rows could not be written to their destination.
     #[error("the rows cannot be written: {0}")]
     Unwritable(Arc<std::io::Error>),
     #[error("{path}: {message}")]
@@ -116,12 +116,12 @@ impl Classified for QueryError {
             QueryError::Sql { hint, .. } | QueryError::UnknownSchema { hint, .. } => Some(hint.clone()),
             QueryError::Unwritable(error) => Some(room(error).to_owned()),
             QueryError::NotSelect(_) => {
-                Some("the lake is written by `ticktide run` alone; use `--output FILE` for a copy".to_owned())
+                Some("only `ticktide run` writes the lake; use `--output FILE` for a copy".to_owned())
             }
             QueryError::UnknownTable { name, tables } => {
                 let names: Vec<&str> = tables.iter().map(String::as_str).collect();
                 let near = nearest(name, &names).map_or(String::new(), |near| format!("did you mean {near}? "));
-                Some(format!("{near}there are {}", tables.join(", ")))
+                Some(format!("{near}the tables are {}", tables.join(", ")))
             }
             QueryError::Read(_) => None,
             QueryError::Output { hint, .. } => Some(hint.clone()),
@@ -129,21 +129,21 @@ impl Classified for QueryError {
     }
 }
 
-/// What to do about a place that takes no bytes.
+/// What to do about a destination that takes no bytes.
 pub fn room(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, or choose another place",
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => "choose a place that you may write to",
-        ErrorKind::NotFound | ErrorKind::NotADirectory => "make its folder first, or choose another place",
+        ErrorKind::NotFound | ErrorKind::NotADirectory => "create its folder first, or choose another place",
         _ => "choose another place",
     }
 }
 
-/// A query's rows as they come.
+/// A query's rows, as they are computed.
 pub struct Answer {
     /// The columns: money and sums are decimals of scale 8, times microseconds of UTC.
     pub schema: SchemaRef,
-    /// Batches of rows; an error among them is [`explain`]ed.
+    /// Batches of rows; [`explain`] turns an error among them into a [`QueryError`].
     pub rows: SendableRecordBatchStream,
 }
 
@@ -175,17 +175,18 @@ fn context(pinned: &Pinned) -> Result<SessionContext, QueryError> {
     Ok(context)
 }
 
-/// What DataFusion says behind an error of its own.
+/// What DataFusion appends to an error of its own.
 const NOT_OURS: &str = "This issue was likely caused by a bug in DataFusion's code";
-/// Names of columns that are words of SQL, too.
+/// Names of columns that are also words of SQL.
 const RESERVED: [&str; 4] = ["check", "interval", "offset", "partition"];
-const TABLES: &str = "`ticktide query \"show tables\"` and `\"show columns from TABLE\"` list what there is";
+const TABLES: &str =
+    "`ticktide query \"show tables\"` and `\"show columns from TABLE\"` list the tables and their columns";
 
-/// DataFusion's error as one of ours.
+/// DataFusion's error as a [`QueryError`].
 pub fn explain(error: &DataFusionError, tables: &[String]) -> QueryError {
     let root = error.find_root();
     let text = match root {
-        // its text without what the parser calls itself
+        // its text without the parser's own name
         DataFusionError::SQL(parser, _) => parser.to_string().trim_start_matches("sql parser error: ").to_owned(),
         other => other.strip_backtrace(),
     };
@@ -208,21 +209,23 @@ pub fn explain(error: &DataFusionError, tables: &[String]) -> QueryError {
             return QueryError::Read(message.trim_start_matches("External error: ").to_owned());
         }
         DataFusionError::SchemaError(wrong, _) if matches!(**wrong, SchemaError::FieldNotFound { .. }) => TABLES,
-        DataFusionError::SQL(..) => "it is one SELECT: texts stand in single quotes, names in double quotes or in none",
-        DataFusionError::Internal(_) => "write it another way: this one is beyond the engine",
+        DataFusionError::SQL(..) => {
+            "write one SELECT: texts in single quotes, names in double quotes or without quotes"
+        }
+        DataFusionError::Internal(_) => "write the query another way: the engine cannot run it as it is",
         _ => "functions and types are those of https://datafusion.apache.org/user-guide/sql",
     };
     QueryError::Sql { message: message.to_owned(), hint: hint.to_owned() }
 }
 
-/// An error with what the query's text and the lake's schema say of it.
+/// An error with what the query's text and the lake's schema add to it.
 fn in_query(error: QueryError, sql: &str, namespace: &str) -> QueryError {
     match error {
         QueryError::UnknownTable { name, tables } => match name.rsplit_once('.') {
             Some((schema, table)) if schema != namespace => {
                 let is_there = tables.iter().any(|there| there == table);
                 let meant = if is_there { table } else { "TABLE" };
-                let hint = format!("write {meant} or {namespace}.{meant}; there are {}", tables.join(", "));
+                let hint = format!("write {meant} or {namespace}.{meant}; the tables are {}", tables.join(", "));
                 QueryError::UnknownSchema { schema: schema.to_owned(), hint }
             }
             Some((_, table)) => QueryError::UnknownTable { name: table.to_owned(), tables },
@@ -231,8 +234,8 @@ fn in_query(error: QueryError, sql: &str, namespace: &str) -> QueryError {
         QueryError::Sql { message, hint } => {
             let Some(word) = bare(sql) else { return QueryError::Sql { message, hint } };
             let words = RESERVED.map(|word| format!("\"{word}\"")).join(", ");
-            let quoted = format!("{word} is a word of SQL: as columns these stand in double quotes: {words}");
-            // such a word may have made another column of what follows it
+            let quoted = format!("{word} is a word of SQL: put these columns in double quotes: {words}");
+            // such a word may have turned the word after it into another column
             let hint = if hint == TABLES { format!("{hint}; {quoted}") } else { quoted };
             QueryError::Sql { message, hint }
         }
@@ -240,7 +243,7 @@ fn in_query(error: QueryError, sql: &str, namespace: &str) -> QueryError {
     }
 }
 
-/// A column's name in a query that SQL takes for a word of its own: outside of quotes, and not used as that word.
+/// The first column name in a query that SQL takes for a word of its own: outside quotes, and not used as that word.
 fn bare(sql: &str) -> Option<&'static str> {
     let mut quote = None;
     let unquoted: String = sql

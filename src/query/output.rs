@@ -19,9 +19,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// What rows are written as.
+/// The format in which rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum OutputFormat {
     /// Aligned columns; all rows are held in memory first.
     Table,
     JsonLines,
@@ -29,16 +29,16 @@ pub enum Format {
     Parquet,
 }
 
-impl Format {
+impl OutputFormat {
     /// By the file's ending.
-    pub fn of(path: &Path) -> Result<Format, QueryError> {
+    pub fn of(path: &Path) -> Result<OutputFormat, QueryError> {
         match path.extension().and_then(|ending| ending.to_str()) {
-            Some("json" | "jsonl" | "ndjson") => Ok(Format::JsonLines),
-            Some("csv") => Ok(Format::Csv),
-            Some("parquet") => Ok(Format::Parquet),
+            Some("json" | "jsonl" | "ndjson") => Ok(OutputFormat::JsonLines),
+            Some("csv") => Ok(OutputFormat::Csv),
+            Some("parquet") => Ok(OutputFormat::Parquet),
             _ => Err(QueryError::Output {
                 path: path.display().to_string(),
-                message: "the ending names no format".to_owned(),
+                message: "the file's ending names no format".to_owned(),
                 hint: "end the file in .csv, .json or .parquet".to_owned(),
             }),
         }
@@ -54,11 +54,11 @@ pub fn zone(name: &str) -> Result<TimeZone, QueryError> {
     })
 }
 
-/// Writes all rows; answers their number. With a zone, instants are text of that zone, or in Parquet marked with it. Errors:
-/// the query fails, the format lacks a type, the place takes no bytes ([`QueryError::Unwritable`]).
+/// Writes all rows; returns their number. With a zone, instants are text in that zone, or in Parquet marked with it. Errors:
+/// the query fails, the format lacks a type, the destination takes no bytes ([`QueryError::Unwritable`]).
 pub async fn write(
     answer: Answer,
-    format: Format,
+    format: OutputFormat,
     zone: Option<&TimeZone>,
     into: impl Write + Send,
 ) -> Result<u64, QueryError> {
@@ -72,7 +72,7 @@ pub async fn write(
     })
 }
 
-/// Why a place took no bytes: the formats' writers tell it in words of their own.
+/// Why the destination took no bytes: the formats' writers report it in words of their own.
 type Failed = Arc<Mutex<Option<std::io::Error>>>;
 
 struct Watched<W> {
@@ -84,7 +84,7 @@ impl<W> Watched<W> {
     fn watch<T>(&self, done: std::io::Result<T>) -> std::io::Result<T> {
         done.map_err(|error| {
             let kind = error.kind();
-            // an interrupted write is tried again
+            // an interrupted write is repeated
             if kind != std::io::ErrorKind::Interrupted
                 && let Ok(mut failed) = self.failed.lock()
             {
@@ -109,7 +109,7 @@ impl<W: Write> Write for Watched<W> {
 
 async fn write_watched(
     answer: Answer,
-    format: Format,
+    format: OutputFormat,
     zone: Option<&TimeZone>,
     into: impl Write + Send,
 ) -> Result<u64, QueryError> {
@@ -139,16 +139,16 @@ enum Sink<W: Write + Send> {
 }
 
 impl<W: Write + Send> Sink<W> {
-    fn new(format: Format, schema: &SchemaRef, into: W) -> Result<Sink<W>, ArrowError> {
+    fn new(format: OutputFormat, schema: &SchemaRef, into: W) -> Result<Sink<W>, ArrowError> {
         Ok(match format {
-            Format::Table => Sink::Table { schema: schema.clone(), batches: Vec::new(), into },
-            Format::JsonLines => Sink::Json(JsonBuilder::new().with_explicit_nulls(true).build(into)),
-            Format::Csv => {
+            OutputFormat::Table => Sink::Table { schema: schema.clone(), batches: Vec::new(), into },
+            OutputFormat::JsonLines => Sink::Json(JsonBuilder::new().with_explicit_nulls(true).build(into)),
+            OutputFormat::Csv => {
                 let mut writer = CsvBuilder::new().with_header(true).build(into);
-                writer.write(&RecordBatch::new_empty(schema.clone()))?; // the header, also of no rows
+                writer.write(&RecordBatch::new_empty(schema.clone()))?; // the header, also without rows
                 Sink::Csv(writer)
             }
-            Format::Parquet => {
+            OutputFormat::Parquet => {
                 let level = ZstdLevel::try_new(1).expect("level 1 exists");
                 let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
                 Sink::Parquet(Box::new(ArrowWriter::try_new(into, schema.clone(), Some(properties))?))
@@ -185,7 +185,7 @@ impl<W: Write + Send> Sink<W> {
     }
 }
 
-/// The unit of a column of instants; a time stamp without a zone is none.
+/// The unit of a column of instants; a time stamp without a zone is not an instant.
 fn instant(data_type: &DataType) -> Option<TimeUnit> {
     match data_type {
         DataType::Timestamp(unit, Some(_)) => Some(*unit),
@@ -193,15 +193,15 @@ fn instant(data_type: &DataType) -> Option<TimeUnit> {
     }
 }
 
-/// What instants are in a zone: text, but in Parquet still instants, which readers show in that zone.
-fn zoned_type(unit: TimeUnit, format: Format, zone: &TimeZone) -> DataType {
+/// The type of instants in a zone: text, but in Parquet still instants, which readers show in that zone.
+fn zoned_type(unit: TimeUnit, format: OutputFormat, zone: &TimeZone) -> DataType {
     match format {
-        Format::Parquet => DataType::Timestamp(unit, Some(zone.iana_name().unwrap_or("UTC").into())),
-        Format::Table | Format::JsonLines | Format::Csv => DataType::Utf8,
+        OutputFormat::Parquet => DataType::Timestamp(unit, Some(zone.iana_name().unwrap_or("UTC").into())),
+        OutputFormat::Table | OutputFormat::JsonLines | OutputFormat::Csv => DataType::Utf8,
     }
 }
 
-fn zoned_schema(schema: &SchemaRef, format: Format, zone: &TimeZone) -> SchemaRef {
+fn zoned_schema(schema: &SchemaRef, format: OutputFormat, zone: &TimeZone) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| match instant(field.data_type()) {
         Some(unit) => Arc::new(Field::new(field.name(), zoned_type(unit, format, zone), field.is_nullable())),
         None => field.clone(),

@@ -1,7 +1,7 @@
 //! DataFusion's filters as Iceberg predicates, where they are simple enough.
 //!
 //! What must always hold: a predicate keeps every row that its filter keeps (it may keep more). So only comparisons of a
-//! bare column with a literal of the column's own type are translated, and a conjunction may lose a side it cannot translate.
+//! bare column with a literal of the column's own type are translated, and a conjunction may lose a side.
 
 use arrow::datatypes::{DataType, Schema, TimeUnit};
 use datafusion::logical_expr::expr::InList;
@@ -10,7 +10,7 @@ use datafusion::scalar::ScalarValue;
 use iceberg::expr::{Predicate, Reference};
 use iceberg::spec::Datum;
 
-/// The predicate of a filter, or `None` where there is none that sieves anything.
+/// The predicate of a filter, or `None` if no predicate would leave out a row.
 pub fn predicate(filter: &Expr, schema: &Schema) -> Option<Predicate> {
     match filter {
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {

@@ -1,7 +1,7 @@
 //! One pinned Iceberg table for DataFusion: projection, filters and limit go into Iceberg's scan.
 //!
-//! What must always hold: the batches have exactly the projected schema (Iceberg may hand out a partition column as runs,
-//! it is unpacked here), and a filter that is pushed down is only a first sieve: DataFusion applies it again.
+//! What must always hold: the batches have exactly the projected schema (Iceberg may return a partition column as runs,
+//! which are unpacked here), and a filter that is pushed down is only a first sieve: DataFusion applies it again.
 
 use super::{At, Pin};
 use crate::predicate::predicate;
@@ -42,7 +42,7 @@ impl PinnedTable {
             None => metadata.current_schema().clone(),
         };
         let arrow = iceberg::arrow::schema_to_arrow_schema(&schema)?;
-        // field ids are of no use to a reader of the answer
+        // a reader of the answer has no use for field ids
         let fields: Vec<Field> =
             arrow.fields().iter().map(|field| field.as_ref().clone().with_metadata(Default::default())).collect();
         Ok(PinnedTable { pin: pin.clone(), schema: Arc::new(Schema::new(fields)) })
@@ -100,7 +100,7 @@ impl TableProvider for PinnedTable {
     }
 }
 
-/// What is read of a table.
+/// What a scan reads from a table.
 struct Scan {
     pin: Pin,
     columns: Vec<String>,

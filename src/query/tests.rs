@@ -1,6 +1,6 @@
-//! What a query over a lake answers; expected values are the rows that were written.
+//! What a query over a lake returns; expected values are the rows that were written.
 
-use super::output::{Format, write, zone};
+use super::output::{OutputFormat, write, zone};
 use super::*;
 use arrow::datatypes::{DataType, TimeUnit};
 use ticktide_lake::table::spec::{Column, ColumnType, TableSpec, Value};
@@ -72,10 +72,10 @@ fn with_lake<F: AsyncFnOnce(&LakeReader, Epoch, Epoch)>(read: F) {
 async fn lines(reader: &LakeReader, epoch: Option<Epoch>, sql: &str) -> Vec<String> {
     let pinned = Pinned::load(reader, epoch).await.expect("pinned");
     let answer = query(&pinned, sql).await.expect(sql);
-    text(answer, Format::JsonLines, None).await.lines().map(str::to_owned).collect()
+    text(answer, OutputFormat::JsonLines, None).await.lines().map(str::to_owned).collect()
 }
 
-async fn text(answer: Answer, format: Format, zone: Option<&jiff::tz::TimeZone>) -> String {
+async fn text(answer: Answer, format: OutputFormat, zone: Option<&jiff::tz::TimeZone>) -> String {
     let mut bytes = Vec::new();
     write(answer, format, zone, &mut bytes).await.expect("written");
     String::from_utf8(bytes).expect("text")
@@ -88,7 +88,7 @@ fn all_tables_of_a_query_are_of_one_epoch() {
         assert_eq!(lines(reader, None, count).await, [r#"{"n":5}"#]);
         assert_eq!(lines(reader, Some(second), count).await, [r#"{"n":5}"#]);
         assert_eq!(lines(reader, Some(first), count).await, [r#"{"n":3}"#]);
-        // the note came with the second epoch: before it the table is empty, and has its columns
+        // the second epoch brought the note: before it the table is empty and has its columns
         let join = "select b.symbol, note from market.bars_1m b join notes using (symbol)";
         assert_eq!(lines(reader, Some(first), join).await, Vec::<String>::new());
         assert_eq!(lines(reader, None, join).await, [r#"{"symbol":"B","note":"first note"}"#]);
@@ -147,7 +147,7 @@ fn only_a_select_is_run_and_every_refusal_says_why() {
         let error = refused("select colse from bars_1m").await;
         assert!(matches!(&error, QueryError::Sql { message, .. } if message.contains("colse")), "{error:?}");
         assert!(error.hint().is_some_and(|hint| hint.contains("show columns")), "{error:?}");
-        // what is a word of SQL, too, is named, and no parser shows its own names
+        // a column that is also a word of SQL is named, and the message shows no name of the parser
         for sql in ["select partition, offset from notes", "select check, interval from notes where symbol = 'A'"] {
             let error = refused(sql).await;
             let (message, hint) = (error.to_string(), error.hint().expect("a hint"));
@@ -189,34 +189,37 @@ fn rows_are_the_same_in_every_format() {
         let pinned = Pinned::load(reader, None).await.expect("pinned");
         let sql = "select symbol, open_at, close, vwap from bars_1m where close >= 8 order by symbol";
         let answer = async || query(&pinned, sql).await.expect(sql);
-        let json = text(answer().await, Format::JsonLines, None).await;
+        let json = text(answer().await, OutputFormat::JsonLines, None).await;
         let parsed: Vec<serde_json::Value> = json.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         assert_eq!((&parsed[0]["symbol"], &parsed[1]["symbol"]), (&"A".into(), &"C".into()));
         assert_eq!(parsed[0]["vwap"], serde_json::Value::Null);
         assert_eq!(parsed[0]["open_at"], "1970-01-12T00:00:00Z");
-        let csv = text(answer().await, Format::Csv, None).await;
+        let csv = text(answer().await, OutputFormat::Csv, None).await;
         let wanted =
             "symbol,open_at,close,vwap\nA,1970-01-12T00:00:00Z,8.00000000,\nC,1970-01-12T00:00:00Z,9.00000000,\n";
         assert_eq!(csv, wanted);
-        let table = text(answer().await, Format::Table, Some(&zone("Asia/Kolkata").expect("a zone"))).await;
+        let table = text(answer().await, OutputFormat::Table, Some(&zone("Asia/Kolkata").expect("a zone"))).await;
         assert!(table.contains("| A      | 1970-01-12T05:30:00+05:30 | 8.00000000 |"), "{table}");
         // date_trunc and now() give instants of other units
         let sql = "select date_trunc('hour', open_at) as hour, arrow_cast(open_at, 'Timestamp(Nanosecond, Some(\"UTC\"))') as nano \
                    from bars_1m where symbol = 'C'";
-        let csv =
-            text(query(&pinned, sql).await.expect(sql), Format::Csv, Some(&zone("Asia/Kolkata").expect("a zone")))
-                .await;
+        let csv = text(
+            query(&pinned, sql).await.expect(sql),
+            OutputFormat::Csv,
+            Some(&zone("Asia/Kolkata").expect("a zone")),
+        )
+        .await;
         assert_eq!(csv, "hour,nano\n1970-01-12T05:30:00+05:30,1970-01-12T05:30:00+05:30\n");
         let empty = query(&pinned, "select symbol from bars_1m where symbol = 'none'").await.expect("good");
-        assert_eq!(text(empty, Format::Csv, None).await, "symbol\n");
+        assert_eq!(text(empty, OutputFormat::Csv, None).await, "symbol\n");
         let mut parquet = Vec::new();
-        assert_eq!(write(answer().await, Format::Parquet, None, &mut parquet).await.expect("written"), 2);
+        assert_eq!(write(answer().await, OutputFormat::Parquet, None, &mut parquet).await.expect("written"), 2);
         let read = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(parquet), 10);
         let rows: usize = read.expect("Parquet").map(|batch| batch.expect("a batch").num_rows()).sum();
         assert_eq!(rows, 2);
         let mut parquet = Vec::new();
         let kolkata = zone("Asia/Kolkata").expect("a zone");
-        write(answer().await, Format::Parquet, Some(&kolkata), &mut parquet).await.expect("written");
+        write(answer().await, OutputFormat::Parquet, Some(&kolkata), &mut parquet).await.expect("written");
         let read = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes::Bytes::from(parquet), 10);
         let batch = read.expect("Parquet").next().expect("a batch").expect("rows");
         let wanted = DataType::Timestamp(TimeUnit::Microsecond, Some("Asia/Kolkata".into()));
@@ -250,7 +253,7 @@ impl std::io::Write for Full {
 fn a_place_without_room_is_not_blamed_on_the_columns() {
     with_lake(async |reader, _, _| {
         let pinned = Pinned::load(reader, None).await.expect("pinned");
-        for format in [Format::Table, Format::JsonLines, Format::Csv, Format::Parquet] {
+        for format in [OutputFormat::Table, OutputFormat::JsonLines, OutputFormat::Csv, OutputFormat::Parquet] {
             for room in [0, 3] {
                 let answer = query(&pinned, "select * from bars_1m").await.expect("planned");
                 let error = write(answer, format, None, Full(room)).await.expect_err("it is full");
@@ -259,7 +262,7 @@ fn a_place_without_room_is_not_blamed_on_the_columns() {
             }
         }
         let answer = query(&pinned, "select interval '1 day' as day, symbol from bars_1m").await.expect("planned");
-        let error = write(answer, Format::Parquet, None, Vec::new()).await.expect_err("Parquet has no such type");
+        let error = write(answer, OutputFormat::Parquet, None, Vec::new()).await.expect_err("Parquet has no such type");
         assert!(matches!(&error, QueryError::Output { hint, .. } if hint.contains("columns")), "{error:?}");
     });
 }

@@ -1,9 +1,9 @@
-//! The lake's side: bars of one interval at one epoch, by instrument, and what they were before they were corrected.
+//! The lake's side: bars of one interval at one epoch, by instrument, and the bars as they were before corrections.
 //!
 //! What must always hold: all rows are of the epoch that the reader is pinned to; a day is made of the rows of its phases, in
-//! their order, and keeps them.
+//! order, and keeps them.
 
-use super::{ReconcileError, Values};
+use super::{BarValues, ReconcileError};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use futures::TryStreamExt;
@@ -23,8 +23,8 @@ pub type Key = (String, String);
 pub struct Bar {
     pub trading_date: i32,
     pub open_at: Nanos,
-    pub values: Values,
-    /// It was made of snapshots: prices between two of them were not seen.
+    pub values: BarValues,
+    /// It was made of snapshots: prices between two snapshots were not received.
     pub snapshots: bool,
     pub phase: String,
     pub partial: bool,
@@ -33,20 +33,20 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// Whether orders were matched one by one; everything else is an auction or trades at a fixed price.
+    /// Whether orders were matched one by one; every other phase is an auction or trades at a fixed price.
     pub fn is_continuous(&self) -> bool {
         matches!(self.phase.as_str(), "continuous" | "regular")
     }
 }
 
-/// The phases of a day as one bar, in the order of time; `None` of none. Its close is that of continuous trading: what
-/// follows is traded at the official price.
+/// The phases of a day as one bar, in the order of time; `None` if there is none. Its close is that of continuous trading:
+/// later trades are at the official price.
 pub fn day(mut parts: Vec<Bar>) -> Option<Bar> {
     parts.sort_by_key(|part| part.open_at);
     let first = parts.first()?;
     let close = parts.iter().rev().find(|part| part.is_continuous()).unwrap_or(parts.last()?);
     let volume = parts.iter().filter_map(|part| part.values.volume).reduce(i128::saturating_add);
-    let values = Values {
+    let values = BarValues {
         open: first.values.open,
         high: parts.iter().map(|part| part.values.high).max()?,
         low: parts.iter().map(|part| part.values.low).min()?,
@@ -65,18 +65,18 @@ pub fn day(mut parts: Vec<Bar>) -> Option<Bar> {
 }
 
 /// The lake's bars of one interval.
-pub struct Lake<'a> {
+pub struct LakeBars<'a> {
     pinned: &'a Pinned,
     interval: Interval,
     table: String,
 }
 
-impl<'a> Lake<'a> {
+impl<'a> LakeBars<'a> {
     /// Errors: the lake has no bars of the interval.
-    pub fn new(pinned: &'a Pinned, interval: Interval) -> Result<Lake<'a>, ReconcileError> {
+    pub fn new(pinned: &'a Pinned, interval: Interval) -> Result<LakeBars<'a>, ReconcileError> {
         let table = format!("bars_{}", interval.name());
         if pinned.tables.iter().any(|pin| pin.name == table) {
-            return Ok(Lake { pinned, interval, table });
+            return Ok(LakeBars { pinned, interval, table });
         }
         let names = pinned.tables.iter().map(|pin| pin.name.as_str());
         let bars = names.filter(|name| name.starts_with("bars_") && !name.ends_with("_history"));
@@ -88,7 +88,7 @@ impl<'a> Lake<'a> {
         self.pinned.epoch
     }
 
-    /// What its instruments are called.
+    /// The symbols of its instruments.
     pub async fn symbols(&self) -> Result<BTreeMap<Key, Option<String>>, Error> {
         let sql = format!("select distinct venue, instrument, symbol from {}", self.table);
         let mut names = BTreeMap::new();
@@ -103,7 +103,7 @@ impl<'a> Lake<'a> {
         Ok(names)
     }
 
-    /// The bars of trading dates, by instrument and in order of time; of days, one a date.
+    /// The bars of trading dates, by instrument and in order of time; of daily bars, one for each date.
     pub async fn series(
         &self,
         dates: &RangeInclusive<i32>,
@@ -123,7 +123,7 @@ impl<'a> Lake<'a> {
         Ok(series)
     }
 
-    /// What bars were in any epoch, the same as now or not.
+    /// Bars as they were in any epoch, the same as now or not.
     pub async fn versions(
         &self,
         dates: &RangeInclusive<i32>,
@@ -139,7 +139,7 @@ impl<'a> Lake<'a> {
         Ok(versions)
     }
 
-    /// The starts at which any instrument has a bar; of days, the dates.
+    /// The starts at which any instrument has a bar; of daily bars, the dates.
     pub async fn beats(&self, dates: &RangeInclusive<i32>) -> Result<BTreeSet<Nanos>, Error> {
         let sql = format!("select distinct trading_date, open_at from {} where {}", self.table, between(dates));
         let mut beats = BTreeSet::new();
@@ -190,7 +190,7 @@ impl<'a> Lake<'a> {
         for row in 0..batch.num_rows() {
             // a price of the lake has eighteen digits
             let price = |column: &ArrayRef| column.as_primitive::<Decimal128Type>().value(row) as i64;
-            let values = Values {
+            let values = BarValues {
                 open: price(&open),
                 high: price(&high),
                 low: price(&low),
@@ -255,7 +255,7 @@ pub fn date(days: i32) -> String {
     date.map_or_else(|_| "1970-01-01".to_owned(), |date| date.to_string())
 }
 
-/// The rows of phases as one bar a date.
+/// The rows of phases as one bar for each date.
 fn days(rows: Vec<Bar>) -> Vec<Bar> {
     let mut dates: BTreeMap<i32, Vec<Bar>> = BTreeMap::new();
     for row in rows {
@@ -272,7 +272,7 @@ mod tests {
     fn a_day_is_all_its_phases_and_closes_with_continuous_trading() {
         let part = |phase: &str, open_at: Nanos, prices: [i64; 4], volume: Option<i128>| {
             let [open, high, low, close] = prices;
-            let values = Values { open, high, low, close, volume };
+            let values = BarValues { open, high, low, close, volume };
             let (phase, parts) = (phase.to_owned(), Vec::new());
             Bar { trading_date: 3, open_at, values, snapshots: true, phase, partial: false, parts }
         };
@@ -282,7 +282,7 @@ mod tests {
             part("continuous", 20, [50, 60, 40, 56], Some(2)),
         ];
         let bar = day(parts).expect("a day");
-        assert_eq!(bar.values, Values { open: 70, high: 70, low: 40, close: 56, volume: Some(7) });
+        assert_eq!(bar.values, BarValues { open: 70, high: 70, low: 40, close: 56, volume: Some(7) });
         assert_eq!((bar.open_at, bar.parts.len(), bar.phase.as_str()), (3 * DAY, 3, "continuous"));
         let index = day(vec![part("continuous", 20, [1, 1, 1, 1], None)]).expect("a day");
         assert_eq!((index.values.volume, day(Vec::new())), (None, None));

@@ -1,27 +1,29 @@
-//! Bhavcopies: an exchange's own file of a day, one line an instrument, in the layouts that have been in force.
+//! Bhavcopies: an exchange's own file of a day, one line for each instrument, in the layouts that have been in force.
 //!
 //! | layout | columns | in force |
 //! |---|---|---|
 //! | `udiff` | `TradDt,BizDt,Sgmt,Src,…,FinInstrmId,ISIN,TckrSymb,SctySrs,…,OpnPric,…,TtlTradgVol,…` | since 2024-07-08, all segments of NSE and BSE |
 //! | `legacy` | `SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP[,TOTALTRADES,ISIN,]` | until 2024-07-05, NSE's shares |
-//! | `full` | `SYMBOL, SERIES, DATE1, PREV_CLOSE, OPEN_PRICE, …, TTL_TRD_QNTY, …` | beside both (`sec_bhavdata_full`), NSE's shares |
+//! | `full` | `SYMBOL, SERIES, DATE1, PREV_CLOSE, OPEN_PRICE, …, TTL_TRD_QNTY, …` | alongside both (`sec_bhavdata_full`), NSE's shares |
 //!
-//! Columns are found by name. `FinInstrmId` is NSE's token or BSE's scrip code, as the feed calls instruments; the other two
-//! layouts name symbols alone. The close is no trade (the average of the last half hour, or an auction's price), so the last
-//! price is kept beside it. A line without trades is a silent day and no candle.
+//! Columns are found by name. `FinInstrmId` is NSE's token or BSE's scrip code, the feed's names for instruments; the other two
+//! layouts have only symbols. The close is not a trade (it is the average of the last half hour, or an auction's price), so the
+//! last price is kept as well. A line without trades is a silent day, not a candle.
 //!
-//! Of derivatives two things are otherwise. NSE counts contracts, the feed units (so does BSE): the volume is multiplied by
-//! the lot, `NewBrdLotQty`. And the close may be no price of the contract at all (BSE has the underlying's on the day of
-//! expiry): one outside of low and high is left out, and the last price is compared in its place.
+//! Derivatives differ in two ways. NSE counts contracts, while the feed and BSE count units: the volume is multiplied by the
+//! lot, `NewBrdLotQty`. And the close may not be a price of the contract at all (BSE gives the underlying's on the day of
+//! expiry): a close outside low and high is left out, and the last price is compared instead.
 
-use super::{Asked, Candle, Format, Given, Label, Malformed, Name, Numbers, ReconcileError, Values};
+use super::{
+    Asked, BarValues, Candle, FileFormat, FileInstrument, Given, Malformed, Numbers, ReconcileError, TimeLabel,
+};
 use csv::{ReaderBuilder, StringRecord, Trim};
 use jiff::civil::Date;
 use std::path::Path;
 use ticktide_base::time::{DAY, Interval};
 use ticktide_market::SCALE;
 
-pub static FORMAT: Format = Format {
+pub static FORMAT: FileFormat = FileFormat {
     name: "bhavcopy",
     doc: "an exchange's bhavcopy of a day as CSV (UDiFF, NSE's older layout, sec_bhavdata_full)",
     fits,
@@ -93,7 +95,7 @@ impl Layout {
         [self.date, self.symbol, self.series, self.volume].into_iter().chain(self.prices).chain(keys)
     }
 
-    /// The layout of a header, or the one of which it has most and what it lacks.
+    /// The layout of a header; otherwise the nearest layout and the columns that it lacks.
     fn of(header: &StringRecord) -> Result<&'static Layout, (&'static Layout, Vec<&'static str>)> {
         let lacks = |layout: &Layout| -> Vec<&'static str> {
             layout.columns().filter(|column| !header.iter().any(|name| name == *column)).collect()
@@ -106,7 +108,7 @@ impl Layout {
     }
 }
 
-/// A header that has two of a layout's columns: one that lacks others is told which.
+/// A header with two of a layout's columns: if others are missing, the error names them.
 fn fits(text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default();
     let names: Vec<&str> = first.split(',').map(|name| name.trim().trim_matches('"')).collect();
@@ -149,7 +151,7 @@ fn read(text: &str, path: &Path, _: &Asked) -> Result<Given, ReconcileError> {
     Ok(given)
 }
 
-/// Where the columns of a layout stand.
+/// The positions of a layout's columns.
 struct Places {
     layout: &'static Layout,
     date: usize,
@@ -196,15 +198,15 @@ impl Places {
         }
         let [open, high, low, close, last] = prices;
         let close = if exchange.is_some() && !(low..=high).contains(&close) { last } else { close };
-        let values = Values { open, high, low, close, volume: Some(volume) };
+        let values = BarValues { open, high, low, close, volume: Some(volume) };
         // a share's close is an average or an auction's price, yet never outside what was traded
         match values.impossible() {
             Some(reason) => Err(reason.to_owned()),
-            None => Ok(Some(Candle { row, name, label: Label::Day(day), values, last: Some(last) })),
+            None => Ok(Some(Candle { row, name, label: TimeLabel::Day(day), values, last: Some(last) })),
         }
     }
 
-    /// The exchange of a line of derivatives; `None`: it is of something else.
+    /// The exchange of a line of derivatives; `None`: the line is not of derivatives.
     fn derivatives_of<'a>(&self, record: &'a StringRecord) -> Option<&'a str> {
         let [_, exchange, segment] = self.keys?;
         record.get(exchange).filter(|_| record.get(segment) == Some("FO"))
@@ -216,22 +218,22 @@ impl Places {
         let text = self.lot.and_then(|place| record.get(place)).unwrap_or_default();
         match numbers.volume(name, text) {
             Ok(units) if units > 0 => Ok(units),
-            _ => Err(format!("its volume is of contracts, and {name} {text:?} is no number of units")),
+            _ => Err(format!("its volume counts contracts, and {name} {text:?} is not a number of units")),
         }
     }
 
-    fn name(&self, record: &StringRecord) -> Result<Name, String> {
+    fn name(&self, record: &StringRecord) -> Result<FileInstrument, String> {
         let text = |place: usize| record.get(place).filter(|text| !matches!(*text, "" | "-")).map(str::to_owned);
         let (symbol, series) = (text(self.symbol), text(self.series));
         if symbol.is_none() {
             return Err(format!("it has no {}", self.layout.symbol));
         }
         let Some([token, exchange, segment]) = self.keys else {
-            return Ok(Name { venue: SHARES.to_owned(), instrument: None, symbol, series });
+            return Ok(FileInstrument { venue: SHARES.to_owned(), instrument: None, symbol, series });
         };
         match (text(token), text(exchange), text(segment)) {
             (Some(token), Some(exchange), Some(segment)) => {
-                Ok(Name { venue: format!("{exchange}{segment}"), instrument: Some(token), symbol, series })
+                Ok(FileInstrument { venue: format!("{exchange}{segment}"), instrument: Some(token), symbol, series })
             }
             _ => Err("it lacks FinInstrmId, Src or Sgmt".to_owned()),
         }
@@ -240,7 +242,7 @@ impl Places {
 
 /// Days since 1970 of `2024-07-08` or `05-JUL-2024`.
 fn date(text: &str) -> Result<i32, String> {
-    let wrong = || format!("{text:?} is no date like 2024-07-08 or 05-JUL-2024");
+    let wrong = || format!("{text:?} is not a date like 2024-07-08 or 05-JUL-2024");
     let parts: Vec<&str> = text.split('-').collect();
     let [first, month, last] = parts[..] else { return Err(wrong()) };
     let number = |text: &str| text.parse::<i16>().map_err(|_| wrong());
@@ -253,7 +255,7 @@ fn date(text: &str) -> Result<i32, String> {
         }
     };
     let (month, day) = (i8::try_from(month).map_err(|_| wrong())?, i8::try_from(day).map_err(|_| wrong())?);
-    // there was no such file before, and nanoseconds count no further than 2262
+    // there was no such file before, and nanoseconds do not reach beyond 2262
     let date = Date::new(year, month, day).ok().filter(|_| (1980..2200).contains(&year)).ok_or_else(wrong)?;
     Ok(ticktide_market::calendar::day_of(date))
 }
@@ -285,7 +287,7 @@ mod tests {
         assert_eq!(days[0].name.to_string(), "NSECM|2885|RELIANCE|EQ");
         assert_eq!(days[1].name.to_string(), "NSECM|RELIANCE|EQ");
         for day in &days {
-            assert_eq!((day.row, day.label), (2, Label::Day(19_912)));
+            assert_eq!((day.row, day.label), (2, TimeLabel::Day(19_912)));
             assert_eq!((day.values, day.last), (days[0].values, Some(319_900_000_000)));
         }
         assert_eq!(days[0].values.volume, Some(496_217_200_000_000));
@@ -306,7 +308,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                (4, "\"08/07/2024\" is no date like 2024-07-08 or 05-JUL-2024"),
+                (4, "\"08/07/2024\" is not a date like 2024-07-08 or 05-JUL-2024"),
                 (5, "its low is above its high"),
                 (6, "it has no TckrSymb"),
                 (7, "LastPric \"x\" is not a decimal number"),
@@ -317,7 +319,7 @@ mod tests {
 
     const UDIFF: &str = "TradDt,BizDt,Sgmt,Src,FinInstrmTp,FinInstrmId,ISIN,TckrSymb,SctySrs,XpryDt,FininstrmActlXpryDt,StrkPric,OptnTp,FinInstrmNm,OpnPric,HghPric,LwPric,ClsPric,LastPric,PrvsClsgPric,UndrlygPric,SttlmPric,OpnIntrst,ChngInOpnIntrst,TtlTradgVol,TtlTrfVal,TtlNbOfTxsExctd,SsnId,NewBrdLotQty";
 
-    /// Lines as the exchanges wrote them; what was turned over, divided by the volume in units, is a price of the day.
+    /// Lines as the exchanges wrote them; the turnover, divided by the volume in units, is a price of the day.
     #[test]
     fn the_volume_of_a_derivative_is_in_units_whatever_its_exchange_counts() {
         let future = "2024-07-08,2024-07-08,FO,NSE,STF,63806,,RELIANCE,,2024-07-25,2024-07-25,,,RELIANCE24JULFUT,3190.00,3224.30,3172.00,3208.10,3206.15,3187.35,3201.80,3208.10,28804250,-1499500,39175,31353890650.00,32467,F1,250";
@@ -326,7 +328,7 @@ mod tests {
         assert_eq!((found.malformed.len(), found.candles.len()), (0, 2), "{:?}", found.malformed);
         // an option's turnover is counted with its strike
         for (candle, turnover, strike) in [(0, 31_353_890_650, 0), (1, 234_310_908, 78_000)] {
-            let Values { high, low, volume, .. } = found.candles[candle].values;
+            let BarValues { high, low, volume, .. } = found.candles[candle].values;
             let units = volume.expect("told") / i128::from(SCALE);
             let average = turnover * i128::from(SCALE) / units - strike * i128::from(SCALE);
             assert!((i128::from(low)..=i128::from(high)).contains(&average), "{units} units for {average}");
@@ -334,7 +336,7 @@ mod tests {
         let text = format!("{UDIFF}\n{}\n{}", future.replace(",F1,250", ",F1,"), future.replace(",F1,250", ",F1,0"));
         let told: Vec<String> = given(&text).malformed.into_iter().map(|row| row.reason).collect();
         let expected =
-            |text: &str| format!("its volume is of contracts, and NewBrdLotQty {text:?} is no number of units");
+            |text: &str| format!("its volume counts contracts, and NewBrdLotQty {text:?} is not a number of units");
         assert_eq!(told, [expected(""), expected("0")]);
     }
 

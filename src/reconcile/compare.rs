@@ -1,10 +1,10 @@
 //! Files against the lake: instruments found, times decided, bars paired, differences explained.
 
-use super::bars::{Bar, Key, Lake};
-use super::label::{Clock, Decided, Labelled, decide, instant};
+use super::bars::{Bar, Key, LakeBars};
+use super::label::{Clock, Labelled, TimeReading, decide, instant};
 use super::reasons::{UNEXPLAINED, explain};
-use super::timeline::{Placed, Timeline, What};
-use super::{Candle, Format, Given, Label, Malformed, Name};
+use super::timeline::{DifferenceKind, Placed, Timeline};
+use super::{Candle, FileFormat, FileInstrument, Given, Malformed, TimeLabel};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,30 +19,30 @@ use ticktide_market::{Price, Quantity};
 use ticktide_query::Pinned;
 
 /// A file that was read.
-pub struct Source {
+pub struct CandleFile {
     pub path: PathBuf,
-    pub format: &'static Format,
+    pub format: &'static FileFormat,
     pub given: Given,
 }
 
 /// How to compare.
 #[derive(Clone, Debug)]
-pub struct Terms {
-    /// Of the files' wall clocks and dates.
+pub struct CompareOptions {
+    /// The time zone of the files' times and dates.
     pub zone: TimeZone,
     /// Prices that differ by no more are equal, in units of 10⁻⁸.
     pub tolerance: i64,
-    /// Nothing else is compared, whatever files list.
-    pub instrument: Option<Name>,
+    /// If given, only this instrument is compared, whatever the files list.
+    pub instrument: Option<FileInstrument>,
 }
 
-/// Something that is not equal.
+/// A value, or a whole bar, that is not equal.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub struct BarDifference {
     pub key: Key,
     /// The bar's start; of a day, its date's midnight in UTC.
     pub at: Nanos,
-    pub what: What,
+    pub what: DifferenceKind,
     /// The candle's row in the file.
     pub row: Option<u64>,
     pub theirs: Option<String>,
@@ -51,28 +51,29 @@ pub struct Difference {
     pub evidence: String,
 }
 
-/// What came of a file.
+/// The result for one file.
 #[derive(Clone, Debug)]
 pub struct Compared {
     pub path: PathBuf,
     pub format: &'static str,
     pub layout: &'static str,
     pub interval: Interval,
-    /// Of files whose candles have times.
-    pub times: Option<Decided>,
-    /// Rows that are candles of instruments of the lake.
+    /// How the times were read; `None`: the candles have dates only.
+    pub times: Option<TimeReading>,
+    /// Rows that are candles of the lake's instruments.
     pub candles: u64,
     pub matches: u64,
-    /// Of them, those that are equal within the tolerance only.
+    /// The matches that are equal only within the tolerance.
     pub near: u64,
-    pub differences: Vec<Difference>,
+    pub differences: Vec<BarDifference>,
     pub malformed: Vec<Malformed>,
-    /// Rows of instruments without a trade, and of those that the lake does not have.
+    /// Rows of instruments without a trade.
     pub silent: u64,
+    /// Rows of instruments that the lake does not have.
     pub elsewhere: u64,
 }
 
-/// What came of all files.
+/// The result for all files.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub epoch: Epoch,
@@ -80,11 +81,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn differences(&self) -> impl Iterator<Item = &Difference> {
+    pub fn differences(&self) -> impl Iterator<Item = &BarDifference> {
         self.files.iter().flat_map(|file| &file.differences)
     }
 
-    /// How many differences no rule explains.
+    /// The number of differences that no rule explains.
     pub fn unexplained(&self) -> usize {
         self.differences().filter(|difference| difference.reason == UNEXPLAINED).count()
     }
@@ -98,7 +99,7 @@ impl Outcome {
 }
 
 /// Compares every file with the lake at one epoch. Errors: the lake has no bars of a file's interval, or cannot be read.
-pub async fn reconcile(pinned: &Pinned, sources: Vec<Source>, terms: &Terms) -> Result<Outcome, Error> {
+pub async fn reconcile(pinned: &Pinned, sources: Vec<CandleFile>, terms: &CompareOptions) -> Result<Outcome, Error> {
     let tokens = Tokens::of(&sources);
     let mut files = Vec::new();
     for source in sources {
@@ -107,42 +108,45 @@ pub async fn reconcile(pinned: &Pinned, sources: Vec<Source>, terms: &Terms) -> 
     Ok(Outcome { epoch: pinned.epoch, files })
 }
 
-/// What files that have both say about names: (venue, symbol, series) → token.
+/// Tokens from files that have both names and tokens: (venue, symbol, series) → token.
 #[derive(Default)]
-struct Tokens(BTreeMap<Name, String>);
+struct Tokens(BTreeMap<FileInstrument, String>);
 
 impl Tokens {
-    fn of(sources: &[Source]) -> Tokens {
+    fn of(sources: &[CandleFile]) -> Tokens {
         let names = sources.iter().flat_map(|source| &source.given.candles).map(|candle| &candle.name);
         let named = names.filter(|name| name.symbol.is_some());
-        let pairs =
-            named.filter_map(|name| Some((Name { instrument: None, ..name.clone() }, name.instrument.clone()?)));
+        let pairs = named
+            .filter_map(|name| Some((FileInstrument { instrument: None, ..name.clone() }, name.instrument.clone()?)));
         Tokens(pairs.collect())
     }
 }
 
-/// The instruments of a lake, as files may call them.
+/// The instruments of a lake, under the names that files may use.
 struct Names<'a> {
     keys: BTreeMap<Key, Option<String>>,
     tokens: &'a Tokens,
 }
 
-/// What the segments of shares end with.
+/// The ending of share segments' names.
 const CASH: &str = "CM";
-/// Series under which a symbol alone is known; a bond of the same symbol is another instrument.
+/// Series whose instruments may be known by the symbol alone; a bond of the same symbol is another instrument.
 const SHARES: [&str; 6] = ["EQ", "BE", "BZ", "SM", "ST", "A"];
 
 impl Names<'_> {
-    fn find(&self, name: &Name) -> Option<Key> {
+    fn find(&self, name: &FileInstrument) -> Option<Key> {
         let venues = venues(&name.venue);
-        let token = name.instrument.as_ref().or_else(|| self.tokens.0.get(&Name { instrument: None, ..name.clone() }));
+        let token = name
+            .instrument
+            .as_ref()
+            .or_else(|| self.tokens.0.get(&FileInstrument { instrument: None, ..name.clone() }));
         let by_token = token.and_then(|token| {
             venues.iter().map(|venue| ((*venue).to_owned(), token.clone())).find(|key| self.keys.contains_key(key))
         });
         by_token.or_else(|| self.by_symbol(name, &venues))
     }
 
-    fn by_symbol(&self, name: &Name, venues: &[&str]) -> Option<Key> {
+    fn by_symbol(&self, name: &FileInstrument, venues: &[&str]) -> Option<Key> {
         let symbol = name.symbol.as_deref()?;
         // a contract has its underlying's symbol and is another instrument
         let series = name.series.as_deref().or(name.venue.ends_with(CASH).then_some("EQ"))?;
@@ -161,10 +165,15 @@ fn venues(venue: &str) -> Vec<&str> {
     [Some(venue), exchange, Some("")].into_iter().flatten().collect()
 }
 
-async fn compare(pinned: &Pinned, source: Source, tokens: &Tokens, terms: &Terms) -> Result<Compared, Error> {
-    let Source { path, format, given } = source;
+async fn compare(
+    pinned: &Pinned,
+    source: CandleFile,
+    tokens: &Tokens,
+    terms: &CompareOptions,
+) -> Result<Compared, Error> {
+    let CandleFile { path, format, given } = source;
     let interval = given.interval.unwrap_or(Interval(MINUTE));
-    let lake = Lake::new(pinned, interval)?;
+    let lake = LakeBars::new(pinned, interval)?;
     let names = Names { keys: lake.symbols().await?, tokens };
     let mut compared = Compared {
         path,
@@ -186,7 +195,7 @@ async fn compare(pinned: &Pinned, source: Source, tokens: &Tokens, terms: &Terms
     let (groups, listed) = grouped(given.candles, &names, terms, &mut compared);
     let only = if groups.len() == 1 && listed.is_empty() { groups.keys().next().cloned() } else { None };
     let mut series = lake.series(&dates, only.as_ref()).await?;
-    // of a file that lists a venue's instruments one may be missing as a whole
+    // a file that lists a venue's instruments may lack one as a whole
     series.retain(|key, _| groups.contains_key(key) || listed.contains(&key.0));
     let mut placed = place(groups, &series, interval, &mut compared, &terms.zone);
     let Some(span) = days.or_else(|| span(placed.values())) else { return Ok(compared) };
@@ -205,9 +214,9 @@ async fn compare(pinned: &Pinned, source: Source, tokens: &Tokens, terms: &Terms
     Ok(compared)
 }
 
-/// What is read of the lake only for differences, once a file.
+/// Data that is read from the lake only for differences, once for each file.
 struct More<'a> {
-    lake: &'a Lake<'a>,
+    lake: &'a LakeBars<'a>,
     dates: RangeInclusive<i32>,
     only: Option<Key>,
     beats: Option<Arc<BTreeSet<Nanos>>>,
@@ -230,11 +239,11 @@ impl More<'_> {
     }
 }
 
-/// Trading dates to be read: the file's, and one more on both sides for what is shifted.
+/// Trading dates to be read: the file's, and one more on both sides for shifted bars.
 fn dates(candles: &[Candle], zone: &TimeZone) -> Option<RangeInclusive<i32>> {
     let date = |candle: &Candle| match candle.label {
-        Label::Day(day) => Some(day),
-        Label::Wall(seconds) => {
+        TimeLabel::Day(day) => Some(day),
+        TimeLabel::Wall(seconds) => {
             let at = instant(seconds, Clock::Wall, zone)?;
             i32::try_from((at.div_euclid(SECOND) + ahead(at, zone) / SECOND).div_euclid(DAY / SECOND)).ok()
         }
@@ -243,29 +252,29 @@ fn dates(candles: &[Candle], zone: &TimeZone) -> Option<RangeInclusive<i32>> {
     Some(dates.first()?.saturating_sub(1)..=dates.last()?.saturating_add(1))
 }
 
-/// How far a zone's wall is ahead of UTC.
+/// How far a zone's clock is ahead of UTC.
 fn ahead(at: Nanos, zone: &TimeZone) -> Nanos {
     let stamp = Timestamp::from_nanosecond(i128::from(at)).expect("jiff's range holds every i64 of nanoseconds");
     i64::from(zone.to_offset(stamp).seconds()) * SECOND
 }
 
-/// Candles by instrument of the lake; and, of a file that lists instruments by symbol, the lake's venues that it lists.
+/// Candles by the lake's instruments; and, if a file lists instruments by symbol, the lake's venues that it lists.
 fn grouped(
     candles: Vec<Candle>,
     names: &Names<'_>,
-    terms: &Terms,
+    terms: &CompareOptions,
     compared: &mut Compared,
 ) -> (BTreeMap<Key, Vec<Candle>>, BTreeSet<String>) {
     let mut groups: BTreeMap<Key, Vec<Candle>> = BTreeMap::new();
     let mut venues = BTreeSet::new();
-    // one that is asked for may be missing in the file
+    // a requested instrument may be missing in the file
     let only = terms.instrument.as_ref().and_then(|only| names.find(only));
     groups.extend(only.clone().map(|key| (key, Vec::new())));
     for candle in candles {
         let lists = candle.name.symbol.is_some();
         let key = match names.find(&candle.name) {
             Some(key) => key,
-            // one that the user names is wanted, also if the lake has never seen it
+            // an instrument that the user names is compared even if the lake does not know it
             None if !lists => (candle.name.venue.clone(), candle.name.instrument.clone().unwrap_or_default()),
             None => {
                 compared.elsewhere += 1;
@@ -296,14 +305,14 @@ fn place(
     for (key, candles) in groups {
         let bars = series.get(&key).map_or(&[][..], Vec::as_slice);
         let decided = decide(&candles, bars, interval, zone);
-        if candles.iter().any(|candle| matches!(candle.label, Label::Wall(_))) {
+        if candles.iter().any(|candle| matches!(candle.label, TimeLabel::Wall(_))) {
             compared.times = Some(decided);
         }
         let mut own: BTreeMap<Nanos, Candle> = BTreeMap::new();
         for candle in candles {
             let at = match candle.label {
-                Label::Day(day) => Some(Nanos::from(day) * DAY),
-                Label::Wall(seconds) => wall(seconds, decided.labelled, bars, interval, zone),
+                TimeLabel::Day(day) => Some(Nanos::from(day) * DAY),
+                TimeLabel::Wall(seconds) => wall(seconds, decided.labelled, bars, interval, zone),
             };
             let reason = match at {
                 None => "its time is out of range".to_owned(),
@@ -328,11 +337,11 @@ fn wall(seconds: i64, labelled: Labelled, bars: &[Bar], interval: Interval, zone
     instant(seconds, Clock::Wall, zone).map(|at| labelled.open_at(at, bars, interval))
 }
 
-/// The range of a file of days, whoever it lists.
+/// The range of a file of days, whichever instruments it lists.
 fn days(candles: &[Candle]) -> Option<RangeInclusive<Nanos>> {
     let day = |candle: &Candle| match candle.label {
-        Label::Day(day) => Some(Nanos::from(day) * DAY),
-        Label::Wall(_) => None,
+        TimeLabel::Day(day) => Some(Nanos::from(day) * DAY),
+        TimeLabel::Wall(_) => None,
     };
     let days: BTreeSet<Nanos> = candles.iter().filter_map(day).collect();
     Some(*days.first()?..=*days.last()?)
@@ -344,7 +353,7 @@ fn span<'a>(placed: impl Iterator<Item = &'a BTreeMap<Nanos, Candle>>) -> Option
     Some(*starts.first()?..=*starts.last()?)
 }
 
-/// Counts what matches, explains what does not.
+/// Counts the matches and explains the differences.
 async fn judge(
     key: &Key,
     mut timeline: Timeline,
@@ -361,27 +370,27 @@ async fn judge(
         }
         differing.extend(whats.into_iter().map(|what| (at, what)));
     }
-    if differing.iter().any(|(_, what)| *what == What::NotOurs) {
+    if differing.iter().any(|(_, what)| *what == DifferenceKind::NotOurs) {
         timeline.beats = more.beats().await?;
     }
-    if differing.iter().any(|(_, what)| *what != What::NotTheirs) {
+    if differing.iter().any(|(_, what)| *what != DifferenceKind::NotTheirs) {
         timeline.versions = more.versions(key).await?;
     }
     for (at, what) in differing {
         let (reason, evidence) = explain(&timeline, at, what);
         let (theirs, ours) = shown(&timeline, at, what);
         let row = timeline.theirs.get(&at).map(|candle| candle.row);
-        compared.differences.push(Difference { key: key.clone(), at, what, row, theirs, ours, reason, evidence });
+        compared.differences.push(BarDifference { key: key.clone(), at, what, row, theirs, ours, reason, evidence });
     }
     Ok(())
 }
 
 /// Both values of a difference.
-fn shown(timeline: &Timeline, at: Nanos, what: What) -> (Option<String>, Option<String>) {
+fn shown(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> (Option<String>, Option<String>) {
     let candle = timeline.theirs.get(&at).map(|candle| &candle.values);
     let bar = timeline.ours.get(&at).map(|bar| &bar.values);
     match what {
-        What::Column(column) => {
+        DifferenceKind::Column(column) => {
             let text = |units: i128| match i64::try_from(units) {
                 Ok(units) => Price(units).to_string(),
                 Err(_) => units.to_string(),
@@ -392,7 +401,7 @@ fn shown(timeline: &Timeline, at: Nanos, what: What) -> (Option<String>, Option<
             )
         }
         _ => {
-            let whole = |values: &super::Values| {
+            let whole = |values: &super::BarValues| {
                 let [open, high, low, close] = values.prices().map(|price| Price(price).to_string());
                 let volume = values.volume.and_then(|volume| i64::try_from(volume).ok());
                 let volume = volume.map_or_else(|| "-".to_owned(), |volume| Quantity(volume).to_string());

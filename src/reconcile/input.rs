@@ -11,13 +11,14 @@ const EDITORS_MARK: &str = "\u{feff}";
 const GZIP: &[u8] = b"\x1f\x8b";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 
-/// The text of a file; bytes that are no UTF-8 become marks, which only matter in names. Errors: it cannot be read or unpacked.
+/// The text of a file; bytes that are not UTF-8 become marks, which matter only in names. Errors: it cannot be read, or not
+/// unpacked.
 pub fn text(path: &Path) -> Result<String, ReconcileError> {
     let hint = "check the path and its permissions";
     let unreadable = |error: std::io::Error| ReconcileError::file(path, format!("cannot be read: {error}"), hint);
     let file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err(ReconcileError::file(path, "is a folder", "name its files, e.g. with a pattern of your shell"));
+        return Err(ReconcileError::file(path, "is a folder", "name the files in it, e.g. with a shell pattern"));
     }
     let bytes = bounded(path, file).map_err(|failed| failed.tell(unreadable))?;
     let broken = |message: String| {
@@ -38,7 +39,7 @@ pub fn text(path: &Path) -> Result<String, ReconcileError> {
     Ok(text.strip_prefix(EDITORS_MARK).unwrap_or(&text).to_owned())
 }
 
-/// Either an error of ours, or one of the reader to be told.
+/// Either an error to report as it is, or an error of the reader to be described.
 enum Failed {
     TooBig(ReconcileError),
     Read(std::io::Error),
@@ -58,7 +59,7 @@ fn bounded(path: &Path, input: impl Read) -> Result<Vec<u8>, Failed> {
     let read = input.take(zip::BYTES_MOST + 1).read_to_end(&mut bytes).map_err(Failed::Read)?;
     if read as u64 > zip::BYTES_MOST {
         let message = format!("is bigger than {} MiB", zip::BYTES_MOST >> 20);
-        return Err(Failed::TooBig(ReconcileError::file(path, message, "give it in parts")));
+        return Err(Failed::TooBig(ReconcileError::file(path, message, "split it into parts")));
     }
     Ok(bytes)
 }

@@ -1,16 +1,16 @@
-//! What the time of a candle labels, and on which clock.
+//! Which part of its bar a candle's time labels, and on which clock.
 //!
-//! Nobody documents whether XTS's `ts` is a bar's first second, its last one or its end, and files of other makers differ.
-//! So every reading is tried, and the one under which most candles equal the lake's bars is taken for the whole file; where
-//! none fits, a time that ends in the last second of a bar is that, and any other the start.
+//! It is not documented whether XTS's `ts` is a bar's first second, its last second or its end, and files of other makers
+//! differ. So every reading is tried, and the one under which most candles equal the lake's bars is taken for the whole file.
+//! If none fits, times that are mostly a bar's last second are read as that, all others as the start.
 
 use super::bars::Bar;
-use super::{Candle, Label};
+use super::{Candle, TimeLabel};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ticktide_base::time::{Interval, Nanos, SECOND};
 
-/// What of a bar a time labels.
+/// The part of a bar that a time labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Labelled {
     Start,
@@ -18,7 +18,7 @@ pub enum Labelled {
     End,
 }
 
-/// What a time counts.
+/// The clock of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The zone's wall clock, written as if it were UTC.
@@ -37,8 +37,8 @@ impl Labelled {
         }
     }
 
-    /// The start of the bar that a time labels; `bars` in order of time. Why they are asked: the last bar of a phase may be
-    /// shorter than the interval, so its end does not tell its start.
+    /// The start of the bar that a time labels; `bars` in order of time. Why it needs the bars: the last bar of a phase may be
+    /// shorter than the interval, so its start does not follow from its end.
     pub fn open_at(self, at: Nanos, bars: &[Bar], interval: Interval) -> Nanos {
         let (inside, back) = match self {
             Labelled::Start => return at,
@@ -62,15 +62,15 @@ impl Clock {
 
 /// How the times of a file are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct TimeReading {
     pub labelled: Labelled,
-    /// The clock under which the file fits; candles are still placed by the wall, and then differ.
+    /// The clock under which the file fits; candles are still placed by the wall clock, and then differ.
     pub clock: Clock,
-    /// Candles whose prices or volume equal the lake's under it, counted for each.
+    /// How many prices and volumes of candles equal the lake's under this reading.
     pub fitting: usize,
 }
 
-/// The instant that the seconds of a candle say; `None` out of range.
+/// The instant of a candle's seconds; `None`: out of range.
 pub fn instant(seconds: i64, clock: Clock, zone: &TimeZone) -> Option<Nanos> {
     let stamp = Timestamp::from_second(seconds).ok()?;
     let stamp = match clock {
@@ -84,10 +84,10 @@ pub fn instant(seconds: i64, clock: Clock, zone: &TimeZone) -> Option<Nanos> {
 }
 
 /// The reading under which most candles fit; among equals the first of start, last second, end.
-pub fn decide(candles: &[Candle], bars: &[Bar], interval: Interval, zone: &TimeZone) -> Decided {
+pub fn decide(candles: &[Candle], bars: &[Bar], interval: Interval, zone: &TimeZone) -> TimeReading {
     let seconds = |candle: &Candle| match candle.label {
-        Label::Wall(seconds) => Some(seconds),
-        Label::Day(_) => None,
+        TimeLabel::Wall(seconds) => Some(seconds),
+        TimeLabel::Day(_) => None,
     };
     let fitting = |labelled: Labelled, clock: Clock| -> usize {
         let fits = |candle: &Candle| {
@@ -100,20 +100,23 @@ pub fn decide(candles: &[Candle], bars: &[Bar], interval: Interval, zone: &TimeZ
         };
         candles.iter().filter_map(fits).sum()
     };
-    let mut best =
-        Decided { labelled: by_shape(candles.iter().filter_map(seconds), interval), clock: Clock::Wall, fitting: 0 };
+    let mut best = TimeReading {
+        labelled: by_shape(candles.iter().filter_map(seconds), interval),
+        clock: Clock::Wall,
+        fitting: 0,
+    };
     for clock in [Clock::Wall, Clock::Utc] {
         for labelled in LABELLED {
             let fitting = fitting(labelled, clock);
             if fitting > best.fitting {
-                best = Decided { labelled, clock, fitting };
+                best = TimeReading { labelled, clock, fitting };
             }
         }
     }
     best
 }
 
-/// What most times look like.
+/// The part that most times look like.
 fn by_shape(seconds: impl Iterator<Item = i64>, interval: Interval) -> Labelled {
     let width = (interval.0 / SECOND).max(1);
     let (mut last, mut all) = (0, 0);
@@ -140,11 +143,11 @@ mod tests {
         TimeZone::get("Asia/Kolkata").expect("a zone")
     }
 
-    /// Five bars that differ, and candles of them whose times are moved by so many seconds.
+    /// Five bars that differ, and candles of them whose times are moved by `shift_s` seconds.
     fn five(shift_s: i64) -> (Vec<Bar>, Vec<Candle>) {
         let bars: Vec<Bar> = (0..5).map(|minute| bar(OPEN + minute * MINUTE, 100 + minute, 10 + minute)).collect();
         let candle = |bar: &Bar| {
-            let label = Label::Wall(bar.open_at / SECOND + shift_s);
+            let label = TimeLabel::Wall(bar.open_at / SECOND + shift_s);
             Candle { label, ..candle_of(bar, 1) }
         };
         let candles = bars.iter().map(candle).collect();
@@ -162,7 +165,7 @@ mod tests {
         ] {
             let (bars, candles) = five(shift_s);
             let decided = decide(&candles, &bars, M, &kolkata());
-            assert_eq!(decided, Decided { labelled, clock, fitting: 10 }, "{shift_s}");
+            assert_eq!(decided, TimeReading { labelled, clock, fitting: 10 }, "{shift_s}");
         }
     }
 
@@ -170,7 +173,7 @@ mod tests {
     fn where_nothing_fits_the_last_second_is_known_by_its_shape() {
         for (shift_s, labelled) in [(INDIA_S, Labelled::Start), (INDIA_S + 59, Labelled::LastSecond)] {
             let (_, candles) = five(shift_s);
-            assert_eq!(decide(&candles, &[], M, &kolkata()), Decided { labelled, clock: Clock::Wall, fitting: 0 });
+            assert_eq!(decide(&candles, &[], M, &kolkata()), TimeReading { labelled, clock: Clock::Wall, fitting: 0 });
         }
     }
 

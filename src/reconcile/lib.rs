@@ -1,6 +1,6 @@
-//! Bars that somebody else made, held against the lake's.
+//! Compares bars from other makers with the lake's.
 //!
-//! Internal: programs use the crate `ticktide`; what is here may change with every version.
+//! Internal: programs use the crate `ticktide`; this crate may change with every version.
 //!
 //! ```text
 //!   FILE ─▶ input (unpacked) ─▶ FORMATS: xts-ohlc, bhavcopy ─▶ Given: candles, malformed rows ─┐
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Why reasons: a broker's candles never equal bars made of its feed in all columns, and a bare number of differences hides
-//! the one that matters among those that are known. So each difference is put to explicit rules ([`reasons`]), the surest
-//! first, and what no rule fits is `unexplained`.
+//! the one that matters among the known ones. So each difference is tried against explicit rules ([`reasons`]), the surest
+//! first, and a difference that no rule fits is `unexplained`.
 //!
 //! What must always hold: every row of a file is a candle, a silent day or a malformed row; every candle and every bar of the
 //! lake in a file's range matches, differs or is missing on one side; each difference has exactly one reason.
@@ -35,7 +35,7 @@ use ticktide_market::{NumberError, decimal, decimal_wide};
 
 /// A column that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Column {
+pub enum BarColumn {
     Open,
     High,
     Low,
@@ -43,46 +43,47 @@ pub enum Column {
     Volume,
 }
 
-impl Column {
+impl BarColumn {
     /// Every column, in the order of a bar.
-    pub const ALL: [Column; 5] = [Column::Open, Column::High, Column::Low, Column::Close, Column::Volume];
+    pub const ALL: [BarColumn; 5] =
+        [BarColumn::Open, BarColumn::High, BarColumn::Low, BarColumn::Close, BarColumn::Volume];
 
-    /// As tables and reports call it.
+    /// Its name in tables and reports.
     pub fn name(self) -> &'static str {
         match self {
-            Column::Open => "open",
-            Column::High => "high",
-            Column::Low => "low",
-            Column::Close => "close",
-            Column::Volume => "volume",
+            BarColumn::Open => "open",
+            BarColumn::High => "high",
+            BarColumn::Low => "low",
+            BarColumn::Close => "close",
+            BarColumn::Volume => "volume",
         }
     }
 }
 
-/// What is compared of a bar, in units of 10⁻⁸.
+/// The compared values of a bar, in units of 10⁻⁸.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Values {
+pub struct BarValues {
     /// The first price, in units of 10⁻⁸ of the currency.
     pub open: i64,
-    /// The greatest price, as `open`.
+    /// The highest price, as `open`.
     pub high: i64,
-    /// The least price, as `open`.
+    /// The lowest price, as `open`.
     pub low: i64,
     /// The last price, as `open`.
     pub close: i64,
-    /// `None`: not told.
+    /// `None`: not given.
     pub volume: Option<i128>,
 }
 
-impl Values {
+impl BarValues {
     /// One of the values, in units of 10⁻⁸.
-    pub fn get(&self, column: Column) -> Option<i128> {
+    pub fn get(&self, column: BarColumn) -> Option<i128> {
         match column {
-            Column::Open => Some(self.open.into()),
-            Column::High => Some(self.high.into()),
-            Column::Low => Some(self.low.into()),
-            Column::Close => Some(self.close.into()),
-            Column::Volume => self.volume,
+            BarColumn::Open => Some(self.open.into()),
+            BarColumn::High => Some(self.high.into()),
+            BarColumn::Low => Some(self.low.into()),
+            BarColumn::Close => Some(self.close.into()),
+            BarColumn::Volume => self.volume,
         }
     }
 
@@ -91,12 +92,12 @@ impl Values {
         [self.open, self.high, self.low, self.close]
     }
 
-    /// Something in it tells it from its neighbours: it moved, or was traded.
+    /// The bar is distinguishable from its neighbours: its price moved, or it was traded.
     fn is_telling(&self) -> bool {
         self.high > self.low || self.volume.is_some_and(|volume| volume > 0)
     }
 
-    /// Why no bar can be like this.
+    /// Why these values are impossible for a bar.
     fn impossible(&self) -> Option<&'static str> {
         let inside = |price: i64| (self.low..=self.high).contains(&price);
         match () {
@@ -110,12 +111,12 @@ impl Values {
     }
 }
 
-/// No exchange trades more in a day; sums of so much keep far from the bounds of their integers.
+/// No exchange trades more in a day; sums of such volumes stay far from the bounds of their integers.
 const VOLUME_MOST: i128 = 1_000_000_000_000_000 * ticktide_market::SCALE as i128;
 
 /// How a file names an instrument.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Name {
+pub struct FileInstrument {
     /// The segment, e.g. `NSECM`.
     pub venue: String,
     /// The venue's token, if the file has it.
@@ -126,7 +127,7 @@ pub struct Name {
     pub series: Option<String>,
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for FileInstrument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let texts = [Some(&self.venue), self.instrument.as_ref(), self.symbol.as_ref(), self.series.as_ref()];
         let texts: Vec<&str> = texts.into_iter().flatten().map(String::as_str).collect();
@@ -134,26 +135,26 @@ impl fmt::Display for Name {
     }
 }
 
-/// Which stretch of time a candle says it is of.
+/// Which stretch of time a candle covers, as the file writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Label {
-    /// A wall clock read as if it were UTC, seconds since 1970; what it labels of the bar is decided by [`label`].
+pub enum TimeLabel {
+    /// A wall clock read as if it were UTC, seconds since 1970; [`label`] decides which part of the bar it labels.
     Wall(i64),
     /// A trading date, days since 1970.
     Day(i32),
 }
 
-/// A bar as a file tells it.
+/// A bar as a file gives it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candle {
     /// Its row in the file, the first one is 1.
     pub row: u64,
-    /// What it is of.
-    pub name: Name,
-    /// When it is of.
-    pub label: Label,
-    /// What it says.
-    pub values: Values,
+    /// Its instrument.
+    pub name: FileInstrument,
+    /// Its time.
+    pub label: TimeLabel,
+    /// Its prices and volume.
+    pub values: BarValues,
     /// The last traded price, where the close is not one.
     pub last: Option<i64>,
 }
@@ -163,13 +164,13 @@ pub struct Candle {
 pub struct Malformed {
     /// Its row in the file, the first one is 1.
     pub row: u64,
-    /// Why it is none, for people.
+    /// Why it is not one, for people.
     pub reason: String,
-    /// The row as it stands there.
+    /// The row as it is in the file.
     pub text: String,
 }
 
-/// What a file says.
+/// The content of a file.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
     /// Which of a format's layouts it has.
@@ -182,35 +183,35 @@ pub struct Given {
     pub malformed: Vec<Malformed>,
     /// Rows of instruments that did not trade that day.
     pub silent: u64,
-    /// Digits that its prices have behind the point, at most.
+    /// Digits that its prices have after the decimal point, at most.
     pub decimals: u32,
 }
 
-/// What the user says about files that do not say it themselves.
+/// What the user adds for files that do not say it themselves.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// `NSECM|2885`.
-    pub instrument: Option<Name>,
+    pub instrument: Option<FileInstrument>,
     /// The width of the bars.
     pub interval: Option<Interval>,
 }
 
 /// A kind of file: a row of [`FORMATS`].
-pub struct Format {
+pub struct FileFormat {
     /// What errors and reports call it.
     pub name: &'static str,
     /// One line for `--help` and errors.
     pub doc: &'static str,
     /// Whether a file looks like one.
     pub fits: fn(&str) -> bool,
-    /// Its rows; errors: nothing of it can be read.
+    /// Its rows; errors: none can be read.
     pub read: fn(&str, &Path, &Asked) -> Result<Given, ReconcileError>,
-    /// A file of one candle, and what it may be called.
+    /// A name that such a file may have, and a file of one candle.
     pub example: (&'static str, &'static str),
 }
 
 /// Every kind of file.
-pub static FORMATS: &[&Format] = &[
+pub static FORMATS: &[&FileFormat] = &[
     &ohlc::FORMAT, //
     &bhavcopy::FORMAT,
 ];
@@ -222,9 +223,9 @@ pub enum ReconcileError {
     File { path: PathBuf, message: String, hint: String },
     #[error("{0:?} names no instrument")]
     Instrument(String),
-    #[error("{0:?} is no interval")]
+    #[error("{0:?} is not an interval")]
     Interval(String),
-    #[error("{0:?} is no tolerance")]
+    #[error("{0:?} is not a tolerance")]
     Tolerance(String),
     #[error("the lake has no bars of {interval}")]
     NoBars { interval: String, tables: Vec<String> },
@@ -253,14 +254,14 @@ impl Classified for ReconcileError {
             ReconcileError::Interval(_) => Some("write e.g. `--interval 1m`, 5m, 1h or 1d".into()),
             ReconcileError::Tolerance(_) => Some("write a price, e.g. `--tolerance 0.05`".into()),
             ReconcileError::NoBars { tables, .. } => Some(format!("there are {}", tables.join(", "))),
-            ReconcileError::Table { .. } => Some("`ticktide lake doctor` looks at the lake".into()),
+            ReconcileError::Table { .. } => Some("check the lake with `ticktide lake doctor`".into()),
         }
     }
 }
 
-/// A file's rows, by the first format that it looks like. Errors: it cannot be read, or looks like none, or no row of it is
-/// a candle.
-pub fn read(path: &Path, asked: &Asked) -> Result<(&'static Format, Given), ReconcileError> {
+/// A file's rows, by the first format that it looks like. Errors: it cannot be read, looks like no format, or has no row that
+/// is a candle.
+pub fn read(path: &Path, asked: &Asked) -> Result<(&'static FileFormat, Given), ReconcileError> {
     let text = input::text(path)?;
     let Some(format) = FORMATS.iter().find(|format| (format.fits)(&text)) else {
         let start: String = text.lines().next().unwrap_or_default().chars().take(80).collect();
@@ -279,7 +280,7 @@ pub fn read(path: &Path, asked: &Asked) -> Result<(&'static Format, Given), Reco
                     format.example.1.lines().last().unwrap_or_default()
                 ),
             ),
-            None => ("there is no candle in it".to_owned(), "ask the broker for a range with trades".to_owned()),
+            None => ("it contains no candle".to_owned(), "ask the broker for a range with trades".to_owned()),
         };
         return Err(ReconcileError::file(path, message, hint));
     }
@@ -287,11 +288,13 @@ pub fn read(path: &Path, asked: &Asked) -> Result<(&'static Format, Given), Reco
 }
 
 /// Reads `NSECM|2885` (or `NSECM:2885`).
-pub fn instrument(text: &str) -> Result<Name, ReconcileError> {
+pub fn instrument(text: &str) -> Result<FileInstrument, ReconcileError> {
     match text.split_once(['|', ':']) {
-        Some((venue, token)) if !venue.trim().is_empty() && !token.trim().is_empty() => {
-            Ok(Name { venue: venue.trim().into(), instrument: Some(token.trim().into()), ..Name::default() })
-        }
+        Some((venue, token)) if !venue.trim().is_empty() && !token.trim().is_empty() => Ok(FileInstrument {
+            venue: venue.trim().into(),
+            instrument: Some(token.trim().into()),
+            ..FileInstrument::default()
+        }),
         _ => Err(ReconcileError::Instrument(text.to_owned())),
     }
 }
@@ -312,7 +315,7 @@ pub fn interval(text: &str) -> Result<Interval, ReconcileError> {
     Ok(Interval(width))
 }
 
-/// Reads numbers of a file, and how many digits its prices have behind the point.
+/// Reads numbers of a file, and how many digits its prices have after the decimal point.
 #[derive(Default)]
 struct Numbers {
     decimals: u32,

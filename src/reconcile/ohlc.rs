@@ -1,17 +1,19 @@
-//! Answers of XTS's `/instruments/ohlc`: the JSON as it came, or its text alone.
+//! Answers of XTS's `/instruments/ohlc`: the JSON as it came, or only its text.
 //!
 //! Rows `ts|open|high|low|close|volume|open interest|` are joined by commas; `ts` is India's wall clock read as if it were
-//! UTC. An answer says neither its instrument nor its interval: they come from the command line or from the file's name,
-//! `NSECM_2885_60.json` (segment, token, `compressionValue`: seconds or `D`). Without either the interval is the least
-//! distance between two rows. The open interest is not compared: nobody says at which moment of the bar it was.
+//! UTC. An answer names neither its instrument nor its interval: they come from the command line or from the file's name,
+//! `NSECM_2885_60.json` (segment, token, `compressionValue`: seconds or `D`). Without either the interval is the smallest
+//! distance between two rows. The open interest is not compared: it is not known at which moment of the bar it was.
 
-use super::{Asked, Candle, Format, Given, Label, Malformed, Name, Numbers, ReconcileError, Values};
+use super::{
+    Asked, BarValues, Candle, FileFormat, FileInstrument, Given, Malformed, Numbers, ReconcileError, TimeLabel,
+};
 use serde_json::Value;
 use std::path::Path;
 use ticktide_base::time::{DAY, Interval, MINUTE, SECOND};
 use ticktide_feed::wire::xts::Segment;
 
-pub static FORMAT: Format = Format {
+pub static FORMAT: FileFormat = FileFormat {
     name: "xts-ohlc",
     doc: "an answer of XTS's /instruments/ohlc as JSON, or its text `ts|o|h|l|c|v|oi|,…`",
     fits,
@@ -19,7 +21,7 @@ pub static FORMAT: Format = Format {
     example: ("NSECM_2885_60.json", "1736154959|1245.5|1246|1245|1245.9|17376|0|"),
 };
 
-/// Both spellings that the API has.
+/// Both spellings of the API.
 const KEYS: [&str; 2] = ["dataReponse", "dataResponse"];
 /// How much of a malformed row is kept.
 const SHOWN: usize = 120;
@@ -34,7 +36,7 @@ fn read(text: &str, path: &Path, asked: &Asked) -> Result<Given, ReconcileError>
     let name = asked.instrument.clone().or(named.name).ok_or_else(|| {
         let hint =
             "add e.g. `--instrument 'NSECM|2885'`, or call the file NSECM_2885_60.json (segment, token, interval)";
-        ReconcileError::file(path, "an answer does not say of which instrument it is", hint)
+        ReconcileError::file(path, "an answer does not name its instrument", hint)
     })?;
     let (mut given, mut numbers) = (Given::default(), Numbers::default());
     given.layout = if text.trim_start().starts_with(['{', '[']) { "json" } else { "text" };
@@ -46,7 +48,7 @@ fn read(text: &str, path: &Path, asked: &Asked) -> Result<Given, ReconcileError>
     for (row, text) in (1..).zip(rows) {
         match candle(text, &mut numbers) {
             Ok((ts, values)) => {
-                given.candles.push(Candle { row, name: name.clone(), label: Label::Wall(ts), values, last: None });
+                given.candles.push(Candle { row, name: name.clone(), label: TimeLabel::Wall(ts), values, last: None });
             }
             Err(reason) => {
                 given.malformed.push(Malformed { row, reason, text: text.chars().take(SHOWN).collect() });
@@ -61,20 +63,20 @@ fn read(text: &str, path: &Path, asked: &Asked) -> Result<Given, ReconcileError>
     Ok(given)
 }
 
-/// A daily candle is labelled by some moment of its day.
+/// A daily candle is labelled with some moment of its day.
 fn as_day(candle: &mut Candle) {
-    if let Label::Wall(ts) = candle.label {
-        candle.label = Label::Day(ts.div_euclid(DAY / SECOND) as i32);
+    if let TimeLabel::Wall(ts) = candle.label {
+        candle.label = TimeLabel::Day(ts.div_euclid(DAY / SECOND) as i32);
     }
 }
 
-/// The texts in a file of one or more answers. Errors: it is no JSON, or an answer says that it failed.
+/// The texts in a file of one or more answers. Errors: it is not JSON, or an answer reports a failure.
 fn answers(text: &str, path: &Path) -> Result<Vec<String>, ReconcileError> {
     let mut texts = Vec::new();
     for answer in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
         let answer = answer.map_err(|error| {
             let (line, column) = (error.line(), error.column());
-            let message = format!("line {line}, column {column}: it begins like JSON and is none: {error}");
+            let message = format!("line {line}, column {column}: it begins like JSON but is not JSON: {error}");
             ReconcileError::file(path, message, "fetch the answer again; it may be cut off")
         })?;
         let several = match answer {
@@ -105,14 +107,14 @@ fn failed(answer: &Value, path: &Path) -> ReconcileError {
     ReconcileError::file(path, message, "keep the answers whose type is success")
 }
 
-/// What the name of a file says.
+/// What the name of a file gives.
 struct Named {
-    name: Option<Name>,
+    name: Option<FileInstrument>,
     interval: Option<Interval>,
 }
 
 impl Named {
-    /// Errors: it says weeks or months, which are no bars of the lake.
+    /// Errors: it names weeks or months, for which the lake has no bars.
     fn of(path: &Path) -> Result<Named, ReconcileError> {
         let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let stem = file.split('.').next().unwrap_or_default();
@@ -126,11 +128,12 @@ impl Named {
         let (Some(segment), Some(token)) = (segment, token.filter(digits)) else {
             return Ok(Named { name: None, interval: None });
         };
-        let name = Name { venue: segment.venue.into(), instrument: Some(token.into()), ..Name::default() };
+        let name =
+            FileInstrument { venue: segment.venue.into(), instrument: Some(token.into()), ..FileInstrument::default() };
         let interval = match width {
             Some("D" | "d") => Some(Interval(DAY)),
             Some(other @ ("W" | "M")) => {
-                let message = format!("compressionValue {other} makes weeks or months, the lake has no such bars");
+                let message = format!("compressionValue {other} is weeks or months; the lake has no such bars");
                 return Err(ReconcileError::file(path, message, "ask the API for `compressionValue=D`"));
             }
             Some(other) => other.parse().ok().and_then(seconds),
@@ -144,11 +147,11 @@ fn seconds(count: i64) -> Option<Interval> {
     count.checked_mul(SECOND).filter(|width| (1..=DAY).contains(width)).map(Interval)
 }
 
-/// The width of candles that stand one behind the other.
+/// The width of candles that follow one another.
 fn least_distance(candles: &[Candle]) -> Interval {
     let label = |candle: &Candle| match candle.label {
-        Label::Wall(ts) => Some(ts),
-        Label::Day(_) => None,
+        TimeLabel::Wall(ts) => Some(ts),
+        TimeLabel::Day(_) => None,
     };
     let mut labels: Vec<i64> = candles.iter().filter_map(label).collect();
     labels.sort_unstable();
@@ -156,17 +159,17 @@ fn least_distance(candles: &[Candle]) -> Interval {
     distances.min().map_or(Interval(MINUTE), |least| seconds(least).unwrap_or(Interval(DAY)))
 }
 
-fn candle(row: &str, numbers: &mut Numbers) -> Result<(i64, Values), String> {
+fn candle(row: &str, numbers: &mut Numbers) -> Result<(i64, BarValues), String> {
     let fields: Vec<&str> = row.split('|').map(str::trim).collect();
     let [ts, open, high, low, close, volume, ..] = fields[..] else {
         return Err(format!("it has {} fields, not ts|o|h|l|c|v|oi|", fields.len()));
     };
-    let ts = ts.parse::<i64>().map_err(|_| format!("ts {ts:?} is no number of seconds"))?;
-    // 1980 to 2200: anything else is a count of milliseconds, or no time
+    let ts = ts.parse::<i64>().map_err(|_| format!("ts {ts:?} is not a number of seconds"))?;
+    // 1980 to 2200: any other number counts milliseconds, or is not a time
     if !(315_532_800..7_258_118_400).contains(&ts) {
-        return Err(format!("ts {ts} is no second between 1980 and 2200"));
+        return Err(format!("ts {ts} is not a second between 1980 and 2200"));
     }
-    let values = Values {
+    let values = BarValues {
         open: numbers.price("open", open)?,
         high: numbers.price("high", high)?,
         low: numbers.price("low", low)?,
@@ -208,7 +211,7 @@ mod tests {
             assert_eq!(found.candles.len(), 2, "{text}");
             assert_eq!((found.decimals, found.interval), (2, Some(Interval(MINUTE))));
             let last = &found.candles[1];
-            assert_eq!((last.row, last.label), (2, Label::Wall(1_736_155_019)));
+            assert_eq!((last.row, last.label), (2, TimeLabel::Wall(1_736_155_019)));
             assert_eq!(last.values.low, 124_505_000_000);
             assert_eq!(last.values.volume, Some(500_000_000));
             assert_eq!(last.name.to_string(), "NSECM|2885");
@@ -242,10 +245,10 @@ mod tests {
         assert_eq!(
             told,
             [
-                (2, "ts \"x\" is no number of seconds"),
+                (2, "ts \"x\" is not a number of seconds"),
                 (3, "its low is above its high"),
                 (4, "it has 4 fields, not ts|o|h|l|c|v|oi|"),
-                (5, "ts 1736155079000 is no second between 1980 and 2200"),
+                (5, "ts 1736155079000 is not a second between 1980 and 2200"),
             ]
         );
     }
@@ -254,7 +257,7 @@ mod tests {
     fn what_cannot_be_read_says_where_and_what_to_do() {
         let refused =
             |text: &str, path: &str| read(text, Path::new(path), &Asked::default()).expect_err(text).to_string();
-        assert!(refused(ROW, "x.json").contains("does not say of which instrument"));
+        assert!(refused(ROW, "x.json").contains("does not name its instrument"));
         assert!(refused("{\"result\":\n{\"dataReponse\":\"", "NSECM_1_60.json").contains("line 2, column"));
         let error = refused(
             "{\"type\":\"error\",\"code\":\"e-ohlc-1\",\"description\":\"Data not available\"}",
@@ -266,19 +269,19 @@ mod tests {
     #[test]
     fn daily_candles_are_of_their_date() {
         let found = given("1737331200|1|1|1|1|1|0|", "NSECM_2885_D.json");
-        assert_eq!(found.candles[0].label, Label::Day(20_108)); // 2025-01-20
+        assert_eq!(found.candles[0].label, TimeLabel::Day(20_108)); // 2025-01-20
     }
 
     proptest! {
         #[test]
         fn no_text_makes_the_reader_panic(text in "[0-9|,.{}\":a\\-\n\\[]{0,80}", name in "[A-Z0-9_.]{0,20}") {
-            let asked = Asked { instrument: Some(Name::default()), interval: None };
+            let asked = Asked { instrument: Some(FileInstrument::default()), interval: None };
             let _ = (fits(&text), read(&text, Path::new(&name), &asked));
         }
 
         #[test]
         fn every_row_is_a_candle_or_malformed(rows in proptest::collection::vec("[0-9|.]{1,40}", 1..20)) {
-            let asked = Asked { instrument: Some(Name::default()), interval: None };
+            let asked = Asked { instrument: Some(FileInstrument::default()), interval: None };
             let found = read(&rows.join(","), Path::new("x"), &asked).expect("text");
             prop_assert_eq!(found.candles.len() + found.malformed.len(), rows.len());
         }

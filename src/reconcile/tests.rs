@@ -1,8 +1,8 @@
 //! A lake against candles made of its own bars: nothing differs; each planted fault is found, and named.
 
 use super::bars::Bar;
-use super::compare::{Outcome, Source, Terms, reconcile};
-use super::timeline::What;
+use super::compare::{CandleFile, CompareOptions, Outcome, reconcile};
+use super::timeline::DifferenceKind;
 use super::*;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
@@ -24,14 +24,14 @@ pub fn bar(open_at: Nanos, price: i64, volume: i64) -> Bar {
     let [open, high, low, close] = [price, price + 3, price - 2, price + 1].map(|price| price * SCALE);
     let volume = Some(i128::from(volume) * i128::from(SCALE));
     let trading_date = (open_at.div_euclid(SECOND) + INDIA_S).div_euclid(86_400) as i32;
-    let (values, phase) = (Values { open, high, low, close, volume }, "continuous".to_owned());
+    let (values, phase) = (BarValues { open, high, low, close, volume }, "continuous".to_owned());
     Bar { trading_date, open_at, values, snapshots: true, phase, partial: false, parts: Vec::new() }
 }
 
-/// The bar as a file would tell it.
+/// The bar as a file would give it.
 pub fn candle_of(bar: &Bar, row: u64) -> Candle {
-    let name = Name { venue: "NSECM".into(), instrument: Some("2885".into()), ..Name::default() };
-    Candle { row, name, label: Label::Wall(bar.open_at / SECOND + INDIA_S), values: bar.values, last: None }
+    let name = FileInstrument { venue: "NSECM".into(), instrument: Some("2885".into()), ..FileInstrument::default() };
+    Candle { row, name, label: TimeLabel::Wall(bar.open_at / SECOND + INDIA_S), values: bar.values, last: None }
 }
 
 fn cells(bar: &Bar, venue: &str, instrument: &str, symbol: &str) -> Vec<Value> {
@@ -64,7 +64,7 @@ fn cells(bar: &Bar, venue: &str, instrument: &str, symbol: &str) -> Vec<Value> {
 /// (venue, instrument, symbol, bar)
 type Row = (&'static str, &'static str, &'static str, Bar);
 
-/// What reading a lake of these rows by minutes and by days answers.
+/// The result of `work` on a lake of these rows, by minutes and by days.
 fn on_lake<T>(minutes: &[Row], days: &[Row], work: impl AsyncFnOnce(&Pinned) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     runtime.block_on(async {
@@ -79,19 +79,19 @@ fn on_lake<T>(minutes: &[Row], days: &[Row], work: impl AsyncFnOnce(&Pinned) -> 
     })
 }
 
-fn terms() -> Terms {
-    Terms { zone: TimeZone::get("Asia/Kolkata").expect("a zone"), tolerance: 0, instrument: None }
+fn terms() -> CompareOptions {
+    CompareOptions { zone: TimeZone::get("Asia/Kolkata").expect("a zone"), tolerance: 0, instrument: None }
 }
 
-/// A text as a file of a name.
-fn source(name: &str, text: &str) -> Source {
+/// A text as a file with a name.
+fn source(name: &str, text: &str) -> CandleFile {
     let format = FORMATS.iter().find(|format| (format.fits)(text)).expect("a format");
     let given = (format.read)(text, Path::new(name), &Asked::default()).expect("readable");
-    Source { path: name.into(), format, given }
+    CandleFile { path: name.into(), format, given }
 }
 
-/// Candles as XTS tells them, times moved by so many seconds.
-fn answer(candles: &[Values], shift_s: i64) -> String {
+/// Candles as XTS sends them, with times moved by `shift_s` seconds.
+fn answer(candles: &[BarValues], shift_s: i64) -> String {
     let rows = candles.iter().enumerate().map(|(minute, values)| {
         let [open, high, low, close] = values.prices().map(|price| Price(price).to_string());
         let volume = values.volume.unwrap_or(0) / i128::from(SCALE);
@@ -100,9 +100,9 @@ fn answer(candles: &[Values], shift_s: i64) -> String {
     format!("{{\"type\":\"success\",\"result\":{{\"dataReponse\":\"{}\"}}}}", rows.collect::<Vec<_>>().join(","))
 }
 
-/// Ten minutes that are all unlike each other, behind an opening auction at 150.
+/// Ten minutes that all differ from each other, after an opening auction at 150.
 fn session() -> Vec<Bar> {
-    let auction = Values {
+    let auction = BarValues {
         open: 150 * SCALE,
         high: 150 * SCALE,
         low: 150 * SCALE,
@@ -118,7 +118,7 @@ fn rows(bars: &[Bar]) -> Vec<Row> {
     bars.iter().map(|bar| ("NSECM", "2885", "", bar.clone())).collect()
 }
 
-fn values(bars: &[Bar]) -> Vec<Values> {
+fn values(bars: &[Bar]) -> Vec<BarValues> {
     bars.iter().filter(|bar| bar.is_continuous()).map(|bar| bar.values).collect()
 }
 
@@ -149,7 +149,7 @@ fn a_bhavcopy_is_found_by_token_by_symbol_and_by_what_another_file_says() {
     };
     let mut auction = day("pre_open", -15, 100, 5);
     auction.values =
-        Values { open: 100 * SCALE, high: 100 * SCALE, low: 100 * SCALE, close: 100 * SCALE, ..auction.values };
+        BarValues { open: 100 * SCALE, high: 100 * SCALE, low: 100 * SCALE, close: 100 * SCALE, ..auction.values };
     let days = |symbol: &'static str| {
         vec![("NSECM", "2885", symbol, auction.clone()), ("NSECM", "2885", symbol, day("continuous", 0, 100, 95))]
     };
@@ -189,14 +189,15 @@ fn one_instrument_of_a_bhavcopy_is_compared_alone() {
     on_lake(&[], &days, async |pinned| {
         // the lake has INFY, the file does not
         let outcome = reconcile(pinned, vec![source("x.csv", udiff)], &terms()).await.expect("compared");
-        let found: Vec<(&str, What)> = outcome.differences().map(|found| (found.key.1.as_str(), found.what)).collect();
-        assert_eq!(found, [("1594", What::NotTheirs)]);
-        let only = Terms { instrument: Some(instrument("NSECM|2885").expect("good")), ..terms() };
+        let found: Vec<(&str, DifferenceKind)> =
+            outcome.differences().map(|found| (found.key.1.as_str(), found.what)).collect();
+        assert_eq!(found, [("1594", DifferenceKind::NotTheirs)]);
+        let only = CompareOptions { instrument: Some(instrument("NSECM|2885").expect("good")), ..terms() };
         for text in [udiff, legacy] {
             let outcome = reconcile(pinned, vec![source("x.csv", text)], &only).await.expect("compared");
             assert_eq!((outcome.files[0].matches, outcome.differences().count()), (1, 0), "{text}");
         }
-        let other = Terms { instrument: Some(instrument("NSECM|1594").expect("good")), ..terms() };
+        let other = CompareOptions { instrument: Some(instrument("NSECM|1594").expect("good")), ..terms() };
         let outcome = reconcile(pinned, vec![source("x.csv", udiff)], &other).await.expect("compared");
         assert_eq!(told(&outcome).len(), 1, "it is not in the file");
     });
@@ -268,8 +269,8 @@ fn files_are_unpacked_by_what_they_begin_with_and_refused_in_words() {
     for (name, bytes, wanted) in [
         ("a", &b"hello"[..], "line 1 is of no known format: \"hello\""),
         ("b", b"", "line 1 is of no known format: \"\""),
-        ("NSECM_1_60.x", b"1|2|3|4|5|6|,x|1|1|1|1|1|", "none of 2 rows is a candle; row 1: ts 1 is no second"),
-        ("NSECM_1_60.y", b"{\"dataReponse\":\"\"}", "there is no candle in it"),
+        ("NSECM_1_60.x", b"1|2|3|4|5|6|,x|1|1|1|1|1|", "none of 2 rows is a candle; row 1: ts 1 is not a second"),
+        ("NSECM_1_60.y", b"{\"dataReponse\":\"\"}", "it contains no candle"),
         ("c.gz", &gz[..gz.len() / 2], "cannot be unpacked"),
         ("d.zip", b"PK\x03\x04junk", "the zip archive is cut off or damaged"),
     ] {
@@ -305,7 +306,7 @@ enum Fault {
 }
 
 impl Fault {
-    fn plant(self, candles: &mut [Values], at: usize) {
+    fn plant(self, candles: &mut [BarValues], at: usize) {
         let lot = 7 * i128::from(SCALE);
         match self {
             Fault::Edge => {
@@ -325,7 +326,7 @@ impl Fault {
             Fault::Inside => vec![(at, "high", "conflated")],
             Fault::Wild => vec![(at, "low", "unexplained")],
             Fault::Counted => vec![(at, "volume", "unexplained")],
-            Fault::Lost => vec![(at, What::NotTheirs.name(), "unexplained")],
+            Fault::Lost => vec![(at, DifferenceKind::NotTheirs.name(), "unexplained")],
         }
     }
 }
@@ -380,7 +381,7 @@ fn auctions_corrections_and_wrong_clocks_are_told_apart() {
         candles[0].volume = candles[0].volume.map(|volume| volume + 777 * i128::from(SCALE));
         let wanted = [(0, "open", "exchange_open"), (0, "high", "auction"), (0, "volume", "auction")];
         assert_eq!(run(answer(&candles, 0)).await, wanted);
-        // every candle stands at the clock of UTC: found half a day away, and nothing is left over
+        // every candle is at the clock of UTC: found half a day away, and nothing is left over
         let shifted = run(answer(&values(&bars), -INDIA_S)).await;
         assert!(shifted.len() >= 10 && shifted.iter().all(|(_, _, reason)| *reason == "zone_offset"), "{shifted:?}");
         // the lake has nothing of any instrument an hour later
@@ -390,7 +391,7 @@ fn auctions_corrections_and_wrong_clocks_are_told_apart() {
 }
 
 /// The text of an answer, bare.
-fn ohlc_text(candles: &[Values]) -> String {
+fn ohlc_text(candles: &[BarValues]) -> String {
     let text = answer(candles, 0);
     text.split('"').find(|part| part.contains('|')).expect("rows").to_owned()
 }

@@ -1,7 +1,7 @@
-//! One instrument's candles and bars on one line of time: what the rules of [`super::reasons`] look at.
+//! One instrument's candles and bars on one line of time: the input of the rules of [`super::reasons`].
 
 use super::bars::Bar;
-use super::{Candle, Column, Values};
+use super::{BarColumn, BarValues, Candle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,25 +9,25 @@ use ticktide_base::time::{DAY, Interval, Nanos};
 
 /// What differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
-    Column(Column),
+pub enum DifferenceKind {
+    Column(BarColumn),
     /// The file has a candle, the lake no bar.
     NotOurs,
     /// The lake has a bar, the file no candle.
     NotTheirs,
 }
 
-impl What {
+impl DifferenceKind {
     pub fn name(self) -> &'static str {
         match self {
-            What::Column(column) => column.name(),
-            What::NotOurs => "not in the lake",
-            What::NotTheirs => "not in the file",
+            DifferenceKind::Column(column) => column.name(),
+            DifferenceKind::NotOurs => "not in the lake",
+            DifferenceKind::NotTheirs => "not in the file",
         }
     }
 }
 
-/// What a day's phases before and behind continuous trading traded, and where that began and ended.
+/// What a day's phases before and after continuous trading traded, and where continuous trading began and ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auctions {
     /// The price of the opening auction.
@@ -39,7 +39,7 @@ pub struct Auctions {
     pub last_at: Option<Nanos>,
 }
 
-/// Which side has sums of last quantities for volumes.
+/// Which side has sums of last quantities as volumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Naive {
     pub theirs: bool,
@@ -52,23 +52,23 @@ pub struct Naive {
 pub struct Timeline {
     pub interval: Interval,
     pub theirs: BTreeMap<Nanos, Candle>,
-    /// Also before and behind the file's range, for what may have been shifted.
+    /// Also before and after the file's range, for bars that may have been shifted.
     pub ours: BTreeMap<Nanos, Bar>,
     /// The file's range: outside of it a missing candle is no difference.
     pub span: RangeInclusive<Nanos>,
     /// Starts at which any instrument of the lake has a bar; read where the lake lacks one.
     pub beats: Arc<BTreeSet<Nanos>>,
-    /// Digits behind the point of the file's prices.
+    /// Digits after the decimal point of the file's prices.
     pub decimals: u32,
-    /// How far the zone's wall is ahead of UTC.
+    /// How far the zone's clock is ahead of UTC.
     pub zone_ahead: Nanos,
-    /// What its bars were in any epoch; read where one differs.
+    /// Its bars as they were in any epoch; read where one differs.
     pub versions: Vec<Bar>,
     auctions: BTreeMap<i32, Auctions>,
     naive: Option<Naive>,
 }
 
-/// A file's candles in place, and how its times and prices are to be read.
+/// A file's candles by the start of their bar, and how its times and prices are to be read.
 pub struct Placed {
     pub interval: Interval,
     pub theirs: BTreeMap<Nanos, Candle>,
@@ -77,9 +77,9 @@ pub struct Placed {
     pub zone_ahead: Nanos,
 }
 
-/// Fewer bars do not tell sums of last quantities from something else.
+/// Fewer bars do not distinguish sums of last quantities from other volumes.
 const NAIVE_BARS_LEAST: usize = 5;
-/// At most so many percent of the true volume are such sums.
+/// Such sums are at most this percentage of the true volume.
 const NAIVE_PERCENT_MOST: i128 = 75;
 
 impl Timeline {
@@ -115,7 +115,7 @@ impl Timeline {
         self.theirs.keys().copied().chain(ours).collect()
     }
 
-    /// The next start behind, or before, one that either side has.
+    /// The next start after `at`, or the last one before it, that either side has.
     pub fn neighbour(&self, at: Nanos, behind: bool) -> Option<Nanos> {
         if behind {
             let (from, to) = (at.checked_add(1)?, Nanos::MAX);
@@ -132,37 +132,37 @@ impl Timeline {
         found.into_iter().flatten().max()
     }
 
-    /// How much more volume the file has in a bar than the lake; a side without the bar has none. `None`: one does not tell.
+    /// How much more volume the file has in a bar than the lake; a side without the bar has none. `None`: one has no volumes.
     pub fn excess(&self, at: Nanos) -> Option<i128> {
         let theirs = self.theirs.get(&at).map_or(Some(0), |candle| candle.values.volume)?;
         let ours = self.ours.get(&at).map_or(Some(0), |bar| bar.values.volume)?;
         Some(theirs.saturating_sub(ours))
     }
 
-    /// The columns of a bar that differ by more than a tolerance on prices, and whether any was within it.
-    pub fn differing(&self, at: Nanos, tolerance: i64) -> (Vec<What>, bool) {
+    /// The columns of a bar that differ (prices by more than the tolerance), and whether any differed within the tolerance.
+    pub fn differing(&self, at: Nanos, tolerance: i64) -> (Vec<DifferenceKind>, bool) {
         let (candle, bar) = match (self.theirs.get(&at), self.ours.get(&at)) {
             (Some(candle), Some(bar)) => (candle, bar),
-            (Some(_), None) => return (vec![What::NotOurs], false),
-            (None, Some(_)) => return (vec![What::NotTheirs], false),
+            (Some(_), None) => return (vec![DifferenceKind::NotOurs], false),
+            (None, Some(_)) => return (vec![DifferenceKind::NotTheirs], false),
             (None, None) => return (Vec::new(), false),
         };
         let (mut found, mut near) = (Vec::new(), false);
-        for column in Column::ALL {
+        for column in BarColumn::ALL {
             let by = distance(&candle.values, &bar.values, column);
-            let allowed = if column == Column::Volume { 0 } else { i128::from(tolerance) };
+            let allowed = if column == BarColumn::Volume { 0 } else { i128::from(tolerance) };
             near |= by > 0 && by <= allowed;
             if by > allowed {
-                found.push(What::Column(column));
+                found.push(DifferenceKind::Column(column));
             }
         }
         (found, near)
     }
 }
 
-/// How far two bars are apart in a column. A file that does not tell a volume is not compared, and no trade is the same as no
-/// count of trades.
-fn distance(theirs: &Values, ours: &Values, column: Column) -> i128 {
+/// How far two bars are apart in a column. A volume that the file does not give is not compared, and a volume of 0 equals a
+/// missing volume of the lake.
+fn distance(theirs: &BarValues, ours: &BarValues, column: BarColumn) -> i128 {
     match (theirs.get(column), ours.get(column)) {
         (None, _) | (Some(0), None) => 0,
         (Some(theirs), None) => theirs.saturating_abs(),
@@ -202,8 +202,8 @@ fn naive(theirs: &BTreeMap<Nanos, Candle>, ours: &BTreeMap<Nanos, Bar>) -> Optio
     if volumes.len() < NAIVE_BARS_LEAST {
         return None;
     }
-    // A last quantity is a part of what was traded since the snapshot before, in some bars all of it; a large one that the
-    // next quotes tell again may make a bar's sum greater than its volume.
+    // A last quantity is a part of the volume since the snapshot before, in some bars all of it; a large one that the next
+    // quotes repeat may make a bar's sum greater than its volume.
     let throughout = |less: usize| less * 10 >= volumes.len() * 7;
     let percent = |part: i128, whole: i128| part.saturating_mul(100) / whole.max(1);
     let fraction = |part: i128, whole: i128| Some(percent(part, whole)).filter(|found| *found <= NAIVE_PERCENT_MOST);

@@ -1,18 +1,18 @@
 //! The one file in an exchange's zip archive.
 //!
-//! Why our own: an archive of one deflated file is a directory of a few numbers around a stream that flate2 reads. What must
-//! always hold: the bytes are those whose checksum the archive has, and no archive makes us allocate more than
-//! [`BYTES_MOST`] or panic.
+//! Why our own reader: an archive of one deflated file is a directory of a few numbers around a stream that flate2 reads. What
+//! must always hold: the bytes have the checksum that the archive has, and no archive causes an allocation of more than
+//! [`BYTES_MOST`] or a panic.
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 use std::io::Read;
 
-/// A year of one instrument's minutes is 6 MB; more than this is no file of candles.
+/// A year of one instrument's minutes is 6 MB; a bigger file than this is not one of candles.
 pub const BYTES_MOST: u64 = 1 << 30;
-/// What an archive starts with.
+/// The start of an archive.
 pub const MARK: &[u8] = b"PK\x03\x04";
-/// Of an entry of the directory, of the directory's end.
+/// The start of an entry of the directory, and of the directory's end.
 const ENTRY: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
@@ -60,7 +60,7 @@ pub fn only_file(archive: &[u8]) -> Result<Vec<u8>, String> {
             read.map_err(|_| damaged())?;
             bytes
         }
-        other => return Err(format!("the zip archive is packed by method {other}, only deflate can be read")),
+        other => return Err(format!("the zip archive is packed by method {other}; only deflate can be read")),
     };
     let mut crc = Crc::new();
     crc.update(&bytes);

@@ -1,9 +1,9 @@
-//! The lake's own archive as a source: `ticks` and `quarantine` in the place of records that are gone elsewhere.
+//! The lake's own archive as a source: `ticks` and `quarantine` instead of records that are gone elsewhere.
 //!
-//! Why both tables: a record is in one of them or was a duplicate, which changes nothing. A refused record is decoded again from
-//! its payload, so that what refused it is judged again, too. What must always hold: a record has the partition and the offset
-//! that it had in the source; what the archive does not keep (a snapshot's day so far, a wire's mark of doubt) is an error
-//! at opening, never a difference. The records of the range are held in memory.
+//! Why both tables: a record is in one of them or was a duplicate, which changes nothing. A refused record is decoded again
+//! from its payload, so that its refusal is judged again, too. What must always hold: a record has the partition and the
+//! offset that it had in the source; what the archive does not keep (a snapshot's day so far, a wire's mark of doubt) is an
+//! error at opening, never a difference. The records of the range are held in memory.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use std::time::Duration;
 use ticktide_base::error::Error;
 use ticktide_base::time::{MICRO, Nanos, noon};
 use ticktide_dataflow::{Dataflow, Volume};
-use ticktide_engine::epochs::replay::Recorded;
+use ticktide_engine::epochs::replay::RecordedRange;
 use ticktide_feed::{Assignment, Batch, FeedError, InstrumentTable, Partition, Reader, Reject, Source, WireSpec, wire};
 use ticktide_lake::LakeReader;
 use ticktide_lake::read::past::PastRows;
 use ticktide_lake::table::spec::{Row, Value};
 use ticktide_market::{InstrumentId, Price, Quantity, Tick, TickKind};
 
-/// Records of a batch.
+/// The most records of a batch.
 const BATCH_RECORDS: usize = 2_000;
-/// The reason of a record without a value: no decoder says it.
+/// The reason of a record without a value: no decoder gives it.
 const TOMBSTONE: &str = "tombstone";
 
 #[derive(Clone, Debug)]
 enum Record {
-    /// Venue, instrument, symbol; the payload, if quarantine has it, too.
+    /// The tick; venue, instrument, symbol; the payload, if the quarantine has it, too.
     Tick(Box<Tick>, [Option<String>; 3], Vec<u8>),
     Refused {
         received_at: Option<Nanos>,
@@ -85,7 +85,7 @@ impl Named<'_> {
         let kind = self.text("kind")?;
         let kind = kinds.into_iter().find(|known| known.name() == kind)?;
         let exchange_at = self.long("exchange_ns")?;
-        // what was told with its trading day alone has that day's noon
+        // a record with only a trading day has that day's noon
         let day = if let Value::Date(day) = self.value("trading_date") { Some(*day) } else { None };
         let dated = kind != TickKind::Trade && day.and_then(noon) == Some(exchange_at);
         Some(Tick {
@@ -108,10 +108,14 @@ impl Named<'_> {
 }
 
 /// Opens the archive of the recorded range. Errors of kind `Fix`: the lake has none, or it does not keep all that counts.
-pub async fn open(reader: &LakeReader, recorded: &Recorded, dataflow: &Dataflow) -> Result<Arc<dyn Source>, Error> {
+pub async fn open(
+    reader: &LakeReader,
+    recorded: &RecordedRange,
+    dataflow: &Dataflow,
+) -> Result<Arc<dyn Source>, Error> {
     let lacks = |what: &str| {
         let hint = "name the recorded source, or compare the data files with the log alone: `verify --files`";
-        Error::fix(format!("the lake's archive cannot stand for its source: {what}"), hint)
+        Error::fix(format!("the lake's archive cannot replace its source: {what}"), hint)
     };
     if !dataflow.ticks {
         return Err(lacks("the dataflow has `ticks = false`"));
@@ -136,7 +140,7 @@ pub async fn open(reader: &LakeReader, recorded: &Recorded, dataflow: &Dataflow)
     for (row, _) in &ticks.rows {
         let row = Named { rows: &ticks, row };
         let Some((name, offset)) = row.place().filter(|(name, offset)| inside(name, *offset)) else { continue };
-        let tick = row.tick(offset).ok_or_else(|| lacks(&format!("offset {offset} of {name} is no trade")))?;
+        let tick = row.tick(offset).ok_or_else(|| lacks(&format!("offset {offset} of {name} is not a trade")))?;
         let names = ["venue", "instrument", "symbol"].map(|column| row.text(column));
         records.entry(name).or_default().insert(offset, Record::Tick(Box::new(tick), names, Vec::new()));
     }

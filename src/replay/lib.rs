@@ -1,4 +1,5 @@
-//! Recorded epochs again, above the engine: compared ([`verify`]), with additions ([`rebuild`]), from the archive ([`archive`]).
+//! Runs recorded epochs again, above the engine: to compare ([`verify`]), with additions ([`rebuild`]), from the archive
+//! ([`archive`]).
 //!
 //! Internal: programs use the crate `ticktide`; what is here may change with every version.
 

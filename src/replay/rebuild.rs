@@ -1,13 +1,13 @@
-//! `run --evolve --rebuild`: what was added to a lake's dataflow, for all that is recorded, as one ordinary correction.
+//! `run --evolve --rebuild`: computes what was added to a lake's dataflow for all recorded epochs, as one ordinary correction.
 //!
 //! ```text
 //!   takeover ─▶ replay of epochs 0 … under the new dataflow (nothing written) ─▶ rows of the additions, the whole state
 //!            ─▶ ONE epoch: new tables' rows, changes of readings (null → value), full state; no records ─▶ the run goes on
 //! ```
 //!
-//! Why one epoch: half a rebuilt table is worse than none, and an epoch is what is all or nothing. What must always hold: the
-//! rows that were there stay as they are (each change proves its old row by its hash); the bindings say the same before and
-//! behind it; a crash before the epoch is decided leaves a lineage that has no epoch yet, and the next start rebuilds it.
+//! Why one epoch: half a rebuilt table is worse than none, and an epoch is all or nothing. What must always hold: the
+//! rows that were there stay as they are (each change proves its old row by its hash); the bindings are the same before and
+//! after it; a crash before the epoch is decided leaves a lineage that has no epoch yet, and the next start rebuilds it.
 
 use crate::recorded;
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_dataflow::evolution::Added;
 use ticktide_engine::commit::CommitJob;
-use ticktide_engine::epochs::replay::Recorded;
+use ticktide_engine::epochs::replay::RecordedRange;
 use ticktide_engine::epochs::{ControlSpec, ReachSpec, Report, aligned_after, horizon};
 use ticktide_engine::open::{Opened, Recording};
 use ticktide_engine::taker::{Decided, Jobs, Taker};
@@ -35,7 +35,7 @@ use ticktide_lake::table::spec::{Change, Row, TableSpec, Value};
 use ticktide_lake::write::measure::KeptEpoch;
 use ticktide_lake::{Kept, LakeError, LakeReader, RowBuffer, StateEntry, StateRows, TableRows};
 
-/// Rows of one key with how often each is there.
+/// Rows of one key, each with its number of copies.
 type Net = BTreeMap<u128, (Row, i64)>;
 
 /// A table's rows by key.
@@ -45,7 +45,7 @@ struct NetRows {
     keys: BTreeMap<Vec<Value>, Net>,
 }
 
-/// What a replay comes to: the rows of some tables, and the state behind its last epoch.
+/// The result of a replay: the rows of some tables, and the state after its last epoch.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     /// The tables to keep.
@@ -83,7 +83,7 @@ impl Collected {
     }
 }
 
-/// What stands where the commit task of a run stands: decides nothing, collects.
+/// Replaces the commit task of a run: decides nothing, collects.
 pub(crate) struct Collect {
     pub reader: LakeReader,
     pub kept: Arc<Kept>,
@@ -112,8 +112,8 @@ impl Collect {
     }
 }
 
-/// Gives intervals that the recorded bindings do not know the horizons that they would have had: `most` undecided epochs
-/// lie between a frontier and the horizon that comes of it.
+/// Gives intervals that are not in the recorded bindings the horizons that they would have had: `most` undecided epochs
+/// lie between a frontier and the horizon that follows from it.
 fn horizons(bindings: &mut [Binding], spec: &ReachSpec, session: &ticktide_market::calendar::Session, most: u64) {
     let frontiers: BTreeMap<Epoch, Option<Nanos>> =
         bindings.iter().map(|binding| (binding.epoch, binding.retires())).collect();
@@ -121,7 +121,7 @@ fn horizons(bindings: &mut [Binding], spec: &ReachSpec, session: &ticktide_marke
         let (name, mut least, mut since) = (interval.name(), Nanos::MIN, 0);
         for binding in bindings.iter_mut().filter(|binding| !binding.horizons.contains_key(&name)) {
             if binding.rewound.is_some() {
-                // it falls with the others: what has left memory lies behind the one that has come furthest
+                // it falls with the others: what has left memory lies before the least of them
                 let passed = binding.horizons.values().copied().min().unwrap_or(Nanos::MIN);
                 least = aligned_after(session, *interval, passed, least);
                 since = binding.epoch;
@@ -136,7 +136,7 @@ fn horizons(bindings: &mut [Binding], spec: &ReachSpec, session: &ticktide_marke
     }
 }
 
-/// Runs a dataflow as [`ticktide_engine::run`] does; what its lake lacks of it is computed and decided first.
+/// Runs a dataflow as [`ticktide_engine::run`] does; the part of it that the lake lacks is computed and decided first.
 pub fn run(options: RunOptions) -> Result<RunReport, Error> {
     let mut run = Run::begin(options)?;
     let mut opened = run.open()?;
@@ -144,14 +144,14 @@ pub fn run(options: RunOptions) -> Result<RunReport, Error> {
     run.go(opened)
 }
 
-/// Recomputes what is missing and decides its epoch; the run then goes on behind it. Errors of kind `Fix`: the source lacks
+/// Recomputes what is missing and decides its epoch; the run then goes on after it. Errors of kind `Fix`: the source lacks
 /// records.
 fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
     let Some(added) = opened.missing.take() else { return Ok(()) };
     let Some(before) = opened.resume.binding.clone() else { return Ok(()) };
-    tracing::info!(epoch = before.epoch, "what was added is computed for all that is recorded");
+    tracing::info!(epoch = before.epoch, "computing the additions for all recorded epochs");
     let collected = collect(run, (before.epoch, before.lateness), &added)?;
-    let lake = opened.lake().ok_or_else(|| Error::bug("what was added is rebuilt without a lake"))?;
+    let lake = opened.lake().ok_or_else(|| Error::bug("additions cannot be rebuilt without a lake"))?;
     let epoch = lake.epoch_next();
     let tables = collected.tables.into_iter().map(|(name, NetRows { spec, keys })| {
         let rows = keys.into_values().flat_map(|net| net.into_values()).map(|(row, _)| row);
@@ -177,7 +177,7 @@ fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
         lake.apply().await
     })?;
     let epoch_next = lake.epoch_next();
-    tracing::info!(epoch, "what was added is in the lake");
+    tracing::info!(epoch, "the additions are in the lake");
     let resume = &mut opened.resume;
     resume.bindings.push(binding.clone());
     resume.binding = Some(binding);
@@ -186,7 +186,7 @@ fn rebuild(run: &Run, opened: &mut Opened) -> Result<(), Error> {
     Ok(())
 }
 
-/// What all epochs up to `last` come to under the run's dataflow, of whatever dataflow they are.
+/// The result of all epochs up to `last` under the run's dataflow, whatever dataflow made them.
 fn collect(run: &Run, (last, rules): (Epoch, Rules), added: &Added) -> Result<Collected, Error> {
     let RunOptions { dataflow, warehouse, catalog, workers, .. } = run.options();
     let mut dataflow = dataflow.clone();
@@ -200,7 +200,7 @@ fn collect(run: &Run, (last, rules): (Epoch, Rules), added: &Added) -> Result<Co
     let (reader, mut past, _) = again.block_on(recorded::open(&ground.lake, Some(0), Some(last), Lineages::Any))?;
     let ControlSpec { reach, session, epochs, .. } = ControlSpec::of(&dataflow, *workers, 0);
     horizons(&mut past.bindings, &reach, &session, epochs);
-    let recorded = Recorded { bindings: past.bindings.into(), starts: past.starts };
+    let recorded = RecordedRange { bindings: past.bindings.into(), starts: past.starts };
     let wanted = Collected { wanted: added.tables(), ..Collected::default() };
     let (kept, into) = (Arc::<Kept>::default(), Arc::new(Mutex::new(wanted)));
     let recording = Recording {
@@ -218,7 +218,7 @@ fn panicked<T>(_: PoisonError<T>) -> Error {
     Error::bug("collecting rows panicked")
 }
 
-/// A table's rows as the epoch says them: inserts, or for added columns changes from null.
+/// A table's rows as the epoch has them: inserts, or for added columns changes from null.
 fn correction(
     name: &str,
     spec: Arc<TableSpec>,

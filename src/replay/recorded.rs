@@ -1,7 +1,6 @@
 //! A recorded range opened to be run again: what it goes on from, its source, and whether the source still has all of it.
 //!
-//! What must always hold: the lake is only read; a source that no longer has the records is an error of the user's, never a
-//! difference.
+//! What must always hold: the lake is only read; a source that no longer has the records is a user error, never a difference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,22 +9,23 @@ use ticktide_base::error::{Error, Kind};
 use ticktide_base::rules::Rules;
 use ticktide_dataflow::Dataflow;
 use ticktide_engine::commit::WorkerPart;
-use ticktide_engine::epochs::replay::Recorded;
+use ticktide_engine::epochs::replay::RecordedRange;
 use ticktide_engine::epochs::until::WITHOUT_SOURCE;
 use ticktide_engine::open::known;
 use ticktide_feed as feed;
 use ticktide_feed::{Partition, Source};
-use ticktide_lake::read::past::{Lineages, Past};
+use ticktide_lake::read::past::{EpochRange, Lineages};
 use ticktide_lake::{LakeOptions, LakeReader};
 
-/// The range in numbers: what is not said is the first epoch of the newest lineage, and the last there is. Error of kind `Fix`: it is empty.
+/// The range in numbers: by default from the first epoch of the newest lineage to the last epoch. Error of kind `Fix`: it is
+/// empty.
 pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch>) -> Result<(Epoch, Epoch), Error> {
     let Some(newest) = reader.decided_last().await? else {
         return Err(Error::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
     };
     let begins = reader.lineage_first().await?;
     let first = match first {
-        // the epoch that rebuilt what was added comes of no records of its own
+        // the epoch that rebuilt the additions has no records of its own
         Some(first) if begins > 0 && first + 1 == begins => begins.min(newest),
         Some(first) => first,
         None => begins.min(newest),
@@ -38,7 +38,8 @@ pub async fn range(reader: &LakeReader, first: Option<Epoch>, last: Option<Epoch
     Ok((first, last))
 }
 
-/// The parts of a range whose epochs were made by one set of rules each, in order. A lake changes its rules once, at a takeover.
+/// The parts of a range whose epochs were made by one set of rules each, in order. A lake changes its rules once, at a
+/// takeover.
 pub(crate) async fn by_rules(
     lake: &LakeOptions,
     first: Option<Epoch>,
@@ -56,7 +57,7 @@ pub(crate) async fn by_rules(
         let middle = from + (to - from) / 2;
         if rules(middle).await? == newest { to = middle } else { from = middle + 1 }
     }
-    // epochs in front of the first record are of no rules
+    // epochs before the first record have no rules
     let others = from > first && reader.decided(from - 1).await?.binding.is_some();
     let before = others.then(|| (Rules::First, first, from - 1));
     Ok(before.into_iter().chain([(newest, if others { from } else { first }, last)]).collect())
@@ -68,14 +69,14 @@ pub fn made_by(dataflow: &mut Dataflow, rules: Rules) {
     dataflow.source.wire.rules = rules;
 }
 
-/// Opens the lake for reading and finds the range; gives its last epoch, too. Errors of kind `Fix`: the lake is another
-/// dataflow's, the range is none.
+/// Opens the lake for reading and finds the range; returns its last epoch, too. Errors of kind `Fix`: the lake is another
+/// dataflow's, the range is empty.
 pub(crate) async fn open(
     lake: &LakeOptions,
     first: Option<Epoch>,
     last: Option<Epoch>,
     lineages: Lineages,
-) -> Result<(LakeReader, Past, Epoch), Error> {
+) -> Result<(LakeReader, EpochRange, Epoch), Error> {
     let (reader, first, last) = in_range(lake, first, last).await?;
     let past = reader.past(first, last, lineages).await?;
     Ok((reader, past, last))
@@ -97,7 +98,7 @@ async fn in_range(
 }
 
 /// Opens the source that was recorded, at the first records of the range. Errors of kind `Fix`: it is another one, or gone.
-pub(crate) fn source(dataflow: &Dataflow, recorded: &Recorded) -> Result<Arc<dyn Source>, Error> {
+pub(crate) fn source(dataflow: &Dataflow, recorded: &RecordedRange) -> Result<Arc<dyn Source>, Error> {
     let end = recorded.bindings.last().map(|end| end.places.clone()).unwrap_or_default();
     let source = feed::open(&known(&dataflow.source, &end), &recorded.starts).map_err(without_source)?;
     check_source(recorded, &*source)?;
@@ -105,7 +106,7 @@ pub(crate) fn source(dataflow: &Dataflow, recorded: &Recorded) -> Result<Arc<dyn
 }
 
 /// Refuses a source that lacks a partition with records of the range, or has another one under its name.
-fn check_source(recorded: &Recorded, source: &dyn Source) -> Result<(), Error> {
+fn check_source(recorded: &RecordedRange, source: &dyn Source) -> Result<(), Error> {
     let Some(end) = recorded.bindings.last() else { return Ok(()) };
     let partitions = source.partitions();
     for (name, place) in &end.places {
@@ -115,12 +116,13 @@ fn check_source(recorded: &Recorded, source: &dyn Source) -> Result<(), Error> {
         match partitions.iter().find(|partition| partition.name() == *name) {
             None => {
                 let there: Vec<String> = partitions.iter().take(10).map(Partition::name).collect();
-                let message = format!("the source has no partition {name} any more, there are [{}]", there.join(", "));
+                let message = format!("the source no longer has partition {name}, only [{}]", there.join(", "));
                 return Err(Error::fix(message, WITHOUT_SOURCE));
             }
             Some(partition) if !source.is_recorded_as(partition, &place.source_id) => {
                 let (ours, theirs) = (&place.source_id, &partition.source_id);
-                let message = format!("partition {name} is of another source now: {theirs}, the lake has read {ours}");
+                let message =
+                    format!("partition {name} belongs to another source now: {theirs}, but the lake has read {ours}");
                 return Err(Error::fix(message, WITHOUT_SOURCE));
             }
             Some(_) => {}
@@ -195,7 +197,7 @@ mod tests {
         };
         let places = [("a/0", place("kafka:1", 9)), ("b/0", place("kafka:1", 4))];
         let places = places.map(|(name, place)| (name.to_owned(), place)).into();
-        let recorded = Recorded {
+        let recorded = RecordedRange {
             bindings: vec![Binding { places, ..Binding::default() }].into(),
             starts: BTreeMap::from([("a/0".to_owned(), 3), ("b/0".to_owned(), 4)]),
         };

@@ -1,7 +1,7 @@
 //! The binding that a lake goes on from when a partition's time is set back.
 //!
-//! Why here: reaches and sessions are the engine's, rows are the lake's, and this is where both are known. What must always hold:
-//! the lake is only read.
+//! Why here: reaches and sessions are the engine's, rows are the lake's, and this is where both are known. What must always
+//! hold: the lake is only read.
 
 use ticktide_base::epoch::Binding;
 use ticktide_base::error::Error;
@@ -13,8 +13,8 @@ use ticktide_lake::LakeReader;
 use ticktide_lake::read::bars::BarRows;
 use ticktide_market::Instrument;
 
-/// What comes of `before` when a partition's time is set back to `to`. Errors of kind `Fix`: the lake is another dataflow's, there
-/// is no such partition, or it has not come further than that.
+/// The binding after `before` when a partition's time is set back to `to`. Errors of kind `Fix`: the lake is another
+/// dataflow's, there is no such partition, or it has not come further than that.
 pub async fn rewound(
     dataflow: &Dataflow,
     reader: &LakeReader,
@@ -25,7 +25,10 @@ pub async fn rewound(
     let spec = ControlSpec::of(dataflow, 1, before.generation);
     if before.dataflow_hash != spec.dataflow_hash {
         let hint = "name the dataflow that the lake was made with, with the same `--set`";
-        return Err(Error::fix(format!("the lake is not of the dataflow {:?} as it is given", dataflow.name), hint));
+        return Err(Error::fix(
+            format!("the lake was not made with the dataflow {:?} as it is given", dataflow.name),
+            hint,
+        ));
     }
     let rewind = Rewind::new(spec, dataflow.confirmations, before, partition, to)?;
     let levels = rewind.intervals();

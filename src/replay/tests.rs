@@ -1,4 +1,4 @@
-//! Whole runs over files: what a lake says after them, and that it can be gone on with and recomputed.
+//! Whole runs over files: what a lake contains after them, and that later runs continue and recompute it.
 
 use crate::rebuild;
 use crate::rewind::rewound;
@@ -40,7 +40,7 @@ impl Place {
     }
 
     fn dataflow_with(&self, more: &str, set: &[String]) -> Dataflow {
-        // what stands in braces belongs to the source
+        // what is in braces belongs to the source
         let (source, more) = more.strip_prefix('{').and_then(|more| more.split_once('}')).unwrap_or(("", more));
         let text = format!(
             "source = {{ use = \"file\", paths = [{:?}], until = \"end\"{source} }}\nbars = [{{ every = \"1m\" }}]\n\
@@ -59,7 +59,7 @@ impl Place {
         ran.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Nothing differs when all of it is computed again by so many workers.
+    /// Nothing differs when this many workers compute all of it again.
     fn verify(&self, workers: usize, more: &str) {
         self.verify_as(workers, self.dataflow(more));
     }
@@ -81,7 +81,7 @@ impl Place {
         assert!(recomputed.epochs > 0);
     }
 
-    /// What a query says, a line a row.
+    /// The answer to a query, one line a row.
     fn ask(&self, sql: &str) -> Vec<String> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
         runtime.block_on(async {
@@ -89,7 +89,7 @@ impl Place {
             let pinned = Pinned::load(&reader, None).await.expect("pinned");
             let mut bytes = Vec::new();
             let answer = query(&pinned, sql).await.expect(sql);
-            output::write(answer, output::Format::JsonLines, None, &mut bytes).await.expect("written");
+            output::write(answer, output::OutputFormat::JsonLines, None, &mut bytes).await.expect("written");
             String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
         })
     }
@@ -126,7 +126,7 @@ fn a_symbol_that_a_later_run_is_told_corrects_the_bar_and_the_lake_goes_on() {
     assert_eq!(place.bars(), ["null 1 1", "RELIANCE 2 1", "null 3 1"]);
     place.add("a.jsonl", &[trade(2, 4, NAMED), trade(62, 5, ""), trade(122, 6, ",\"symbol\":\"A\"")]);
     place.run(1, "");
-    // the greatest that a record tells
+    // the greatest one of a record
     place.add("a.jsonl", &[trade(3, 7, ",\"symbol\":\"B\""), trade(123, 8, ",\"symbol\":\"B\"")]);
     place.run(2, "");
     place.run(1, "");
@@ -194,7 +194,7 @@ fn a_trade_that_two_partitions_tell_is_one_where_trades_can_be_taken_back() {
     assert_eq!((report.accepted, report.duplicates), (3, 1));
     let once = place.ask(BARS);
     assert!(once[0].contains("\"trades\":3"), "{once:?}");
-    // told again after a restart, and then taken back
+    // received again after a restart, and then taken back
     place.add("b.jsonl", &[trade(1, 5, more)]);
     assert_eq!(place.run(2, corrections).duplicates, 1);
     assert_eq!(place.ask(BARS), once);
@@ -256,7 +256,7 @@ fn a_last_line_without_its_end_is_told_of_when_the_run_is_over_and_read_when_it_
     let report = place.run(1, "");
     assert_eq!((report.records, report.remarks.len()), (1, 0));
     assert_eq!(place.bars(), ["RELIANCE 2 2"]);
-    // taken without its end, it is there for who computes it again
+    // taken without its end, it is there when it is computed again
     place.add("a.jsonl", &[trade(61, 3, NAMED).trim_end().to_owned()]);
     let take = "{, last_line = \"take\"}";
     assert_eq!(place.run(1, take).records, 1);
@@ -274,7 +274,7 @@ fn what_a_run_left_without_a_rebuild_the_next_one_rebuilds_as_if_it_had_been_the
     let refused = run(options).expect_err("the engine itself rebuilds nothing");
     assert!(refused.kind == Kind::Bug && refused.message.contains("rebuild"), "{refused}");
     let rebuilt = rebuild::run(RunOptions::new(place.grown(), place.lake(), 2)).expect("no flag asks for it");
-    assert_eq!(rebuilt.records, 100, "it goes on behind the first run");
+    assert_eq!(rebuilt.records, 100, "it goes on after the first run");
 
     whole.add("a.jsonl", &trades);
     rebuild::run(RunOptions::new(whole.grown(), whole.lake(), 1)).expect("nothing is missing");
@@ -296,7 +296,7 @@ fn second(of: i64) -> Nanos {
 }
 
 impl Place {
-    /// Sets the time of a file's partition back; gives the epoch that does.
+    /// Sets the time of a file's partition back; returns the epoch that does.
     fn rewind(&self, file: &str, to: Nanos, dataflow: &Dataflow) -> Epoch {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
         runtime.block_on(async {
@@ -330,7 +330,7 @@ impl Place {
     }
 }
 
-/// Trades a few seconds apart; four of them say two years later.
+/// Trades a few seconds apart; four of them have a time two years later.
 fn wild_tape() -> (Vec<String>, Vec<String>) {
     let id = |n: i64| format!(",\"id\":\"{n}\"");
     let usual = |n: i64| trade(5 * n, 100 + n % 17, &id(n));
@@ -385,7 +385,7 @@ fn what_had_left_memory_before_the_time_was_set_back_stays_as_it_is_and_no_bar_i
         assert_eq!(moved.run(2, &more).rejected, 0, "{more}");
         for piece in tape[1_004..].chunks(250) {
             moved.add("a.jsonl", piece);
-            // all of it is refused, which is said at its end, when it is committed
+            // all of it is refused, which is reported at its end, when it is committed
             let _ = run(RunOptions::new(moved.dataflow(&more), moved.lake(), 1));
         }
         assert_eq!(
@@ -395,7 +395,7 @@ fn what_had_left_memory_before_the_time_was_set_back_stays_as_it_is_and_no_bar_i
         );
         let published = moved.ask(WITHOUT_WILD);
         let epoch = moved.rewind("a.jsonl", second(4_995), &moved.dataflow(&more));
-        // the last bar of before has left memory: 5,000 to 5,035 s are in its minute
+        // the last bar from before has left memory: 5,000 to 5,035 s are in its minute
         moved.add("b.jsonl", &tape[1_004..]);
         let report = moved.run(1, &more);
         assert_eq!((report.accepted, report.rejected), (992, 8), "{more}");

@@ -1,29 +1,29 @@
 //! `anomalies`: a row for each anomaly that a check found.
 //!
-//! A row about a bar has no place in the feed, a row about ticks has no interval.
+//! A row about a bar has no position in the feed, a row about ticks has no interval.
 
 use crate::CheckName;
-use crate::cells::{Place, double, moment, text};
-use crate::column::{DOUBLE, INT, LONG, List, Row, Schema, TEXT, TIME, column};
+use crate::cells::{TopicPartition, double, moment, text};
+use crate::column::{CellVec, DOUBLE, INT, LONG, List, Schema, TEXT, TIME, column};
 use crate::shared::{PHASE, Shape, epoch, keys};
 use ticktide_base::epoch::Epoch;
-use ticktide_flow::anomalies::{Anomaly, Seen};
-use ticktide_flow::bars::finished::{Named, Series};
+use ticktide_flow::anomalies::{Anomaly, RecordRange};
+use ticktide_flow::bars::finished::{NamedRow, Series};
 use ticktide_flow::close::AtBar;
 use ticktide_lake::table::spec::{Cell, TableSpec};
 
 /// How many columns the table has.
 const WIDTH: usize = 17;
 
-/// What a row is made of.
+/// The values that a row is made of.
 struct AnomalyRow<'a> {
     series: &'a Series,
-    named: &'a Named<Anomaly>,
+    named: &'a NamedRow<Anomaly>,
     anomaly: &'a Anomaly,
     name: &'a CheckName,
     phase: &'a str,
-    /// The records that the anomaly was seen in, and their partition.
-    seen: Option<(Place<'a>, &'a Seen)>,
+    /// The records in which the anomaly was seen, and their partition.
+    seen: Option<(TopicPartition<'a>, &'a RecordRange)>,
     epoch: Epoch,
 }
 
@@ -56,10 +56,10 @@ fn columns<'a>(list: &mut impl List<'a, AnomalyRow<'a>>) {
         Cell::Text(&at.name.parameters)
     });
     list.add(column("topic", TEXT, "topic or file of the records, null where bars are judged"), |at| {
-        at.seen.map_or(Cell::Null, |(place, _)| Cell::Text(place.topic))
+        at.seen.map_or(Cell::Null, |(origin, _)| Cell::Text(origin.topic))
     });
     list.add(column("partition", INT, "partition of the records, null where bars are judged").unhashed(), |at| {
-        at.seen.map_or(Cell::Null, |(place, _)| Cell::Int(place.partition))
+        at.seen.map_or(Cell::Null, |(origin, _)| Cell::Int(origin.partition))
     });
     list.add(column("offset_first", LONG, "offset of the first record, null where bars are judged").unhashed(), |at| {
         at.seen.map_or(Cell::Null, |(_, seen)| Cell::Long(seen.offset_first))
@@ -70,7 +70,7 @@ fn columns<'a>(list: &mut impl List<'a, AnomalyRow<'a>>) {
     epoch(list, |at| at.epoch);
 }
 
-/// The table of what checks find.
+/// The table of the anomalies that checks find.
 pub fn anomalies() -> TableSpec {
     let mut schema = Schema::default();
     columns(&mut schema);
@@ -95,17 +95,17 @@ pub fn anomalies() -> TableSpec {
     shape.table(schema.0)
 }
 
-/// An anomaly as a row of its table; `name`: what its check is called there.
+/// An anomaly as a row of its table; `name`: the name of its check there.
 pub fn anomaly_row<'a>(
     series: &'a Series,
-    named: &'a Named<Anomaly>,
+    named: &'a NamedRow<Anomaly>,
     name: &'a CheckName,
     phase: &'a str,
     epoch: Epoch,
 ) -> Vec<Cell<'a>> {
-    let seen = named.row.seen.as_ref().map(|seen| (Place::of(&seen.partition), seen));
+    let seen = named.row.seen.as_ref().map(|seen| (TopicPartition::of(&seen.partition), seen));
     let row = AnomalyRow { series, named, anomaly: &named.row, name, phase, seen, epoch };
-    let mut cells = Row::of(&row, WIDTH);
+    let mut cells = CellVec::of(&row, WIDTH);
     columns(&mut cells);
     cells.done()
 }

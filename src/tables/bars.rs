@@ -1,11 +1,11 @@
 //! `bars_<interval>`: a row for each bar that an instrument traded in.
 
 use crate::cells::{count, divide_half_even, moment, money, sum};
-use crate::column::{BOOL, LONG, List, MONEY, Row, SUM, Schema, column};
+use crate::column::{BOOL, CellVec, LONG, List, MONEY, SUM, Schema, column};
 use crate::shared::{OPEN_AT, PHASE, Shape, TRADING_DATE, epoch, keys};
 use ticktide_base::epoch::Epoch;
 use ticktide_base::time::Interval;
-use ticktide_flow::bars::finished::{FinishedBar, Named, Series};
+use ticktide_flow::bars::finished::{FinishedBar, NamedRow, Series};
 use ticktide_flow::close::AtBar;
 use ticktide_lake::table::spec::{Cell, TableSpec};
 use ticktide_market::SCALE;
@@ -13,10 +13,10 @@ use ticktide_market::SCALE;
 /// How many columns the table has.
 const WIDTH: usize = 19;
 
-/// What a row is made of.
+/// The values that a row is made of.
 struct BarRow<'a> {
     series: &'a Series,
-    named: &'a Named<FinishedBar>,
+    named: &'a NamedRow<FinishedBar>,
     bar: &'a FinishedBar,
     phase: &'a str,
     epoch: Epoch,
@@ -24,7 +24,7 @@ struct BarRow<'a> {
 
 #[inline(always)]
 fn columns<'a>(list: &mut impl List<'a, BarRow<'a>>) {
-    // the symbol is the row's own: that of a series is any that was told
+    // the symbol is the row's own: that of a series is any symbol that was received
     keys(list, |at| &at.series.1, |at| at.named.symbol());
     list.add(TRADING_DATE, |at| Cell::Date(at.bar.head.trading_date));
     list.add(OPEN_AT, |at| moment(at.bar.head.open_at));
@@ -49,7 +49,7 @@ fn columns<'a>(list: &mut impl List<'a, BarRow<'a>>) {
     list.add(column("updates", LONG, "number of distinct records that entered the bar"), |at| {
         count(Some(at.bar.updates))
     });
-    list.add(column("open_interest", SUM, "number of open contracts that the feed told last"), |at| {
+    list.add(column("open_interest", SUM, "number of open contracts that the feed reported last"), |at| {
         sum(at.bar.open_interest)
     });
     list.add(PHASE, |at| Cell::Text(at.phase));
@@ -77,9 +77,14 @@ pub fn bars(interval: Interval) -> TableSpec {
 }
 
 /// A bar as a row of its table.
-pub fn bar_row<'a>(series: &'a Series, named: &'a Named<FinishedBar>, phase: &'a str, epoch: Epoch) -> Vec<Cell<'a>> {
+pub fn bar_row<'a>(
+    series: &'a Series,
+    named: &'a NamedRow<FinishedBar>,
+    phase: &'a str,
+    epoch: Epoch,
+) -> Vec<Cell<'a>> {
     let row = BarRow { series, named, bar: &named.row, phase, epoch };
-    let mut cells = Row::of(&row, WIDTH);
+    let mut cells = CellVec::of(&row, WIDTH);
     columns(&mut cells);
     cells.done()
 }

@@ -1,7 +1,7 @@
 //! Values of the flow as cells of the lake.
 //!
-//! What must hold: what is not known is null and never 0, and no value is outside its column's type. A sum that is too great for
-//! one comes as none; by the first rules it is the greatest that a DECIMAL(38,8) can hold.
+//! What must hold: an unknown value is null and never 0, and no value is outside its column's type. A sum that is too great for
+//! its column arrives as none; by the first rules it is the greatest that a DECIMAL(38,8) can hold.
 
 use ticktide_base::time::MICRO;
 use ticktide_lake::table::spec::{Cell, Row};
@@ -50,7 +50,7 @@ pub(crate) fn count(value: Option<u64>) -> Cell<'static> {
     value.map_or(Cell::Null, |value| Cell::Long(value as i64))
 }
 
-/// Nanoseconds as the microseconds that a lake has.
+/// Nanoseconds as the microseconds that a lake stores.
 pub(crate) fn moment(nanos: i64) -> Cell<'static> {
     Cell::Time(nanos.div_euclid(MICRO))
 }
@@ -63,19 +63,19 @@ pub(crate) fn double(bits: u64) -> Cell<'static> {
 
 /// Where records came from: the two parts of "topic/partition".
 #[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
+pub(crate) struct TopicPartition<'a> {
     pub topic: &'a str,
     pub partition: i32,
 }
 
-impl<'a> Place<'a> {
-    pub(crate) fn of(partition: &'a str) -> Place<'a> {
+impl<'a> TopicPartition<'a> {
+    pub(crate) fn of(partition: &'a str) -> TopicPartition<'a> {
         let (topic, number) = partition.rsplit_once('/').unwrap_or((partition, "0"));
-        Place { topic, partition: number.parse().unwrap_or(0) }
+        TopicPartition { topic, partition: number.parse().unwrap_or(0) }
     }
 }
 
-/// Cells that live on.
+/// The cells of a row as owned values.
 pub fn owned(row: &[Cell<'_>]) -> Row {
     row.iter().map(|cell| cell.to_value()).collect()
 }

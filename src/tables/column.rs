@@ -1,14 +1,14 @@
-//! A column as one entry of its table's list: what it is called, what it holds, and its cell in a row.
+//! A column as one entry of its table's list: its name, what it holds, and its cell in a row.
 //!
 //! ```text
 //!   fn columns(list)  ─┬─ visited by Schema ─▶ the table's columns, with their docs
 //!     one call a column ├─ visited by Cells  ─▶ a row of a fixed width, on the stack
-//!                       └─ visited by Row    ─▶ a row of any width
+//!                       └─ visited by CellVec ─▶ a row of any width
 //! ```
 //!
-//! Why one function with two visitors: a name and its cell stand in one line, so they cannot come apart. The function is
-//! compiled for each visitor, so a row costs as much as an array of its cells that is written out. What must hold: the order
-//! of the calls is the order of the columns, in every row and every lake.
+//! Why one function with several visitors: a name and its cell are in one line, so they cannot diverge. The function is
+//! compiled for each visitor, so a row costs as much as a handwritten array of its cells. What must hold: the order of the
+//! calls is the order of the columns, in every row and every lake.
 
 use ticktide_lake::table::spec::{Cell, Column, ColumnType};
 
@@ -25,9 +25,9 @@ pub(crate) const MONEY: ColumnType = ColumnType::Decimal { precision: 18, scale:
 /// A sum of quantities, or of prices times quantities.
 pub(crate) const SUM: ColumnType = ColumnType::Decimal { precision: 38, scale: 8 };
 
-/// What a column is, wherever it stands.
+/// The definition of a column, wherever its table has it.
 #[derive(Clone, Copy)]
-pub(crate) struct Head<'n> {
+pub(crate) struct ColumnSpec<'n> {
     name: &'n str,
     column_type: ColumnType,
     doc: &'static str,
@@ -37,45 +37,45 @@ pub(crate) struct Head<'n> {
 }
 
 /// A column that may be null and counts in the content hash.
-pub(crate) const fn column<'n>(name: &'n str, column_type: ColumnType, doc: &'static str) -> Head<'n> {
-    Head { name, column_type, doc, nullable: true, hashed: true, delta: false }
+pub(crate) const fn column<'n>(name: &'n str, column_type: ColumnType, doc: &'static str) -> ColumnSpec<'n> {
+    ColumnSpec { name, column_type, doc, nullable: true, hashed: true, delta: false }
 }
 
-impl Head<'_> {
+impl ColumnSpec<'_> {
     /// It is never null.
     pub(crate) const fn required(self) -> Self {
-        Head { nullable: false, ..self }
+        ColumnSpec { nullable: false, ..self }
     }
 
-    /// Two runs over the same records may differ in it: it does not count in the content hash.
+    /// Two runs over the same records may differ in it, so it does not count in the content hash.
     pub(crate) const fn unhashed(self) -> Self {
-        Head { hashed: false, ..self }
+        ColumnSpec { hashed: false, ..self }
     }
 
     /// Its values mostly grow: Parquet keeps the differences.
     pub(crate) const fn by_delta(self) -> Self {
-        Head { delta: true, ..self }
+        ColumnSpec { delta: true, ..self }
     }
 }
 
-/// What visits a table's columns; `R` is what the table makes a row of, `'a` how long its cells borrow from it.
+/// A visitor of a table's columns; `R` is what the table makes a row from, `'a` how long its cells borrow from it.
 pub(crate) trait List<'a, R> {
     /// The next column, and the cell that a row has there.
-    fn add(&mut self, head: Head<'_>, cell: impl Fn(&R) -> Cell<'a>);
+    fn add(&mut self, spec: ColumnSpec<'_>, cell: impl Fn(&R) -> Cell<'a>);
 }
 
-/// Keeps what the columns are.
+/// Collects the definitions of the columns.
 #[derive(Default)]
 pub(crate) struct Schema(pub Vec<Column>);
 
 impl<'a, R> List<'a, R> for Schema {
-    fn add(&mut self, head: Head<'_>, _: impl Fn(&R) -> Cell<'a>) {
-        let Head { name, column_type, doc, nullable, hashed, delta } = head;
+    fn add(&mut self, spec: ColumnSpec<'_>, _: impl Fn(&R) -> Cell<'a>) {
+        let ColumnSpec { name, column_type, doc, nullable, hashed, delta } = spec;
         self.0.push(Column { name: name.into(), column_type, nullable, hashed, delta, doc: doc.into() });
     }
 }
 
-/// Keeps the cells of a row of `N` columns.
+/// Collects the cells of a row of `N` columns.
 pub(crate) struct Cells<'r, 'a, R, const N: usize> {
     row: &'r R,
     cells: [Cell<'a>; N],
@@ -97,25 +97,25 @@ impl<'r, 'a, R, const N: usize> Cells<'r, 'a, R, N> {
 }
 
 impl<'a, R, const N: usize> List<'a, R> for Cells<'_, 'a, R, N> {
-    // always: only inside its caller is the place a constant, and nothing left to compare
+    // always: only inside its caller is the index a constant that needs no check
     #[inline(always)]
-    fn add(&mut self, _: Head<'_>, cell: impl Fn(&R) -> Cell<'a>) {
+    fn add(&mut self, _: ColumnSpec<'_>, cell: impl Fn(&R) -> Cell<'a>) {
         self.cells[self.filled] = cell(self.row);
         self.filled += 1;
     }
 }
 
-/// Keeps the cells of a row on the heap.
-pub(crate) struct Row<'r, 'a, R> {
+/// Collects the cells of a row on the heap.
+pub(crate) struct CellVec<'r, 'a, R> {
     row: &'r R,
     cells: Vec<Cell<'a>>,
 }
 
-impl<'r, 'a, R> Row<'r, 'a, R> {
+impl<'r, 'a, R> CellVec<'r, 'a, R> {
     /// Room for `width` cells.
     #[inline]
     pub(crate) fn of(row: &'r R, width: usize) -> Self {
-        Row { row, cells: Vec::with_capacity(width) }
+        CellVec { row, cells: Vec::with_capacity(width) }
     }
 
     #[inline]
@@ -124,9 +124,9 @@ impl<'r, 'a, R> Row<'r, 'a, R> {
     }
 }
 
-impl<'a, R> List<'a, R> for Row<'_, 'a, R> {
+impl<'a, R> List<'a, R> for CellVec<'_, 'a, R> {
     #[inline(always)]
-    fn add(&mut self, _: Head<'_>, cell: impl Fn(&R) -> Cell<'a>) {
+    fn add(&mut self, _: ColumnSpec<'_>, cell: impl Fn(&R) -> Cell<'a>) {
         self.cells.push(cell(self.row));
     }
 }

@@ -1,30 +1,30 @@
 //! `indicators_<interval>`: a row for each bar, with a column for each output of the dataflow's indicators.
 //!
-//! Why `epoch` may stand between outputs: a lake's columns keep their places, so an output that was added to a lake stands
-//! behind those that the table was made with, and behind their `epoch`.
+//! Why `epoch` may be between outputs: a lake's columns keep their positions, so an output that was added to a lake comes after
+//! those that the table was made with, and after their `epoch`.
 
 use crate::cells::{double, moment};
-use crate::column::{DOUBLE, List, Row, Schema, column};
+use crate::column::{CellVec, DOUBLE, List, Schema, column};
 use crate::shared::{OPEN_AT, PHASE, Shape, TRADING_DATE, epoch, keys};
 use ticktide_base::epoch::Epoch;
 use ticktide_base::time::Interval;
-use ticktide_flow::bars::finished::{Named, Reading, Series};
+use ticktide_flow::bars::finished::{NamedRow, Reading, Series};
 use ticktide_flow::close::AtBar;
 use ticktide_lake::table::spec::{Cell, TableSpec};
 
-/// How many columns stand before the first output.
+/// How many columns are before the first output.
 const BEFORE: usize = 6;
 
-/// What a row is made of.
+/// The values that a row is made of.
 struct ReadingRow<'a> {
     series: &'a Series,
-    named: &'a Named<Reading>,
+    named: &'a NamedRow<Reading>,
     reading: &'a Reading,
     phase: &'a str,
     epoch: Epoch,
 }
 
-/// `outputs`: what the outputs are called, in order; the table was made with the first `original` of them.
+/// `outputs`: the names of the outputs, in order; the table was made with the first `original` of them.
 #[inline]
 fn columns<'a, 'n>(list: &mut impl List<'a, ReadingRow<'a>>, outputs: impl Iterator<Item = &'n str>, original: usize) {
     keys(list, |at| &at.series.1, |at| at.named.symbol());
@@ -52,8 +52,8 @@ pub fn indicators(interval: Interval, outputs: &[String]) -> TableSpec {
     evolved_indicators(interval, outputs, outputs.len())
 }
 
-/// The same for a table that was made with the first `original` outputs: what was added stands behind `epoch`, so that the
-/// columns from before keep their places.
+/// The same for a table that was made with the first `original` outputs: the added ones come after `epoch`, so that the
+/// original columns keep their positions.
 pub fn evolved_indicators(interval: Interval, outputs: &[String], original: usize) -> TableSpec {
     let mut schema = Schema::default();
     columns(&mut schema, outputs.iter().map(String::as_str), original);
@@ -63,13 +63,13 @@ pub fn evolved_indicators(interval: Interval, outputs: &[String], original: usiz
 /// A reading as a row of its table, which was made with `original` outputs.
 pub fn reading_row<'a>(
     series: &'a Series,
-    named: &'a Named<Reading>,
+    named: &'a NamedRow<Reading>,
     phase: &'a str,
     original: usize,
     epoch: Epoch,
 ) -> Vec<Cell<'a>> {
     let row = ReadingRow { series, named, reading: &named.row, phase, epoch };
-    let mut cells = Row::of(&row, BEFORE + 1 + row.reading.values.len());
+    let mut cells = CellVec::of(&row, BEFORE + 1 + row.reading.values.len());
     // a row has values and needs no names
     columns(&mut cells, row.reading.values.iter().map(|_| ""), original);
     cells.done()

@@ -1,4 +1,4 @@
-//! `instruments`: what masters say, a row for each instrument and day.
+//! `instruments`: the content of masters, a row for each instrument and day.
 
 use crate::cells::{moment, price, quantity, text};
 use crate::column::{Cells, DATE, List, MONEY, Schema, TEXT, TIME, column};
@@ -11,7 +11,7 @@ use ticktide_market::{Instrument, Listing};
 /// How many columns the table has.
 const WIDTH: usize = 19;
 
-/// What a row is made of.
+/// The values that a row is made of.
 struct ListingRow<'a> {
     instrument: &'a Instrument,
     listed_on: i32,
@@ -65,7 +65,7 @@ fn columns<'a>(list: &mut impl List<'a, ListingRow<'a>>) {
     epoch(list, |at| at.epoch);
 }
 
-/// The table of what masters say.
+/// The table of the content of masters.
 pub fn instruments() -> TableSpec {
     let mut schema = Schema::default();
     columns(&mut schema);

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The flow knows bars, the lake knows cells; here they meet. What must always hold: the columns and their order are those
-//! of the public interface, and no column but `received_at` holds a clock.
+//! of the public interface, and no column but `received_at` depends on a clock.
 
 mod anomalies;
 mod bars;
@@ -35,22 +35,22 @@ pub use ticktide_dataflow::checks::CheckName;
 use ticktide_base::time::{Interval, MINUTE};
 use ticktide_lake::table::spec::TableSpec;
 
-/// A table as its readers meet it: what a row is, and the columns with their names, types and docs.
+/// A table as its readers see it: what a row is, and the columns with their names, types and docs.
 pub struct TableDoc {
-    /// What one row says.
+    /// What one row is.
     pub row: &'static str,
-    /// Parts of names that a dataflow decides stand in angle brackets: `bars_<interval>`.
+    /// The parts of names that a dataflow decides are in angle brackets: `bars_<interval>`.
     pub spec: TableSpec,
 }
 
-/// Every table that a dataflow may fill, but for the histories: those have the columns of their tables.
+/// Every table that a dataflow may fill, except the histories, which have the columns of their tables.
 pub fn all() -> [TableDoc; 6] {
     let named = |name: &str, spec: TableSpec| TableSpec { name: name.into(), ..spec };
     let interval = Interval(MINUTE);
     [
         TableDoc { row: "a bar of an instrument", spec: named("bars_<interval>", bars(interval)) },
         TableDoc {
-            row: "what the indicators say at a bar",
+            row: "the values of the indicators at a bar",
             spec: named("indicators_<interval>", indicators(interval, &["<output>".to_owned()])),
         },
         TableDoc { row: "an anomaly that a check found", spec: anomalies() },

@@ -1,6 +1,6 @@
 //! `quarantine`: a row for each record that entered no table, as it came.
 
-use crate::cells::{Place, moment};
+use crate::cells::{TopicPartition, moment};
 use crate::column::{BINARY, Cells, List, Schema, TEXT, column};
 use crate::shared::{OFFSET, PARTITION, RECEIVED_AT, Shape, TOPIC, epoch};
 use std::sync::Arc;
@@ -22,10 +22,10 @@ pub struct QuarantineRow {
     pub payload: Box<[u8]>,
 }
 
-/// What a row is made of.
+/// The values that a row is made of.
 struct RefusedRow<'a> {
     refused: &'a QuarantineRow,
-    place: Place<'a>,
+    origin: TopicPartition<'a>,
     source: &'a str,
     epoch: Epoch,
 }
@@ -33,8 +33,8 @@ struct RefusedRow<'a> {
 #[inline(always)]
 fn columns<'a>(list: &mut impl List<'a, RefusedRow<'a>>) {
     list.add(column("source", TEXT, "kind of source: kafka, file or synthetic").required(), |at| Cell::Text(at.source));
-    list.add(TOPIC, |at| Cell::Text(at.place.topic));
-    list.add(PARTITION, |at| Cell::Int(at.place.partition));
+    list.add(TOPIC, |at| Cell::Text(at.origin.topic));
+    list.add(PARTITION, |at| Cell::Int(at.origin.partition));
     list.add(OFFSET, |at| Cell::Long(at.refused.offset));
     list.add(RECEIVED_AT, |at| at.refused.received_at.map_or(Cell::Null, moment));
     list.add(column("reason", TEXT, "fixed word for why the record was refused").required(), |at| {
@@ -59,7 +59,7 @@ pub fn quarantine() -> TableSpec {
 
 /// A refused record as a row; `source`: the kind of source that it came from.
 pub fn quarantine_row<'a>(refused: &'a QuarantineRow, source: &'a str, epoch: Epoch) -> [Cell<'a>; WIDTH] {
-    let row = RefusedRow { refused, place: Place::of(&refused.partition), source, epoch };
+    let row = RefusedRow { refused, origin: TopicPartition::of(&refused.partition), source, epoch };
     let mut cells = Cells::of(&row);
     columns(&mut cells);
     cells.done()

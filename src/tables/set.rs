@@ -1,7 +1,7 @@
 //! The tables of a dataflow, by what fills them.
 //!
 //! Why a value: the writer, the lake that is opened and the plan all take their tables from here. What must always hold: a
-//! table is in it exactly if the dataflow asks for it.
+//! table is in it exactly if the dataflow requests it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Tables {
     pub quarantine: Arc<TableSpec>,
     /// Names of the session's phases, by number.
     pub phases: Arc<[String]>,
-    /// What the source is called in the quarantine.
+    /// The name of the source in the quarantine.
     pub source: Arc<str>,
 }
 
@@ -43,7 +43,7 @@ impl Tables {
         }
     }
 
-    /// The tables of a lake whose dataflow was added to: `original` outputs of an interval were there from the start.
+    /// The tables of a lake whose dataflow was extended: `original` outputs of an interval existed from the start.
     pub fn evolved(
         mut self,
         original: &BTreeMap<Interval, usize>,
@@ -65,11 +65,11 @@ impl Tables {
     }
 }
 
-/// The table `anomalies`, and what its checks are called there.
+/// The table `anomalies`, and the names of its checks there.
 #[derive(Clone)]
 pub struct Anomalies {
     pub spec: Arc<TableSpec>,
-    /// By their places in the dataflow's list.
+    /// By their positions in the dataflow's list.
     pub checks: Arc<[crate::CheckName]>,
 }
 

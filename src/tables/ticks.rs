@@ -1,6 +1,6 @@
 //! `ticks`: the archive, a row for each record that counts.
 
-use crate::cells::{Place, count, moment, price, quantity, sum, text};
+use crate::cells::{TopicPartition, count, moment, price, quantity, sum, text};
 use crate::column::{Cells, LONG, List, MONEY, SUM, Schema, TEXT, TIME, column};
 use crate::shared::{BAND_HIGH, BAND_LOW, OFFSET, PARTITION, RECEIVED_AT, Shape, TOPIC, TRADING_DATE, epoch, keys};
 use std::sync::Arc;
@@ -32,23 +32,23 @@ impl Archived {
     /// The ticks as rows of the table, in order.
     #[inline]
     pub fn rows(&self, epoch: Epoch) -> impl Iterator<Item = [Cell<'_>; WIDTH]> {
-        let place = Place::of(&self.partition);
-        self.ticks.iter().map(move |tick| tick_row(tick, place, epoch))
+        let origin = TopicPartition::of(&self.partition);
+        self.ticks.iter().map(move |tick| tick_row(tick, origin, epoch))
     }
 }
 
-/// What a row is made of.
+/// The values that a row is made of.
 struct TickRow<'a> {
     tick: &'a Tick,
     snapshot: Option<&'a Snapshot>,
     instrument: &'a Instrument,
     trading_date: i32,
-    place: Place<'a>,
+    origin: TopicPartition<'a>,
     epoch: Epoch,
 }
 
 impl TickRow<'_> {
-    /// What the snapshot tells, if the tick is one.
+    /// A field of the snapshot, if the tick is one.
     #[inline(always)]
     fn told<T>(&self, field: impl Fn(&Snapshot) -> Option<T>) -> Option<T> {
         self.snapshot.and_then(field)
@@ -69,8 +69,8 @@ fn columns<'a>(list: &mut impl List<'a, TickRow<'a>>) {
     list.add(column("conditions", TEXT, "codes that the venue gave the trade"), |at| {
         text(at.tick.conditions.as_deref())
     });
-    list.add(TOPIC, |at| Cell::Text(at.place.topic));
-    list.add(PARTITION, |at| Cell::Int(at.place.partition));
+    list.add(TOPIC, |at| Cell::Text(at.origin.topic));
+    list.add(PARTITION, |at| Cell::Int(at.origin.partition));
     list.add(OFFSET, |at| Cell::Long(at.tick.offset));
     epoch(list, |at| at.epoch);
 }
@@ -134,10 +134,10 @@ pub fn ticks() -> TableSpec {
 }
 
 #[inline]
-fn tick_row<'a>(archived: &'a ArchivedTick, place: Place<'a>, epoch: Epoch) -> [Cell<'a>; WIDTH] {
+fn tick_row<'a>(archived: &'a ArchivedTick, origin: TopicPartition<'a>, epoch: Epoch) -> [Cell<'a>; WIDTH] {
     let ArchivedTick { tick, instrument, trading_date } = archived;
     let snapshot = tick.snapshot.as_deref();
-    let row = TickRow { tick, snapshot, instrument, trading_date: *trading_date, place, epoch };
+    let row = TickRow { tick, snapshot, instrument, trading_date: *trading_date, origin, epoch };
     let mut cells = Cells::of(&row);
     columns(&mut cells);
     cells.done()

@@ -1,22 +1,22 @@
 //! One table of a document, read key by key.
 //!
-//! Why every reader answers an `Option`: reading goes on behind a mistake, so all mistakes are found in one run. What must hold:
-//! `None` for a key that is there means that a problem was added.
+//! Why every reader returns an `Option`: reading goes on after a mistake, so one run finds all mistakes. What must hold: `None`
+//! for a key that is present means that a problem was added.
 
-use super::problem::{Place, Problems};
-use super::tree::{Node, Table, Value};
+use super::problem::{Location, Problems};
+use super::tree::{LocatedValue, Table, TomlValue};
 use super::units::duration;
 use crate::error::nearest;
 use crate::time::Nanos;
 
-/// One table while it is read: each reader method takes a key, notes problems and answers `None` for what is absent or wrong.
+/// One table while it is read: each reader method takes a key, adds problems and returns `None` for an absent or wrong value.
 pub struct Keys<'a> {
     table: &'a Table,
     problems: &'a Problems,
 }
 
 impl<'a> Keys<'a> {
-    /// Opens a table whose only keys are `known`; others are problems at once. `what` names the table ("`source`").
+    /// Opens a table whose only keys are `known`; other keys become problems at once. `what` names the table ("`source`").
     pub fn new(what: &str, table: &'a Table, known: &[&str], problems: &'a Problems) -> Keys<'a> {
         for (name, place, _) in table.entries().filter(|(name, ..)| !known.contains(name)) {
             let hint = match nearest(name, known) {
@@ -32,12 +32,12 @@ impl<'a> Keys<'a> {
         self.problems
     }
 
-    pub fn node(&self, key: &str) -> Option<&'a Node> {
+    pub fn node(&self, key: &str) -> Option<&'a LocatedValue> {
         self.table.get(key)
     }
 
-    /// A value that is made from text by `read`; its error is the message's end ("is not a duration") and the hint.
-    pub fn read<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, (String, String)>) -> Option<(T, &'a Place)> {
+    /// A value that `read` makes from text; its error is the end of the message ("is not a duration") and the hint.
+    pub fn read<T>(&self, key: &str, read: impl Fn(&str) -> Result<T, (String, String)>) -> Option<(T, &'a Location)> {
         let node = self.node(key)?;
         let Some(text) = node.value.scalar() else {
             let example = read("?").err().map_or(String::new(), |(_, hint)| hint);
@@ -53,7 +53,7 @@ impl<'a> Keys<'a> {
         }
     }
 
-    pub fn duration(&self, key: &str) -> Option<(Nanos, &'a Place)> {
+    pub fn duration(&self, key: &str) -> Option<(Nanos, &'a Location)> {
         self.read(key, |text| {
             duration(text).map_err(|fault| (fault, format!("write a number and a unit, e.g. `{key} = \"5s\"`")))
         })
@@ -65,19 +65,20 @@ impl<'a> Keys<'a> {
         let read = |text: &str| match words.iter().position(|word| *word == text) {
             Some(index) => Ok(index),
             None => Err(match nearest(text, words) {
-                Some(near) => {
-                    ("which is no choice".to_owned(), format!("did you mean `{key} = \"{near}\"`? there are {}", all()))
-                }
-                None => ("which is no choice".to_owned(), format!("set `{key}` to one of {}", all())),
+                Some(near) => (
+                    "which is not a choice".to_owned(),
+                    format!("did you mean `{key} = \"{near}\"`? the choices are {}", all()),
+                ),
+                None => ("which is not a choice".to_owned(), format!("set `{key}` to one of {}", all())),
             }),
         };
         self.read(key, read).map(|(index, _)| index)
     }
 
-    pub fn text(&self, key: &str) -> Option<(String, &'a Place)> {
+    pub fn text(&self, key: &str) -> Option<(String, &'a Location)> {
         let node = self.node(key)?;
         match &node.value {
-            Value::Text(text) => Some((text.clone(), &node.place)),
+            TomlValue::Text(text) => Some((text.clone(), &node.place)),
             other => {
                 self.wrong_type(
                     key,
@@ -92,7 +93,7 @@ impl<'a> Keys<'a> {
 
     pub fn boolean(&self, key: &str) -> Option<bool> {
         let node = self.node(key)?;
-        if let Value::Bool(value) = node.value {
+        if let TomlValue::Bool(value) = node.value {
             return Some(value);
         }
         self.wrong_type(key, node, "a boolean", format!("set `{key} = true` or `{key} = false`"));
@@ -103,7 +104,7 @@ impl<'a> Keys<'a> {
     pub fn whole(&self, key: &str, least: u64, most: u64) -> Option<u64> {
         let node = self.node(key)?;
         let hint = format!("set `{key}` between {least} and {most}");
-        let Value::Integer(number) = node.value else {
+        let TomlValue::Integer(number) = node.value else {
             self.wrong_type(key, node, "a whole number", hint);
             return None;
         };
@@ -126,12 +127,12 @@ impl<'a> Keys<'a> {
         let node = self.node(key)?;
         let hint = format!("e.g. `{key} = [\"one\", \"two\"]`");
         match &node.value {
-            Value::Text(text) => Some(vec![text.clone()]),
-            Value::List(items) => {
+            TomlValue::Text(text) => Some(vec![text.clone()]),
+            TomlValue::List(items) => {
                 let mut texts = Vec::with_capacity(items.len());
                 for item in items {
                     match &item.value {
-                        Value::Text(text) => texts.push(text.clone()),
+                        TomlValue::Text(text) => texts.push(text.clone()),
                         _ => self.wrong_type(key, item, "a list of texts", hint.clone()),
                     }
                 }
@@ -144,10 +145,10 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// A list of anything; what is no list is a problem.
-    pub fn list(&self, key: &str, example: &str) -> Option<&'a [Node]> {
+    /// A list of any values; a value that is not a list is a problem.
+    pub fn list(&self, key: &str, example: &str) -> Option<&'a [LocatedValue]> {
         let node = self.node(key)?;
-        if let Value::List(items) = &node.value {
+        if let TomlValue::List(items) = &node.value {
             return Some(items);
         }
         self.wrong_type(key, node, "a list", format!("e.g. `{key} = {example}`"));
@@ -156,25 +157,25 @@ impl<'a> Keys<'a> {
 
     pub fn table(&self, key: &str, example: &str) -> Option<&'a Table> {
         let node = self.node(key)?;
-        if let Value::Table(table) = &node.value {
+        if let TomlValue::Table(table) = &node.value {
             return Some(table);
         }
         self.wrong_type(key, node, "a table", format!("e.g. `{key} = {example}`"));
         None
     }
 
-    pub fn wrong_type(&self, key: &str, node: &Node, wanted: &str, hint: impl Into<String>) {
+    pub fn wrong_type(&self, key: &str, node: &LocatedValue, wanted: &str, hint: impl Into<String>) {
         let message = format!("`{key}` is {} ({}), it should be {wanted}", node.value.kind(), shown(&node.value));
         self.problems.add(&node.place, message, hint);
     }
 }
 
 /// A value on one line of a message.
-fn shown(value: &Value) -> String {
+fn shown(value: &TomlValue) -> String {
     match value {
-        Value::Text(text) => format!("{text:?}"),
-        Value::List(items) => format!("{} items", items.len()),
-        Value::Table(table) => format!("{} keys", table.0.len()),
+        TomlValue::Text(text) => format!("{text:?}"),
+        TomlValue::List(items) => format!("{} items", items.len()),
+        TomlValue::Table(table) => format!("{} keys", table.0.len()),
         scalar => scalar.scalar().expect("lists and tables are handled above"),
     }
 }

@@ -1,28 +1,28 @@
 //! From TOML text to the tree, each value with its line and column.
 //!
-//! Why spans and not serde: a value keeps its place only when the parser says where it stood. What must hold: text that is no
-//! TOML becomes problems, and whatever could be read is in the tree.
+//! Why spans and not serde: a value keeps its place only if the parser reports where it was. What must hold: text that is not
+//! TOML becomes problems, and the tree holds whatever could be read.
 
-use super::problem::{Place, Problems};
-use super::tree::{Node, Table, Value};
+use super::problem::{Location, Problems};
+use super::tree::{LocatedValue, Table, TomlValue};
 use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// Reads a file's text; what is not TOML becomes problems and whatever could be read is returned.
+/// Reads a file's text; what is not TOML becomes problems, and whatever could be read is returned.
 pub fn parse(file: &str, text: &str, problems: &Problems) -> Table {
     let lines = Lines { file: file.into(), text };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = lines.place(error.span().map_or(0, |span| span.start));
-        problems.add(&place, error.message(), "see https://toml.io for how to write it");
+        problems.add(&place, error.message(), "see https://toml.io for the syntax");
     }
     lines.table(table.get_ref(), problems)
 }
 
-/// Reads `key=value` of `--set`: the key is dotted as in TOML, a value that is no TOML is text.
-pub fn parse_set(setting: &str, problems: &Problems) -> Option<(Vec<String>, Node)> {
-    let place = Place::Set(setting.to_owned());
+/// Reads `key=value` of `--set`: the key is dotted as in TOML, a value that is not TOML is text.
+pub fn parse_set(setting: &str, problems: &Problems) -> Option<(Vec<String>, LocatedValue)> {
+    let place = Location::Set(setting.to_owned());
     let Some((key, value)) = setting.split_once('=') else {
         problems.add(&place, "a setting has the form key=value", "e.g. `--set grace=2s`");
         return None;
@@ -38,9 +38,9 @@ pub fn parse_set(setting: &str, problems: &Problems) -> Option<(Vec<String>, Nod
     within.take().into_iter().for_each(|problem| problems.add_unread(&place, problem.message, problem.hint));
     let value = match read {
         Some(Table(mut entries)) if entries.len() == 1 => entries.remove(0).2.value,
-        _ => Value::Text(value.to_owned()),
+        _ => TomlValue::Text(value.to_owned()),
     };
-    Some((path, Node { value, place: place.clone() }.moved(&place)))
+    Some((path, LocatedValue { value, place: place.clone() }.moved(&place)))
 }
 
 /// The parts of a dotted TOML key.
@@ -69,7 +69,7 @@ struct Lines<'t> {
 }
 
 impl Lines<'_> {
-    fn place(&self, offset: usize) -> Place {
+    fn place(&self, offset: usize) -> Location {
         let mut end = offset.min(self.text.len());
         while !self.text.is_char_boundary(end) {
             end -= 1;
@@ -77,7 +77,7 @@ impl Lines<'_> {
         let before = &self.text[..end];
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        Place::File { file: self.file.clone(), line, column: before[line_start..].chars().count() + 1 }
+        Location::File { file: self.file.clone(), line, column: before[line_start..].chars().count() + 1 }
     }
 
     fn table(&self, table: &DeTable<'_>, problems: &Problems) -> Table {
@@ -88,27 +88,27 @@ impl Lines<'_> {
         Table(table.iter().map(entry).collect())
     }
 
-    fn node(&self, node: &Spanned<DeValue<'_>>, problems: &Problems) -> Node {
+    fn node(&self, node: &Spanned<DeValue<'_>>, problems: &Problems) -> LocatedValue {
         let place = self.place(node.span().start);
         let value = match node.get_ref() {
-            DeValue::String(text) => Value::Text(text.to_string()),
-            DeValue::Boolean(value) => Value::Bool(*value),
-            DeValue::Datetime(moment) => Value::Date(moment.to_string()),
-            DeValue::Array(items) => Value::List(items.iter().map(|item| self.node(item, problems)).collect()),
-            DeValue::Table(table) => Value::Table(self.table(table, problems)),
+            DeValue::String(text) => TomlValue::Text(text.to_string()),
+            DeValue::Boolean(value) => TomlValue::Bool(*value),
+            DeValue::Datetime(moment) => TomlValue::Date(moment.to_string()),
+            DeValue::Array(items) => TomlValue::List(items.iter().map(|item| self.node(item, problems)).collect()),
+            DeValue::Table(table) => TomlValue::Table(self.table(table, problems)),
             DeValue::Integer(digits) => match i64::from_str_radix(digits.as_str(), digits.radix()) {
-                Ok(number) => Value::Integer(number),
+                Ok(number) => TomlValue::Integer(number),
                 Err(_) => {
                     problems.add_unread(
                         &place,
                         format!("{} does not fit into 64 bits", digits.as_str()),
                         "use a smaller number",
                     );
-                    Value::Integer(0)
+                    TomlValue::Integer(0)
                 }
             },
-            DeValue::Float(digits) => Value::Float(digits.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Float(digits) => TomlValue::Float(digits.as_str().parse().unwrap_or(f64::NAN)),
         };
-        Node { value, place }
+        LocatedValue { value, place }
     }
 }

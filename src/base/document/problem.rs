@@ -1,7 +1,7 @@
 //! Where a value was written, and what is wrong there.
 //!
-//! Why one list for a whole document: a user then sees every mistake at once. What must hold: a secret that a flag sets is
-//! never shown as a place.
+//! Why one list for a whole document: a user then sees every mistake at once. What must hold: a place
+//! never shows a secret that a flag sets.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// Line and column count from 1.
+pub enum Location {
+    /// Lines and columns count from 1.
     File { file: Arc<str>, line: usize, column: usize },
     /// `--set key=value`.
     Set(String),
@@ -23,23 +23,23 @@ pub enum Place {
     Name(String),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
-            Place::Set(text) => write!(f, "--set {}", masked(text)),
-            Place::Flag(name) | Place::Environment(name) => f.write_str(name),
-            Place::Name(name) => f.write_str(name),
+            Location::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
+            Location::Set(text) => write!(f, "--set {}", masked(text)),
+            Location::Flag(name) | Location::Environment(name) => f.write_str(name),
+            Location::Name(name) => f.write_str(name),
         }
     }
 }
 
-/// Whether a setting of this name holds what nobody may see.
+/// Whether a setting of this name may hold a secret.
 pub fn looks_secret(name: &str) -> bool {
     ["password", "secret", "token", "key.pem", "credential"].iter().any(|word| name.contains(word))
 }
 
-/// A `--set` as it may be shown: without its value where a secret may be in it.
+/// A `--set` as it may be shown: without its value if that may hold a secret.
 fn masked(setting: &str) -> std::borrow::Cow<'_, str> {
     match setting.split_once('=') {
         Some((key, _)) if looks_secret(setting) => format!("{key}=***").into(),
@@ -50,7 +50,7 @@ fn masked(setting: &str) -> std::borrow::Cow<'_, str> {
 /// Something that the user must change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    pub place: Place,
+    pub place: Location,
     pub message: String,
     pub hint: String,
 }
@@ -65,12 +65,12 @@ impl fmt::Display for Problem {
 #[derive(Debug, Default)]
 pub struct Problems {
     found: RefCell<Vec<Problem>>,
-    /// Where a value could not be read at all: what stands there in its stead says nothing.
-    unread: RefCell<BTreeSet<Place>>,
+    /// Places whose value could not be read at all: the value that replaces it there means nothing.
+    unread: RefCell<BTreeSet<Location>>,
 }
 
 impl Problems {
-    pub fn add(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+    pub fn add(&self, place: &Location, message: impl Into<String>, hint: impl Into<String>) {
         if self.unread.borrow().contains(place) {
             return;
         }
@@ -78,8 +78,8 @@ impl Problems {
         self.found.borrow_mut().push(problem);
     }
 
-    /// As [`Problems::add`]; nothing else is a problem at this place then.
-    pub(super) fn add_unread(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+    /// As [`Problems::add`]; from then on no other problem is added at this place.
+    pub(super) fn add_unread(&self, place: &Location, message: impl Into<String>, hint: impl Into<String>) {
         self.add(place, message, hint);
         self.unread.borrow_mut().insert(place.clone());
     }

@@ -1,10 +1,10 @@
-//! What a document's text and flags become, and what is said of the rest.
+//! What a document's text and flags become, and which problems the rest has.
 
 use super::*;
 use crate::time::DAY;
 use proptest::prelude::*;
 
-fn set(setting: &str) -> (Vec<String>, Value) {
+fn set(setting: &str) -> (Vec<String>, TomlValue) {
     let problems = Problems::default();
     let (path, node) = parse_set(setting, &problems).expect("a setting");
     assert_eq!(problems.take(), []);
@@ -18,23 +18,23 @@ fn a_set_value_that_may_be_a_secret_is_never_shown() {
         "source.kafka.ssl.key.password=hunter2",
         "source.kafka={ \"sasl.password\" = \"hunter2\" }",
     ] {
-        let shown = Place::Set(setting.to_owned()).to_string();
+        let shown = Location::Set(setting.to_owned()).to_string();
         assert!(!shown.contains("hunter2") && shown.ends_with("=***"), "{shown}");
     }
-    assert_eq!(Place::Set("grace=2s".to_owned()).to_string(), "--set grace=2s");
+    assert_eq!(Location::Set("grace=2s".to_owned()).to_string(), "--set grace=2s");
 }
 
 #[test]
 fn a_set_value_that_is_no_toml_is_text() {
-    assert_eq!(set("grace=200ms"), (vec!["grace".into()], Value::Text("200ms".into())));
-    assert_eq!(set("a.b=3"), (vec!["a".into(), "b".into()], Value::Integer(3)));
-    assert_eq!(set("ticks=true").1, Value::Bool(true));
-    assert_eq!(set("brokers=k1:9092,k2:9092").1, Value::Text("k1:9092,k2:9092".into()));
-    assert_eq!(set("x=\"quoted\"").1, Value::Text("quoted".into()));
-    assert_eq!(set("x=").1, Value::Text(String::new()));
-    assert_eq!(set("x=1\ny=2").1, Value::Text("1\ny=2".into()));
+    assert_eq!(set("grace=200ms"), (vec!["grace".into()], TomlValue::Text("200ms".into())));
+    assert_eq!(set("a.b=3"), (vec!["a".into(), "b".into()], TomlValue::Integer(3)));
+    assert_eq!(set("ticks=true").1, TomlValue::Bool(true));
+    assert_eq!(set("brokers=k1:9092,k2:9092").1, TomlValue::Text("k1:9092,k2:9092".into()));
+    assert_eq!(set("x=\"quoted\"").1, TomlValue::Text("quoted".into()));
+    assert_eq!(set("x=").1, TomlValue::Text(String::new()));
+    assert_eq!(set("x=1\ny=2").1, TomlValue::Text("1\ny=2".into()));
     assert_eq!(set("a.\"b.c\"=x").0, ["a", "b.c"]);
-    assert!(matches!(set("x=[{a=1}]").1, Value::List(_)));
+    assert!(matches!(set("x=[{a=1}]").1, TomlValue::List(_)));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn duration(text: &str) -> Result<Nanos, String> {
     nanos.ok_or_else(|| "which is more than a hundred years".to_owned())
 }
 
-/// A duration in its greatest whole unit: the inverse of [`duration`].
+/// A duration in the greatest unit that divides it: the inverse of [`duration`].
 pub fn duration_text(nanos: Nanos) -> String {
     let whole = UNITS.iter().find(|(_, unit)| nanos != 0 && nanos % unit == 0);
     whole.map_or_else(|| "0s".to_owned(), |(name, unit)| format!("{}{name}", nanos / unit))

@@ -1,13 +1,13 @@
-//! The figures of a run as Prometheus asks for them: `GET /metrics` on the address of `--metrics`.
+//! The figures of a run, as Prometheus scrapes them: `GET /metrics` on the address of `--metrics`.
 //!
 //! ```text
 //!   workers, commit task ──▶ Telemetry (counters, gauges, histograms) ◀── scrape ── HTTP on a thread of its own
-//!   store, other stages  ──▶ Telemetry::follow (totals of theirs)
+//!   store, other stages  ──▶ Telemetry::follow (their totals)
 //! ```
 //!
-//! Why a thread of its own: figures are needed most when the I/O threads hang. What must always hold: the address is taken
-//! before a lake is touched; an answer is made at the scrape, so a run that nobody watches pays next to nothing; no label
-//! holds anything that a setting calls secret.
+//! Why a thread of its own: figures are needed most when the I/O threads hang. What must always hold: the address is bound
+//! before a lake is touched; an answer is computed at the scrape, so a run without a scraper pays next to nothing; no label
+//! holds a secret of a setting.
 
 mod http;
 #[cfg(test)]
@@ -63,7 +63,7 @@ impl WorkerFigures {
     }
 }
 
-/// Totals that another stage keeps, taken over at each scrape.
+/// Copies the totals that another stage keeps, at each scrape.
 type Follow = Box<dyn Fn() + Send + Sync>;
 
 /// All figures of one run in one process.
@@ -75,7 +75,7 @@ pub struct Telemetry {
     pub epoch_apply_seconds: Histogram,
     /// Bytes of the state's files that this process has read at its start.
     pub restore_bytes: IntGauge,
-    /// Entries of the state that were for workers of this process.
+    /// Entries of the state that the workers of this process took.
     pub restore_entries: IntGauge,
     restore_seconds: Gauge,
     totals: [IntCounter; 7],
@@ -189,8 +189,8 @@ fn kept<C: Collector + Clone + 'static>(registry: &Registry, figures: C) -> C {
 }
 
 impl Telemetry {
-    /// Adds totals that another stage keeps (a store's requests, errors and seconds by operation): `read` gives the value of
-    /// `label` and the total, which only grows, at each scrape. Error: the name is taken, or none.
+    /// Adds totals that another stage keeps (a store's requests, errors and seconds by operation): at each scrape `read` gives
+    /// each value of `label` with its total, which only grows. Error: the name is taken or invalid.
     pub fn follow(
         &self,
         (name, help): (&str, &str),
@@ -209,9 +209,9 @@ impl Telemetry {
         Ok(())
     }
 
-    /// What a run reads: the names of its partitions, by their index.
+    /// Sets the names of the partitions that a run reads, by their index.
     pub fn set_partitions(&self, names: impl Iterator<Item = String>) {
-        // a second call would be a second source of one run, which there is not
+        // a run has one source, so there is no second call
         let _ = self.read.set(names.map(|partition| Read { partition, offset_next: AtomicI64::new(-1) }).collect());
     }
 
@@ -224,7 +224,7 @@ impl Telemetry {
         }
     }
 
-    /// Rows of the quarantine that a decided epoch has, by reason.
+    /// Counts the quarantine's rows of a decided epoch, by reason.
     pub fn quarantined<'r>(&self, rows: impl Iterator<Item = (&'r str, u64)>) {
         for (reason, count) in rows {
             self.quarantined.with_label_values(&[reason]).inc_by(count);
@@ -234,19 +234,19 @@ impl Telemetry {
         }
     }
 
-    /// One more worker has its state, so long after the lake began to be opened.
+    /// One more worker has its state, this long after the opening of the lake began.
     pub fn restored(&self, after: Duration) {
-        // workers come one after the other within milliseconds: the last of them counts
+        // workers finish within milliseconds of each other: the last of them counts
         self.restore_seconds.set(self.restore_seconds.get().max(after.as_secs_f64()));
     }
 
-    /// A decided epoch has closed what ends at or before a time.
+    /// A decided epoch has closed the bars that end at or before a time.
     pub fn closed_until(&self, at: Option<Nanos>) {
         let mut closed_until = self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         *closed_until = (*closed_until).max(at);
     }
 
-    /// All figures in Prometheus' text format. `ends`: of each partition by index, `None` where the source does not know.
+    /// All figures in Prometheus' text format. `ends`: that of each partition by index, `None` if unknown.
     pub fn text(&self, totals: &Totals, ends: &[Option<i64>]) -> String {
         let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         followed.iter().for_each(|follow| follow());
@@ -263,7 +263,7 @@ impl Telemetry {
         let closed_until = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = |nanos: Nanos| nanos as f64 / SECOND as f64;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
-        // before the first epoch nothing is closed: an age of all time would raise alarms, NaN raises none
+        // before the first epoch nothing is closed: an age since 1970 would raise alarms, NaN raises none
         self.closed_until_seconds.set(closed_until.map_or(f64::NAN, seconds));
         self.closed_until_age_seconds.set(closed_until.map_or(f64::NAN, |at| now - seconds(at)));
         self.resident_bytes.set(resident_bytes().unwrap_or(0));
@@ -274,7 +274,7 @@ impl Telemetry {
     }
 }
 
-/// Resident memory of this process, where the system tells it.
+/// Resident memory of this process, where the system reports it.
 fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

@@ -95,7 +95,7 @@ fn only_a_get_of_metrics_is_answered_with_figures() {
     assert!(ask(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 404"));
     assert!(ask(address, "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").starts_with("HTTP/1.1 405"));
     assert!(ask(address, "junk\r\n\r\n").starts_with("HTTP/1.1 400"));
-    // silent clients take places, not the server
+    // silent clients occupy connections, not the server
     let silent: Vec<TcpStream> =
         (0..CONNECTIONS - 1).map(|_| TcpStream::connect(address).expect("it listens")).collect();
     assert!(ask(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").starts_with("HTTP/1.1 200"));

@@ -1,4 +1,4 @@
-//! `feed iifl`: the vendor's live feed, for as long as it is wanted.
+//! `feed iifl`: sends the vendor's live feed until a signal.
 
 use super::super::{Global, print};
 use super::sending::{Sending, TargetArgs};
@@ -13,44 +13,44 @@ use ticktide_connect::live::figures::Figures;
 use ticktide_connect::live::spec::{self, Api, ConnectSpec};
 use ticktide_feed::Speed;
 
-/// Frames wait for brokers as long as it takes: giving them up would be a loss that nobody has asked for.
-const FOR_EVER: [(&str, &str); 1] = [("message.timeout.ms", "0")];
+/// Frames wait for brokers without a limit: dropping them would be a loss that the user has not asked for.
+const WITHOUT_LIMIT: [(&str, &str); 1] = [("message.timeout.ms", "0")];
 
 #[derive(Debug, Args)]
 pub struct IiflArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// What to subscribe, by exchange ids: NSECM|2885,NSEFO|43423; or @FILE with one a line
+    /// The instruments to subscribe, by exchange ids: NSECM|2885,NSEFO|43423; or @FILE with one per line
     #[arg(long, value_name = "LIST|@FILE")]
     pub instruments: String,
     /// Message codes of XTS (1501,1510), or kinds of the bridge's topics (mw,oi)
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub codes: Vec<String>,
-    /// Which of IIFL's feeds
+    /// The feed of IIFL
     #[arg(long, value_enum, default_value_t = Api::Xts)]
     pub api: Api,
-    /// Where it is [default: https://ttblaze.iifl.com, or mqtts://bridge.iiflcapital.com:9906]
+    /// The address of the feed [default: https://ttblaze.iifl.com, or mqtts://bridge.iiflcapital.com:9906]
     #[arg(long, value_name = "URL")]
     pub root: Option<String>,
-    /// Certificates (PEM) to verify the server with, in place of the system's
+    /// Certificates (PEM) to verify the server with, instead of the system's
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
-    /// End a start when nothing will come of an instrument: it has no snapshot, is over the key's limit or refused; without it the
-    /// others are enough
+    /// Fail at the start if an instrument will give nothing: it has no snapshot, exceeds the key's limit or is refused; without
+    /// this flag the other instruments are enough
     #[arg(long)]
     pub strict: bool,
-    /// Without the instrument master's rows of what is subscribed, which XTS is asked for once a day
+    /// Leave out the instrument master's rows of the subscribed instruments, which XTS sends once a day
     #[arg(long)]
     pub no_master: bool,
-    /// Serve figures for Prometheus at this address [or TICKTIDE_METRICS]
+    /// Serve metrics for Prometheus at this address [or TICKTIDE_METRICS]
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics: Option<String>,
-    /// Print what would be done, and where its values come from; connect to nothing
+    /// Print what would be done, and where each value comes from; connect to nothing
     #[arg(long)]
     pub dry_run: bool,
 }
 
-/// Holds the feed until a signal. Errors: a wrong flag, key or address; nobody answers at the start; Kafka's.
+/// Holds the feed until a signal. Errors: a wrong flag, key or address; no answer at the start; those of Kafka.
 pub fn iifl(args: &IiflArgs, global: &Global) -> Result<(), Error> {
     let spec = spec(args)?;
     if args.dry_run {
@@ -60,7 +60,7 @@ pub fn iifl(args: &IiflArgs, global: &Global) -> Result<(), Error> {
     let address = settings::resolve(args.metrics.clone(), "--metrics", settings::METRICS, None);
     let listener = address.map(|address| telemetry::listen(&address.value, 0)).transpose()?;
     let figures = Arc::<Figures>::default();
-    let mut sending = Sending::to(&args.target, Speed::Max, &FOR_EVER)?;
+    let mut sending = Sending::to(&args.target, Speed::Max, &WITHOUT_LIMIT)?;
     let counted = figures.clone();
     let _serving = listener.map(|listener| telemetry::serve(listener, move || counted.text())).transpose()?;
     connect::run(spec, sending.sink.as_mut(), figures.clone(), stop)?;
@@ -74,7 +74,7 @@ fn spec(args: &IiflArgs) -> Result<ConnectSpec, Error> {
         Some(path) => std::fs::read_to_string(path).map_err(|error| Error {
             kind: Kind::Fix,
             message: format!("file {path} of `--instruments` cannot be read: {error}"),
-            hint: Some("check the path; it holds SEGMENT|ID, one a line".into()),
+            hint: Some("check the path; the file holds SEGMENT|ID, one per line".into()),
         })?,
     };
     let codes: Vec<String> = match args.codes.is_empty() {
@@ -93,7 +93,7 @@ fn spec(args: &IiflArgs) -> Result<ConnectSpec, Error> {
     })
 }
 
-/// Every value but the secrets, of which only whether they are set.
+/// Prints every value except secrets; of a secret, only whether it is set.
 fn dry_run(args: &IiflArgs, spec: &ConnectSpec, global: &Global) -> Result<(), Error> {
     let variables: &[&'static str] = match spec.api {
         Api::Xts => &[settings::IIFL_APP_KEY, settings::IIFL_SECRET_KEY],
@@ -111,7 +111,7 @@ fn dry_run(args: &IiflArgs, spec: &ConnectSpec, global: &Global) -> Result<(), E
         (None, Some(found)) => format!("Kafka {} ({})", found.value, found.origin),
         (None, None) => "standard output (default)".to_owned(),
     };
-    let instruments: Vec<String> = spec.instruments.iter().map(spec::Wanted::name).collect();
+    let instruments: Vec<String> = spec.instruments.iter().map(spec::RequestedInstrument::name).collect();
     let mut rows = vec![
         ("api", spec.api.name().to_owned()),
         ("root", spec.root.to_string()),

@@ -1,4 +1,4 @@
-//! `feed`: what stands behind a source, and what fills a topic.
+//! `feed`: fills topics and files that a source reads.
 
 mod iifl;
 mod replay;
@@ -18,23 +18,23 @@ use ticktide_feed::synthetic::{self, LabelKind};
 
 #[derive(Debug, Subcommand)]
 pub enum FeedCommand {
-    /// IIFL's live feed, XTS or the MQTT bridge, into Kafka topics or lines; holds the connection and records what it missed
+    /// Send IIFL's live feed, XTS or the MQTT bridge, to Kafka topics or lines; keeps the connection and records what it missed
     ///
     /// Keys and tokens come from the environment, never from arguments: TICKTIDE_IIFL_APP_KEY and TICKTIDE_IIFL_SECRET_KEY
-    /// for XTS, TICKTIDE_IIFL_TOKEN (and TICKTIDE_IIFL_USER, unless the token says it) for the bridge. A value @FILE is what
-    /// the file holds, read at each login.
+    /// for XTS, TICKTIDE_IIFL_TOKEN (and TICKTIDE_IIFL_USER, unless the token names the user) for the bridge. A value @FILE
+    /// is the text of that file, read at each login.
     Iifl(iifl::IiflArgs),
-    /// What the synthetic market of a dataflow has planted on a day: bad prints, late and cancelled trades, silences
+    /// List what the synthetic market of a dataflow has planted on a day: bad prints, late and cancelled trades, silences
     Labels(LabelsArgs),
-    /// A seeded exchange day as an XTS feed tells it, into Kafka topics or lines; the true volumes beside it
+    /// Send a seeded exchange day, as an XTS feed reports it, to Kafka topics or lines; can write its true volumes to a file
     Simulate(simulate::SimulateArgs),
-    /// Recorded frames into Kafka topics or lines, at any speed
+    /// Send recorded frames to Kafka topics or lines, at any speed
     Replay(replay::ReplayArgs),
-    /// Recorded files into one in the order of their times, for those that are newest first or out of order by days
+    /// Sort recorded files by time into one file, e.g. files that are newest first or out of order by days
     ///
-    /// Each record keeps its bytes, records of one time their order; a header is kept once. The time is what the dataflow's
-    /// wire and mapping say it is. A record that tells none stays behind the one before it. The output gets its name when it
-    /// is whole.
+    /// Each record keeps its bytes, records with equal times keep their order, and a header is kept once. The dataflow's wire
+    /// and mapping define a record's time. A record without a time stays after the record before it. The output gets its name
+    /// when it is complete.
     Sort(sort::SortArgs),
 }
 
@@ -45,7 +45,7 @@ pub struct LabelsArgs {
     /// The trading day; 0 is the first
     #[arg(long, default_value_t = 0)]
     pub day: u64,
-    /// Overrides a key of the dataflow
+    /// Override a key of the dataflow; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -61,7 +61,7 @@ pub fn feed(command: &FeedCommand, global: &Global) -> Result<(), Error> {
     }
 }
 
-/// The first signal ends the command, a second one the process.
+/// The first signal ends the command, a second one kills the process.
 fn signals() -> Result<Arc<AtomicBool>, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
@@ -72,7 +72,7 @@ fn signals() -> Result<Arc<AtomicBool>, Error> {
     Ok(stop)
 }
 
-/// Prints what is planted; records have a place, silences an end. Errors: the dataflow is wrong, or of another source.
+/// Prints what is planted; records have a place, silences an end. Errors: the dataflow is wrong, or has another source.
 fn labels(args: &LabelsArgs, global: &Global) -> Result<(), Error> {
     let dataflow = Dataflow::load(&args.dataflow, &[], &args.set)?;
     if dataflow.source.uses != "synthetic" {

@@ -1,4 +1,4 @@
-//! `feed replay`: recorded frames again.
+//! `feed replay`: sends recorded frames again.
 
 use super::super::Global;
 use super::sending::{Sending, SendingArgs};
@@ -6,28 +6,28 @@ use clap::Args;
 use std::path::PathBuf;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::time::Nanos;
-use ticktide_connect::produce::{Frame, place};
+use ticktide_connect::produce::{Frame, destination};
 use ticktide_feed as feed;
-use ticktide_feed::wire::recorded::{self, Recorded};
+use ticktide_feed::wire::recorded::{self, RecordedFrame};
 use ticktide_feed::wire::{self, Decoder, RawRecord, bridge_address};
 use ticktide_feed::{InstrumentTable, WireSpec};
 use ticktide_market::TickKind;
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Recorded frames, one a line, plain or .gz or .zst: `RECEIVED_NS⇥ORIGIN⇥FRAME`, or the frames alone
+    /// A file of recorded frames, one per line, plain or .gz or .zst: `RECEIVED_NS⇥ORIGIN⇥FRAME`, or the frames alone
     pub file: PathBuf,
     #[command(flatten)]
     pub sending: SendingArgs,
-    /// Everything into this topic; without it into the topic of each frame's code (xts-1501, bridge-mw, …)
+    /// Send every frame to this topic [default: the topic of the frame's code, e.g. xts-1501 or bridge-mw]
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
-    /// With `--speed N`: the wire that tells the time of frames that were recorded without their receipt
+    /// With `--speed N`: the wire that decodes the time of frames that were recorded without their time of receipt
     #[arg(long, value_name = "NAME", default_value = "xts-json")]
     pub wire: String,
 }
 
-/// Sends every line of a file; a line that is no frame, too: what it is, the reader of the topic says. Errors: as sending.
+/// Sends every line of a file, even one that is no frame: the reader of the topic judges it. Errors: those of sending.
 pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
     let mut decoder = wire::build(&WireSpec { format: args.wire.clone(), ..WireSpec::default() })?;
     let mut lines = feed::lines(&args.file)?;
@@ -35,18 +35,18 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
     let mut others = 0;
     let unread = |error: std::io::Error| Error {
         kind: Kind::Fix,
-        message: format!("file {} cannot be read on: {error}", args.file.display()),
-        hint: Some("replace the file by a whole one; what stands before was sent".into()),
+        message: format!("file {} cannot be read any further: {error}", args.file.display()),
+        hint: Some("replace the file by a complete one; the frames before this point were sent".into()),
     };
     while let Some(line) = lines.next().map_err(unread)? {
         if line.is_empty() {
             continue;
         }
-        let Recorded { received_at, origin, frame: payload } = frame_of(line);
+        let RecordedFrame { received_at, origin, frame: payload } = frame_of(line);
         if let Some(at) = received_at.or_else(|| time(decoder.as_mut(), line)) {
             sending.wait_for(at);
         }
-        let found = place(&args.sending.target.prefix, origin, &payload);
+        let found = destination(&args.sending.target.prefix, origin, &payload);
         others += u64::from(found.key.is_none());
         let frame = Frame {
             topic: args.topic.as_deref().unwrap_or(&found.topic),
@@ -63,9 +63,10 @@ pub fn replay(args: &ReplayArgs, global: &Global) -> Result<(), Error> {
     sending.finish(global, &[("without a key", others)])
 }
 
-/// The frame of a line as a connector received it; a line that is not recorded is a frame itself.
-fn frame_of(line: &[u8]) -> Recorded<'_> {
-    let mut recorded = recorded::parse(line).unwrap_or(Recorded { received_at: None, origin: b"", frame: line.into() });
+/// The frame of a line as a connector received it; a line in any other form is itself the frame.
+fn frame_of(line: &[u8]) -> RecordedFrame<'_> {
+    let mut recorded =
+        recorded::parse(line).unwrap_or(RecordedFrame { received_at: None, origin: b"", frame: line.into() });
     if bridge_address(recorded.origin).is_some()
         && let Some(packet) = recorded::unhex(&recorded.frame)
     {
@@ -85,7 +86,7 @@ mod tests {
     use crate::feed::FeedCommand;
     use crate::{Cli, Command};
     use clap::Parser;
-    use ticktide_connect::produce::{Lines, Sink};
+    use ticktide_connect::produce::{LineSink, Sink};
 
     #[test]
     fn what_a_connector_wrote_is_read_as_it_came() {
@@ -99,7 +100,7 @@ mod tests {
         ];
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("recorded.txt");
-        let mut lines = Lines::new(std::fs::File::create(&path).expect("a file"));
+        let mut lines = LineSink::new(std::fs::File::create(&path).expect("a file"));
         for (origin, payload) in frames {
             let frame = Frame { topic: "t", key: None, origin, received_at: Some(5), payload };
             lines.put(&frame).expect("written");
@@ -107,7 +108,7 @@ mod tests {
         let mut written = feed::lines(&path).expect("a file");
         for (origin, payload) in frames {
             let line = written.next().expect("readable").expect("a line of each frame");
-            assert_eq!(frame_of(line), Recorded { received_at: Some(5), origin, frame: payload.into() });
+            assert_eq!(frame_of(line), RecordedFrame { received_at: Some(5), origin, frame: payload.into() });
         }
         assert!(written.next().expect("readable").is_none());
     }

@@ -11,28 +11,28 @@ use std::time::{Duration, Instant};
 use ticktide_base::environment as settings;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::time::Nanos;
-use ticktide_connect::produce::{Kafka, Lines, Sink};
+use ticktide_connect::produce::{Kafka, LineSink, Sink};
 use ticktide_feed::{Pace, Speed};
 
-/// The longest sleep until a frame is due: a signal is heard meanwhile.
+/// The longest sleep until a frame is due, so that a signal is noticed.
 const NAP: Duration = Duration::from_millis(200);
 
-/// Where to.
+/// Where frames are sent.
 #[derive(Debug, Args)]
 pub struct TargetArgs {
-    /// Into the topics of these Kafka brokers, separated by commas [or TICKTIDE_BROKERS]
+    /// Send to topics of these Kafka brokers, separated by commas [or TICKTIDE_BROKERS]
     #[arg(long, value_name = "LIST", conflicts_with = "output")]
     pub brokers: Option<String>,
-    /// Into a file, as recorded lines; `-`: standard output, which is the default without brokers
+    /// Write to a new file, as recorded lines; `-`: standard output, which is the default without brokers
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// What topics of message codes begin with: xts-1501, …
+    /// What the topics of message codes begin with: xts-1501, …
     #[arg(long, value_name = "TEXT", default_value = "xts-")]
     pub prefix: String,
-    /// Partitions of a topic that is not there yet
+    /// Number of partitions of a topic that does not exist yet
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub partitions: u32,
-    /// A setting of librdkafka; a value `@FILE` is what the file holds; may be repeated
+    /// A setting of librdkafka; a value `@FILE` is the text of that file; may be repeated
     #[arg(long = "kafka", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
 }
@@ -41,7 +41,7 @@ pub struct TargetArgs {
 pub struct SendingArgs {
     #[command(flatten)]
     pub target: TargetArgs,
-    /// `max`, or a multiple of recorded time: 1 is as it was
+    /// How fast frames are sent: `max`, or a multiple of recorded time (1 is as recorded)
     #[arg(long, value_name = "N|max", default_value = "max", value_parser = speed)]
     pub speed: Speed,
 }
@@ -50,14 +50,14 @@ fn speed(text: &str) -> Result<Speed, String> {
     match text.parse::<f64>() {
         _ if text == "max" => Ok(Speed::Max),
         Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
-        _ => Err("give `max` or a number above 0: 1 is as it was".to_owned()),
+        _ => Err("give `max` or a number above 0: 1 is as recorded".to_owned()),
     }
 }
 
-/// A place to send to, opened.
+/// An open destination of frames, and their pace.
 pub struct Sending {
     pub sink: Box<dyn Sink>,
-    /// Standard output is the frames': nothing else goes there.
+    /// Frames go to standard output: nothing else goes there.
     to_stdout: bool,
     speed: Speed,
     pace: Option<Pace>,
@@ -65,7 +65,7 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Errors: no broker answers, a setting is wrong, the file is there or cannot be made.
+    /// Errors: no broker answers, a setting is wrong, the file exists or cannot be made.
     pub fn open(args: &SendingArgs) -> Result<Sending, Error> {
         Sending::to(&args.target, args.speed, &[])
     }
@@ -78,13 +78,13 @@ impl Sending {
             (None, brokers) => brokers.is_none(),
         };
         let sink: Box<dyn Sink> = match (&args.output, brokers) {
-            _ if to_stdout => Box::new(Lines::new(BufWriter::with_capacity(1 << 16, io::stdout()))),
+            _ if to_stdout => Box::new(LineSink::new(BufWriter::with_capacity(1 << 16, io::stdout()))),
             (Some(path), _) => {
                 let file = File::create_new(path).map_err(|error| {
-                    let hint = "give `--output` the name of a file that is not there yet";
+                    let hint = "give `--output` the name of a file that does not exist yet";
                     Error::fix(format!("file {} cannot be made: {error}", path.display()), hint)
                 })?;
-                Box::new(Lines::new(BufWriter::with_capacity(1 << 20, file)))
+                Box::new(LineSink::new(BufWriter::with_capacity(1 << 20, file)))
             }
             (None, brokers) => {
                 let brokers = brokers.map(|brokers| brokers.value).unwrap_or_default();
@@ -98,7 +98,7 @@ impl Sending {
         Ok(Sending { sink, to_stdout, speed, pace: None, begun: Instant::now() })
     }
 
-    /// Waits until a moment of the record is due.
+    /// Waits until a recorded time is due.
     pub fn wait_for(&mut self, at: Nanos) {
         if self.speed == Speed::Max {
             return;
@@ -116,7 +116,7 @@ impl Sending {
         }
     }
 
-    /// Waits until all is kept, and says how much that was.
+    /// Waits until all frames are stored, and reports how many they are.
     pub fn finish(mut self, global: &Global, more: &[(&str, u64)]) -> Result<(), Error> {
         let frames = self.sink.finish()?;
         let seconds = self.begun.elapsed().as_secs_f64();

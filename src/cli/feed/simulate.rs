@@ -15,35 +15,35 @@ use ticktide_connect::simulate::{CODES, SimulateSpec, Simulation, Truth};
 pub struct SimulateArgs {
     #[command(flatten)]
     pub sending: SendingArgs,
-    /// The same seed, the same frames
+    /// The seed of the day: the same seed gives the same frames
     #[arg(long, value_name = "N", default_value_t = 7)]
     pub seed: u64,
-    /// Shares; every fifth has a future, every tenth is silent for minutes, and one index comes along
+    /// Number of shares; every fifth has a future, every tenth is silent for minutes, and there is one index
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub instruments: u32,
-    /// Shares that the feed tells of in a second, on average, the first ones most often: much of a real market trades rarely
-    /// [default: all]
+    /// How many shares the feed reports in a second, on average, the first ones most often: much of a real market trades
+    /// rarely [default: all]
     #[arg(long, value_name = "N")]
     pub active: Option<u32>,
     /// The trading date
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
     pub date: i32,
-    /// The first minute, in India
+    /// The first minute, in India's time
     #[arg(long, value_name = "HH:MM", default_value = "09:00", value_parser = minute)]
     pub from: Nanos,
-    /// The minute behind the last one, in India
+    /// The minute after the last one, in India's time
     #[arg(long, value_name = "HH:MM", default_value = "09:45", value_parser = minute)]
     pub until: Nanos,
     /// Message codes, separated by commas
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = CODES)]
     pub codes: Vec<u16>,
-    /// Frames as the socket's events instead of the messages in them
+    /// Send frames as the socket's events instead of the messages in them
     #[arg(long)]
     pub wrapped: bool,
-    /// Without the day's instrument master
+    /// Leave out the day's instrument master
     #[arg(long)]
     pub no_master: bool,
-    /// Writes the true volume of each minute to this file, as CSV
+    /// Write the true volume of each minute to this file, as CSV
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
 }
@@ -62,7 +62,7 @@ fn minute(text: &str) -> Result<Nanos, String> {
     }
 }
 
-/// Sends the day's frames, then writes the truth. Errors: as sending; the truth's file cannot be written.
+/// Sends the day's frames, then writes the truth. Errors: those of sending; the truth's file cannot be written.
 pub fn simulate(args: &SimulateArgs, global: &Global) -> Result<(), Error> {
     let spec = SimulateSpec {
         seed: args.seed,
@@ -107,6 +107,6 @@ fn write(path: &Path, truth: &Truth) -> Result<(), Error> {
     std::fs::write(path, text).map_err(|error| Error {
         kind: Kind::Fix,
         message: format!("file {} cannot be written: {error}", path.display()),
-        hint: Some("give `--truth` another place".into()),
+        hint: Some("choose another path for `--truth`".into()),
     })
 }

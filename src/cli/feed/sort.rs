@@ -1,4 +1,4 @@
-//! `feed sort`: recorded files into one, in the order of their times.
+//! `feed sort`: sorts recorded files by time into one file.
 
 use super::super::{Global, note, print};
 use clap::Args;
@@ -6,35 +6,35 @@ use indicatif::ProgressBar;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
-use ticktide_base::document::{Place, bytes};
+use ticktide_base::document::{Location, bytes};
 use ticktide_base::error::{Error, Kind};
 use ticktide_dataflow::{Dataflow, Override};
-use ticktide_feed::sort::{Progress, SortSpec, Sorted, sort};
+use ticktide_feed::sort::{SortProgress, SortSpec, Sorted, sort};
 
-/// The least memory: with less, parts of a recording would be too many.
+/// The least memory: with less, a recording would be sorted in too many parts.
 const MEMORY_LEAST: u64 = 1 << 20;
 
 #[derive(Debug, Args)]
 pub struct SortArgs {
-    /// Recorded files, one record a line, plain or .gz or .zst; records of one time stand in the order of these files
+    /// Recorded files, one record per line, plain or .gz or .zst; records with equal times stay in the order of these files
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// A file that is not there yet; .gz and .zst are packed
+    /// The output, a new file; a name ending in .gz or .zst compresses it
     #[arg(long, short, value_name = "FILE")]
     pub output: PathBuf,
-    /// The dataflow that says how a record tells its time, by name or file
+    /// The dataflow that defines a record's time, by name or file
     #[arg(long, value_name = "NAME|FILE", default_value = "bars")]
     pub dataflow: String,
-    /// The wire of the records, over that of the dataflow (see `list formats`)
+    /// The wire of the records, instead of the dataflow's (see `list formats`)
     #[arg(long, value_name = "NAME")]
     pub wire: Option<String>,
-    /// Overrides a key of the dataflow, e.g. source.fields.time=ts
+    /// Override a key of the dataflow, e.g. source.fields.time=ts; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// What may be in memory at once; the rest is sorted on disk
+    /// How much may be in memory at once; the rest is sorted on disk
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = memory)]
     pub memory: u64,
-    /// A folder with room for all records, unpacked, if they do not fit into memory [default: that of the output]
+    /// A folder with room for all records, uncompressed, if they do not fit into memory [default: the output's folder]
     #[arg(long, value_name = "DIR")]
     pub temp: Option<PathBuf>,
 }
@@ -47,9 +47,9 @@ fn memory(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Sorts, and says what there was. Errors: a file cannot be read or written, or a signal came.
+/// Sorts, and reports the result. Errors: a file cannot be read or written, or a signal came.
 pub fn sort_files(args: &SortArgs, global: &Global) -> Result<(), Error> {
-    let wire = args.wire.as_deref().map(|wire| Override::text(Place::Flag("--wire"), "source.wire", wire));
+    let wire = args.wire.as_deref().map(|wire| Override::text(Location::Flag("--wire"), "source.wire", wire));
     let overrides: Vec<Override> = wire.into_iter().collect();
     let dataflow = Dataflow::load(&args.dataflow, &overrides, &args.set)?;
     let spec = SortSpec {
@@ -64,8 +64,8 @@ pub fn sort_files(args: &SortArgs, global: &Global) -> Result<(), Error> {
     let line = if global.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     let mut tell = |progress| {
         line.set_message(match progress {
-            Progress::Read(records) => format!("{records} records read"),
-            Progress::Written(records) => format!("{records} records written"),
+            SortProgress::Read(records) => format!("{records} records read"),
+            SortProgress::Written(records) => format!("{records} records written"),
         });
         line.tick();
     };
@@ -80,7 +80,7 @@ pub fn sort_files(args: &SortArgs, global: &Global) -> Result<(), Error> {
     }
 }
 
-/// What was sorted, and what of it is remarkable.
+/// Reports what was sorted, and what is remarkable about it.
 fn said(sorted: &Sorted, seconds: f64, global: &Global) -> Result<(), Error> {
     let Sorted { records, bytes, untimed, late, runs, unended } = sorted;
     if global.json {
@@ -93,13 +93,13 @@ fn said(sorted: &Sorted, seconds: f64, global: &Global) -> Result<(), Error> {
     if global.quiet {
         return Ok(());
     }
-    note(format_args!("{records} records in {seconds:.1} s, {late} of them stood behind a later one"));
+    note(format_args!("{records} records in {seconds:.1} s, {late} of them came after a later one"));
     if *untimed > 0 {
-        note(format_args!("{untimed} records tell no time: each stays behind the one before it"));
+        note(format_args!("{untimed} records have no time: each stays after the record before it"));
     }
     for (path, bytes) in unended {
         note(format_args!(
-            "1 line without its end in {} ({bytes} bytes): it is a record and has one now",
+            "the last line of {} ({bytes} bytes) had no line end: it is a record and has one now",
             path.display()
         ));
     }

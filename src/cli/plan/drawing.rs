@@ -1,12 +1,12 @@
-//! A plan as SVG: boxes on a grid, arrows that say what flows, the tables at the end.
+//! A plan as SVG: boxes on a grid, arrows labelled with what flows, the tables at the end.
 //!
 //! No library and no measured fonts: the grid is fixed, text is wrapped by its number of letters. What must always hold:
 //! the output is well-formed XML whatever a dataflow's names are, and the same plan gives the same bytes.
 
-use super::graph::{Edge, Graph, Node};
+use super::graph::{Flow, Graph, PlacedOperator};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use ticktide_engine::graph::topology::Runs;
+use ticktide_engine::graph::topology::Placement;
 
 const BOX_WIDTH: usize = 190;
 const BOX_HEIGHT: usize = 92;
@@ -20,7 +20,7 @@ const LETTERS: usize = 31;
 const LINES: usize = 4;
 /// Letters of a label between two boxes.
 const LABEL_LETTERS: usize = 24;
-/// Distance of the lanes below the boxes, where arrows go that pass over others.
+/// Distance of the lanes below the boxes, for arrows that would cross other boxes.
 const LANE: usize = 24;
 
 /// The drawing of a plan under a title.
@@ -28,7 +28,7 @@ pub fn draw(graph: &Graph, title: &str) -> String {
     let columns = graph.nodes.iter().map(|node| node.column).max().unwrap_or(0) + 1;
     let rows = graph.nodes.iter().map(|node| node.row).max().unwrap_or(0) + 1;
     let lanes_at = TITLE + MARGIN + rows * (BOX_HEIGHT + GAP_Y);
-    let far: Vec<&Edge> = graph.edges.iter().filter(|edge| is_far(graph, edge)).collect();
+    let far: Vec<&Flow> = graph.edges.iter().filter(|edge| is_far(graph, edge)).collect();
     let tables_x = left(columns);
     let width = tables_x + BOX_WIDTH + MARGIN;
     let tables_height = 40 + 16 * graph.tables.len();
@@ -74,7 +74,7 @@ fn top(row: usize) -> usize {
 }
 
 /// Whether an arrow would lie on boxes if it were straight.
-fn is_far(graph: &Graph, edge: &Edge) -> bool {
+fn is_far(graph: &Graph, edge: &Flow) -> bool {
     let (from, to) = (&graph.nodes[edge.from], &graph.nodes[edge.to]);
     let between = from.column.min(to.column) + 1..from.column.max(to.column);
     let lowest = from.row.min(to.row);
@@ -86,7 +86,7 @@ fn is_far(graph: &Graph, edge: &Edge) -> bool {
 }
 
 /// An arrow between neighbours, or over the empty row above them.
-fn near(svg: &mut String, graph: &Graph, edge: &Edge) {
+fn near(svg: &mut String, graph: &Graph, edge: &Flow) {
     let (from, to) = (&graph.nodes[edge.from], &graph.nodes[edge.to]);
     if from.column == to.column {
         // there and back, side by side
@@ -117,11 +117,11 @@ fn near(svg: &mut String, graph: &Graph, edge: &Edge) {
     }
 }
 
-fn said(edge: &Edge) -> String {
+fn said(edge: &Flow) -> String {
     edge.by.map_or_else(|| edge.what.to_owned(), |by| format!("{}, {by}", edge.what))
 }
 
-fn arrow(svg: &mut String, path: &str, edge: &Edge) {
+fn arrow(svg: &mut String, path: &str, edge: &Flow) {
     let width = if edge.by.is_some() { 2.5 } else { 1.0 };
     put(
         svg,
@@ -131,12 +131,12 @@ fn arrow(svg: &mut String, path: &str, edge: &Edge) {
     );
 }
 
-fn draw_node(svg: &mut String, node: &Node) {
+fn draw_node(svg: &mut String, node: &PlacedOperator) {
     let (x, y) = (left(node.column), top(node.row));
     let fill = match node.runs {
-        Runs::Thread => "#eee",
-        Runs::EveryWorker => "#fff",
-        Runs::WorkerZero => "#fff3cd",
+        Placement::Thread => "#eee",
+        Placement::EveryWorker => "#fff",
+        Placement::WorkerZero => "#fff3cd",
     };
     put(
         svg,
@@ -176,7 +176,7 @@ fn put(svg: &mut String, words: std::fmt::Arguments<'_>) {
     svg.write_fmt(words).expect("a string takes all that is written");
 }
 
-/// XML's five letters escaped; what XML cannot hold becomes a mark.
+/// Escapes XML's five special characters; a character that XML cannot hold becomes U+FFFD.
 fn escaped(words: &str) -> String {
     let mut safe = String::with_capacity(words.len());
     for letter in words.chars() {
@@ -193,7 +193,7 @@ fn escaped(words: &str) -> String {
     safe
 }
 
-/// Words in lines of at most `letters`, and at most `most` lines; what does not fit is an ellipsis.
+/// Words in lines of at most `letters`, and at most `most` lines; an ellipsis replaces what does not fit.
 fn wrapped(words: &str, letters: usize, most: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in words.split_whitespace() {

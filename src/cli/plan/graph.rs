@@ -1,29 +1,29 @@
 //! The topology of a dataflow on the grid of a drawing, and the tables that it fills: for the text, the drawing and JSON.
 //!
-//! Why only places are decided here: which operators there are and what flows between them is the engine's [`Topology`], so a
-//! plan is what runs. What must always hold: a place is on the grid once, and a plan needs no broker and no lake.
+//! Why only places are decided here: the engine's [`Topology`] knows the operators and what flows between them, so a plan is
+//! what runs. What must always hold: no two operators share a place on the grid, and a plan needs no broker and no lake.
 
 use std::collections::{BTreeMap, BTreeSet};
 use ticktide_base::time::Interval;
 use ticktide_dataflow::Dataflow;
-use ticktide_engine::graph::topology::{self, Closes, Operator, Runs, Topology};
+use ticktide_engine::graph::topology::{self, Closes, Operator, Placement, Topology};
 use ticktide_lake::commit::announce;
 use ticktide_lake::table::spec::TableSpec;
 use ticktide_tables::set::Tables;
 
 /// One operator, and its place on the drawing's grid.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct PlacedOperator {
     pub name: String,
     pub doc: String,
-    pub runs: Runs,
+    pub runs: Placement,
     pub column: usize,
     pub row: usize,
 }
 
 /// What flows from one operator to another (indices into [`Graph::nodes`]).
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct Flow {
     pub from: usize,
     pub to: usize,
     pub what: &'static str,
@@ -34,9 +34,9 @@ pub struct Edge {
 /// A dataflow as it would be built.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    pub nodes: Vec<Node>,
-    pub edges: Vec<Edge>,
-    /// What the lake then has, the announcing tables last; histories follow their tables.
+    pub nodes: Vec<PlacedOperator>,
+    pub edges: Vec<Flow>,
+    /// The tables of the lake, the announcing tables last; histories follow their tables.
     pub tables: Vec<TableSpec>,
 }
 
@@ -48,12 +48,12 @@ impl Graph {
         let node = |node: &topology::Node| {
             let (name, runs) = (node.operator.title(), node.operator.runs());
             let (column, row) = (places.column(node.operator), places.row(node.operator));
-            Node { name, doc: node.doc.clone(), runs, column, row }
+            PlacedOperator { name, doc: node.doc.clone(), runs, column, row }
         };
         let index = |operator| topology.nodes.iter().position(|node| node.operator == operator);
         let edge = |edge: &topology::Edge| {
             let (from, to) = (index(edge.from)?, index(edge.to)?);
-            Some(Edge { from, to, what: edge.what, by: edge.by })
+            Some(Flow { from, to, what: edge.what, by: edge.by })
         };
         Graph {
             nodes: topology.nodes.iter().map(node).collect(),
@@ -64,11 +64,11 @@ impl Graph {
 }
 
 /// Where an operator runs, in a plan's words.
-pub fn where_it_runs(runs: Runs) -> &'static str {
+pub fn where_it_runs(runs: Placement) -> &'static str {
     match runs {
-        Runs::Thread => "reader thread",
-        Runs::EveryWorker => "every worker",
-        Runs::WorkerZero => "worker 0",
+        Placement::Thread => "reader thread",
+        Placement::EveryWorker => "every worker",
+        Placement::WorkerZero => "worker 0",
     }
 }
 
@@ -88,11 +88,11 @@ fn stage(operator: Operator) -> usize {
     }
 }
 
-/// The stage whose operators stand below each other, and the row of the first of them.
+/// The stage whose operators are below each other, and the row of the first of them.
 const SCANS: usize = 5;
 const FIRST_SCAN: usize = 2;
 
-/// The grid: columns are the stages that a dataflow has, rows below the main one are its scans.
+/// The grid: its columns are the stages of a dataflow, its rows below the main one the scans.
 struct Places<'a> {
     topology: &'a Topology,
     stages: BTreeSet<usize>,

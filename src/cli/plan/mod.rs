@@ -5,7 +5,7 @@ mod graph;
 
 use super::{Global, aligned, note, print};
 use clap::Args;
-use graph::{Edge, Graph, where_it_runs};
+use graph::{Flow, Graph, where_it_runs};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use ticktide_base::error::Error;
@@ -16,7 +16,7 @@ use ticktide_lake::table::spec::{ColumnType, TableSpec};
 pub struct PlanArgs {
     /// A dataflow's name, or its file ending in .toml
     pub dataflow: String,
-    /// Override a key, as `run` would
+    /// Override a key, as in `run`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Write a drawing of the operators to a file
@@ -24,17 +24,17 @@ pub struct PlanArgs {
     pub svg: Option<PathBuf>,
 }
 
-/// Prints the plan, and draws it where `--svg` says.
+/// Prints the plan, and draws it to the file of `--svg`.
 pub fn plan(args: &PlanArgs, global: &Global) -> Result<(), Error> {
     let dataflow = Dataflow::load(&args.dataflow, &[], &args.set)?;
     let graph = graph_of(&dataflow)?;
     if let Some(path) = &args.svg {
         let title = format!("dataflow {}", dataflow.name);
         std::fs::write(path, drawing::draw(&graph, &title)).map_err(|error| {
-            Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another place for `--svg`")
+            Error::fix(format!("{} cannot be written: {error}", path.display()), "choose another path for `--svg`")
         })?;
         if !global.quiet {
-            note(format_args!("drawn to {}", path.display()));
+            note(format_args!("drawing written to {}", path.display()));
         }
     }
     if global.json {
@@ -62,7 +62,7 @@ fn operators(graph: &Graph) -> String {
         .iter()
         .map(|node| vec![format!("  {}", node.name), where_it_runs(node.runs).to_owned(), node.doc.clone()]);
     let mut said = format!("OPERATORS\n{}\nFLOWS (═▶ crosses workers)\n", aligned(&rows.collect::<Vec<_>>()));
-    let row = |edge: &Edge| {
+    let row = |edge: &Flow| {
         let what = edge.by.map_or_else(|| edge.what.to_owned(), |by| format!("{}, {by}", edge.what));
         let arrow = if edge.by.is_some() { "═▶" } else { "─▶" };
         vec![format!("  {} {arrow} {}", graph.nodes[edge.from].name, graph.nodes[edge.to].name), what]
@@ -71,7 +71,7 @@ fn operators(graph: &Graph) -> String {
     said
 }
 
-/// Tables and their columns as text; a history is told in a line, its columns are those of its table.
+/// Tables and their columns as text; a history has one line, its columns are those of its table.
 pub fn tables(tables: &[TableSpec]) -> String {
     let mut said = "\nTABLES\n".to_owned();
     for table in tables {
@@ -112,9 +112,8 @@ pub fn table_json(table: &TableSpec) -> Value {
 }
 
 fn json_lines(graph: &Graph) -> Vec<Value> {
-    let operator =
-        |node: &graph::Node| json!({ "operator": node.name, "runs": where_it_runs(node.runs), "doc": node.doc });
-    let flow = |edge: &Edge| {
+    let operator = |node: &graph::PlacedOperator| json!({ "operator": node.name, "runs": where_it_runs(node.runs), "doc": node.doc });
+    let flow = |edge: &Flow| {
         let (from, to) = (&graph.nodes[edge.from].name, &graph.nodes[edge.to].name);
         json!({ "flow": edge.what, "from": from, "to": to, "crosses": edge.by })
     };

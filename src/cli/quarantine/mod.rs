@@ -1,4 +1,4 @@
-//! `quarantine`: the records that entered no table, counted, shown, and written out to be fed again.
+//! `quarantine`: counts and shows the records that entered no table, and writes them out to be fed again.
 //!
 //! ```text
 //!   lake ──one epoch──▶ chosen rows ─┬─▶ ls     how many, by reason, partition and epoch
@@ -32,31 +32,31 @@ use ticktide_query::{Pinned, QueryError};
 pub enum QuarantineCommand {
     /// Count rows by reason, partition and epoch
     Ls(Filters),
-    /// One record: its place, why it is here, and its bytes
+    /// Show one record: its place, its reason and its bytes
     Show {
         /// The record's place as `ls` and tables name it: TOPIC/PARTITION/OFFSET
         #[arg(value_name = "TOPIC/PARTITION/OFFSET")]
         place: String,
-        /// Show the bytes as hexadecimal digits, which is also done when they are no text
+        /// Show the bytes as hexadecimal digits, as is done anyway for bytes that are not text
         #[arg(long)]
         hex: bool,
     },
     Retry(retry::RetryArgs),
 }
 
-/// Which rows.
+/// Which rows are chosen.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Filters {
-    /// Rows of this reason; may be repeated
+    /// Only rows of this reason; may be repeated
     #[arg(long, value_name = "REASON")]
     pub reason: Vec<String>,
-    /// Rows of this topic or file
+    /// Only rows of this topic or file
     #[arg(long, value_name = "NAME")]
     pub topic: Option<String>,
-    /// Rows of this partition
+    /// Only rows of this partition
     #[arg(long, value_name = "N")]
     pub partition: Option<i32>,
-    /// Rows that this epoch wrote
+    /// Only rows that this epoch wrote
     #[arg(long, value_name = "N")]
     pub epoch: Option<i64>,
 }
@@ -112,7 +112,7 @@ pub fn quarantine(command: &QuarantineCommand, global: &Global) -> Result<(), Er
     }
 }
 
-/// Hands every batch of a query over the newest epoch to `take`; gives the lake's dataflow and the epoch.
+/// Passes every batch of a query over the newest epoch to `take`; gives the lake's dataflow and the epoch.
 fn each_batch(
     sql: &str,
     global: &Global,
@@ -143,7 +143,7 @@ fn unreadable(error: arrow::error::ArrowError) -> Error {
     QueryError::Read(format!("quarantine: {error}")).into()
 }
 
-/// The chosen rows in the order of their places, each handed to `take`.
+/// Passes each chosen row to `take`, in the order of their places.
 fn each_row(
     condition: &str,
     global: &Global,
@@ -179,7 +179,7 @@ fn each_row(
     })
 }
 
-/// The lines that name what is in the records, by partition: the newest epoch's binding has those of all before it.
+/// The header lines of files, by partition: the newest epoch's binding has those of all epochs before it, too.
 fn headers(global: &Global) -> Result<BTreeMap<String, String>, Error> {
     let sql = "select binding from epochs where binding is not null order by epoch desc limit 1";
     let mut newest = Value::Null;
@@ -194,7 +194,7 @@ fn headers(global: &Global) -> Result<BTreeMap<String, String>, Error> {
     Ok(places.filter_map(header).collect())
 }
 
-/// The wire of a lake's dataflow, of the settings that it records.
+/// The wire of a lake's dataflow, from the settings that the lake has recorded.
 fn wire_of(settings: &Value) -> WireSpec {
     let text = |key: &str| settings[key].as_str().unwrap_or_default();
     let field = |(key, value): (&String, &Value)| {
@@ -248,7 +248,7 @@ fn ls(filters: &Filters, global: &Global) -> Result<(), Error> {
         });
     }
     if lines.is_empty() && !global.quiet {
-        note(format_args!("no row of the quarantine matches at epoch {epoch}"));
+        note(format_args!("no quarantine row matches at epoch {epoch}"));
     }
     let names = ["reason", "partition", "epoch", "rows", "offsets"].map(str::to_owned).to_vec();
     let row = |(reason, topic, [partition, epoch, rows, first, last]): &(String, String, [i64; 5])| {
@@ -260,7 +260,7 @@ fn ls(filters: &Filters, global: &Global) -> Result<(), Error> {
 
 fn show(place: &str, hex: bool, global: &Global) -> Result<(), Error> {
     let wrong = || {
-        let message = format!("{place:?} is no place of a record");
+        let message = format!("{place:?} is not the place of a record");
         Error::fix(message, "a place is TOPIC/PARTITION/OFFSET, e.g. `ticks/0/17`; `ticktide quarantine ls` lists them")
     };
     let (partition, offset) = place.rsplit_once('/').ok_or_else(wrong)?;
@@ -275,7 +275,7 @@ fn show(place: &str, hex: bool, global: &Global) -> Result<(), Error> {
     })?;
     if rows.is_empty() {
         let message = format!("the quarantine has no record {place} at epoch {epoch}");
-        return Err(Error::fix(message, "list what there is with `ticktide quarantine ls`"));
+        return Err(Error::fix(message, "`ticktide quarantine ls` lists what the quarantine has"));
     }
     let (wire, headers) = (wire_of(&identity.settings), headers(global)?);
     rows.iter().try_for_each(|row| {
@@ -325,7 +325,7 @@ fn digits(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sixteen bytes a line: offset, digits, what of them is ASCII.
+/// Sixteen bytes per line: the offset, the digits, and the ASCII letters.
 fn hex_lines(bytes: &[u8]) -> String {
     let line = |(index, chunk): (usize, &[u8])| {
         let digits: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();

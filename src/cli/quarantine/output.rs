@@ -1,7 +1,7 @@
 //! The file that `quarantine retry` writes.
 //!
-//! What must always hold: a file is whole or not there; an existing one is never written over; all its records are read by one
-//! header, or all without one.
+//! What must always hold: a file is complete or absent; an existing file is never overwritten; all records of a file are read
+//! by one header, or all without one.
 
 use super::Row;
 use crate::read::{part_of, unwritable};
@@ -10,28 +10,28 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use ticktide_base::error::Error;
 
-/// The file that payloads are written to: under another name until it is whole, and gone if it never is.
-pub struct Output {
+/// The file that payloads are written to: under another name until it is complete, and removed if it never is.
+pub struct OutputFile {
     path: PathBuf,
     part: PathBuf,
     file: Option<BufWriter<File>>,
-    /// Lines so far.
+    /// Lines written so far.
     pub lines: u64,
-    /// Of its first record: the record's place and header.
+    /// The place and the header of its first record.
     begun: Option<(String, Option<String>)>,
 }
 
-impl Output {
-    /// Errors: the file is there, or cannot be made.
-    pub fn create(path: &Path) -> Result<Output, Error> {
+impl OutputFile {
+    /// Errors: the file exists, or cannot be made.
+    pub fn create(path: &Path) -> Result<OutputFile, Error> {
         if path.exists() {
-            let message = format!("{} exists", path.display());
+            let message = format!("{} exists already", path.display());
             return Err(Error::fix(message, "choose a name that was never fed: a lake knows a file by its name"));
         }
         let part = part_of(path);
         let opened = OpenOptions::new().write(true).create(true).truncate(true).open(&part);
         let file = opened.map_err(|error| unwritable(path, &error))?;
-        Ok(Output { path: path.to_path_buf(), part, file: Some(BufWriter::new(file)), lines: 0, begun: None })
+        Ok(OutputFile { path: path.to_path_buf(), part, file: Some(BufWriter::new(file)), lines: 0, begun: None })
     }
 
     /// All records of a file are read by one header, or all without one.
@@ -48,7 +48,7 @@ impl Output {
                 shown(begun.as_deref()),
                 shown(header)
             ),
-            "write the records of each file to an output of their own: `--topic NAME`",
+            "choose the records of one file with `--topic NAME`, and write each file's records to an output of their own",
         ))
     }
 
@@ -59,7 +59,7 @@ impl Output {
         file.write_all(payload).and_then(|()| file.write_all(b"\n")).map_err(|error| unwritable(&self.path, &error))
     }
 
-    /// Gives the file its name; one that came meanwhile is left as it is.
+    /// Gives the file its name; a file that has appeared there meanwhile is left as it is.
     pub fn keep(mut self) -> Result<PathBuf, Error> {
         if let Some(mut file) = self.file.take() {
             file.flush().map_err(|error| unwritable(&self.path, &error))?;
@@ -69,9 +69,9 @@ impl Output {
     }
 }
 
-impl Drop for Output {
+impl Drop for OutputFile {
     fn drop(&mut self) {
-        // a name that could not be removed does no harm: it ends in .part and is written over next time
+        // a file that cannot be removed does no harm: its name ends in .part, and it is overwritten next time
         let _ = std::fs::remove_file(&self.part);
     }
 }
@@ -85,14 +85,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("retry.jsonl");
         let names = || std::fs::read_dir(folder.path()).expect("a folder").count();
-        let mut given_up = Output::create(&path).expect("made");
+        let mut given_up = OutputFile::create(&path).expect("made");
         given_up.line(b"x").expect("written");
         drop(given_up);
         assert_eq!(names(), 0);
-        let mut kept = Output::create(&path).expect("made");
+        let mut kept = OutputFile::create(&path).expect("made");
         kept.line(b"x").expect("written");
         kept.keep().expect("kept");
         assert_eq!((std::fs::read(&path).expect("there"), names()), (b"x\n".to_vec(), 1));
-        assert_eq!(Output::create(&path).err().map(|error| error.kind), Some(ticktide_base::error::Kind::Fix));
+        assert_eq!(OutputFile::create(&path).err().map(|error| error.kind), Some(ticktide_base::error::Kind::Fix));
     }
 }

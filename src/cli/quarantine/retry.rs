@@ -1,6 +1,6 @@
-//! `quarantine retry`: would these records be ticks now, and a file of those that would.
+//! `quarantine retry`: finds out which records would be ticks now, and writes those to a file.
 
-use super::output::Output;
+use super::output::OutputFile;
 use super::{Filters, Row, each_row, headers};
 use crate::list::shown;
 use crate::{Global, aligned, note, print};
@@ -13,47 +13,48 @@ use ticktide_dataflow::Dataflow;
 use ticktide_feed::InstrumentTable;
 use ticktide_feed::wire::{self, Decoder, RawRecord};
 
-/// Say which of the rows decode now, and write those to a file that can be fed again
+/// Show which rows decode now, and write those to a file that can be fed again
 ///
 /// Nothing in the lake changes: quarantine rows stay. Each chosen payload is decoded with the wire of the lake's dataflow,
-/// or of `--dataflow`, which may be a corrected one. Decoding is all that can be told here: a record that decodes is still
-/// judged when it is fed (`too_late`, `conflicting_id`, …), and may come back to the quarantine.
+/// or of `--dataflow`, which may be a corrected one. Only decoding is tested here: a record that decodes is still
+/// judged when it is fed (`too_late`, `conflicting_id`, …), and may return to the quarantine.
 ///
 /// `--output FILE` writes the payloads that decode, one a line, byte for byte, in the order of their places. Feed them with
 /// `ticktide run NAME --source file --path FILE --until end --warehouse …`
 /// while no other run writes the lake (a second one would fence the first). What counts once, and what does not: a lake
-/// knows records by partition and offset, here by what the file begins with, whatever its name, and the line. Feeding one
-/// file again reads nothing twice. The same payloads in a file that begins otherwise are other records: they count again,
-/// unless the dataflow recognises them (`dedupe = "instrument"` with ids or a trusted sequence). So feed each retry once, and
-/// do not change it: an existing file is never overwritten. A corrected mapping of fields changes the dataflow's hash: its
-/// records go into a new lake, together with everything else.
+/// knows a record by partition and offset, which are here the start of the file's text, whatever its name, and the line.
+/// Feeding one file again reads nothing twice. The same payloads in a file with another start are other records: they count
+/// again, unless the dataflow recognises them (`dedupe = "instrument"` with ids or a trusted sequence). So feed each retry
+/// once, and do not change it: an existing file is never overwritten. A corrected mapping of fields changes the dataflow's
+/// hash: its records go into a new lake, together with everything else.
 ///
-/// Rows of `late_partly` are in the tables already (of some intervals), and those of `lost_range` stand for records that
-/// nobody has read, so they are left out. A payload that holds a line's end cannot be a line of a file, and one that reads as
-/// a csv header cannot be its first: `retry` refuses them, or leaves them out with `--single-line`. Records of a csv file
-/// with a header are decoded with it, and it is the first line of the output; so each output has the records of one header.
+/// Two kinds of rows are left out: the records of `late_partly` are in the tables of some intervals already, and those of
+/// `lost_range` were never read. A payload with a line end in it cannot be a line of a file, and one that reads as a csv
+/// header cannot be the first line: `retry` refuses them, or leaves them out with `--single-line`. Records of a csv file with
+/// a header are decoded by that header, which becomes the first line of the output; so an output has the records of one
+/// header.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     #[command(flatten)]
     pub filters: Filters,
-    /// Decode as this dataflow would: a name, or a file ending in .toml [default: the lake's]
+    /// Decode with this dataflow: a name, or a file ending in .toml [default: the lake's]
     #[arg(long, value_name = "DATAFLOW")]
     pub dataflow: Option<String>,
-    /// Override a key of the dataflow, as `run` would
+    /// Override a key of the dataflow, as in `run`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
-    /// Write the payloads that decode, one a line
+    /// Write the payloads that decode to a new file, one per line
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Write those that do not decode, too
+    /// Write the payloads that do not decode, too
     #[arg(long, requires = "output")]
     pub all: bool,
-    /// Leave out payloads that would not be read back as they are: those that hold a line's end, or read as a header
+    /// Leave out payloads that would not be read back unchanged: those with a line end in them, or that read as a header
     #[arg(long, requires = "output")]
     pub single_line: bool,
 }
 
-/// The reasons of rows that are no refused record: it was accepted, too, or nobody has read it.
+/// The reasons of rows that are not refused records: the record was accepted, too, or was never read.
 const NOT_REFUSED: [&str; 2] = ["late_partly", "lost_range"];
 
 /// What became of the rows of one reason.
@@ -67,12 +68,12 @@ struct Tally {
     refused: Option<(String, String, String)>,
 }
 
-/// Decodes the chosen rows and writes what `--output` asks for. Errors: no row matches, the file exists.
+/// Decodes the chosen rows and writes them if `--output` is given. Errors: no row matches, the file exists.
 pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
     let dataflow = dataflow(args, global)?;
     let decoders =
         Decoders { base: wire::build(&dataflow.source.wire)?, headers: headers(global)?, own: BTreeMap::new() };
-    let output = args.output.as_deref().map(Output::create).transpose()?;
+    let output = args.output.as_deref().map(OutputFile::create).transpose()?;
     let mut retried = Retried {
         all: args.all,
         single_line: args.single_line,
@@ -84,8 +85,8 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
     let (identity, epoch) = each_row(&args.filters.sql(), global, |row| retried.take(&row))?;
     let Retried { tallies, output, .. } = retried;
     if tallies.is_empty() {
-        let message = format!("no row of the quarantine matches at epoch {epoch}");
-        return Err(Error::fix(message, "list what there is with `ticktide quarantine ls`"));
+        let message = format!("no quarantine row matches at epoch {epoch}");
+        return Err(Error::fix(message, "`ticktide quarantine ls` lists what the quarantine has"));
     }
     let written: u64 = tallies.values().map(|tally| tally.written).sum();
     let kept = match output {
@@ -98,7 +99,7 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
     }
     if dataflow.hash() != identity.hash {
         note(format_args!(
-            "dataflow {} as given is not the one that wrote this lake: its records go into a new lake",
+            "dataflow {} as given differs from the one that wrote this lake: its records go into a new lake",
             dataflow.name
         ));
     }
@@ -106,7 +107,7 @@ pub fn retry(args: &RetryArgs, global: &Global) -> Result<(), Error> {
         (Some(path), _) => {
             note(format_args!("{written} records written to {}; feed it once, under this name", path.display()));
         }
-        (None, Some(path)) => note(format_args!("no record to write: {} was not made", path.display())),
+        (None, Some(path)) => note(format_args!("no records to write: {} was not made", path.display())),
         (None, None) => {}
     }
     Ok(())
@@ -136,11 +137,11 @@ struct Retried {
     instruments: InstrumentTable,
     /// By reason.
     tallies: BTreeMap<String, Tally>,
-    output: Option<Output>,
+    output: Option<OutputFile>,
 }
 
 impl Retried {
-    /// Decodes a row, counts it, and writes it if it is asked for. Errors: it cannot be a line of the file.
+    /// Decodes a row, counts it, and writes it if it is wanted. Errors: it cannot be a line of the file.
     fn take(&mut self, row: &Row) -> Result<(), Error> {
         let (decoder, header) = self.decoders.of(row);
         let decoded = decoder.decode(&RawRecord::new(&row.payload, row.offset, None), &mut self.instruments);
@@ -169,10 +170,10 @@ impl Retried {
 /// Why a payload would not be read back from a file as it is; `first`: it would be the file's first line.
 fn unfit(row: &Row, decoder: &dyn Decoder, first: bool) -> Option<&'static str> {
     match () {
-        () if !is_line(&row.payload, first) => Some("cannot be a line of a file: it holds or ends in a line's end"),
-        () if first && decoder.header(&row.payload).is_some() => {
-            Some("reads as a header, and would be that of the file: the records behind it would be read by its names")
-        }
+        () if !is_line(&row.payload, first) => Some("cannot be a line of a file: it has a line end in it"),
+        () if first && decoder.header(&row.payload).is_some() => Some(
+            "reads as a header, and as the first line of the file it would name the fields of the records after it",
+        ),
         () => None,
     }
 }
@@ -197,7 +198,7 @@ fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Erro
             tally.refused.as_ref().map_or(String::new(), |(place, why, payload)| format!("{place}: {why}: {payload}"));
         let why = match reason.as_str() {
             "late_partly" => " (in the tables already)",
-            "lost_range" => " (nobody has read them)",
+            "lost_range" => " (never read)",
             _ => "",
         };
         let counts = [tally.rows, tally.decode, tally.written].map(|count| count.to_string());
@@ -206,7 +207,7 @@ fn report(tallies: &BTreeMap<String, Tally>, global: &Global) -> Result<(), Erro
     print(&aligned(&rows))
 }
 
-/// The decoders of the partitions: those of files with a header go by its names.
+/// The decoders of the partitions: those of files with a header use its names.
 struct Decoders {
     base: Box<dyn Decoder>,
     headers: BTreeMap<String, String>,
@@ -214,11 +215,11 @@ struct Decoders {
 }
 
 impl Decoders {
-    /// What decodes a record, and the header that it goes by.
+    /// The decoder of a record, and the header that it uses.
     fn of(&mut self, row: &Row) -> (&mut dyn Decoder, Option<&str>) {
         let name = row.partition_name();
         let Some(header) = self.headers.get(&name) else { return (self.base.as_mut(), None) };
-        // none if it is no header to the wire of another dataflow
+        // none if the wire of another dataflow takes it for no header
         let own = self.own.entry(name).or_insert_with(|| self.base.header(header.as_bytes()));
         match own {
             Some(own) => (own.as_mut(), Some(header)),
@@ -236,7 +237,7 @@ fn no_line(row: &Row, why: &str) -> Error {
     Error::fix(
         format!("record {} {why}", row.place()),
         format!(
-            "leave such records out with `--single-line`, and look at it with `ticktide quarantine show {}`",
+            "look at it with `ticktide quarantine show {}`, or leave such records out with `--single-line`",
             row.place()
         ),
     )
@@ -291,7 +292,7 @@ mod tests {
         assert_eq!(decodes(&named), (true, Some(header.clone())));
         assert_eq!(decodes(&other), (false, None));
         let folder = tempfile::tempdir().expect("a folder");
-        let mut output = Output::create(&folder.path().join("again.csv")).expect("made");
+        let mut output = OutputFile::create(&folder.path().join("again.csv")).expect("made");
         output.agree(&named, Some(&header)).expect("the first");
         output.agree(&named, Some(&header)).expect("the same");
         let error = output.agree(&other, None).expect_err("another");

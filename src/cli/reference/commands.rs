@@ -6,9 +6,9 @@ use clap::{Arg, Command, CommandFactory};
 
 pub(super) fn page() -> Page {
     let first = "\
-`ticktide COMMAND --help` prints what stands here. Data goes to standard output, everything else to standard error. A setting \
-comes from its flag, else from its `TICKTIDE_…` variable, else from the file, else it is the default. Exit codes are in \
-[errors](errors.md).";
+`ticktide COMMAND --help` prints the same text. Data goes to standard output, everything else to standard error. A setting \
+comes from the first of these that has it: its flag, its `TICKTIDE_…` variable, the file; otherwise the default holds. Exit \
+codes are in [errors](errors.md).";
     let mut page = Page::new("Commands", "the command line", first);
     let mut cli = Cli::command();
     cli.build();
@@ -20,7 +20,7 @@ comes from its flag, else from its `TICKTIDE_…` variable, else from the file, 
     page
 }
 
-/// A command and those below it.
+/// A command and its subcommands.
 fn of(page: &mut Page, level: usize, above: &str, command: &mut Command) {
     let name = format!("{above} {}", command.get_name());
     page.head(level, code(&name));

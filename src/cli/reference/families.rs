@@ -1,4 +1,4 @@
-//! The pages of indicators and checks: each with its parameters, their defaults and bounds, and what it is called in a table.
+//! The pages of indicators and checks: each with its parameters, their defaults and bounds, and its names in a table.
 
 use super::{Page, code};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use ticktide_flow::anomalies::{CHECKS, Level};
 use ticktide_flow::indicators::{Anchor, INDICATORS, build};
 use ticktide_flow::parameters::Parameter;
 
-/// What an entry of a dataflow's file takes.
+/// The parameters of an entry in a dataflow's file.
 fn parameters(page: &mut Page, parameters: &[Parameter], more: Option<[&str; 4]>) {
     let one = |parameter: &Parameter| {
         let default = parameter.shown(parameter.default);
@@ -25,10 +25,10 @@ fn parameters(page: &mut Page, parameters: &[Parameter], more: Option<[&str; 4]>
 
 pub(super) fn indicators() -> Page {
     let first = "\
-An indicator reads the finished bars of an instrument in their order and says numbers, each a column of `indicators_<interval>`. \
-Before it has seen enough bars it says null. Definitions and seeding are those of TA-Lib 0.8.
+An indicator reads the finished bars of an instrument in order and computes numbers, each a column of `indicators_<interval>`. \
+They are null until it has seen enough bars. Definitions and seeding are those of TA-Lib 0.8.
 
-A dataflow names it with the width of the bars and, where the default is not meant, with parameters:
+A dataflow names it with the width of the bars, and with the parameters that differ from their defaults:
 
 ```toml
 indicators = [{ use = \"ema\", period = 20, on = \"1m\" }]
@@ -39,7 +39,7 @@ indicators = [{ use = \"ema\", period = 20, on = \"1m\" }]
         page.text(format_args!("{}.\n", capital(spec.doc)));
         let anchor = spec.anchor.map(|anchor| {
             let default = if anchor == Anchor::Session { "`\"session\"`" } else { "`\"none\"`" };
-            ["`anchor`", default, "session, none", "whether it begins anew with every trading date"]
+            ["`anchor`", default, "session, none", "whether it starts again on every trading date"]
         });
         parameters(&mut page, spec.parameters, anchor);
         let built = build(spec.name, &BTreeMap::new()).expect("defaults are allowed");
@@ -51,10 +51,10 @@ indicators = [{ use = \"ema\", period = 20, on = \"1m\" }]
 
 pub(super) fn checks() -> Page {
     let first = "\
-A check looks for what is odd; what it finds is a row of the table `anomalies`. It changes no bar, and a row goes when a \
-correction mends its cause.
+A check looks for anomalies; each one that it finds is a row of the table `anomalies`. A check changes no bar, and its row is \
+taken back when a correction removes the cause.
 
-A dataflow names it with the width of the bars, unless it looks at ticks, and with parameters where the default is not meant:
+A dataflow names it with the width of the bars, unless it reads ticks, and with the parameters that differ from their defaults:
 
 ```toml
 anomalies = [{ use = \"return_z\", on = \"1m\", z = 6 }]
@@ -63,12 +63,12 @@ anomalies = [{ use = \"return_z\", on = \"1m\", z = 6 }]
     for spec in CHECKS.iter() {
         page.head(2, code(spec.name));
         let looks = match spec.level {
-            Level::Tick => "It looks at ticks one by one, and takes no `on`.",
-            Level::Bar => "It looks at the bars of an instrument in their order.",
+            Level::Tick => "It reads ticks one by one, and takes no `on`.",
+            Level::Bar => "It reads the bars of an instrument in order.",
             Level::Listed => {
-                "It looks at each bar beside what the master says of the instrument: `instruments = true` keeps that."
+                "It compares each bar with the instrument's row of the master, which `instruments = true` keeps."
             }
-            Level::Feed => "It looks at the bars of all instruments of a venue.",
+            Level::Feed => "It reads the bars of all instruments of a venue.",
         };
         page.text(format_args!("{}. {looks}\n", capital(spec.doc)));
         parameters(&mut page, spec.parameters, None);

@@ -1,7 +1,8 @@
-//! The reference pages in `docs/reference`, made from the registries, the tables and the command line; each is kept fresh here.
+//! The reference pages in `docs/reference`, made from the registries, the tables and the command line; these tests keep them
+//! fresh.
 //!
-//! Why made for tests alone: a page is read from the repository, and nothing in the binary needs it. What must always hold: each
-//! page in `docs/reference` is the one that is made here. `TICKTIDE_BLESS=1 cargo test -p ticktide-cli reference` renews them.
+//! Why only tests make them: a page is read from the repository, and nothing in the binary needs it. What must always hold:
+//! each page in `docs/reference` equals the one made here. `TICKTIDE_BLESS=1 cargo test -p ticktide-cli reference` renews them.
 
 mod commands;
 mod errors;
@@ -33,7 +34,7 @@ impl Page {
         self.0.push_str(&format!("{text}\n"));
     }
 
-    /// A table; nothing, if it has no rows. A bar within a cell would end it.
+    /// A table; nothing if it has no rows. A `|` within a cell is escaped, because it would end the cell.
     fn table(&mut self, columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
         let mut rows = rows.into_iter().peekable();
         if rows.peek().is_none() {
@@ -93,7 +94,7 @@ fn the_reference_folder_holds_no_page_that_nothing_makes() {
     assert_eq!(there, made);
 }
 
-/// A bar or a bracket out of place would break a table or vanish in a page.
+/// A misplaced `|` or bracket would break a table or vanish in a page.
 #[test]
 fn every_row_of_a_reference_page_has_as_many_cells_as_its_table() {
     for (name, page) in pages() {

@@ -7,15 +7,15 @@ use ticktide_tables::{TableDoc, all};
 
 pub(super) fn page() -> Page {
     let first = "\
-The tables of a lake stand in one namespace, `market` unless it is set. A dataflow fills those that it asks for; `epochs` and \
-`epoch_tables` are in every lake.
+The tables of a lake are in one namespace, `market` by default. A dataflow fills the tables that its keys ask for; `epochs` \
+and `epoch_tables` are in every lake.
 
 - Money is `decimal(18,8)`, a sum is `decimal(38,8)`, a time is `timestamptz` in microseconds of UTC, an indicator is a `double`.
-- Null means that the feed has no such thing; it never stands for 0.
-- A part of a name in angle brackets is the dataflow's: `bars_<interval>` is `bars_1m`, `bars_1d` and so on.
-- The **key** names a row; the columns of the key are marked. A table without a key is only added to.
-- `<table>_history` goes with each table that is marked so: the same columns and `diff`, +1 where a row appeared in its epoch and \
--1 where it was taken back. The sum of `diff` up to an epoch is the table at that epoch.";
+- Null means that the feed has no such value; it never means 0.
+- The dataflow sets the part of a name in angle brackets: `bars_<interval>` is `bars_1m`, `bars_1d` and so on.
+- The **key** identifies a row; the columns of the key are marked. A table without a key is append-only.
+- A table that has a history comes with `<table>_history`: the same columns and `diff`, +1 where a row appeared in its epoch \
+and -1 where it was taken back. The sum of `diff` up to an epoch is the table at that epoch.";
     let mut page = Page::new("Tables", "the definitions of the tables", first);
     for TableDoc { row, spec } in all() {
         table(&mut page, row, &spec);
@@ -28,7 +28,7 @@ The tables of a lake stand in one namespace, `market` unless it is set. A datafl
 fn table(page: &mut Page, row: &str, spec: &TableSpec) {
     page.head(2, code(&spec.name));
     let history = if spec.history { " It has a history." } else { "" };
-    let parts = spec.partition.map(|at| format!(" Its files are parted by `{}`.", spec.columns[at].name));
+    let parts = spec.partition.map(|at| format!(" Its files are partitioned by `{}`.", spec.columns[at].name));
     page.text(format_args!("A row is {row}.{history}{}\n", parts.unwrap_or_default()));
     let cells = |(at, column): (usize, &Column)| {
         let key = if spec.key.contains(&at) { "key" } else { "" };

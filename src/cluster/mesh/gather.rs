@@ -1,16 +1,16 @@
-//! The start of a mesh: until every process has come, a mismatch was found or time is over.
+//! The start of a mesh: until every process has joined, a mismatch was found or the time is over.
 //!
 //! ```text
-//!   dialler, one for each process before ours ──┐
-//!   listener ─▶ one thread for each stranger ───┴─▶ Event ─▶ the one who gathers
+//!   dialler, one for each process before this ──┐
+//!   listener ─▶ one thread for each stranger ───┴─▶ Event ─▶ the thread that gathers
 //! ```
 //!
-//! Why a thread for each stranger: a silent one must hold up nobody. They are few: at most [`CROWD`] at once, each for at
-//! most [`PATIENCE`], and only while the cluster starts.
+//! Why a thread for each stranger: a silent one must not hold up the others. They are few: at most [`CROWD`] at once, each for
+//! at most [`PATIENCE`], and only while the cluster starts.
 
-use super::handshake::{Refusal, Secret, answer, dial};
+use super::handshake::{HandshakeRefusal, Secret, answer, dial};
 use super::hello::{Hello, compare};
-use super::link::{Fate, Kind as Frame, Link, Receiving, Sending};
+use super::link::{EndState, FrameKind, FrameReceiver, FrameSender, Link};
 use super::{Cluster, MeshError, Peer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -21,22 +21,22 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// Strangers that are listened to at once.
+/// How many strangers are answered at once.
 const CROWD: usize = 128;
-/// What a handshake may take.
+/// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How soon a signal is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Between two attempts to reach a process.
+/// The time between two attempts to reach a process.
 const RETRY: Duration = Duration::from_millis(50);
 
-type Halves = (Receiving, Sending);
+type Halves = (FrameReceiver, FrameSender);
 
 /// What happens while a mesh starts.
 enum Event {
     Joined(Peer, Halves),
-    Refused(Refusal, String),
-    /// A process that we dial does not answer as it should, so far.
+    Refused(HandshakeRefusal, String),
+    /// A process that this one dials does not answer as it should, so far.
     Absent {
         process: usize,
         why: String,
@@ -69,7 +69,7 @@ impl Common {
 pub fn gather(
     cluster: Cluster,
     hello: Hello,
-    fate: &Arc<Fate>,
+    fate: &Arc<EndState>,
     stop: &AtomicBool,
 ) -> Result<Vec<Option<Link>>, MeshError> {
     let Cluster { process, hosts, listener, secret, start_within, silence } = cluster;
@@ -108,10 +108,10 @@ struct Gathering<'a> {
     stop: &'a AtomicBool,
     say: Sender<Event>,
     links: Vec<Option<Link>>,
-    /// Processes that have come again, while what they were before is not known to be gone; since when.
+    /// Processes that have joined again while their earlier connection is not known to be gone; since when.
     again: Vec<(Link, Instant)>,
     absent: BTreeMap<usize, (String, bool)>,
-    /// Processes that had come and went, whether they have come again or not.
+    /// Processes that had joined and went, whether they have joined again or not.
     gone: BTreeSet<usize>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -122,10 +122,10 @@ impl Gathering<'_> {
         deadline: Instant,
         within: Duration,
         heard: &Receiver<Event>,
-        (fate, silence): (&Arc<Fate>, Duration),
+        (fate, silence): (&Arc<EndState>, Duration),
     ) -> Result<(), MeshError> {
         loop {
-            // before it counts as complete: the last one may come while one of the others has just gone
+            // before the mesh counts as complete: the last process may join while another one has just gone
             self.let_go()?;
             if self.missing().next().is_none() && self.again.is_empty() {
                 return Ok(());
@@ -164,19 +164,19 @@ impl Gathering<'_> {
         }
     }
 
-    /// The processes that are not there.
+    /// The processes that have not joined.
     fn missing(&self) -> impl Iterator<Item = usize> + '_ {
         let ours = self.common.hello.process;
         (0..self.links.len()).filter(move |other| *other != ours && self.links[*other].is_none())
     }
 
-    /// A process that ended while others were waited for is waited for again, unless it has said why, which ends us all; one
-    /// that has come again takes its place, and is one too many if that place is not free by now.
+    /// Lets go of a process that ended before all had joined, and waits for it again; if it has sent the reason of its end, all
+    /// processes end. A process that has joined again takes its free place; it is refused if that place is not free by now.
     fn let_go(&mut self) -> Result<(), MeshError> {
         for other in 0..self.links.len() {
             let Some(gone) = self.links[other].take_if(|link| link.is_dead()) else { continue };
             gone.farewell().map_or(Ok(()), Err)?;
-            tracing::warn!(peer = %gone.peer(), "gone while others were waited for");
+            tracing::warn!(peer = %gone.peer(), "gone before all processes had joined");
             self.gone.insert(other);
             if other < self.common.hello.process {
                 let (common, say) = (self.common.clone(), self.say.clone());
@@ -191,7 +191,7 @@ impl Gathering<'_> {
             } else if since.elapsed() < patience {
                 self.again.push((link, since));
             } else {
-                link.tell(Frame::Refused, &format!("it has a process {other} already"));
+                link.tell(FrameKind::Refused, &format!("process {other} has joined already"));
             }
         }
         Ok(())
@@ -199,7 +199,7 @@ impl Gathering<'_> {
 
     fn given_up(&self, within: Duration) -> MeshError {
         let (gone, never): (Vec<usize>, Vec<usize>) = self.missing().partition(|other| self.gone.contains(other));
-        // those that had come may have given up, too: they are named where they are all that is missing
+        // processes that had joined may have given up, too: they are named only if no other process is missing
         let missing = if never.is_empty() { gone } else { never };
         let named = missing.iter().map(|other| format!("host {other} ({})", self.common.hosts[*other]));
         let whys: BTreeSet<&str> =
@@ -230,9 +230,9 @@ fn listen(inherited: Option<TcpListener>, address: &str) -> Result<TcpListener, 
     ready.map_err(|cause| MeshError::Listen { address: address.to_owned(), cause })
 }
 
-/// Ends a listener even where it stands open as standard input, too.
+/// Ends a listener even if it is open as standard input, too.
 fn close(listener: TcpListener) {
-    // where the system does not know this, the socket lives on until the process ends, and nobody answers
+    // on a system that cannot do this, the socket stays open until the process ends, and nothing answers on it
     let _ = TcpStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both);
 }
 
@@ -246,14 +246,14 @@ fn listen_until(common: &Arc<Common>, listener: &TcpListener, say: &Sender<Event
         let from = from.to_string();
         if common.strangers.fetch_add(1, Ordering::Relaxed) >= CROWD {
             common.strangers.fetch_sub(1, Ordering::Relaxed);
-            let _ = say.send(Event::Refused(Refusal::Crowd, from)); // the start is over: nobody counts any more
+            let _ = say.send(Event::Refused(HandshakeRefusal::Crowd, from)); // if the start is over, nothing counts it
             continue;
         }
         let (common_too, say_too) = (common.clone(), say.clone());
         let spawned = spawn("mesh:stranger".into(), move || {
             let event = meet(&common_too, tcp, from);
             common_too.strangers.fetch_sub(1, Ordering::Relaxed);
-            let _ = say_too.send(event); // the start is over: a link that comes now is closed
+            let _ = say_too.send(event); // if the start is over, a link that comes now is closed
         });
         if let Err(error) = spawned {
             let _ = say.send(Event::Failed(error)); // likewise
@@ -261,28 +261,28 @@ fn listen_until(common: &Arc<Common>, listener: &TcpListener, say: &Sender<Event
     }
 }
 
-/// Finds out who has connected.
+/// Finds out which process has connected.
 fn meet(common: &Common, tcp: TcpStream, from: String) -> Event {
     let prepared = tcp.set_nonblocking(false).and_then(|()| tcp.set_nodelay(true));
     if prepared.and_then(|()| tcp.set_write_timeout(Some(PATIENCE))).is_err() {
-        return Event::Refused(Refusal::Silent, from);
+        return Event::Refused(HandshakeRefusal::Silent, from);
     }
     let mut halves = match answer(tcp, &common.secret, Instant::now() + PATIENCE) {
         Ok(halves) => halves,
         Err(refusal) => return Event::Refused(refusal, from),
     };
-    let theirs: Hello = match halves.0.message(Frame::Hello) {
+    let theirs: Hello = match halves.0.message(FrameKind::Hello) {
         Ok(Ok(hello)) => hello,
-        Ok(Err(_)) => return Event::Refused(Refusal::Forged, from),
-        Err(error) if error.kind() == ErrorKind::InvalidData => return Event::Refused(Refusal::Forged, from),
-        Err(_) => return Event::Refused(Refusal::Silent, from),
+        Ok(Err(_)) => return Event::Refused(HandshakeRefusal::Forged, from),
+        Err(error) if error.kind() == ErrorKind::InvalidData => return Event::Refused(HandshakeRefusal::Forged, from),
+        Err(_) => return Event::Refused(HandshakeRefusal::Silent, from),
     };
     let hello = Hello { to: theirs.process, ..common.hello.clone() };
     let known = theirs.process > hello.process && theirs.process < common.hosts.len();
     let peer =
         Peer { process: theirs.process, address: if known { common.hosts[theirs.process].clone() } else { from } };
-    // both sides get to know both hellos, and find the same difference
-    if let Err(error) = halves.1.message(Frame::Hello, &hello) {
+    // both sides know both hellos, and find the same difference
+    if let Err(error) = halves.1.message(FrameKind::Hello, &hello) {
         return Event::Failed(MeshError::Lost { peer, why: format!("went away while it joined: {error}") });
     }
     match compare(&hello, &theirs, &peer) {
@@ -333,12 +333,12 @@ fn reach(common: &Common, other: usize) -> io::Result<Result<Halves, Event>> {
     let absent = |why: String, wrong_secret: bool| Ok(Err(Event::Absent { process: other, why, wrong_secret }));
     let mut halves = match dial(tcp, &common.secret, Instant::now() + PATIENCE)? {
         Ok(halves) => halves,
-        Err(Refusal::Secret) => return absent("it has another secret".to_owned(), true),
+        Err(HandshakeRefusal::Secret) => return absent("it has another secret".to_owned(), true),
         Err(refusal) => return absent(refusal.to_string(), false),
     };
     let hello = Hello { to: other, ..common.hello.clone() };
-    halves.1.message(Frame::Hello, &hello)?;
-    let theirs: Hello = match halves.0.message(Frame::Hello)? {
+    halves.1.message(FrameKind::Hello, &hello)?;
+    let theirs: Hello = match halves.0.message(FrameKind::Hello)? {
         Ok(theirs) => theirs,
         Err(goodbye) => return absent(format!("{goodbye:?}"), false),
     };

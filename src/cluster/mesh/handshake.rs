@@ -1,8 +1,8 @@
-//! The handshake: proves on both sides that the other one knows the cluster's secret, and agrees on keys for the frames.
+//! The handshake: proves to each side that the other one knows the cluster's secret, and agrees on keys for the frames.
 //!
 //! ```text
-//!   who dials                                              who listens
-//!   preamble (16 bytes) │ Noise message 1 (psk, e) ──────▶  knows the secret? else: REFUSED, counted, closed
+//!   the dialling process                                   the listening process
+//!   preamble (16 bytes) │ Noise message 1 (psk, e) ──────▶  knows the secret? if not: REFUSED, counted, closed
 //!                        ◀────── ACCEPTED │ Noise message 2 (e, ee)
 //!   Hello, the first frame ──────────────────────────────▶  only this proves that message 1 was no recording
 //!                        ◀────────────────────────── Hello
@@ -13,7 +13,7 @@
 //! authentication by the secret, fresh keys for every connection (a secret that leaks later opens no recording) and numbered
 //! frames, in two messages of 48 bytes. Until the first message is proven, not more than 64 bytes are read from a stranger.
 
-use super::link::{Receiving, Sending};
+use super::link::{FrameReceiver, FrameSender};
 use super::link::{Timed, halves};
 use sha2::{Digest, Sha256};
 use snow::{Builder, HandshakeState, StatelessTransportState};
@@ -49,38 +49,38 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why a connection is not one of ours.
+/// Why a connection does not belong to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Refusal {
+pub enum HandshakeRefusal {
     /// Nothing came in time, or not all of it.
     Silent,
-    /// Something else than a ticktide process.
+    /// Bytes that a ticktide process does not send.
     Junk(String),
-    /// It does not know our secret.
+    /// It does not know the cluster's secret.
     Secret,
-    /// It repeats what another one has said.
+    /// It repeats what another process has sent.
     Forged,
-    /// More strangers at once than are listened to.
+    /// More strangers at once than are answered.
     Crowd,
 }
 
-impl Refusal {
+impl HandshakeRefusal {
     /// One word, for counting.
     pub fn word(&self) -> &'static str {
         match self {
-            Refusal::Silent => "silent",
-            Refusal::Junk(_) => "junk",
-            Refusal::Secret => "wrong secret",
-            Refusal::Forged => "forged",
-            Refusal::Crowd => "too many at once",
+            HandshakeRefusal::Silent => "silent",
+            HandshakeRefusal::Junk(_) => "junk",
+            HandshakeRefusal::Secret => "wrong secret",
+            HandshakeRefusal::Forged => "forged",
+            HandshakeRefusal::Crowd => "too many at once",
         }
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for HandshakeRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Junk(start) => write!(f, "junk that starts with {start:?}"),
+            HandshakeRefusal::Junk(start) => write!(f, "junk that starts with {start:?}"),
             other => f.write_str(other.word()),
         }
     }
@@ -97,8 +97,12 @@ fn transport(state: HandshakeState) -> io::Result<StatelessTransportState> {
     state.into_stateless_transport_mode().map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Dials: gives the halves of a connection to one who knows the secret. The inner error says that we are refused.
-pub fn dial(tcp: TcpStream, secret: &Secret, deadline: Instant) -> io::Result<Result<(Receiving, Sending), Refusal>> {
+/// Dials: gives the halves of a connection to a process that knows the secret. The inner error is a refusal.
+pub fn dial(
+    tcp: TcpStream,
+    secret: &Secret,
+    deadline: Instant,
+) -> io::Result<Result<(FrameReceiver, FrameSender), HandshakeRefusal>> {
     let mut state = noise(secret, true)?;
     let mut greeting = [0; PREAMBLE.len() + MESSAGE];
     greeting[..PREAMBLE.len()].copy_from_slice(PREAMBLE);
@@ -110,44 +114,48 @@ pub fn dial(tcp: TcpStream, secret: &Secret, deadline: Instant) -> io::Result<Re
     socket.read_exact(&mut answer)?;
     match answer[0] {
         ACCEPTED => {}
-        REFUSED => return Ok(Err(Refusal::Secret)),
-        _ => return Ok(Err(Refusal::Junk(shown(&answer)))),
+        REFUSED => return Ok(Err(HandshakeRefusal::Secret)),
+        _ => return Ok(Err(HandshakeRefusal::Junk(shown(&answer)))),
     }
     let mut message = [0; MESSAGE];
     socket.read_exact(&mut message)?;
     if state.read_message(&message, &mut []).is_err() {
-        return Ok(Err(Refusal::Secret));
+        return Ok(Err(HandshakeRefusal::Secret));
     }
     Ok(Ok(halves(socket, transport(state)?)?))
 }
 
-/// Listens: gives the halves of a connection to one who says that it knows the secret; its first frame proves it.
-pub fn answer(tcp: TcpStream, secret: &Secret, deadline: Instant) -> Result<(Receiving, Sending), Refusal> {
+/// Listens: gives the halves of a connection to a process that claims to know the secret; its first frame proves it.
+pub fn answer(
+    tcp: TcpStream,
+    secret: &Secret,
+    deadline: Instant,
+) -> Result<(FrameReceiver, FrameSender), HandshakeRefusal> {
     let mut socket = Timed { tcp, deadline: Some(deadline) };
-    let silent = |_: io::Error| Refusal::Silent;
+    let silent = |_: io::Error| HandshakeRefusal::Silent;
     let mut greeting = [0; PREAMBLE.len() + MESSAGE];
     let mut length = 0;
     while length < greeting.len() {
         match socket.read(&mut greeting[length..]) {
-            Ok(0) if length > 0 => return Err(Refusal::Junk(shown(&greeting[..length]))),
-            Ok(0) => return Err(Refusal::Silent),
+            Ok(0) if length > 0 => return Err(HandshakeRefusal::Junk(shown(&greeting[..length]))),
+            Ok(0) => return Err(HandshakeRefusal::Silent),
             Ok(read) => length += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return Err(Refusal::Silent),
+            Err(_) => return Err(HandshakeRefusal::Silent),
         }
         let known = length.min(PREAMBLE.len());
         if greeting[..known] != PREAMBLE[..known] {
-            return Err(Refusal::Junk(shown(&greeting[..length])));
+            return Err(HandshakeRefusal::Junk(shown(&greeting[..length])));
         }
     }
     let mut state = noise(secret, false).map_err(silent)?;
     if state.read_message(&greeting[PREAMBLE.len()..], &mut []).is_err() {
-        // whether it arrives or not: the closed connection says the same
+        // if it does not arrive, the closed connection says the same
         let _ = socket.tcp.write_all(&[REFUSED]);
-        return Err(Refusal::Secret);
+        return Err(HandshakeRefusal::Secret);
     }
     let mut answer = [ACCEPTED; 1 + MESSAGE];
-    state.write_message(&[], &mut answer[1..]).map_err(|_| Refusal::Forged)?;
+    state.write_message(&[], &mut answer[1..]).map_err(|_| HandshakeRefusal::Forged)?;
     socket.tcp.write_all(&answer).map_err(silent)?;
     halves(socket, transport(state).map_err(silent)?).map_err(silent)
 }

@@ -1,13 +1,13 @@
-//! What processes tell each other before the first record: who they are, what they go on from, that they are ready.
+//! What processes send each other before the first record: who they are, what they continue from, that they are ready.
 //!
-//! The generation is not in the hello but in [`Start`] and [`Ready`]: it comes into being when process 0 takes the lake over,
-//! and a cluster that is not complete must take nothing over. Every process hears it from process 0 and then from every
-//! other one, so a process that is left from another start is found out before it has sent a record.
+//! The generation is not in the hello but in [`Start`] and [`Ready`]: it exists only when process 0 has taken the lake over,
+//! and an incomplete cluster must take nothing over. Every process receives it from process 0 and then from every other
+//! one, so a process that is left from another start is found before it has sent a record.
 
 use super::{MeshError, Peer};
 use serde::{Deserialize, Serialize};
 
-/// What every process must have alike, and who it is.
+/// What all processes must have in common, and which one this is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     pub code_version: String,
@@ -20,7 +20,7 @@ pub struct Hello {
     pub lake: String,
     pub until_end: bool,
     pub process: usize,
-    /// Whom it takes the other one for.
+    /// Which process it takes the other one for.
     pub to: usize,
 }
 
@@ -30,11 +30,11 @@ pub struct Start {
     pub generation: u64,
     /// The epoch to decide next; the one before it is the takeover.
     pub epoch_next: u64,
-    /// The takeover's own mark: who finds another one at its place looks at another lake.
+    /// The takeover's own mark: a process that finds another mark in its place reads another lake.
     pub token: String,
 }
 
-/// From each to each: its state is restored, its source is open.
+/// From each process to every other: its state is restored, its source is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     pub generation: u64,
@@ -47,7 +47,7 @@ fn differ(peer: &Peer, what: &str, ours: String, theirs: String, hint: &str) -> 
     MeshError::Mismatch { peer: peer.clone(), what: what.to_owned(), ours, theirs, hint: hint.to_owned() }
 }
 
-/// Compares what both must have alike. Error: the first difference, with both values.
+/// Compares what both must have in common. Error: the first difference, with both values.
 pub fn compare(ours: &Hello, theirs: &Hello, peer: &Peer) -> Result<(), MeshError> {
     let until = |hello: &Hello| if hello.until_end { "`--until end`" } else { "no `--until`" }.to_owned();
     let workers = |hello: &Hello| format!("-w {}", hello.workers);

@@ -1,13 +1,13 @@
-//! A link: one TCP connection to one other process. For us it carries frames, for timely it is a stream of bytes.
+//! A link: one TCP connection to one other process. It carries frames for the mesh, and is a stream of bytes for timely.
 //!
 //! ```text
 //!   length u16 │ ChaCha20-Poly1305 of (kind u8 │ bytes …), nonce = number of the frame in its direction
 //! ```
 //!
 //! Why the cipher is inside `Read` and `Write` and not behind a pair of local sockets: timely gives every link a thread that
-//! only reads and one that only writes, so nothing more is needed than one lock for each direction. What must hold: a frame
-//! is taken only in its place (a repeated, lost or foreign one is a lost peer), a stream ends only by an `End` frame, and a
-//! thread of timely never sees an error: timely would panic, so the failure is noted and the thread waits for the exit.
+//! only reads and one that only writes, so one lock for each direction is enough. What must hold: a frame is accepted only in
+//! its order (a repeated, lost or foreign one means a lost peer), a stream ends only by an `End` frame, and a thread of timely
+//! never sees an error: timely would panic, so the failure is recorded and the thread waits for the exit.
 
 use super::{MeshError, Peer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,29 +22,29 @@ use std::time::{Duration, Instant};
 use ticktide_base::failure::Failure;
 use timely::communication::allocator::zero_copy::stream::Stream;
 
-/// A Noise message at most.
+/// The most bytes of a Noise message.
 const MESSAGE_MAX: usize = 65_535;
 const TAG: usize = 16;
-/// Bytes of a frame at most.
+/// The most bytes of a frame.
 pub const FRAME_MAX: usize = MESSAGE_MAX - TAG - 1;
 
-/// What a frame is.
+/// What a frame means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum FrameKind {
     /// Timely's bytes.
     Data = 0,
     /// Nothing, to show that the process lives.
     Idle = 1,
-    /// Nothing follows; all is well.
+    /// Nothing follows, and nothing has failed.
     End = 2,
     /// The process ends; why, as text.
     Failed = 3,
     /// Who the process is.
     Hello = 4,
-    /// The process is not wanted; why, as text.
+    /// The other process is refused; why, as text.
     Refused = 5,
-    /// From process 0: what the run goes on from.
+    /// From process 0: what the run continues from.
     Start = 6,
     /// The process has its state and its source.
     Ready = 7,
@@ -54,9 +54,9 @@ pub enum Kind {
     Unfit = 9,
 }
 
-impl Kind {
-    fn of(byte: u8) -> Option<Kind> {
-        use Kind::{Data, End, Failed, Fenced, Hello, Idle, Ready, Refused, Start, Unfit};
+impl FrameKind {
+    fn of(byte: u8) -> Option<FrameKind> {
+        use FrameKind::{Data, End, Failed, Fenced, Hello, Idle, Ready, Refused, Start, Unfit};
         [Data, Idle, End, Failed, Hello, Refused, Start, Ready, Fenced, Unfit]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
@@ -87,14 +87,14 @@ fn invalid(message: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, message.into())
 }
 
-/// A socket whose reads end at a moment, whatever trickles in.
+/// A socket whose reads end at a deadline, even if bytes trickle in.
 pub struct Timed {
     pub tcp: TcpStream,
     pub deadline: Option<Instant>,
 }
 
 impl Timed {
-    /// Whether nothing comes any more behind what may still be unread.
+    /// Whether the peer has closed the connection: nothing comes after what may still be unread.
     fn is_closed_by_peer(&self) -> bool {
         let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
         let mut asked = [PollFd::new(&self.tcp, PollFlags::RDHUP)];
@@ -116,7 +116,7 @@ impl Read for Timed {
 }
 
 /// The reading half.
-pub struct Receiving {
+pub struct FrameReceiver {
     socket: BufReader<Timed>,
     transport: Arc<StatelessTransportState>,
     frames: u64,
@@ -128,7 +128,7 @@ pub struct Receiving {
 }
 
 /// The writing half.
-pub struct Sending {
+pub struct FrameSender {
     tcp: TcpStream,
     transport: Arc<StatelessTransportState>,
     frames: u64,
@@ -139,9 +139,9 @@ pub struct Sending {
 }
 
 /// The two halves of a connection after its handshake.
-pub fn halves(socket: Timed, transport: StatelessTransportState) -> io::Result<(Receiving, Sending)> {
+pub fn halves(socket: Timed, transport: StatelessTransportState) -> io::Result<(FrameReceiver, FrameSender)> {
     let (tcp, transport) = (socket.tcp.try_clone()?, Arc::new(transport));
-    let receiving = Receiving {
+    let receiving = FrameReceiver {
         socket: BufReader::with_capacity(2 * MESSAGE_MAX, socket),
         transport: transport.clone(),
         frames: 0,
@@ -151,13 +151,13 @@ pub fn halves(socket: Timed, transport: StatelessTransportState) -> io::Result<(
         ended: false,
     };
     let (plain, sealed) = (Vec::with_capacity(MESSAGE_MAX), vec![0; 2 + MESSAGE_MAX]);
-    let sending = Sending { tcp, transport, frames: 0, plain, sealed, sent_at: Instant::now(), ended: false };
+    let sending = FrameSender { tcp, transport, frames: 0, plain, sealed, sent_at: Instant::now(), ended: false };
     Ok((receiving, sending))
 }
 
-impl Receiving {
+impl FrameReceiver {
     /// The next frame: its kind, and which bytes of `plain` are its own.
-    fn next(&mut self) -> io::Result<(Kind, Range<usize>)> {
+    fn next(&mut self) -> io::Result<(FrameKind, Range<usize>)> {
         let mut length = [0; 2];
         self.socket.read_exact(&mut length)?;
         let length = usize::from(u16::from_be_bytes(length));
@@ -165,28 +165,28 @@ impl Receiving {
         let opened = self.transport.read_message(self.frames, &self.sealed[..length], &mut self.plain);
         let length = opened.map_err(|_| invalid("a frame that is not the peer's next one"))?;
         self.frames += 1;
-        let kind = self.plain[..length].first().and_then(|kind| Kind::of(*kind));
+        let kind = self.plain[..length].first().and_then(|kind| FrameKind::of(*kind));
         Ok((kind.ok_or_else(|| invalid("a frame of an unknown kind"))?, 1..length))
     }
 
-    /// The goodbye that a frame is.
-    fn goodbye(&self, kind: Kind, own: Range<usize>) -> Option<Goodbye> {
+    /// The goodbye in a frame, if it is one.
+    fn goodbye(&self, kind: FrameKind, own: Range<usize>) -> Option<Goodbye> {
         let goodbye = match kind {
-            Kind::Failed => Goodbye::Failed,
-            Kind::Fenced => Goodbye::Fenced,
-            Kind::Refused => Goodbye::Refused,
-            Kind::Unfit => Goodbye::Unfit,
+            FrameKind::Failed => Goodbye::Failed,
+            FrameKind::Fenced => Goodbye::Fenced,
+            FrameKind::Refused => Goodbye::Refused,
+            FrameKind::Unfit => Goodbye::Unfit,
             _ => return None,
         };
         Some(goodbye(String::from_utf8_lossy(&self.plain[own]).into_owned()))
     }
 
-    /// The next frame that says something, as JSON, which must be of this kind; or the peer's goodbye.
-    pub fn message<T: for<'a> Deserialize<'a>>(&mut self, wanted: Kind) -> io::Result<Result<T, Goodbye>> {
+    /// The next frame that is not idle, which must be JSON of this kind; or the peer's goodbye.
+    pub fn message<T: for<'a> Deserialize<'a>>(&mut self, wanted: FrameKind) -> io::Result<Result<T, Goodbye>> {
         loop {
             let (kind, own) = self.next()?;
             match kind {
-                Kind::Idle => {}
+                FrameKind::Idle => {}
                 kind if kind == wanted => {
                     let read = serde_json::from_slice(&self.plain[own]);
                     return read.map(Ok).map_err(|error| invalid(format!("a {wanted:?} that cannot be read: {error}")));
@@ -199,7 +199,7 @@ impl Receiving {
         }
     }
 
-    /// The start is over: from now on, silence of this length is a lost peer.
+    /// The start is over: from now on, silence of this length means a lost peer.
     fn settle(&mut self, silence: Duration) -> io::Result<()> {
         let socket = self.socket.get_mut();
         socket.deadline = None;
@@ -208,8 +208,8 @@ impl Receiving {
     }
 }
 
-impl Sending {
-    pub fn send(&mut self, kind: Kind, bytes: &[u8]) -> io::Result<()> {
+impl FrameSender {
+    pub fn send(&mut self, kind: FrameKind, bytes: &[u8]) -> io::Result<()> {
         self.plain.clear();
         self.plain.push(kind as u8);
         self.plain.extend_from_slice(&bytes[..bytes.len().min(FRAME_MAX)]);
@@ -223,14 +223,14 @@ impl Sending {
         Ok(())
     }
 
-    pub fn message<T: Serialize>(&mut self, kind: Kind, message: &T) -> io::Result<()> {
+    pub fn message<T: Serialize>(&mut self, kind: FrameKind, message: &T) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
         self.send(kind, &bytes)
     }
 }
 
 /// What all links of a process share: the failure that ends it, and whether it may say goodbye.
-pub struct Fate {
+pub struct EndState {
     pub failure: Arc<Failure>,
     /// The input of all is refused.
     refused: AtomicBool,
@@ -238,12 +238,12 @@ pub struct Fate {
     changed: Condvar,
 }
 
-impl Fate {
-    pub fn new(failure: Arc<Failure>) -> Fate {
-        Fate { failure, refused: AtomicBool::new(false), may_end: Mutex::new(false), changed: Condvar::new() }
+impl EndState {
+    pub fn new(failure: Arc<Failure>) -> EndState {
+        EndState { failure, refused: AtomicBool::new(false), may_end: Mutex::new(false), changed: Condvar::new() }
     }
 
-    /// The input of all is refused: so the process ends, and says so.
+    /// The input of all is refused: the process ends for this reason, and reports it.
     pub fn refuse(&self) {
         self.refused.store(true, Ordering::Release);
     }
@@ -272,11 +272,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 struct Ends {
     peer: Peer,
-    receiving: Mutex<Receiving>,
-    sending: Mutex<Sending>,
-    fate: Arc<Fate>,
+    receiving: Mutex<FrameReceiver>,
+    sending: Mutex<FrameSender>,
+    fate: Arc<EndState>,
     silence: Duration,
-    /// The peer takes nothing any more.
+    /// The peer no longer accepts frames.
     dead: AtomicBool,
 }
 
@@ -285,11 +285,11 @@ struct Ends {
 pub struct Link(Arc<Ends>);
 
 impl Link {
-    /// A link whose handshake is done; it starts to show that this process lives.
+    /// A link whose handshake is done; from now on it shows the peer that this process lives.
     pub fn new(
         peer: Peer,
-        (mut receiving, sending): (Receiving, Sending),
-        fate: Arc<Fate>,
+        (mut receiving, sending): (FrameReceiver, FrameSender),
+        fate: Arc<EndState>,
         silence: Duration,
     ) -> io::Result<Link> {
         receiving.settle(silence)?;
@@ -304,13 +304,13 @@ impl Link {
         &self.0.peer
     }
 
-    /// Whether the peer is known to be gone, where nobody reads the link yet: its system has closed the connection, or takes
-    /// no beats any more, which is known within [`Link::learns_within`].
+    /// Whether the peer is known to be gone, while no thread reads the link yet: its system has closed the connection, or no
+    /// longer accepts beats, which is known within [`Link::learns_within`].
     pub fn is_dead(&self) -> bool {
         self.0.dead.load(Ordering::Relaxed) || lock(&self.0.receiving).socket.get_ref().is_closed_by_peer()
     }
 
-    /// What the peer said before it closed the connection.
+    /// The goodbye that the peer sent before it closed the connection.
     pub fn farewell(&self) -> Option<MeshError> {
         let mut receiving = lock(&self.0.receiving);
         // otherwise reading would wait
@@ -323,13 +323,14 @@ impl Link {
         None
     }
 
-    /// A system that has lost the process and its connections answers a beat with a refusal, which the next beat meets.
+    /// How soon a lost peer is known: a system that has lost the process and its connections refuses a beat, and the next beat
+    /// fails.
     pub fn learns_within(&self) -> Duration {
         3 * beat_every(self.0.silence)
     }
 
     /// Waits for a message of this kind, as long as the peer lives.
-    pub fn receive<T: for<'a> Deserialize<'a>>(&self, kind: Kind) -> Result<T, MeshError> {
+    pub fn receive<T: for<'a> Deserialize<'a>>(&self, kind: FrameKind) -> Result<T, MeshError> {
         let mut receiving = lock(&self.0.receiving);
         match receiving.message(kind) {
             Ok(Ok(message)) => Ok(message),
@@ -338,15 +339,15 @@ impl Link {
         }
     }
 
-    pub fn send<T: Serialize>(&self, kind: Kind, message: &T) -> Result<(), MeshError> {
+    pub fn send<T: Serialize>(&self, kind: FrameKind, message: &T) -> Result<(), MeshError> {
         lock(&self.0.sending).message(kind, message).map_err(|error| self.lost(&error))
     }
 
-    /// Says why this process ends, if the peer listens; waits for nothing.
-    pub fn tell(&self, kind: Kind, why: &str) {
+    /// Sends the reason why this process ends, if the peer listens; does not wait for it.
+    pub fn tell(&self, kind: FrameKind, why: &str) {
         for _ in 0..20 {
             if let Ok(mut sending) = self.0.sending.try_lock() {
-                // whether it arrives or not: the closed connection says the rest
+                // if it does not arrive, the closed connection says the rest
                 let _ = sending.tcp.set_write_timeout(Some(Duration::from_millis(100)));
                 let _ = sending.send(kind, why.as_bytes());
                 sending.ended = true;
@@ -376,7 +377,7 @@ impl Link {
         MeshError::Lost { peer: self.peer().clone(), why }
     }
 
-    /// Notes the failure and stays until the process ends.
+    /// Records the failure and stays until the process ends.
     fn lose(&self, error: MeshError) -> ! {
         self.0.fate.failure.set(error.into());
         rest()
@@ -390,7 +391,7 @@ fn rest() -> ! {
     }
 }
 
-/// A peer hears from this process at least so often.
+/// How often a peer receives something from this process at least.
 fn beat_every(silence: Duration) -> Duration {
     Duration::from_secs(1).min(silence / 4)
 }
@@ -406,9 +407,9 @@ fn beat(ends: &Weak<Ends>, every: Duration) {
             if sending.ended {
                 return;
             }
-            if due && sending.send(Kind::Idle, &[]).is_err() {
+            if due && sending.send(FrameKind::Idle, &[]).is_err() {
                 ends.dead.store(true, Ordering::Relaxed);
-                return; // the reading half, if anybody reads, meets the same end and says so
+                return; // the reading half, if a thread reads, meets the same end and reports it
             }
         };
     }
@@ -429,9 +430,9 @@ impl Read for Link {
                 return Ok(0);
             }
             match receiving.next() {
-                Ok((Kind::Data, own)) => receiving.left = own,
-                Ok((Kind::Idle, _)) => {}
-                Ok((Kind::End, _)) => receiving.ended = true,
+                Ok((FrameKind::Data, own)) => receiving.left = own,
+                Ok((FrameKind::Idle, _)) => {}
+                Ok((FrameKind::End, _)) => receiving.ended = true,
                 Ok((other, own)) => match receiving.goodbye(other, own) {
                     Some(goodbye) => self.lose(self.heard(goodbye)),
                     None => self.lose(self.lost(&invalid(format!("{other:?} in a run")))),
@@ -448,7 +449,7 @@ impl Write for Link {
             rest();
         }
         let length = bytes.len().min(FRAME_MAX);
-        let sent = lock(&self.0.sending).send(Kind::Data, &bytes[..length]);
+        let sent = lock(&self.0.sending).send(FrameKind::Data, &bytes[..length]);
         match sent {
             Ok(()) => Ok(length),
             Err(error) => {
@@ -469,7 +470,7 @@ impl Stream for Link {
         Ok(self.clone())
     }
 
-    /// The two threads of a link block; nothing else is ever asked for.
+    /// The two threads of a link block; timely never asks for anything else.
     fn set_nonblocking(&self, _: bool) -> io::Result<()> {
         Ok(())
     }
@@ -482,7 +483,7 @@ impl Stream for Link {
         }
         self.0.fate.await_end();
         let mut sending = lock(&self.0.sending);
-        let ended = sending.send(Kind::End, &[]);
+        let ended = sending.send(FrameKind::End, &[]);
         sending.ended = true;
         drop(sending);
         ended.or_else(|error| self.lose(self.lost(&error)))

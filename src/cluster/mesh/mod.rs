@@ -1,16 +1,16 @@
 //! The mesh: authenticated, encrypted connections between the processes of a cluster, and how they start and end together.
 //!
 //! ```text
-//!   gather   every process dials those before it and listens for those behind it; strangers are refused and counted
-//!   start    process 0 takes the lake over and tells generation and epoch; each restores its share of the state
-//!   ready    each tells each that it is; only then timely's bytes flow
-//!   finish   all have done all of their work; or one has failed, tells why, and all end
+//!   gather   every process dials those before it and listens for those after it; strangers are refused and counted
+//!   start    process 0 takes the lake over and sends generation and epoch; each restores its share of the state
+//!   ready    each process reports to every other that it is ready; only then timely's bytes flow
+//!   finish   all processes have done all of their work; or one has failed, reports why, and all end
 //! ```
 //!
-//! Why not timely's own sockets: they know no strangers. One stray packet kills a starting process, a silent client blocks
-//! it, eight bytes are accepted as "process 1", a missing or hung process is waited for without end. What must hold: a
-//! byte reaches timely only from a process that proved the secret and runs the same thing; when one process is gone, every
-//! other one fails with the name of it; no process ends with success while another may still fail.
+//! Why not timely's own sockets: they trust everybody. One stray packet kills a starting process, a silent client blocks
+//! it, eight bytes are accepted as "process 1", and the wait for a missing or hung process has no end. What must hold: a
+//! byte reaches timely only from a process that has proved the secret and runs the same dataflow; when one process is gone,
+//! every other one fails and names it; no process ends with success while another may still fail.
 
 mod gather;
 mod handshake;
@@ -22,7 +22,7 @@ mod tests;
 pub use handshake::Secret;
 pub use hello::{Hello, Ready, Start};
 
-use link::{Fate, Kind as Frame, Link};
+use link::{EndState, FrameKind, Link};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::net::TcpListener;
@@ -35,23 +35,23 @@ use timely::communication::Hooks;
 use timely::communication::allocator::zero_copy::initialize::{CommsGuard, initialize_networking_from_sockets};
 use timely::communication::allocator::{AllocatorBuilder, ProcessBuilder};
 
-/// Where this process stands in its cluster.
+/// The place of this process in its cluster.
 #[derive(Debug)]
 pub struct Cluster {
     /// Its index; process 0 writes the lake.
     pub process: usize,
     /// `host:port` of every process, at least two.
     pub hosts: Vec<String>,
-    /// A socket that listens at our address already.
+    /// A socket that listens at this process's address already.
     pub listener: Option<TcpListener>,
     pub secret: Secret,
-    /// How long the others may take to come.
+    /// How long the others may take to join.
     pub start_within: Duration,
     /// How long another may be silent before it counts as lost.
     pub silence: Duration,
 }
 
-/// A process of the cluster as its others call it.
+/// A process of the cluster, as the others name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub process: usize,
@@ -69,13 +69,13 @@ impl fmt::Display for Peer {
 pub enum MeshError {
     #[error("this process cannot listen at {address}: {cause}")]
     Listen { address: String, cause: std::io::Error },
-    #[error("{missing} did not come within {} s{why}{strangers}", within.as_secs_f64())]
+    #[error("{missing} did not join within {} s{why}{strangers}", within.as_secs_f64())]
     Missing {
         missing: String,
         within: Duration,
-        /// What was met in their place.
+        /// What answered instead of them.
         why: String,
-        /// What was refused meanwhile.
+        /// Which connections were refused meanwhile.
         strangers: String,
         wrong_secret: bool,
     },
@@ -93,7 +93,7 @@ pub enum MeshError {
     Unfit { peer: Peer, why: String },
     #[error("{peer} refuses this process: {why}")]
     Refused { peer: Peer, why: String },
-    #[error("stopped by a signal before all processes had come")]
+    #[error("stopped by a signal before all processes had joined")]
     Interrupted,
     #[error("{0}")]
     System(String),
@@ -127,16 +127,16 @@ impl Classified for MeshError {
             }
             MeshError::Missing { wrong_secret: true, .. } => "give every process the same `--secret-file`",
             MeshError::Missing { .. } => {
-                "start it, with the same hostfile, or see whether a firewall is between; `--start-within` waits longer"
+                "start it with the same hostfile, or look for a firewall in between; `--start-within` waits longer"
             }
             MeshError::Mismatch { hint, .. } => hint,
             MeshError::Refused { .. } => {
                 "give every process another `-p`, the number of its line in the hostfile, from 0"
             }
             MeshError::Lost { .. } | MeshError::Ended { .. } => {
-                "its own log says more; start all processes again, they go on from the last epoch"
+                "its own log says more; start all processes again: they continue from the last epoch"
             }
-            MeshError::Unfit { .. } => "its own log says what helps; all processes read the same input",
+            MeshError::Unfit { .. } => "its own log says what to do; all processes read the same input",
             MeshError::Fenced { .. } => "other processes run this dataflow into the same lake: stop one of the two",
             MeshError::Interrupted | MeshError::System(_) => return None,
         };
@@ -144,22 +144,21 @@ impl Classified for MeshError {
     }
 }
 
-/// Timely's threads of all links. To drop them waits for nothing: in a failed run they rest until the process ends.
+/// Timely's threads of all links. Dropping them does not wait: in a failed run they sleep until the process ends.
 pub struct Threads(ManuallyDrop<CommsGuard>);
 
 /// The complete mesh of this process.
 pub struct Mesh {
     process: usize,
-    /// By process; none at our own place.
+    /// By process; none at this process's own index.
     links: Vec<Option<Link>>,
-    fate: Arc<Fate>,
+    fate: Arc<EndState>,
 }
 
 impl Mesh {
-    /// Waits for all processes. `hello` is what all must have alike; its `to` is filled in; `stop` ends
-    /// the wait.
+    /// Waits for all processes. `hello` is what all must have in common; its `to` is filled in; `stop` ends the wait.
     pub fn gather(cluster: Cluster, hello: Hello, failure: Arc<Failure>, stop: &AtomicBool) -> Result<Mesh, MeshError> {
-        let (process, fate) = (cluster.process, Arc::new(Fate::new(failure)));
+        let (process, fate) = (cluster.process, Arc::new(EndState::new(failure)));
         let links = gather::gather(cluster, hello, &fate, stop)?;
         Ok(Mesh { process, links, fate })
     }
@@ -181,24 +180,24 @@ impl Mesh {
         self.links.iter().flatten()
     }
 
-    /// Process 0 says what the run goes on from.
+    /// Process 0 sends what the run continues from.
     pub fn start(&self, start: &Start) -> Result<(), MeshError> {
-        self.links().try_for_each(|link| link.send(Frame::Start, start))
+        self.links().try_for_each(|link| link.send(FrameKind::Start, start))
     }
 
-    /// Another process waits for it.
+    /// Every other process waits for it.
     pub fn await_start(&self) -> Result<Start, MeshError> {
         let first = self.links.first().and_then(Option::as_ref);
-        first.ok_or_else(|| MeshError::System("process 0 waits for itself".to_owned()))?.receive(Frame::Start)
+        first.ok_or_else(|| MeshError::System("process 0 waits for itself".to_owned()))?.receive(FrameKind::Start)
     }
 
-    /// Waits until every process is ready for the same thing.
+    /// Waits until every process is ready for the same run.
     pub fn ready(&self, ours: &Ready) -> Result<(), MeshError> {
-        self.links().try_for_each(|link| link.send(Frame::Ready, ours))?;
-        self.links().try_for_each(|link| hello::compare_ready(ours, &link.receive(Frame::Ready)?, link.peer()))
+        self.links().try_for_each(|link| link.send(FrameKind::Ready, ours))?;
+        self.links().try_for_each(|link| hello::compare_ready(ours, &link.receive(FrameKind::Ready)?, link.peer()))
     }
 
-    /// What timely's workers talk through; `bytes`: serialise even what stays in this process.
+    /// What timely's workers communicate through; `bytes`: serialise even what stays in this process.
     pub fn allocators(&self, workers: usize, bytes: bool) -> Result<(Vec<AllocatorBuilder>, Threads), MeshError> {
         let hooks = Hooks::default();
         let local = if bytes { ProcessBuilder::new_bytes_vector } else { ProcessBuilder::new_typed_vector };
@@ -213,7 +212,7 @@ impl Mesh {
     pub fn finish(&self, threads: Threads) {
         self.fate.end();
         let (done, all_done) = mpsc::channel::<()>();
-        // it joins the threads of all links; in a failed run they rest until the process ends
+        // it joins the threads of all links; in a failed run they sleep until the process ends
         let joined = std::thread::Builder::new().name("mesh:finish".into()).spawn(move || {
             drop(ManuallyDrop::into_inner(threads.0));
             drop(done);
@@ -229,18 +228,18 @@ impl Mesh {
         }
     }
 
-    /// Tells every other process why this one ends.
+    /// Sends every other process the reason why this one ends.
     pub fn tell(&self, error: &Error) {
         let frame = match error.kind {
-            Kind::Fenced => Frame::Fenced,
-            // who has heard it passes it on: the others may see this process end before they hear it themselves
-            _ if self.fate.is_refused() => Frame::Unfit,
-            _ => Frame::Failed,
+            Kind::Fenced => FrameKind::Fenced,
+            // a process that has received it passes it on: the others may see this process end before they receive it
+            _ if self.fate.is_refused() => FrameKind::Unfit,
+            _ => FrameKind::Failed,
         };
         self.links().for_each(|link| link.tell(frame, &error.message));
     }
 
-    /// Tells every other process that the input of all is refused: each of them ends as this one does.
+    /// Reports to every other process that the input of all is refused: each of them ends as this one does.
     pub fn refuse(&self, error: &Error) {
         self.fate.refuse();
         self.tell(error);

@@ -1,4 +1,4 @@
-//! Meshes on loopback: who is let in, who is named, what is found out in time.
+//! Meshes on loopback: which processes are let in, which are named, what is found in time.
 
 use super::handshake::dial;
 use super::*;
@@ -121,12 +121,12 @@ fn three_processes_find_each_other_and_agree_on_what_they_go_on_from() {
 }
 
 /// Process 1 as far as its hello to process 0.
-fn joined(hosts: &[String], processes: usize) -> (link::Receiving, link::Sending) {
+fn joined(hosts: &[String], processes: usize) -> (link::FrameReceiver, link::FrameSender) {
     let tcp = TcpStream::connect(&hosts[0]).expect("process 0 listens");
     let (secret, within) = (Secret::new(b"a secret of the cluster"), Instant::now() + Duration::from_secs(5));
     let mut halves = dial(tcp, &secret, within).expect("answered").expect("known");
-    halves.1.message(link::Kind::Hello, &Hello { to: 0, ..hello(processes, 1) }).expect("sent");
-    let _: Hello = halves.0.message(link::Kind::Hello).expect("answered").expect("joined");
+    halves.1.message(link::FrameKind::Hello, &Hello { to: 0, ..hello(processes, 1) }).expect("sent");
+    let _: Hello = halves.0.message(link::FrameKind::Hello).expect("answered").expect("joined");
     halves
 }
 
@@ -154,8 +154,8 @@ fn a_process_that_says_why_it_ends_while_others_are_waited_for_ends_all() {
     let zero = listeners.into_iter().next().expect("three");
     let first = process(cluster(0, &hosts, zero), hello(3, 0));
     let mut halves = joined(&hosts, 3);
-    halves.1.send(link::Kind::Idle, &[]).expect("sent");
-    halves.1.send(link::Kind::Fenced, b"generation 8 owns the lake").expect("sent");
+    halves.1.send(link::FrameKind::Idle, &[]).expect("sent");
+    halves.1.send(link::FrameKind::Fenced, b"generation 8 owns the lake").expect("sent");
     drop(halves);
     let error = ended(first).err().expect("no cluster");
     assert!(
@@ -263,7 +263,7 @@ fn a_missing_host_is_named_at_the_deadline() {
     let all = [process(start(0, first), hello(3, 0)), process(start(1, second), hello(3, 1))];
     for missing in all.map(|process| ended(process).err().expect("one is missing")) {
         assert_eq!(missing.kind(), Kind::Lost);
-        assert_eq!(missing.to_string(), format!("host 2 ({}) did not come within 0.6 s", hosts[2]));
+        assert_eq!(missing.to_string(), format!("host 2 ({}) did not join within 0.6 s", hosts[2]));
     }
     assert!(began.elapsed() < Duration::from_secs(5));
 }
@@ -329,7 +329,7 @@ fn what_was_recorded_from_a_process_lets_nobody_in() {
     let mut replay = TcpStream::connect(&hosts[0]).expect("it listens");
     replay.write_all(&recorded).expect("written");
     let text = ended(waiting).err().expect("nobody came").to_string();
-    assert!(text.ends_with("did not come within 1 s; refused meanwhile: 1 forged"), "{text}");
+    assert!(text.ends_with("did not join within 1 s; refused meanwhile: 1 forged"), "{text}");
 }
 
 #[test]
@@ -363,8 +363,8 @@ fn a_process_that_falls_silent_is_lost_within_the_limit() {
     let halves = dial(tcp, &secret, Instant::now() + Duration::from_secs(5)).expect("answered");
     let (mut receiving, mut sending) = halves.expect("let in");
     let began = Instant::now();
-    sending.message(Frame::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
-    let theirs: Result<Hello, _> = receiving.message(Frame::Hello).expect("a hello");
+    sending.message(FrameKind::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
+    let theirs: Result<Hello, _> = receiving.message(FrameKind::Hello).expect("a hello");
     assert_eq!(theirs.expect("no goodbye").process, 0);
     let (mesh, failure) = ended(first).expect("joined");
     let _reading = read_on(&mesh, 1);
@@ -402,8 +402,8 @@ fn a_process_that_fails_tells_why_and_one_that_vanishes_is_named() {
     let secret = Secret::new(b"a secret of the cluster");
     let halves = dial(tcp.try_clone().expect("cloned"), &secret, Instant::now() + Duration::from_secs(5));
     let (mut receiving, mut sending) = halves.expect("answered").expect("let in");
-    sending.message(Frame::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
-    let _: Result<Hello, _> = receiving.message(Frame::Hello).expect("a hello");
+    sending.message(FrameKind::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
+    let _: Result<Hello, _> = receiving.message(FrameKind::Hello).expect("a hello");
     let (mesh, failure) = ended(first).expect("joined");
     let _reading = read_on(&mesh, 1);
     tcp.shutdown(Shutdown::Both).expect("it was open");
@@ -415,7 +415,7 @@ fn a_process_that_fails_tells_why_and_one_that_vanishes_is_named() {
 fn when_one_process_is_fenced_all_of_its_generation_end_as_fenced() {
     let [(first, _), (second, failure)] = both(|_, _| ());
     let _reading = read_on(&second, 0);
-    let why = "epoch 5 was decided by generation 2, ours is 1";
+    let why = "epoch 5 was decided by generation 2, this run is generation 1";
     first.tell(&Error { kind: Kind::Fenced, message: why.to_owned(), hint: None });
     let error = first_error(&failure);
     assert_eq!(error.kind, Kind::Fenced);
@@ -455,8 +455,8 @@ fn a_byte_that_was_changed_on_the_way_is_a_lost_peer() {
     let secret = Secret::new(b"a secret of the cluster");
     let halves = dial(tcp.try_clone().expect("cloned"), &secret, Instant::now() + Duration::from_secs(5));
     let (mut receiving, mut sending) = halves.expect("answered").expect("let in");
-    sending.message(Frame::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
-    let _: Result<Hello, _> = receiving.message(Frame::Hello).expect("a hello");
+    sending.message(FrameKind::Hello, &Hello { to: 0, ..hello(2, 1) }).expect("sent");
+    let _: Result<Hello, _> = receiving.message(FrameKind::Hello).expect("a hello");
     let (mesh, failure) = ended(first).expect("joined");
     let _reading = read_on(&mesh, 1);
     tcp.write_all(&[0, 32]).expect("a length");

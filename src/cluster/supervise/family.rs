@@ -13,10 +13,10 @@ use ticktide_base::error::{Error, Kind};
 
 /// How long the other processes have to end by themselves when one has failed.
 const END_WITHIN: Duration = Duration::from_millis(1_900);
-/// How often processes and signals are looked at.
+/// How often processes and signals are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// The kernel kills the child when this thread is gone, and the terminal's signals reach it through us only.
+/// The kernel kills the child when this thread is gone, and the terminal's signals reach it only through this process.
 #[cfg(unix)]
 #[allow(unsafe_code)]
 fn end_with_parent(command: &mut Command) {
@@ -38,7 +38,7 @@ fn end_with_parent(command: &mut Command) {
     }
 }
 
-/// SIGINT and SIGTERM since they were last looked at.
+/// SIGINT and SIGTERM since they were last taken.
 pub struct Signals([(Signal, Arc<AtomicBool>); 2]);
 
 impl Signals {
@@ -57,24 +57,24 @@ impl Signals {
 
 struct Member {
     child: Child,
-    /// How others call it.
+    /// Its address for messages, or nothing.
     name: String,
     status: Option<ExitStatus>,
 }
 
 /// The processes in order of their index; those that still run are killed when it is dropped.
-pub struct Family {
+pub struct ChildProcesses {
     members: Vec<Member>,
     ward: Ward,
-    /// A signal to end was handed on.
+    /// A signal to end was passed on.
     pub stopped: bool,
-    /// Why a process was killed by us.
+    /// The process that this one has killed, and which of its loops was stuck.
     hung: Option<(usize, String)>,
 }
 
-impl Family {
-    pub fn new(ward: Ward) -> Family {
-        Family { members: Vec::new(), ward, stopped: false, hung: None }
+impl ChildProcesses {
+    pub fn new(ward: Ward) -> ChildProcesses {
+        ChildProcesses { members: Vec::new(), ward, stopped: false, hung: None }
     }
 
     /// Whether they have decided an epoch.
@@ -99,7 +99,7 @@ impl Family {
         self.members.iter_mut().enumerate().filter(|(_, member)| member.status.is_none())
     }
 
-    /// Until all have ended. One that hangs is killed; when one has failed, the others have a moment to end by themselves.
+    /// Waits until all have ended. One that hangs is killed; when one has failed, the others have a moment to end themselves.
     pub fn wait(&mut self, signals: &mut Signals) -> io::Result<()> {
         let mut failed_at: Option<Instant> = None;
         while self.living().next().is_some() {
@@ -130,7 +130,7 @@ impl Family {
         Ok(())
     }
 
-    /// A loop that stands still may hold locks and half an epoch: nothing but the end of its process helps.
+    /// Kills a process that hangs. A stuck loop may hold locks and half an epoch: only the end of its process helps.
     fn end_hung(&mut self) -> io::Result<()> {
         let Some(hung) = self.ward.look(Instant::now()) else { return Ok(()) };
         self.ward.release(hung.process);
@@ -151,7 +151,7 @@ impl Family {
         }
     }
 
-    /// What the processes ended with: the one that failed by itself counts, not those that lost it.
+    /// How the processes ended: the one that failed by itself counts, not those that lost it.
     pub fn verdict(&self) -> Result<(), Error> {
         let ended = self.members.iter().map(|member| member.status);
         let failed: Vec<_> =
@@ -171,15 +171,15 @@ impl Family {
             None => Kind::Lost,
         };
         let how = match &self.hung {
-            Some((hung, of)) if hung == index => format!("killed, because {of} stood still"),
+            Some((hung, of)) if hung == index => format!("killed because {of} was stuck"),
             _ => status.map_or_else(String::new, |status| status.to_string()),
         };
         let message = format!("process {index}{} ended: {how}", self.members[*index].name);
-        Err(Error { kind, message, hint: Some("what it said about it stands above".to_owned()) })
+        Err(Error { kind, message, hint: Some("its own messages are above".to_owned()) })
     }
 }
 
-impl Drop for Family {
+impl Drop for ChildProcesses {
     fn drop(&mut self) {
         self.kill();
     }

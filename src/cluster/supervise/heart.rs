@@ -1,12 +1,12 @@
-//! Signs of life that only a loop that turns can give: from the loops of a process to the parent that watches it.
+//! Signs of life that only a turning loop can give: from the loops of a process to the parent that watches it.
 //!
 //! ```text
-//!   worker loop ─┐                                        ┌─▶ Ward: which loop has stood still, and for how long
+//!   worker loop ─┐                                        ┌─▶ Ward: which loop is stuck, and for how long
 //!   main loop ───┴─▶ one datagram each, on loopback ──────┘
 //! ```
 //!
 //! Why every loop sends for itself: a thread that only sends would live on while a worker hangs. Why datagrams: a loop must
-//! never wait for its parent, and one that is lost is followed by the next. What must hold: a datagram counts only with the
+//! never wait for its parent, and the next datagram makes up for a lost one. What must hold: a datagram counts only with the
 //! token of its generation, which is in the environment and in no argument.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,23 +18,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use ticktide_base::environment as settings;
 
-/// Between two signs of one loop.
+/// The time between two signs of one loop.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
 /// The least time after which a silent loop may count as hung.
 pub const SILENCE_LEAST: Duration = Duration::from_secs(1);
-/// A parent that was away for so long itself judges nobody by the time it has missed.
+/// A parent that was itself stopped for this long does not count that time as silence.
 const ABSENT: Duration = Duration::from_millis(500);
 /// The loop of the main thread; workers have their index.
 const MAIN: u32 = u32::MAX;
-/// Token, process, loop, what it says.
+/// Token, process, loop, sign.
 const LENGTH: usize = 32 + 4 + 4 + 1;
 
-/// What a sign says: the loop turns; it turns, and an epoch was decided since the start; it is over.
+/// What a sign means: the loop turns; it is over; it turns, and an epoch was decided since the start.
 const TURNS: u8 = 0;
 const OVER: u8 = 1;
 const DECIDED: u8 = 2;
 
-/// The way to the parent; none for a process that nobody watches.
+/// The way to the parent; none for a process without a parent.
 #[derive(Clone, Debug, Default)]
 pub struct Heart(Option<Arc<Beating>>);
 
@@ -47,7 +47,7 @@ struct Beating {
 }
 
 impl Heart {
-    /// What the parent has put into the environment. A process without it, or with something else there, has no parent.
+    /// From what the parent has put into the environment. A process without it, or with another text there, has no parent.
     pub fn inherited() -> Heart {
         Heart(settings::variable(settings::HEART).and_then(|letter| Heart::of(&letter)))
     }
@@ -68,25 +68,25 @@ impl Heart {
         self.0.is_some()
     }
 
-    /// An epoch was decided: all signs from now on say so.
+    /// An epoch was decided: all signs from now on report it.
     pub fn decided(&self) {
         if let Some(beating) = &self.0 {
             beating.decided.store(true, Ordering::Relaxed);
         }
     }
 
-    /// That of the main thread.
-    pub fn main(&self) -> Pulse {
+    /// The signs of the main thread.
+    pub fn main(&self) -> Heartbeat {
         self.pulse(MAIN)
     }
 
-    /// That of a worker's loop.
-    pub fn worker(&self, index: usize) -> Pulse {
+    /// The signs of a worker's loop.
+    pub fn worker(&self, index: usize) -> Heartbeat {
         self.pulse(u32::try_from(index).unwrap_or(MAIN - 1))
     }
 
-    fn pulse(&self, of: u32) -> Pulse {
-        let mut pulse = Pulse { heart: self.clone(), of, told_at: None };
+    fn pulse(&self, of: u32) -> Heartbeat {
+        let mut pulse = Heartbeat { heart: self.clone(), of, told_at: None };
         pulse.beat();
         pulse
     }
@@ -94,13 +94,13 @@ impl Heart {
 
 /// One loop's signs of life, from its making until it is dropped.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Heartbeat {
     heart: Heart,
     of: u32,
     told_at: Option<Instant>,
 }
 
-impl Pulse {
+impl Heartbeat {
     /// The loop has come round once more.
     pub fn beat(&mut self) {
         if self.heart.is_watched() && self.told_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
@@ -131,12 +131,12 @@ impl Pulse {
             (false, true) => DECIDED,
             (false, false) => TURNS,
         });
-        // the parent is gone, or its buffer is full: nobody waits for this one
+        // it fails if the parent is gone or its buffer is full: the next sign may arrive
         let _ = beating.socket.send(&said);
     }
 }
 
-impl Drop for Pulse {
+impl Drop for Heartbeat {
     fn drop(&mut self) {
         self.send(true);
     }
@@ -152,11 +152,11 @@ pub struct Ward {
     living: BTreeSet<u32>,
     due: BTreeMap<(u32, u32), Instant>,
     looked_at: Instant,
-    /// Some process has said that an epoch was decided.
+    /// Some process has reported that an epoch was decided.
     pub decided: bool,
 }
 
-/// How long loops may stand still.
+/// How long loops may be silent.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
     /// The main thread: it waits for other processes, brokers and the store before the workers turn.
@@ -164,7 +164,7 @@ pub struct Silence {
     pub worker: Duration,
 }
 
-/// A process one of whose loops has stood still.
+/// A process with a stuck loop.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hung {
     pub process: usize,
@@ -181,7 +181,7 @@ impl Ward {
         Ok(Ward { socket, token, silence, living, due, looked_at: Instant::now(), decided: false })
     }
 
-    /// What a process needs in its environment to be heard.
+    /// What a process needs in its environment so that its signs count.
     pub fn letter(&self, process: usize) -> io::Result<String> {
         Ok(format!("{}:{process}:{}", self.socket.local_addr()?.port(), self.token))
     }
@@ -198,7 +198,7 @@ impl Ward {
         self.due.retain(|(of, _), _| *of != id(process));
     }
 
-    /// Takes what was said, then looks who has been silent for too long.
+    /// Reads the signs that have arrived, then looks for a loop that has been silent for too long.
     pub fn look(&mut self, now: Instant) -> Option<Hung> {
         let away = now.saturating_duration_since(self.looked_at);
         self.looked_at = now;
@@ -253,7 +253,7 @@ mod tests {
         (ward, heart, now)
     }
 
-    /// In small steps: a parent that was away judges nobody.
+    /// In small steps: a parent that was stopped for long does not count that time.
     fn look_until(ward: &mut Ward, from: Instant, millis: u64) -> Option<(u64, Hung)> {
         (1..=millis / 100).find_map(|tenth| {
             let hung = ward.look(from + Duration::from_millis(100 * tenth));

@@ -3,11 +3,11 @@
 //! ```text
 //!   parent ──starts──▶ process 0 … n−1 ── signs of life ──▶ parent      one generation
 //!     │  one has failed, was killed or hangs: all end
-//!     ▼  waits 1 s, 2 s, 4 s … 30 s until an epoch is decided, at most so often within a window
-//!   the next generation takes the lake over (L5) and goes on from its last epoch
+//!     ▼  waits 1 s, 2 s, 4 s … 30 s until an epoch is decided, a limited number of times within a window
+//!   the next generation takes the lake over (L5) and continues from its last epoch
 //! ```
 //!
-//! Why all of them: a worker's state is nowhere but in its process and in the lake, so fates are shared. Processes of a
+//! Why all of them: a worker's state is only in its process and in the lake, so all processes share one fate. Processes of a
 //! hostfile have a parent on each host, which starts its own process again; the time they wait for each other at the start
 //! brings them together. What must hold: a fenced run (exit 3) and one whose input is wrong (exit 2) are never started
 //! again; after a signal to end nothing is started again; no process outlives its parent.
@@ -16,10 +16,10 @@ mod family;
 mod heart;
 mod restarts;
 
-pub use heart::{Heart, Pulse, SILENCE_LEAST};
+pub use heart::{Heart, Heartbeat, SILENCE_LEAST};
 pub use restarts::Policy;
 
-use family::{Family, Signals};
+use family::{ChildProcesses, Signals};
 use heart::{Silence, Ward};
 use restarts::{Restarts, may_pass};
 use std::ffi::OsString;
@@ -29,30 +29,30 @@ use std::time::{Duration, Instant};
 use ticktide_base::environment as settings;
 use ticktide_base::error::Error;
 
-/// How a parent tells its processes where all of them are; the socket to listen at is their standard input.
+/// The flag by which a parent gives its processes the addresses of all; their standard input is the listening socket.
 pub const STARTED_WITH: &str = "--started-with";
 
-/// What a parent needs to know.
+/// How a parent watches its processes.
 #[derive(Clone, Debug)]
 pub struct Watching {
     pub restarts: Policy,
-    /// How long a loop of a process may stand still.
+    /// How long a loop of a process may be stuck.
     pub hang_after: Duration,
     /// How long processes may wait for each other at the start.
     pub start_within: Duration,
 }
 
-/// Which processes there are below the parent.
+/// Which processes a parent starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Below {
     /// One, with the parent's own arguments.
     One,
-    /// So many, on this machine, with a fresh secret.
+    /// This many, on this machine, with a fresh secret.
     Many(usize),
 }
 
 /// Runs the processes until they have ended well, or as often as the policy allows. Must be called on the main thread. Error:
-/// of the first process that failed by itself, in the last generation.
+/// that of the first process that failed by itself, in the last generation.
 pub fn supervise(below: Below, watching: &Watching) -> Result<(), Error> {
     let failed = |error: std::io::Error| Error::bug(format!("the processes cannot be started: {error}"));
     let mut signals = Signals::new().map_err(failed)?;
@@ -76,9 +76,9 @@ pub fn supervise(below: Below, watching: &Watching) -> Result<(), Error> {
     }
 }
 
-fn start(below: Below, watching: &Watching) -> std::io::Result<Family> {
+fn start(below: Below, watching: &Watching) -> std::io::Result<ChildProcesses> {
     let (worker, main) = (watching.hang_after, watching.start_within + watching.hang_after);
-    let mut family = Family::new(Ward::new(Silence { main, worker })?);
+    let mut family = ChildProcesses::new(Ward::new(Silence { main, worker })?);
     let program = std::env::current_exe()?;
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let command = |letter: String| {
@@ -92,7 +92,7 @@ fn start(below: Below, watching: &Watching) -> std::io::Result<Family> {
         family.start(command, String::new())?;
         return Ok(family);
     };
-    // taken before anybody is started, and handed on: nobody else can take the ports in between
+    // bound before any process is started, and passed on: no other program can take the ports in between
     let listeners = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)));
     let listeners = listeners.collect::<Result<Vec<_>, _>>()?;
     let hosts = listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string()));
@@ -114,8 +114,8 @@ fn given_up(error: Error, count: usize, policy: &Policy) -> Error {
     if policy.most == 0 {
         return error;
     }
-    let message = format!("{}; started again {count} times within {} s", error.message, policy.window.as_secs());
-    let hint = "mend what its processes say above; `--restarts` and `--restart-window` allow more";
+    let message = format!("{}; restarted {count} times within {} s", error.message, policy.window.as_secs());
+    let hint = "mend what its processes report above; `--restarts` and `--restart-window` allow more restarts";
     Error { kind: error.kind, message, hint: Some(hint.to_owned()) }
 }
 

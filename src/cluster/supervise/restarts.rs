@@ -1,13 +1,13 @@
 //! When a run that has failed is started again: after what wait, and how often before it is given up. Pure: no clock, no
 //! randomness of its own.
 //!
-//! Why a window and not a number: a run that fails once a day is restarted for ever, one that fails at every start is not.
+//! Why a window and not a number: a run that fails once a day is restarted forever, one that fails at every start is not.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use ticktide_base::error::Kind;
 
-/// What is allowed.
+/// Which restarts are allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Restarts within [`Policy::window`]; 0: none at all.
@@ -15,12 +15,12 @@ pub struct Policy {
     pub window: Duration,
     /// The first wait; it doubles from failure to failure …
     pub wait: Duration,
-    /// … up to this, and begins anew after a run that has decided an epoch.
+    /// … up to this, and starts again at the first wait after a run that has decided an epoch.
     pub wait_max: Duration,
 }
 
 /// Whether a failure of this kind may be over at the next start. A fenced run must never come back (L5), a wrong flag stays
-/// wrong, and who has sent two signals means it.
+/// wrong, and a user who has sent two signals means it.
 pub fn may_pass(kind: Kind) -> bool {
     match kind {
         Kind::Retry | Kind::Lost | Kind::Corrupt | Kind::Bug => true,
@@ -44,7 +44,7 @@ impl Restarts {
 
     /// A run has failed: how long to wait before the next, `None` to give up. `decided`: it has decided an epoch, so what
     /// ended it is not what it started with. `jitter`, from 0 to 1, takes up to half of the wait away, so that many hosts do
-    /// not come back in one moment.
+    /// not come back at the same moment.
     pub fn next(&mut self, now: Instant, decided: bool, jitter: f64) -> Option<Duration> {
         let Policy { most, window, wait, wait_max } = self.policy;
         while self.at.front().is_some_and(|at| now.saturating_duration_since(*at) >= window) {

@@ -1,17 +1,17 @@
-//! How long to wait before the next try: twice as long each time, less up to half by chance.
+//! How long to wait before the next try: twice as long each time, minus a random part of up to half.
 //!
-//! Why by chance: clients that one outage has thrown out would otherwise all come back in the same second. Why a connection
-//! that held for seconds only does not start from the beginning: a server that takes and drops clients would be run over.
+//! Why random: clients that one outage disconnected would otherwise all come back in the same second. Why a connection that
+//! held for only a few seconds does not reset the wait: a server that accepts and drops clients would be overrun.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(30);
-/// The longest wait after a connection that stood, however short.
+/// The longest wait after a connection that stood, however briefly.
 const LONGEST_AFTER_STANDING: Duration = Duration::from_secs(2);
-/// Doublings until it.
+/// Doublings until that wait.
 const STEPS_AFTER_STANDING: u32 = 3;
-/// A connection that stood so long has been a good one.
+/// A connection that stood this long was a good one.
 const GOOD: Duration = Duration::from_secs(10);
 
 /// The waits of one connection's tries.
@@ -21,14 +21,14 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The wait after a try that came to nothing. `chance` is from 0 to 1.
+    /// The wait after a failed try. `chance` is from 0 to 1.
     pub fn after_failure(&mut self, chance: f64) -> Duration {
         self.next(LONGEST, chance)
     }
 
     /// The wait after a connection that stood for a time.
     pub fn after_standing(&mut self, stood: Duration, chance: f64) -> Duration {
-        // what failed before it stood is over
+        // failures before it stood no longer count
         self.tries = if stood >= GOOD { 0 } else { self.tries.min(STEPS_AFTER_STANDING) };
         self.next(LONGEST_AFTER_STANDING, chance)
     }
@@ -42,7 +42,7 @@ impl Backoff {
     }
 }
 
-/// From 0 to 1.
+/// A random number from 0 to 1.
 pub fn chance() -> f64 {
     let (high, _) = uuid::Uuid::new_v4().as_u64_pair();
     high as f64 / u64::MAX as f64

@@ -4,15 +4,15 @@
 //!   token (variable or file) ─▶ CONNECT: user, `OPENID~~TOKEN~`, keep alive 20 s ─▶ SUBSCRIBE, at most 1024 topics each ─▶ standing
 //! ```
 //!
-//! A message's payload is the frame, its topic the origin. The token is not ours to renew: it is read anew for each
-//! connection, so a file that somebody renews is enough. What must always hold: what arrived before an error is handed on
-//! before the error is acted on. While nobody takes frames the client sends no pings either: after half a minute the broker
-//! drops it, which is a gap like any other.
+//! A message's payload is the frame, its topic the origin. ticktide does not renew the token: it reads the token again for each
+//! connection, so renewing the file is enough. What must always hold: what arrived before an error is handed on before the
+//! error is acted on. While the sink takes no frames the client sends no pings either: after half a minute the broker drops it,
+//! which is a gap like any other.
 
 use super::clock::now;
 use super::jwt;
-use super::link::{LeftOut, Link};
-use super::outlet::Taken;
+use super::link::{ConnectorState, LeftOut};
+use super::outlet::QueuedFrame;
 use super::secrets::Secrets;
 use super::spec::ConnectSpec;
 use super::trouble::Trouble;
@@ -30,7 +30,7 @@ use ticktide_feed::wire::bridge_address;
 use tokio::time::Instant;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
-/// What the broker takes in one SUBSCRIBE.
+/// How many topics the broker takes in one SUBSCRIBE.
 const TOPICS_MAX: usize = 1024;
 const PACKET_BYTES: usize = 1 << 20;
 /// How long the broker may take to answer.
@@ -42,14 +42,14 @@ pub struct Bridge {
     secrets: Secrets,
 }
 
-/// What is left to subscribe, and what waits for its answer.
+/// The topics left to subscribe, and those that wait for an answer.
 struct Subscribing {
     lists: VecDeque<Vec<String>>,
     asked: Option<(u16, Vec<String>)>,
     /// When the broker is given up.
     until: Instant,
     refused: Vec<String>,
-    /// All is answered and was told.
+    /// Every list is answered and the result is reported.
     done: bool,
 }
 
@@ -58,16 +58,16 @@ impl Bridge {
         Bridge { tls, secrets }
     }
 
-    /// Connects, subscribes, and hands frames on until the connection is lost: why it was.
-    pub async fn session(&mut self, link: &mut Link) -> Trouble {
-        let Err(trouble) = self.stand(link).await;
+    /// Connects, subscribes, and hands frames on until the connection is lost; returns why.
+    pub async fn session(&mut self, state: &mut ConnectorState) -> Trouble {
+        let Err(trouble) = self.stand(state).await;
         trouble
     }
 
-    async fn stand(&mut self, link: &mut Link) -> Result<Infallible, Trouble> {
-        let (client, mut events) = AsyncClient::new(self.options(link)?, 4);
+    async fn stand(&mut self, state: &mut ConnectorState) -> Result<Infallible, Trouble> {
+        let (client, mut events) = AsyncClient::new(self.options(state)?, 4);
         events.network_options.set_connection_timeout(STEP_WITHIN.as_secs());
-        let lists = link.spec.bridge_topics().chunks(TOPICS_MAX).map(<[String]>::to_vec).collect();
+        let lists = state.spec.bridge_topics().chunks(TOPICS_MAX).map(<[String]>::to_vec).collect();
         let until = Instant::now() + STEP_WITHIN;
         let mut subscribing = Subscribing { lists, asked: None, until, refused: Vec::new(), done: false };
         loop {
@@ -78,11 +78,11 @@ impl Bridge {
                     .map_err(|_| Trouble::Lost("the broker does not answer a subscription".into()))?,
             };
             match event {
-                Ok(event) => self.received(event, &client, &mut subscribing, link).await?,
+                Ok(event) => self.received(event, &client, &mut subscribing, state).await?,
                 Err(error) => {
-                    // what was read together with the error
+                    // events that were read together with the error
                     for event in std::mem::take(&mut events.state.events) {
-                        self.received(event, &client, &mut subscribing, link).await?;
+                        self.received(event, &client, &mut subscribing, state).await?;
                     }
                     return Err(self.lost(&error));
                 }
@@ -95,10 +95,10 @@ impl Bridge {
         event: Event,
         client: &AsyncClient,
         subscribing: &mut Subscribing,
-        link: &mut Link,
+        state: &mut ConnectorState,
     ) -> Result<(), Trouble> {
         match event {
-            Event::Incoming(Packet::Publish(publish)) => hand_on(publish, link).await?,
+            Event::Incoming(Packet::Publish(publish)) => hand_on(publish, state).await?,
             Event::Incoming(Packet::ConnAck(_)) => subscribing.next(client)?,
             Event::Outgoing(Outgoing::Subscribe(id)) => subscribing.asked_as(id),
             Event::Incoming(Packet::SubAck(answer)) => {
@@ -107,31 +107,31 @@ impl Bridge {
                 if subscribing.asked.is_none() && !subscribing.done {
                     subscribing.done = true;
                     let refused = std::mem::take(&mut subscribing.refused);
-                    let left_out = left_out(&link.spec, refused);
-                    link.subscribed(left_out).await?;
+                    let left_out = left_out(&state.spec, refused);
+                    state.subscribed(left_out).await?;
                 }
             }
-            Event::Incoming(Packet::PingResp) => link.gaps.alive(now()),
+            Event::Incoming(Packet::PingResp) => state.gaps.alive(now()),
             Event::Incoming(Packet::Disconnect) => return Err(Trouble::Lost("the broker disconnects".into())),
             _ => {}
         }
         Ok(())
     }
 
-    fn options(&self, link: &Link) -> Result<MqttOptions, Trouble> {
+    fn options(&self, state: &ConnectorState) -> Result<MqttOptions, Trouble> {
         let token = self.secrets.required(environment::IIFL_TOKEN)?;
         let claims = jwt::claims(&token).unwrap_or_default();
         if claims.expires_at().is_some_and(|at| at <= now()) {
-            let hint = format!("put a new one into {} or into the file that it names", environment::IIFL_TOKEN);
+            let hint = format!("put a new token into {} or into the file that it names", environment::IIFL_TOKEN);
             return Err(Trouble::refused("the token has expired", hint));
         }
         let user = self.secrets.optional(environment::IIFL_USER)?.or(claims.preferred_username).ok_or_else(|| {
             let hint = format!("set {} to the client's code", environment::IIFL_USER);
-            Trouble::refused("the token does not say whose it is (preferred_username)", hint)
+            Trouble::refused("the token does not name its user (preferred_username)", hint)
         })?;
-        let host = link.spec.root.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let host = state.spec.root.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let id = format!("ticktide{}", &uuid::Uuid::new_v4().simple().to_string()[..14]);
-        let mut options = MqttOptions::new(id, host, link.spec.root.port().unwrap_or(9906));
+        let mut options = MqttOptions::new(id, host, state.spec.root.port().unwrap_or(9906));
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_clean_session(true)
@@ -156,7 +156,7 @@ impl Bridge {
 }
 
 impl Subscribing {
-    /// Asks for the next list, if there is one and no other waits.
+    /// Subscribes the next list, if one is left and no other waits for its answer.
     fn next(&mut self, client: &AsyncClient) -> Result<(), Trouble> {
         if self.asked.is_some() {
             return Ok(());
@@ -176,7 +176,7 @@ impl Subscribing {
         }
     }
 
-    /// An answer has a code for each topic, in their order.
+    /// An answer has a code for each topic, in the order of the topics.
     fn answered(&mut self, answer: &SubAck) {
         let Some((_, topics)) = self.asked.take_if(|(id, _)| *id == answer.pkid) else { return };
         let mut codes = answer.return_codes.iter();
@@ -188,14 +188,14 @@ impl Subscribing {
     }
 }
 
-/// Who is left out where topics are refused: instruments none of whose own topics is granted; in part, those that lack one, or
-/// one of their segment's.
+/// The instruments left out because topics are refused: wholly, if none of an instrument's own topics is granted; in part, if
+/// one of its own or of its segment's topics is refused.
 fn left_out(spec: &ConnectSpec, refused: Vec<String>) -> Vec<LeftOut> {
     let refused: BTreeSet<String> = refused.into_iter().collect();
     let (mut missing, mut in_part, mut lacking) = (Vec::new(), Vec::new(), BTreeSet::new());
     for wanted in &spec.instruments {
         let (own, shared) = spec.bridge_topics_of(wanted);
-        // who asks for a segment's topics alone hears of it by them alone
+        // an instrument with only its segment's topics depends on those alone
         let needed = if own.is_empty() { &shared } else { &own };
         if needed.iter().all(|topic| refused.contains(topic)) {
             missing.push(wanted.name());
@@ -221,12 +221,12 @@ fn left_out(spec: &ConnectSpec, refused: Vec<String>) -> Vec<LeftOut> {
     all.into_iter().filter(|left| !left.instruments.is_empty()).collect()
 }
 
-async fn hand_on(publish: Publish, link: &mut Link) -> Result<(), Trouble> {
+async fn hand_on(publish: Publish, state: &mut ConnectorState) -> Result<(), Trouble> {
     let (begun, received_at) = (Instant::now(), now());
     let code = bridge_address(publish.topic.as_bytes()).map_or("other", |address| address.kind).to_owned();
-    let frame = Taken::frame(publish.topic, received_at, publish.payload);
-    link.outlet.take(frame).await?;
-    link.handed_on(&code, received_at, begun.elapsed()).await
+    let frame = QueuedFrame::frame(publish.topic, received_at, publish.payload);
+    state.outlet.take(frame).await?;
+    state.handed_on(&code, received_at, begun.elapsed()).await
 }
 
 #[cfg(test)]
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(told(&codes, &["marketstatus/v1/nseeq"]), [(true, "NSECM|1 NSECM|2".into())]);
         let both = ["mw/v1/nseeq/1", "oi/v1/nseeq/1", "oi/v1/nsefo/3"];
         assert_eq!(told(&codes, &both), [(false, "NSECM|1".into()), (true, "NSEFO|3".into())]);
-        // each instrument of a segment whose status nobody tells
+        // each instrument of a segment whose status is refused
         assert_eq!(told(&["marketstatus"], &["marketstatus/v1/nseeq"]), [(false, "NSECM|1 NSECM|2".into())]);
         let why = left_out(&spec(&codes), vec!["prod/marketfeed/oi/v1/nseeq/1".into()]).remove(0).why;
         assert_eq!(why, "are sent without prod/marketfeed/oi/v1/nseeq/1, which the broker refuses");

@@ -1,4 +1,4 @@
-//! The moment that it is: when a frame was read, when a gap begins.
+//! The current time: when a frame was read, when a gap begins.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 use ticktide_base::time::Nanos;
@@ -9,7 +9,7 @@ pub fn now() -> Nanos {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// A moment for people.
+/// A moment as text for people.
 pub fn moment(at: Nanos) -> String {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(at));
     stamp.expect("jiff's range holds every i64 of nanoseconds").to_string()

@@ -1,4 +1,4 @@
-//! What a connector counts: for `--metrics`, and for a line of its own every ten seconds.
+//! What a connector counts: for `--metrics`, and for a line of the log every ten seconds.
 
 use super::gaps::GapKind;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -13,16 +13,16 @@ pub struct Figures {
     registry: Registry,
     frames: IntCounterVec,
     by_code: Mutex<BTreeMap<String, IntCounter>>,
-    /// Messages of codes that nobody asked for: not produced.
+    /// Messages of codes that were not requested: not produced.
     pub unasked: IntCounter,
-    /// Times that a connection stood again.
+    /// Times that all subscriptions stood again.
     pub reconnects: IntCounter,
     /// Connections lost and tries failed.
     pub failures: IntCounter,
     gaps: IntCounterVec,
-    /// Instruments of which nothing comes.
+    /// Instruments of which no frame comes.
     pub missing: IntGauge,
-    /// Bytes received and not handed to the producer yet.
+    /// Bytes received and not yet handed to the producer.
     pub waiting_bytes: IntGauge,
     /// Frames that Kafka has not taken yet.
     pub in_flight: IntGauge,
@@ -51,11 +51,11 @@ impl Default for Figures {
         Figures {
             frames: counters("ticktide_feed_frames_total", "frames received and handed on, by message code", "code"),
             gaps: counters("ticktide_feed_gaps_total", "gap records, by kind", "kind"),
-            unasked: counter("ticktide_feed_unasked_total", "messages of codes that nobody asked for, not produced"),
+            unasked: counter("ticktide_feed_unasked_total", "messages of codes that were not requested, not produced"),
             reconnects: counter("ticktide_feed_reconnects_total", "times that all subscriptions stood again"),
             failures: counter("ticktide_feed_failures_total", "connections lost and tries that failed"),
-            missing: gauge("ticktide_feed_missing_instruments", "instruments of which nothing comes"),
-            waiting_bytes: gauge("ticktide_feed_waiting_bytes", "received and not yet with the producer"),
+            missing: gauge("ticktide_feed_missing_instruments", "instruments of which no frame comes"),
+            waiting_bytes: gauge("ticktide_feed_waiting_bytes", "bytes received and not yet handed to the producer"),
             in_flight: gauge("ticktide_feed_in_flight_frames", "frames that Kafka has not taken yet"),
             standing: gauge("ticktide_feed_standing", "1 while all subscriptions stand"),
             by_code: Mutex::default(),
@@ -65,7 +65,7 @@ impl Default for Figures {
 }
 
 impl Figures {
-    /// A frame of a code was handed on; what has none is `other`.
+    /// A frame of a code was handed on; a frame without a code counts as `other`.
     pub fn frame(&self, code: &str) {
         let mut by_code = self.by_code.lock().unwrap_or_else(PoisonError::into_inner);
         match by_code.get(code) {

@@ -1,4 +1,4 @@
-//! What may be missing, and from when until when: the bookkeeping of interruptions.
+//! The bookkeeping of interruptions: from when until when frames may be missing.
 //!
 //! ```text
 //!   start ─(open: nobody knows since when)─▶ standing ─lost─▶ (open since the last sign of life) ─established─▶ standing ─▶ stop
@@ -7,9 +7,10 @@
 //!                                        kind "start"                                        kind "interruption"   kind "stop"
 //! ```
 //!
-//! Why from the last sign of life and not from the loss: a connection may be dead for a minute before anybody sees it, and
-//! what came in order before the last packet has arrived. Why until all subscriptions are answered: before, instruments are
-//! silent without a reason of their own. Two losses without a standing connection between them are one gap.
+//! Why a gap begins at the last sign of life and not at the loss: a connection may be dead for a minute before its loss is
+//! noticed, and everything sent before the last packet has arrived. Why it lasts until all subscriptions are answered: until
+//! then an instrument may be silent because it is not subscribed. Two losses without a standing connection between them are one
+//! gap.
 
 use serde::Serialize;
 use ticktide_base::time::Nanos;
@@ -18,15 +19,15 @@ use ticktide_base::time::Nanos;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GapKind {
-    /// What was before this process.
+    /// The time before this process.
     Start,
     /// No connection, or not all subscriptions on it.
     Interruption,
-    /// The socket was not read, because nobody took the frames: the vendor may have thrown away what it could not send.
+    /// The socket was not read, because the sink took no frames: the vendor may have dropped what it could not send.
     Stall,
-    /// Instruments that were asked for and are not sent.
+    /// Requested instruments that are not sent.
     Refused,
-    /// What is after this process.
+    /// The time after this process.
     Stop,
 }
 
@@ -47,7 +48,7 @@ impl GapKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub kind: GapKind,
-    /// Up to here nothing is missing; `None`: nobody knows.
+    /// Up to here nothing is missing; `None`: not known.
     pub from: Option<Nanos>,
     /// From here on nothing is missing; `None`: it lasts.
     pub until: Option<Nanos>,
@@ -91,13 +92,13 @@ impl Gaps {
         open.failures += 1;
     }
 
-    /// All subscriptions are answered; the gap that ends with it, if there was one.
+    /// All subscriptions are answered; returns the gap that ends now, if one was open.
     pub fn established(&mut self, at: Nanos) -> Option<Gap> {
         self.alive(at);
         self.open.take().map(|gap| Gap { until: Some(at.max(gap.from.unwrap_or(at))), ..gap })
     }
 
-    /// The connector ends: what lasts from now on. An open gap lasts on.
+    /// The connector ends; returns the gap that begins now, or the interruption that is still open.
     pub fn stopped(&mut self, at: Nanos) -> Gap {
         let from = self.alive_at.or(Some(at));
         self.open.take().filter(|gap| gap.kind == GapKind::Interruption).unwrap_or(Gap {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes and goes: a moment without a standing connection lies in a gap, and gaps do not overlap.
+        /// Whatever the connection does: a moment without a standing connection is in a gap, and gaps do not overlap.
         #[test]
         fn every_moment_without_a_connection_lies_in_a_gap(steps in proptest::collection::vec(0..3u8, 0..60)) {
             let (mut gaps, mut told, mut standing, mut down) = (Gaps::default(), Vec::new(), false, vec![0]);
@@ -159,7 +160,7 @@ mod tests {
             }
             told.push(gaps.stopped(100));
             let inside = |at: Nanos| told.iter().any(|gap| gap.from.is_none_or(|from| from <= at) && gap.until.is_none_or(|until| at < until));
-            // a connector that never stood has only a start, which nobody told the end of
+            // a connector that never stood has only a start gap, which has not ended
             let stood = told.iter().any(|gap| gap.kind == GapKind::Start);
             prop_assert!(!stood || down.iter().all(|at| inside(*at)));
             prop_assert!(told.windows(2).all(|pair| pair[0].until <= pair[1].from.or(Some(100))));

@@ -1,4 +1,4 @@
-//! What a token says of itself: until when it counts, and whose it is. Nothing here checks a signature: the server does.
+//! The claims of a token: when it expires, and whose it is. Nothing here checks a signature: the server does.
 
 use serde::Deserialize;
 use ticktide_base::time::{Nanos, SECOND};
@@ -13,14 +13,14 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Until when the token counts, if it says so.
+    /// When the token expires, if it says so.
     pub fn expires_at(&self) -> Option<Nanos> {
         let exp = self.exp.filter(|exp| (0.0..9e9).contains(exp))?;
         Some(exp as i64 * SECOND)
     }
 }
 
-/// Reads the claims of a token (RFC 7519); `None`: it is no such token.
+/// Reads the claims of a token (RFC 7519); `None`: the text is no such token.
 pub fn claims(token: &str) -> Option<Claims> {
     let mut parts = token.split('.');
     let (_, payload) = (parts.next()?, parts.next()?);

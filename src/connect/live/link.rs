@@ -1,14 +1,14 @@
 //! What a connection works with: where its frames go, and what it remembers from one connection to the next.
 //!
-//! Why gaps are recorded here: whatever a client was doing when something went missing, this knows which frame was the last. What
-//! must always hold: a gap is a line of the log and a record in the sink; the same instruments left out after each reconnect are
-//! reported once.
+//! Why gaps are recorded here: whatever a client was doing when frames went missing, this module knows which frame was the
+//! last. What must always hold: a gap is a line in the log and a record in the sink; instruments left out again after a
+//! reconnect are reported once.
 
 use super::clock::{moment, now};
 use super::figures::Figures;
 use super::gaps::{Gap, GapKind, Gaps};
-use super::outlet::{Outlet, Taken};
-use super::spec::{ConnectSpec, Wanted};
+use super::outlet::{Outlet, QueuedFrame};
+use super::spec::{ConnectSpec, RequestedInstrument};
 use super::trouble::Trouble;
 use serde_json::json;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const STALL: Duration = Duration::from_secs(5);
 const GAP: &str = "gap";
 
 /// What a connection works with.
-pub struct Link {
+pub struct ConnectorState {
     pub(super) spec: Arc<ConnectSpec>,
     pub(super) outlet: Outlet,
     pub(super) figures: Arc<Figures>,
@@ -30,26 +30,26 @@ pub struct Link {
     /// Since when all subscriptions stand.
     pub(super) stands_since: Option<Instant>,
     pub(super) stood_ever: bool,
-    /// As it was told.
+    /// As last reported.
     pub(super) left_out: Vec<LeftOut>,
 }
 
-/// Instruments of which nothing will come, or less than was asked for, and why.
+/// Instruments of which no frame will come, or fewer than requested, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
-    /// What is so with them: stands behind "2 of 7 instruments".
+    /// The predicate: it follows "2 of 7 instruments".
     pub why: String,
     pub hint: &'static str,
     /// Each once.
     pub instruments: Vec<String>,
-    /// Something of them is sent.
+    /// Some of their frames are sent.
     pub in_part: bool,
 }
 
-impl Link {
-    /// One that nothing was handed to yet.
-    pub(super) fn new(spec: Arc<ConnectSpec>, outlet: Outlet, figures: Arc<Figures>) -> Link {
-        Link {
+impl ConnectorState {
+    /// One that has handed on no frame yet.
+    pub(super) fn new(spec: Arc<ConnectSpec>, outlet: Outlet, figures: Arc<Figures>) -> ConnectorState {
+        ConnectorState {
             spec,
             outlet,
             figures,
@@ -60,7 +60,7 @@ impl Link {
         }
     }
 
-    /// A frame of a code that was read at a moment was handed on after a wait.
+    /// A frame of a code, read at `at`, was handed on after `waited`; a long wait is a gap.
     pub(super) async fn handed_on(&mut self, code: &str, at: Nanos, waited: Duration) -> Result<(), Trouble> {
         self.figures.frame(code);
         self.gaps.alive(at);
@@ -72,11 +72,11 @@ impl Link {
         Ok(())
     }
 
-    /// All subscriptions are answered. Errors: no instrument is left, or one is left out where none may.
+    /// All subscriptions are answered. Errors: no instrument is left, or one is left out at a strict start.
     pub(super) async fn subscribed(&mut self, left_out: Vec<LeftOut>) -> Result<(), Trouble> {
         let missing = missing(&left_out);
         self.figures.missing.set(missing as i64);
-        // the same ones after each reconnect are no news; what a server says of them may change
+        // the same ones are not reported again after each reconnect; the server's wording may change
         let who = |all: &[LeftOut]| {
             all.iter().map(|left| (left.in_part, left.hint, left.instruments.clone())).collect::<Vec<_>>()
         };
@@ -96,7 +96,7 @@ impl Link {
         }
     }
 
-    /// Names who is left out, each reason with a gap record of its own.
+    /// Reports the instruments left out, with one gap record for each reason.
     async fn tell(&mut self, left_out: &[LeftOut]) -> Result<(), Trouble> {
         let (missing, wanted) = (missing(left_out), self.spec.instruments.len());
         let message = |left: &LeftOut| {
@@ -120,7 +120,7 @@ impl Link {
         Ok(())
     }
 
-    /// Prints a gap and produces it. `instruments`: which; none given: all of them.
+    /// Logs a gap and produces its record. `instruments`: those it concerns; `None`: all.
     pub(super) async fn record(&mut self, gap: Gap, instruments: Option<&[String]>) -> Result<(), Trouble> {
         let told = |at: Option<Nanos>| at.map(moment).unwrap_or_else(|| "?".to_owned());
         tracing::warn!(
@@ -133,7 +133,7 @@ impl Link {
         );
         self.figures.gap(gap.kind);
         let payload = gap_json(&gap, &self.spec, instruments).to_string();
-        let record = Taken {
+        let record = QueuedFrame {
             topic: Some(self.spec.gaps_topic()),
             key: Some(GAP.to_owned()),
             origin: GAP.to_owned(),
@@ -144,14 +144,14 @@ impl Link {
     }
 }
 
-/// How many instruments nothing comes of.
+/// How many instruments send no frame.
 fn missing(left_out: &[LeftOut]) -> usize {
     left_out.iter().filter(|left| !left.in_part).map(|left| left.instruments.len()).sum()
 }
 
-/// A gap record: times for people and for machines, why, and what of.
+/// A gap record: its times for people and for machines, the reason, and the subscriptions it concerns.
 fn gap_json(gap: &Gap, spec: &ConnectSpec, instruments: Option<&[String]>) -> serde_json::Value {
-    let all = || spec.instruments.iter().map(Wanted::name).collect::<Vec<_>>();
+    let all = || spec.instruments.iter().map(RequestedInstrument::name).collect::<Vec<_>>();
     json!({
         "kind": gap.kind,
         "from": gap.from.map(moment),
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(gap_json(&gap, &spec(), None), expected);
     }
 
-    /// Who is left out, with a reason.
+    /// Instruments left out, with a reason.
     fn left_out(why: &str, instruments: &[&str]) -> LeftOut {
         let instruments = instruments.iter().map(|name| (*name).to_owned()).collect();
         LeftOut { why: why.to_owned(), hint: "do", instruments, in_part: false }
@@ -198,18 +198,18 @@ mod tests {
     #[tokio::test]
     async fn instruments_that_are_missing_are_told_and_none_at_all_is_a_mistake() {
         let (outlet, _inlet) = outlet::queue();
-        let mut link = Link::new(Arc::new(spec()), outlet, Arc::default());
-        assert!(link.subscribed(vec![left_out("are dead", &["NSECM|467"])]).await.is_ok());
-        assert_eq!((link.figures.missing.get(), link.figures.gaps()), (1, 2));
+        let mut state = ConnectorState::new(Arc::new(spec()), outlet, Arc::default());
+        assert!(state.subscribed(vec![left_out("are dead", &["NSECM|467"])]).await.is_ok());
+        assert_eq!((state.figures.missing.get(), state.figures.gaps()), (1, 2));
         // the same one in other words
-        assert!(link.subscribed(vec![left_out("are still dead", &["NSECM|467"])]).await.is_ok());
-        assert_eq!(link.figures.gaps(), 2);
+        assert!(state.subscribed(vec![left_out("are still dead", &["NSECM|467"])]).await.is_ok());
+        assert_eq!(state.figures.gaps(), 2);
         let all = vec![left_out("are dead", &["NSECM|467"]), left_out("are too many", &["NSECM|2885"])];
-        let Err(Trouble::Refused { message, .. }) = link.subscribed(all).await else { panic!("nothing is left") };
+        let Err(Trouble::Refused { message, .. }) = state.subscribed(all).await else { panic!("nothing is left") };
         let expected = "1 of 2 instruments are dead: NSECM|467; 1 of 2 instruments are too many: NSECM|2885";
         assert_eq!(message, expected);
         let mut strict =
-            Link::new(Arc::new(ConnectSpec { strict: true, ..spec() }), link.outlet.clone(), Arc::default());
+            ConnectorState::new(Arc::new(ConnectSpec { strict: true, ..spec() }), state.outlet.clone(), Arc::default());
         assert!(strict.subscribed(vec![left_out("are dead", &["NSECM|467"])]).await.is_err());
     }
 
@@ -217,9 +217,9 @@ mod tests {
     async fn instruments_that_are_left_out_in_part_are_a_gap_record_and_not_missing() {
         let (outlet, _inlet) = outlet::queue();
         let strict = Arc::new(ConnectSpec { strict: true, ..spec() });
-        let mut link = Link::new(strict, outlet, Arc::default());
+        let mut state = ConnectorState::new(strict, outlet, Arc::default());
         let parts = LeftOut { in_part: true, ..left_out("are sent without x", &["NSECM|467", "NSECM|2885"]) };
-        assert!(link.subscribed(vec![parts]).await.is_ok());
-        assert_eq!((link.figures.missing.get(), link.figures.gaps()), (0, 2));
+        assert!(state.subscribed(vec![parts]).await.is_ok());
+        assert_eq!((state.figures.missing.get(), state.figures.gaps()), (0, 2));
     }
 }

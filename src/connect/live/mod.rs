@@ -1,22 +1,22 @@
-//! Connectors: a vendor's feed, held for as long as it takes, into a [`Sink`].
+//! Connectors: each holds a vendor's feed until it is stopped and writes the frames into a [`Sink`].
 //!
 //! ```text
-//!                         ┌──────── Backoff: twice as long each time ────────┐
-//!                         ▼                                                  │
-//!   keys ──▶ xts: REST login, websocket, subscriptions ──┐               lost, refused, expired
-//!   token ─▶ bridge: MQTT over TLS, subscriptions ───────┴─ frames ─▶ Link ──┘
-//!                                                                      │  └─▶ Gaps: what may be missing, as records
+//!                         ┌───────────── Backoff: twice as long each time ─────────────┐
+//!                         ▼                                                            │
+//!   keys ──▶ xts: REST login, websocket, subscriptions ──┐                         lost, refused, expired
+//!   token ─▶ bridge: MQTT over TLS, subscriptions ───────┴─ frames ─▶ ConnectorState ──┘
+//!                                                                      │            └─▶ Gaps: what may be missing, as records
 //!                                                                      ▼
 //!                                                       Outlet (bounded) ─▶ writer thread ─▶ Sink ─▶ Kafka
 //! ```
 //!
-//! What must always hold: a frame that was read is put into the sink, once and in the order it was read; a stretch of time in
-//! which one may be missing is a gap record in the sink and a line of the log; no secret leaves the process but to the server
-//! it is for; memory is bounded. When nobody takes frames, the socket is not read: the vendor's buffers fill, and what the
-//! vendor then throws away it does not tell, so a wait of more than five seconds is a gap record of kind `stall`.
+//! What must always hold: each frame read is put into the sink once, in the order of reading; each stretch of time in which a
+//! frame may be missing is a gap record in the sink and a line in the log; a secret is sent only to the server it is for;
+//! memory is bounded. While the sink takes no frames, the socket is not read: the vendor's buffers fill, and the vendor does
+//! not report what it then drops. So a wait of more than five seconds is a gap record of kind `stall`.
 //!
-//! At the very start a mistake of the user's ends the connector, and so does a server that is not there at a few tries. Later
-//! nothing does: it connects again for ever.
+//! At the start a user's mistake ends the connector, and so does a server that cannot be reached in a few tries. Later neither
+//! does: it reconnects until it is stopped.
 
 pub mod backoff;
 mod bridge;
@@ -43,30 +43,30 @@ mod xts;
 use crate::produce::Sink;
 use bridge::Bridge;
 use figures::Figures;
-use link::Link;
+use link::ConnectorState;
 use secrets::Secrets;
-use sessions::{Client, hold};
+use sessions::{VendorClient, hold};
 use spec::{Api, ConnectSpec};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use ticktide_base::error::Error;
 use ticktide_feed::FeedError;
 pub use trouble::Trouble;
-use xts::Xts;
+use xts::XtsClient;
 
-/// Holds a feed until `stop` is set. Errors: a mistake of the user's at the start, a server that is not there at the start,
-/// the sink's.
+/// Holds a feed until `stop` is set. Errors: a user's mistake at the start, a server that cannot be reached at the start, the
+/// sink's.
 pub fn run(spec: ConnectSpec, sink: &mut dyn Sink, figures: Arc<Figures>, stop: Arc<AtomicBool>) -> Result<(), Error> {
     let tls = Arc::new(tls::client(spec.authorities.as_deref())?);
     let secrets = Secrets::default();
     let mut client = match spec.api {
-        Api::Xts => Client::Xts(Xts::new(&spec, tls, secrets)?),
-        Api::Bridge => Client::Bridge(Bridge::new(tls, secrets)),
+        Api::Xts => VendorClient::Xts(XtsClient::new(&spec, tls, secrets)?),
+        Api::Bridge => VendorClient::Bridge(Bridge::new(tls, secrets)),
     };
     for topic in spec.topics() {
         sink.prepare(&topic)?;
     }
-    let failed = |error: std::io::Error| Error::bug(format!("the connector's threads do not start: {error}"));
+    let failed = |error: std::io::Error| Error::bug(format!("cannot start the connector's threads: {error}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(failed)?;
     let (outlet, inlet) = outlet::queue();
     let (prefix, handle, counted) = (spec.prefix.clone(), runtime.handle().clone(), figures.clone());
@@ -74,10 +74,10 @@ pub fn run(spec: ConnectSpec, sink: &mut dyn Sink, figures: Arc<Figures>, stop: 
         let writer = std::thread::Builder::new().name("writer".into());
         let writer = writer.spawn_scoped(scope, move || inlet.write(sink, &prefix, &counted, &handle));
         let writer = writer.map_err(failed)?;
-        let mut link = Link::new(Arc::new(spec), outlet, figures);
-        let held = runtime.block_on(hold(&mut client, &mut link, &stop));
-        // the writer ends when nobody can hand anything in any more
-        drop((link, client));
+        let mut state = ConnectorState::new(Arc::new(spec), outlet, figures);
+        let held = runtime.block_on(hold(&mut client, &mut state, &stop));
+        // the writer ends once no outlet is left
+        drop((state, client));
         let written: Result<(), FeedError> = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         held.and(written.map_err(Error::from))
     })

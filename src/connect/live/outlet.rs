@@ -5,11 +5,11 @@
 //!        waits for room ◀──────────────────┘                     waits for room ◀──────┘
 //! ```
 //!
-//! Why a thread: a sink may wait, and the connection must go on answering pings meanwhile. What must always hold: what was
-//! taken is put into the sink in the order it was taken, or the connector ends with an error.
+//! Why a thread: a sink may wait, and the connection must go on answering pings meanwhile. What must always hold: every frame
+//! taken is put into the sink, in the order of taking, or the connector ends with an error.
 
 use super::figures::Figures;
-use crate::produce::{Frame, Sink, place};
+use crate::produce::{Frame, Sink, destination};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use ticktide_base::time::Nanos;
@@ -18,19 +18,19 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, error::TryRecvError, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that may wait for the producer; the largest message has room.
+/// Bytes that may wait for the producer; the largest message fits.
 const ROOM: usize = 16 << 20;
-/// What a frame takes beside its bytes.
+/// The memory that a frame takes in addition to its bytes.
 const FRAME_COST: usize = 256;
-/// How often the writer looks after the sink.
+/// How often the writer tends the sink.
 const TENDED_EVERY: Duration = Duration::from_millis(200);
 /// How long to wait before a topic is asked for again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// A frame on its way to the sink.
 #[derive(Debug)]
-pub struct Taken {
-    /// `None`: where a frame of its kind belongs.
+pub struct QueuedFrame {
+    /// `None`: the topic of frames of its kind.
     pub topic: Option<String>,
     pub key: Option<String>,
     pub origin: String,
@@ -38,33 +38,33 @@ pub struct Taken {
     pub payload: Vec<u8>,
 }
 
-impl Taken {
+impl QueuedFrame {
     /// A frame of the feed.
-    pub fn frame(origin: impl Into<String>, received_at: Nanos, payload: impl Into<Vec<u8>>) -> Taken {
-        Taken { topic: None, key: None, origin: origin.into(), received_at, payload: payload.into() }
+    pub fn frame(origin: impl Into<String>, received_at: Nanos, payload: impl Into<Vec<u8>>) -> QueuedFrame {
+        QueuedFrame { topic: None, key: None, origin: origin.into(), received_at, payload: payload.into() }
     }
 }
 
-/// Nobody takes frames any more: the sink has failed or is closed.
+/// Frames are no longer taken: the sink has failed or is closed.
 #[derive(Debug)]
 pub struct Closed;
 
-/// Where connections hand frames in.
+/// The end of the queue to which connections hand frames.
 #[derive(Clone, Debug)]
 pub struct Outlet {
-    frames: UnboundedSender<(Taken, OwnedSemaphorePermit)>,
+    frames: UnboundedSender<(QueuedFrame, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
 }
 
 impl Outlet {
     /// Hands a frame on; waits while there is no room.
-    pub async fn take(&self, frame: Taken) -> Result<(), Closed> {
+    pub async fn take(&self, frame: QueuedFrame) -> Result<(), Closed> {
         let cost = (frame.payload.len() + frame.origin.len() + FRAME_COST).min(ROOM);
         let room = self.room.clone().acquire_many_owned(cost as u32).await.map_err(|_| Closed)?;
         self.frames.send((frame, room)).map_err(|_| Closed)
     }
 
-    /// Bytes that wait now.
+    /// Bytes that are waiting.
     pub fn waiting(&self) -> usize {
         ROOM - self.room.available_permits().min(ROOM)
     }
@@ -72,26 +72,26 @@ impl Outlet {
 
 /// The other end of an [`Outlet`].
 #[derive(Debug)]
-pub struct Inlet {
-    frames: UnboundedReceiver<(Taken, OwnedSemaphorePermit)>,
+pub struct FrameReceiver {
+    frames: UnboundedReceiver<(QueuedFrame, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
 }
 
 /// Both ends.
-pub fn queue() -> (Outlet, Inlet) {
+pub fn queue() -> (Outlet, FrameReceiver) {
     let (sender, frames) = unbounded_channel();
     let room = Arc::new(Semaphore::new(ROOM));
-    (Outlet { frames: sender, room: room.clone() }, Inlet { frames, room })
+    (Outlet { frames: sender, room: room.clone() }, FrameReceiver { frames, room })
 }
 
-impl Drop for Inlet {
+impl Drop for FrameReceiver {
     fn drop(&mut self) {
-        // who waits for room hears that there will be none
+        // a connection that waits for room gets `Closed`
         self.room.close();
     }
 }
 
-impl Inlet {
+impl FrameReceiver {
     /// Puts frames into the sink until every [`Outlet`] is gone or the sink is closed. Errors: the sink's.
     pub fn write(
         mut self,
@@ -106,7 +106,7 @@ impl Inlet {
                 put(sink, prefix, &frame)?;
                 drop(room);
             }
-            // also of a feed that never pauses
+            // also while the feed never pauses
             if tended_at.elapsed() >= TENDED_EVERY {
                 sink.tend()?;
                 tended_at = Instant::now();
@@ -119,8 +119,8 @@ impl Inlet {
         Ok(())
     }
 
-    /// The next frame; within it `None`: none came for a while. `None` at all: none will.
-    fn next(&mut self, runtime: &Handle) -> Option<Option<(Taken, OwnedSemaphorePermit)>> {
+    /// The next frame. `Some(None)`: none came for a while; `None`: no more will come.
+    fn next(&mut self, runtime: &Handle) -> Option<Option<(QueuedFrame, OwnedSemaphorePermit)>> {
         match self.frames.try_recv() {
             Ok(frame) => return Some(Some(frame)),
             Err(TryRecvError::Disconnected) => return None,
@@ -131,16 +131,16 @@ impl Inlet {
     }
 }
 
-fn put(sink: &mut dyn Sink, prefix: &str, taken: &Taken) -> Result<(), FeedError> {
-    let place = match &taken.topic {
-        None => place(prefix, taken.origin.as_bytes(), &taken.payload),
-        Some(topic) => crate::produce::Place { topic: topic.clone(), key: taken.key.clone() },
+fn put(sink: &mut dyn Sink, prefix: &str, taken: &QueuedFrame) -> Result<(), FeedError> {
+    let destination = match &taken.topic {
+        None => destination(prefix, taken.origin.as_bytes(), &taken.payload),
+        Some(topic) => crate::produce::Destination { topic: topic.clone(), key: taken.key.clone() },
     };
-    // brokers that are away cannot be asked for a topic: the frame waits as those of other topics do
-    while let Err(error) = sink.prepare(&place.topic) {
+    // unreachable brokers cannot create a topic: the frame waits, as frames of other topics do
+    while let Err(error) = sink.prepare(&destination.topic) {
         match error {
             FeedError::Unavailable { message: why } => {
-                tracing::warn!(topic = place.topic, why, "Kafka is not there, frames wait")
+                tracing::warn!(topic = destination.topic, why, "Kafka cannot be reached, frames wait")
             }
             other => return Err(other),
         }
@@ -148,8 +148,8 @@ fn put(sink: &mut dyn Sink, prefix: &str, taken: &Taken) -> Result<(), FeedError
         std::thread::sleep(AGAIN_AFTER);
     }
     sink.put(&Frame {
-        topic: &place.topic,
-        key: place.key.as_deref().map(str::as_bytes),
+        topic: &destination.topic,
+        key: destination.key.as_deref().map(str::as_bytes),
         origin: taken.origin.as_bytes(),
         received_at: Some(taken.received_at),
         payload: &taken.payload,
@@ -197,14 +197,14 @@ mod tests {
         let writer = std::thread::spawn(move || {
             inlet.write(&mut Behind(behind), "p-", &Figures::default(), &handle).expect("written");
         });
-        let big = |number: u8| Taken::frame("junk", 1, vec![number; 1 << 20]);
+        let big = |number: u8| QueuedFrame::frame("junk", 1, vec![number; 1 << 20]);
         let mut given = 0u8;
         runtime.block_on(async {
             while tokio::time::timeout(Duration::from_millis(300), outlet.take(big(given))).await.is_ok() {
                 given += 1;
             }
         });
-        // 16 MiB less what frames cost beside their bytes
+        // 16 MiB minus what frames cost in addition to their bytes
         assert_eq!(given, 15);
         assert!(outlet.waiting() > 14 << 20);
         door.open.store(true, Ordering::Relaxed);
@@ -243,7 +243,7 @@ mod tests {
         let (handle, mut sink) = (runtime.handle().clone(), Tended { puts: 0, done: done.clone() });
         let writer = std::thread::spawn(move || inlet.write(&mut sink, "", &Figures::default(), &handle));
         let (begun, mut given) = (Instant::now(), 0u64);
-        while runtime.block_on(outlet.take(Taken::frame("x", 1, "y"))).is_ok() && begun.elapsed().as_secs() < 10 {
+        while runtime.block_on(outlet.take(QueuedFrame::frame("x", 1, "y"))).is_ok() && begun.elapsed().as_secs() < 10 {
             given += 1;
         }
         drop(outlet);
@@ -264,8 +264,8 @@ mod tests {
         }
         let runtime = runtime();
         let (outlet, inlet) = queue();
-        runtime.block_on(outlet.take(Taken::frame("x", 1, "y"))).expect("room");
+        runtime.block_on(outlet.take(QueuedFrame::frame("x", 1, "y"))).expect("room");
         assert!(inlet.write(&mut Failing, "", &Figures::default(), runtime.handle()).is_err());
-        assert!(runtime.block_on(outlet.take(Taken::frame("x", 1, "y"))).is_err());
+        assert!(runtime.block_on(outlet.take(QueuedFrame::frame("x", 1, "y"))).is_err());
     }
 }

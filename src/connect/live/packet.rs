@@ -6,23 +6,23 @@
 //! | `1` | the server closes |
 //! | `2`, `3` | ping and pong: in version 3 the client asks, the server answers |
 //! | `40`, `41`, `44…` | Socket.IO: connected, disconnected, refused |
-//! | `42["event",argument]` | an event; a namespace and a number may stand before the array |
+//! | `42["event",argument]` | an event; a namespace and a number may come before the array |
 //! | `6` | nothing |
 //!
-//! Why by hand: the clients that are kept up speak version 4, whose server asks and whose client answers. What must always
-//! hold: any text is a packet or [`Packet::Unknown`], nothing panics, and an argument is given as it came: a string without
-//! its quotes and escapes, anything else letter by letter.
+//! Why by hand: the maintained client libraries speak version 4, in which the server asks and the client answers. What must
+//! always hold: any text is a packet or [`Packet::Unknown`], nothing panics, and an argument is passed on as it came: a string
+//! without its quotes and escapes, anything else letter by letter.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::time::Duration;
 
-/// The client's question.
+/// The client's ping.
 pub const PING: &str = "2";
-/// The answer to a server that asks.
+/// The answer to a server's ping.
 pub const PONG: &str = "3";
 
-/// What a server says of its pings.
+/// How often the server expects pings, and how long it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
     pub ping_interval: Duration,
@@ -38,13 +38,13 @@ struct Opened {
 
 /// An event and what it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct SocketEvent {
     pub name: String,
     /// `None`: not exactly one argument.
     pub argument: Option<String>,
 }
 
-/// A text message taken apart.
+/// A parsed text message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
     Open(Handshake),
@@ -53,20 +53,20 @@ pub enum Packet {
     Pong,
     Connected,
     Disconnected,
-    /// Why the server refuses, as it says it.
+    /// Why the server refuses, in its own words.
     Refused(String),
-    Event(Event),
-    /// An acknowledgement, an upgrade, nothing: of no use to us.
+    Event(SocketEvent),
+    /// An acknowledgement, an upgrade, or nothing: not used.
     Nothing,
     /// None of these.
     Unknown,
 }
 
-/// Takes a text message apart.
+/// Parses a text message.
 ///
 /// ```
-/// use ticktide_connect::live::packet::{Event, Packet, parse};
-/// let event = Event { name: "1501-json-full".into(), argument: Some("{}".into()) };
+/// use ticktide_connect::live::packet::{SocketEvent, Packet, parse};
+/// let event = SocketEvent { name: "1501-json-full".into(), argument: Some("{}".into()) };
 /// assert_eq!(parse(r#"42["1501-json-full","{}"]"#), Packet::Event(event));
 /// assert_eq!(parse("3"), Packet::Pong);
 /// ```
@@ -84,7 +84,7 @@ pub fn parse(text: &str) -> Packet {
     }
 }
 
-/// A handshake; intervals that no server means are brought to what can be kept.
+/// A handshake; absurd intervals are clamped to usable ones.
 fn open(rest: &str) -> Packet {
     let Ok(opened) = serde_json::from_str::<Opened>(rest) else { return Packet::Unknown };
     let within = |ms: u64| Duration::from_millis(ms.clamp(100, 600_000));
@@ -104,7 +104,7 @@ fn message(text: &str) -> Packet {
     }
 }
 
-fn event(text: &str) -> Option<Event> {
+fn event(text: &str) -> Option<SocketEvent> {
     let text = match text.strip_prefix('/') {
         Some(namespaced) => namespaced.split_once(',')?.1,
         None => text,
@@ -116,7 +116,7 @@ fn event(text: &str) -> Option<Event> {
         [one] => Some(serde_json::from_str(one.get()).unwrap_or_else(|_| one.get().to_owned())),
         _ => None,
     };
-    Some(Event { name: serde_json::from_str(name.get()).ok()?, argument })
+    Some(SocketEvent { name: serde_json::from_str(name.get()).ok()?, argument })
 }
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    // texts as python-engineio 3.14 and python-socketio 4.6 send them
+    // as python-engineio 3.14 and python-socketio 4.6 send them
     #[test]
     fn what_a_server_of_version_3_sends_is_understood() {
         let open = r#"0{"sid":"c1","upgrades":[],"pingTimeout":60000,"pingInterval":25000}"#;
@@ -176,7 +176,7 @@ mod tests {
         #[test]
         fn an_argument_comes_out_as_it_went_in(argument in ".{0,60}", name in ".{0,20}") {
             let text = format!("42{}", serde_json::json!([name, argument]));
-            prop_assert_eq!(parse(&text), Packet::Event(Event { name, argument: Some(argument) }));
+            prop_assert_eq!(parse(&text), Packet::Event(SocketEvent { name, argument: Some(argument) }));
         }
     }
 }

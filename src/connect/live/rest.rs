@@ -9,10 +9,10 @@
 //! | `DELETE auth/logout` | | |
 //!
 //! The token goes into the header `authorization`, as it is. What must always hold: an answer is a result or one [`Refusal`],
-//! of at most 64 MiB; no message has a key, a token or an address with one in it.
+//! of at most 64 MiB; no message contains a key, a token, or an address with one in it.
 
 use super::secrets::Secrets;
-use super::spec::Wanted;
+use super::spec::RequestedInstrument;
 use super::trouble::Trouble;
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
@@ -22,25 +22,25 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
-/// An exchange's whole master has room.
+/// An exchange's whole master fits.
 const ANSWER_BYTES: usize = 64 << 20;
-/// The longest that a server can make us wait.
+/// The longest wait that a server can ask for.
 const WAIT_MAX: Duration = Duration::from_secs(900);
 
-/// An answer that is no result.
+/// An answer without a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The token or key does not count.
+    /// The token or key is not valid.
     Unauthorised(String),
-    /// Too many calls; how long to wait, if the server says it.
+    /// Too many calls; how long to wait, if the server says so.
     Busy(Option<Duration>),
     /// The call is wrong.
     Wrong(String),
-    /// It is there already: all of it, or some of it, which servers do not tell.
+    /// All or some of it is subscribed already; servers do not say which.
     Already,
     /// More instruments than a key may have.
     Limit(String),
-    /// The server is not there, or not well.
+    /// The server cannot be reached, or fails.
     Away(String),
 }
 
@@ -50,12 +50,12 @@ impl From<Refusal> for Trouble {
             Refusal::Unauthorised(why) => Trouble::Expired(why),
             Refusal::Busy(wait) => Trouble::Busy(wait),
             Refusal::Wrong(why) | Refusal::Limit(why) | Refusal::Away(why) => Trouble::Lost(why),
-            Refusal::Already => Trouble::Lost("the server says that it is done already".into()),
+            Refusal::Already => Trouble::Lost("the server says that this is already subscribed".into()),
         }
     }
 }
 
-/// A token and whose it is.
+/// A token and its user.
 #[derive(Clone)]
 pub struct Login {
     pub token: String,
@@ -71,7 +71,7 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Nothing is called yet. Errors: the TLS settings are refused.
+    /// Calls nothing yet. Errors: the TLS settings are refused.
     pub fn new(root: &Url, tls: &ClientConfig, secrets: Secrets) -> Result<Rest, Trouble> {
         let client = Client::builder()
             .use_preconfigured_tls(tls.clone())
@@ -79,11 +79,11 @@ impl Rest {
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("ticktide/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| Trouble::refused(format!("no HTTP client: {error}"), "check `--ca`"))?;
+            .map_err(|error| Trouble::refused(format!("cannot build an HTTP client: {error}"), "check `--ca`"))?;
         Ok(Rest { client, base: below(root, "apimarketdata/"), secrets })
     }
 
-    /// Asks for a token.
+    /// Requests a token.
     pub async fn login(&self, app_key: &str, secret_key: &str) -> Result<Login, Refusal> {
         let body = json!({ "appKey": app_key, "secretKey": secret_key, "source": "WEBAPI" });
         let result = self.call(Method::POST, "auth/login", None, Some(&body)).await?;
@@ -97,15 +97,20 @@ impl Rest {
         }
     }
 
-    /// Gives a token back; whether that works is not our concern any more.
+    /// Gives a token back; a failure is only logged.
     pub async fn logout(&self, token: &str) {
         if let Err(refusal) = self.call(Method::DELETE, "auth/logout", Some(token), None).await {
             tracing::debug!(?refusal, "logout");
         }
     }
 
-    /// Subscribes instruments to a code; their snapshots, as the server writes them.
-    pub async fn subscribe(&self, token: &str, code: &str, wanted: &[Wanted]) -> Result<Vec<String>, Refusal> {
+    /// Subscribes instruments to a code; returns their snapshots as the server writes them.
+    pub async fn subscribe(
+        &self,
+        token: &str,
+        code: &str,
+        wanted: &[RequestedInstrument],
+    ) -> Result<Vec<String>, Refusal> {
         let body = json!({ "instruments": instruments(wanted), "xtsMessageCode": number(code) });
         self.call(Method::POST, "instruments/subscription", Some(token), Some(&body))
             .await
@@ -113,7 +118,12 @@ impl Rest {
     }
 
     /// The snapshots of instruments.
-    pub async fn quotes(&self, token: &str, code: &str, wanted: &[Wanted]) -> Result<Vec<String>, Refusal> {
+    pub async fn quotes(
+        &self,
+        token: &str,
+        code: &str,
+        wanted: &[RequestedInstrument],
+    ) -> Result<Vec<String>, Refusal> {
         let instruments = instruments(wanted);
         let body = json!({ "instruments": instruments, "xtsMessageCode": number(code), "publishFormat": "JSON" });
         self.call(Method::POST, "instruments/quotes", Some(token), Some(&body)).await.map(|result| quotes(&result))
@@ -123,7 +133,7 @@ impl Rest {
     pub async fn master(&self, token: &str, segments: &[&str]) -> Result<Vec<String>, Refusal> {
         let body = json!({ "exchangeSegmentList": segments });
         let result = self.call(Method::POST, "instruments/master", Some(token), Some(&body)).await?;
-        let rows = result.as_str().ok_or_else(|| Refusal::Away("the master's answer is no text".into()))?;
+        let rows = result.as_str().ok_or_else(|| Refusal::Away("the master's answer is not text".into()))?;
         Ok(rows.lines().map(str::to_owned).collect())
     }
 
@@ -170,7 +180,7 @@ impl Refusal {
     }
 }
 
-/// An address below another, whatever slashes stand between them.
+/// A path below an address, with one slash between them.
 pub fn below(root: &Url, path: &str) -> Url {
     let mut url = root.clone();
     let joined = format!("{}/{path}", url.path().trim_end_matches('/'));
@@ -181,7 +191,7 @@ pub fn below(root: &Url, path: &str) -> Url {
 async fn body_of(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        // a longer one is cut, and then no JSON
+        // a longer one is cut, and is then not JSON
         if body.len() + chunk.len() > ANSWER_BYTES {
             break;
         }
@@ -190,14 +200,14 @@ async fn body_of(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
     Ok(body)
 }
 
-/// The `result` of an answer, or which refusal it is.
+/// The `result` of an answer, or its refusal.
 fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let word = |key: &str| answer.get(key).and_then(Value::as_str).unwrap_or_default();
     let (code, description) = (word("code"), word("description"));
     let why = format!("{status}, {code} {description}").trim_end().to_owned();
     let says = |what: &str| description.to_ascii_lowercase().contains(what);
-    // that of the limit speaks of what is already subscribed, too
+    // the message about the limit also mentions what is already subscribed
     let of_limit = ["limit", "exceed", "maximum"].into_iter().any(says);
     match status {
         StatusCode::TOO_MANY_REQUESTS => Err(Refusal::Busy(retry_after(headers))),
@@ -227,8 +237,8 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(WAIT_MAX))
 }
 
-fn instruments(wanted: &[Wanted]) -> Value {
-    let one = |wanted: &Wanted| json!({ "exchangeSegment": wanted.segment.number, "exchangeInstrumentID": wanted.id });
+fn instruments(wanted: &[RequestedInstrument]) -> Value {
+    let one = |wanted: &RequestedInstrument| json!({ "exchangeSegment": wanted.segment.number, "exchangeInstrumentID": wanted.id });
     wanted.iter().map(one).collect()
 }
 

@@ -1,14 +1,14 @@
-//! Keys and tokens: found anew at each login, shown nowhere.
+//! Keys and tokens: read again at each login, shown nowhere.
 //!
-//! A value `@FILE` is what the file holds, read when it is needed: a token that was replaced in its file counts from the next
-//! connection on. What must always hold: whatever the outside says goes through [`Secrets::hide`] before it is printed or
-//! produced, because servers like to repeat what they were sent.
+//! A value `@FILE` is the content of the file, read when it is needed: a token replaced in its file is used from the next
+//! connection on. What must always hold: every text from outside goes through [`Secrets::hide`] before it is printed or
+//! produced, because servers tend to repeat what they were sent.
 
 use super::trouble::Trouble;
 use std::sync::{Arc, Mutex, PoisonError};
 use ticktide_base::environment;
 
-/// All secrets met so far, to be taken out of texts.
+/// All secrets used so far, to be removed from texts.
 #[derive(Clone, Default)]
 pub struct Secrets(Arc<Mutex<Vec<String>>>);
 
@@ -18,7 +18,7 @@ impl std::fmt::Debug for Secrets {
     }
 }
 
-/// Shorter values would be found in ordinary words.
+/// Shorter values occur in ordinary words.
 const HIDDEN_FROM: usize = 4;
 
 impl Secrets {
@@ -39,12 +39,12 @@ impl Secrets {
     /// As [`Secrets::optional`]; a variable that is not set is an error.
     pub fn required(&self, variable: &'static str) -> Result<String, Trouble> {
         self.optional(variable)?.ok_or_else(|| {
-            let hint = format!("set {variable} to it, or to @FILE with the path of a file that holds it");
+            let hint = format!("set {variable} to the value, or to @FILE with the path of a file that holds it");
             Trouble::refused(format!("{variable} is not set or empty"), hint)
         })
     }
 
-    /// From now on this is hidden, too.
+    /// Hides this secret, too, from now on.
     pub fn remember(&self, secret: &str) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if secret.len() >= HIDDEN_FROM && !known.iter().any(|known| known == secret) {
@@ -55,7 +55,7 @@ impl Secrets {
         }
     }
 
-    /// A text without them, in one line and not longer than a reader likes.
+    /// A text without secrets, in one line of at most 300 letters.
     pub fn hide(&self, text: &str) -> String {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let hidden = known.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "***"));

@@ -1,76 +1,76 @@
-//! One connection after the other: connects, waits after a loss, connects again.
+//! One connection after another: connects, waits after a loss, connects again.
 //!
-//! Why a start is not as patient: at the very start a mistake of the user's ends the connector, and so does a server that is not
-//! there at a few tries. What must always hold: once the feed has stood, nothing but a signal ends it; a busy server is never
-//! asked again at once.
+//! A start is less patient: a user's mistake ends the connector, and so does a server that cannot be reached in a few tries.
+//! What must always hold: once the feed has stood, only a signal or the sink ends it; a busy server is never called again at
+//! once.
 
 use super::backoff::{Backoff, chance};
 use super::bridge::Bridge;
 use super::clock::now;
 use super::figures::Figures;
-use super::link::Link;
+use super::link::ConnectorState;
 use super::outlet::Outlet;
 use super::spec::ConnectSpec;
 use super::trouble::Trouble;
-use super::xts::Xts;
+use super::xts::XtsClient;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use ticktide_base::error::Error;
 use tokio::time::{Instant, sleep};
 
-/// Tries at the very start, before a server counts as a mistake.
+/// Tries at the start, before an unreachable server counts as a mistake.
 const TRIES: u32 = 4;
-/// How often the counts are told.
+/// How often the counts are logged.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
-/// How soon a signal is heard.
+/// How soon a signal is noticed.
 const HEARD_EVERY: Duration = Duration::from_millis(50);
 
 /// One of the vendor's two APIs.
-pub enum Client {
-    Xts(Xts),
+pub enum VendorClient {
+    Xts(XtsClient),
     Bridge(Bridge),
 }
 
-impl Client {
-    async fn session(&mut self, link: &mut Link) -> Trouble {
+impl VendorClient {
+    async fn session(&mut self, state: &mut ConnectorState) -> Trouble {
         match self {
-            Client::Xts(client) => client.session(link).await,
-            Client::Bridge(client) => client.session(link).await,
+            VendorClient::Xts(client) => client.session(state).await,
+            VendorClient::Bridge(client) => client.session(state).await,
         }
     }
 
     async fn leave(&mut self) {
-        if let Client::Xts(client) = self {
+        if let VendorClient::Xts(client) = self {
             client.leave().await;
         }
     }
 }
 
 /// Connects again and again. Errors: those of the start.
-pub async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Result<(), Error> {
+pub async fn hold(client: &mut VendorClient, state: &mut ConnectorState, stop: &AtomicBool) -> Result<(), Error> {
     let mut backoff = Backoff::default();
     let mut failures = 0;
-    let told = tell(link.figures.clone(), link.outlet.clone());
+    let told = tell(state.figures.clone(), state.outlet.clone());
     tokio::pin!(told);
     loop {
         let trouble = tokio::select! {
-            trouble = client.session(link) => trouble,
+            trouble = client.session(state) => trouble,
             () = stopped(stop) => break,
             () = &mut told => break,
         };
-        link.figures.standing.set(0);
-        let stood = link.stands_since.take().map(|since| since.elapsed());
+        state.figures.standing.set(0);
+        let stood = state.stands_since.take().map(|since| since.elapsed());
         if matches!(trouble, Trouble::Closed) {
             break;
         }
         let wait = wait(&trouble, stood, &mut backoff, chance());
-        if !link.stood_ever {
+        if !state.stood_ever {
             failures += u32::from(!matches!(trouble, Trouble::Busy(_)));
-            fatal(&trouble, failures, &link.spec)?;
+            fatal(&trouble, failures, &state.spec)?;
         }
-        link.figures.failures.inc();
-        link.gaps.lost(&trouble.to_string());
+        state.figures.failures.inc();
+        state.gaps.lost(&trouble.to_string());
         let again_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let hint = if let Trouble::Refused { hint, .. } = &trouble { Some(hint) } else { None };
         tracing::warn!(reason = %trouble, hint, again_in_ms, "not connected");
@@ -80,14 +80,14 @@ pub async fn hold(client: &mut Client, link: &mut Link, stop: &AtomicBool) -> Re
             () = &mut told => break,
         }
     }
-    let gap = link.gaps.stopped(now());
-    link.record(gap, None).await.ok(); // the writer's error is told instead
+    let gap = state.gaps.stopped(now());
+    state.record(gap, None).await.ok(); // the writer's error is reported instead
     client.leave().await;
     Ok(())
 }
 
-/// How long to wait before the next try. A server that is busy may ask for more than our own wait and not for less: 0, or a
-/// moment that has passed, would have it called without a pause.
+/// How long to wait before the next try. A busy server may ask for more than our own wait, but not for less: 0, or a moment
+/// that has passed, would mean calls without a pause.
 fn wait(trouble: &Trouble, stood: Option<Duration>, backoff: &mut Backoff, chance: f64) -> Duration {
     if matches!(trouble, Trouble::Renewal) {
         return Duration::ZERO;
@@ -102,14 +102,17 @@ fn wait(trouble: &Trouble, stood: Option<Duration>, backoff: &mut Backoff, chanc
     }
 }
 
-/// What ends a start: the user's mistake, or a server that nobody has seen yet.
+/// What ends a start: the user's mistake, or a server that was never reached.
 fn fatal(trouble: &Trouble, failures: u32, spec: &ConnectSpec) -> Result<(), Error> {
     match trouble {
         Trouble::Refused { message, hint } => Err(Error::fix(message, hint)),
         trouble if failures >= TRIES => {
             let host = spec.root.host_str().unwrap_or_default();
             let message = format!("{host} cannot be used after {failures} tries: {trouble}");
-            Err(Error::fix(message, "check `--root`, `--api` and the network; once it has stood, it is tried for ever"))
+            Err(Error::fix(
+                message,
+                "check `--root`, `--api` and the network; once connected, it retries until it is stopped",
+            ))
         }
         _ => Ok(()),
     }
@@ -122,7 +125,7 @@ async fn stopped(stop: &AtomicBool) {
     }
 }
 
-/// Tells the counts from time to time, for ever.
+/// Logs the counts from time to time; never ends.
 async fn tell(figures: Arc<Figures>, outlet: Outlet) {
     let mut last = Instant::now();
     loop {

@@ -1,7 +1,7 @@
-//! The websocket of XTS: Engine.IO's pings from our side, whose answers are watched, and messages as they come.
+//! The websocket of XTS: sends Engine.IO's pings, watches for their answers, and reads messages as they come.
 //!
-//! What must always hold: while a message waits for room, nothing is read and pings go on, so that a server which is read
-//! slowly does not take us for dead; a server that is silent for its own timeout after a ping is given up.
+//! What must always hold: while a message waits for room, nothing is read and pings go on, so that a server that is read
+//! slowly does not consider the client dead; a server that is silent for its own timeout after a ping is given up.
 
 use super::clock::now;
 use super::packet::{self, Handshake, Packet};
@@ -22,27 +22,27 @@ pub const STEP_WITHIN: Duration = Duration::from_secs(15);
 /// The largest message.
 const MESSAGE_BYTES: usize = 4 << 20;
 
-/// What came.
+/// A received message.
 #[derive(Debug)]
 pub enum Received {
-    /// A text message, taken apart and whole.
+    /// A text message, parsed and as it came.
     Text(Packet, String),
     Bytes(Vec<u8>),
     /// Only a sign of life.
     Life,
 }
 
-/// An open websocket behind Engine.IO's handshake.
+/// An open websocket after Engine.IO's handshake.
 pub struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     handshake: Handshake,
     pings: Interval,
-    /// When the server is given up unless something comes.
+    /// When the server is given up unless a message comes.
     answer_until: Option<Instant>,
 }
 
 impl Socket {
-    /// Connects and waits for the handshake. Errors: the server is not there, or refuses.
+    /// Connects and waits for the handshake. Errors: the server cannot be reached, or refuses.
     pub async fn open(url: &Url, tls: &Arc<ClientConfig>) -> Result<Socket, Trouble> {
         let config = WebSocketConfig::default()
             .max_message_size(Some(MESSAGE_BYTES))
@@ -57,14 +57,14 @@ impl Socket {
         let mut socket = Socket { stream, handshake, pings: pings(STEP_WITHIN), answer_until: None };
         let first = timeout(STEP_WITHIN, socket.read()).await.map_err(|_| late("Engine.IO's handshake"))??;
         let (Received::Text(Packet::Open(handshake), _), _) = first else {
-            return Err(Trouble::Lost("the websocket's first message is no handshake of Engine.IO 3".into()));
+            return Err(Trouble::Lost("the websocket's first message is not a handshake of Engine.IO 3".into()));
         };
         socket.handshake = handshake;
         socket.pings = pings(handshake.ping_interval);
         Ok(socket)
     }
 
-    /// The next message and when it came; asks for signs of life meanwhile. Errors: the connection is over.
+    /// The next message and when it came; sends pings meanwhile. Errors: the connection is over.
     pub async fn next(&mut self) -> Result<(Received, Nanos), Trouble> {
         loop {
             let dead_at = self.answer_until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
@@ -82,8 +82,8 @@ impl Socket {
         }
     }
 
-    /// Waits for something else than the server, whose silence is our own doing meanwhile. A connection that is lost
-    /// meanwhile is noticed with the next message: what was read is handed on first.
+    /// Waits for other work without reading the server, whose silence therefore does not count. A connection lost meanwhile is
+    /// noticed at the next message: what was read is handed on first.
     pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         let mut lost = false;
@@ -105,7 +105,7 @@ impl Socket {
         sent.map_err(|_| late("sending"))?.map_err(|error| lost(&error))
     }
 
-    /// Says goodbye; a server that does not care is left alone.
+    /// Closes the connection; does not wait longer than a second for the server.
     pub async fn close(&mut self) {
         let goodbye = async {
             self.send("41").await.ok();
@@ -154,7 +154,7 @@ fn lost(error: &Error) -> Trouble {
     Trouble::Lost(format!("the websocket is lost: {error}"))
 }
 
-/// Why a websocket did not come about.
+/// Why no websocket was opened.
 fn refused(error: Error) -> Trouble {
     match &error {
         Error::Http(response) => match response.status().as_u16() {

@@ -1,4 +1,4 @@
-//! What a connector is asked for: an API, its address, instruments and codes.
+//! What a connector subscribes: an API, its address, instruments and codes.
 
 use crate::produce;
 use reqwest::Url;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ticktide_base::error::{Error, nearest};
 use ticktide_feed::wire::xts::segments::{SEGMENTS, Segment};
 
-/// Codes of XTS that can be asked for.
+/// Codes of XTS that can be requested.
 const CODES: [&str; 8] = ["1501", "1502", "1504", "1505", "1507", "1510", "1512", "1105"];
 /// Kinds of the bridge's topics for an instrument …
 const KINDS: [&str; 4] = ["mw", "index", "oi", "lpp"];
@@ -30,7 +30,7 @@ impl Api {
         }
     }
 
-    /// Where the vendor has it.
+    /// The vendor's address.
     pub fn root(self) -> &'static str {
         match self {
             Api::Xts => "https://ttblaze.iifl.com",
@@ -38,7 +38,7 @@ impl Api {
         }
     }
 
-    /// What is asked for when nothing is said.
+    /// The default codes.
     pub fn codes(self) -> &'static str {
         match self {
             Api::Xts => "1501,1510",
@@ -49,32 +49,32 @@ impl Api {
 
 /// An instrument as the user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequestedInstrument {
     pub segment: &'static Segment,
     pub id: u64,
 }
 
-impl Wanted {
+impl RequestedInstrument {
     /// `NSECM|2885`, as Kafka's key.
     pub fn name(&self) -> String {
         produce::key(self.segment.venue, self.id)
     }
 }
 
-/// What a connector is asked for.
+/// What a connector subscribes, and where its frames go.
 #[derive(Clone, Debug)]
 pub struct ConnectSpec {
     pub api: Api,
     pub root: Url,
-    pub instruments: Vec<Wanted>,
+    pub instruments: Vec<RequestedInstrument>,
     pub codes: Vec<String>,
     /// What XTS topics begin with.
     pub prefix: String,
-    /// A file of certificates to verify the server with, in place of the system's.
+    /// A file of certificates to verify the server with, instead of the system's.
     pub authorities: Option<PathBuf>,
-    /// An instrument that is subscribed and has no snapshot ends a start.
+    /// At a start, an instrument that is left out ends the connector.
     pub strict: bool,
-    /// The instrument master's rows of what is wanted, too (XTS).
+    /// Also produce the instrument master's rows of the requested instruments (XTS).
     pub master: bool,
 }
 
@@ -98,7 +98,7 @@ impl ConnectSpec {
         codes.chain(master).chain([format!("{}other", self.prefix), self.gaps_topic()]).collect()
     }
 
-    /// The bridge's topics for what is wanted.
+    /// The bridge's topics for the requested instruments.
     pub fn bridge_topics(&self) -> Vec<String> {
         let of = |wanted| {
             let (own, shared) = self.bridge_topics_of(wanted);
@@ -111,7 +111,7 @@ impl ConnectSpec {
     }
 
     /// The bridge's topics of one instrument: its own, and those that it shares with its segment.
-    pub fn bridge_topics_of(&self, wanted: &Wanted) -> (Vec<String>, Vec<String>) {
+    pub fn bridge_topics_of(&self, wanted: &RequestedInstrument) -> (Vec<String>, Vec<String>) {
         let place = |code: &String| format!("prod/marketfeed/{code}/v1/{}", wanted.segment.bridge);
         let (shared, own): (Vec<&String>, Vec<&String>) =
             self.codes.iter().partition(|code| SEGMENT_KINDS.contains(&code.as_str()));
@@ -120,11 +120,12 @@ impl ConnectSpec {
     }
 }
 
-/// Reads an address. Errors: it is none, or keys would go through the network in the clear.
+/// Reads an address. Errors: it is not one, or keys would go through the network in the clear.
 pub fn root(api: Api, text: &str) -> Result<Url, Error> {
     let example = api.root();
-    let url = Url::parse(text)
-        .map_err(|error| Error::fix(format!("`--root` is no address: {error}"), format!("write it like {example}")))?;
+    let url = Url::parse(text).map_err(|error| {
+        Error::fix(format!("`--root` is not an address: {error}"), format!("write it like {example}"))
+    })?;
     let schemes: &[&str] = match api {
         Api::Xts => &["https", "http"],
         Api::Bridge => &["mqtts"],
@@ -134,8 +135,8 @@ pub fn root(api: Api, text: &str) -> Result<Url, Error> {
         return Err(Error::fix(message, format!("write it like {example}; certificates are always verified")));
     };
     if !url.username().is_empty() || url.password().is_some() {
-        let hint = "take it out; keys come from TICKTIDE_IIFL_… variables or files";
-        return Err(Error::fix("`--root` holds a user or password, which every process of this host can read", hint));
+        let hint = "remove it; keys come from TICKTIDE_IIFL_… variables or files";
+        return Err(Error::fix("`--root` holds a user or password, which every process on this host can read", hint));
     }
     let near = ["localhost", "127.0.0.1", "[::1]"].contains(&host);
     if url.scheme() == "http" && !near {
@@ -145,11 +146,11 @@ pub fn root(api: Api, text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// Reads `NSECM|2885,NSEFO|43423`, or lines of it with remarks behind `#`. Errors: with the word that is wrong.
-pub fn instruments(api: Api, text: &str) -> Result<Vec<Wanted>, Error> {
+/// Reads `NSECM|2885,NSEFO|43423`, or lines of it with comments after `#`. Errors: a wrong word, which they name.
+pub fn instruments(api: Api, text: &str) -> Result<Vec<RequestedInstrument>, Error> {
     let uncommented = text.lines().map(|line| line.split('#').next().unwrap_or(line));
     let words = uncommented.flat_map(|line| line.split(',')).map(str::trim).filter(|word| !word.is_empty());
-    let mut found: Vec<Wanted> = Vec::new();
+    let mut found: Vec<RequestedInstrument> = Vec::new();
     for word in words {
         let wanted = instrument(api, word)?;
         if !found.contains(&wanted) {
@@ -162,7 +163,7 @@ pub fn instruments(api: Api, text: &str) -> Result<Vec<Wanted>, Error> {
     }
 }
 
-fn instrument(api: Api, word: &str) -> Result<Wanted, Error> {
+fn instrument(api: Api, word: &str) -> Result<RequestedInstrument, Error> {
     let hint = "write SEGMENT|ID, e.g. `NSECM|2885`; ids are those of the exchange";
     let (segment, id) =
         word.split_once('|').ok_or_else(|| Error::fix(format!("instrument \"{word}\" has no |"), hint))?;
@@ -170,15 +171,15 @@ fn instrument(api: Api, word: &str) -> Result<Wanted, Error> {
         let names: Vec<&str> = SEGMENTS.iter().map(|segment| segment.venue).collect();
         let near = nearest(segment, &names).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
         let message = format!("instrument \"{word}\": there is no segment \"{segment}\"");
-        return Err(Error::fix(message, format!("{near}there are: {}", names.join(", "))));
+        return Err(Error::fix(message, format!("{near}the segments are: {}", names.join(", "))));
     };
     if api == Api::Bridge && segment.bridge.is_empty() {
         let message = format!("instrument \"{word}\": the bridge has no segment {}", segment.venue);
         return Err(Error::fix(message, "ask for it with `--api xts`"));
     }
     let id = id.trim().parse().ok().filter(|id| *id < 1 << 53);
-    let id = id.ok_or_else(|| Error::fix(format!("instrument \"{word}\" has no number behind |"), hint))?;
-    Ok(Wanted { segment, id })
+    let id = id.ok_or_else(|| Error::fix(format!("instrument \"{word}\" has no number after |"), hint))?;
+    Ok(RequestedInstrument { segment, id })
 }
 
 /// Checks codes. Errors: one that the API does not have.
@@ -211,7 +212,7 @@ mod tests {
     fn instruments_are_named_by_segment_and_id_once() {
         let text = "NSECM|2885, nseeq|2885\n# remark\nNSEFO|43423 # near month\n";
         let found = instruments(Api::Xts, text).expect("good names");
-        assert_eq!(found.iter().map(Wanted::name).collect::<Vec<_>>(), ["NSECM|2885", "NSEFO|43423"]);
+        assert_eq!(found.iter().map(RequestedInstrument::name).collect::<Vec<_>>(), ["NSECM|2885", "NSEFO|43423"]);
         let error = |api, text| instruments(api, text).expect_err(text);
         assert!(error(Api::Xts, "NSEC|1").hint.is_some_and(|hint| hint.contains("did you mean NSEC")));
         assert!(error(Api::Bridge, "SLBM|1").message.contains("bridge has no segment SLBM"));

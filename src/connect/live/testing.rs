@@ -1,4 +1,4 @@
-//! What tests of connections share: a specification, and a stand-in for XTS's REST calls that answers what a test says.
+//! What tests of connections share: a specification, and a stand-in for XTS's REST calls that gives a test's answers.
 
 use super::spec::{Api, ConnectSpec, instruments, root};
 use reqwest::Url;
@@ -35,7 +35,7 @@ pub fn serve(mut answer: impl FnMut(&str, &Value) -> Answer + Send + 'static) ->
             let body = body.to_string();
             let head =
                 format!("HTTP/1.1 {status} Told\r\nconnection: close\r\ncontent-length: {}\r\n{more}", body.len());
-            // a client that did not wait is no concern of ours
+            // a client that did not wait does not matter
             let _ = stream.get_mut().write_all(format!("{head}\r\n{body}").as_bytes());
         }
     });

@@ -1,7 +1,7 @@
 //! TLS with the server's certificate verified; there is no switch to turn that off.
 //!
-//! Whose certificates count: those of the file that the user names, else the system's bundle, where the distributions keep it
-//! or `SSL_CERT_FILE` says.
+//! Which certificates count: those in the file that the user names, otherwise the system's bundle, at `SSL_CERT_FILE` or where
+//! the distributions keep it.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -21,7 +21,7 @@ const BUNDLES: [&str; 5] = [
 
 /// What a client needs to verify a server. Errors: there are no certificates to verify it with.
 pub fn client(authorities: Option<&Path>) -> Result<ClientConfig, Error> {
-    // another part of the process may have chosen it already: it is the only one that is built in
+    // another part of the process may have installed it already: it is the only provider that is built in
     let _ = rustls::crypto::ring::default_provider().install_default();
     let bundle = match authorities {
         Some(path) => path.to_owned(),
@@ -38,7 +38,7 @@ pub fn client(authorities: Option<&Path>) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     let (taken, _) = roots.add_parsable_certificates(found);
     if taken == 0 {
-        return Err(wrong("there is none in it".into()));
+        return Err(wrong("it contains no certificate".into()));
     }
     Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
@@ -59,6 +59,6 @@ mod tests {
         assert!(client(Some(&path)).expect_err("no file").message.contains("cannot be read"));
         std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
         let error = client(Some(&path)).expect_err("no certificate");
-        assert!(error.message.contains("none in it") && error.hint.is_some(), "{error}");
+        assert!(error.message.contains("contains no certificate") && error.hint.is_some(), "{error}");
     }
 }

@@ -1,31 +1,31 @@
-//! Why a connection ends, and what each end asks for.
+//! Why a connection ends, and what follows from it.
 //!
-//! What must always hold: only a mistake of the user's has a hint; everything else is tried again.
+//! What must always hold: only a user's mistake has a hint; everything else is tried again.
 
 use super::outlet::Closed;
 use std::time::Duration;
 use ticktide_base::error::{Error, Kind};
 
-/// Why a connection is over or did not come about.
+/// Why a connection ended or could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Trouble {
     /// The user's mistake.
     #[error("{message}")]
     Refused { message: String, hint: String },
-    /// The token counts no more.
+    /// The token is no longer valid.
     #[error("{0}")]
     Expired(String),
-    /// We give the connection up for a new token.
+    /// The connection is given up for a new token.
     #[error("the token is renewed before it ends")]
     Renewal,
-    /// The server wants to be asked later.
+    /// The server wants to be called later.
     #[error("too many calls (429)")]
     Busy(Option<Duration>),
-    /// The server or the way to it.
+    /// The server failed, or the way to it.
     #[error("{0}")]
     Lost(String),
-    /// Nobody takes frames any more.
-    #[error("frames are not taken any more")]
+    /// Frames are no longer taken.
+    #[error("frames are no longer taken")]
     Closed,
 }
 

@@ -6,19 +6,19 @@
 //!     until 401 or shortly before its expiry   the socket)
 //! ```
 //!
-//! The socket is read while subscriptions are under way: frames come with the first answer. The master is asked for when all
-//! stands: frames are lost while nothing is subscribed, and its rows are not.
+//! The socket is read while subscriptions are under way: frames come with the first answer. The master is requested once all
+//! subscriptions stand: frames are lost while nothing is subscribed, the master's rows are not.
 
 use super::clock::now;
-use super::link::Link;
-use super::outlet::Taken;
+use super::link::ConnectorState;
+use super::outlet::QueuedFrame;
 use super::rest::{Login, Refusal, Rest, below};
 use super::secrets::Secrets;
 use super::socket::{Received, STEP_WITHIN, Socket};
 use super::spec::ConnectSpec;
 use super::subscribe::{Subscribed, Subscriber};
 use super::trouble::Trouble;
-use super::verdict::{JUNK, OTHER, Verdict, judge};
+use super::verdict::{JUNK, MessageMeaning, OTHER, judge};
 use super::{jwt, packet};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -32,20 +32,20 @@ use ticktide_base::environment;
 use ticktide_base::time::{MINUTE, Nanos};
 use tokio::time::{Instant, sleep_until};
 
-/// A token is replaced so long before it ends, or a tenth of its life if that is less.
+/// A token is replaced this long before it expires, or a tenth of its life if that is less.
 const RENEWED_BEFORE: Nanos = 10 * MINUTE;
-/// What is waited for when nothing is due.
+/// How long to wait when nothing is due.
 const FAR: Duration = Duration::from_secs(7 * 86_400);
 
 /// A client of XTS.
-pub struct Xts {
+pub struct XtsClient {
     rest: Rest,
     tls: Arc<ClientConfig>,
     secrets: Secrets,
     token: Option<Token>,
-    /// Under the token.
+    /// What is subscribed under the token.
     subscribed: Subscribed,
-    /// The master is asked for once for each token: once a day.
+    /// The master is requested once for each token: once a day.
     master_due: Arc<AtomicBool>,
 }
 
@@ -54,16 +54,16 @@ struct Token {
     renew_at: Option<Nanos>,
 }
 
-/// When a token that was got at a moment is to be replaced; `None`: it does not say when it ends, or our clock is wrong.
+/// When to replace a token that was received at `got_at`; `None`: it does not say when it expires, or our clock is wrong.
 fn renewal(token: &str, got_at: Nanos) -> Option<Nanos> {
     let expires_at = jwt::claims(token)?.expires_at().filter(|at| *at > got_at)?;
     Some(expires_at - ((expires_at - got_at) / 10).min(RENEWED_BEFORE))
 }
 
-impl Xts {
+impl XtsClient {
     /// Nothing is connected yet.
-    pub fn new(spec: &ConnectSpec, tls: Arc<ClientConfig>, secrets: Secrets) -> Result<Xts, Trouble> {
-        Ok(Xts {
+    pub fn new(spec: &ConnectSpec, tls: Arc<ClientConfig>, secrets: Secrets) -> Result<XtsClient, Trouble> {
+        Ok(XtsClient {
             rest: Rest::new(&spec.root, &tls, secrets.clone())?,
             tls,
             secrets,
@@ -73,9 +73,9 @@ impl Xts {
         })
     }
 
-    /// Connects, subscribes, and hands frames on until the connection is lost: why it was.
-    pub async fn session(&mut self, link: &mut Link) -> Trouble {
-        let Err(trouble) = self.stand(link).await;
+    /// Connects, subscribes, and hands frames on until the connection is lost; returns why.
+    pub async fn session(&mut self, state: &mut ConnectorState) -> Trouble {
+        let Err(trouble) = self.stand(state).await;
         match trouble {
             Trouble::Expired(why) => {
                 self.token = None;
@@ -97,9 +97,9 @@ impl Xts {
         }
     }
 
-    async fn stand(&mut self, link: &mut Link) -> Result<Infallible, Trouble> {
-        let (login, renew_at) = self.token(&link.spec).await?;
-        let mut socket = Socket::open(&address(&link.spec.root, &login), &self.tls).await?;
+    async fn stand(&mut self, state: &mut ConnectorState) -> Result<Infallible, Trouble> {
+        let (login, renew_at) = self.token(&state.spec).await?;
+        let mut socket = Socket::open(&address(&state.spec.root, &login), &self.tls).await?;
         let renewed = sleep_until(Instant::now() + renew_at.map_or(FAR, until));
         let joined_until = sleep_until(Instant::now() + STEP_WITHIN);
         tokio::pin!(renewed, joined_until);
@@ -108,16 +108,16 @@ impl Xts {
             tokio::select! {
                 received = socket.next() => {
                     let (received, at) = received?;
-                    if self.received(received, at, &mut socket, link).await? && !joined {
+                    if self.received(received, at, &mut socket, state).await? && !joined {
                         joined = true;
-                        subscribing = Some(self.subscriber(&login, link).all().boxed());
+                        subscribing = Some(self.subscriber(&login, state).all().boxed());
                     }
                 }
                 outcome = done(&mut subscribing) => {
                     subscribing = None;
-                    link.subscribed(outcome?).await?;
+                    state.subscribed(outcome?).await?;
                     if self.master_due.load(Ordering::Relaxed) {
-                        listing = Some(self.subscriber(&login, link).master().boxed());
+                        listing = Some(self.subscriber(&login, state).master().boxed());
                     }
                 }
                 outcome = done(&mut listing) => {
@@ -135,7 +135,7 @@ impl Xts {
         }
     }
 
-    /// The token, a new one if it is needed, and when it is to be replaced.
+    /// The token, a new one if necessary, and when to replace it.
     async fn token(&mut self, spec: &ConnectSpec) -> Result<(Login, Option<Nanos>), Trouble> {
         if self.token.as_ref().is_some_and(|token| token.renew_at.is_some_and(|at| at <= now())) {
             self.token = None;
@@ -147,7 +147,7 @@ impl Xts {
             let renew_at = renewal(&login.token, now());
             tracing::info!(renew_in_s = renew_at.map(|at| until(at).as_secs()), "logged in");
             self.master_due.store(spec.master, Ordering::Relaxed);
-            // what another token has subscribed is nothing to rely on
+            // another token's subscriptions do not count
             self.subscribed.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.token = Some(Token { login, renew_at });
         }
@@ -155,58 +155,57 @@ impl Xts {
         Ok((token.login.clone(), token.renew_at))
     }
 
-    fn subscriber(&self, login: &Login, link: &Link) -> Subscriber {
+    fn subscriber(&self, login: &Login, state: &ConnectorState) -> Subscriber {
         Subscriber {
             rest: self.rest.clone(),
             token: login.token.clone(),
-            spec: link.spec.clone(),
+            spec: state.spec.clone(),
             subscribed: self.subscribed.clone(),
-            left_out: link.left_out.clone(),
+            left_out: state.left_out.clone(),
             master_due: self.master_due.clone(),
-            outlet: link.outlet.clone(),
-            figures: link.figures.clone(),
+            outlet: state.outlet.clone(),
+            figures: state.figures.clone(),
         }
     }
 
-    /// Acts on what came; true: subscriptions may begin. Errors: it says that the connection is over, or nobody takes
-    /// frames.
+    /// Acts on a message; true: subscriptions may begin. Errors: it ends the connection, or frames are no longer taken.
     async fn received(
         &self,
         received: Received,
         at: Nanos,
         socket: &mut Socket,
-        link: &mut Link,
+        state: &mut ConnectorState,
     ) -> Result<bool, Trouble> {
-        let verdict = match received {
-            Received::Life => Verdict::Life,
+        let meaning = match received {
+            Received::Life => MessageMeaning::Life,
             Received::Bytes(bytes) => {
-                hand_on(OTHER, Taken::frame(JUNK, at, bytes), socket, link).await?;
+                hand_on(OTHER, QueuedFrame::frame(JUNK, at, bytes), socket, state).await?;
                 return Ok(false);
             }
-            Received::Text(packet, text) => judge(packet, text, &link.spec.codes, &self.secrets),
+            Received::Text(packet, text) => judge(packet, text, &state.spec.codes, &self.secrets),
         };
-        match verdict {
-            Verdict::Frame { code, origin, payload } => {
-                hand_on(&code, Taken::frame(origin, at, payload), socket, link).await?;
+        match meaning {
+            MessageMeaning::Frame { code, origin, payload } => {
+                hand_on(&code, QueuedFrame::frame(origin, at, payload), socket, state).await?;
                 return Ok(false);
             }
-            Verdict::Over(trouble) => return Err(trouble),
-            Verdict::Unasked => link.figures.unasked.inc(),
-            Verdict::Asked => socket.send(packet::PONG).await?,
-            Verdict::Said(said, true) => tracing::error!(said, "the server says"),
-            Verdict::Said(said, false) => tracing::warn!(said, "the server says"),
-            Verdict::Joined => {
-                link.gaps.alive(at);
+            MessageMeaning::Over(trouble) => return Err(trouble),
+            MessageMeaning::Unasked => state.figures.unasked.inc(),
+            MessageMeaning::Asked => socket.send(packet::PONG).await?,
+            MessageMeaning::Said(said, true) => tracing::error!(said, "the server says"),
+            MessageMeaning::Said(said, false) => tracing::warn!(said, "the server says"),
+            MessageMeaning::Joined => {
+                state.gaps.alive(at);
                 return Ok(true);
             }
-            Verdict::Life => {}
+            MessageMeaning::Life => {}
         }
-        link.gaps.alive(at);
+        state.gaps.alive(at);
         Ok(false)
     }
 }
 
-/// The end of something that may not be there.
+/// The outcome of work; without work it never returns.
 async fn done<T>(work: &mut Option<BoxFuture<'static, T>>) -> T {
     match work {
         Some(work) => work.await,
@@ -214,11 +213,16 @@ async fn done<T>(work: &mut Option<BoxFuture<'static, T>>) -> T {
     }
 }
 
-async fn hand_on(code: &str, frame: Taken, socket: &mut Socket, link: &mut Link) -> Result<(), Trouble> {
+async fn hand_on(
+    code: &str,
+    frame: QueuedFrame,
+    socket: &mut Socket,
+    state: &mut ConnectorState,
+) -> Result<(), Trouble> {
     let (begun, at) = (Instant::now(), frame.received_at);
-    let outlet = link.outlet.clone();
+    let outlet = state.outlet.clone();
     socket.meanwhile(outlet.take(frame)).await?;
-    link.handed_on(code, at, begun.elapsed()).await
+    state.handed_on(code, at, begun.elapsed()).await
 }
 
 fn until(at: Nanos) -> Duration {

@@ -1,7 +1,8 @@
 //! Frames into Kafka topics.
 //!
-//! Why an idempotent producer: a frame that was sent twice would count twice, and no frame may overtake another of its key. What
-//! must always hold: a frame that Kafka did not take is an error of the next call, never silence; a full queue makes `put` wait.
+//! Why an idempotent producer: a frame sent twice would count twice, and no frame may overtake another of its key. What must
+//! always hold: a frame that Kafka did not take is an error of the next call, never a silent loss; a full queue makes `put`
+//! wait.
 
 use super::{Frame, Sink};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use ticktide_feed::FeedError;
 use ticktide_feed::wire::recorded::{ORIGIN, RECEIVED_AT};
 
-/// How long a question to the brokers may take.
+/// How long a request to the brokers may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 /// How long the last frames may take to be delivered.
 const FLUSH_WITHIN: Duration = Duration::from_secs(300);
@@ -26,7 +27,7 @@ const SERVED_EVERY: Duration = Duration::from_millis(50);
 /// … and for how long: a poll without a wait serves a single one, and they would pile up.
 const SERVED_FOR: Duration = Duration::from_millis(2);
 
-/// What the producer's thread hears.
+/// What the producer's thread reports.
 #[derive(Default)]
 struct Deliveries {
     taken: AtomicU64,
@@ -66,21 +67,21 @@ impl ProducerContext for Context {
     }
 }
 
-/// Frames into Kafka topics; a topic that does not exist is made.
+/// Frames into Kafka topics; a topic that does not exist is created.
 pub struct Kafka {
     config: ClientConfig,
     producer: BaseProducer<Context>,
     deliveries: Arc<Deliveries>,
     topics: HashSet<String>,
-    /// Of a topic that is made.
+    /// Of a topic that is created.
     partitions: i32,
     sent: u64,
-    /// When delivery reports were looked at.
+    /// When delivery reports were last served.
     served_at: Instant,
 }
 
 impl Kafka {
-    /// Connects. `settings` are librdkafka's own and go before ours. Errors: no broker answers, a setting is refused.
+    /// Connects. `settings` are librdkafka's own and override ours. Errors: no broker answers, a setting is refused.
     pub fn open(brokers: &str, settings: &BTreeMap<String, String>, partitions: u32) -> Result<Kafka, FeedError> {
         let mut config = ClientConfig::new();
         config
@@ -88,7 +89,7 @@ impl Kafka {
             .set("client.id", "ticktide-feed")
             .set("enable.idempotence", "true")
             .set("acks", "all")
-            // as Java's clients place a key
+            // as Java's clients choose a key's partition
             .set("partitioner", "murmur2_random")
             .set("compression.type", "zstd")
             .set("linger.ms", "20")
@@ -99,7 +100,7 @@ impl Kafka {
         }
         let deliveries = Arc::<Deliveries>::default();
         let refused = |error: KafkaError| {
-            let hint = "correct it under `--kafka`; its CONFIGURATION.md lists all settings";
+            let hint = "correct it under `--kafka`; librdkafka's CONFIGURATION.md lists all settings";
             FeedError::fix(format!("librdkafka refuses its settings: {error}"), hint)
         };
         let producer: BaseProducer<Context> =
@@ -115,14 +116,15 @@ impl Kafka {
         Ok(Kafka { config, producer, deliveries, topics, partitions, sent: 0, served_at })
     }
 
-    /// Makes a topic unless it is there.
+    /// Creates a topic unless it exists.
     pub fn ensure(&mut self, topic: &str) -> Result<(), FeedError> {
         if self.topics.contains(topic) {
             return Ok(());
         }
-        let unmade = |error: KafkaError| FeedError::unavailable(format!("topic \"{topic}\" cannot be made: {error}"));
+        let unmade =
+            |error: KafkaError| FeedError::unavailable(format!("topic \"{topic}\" cannot be created: {error}"));
         let admin: AdminClient<DefaultClientContext> = self.config.create().map_err(unmade)?;
-        // as many replicas as the cluster makes by itself
+        // as many replicas as the cluster makes by default
         let wanted = NewTopic::new(topic, self.partitions, TopicReplication::Fixed(-1));
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_WITHIN)).request_timeout(Some(ANSWER_WITHIN));
         let answers = futures::executor::block_on(admin.create_topics([&wanted], &options)).map_err(unmade)?;
@@ -132,8 +134,8 @@ impl Kafka {
                 Ok(())
             }
             Some(code) => Err(FeedError::fix(
-                format!("topic \"{topic}\" cannot be made: {code}"),
-                "make it, or give the user the right to",
+                format!("topic \"{topic}\" cannot be created: {code}"),
+                "create it, or give the user the right to do so",
             )),
         }
     }
@@ -199,7 +201,7 @@ impl Sink for Kafka {
         self.failure()?;
         let in_flight = self.in_flight();
         if flushed.is_err() || in_flight > 0 {
-            let message = format!("{in_flight} of {} frames were not taken by Kafka in time", self.sent);
+            let message = format!("Kafka did not take {in_flight} of {} frames in time", self.sent);
             return Err(FeedError::unavailable(message));
         }
         Ok(self.sent)

@@ -7,22 +7,22 @@ use std::io::{ErrorKind, Write};
 use ticktide_feed::wire::recorded;
 use ticktide_feed::{FeedError, wire};
 
-/// Recorded lines, see [`recorded`]. What was put is with the output after [`Sink::tend`]: a feed of a few frames a minute
-/// would else stay in a buffer for an hour.
-pub struct Lines<W> {
+/// Recorded lines, see [`recorded`]. [`Sink::tend`] flushes them to the output: a feed of a few frames a minute would otherwise
+/// stay in a buffer for an hour.
+pub struct LineSink<W> {
     output: W,
     line: Vec<u8>,
     frames: u64,
     closed: bool,
 }
 
-impl<W: Write + Send> Lines<W> {
-    pub fn new(output: W) -> Lines<W> {
-        Lines { output, line: Vec::new(), frames: 0, closed: false }
+impl<W: Write + Send> LineSink<W> {
+    pub fn new(output: W) -> LineSink<W> {
+        LineSink { output, line: Vec::new(), frames: 0, closed: false }
     }
 }
 
-impl<W: Write + Send> Sink for Lines<W> {
+impl<W: Write + Send> Sink for LineSink<W> {
     fn put(&mut self, frame: &Frame<'_>) -> Result<(), FeedError> {
         self.line.clear();
         if frame.origin.is_empty() && recorded::is_text(frame.payload) {
@@ -54,7 +54,7 @@ impl<W: Write + Send> Sink for Lines<W> {
     }
 }
 
-impl<W> Lines<W> {
+impl<W> LineSink<W> {
     fn done(&mut self, result: std::io::Result<()>) -> Result<(), FeedError> {
         match result {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => self.closed = true,
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn lines_hold_what_a_connector_received() {
         let mut written = Vec::new();
-        let mut lines = Lines::new(&mut written);
+        let mut lines = LineSink::new(&mut written);
         let frame = |origin: &'static [u8], payload: &'static [u8]| Frame {
             topic: "t",
             key: None,
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_line_is_with_the_output_as_soon_as_it_is_tended_to() {
         let output = Shared::default();
-        let mut lines = Lines::new(std::io::BufWriter::with_capacity(1 << 20, output.clone()));
+        let mut lines = LineSink::new(std::io::BufWriter::with_capacity(1 << 20, output.clone()));
         lines.put(&Frame { topic: "t", key: None, origin: b"x", received_at: Some(5), payload: b"{}" }).expect("put");
         lines.tend().expect("flushed");
         let written = output.0.lock().expect("whole").clone();
@@ -114,9 +114,9 @@ mod tests {
             }
         }
         let frame = Frame { topic: "t", key: None, origin: b"", received_at: None, payload: b"x" };
-        let full = Lines::new(Broken(ErrorKind::StorageFull)).put(&frame);
+        let full = LineSink::new(Broken(ErrorKind::StorageFull)).put(&frame);
         assert!(matches!(full, Err(FeedError::Unavailable { .. })));
-        let mut left = Lines::new(Broken(ErrorKind::BrokenPipe));
+        let mut left = LineSink::new(Broken(ErrorKind::BrokenPipe));
         assert!(left.put(&frame).is_ok() && left.is_closed() && left.tend().is_ok() && left.finish().is_ok());
     }
 }

@@ -1,24 +1,24 @@
-//! One instrument of the simulated exchange: what it trades, and what its snapshots say.
+//! One instrument of the simulated exchange: what it trades, and what its snapshots report.
 
 use super::random::Random;
 use ticktide_base::time::{HOUR, MILLI, MINUTE, Nanos, SECOND};
 use ticktide_feed::wire::xts::Segment;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum InstrumentKind {
     Share,
     Future,
     Index,
 }
 
-/// Its state as the next snapshot tells it. Prices in hundredths, times in UTC.
+/// The instrument's state as the next snapshot reports it. Prices in hundredths, times in UTC.
 #[derive(Clone, Debug)]
 pub struct Book {
-    pub kind: Kind,
+    pub kind: InstrumentKind,
     pub id: u32,
-    /// Which share it is, or is a future on, counted from 0, the most traded one first; of an index nothing.
+    /// The rank of the share, or of a future's share, from 0, the most traded one first; not used of an index.
     pub share: u32,
-    /// Trades once in minutes; its quotes move.
+    /// Trades only every few minutes; its quotes move.
     silent: bool,
     pub last: i64,
     pub last_quantity: u64,
@@ -37,39 +37,39 @@ pub struct Book {
     pub bid_size: u64,
     pub ask_size: u64,
     pub interest: u64,
-    /// Of the publisher that counts.
+    /// The sequence of the publisher that counts up.
     pub sequence: u64,
 }
 
 /// What happened up to a snapshot.
 pub struct Moment {
-    /// After the second's begin.
+    /// Since the second began.
     pub after: Nanos,
     /// The true time of its trades.
     pub traded_at: Nanos,
     pub volume: u64,
     pub trades: u64,
-    /// A snapshot tells of it.
+    /// A snapshot reports it.
     pub told: bool,
-    /// Something was traded since the last one.
+    /// The instrument traded since the last one.
     pub new: bool,
     pub book: Book,
 }
 
-/// The least price step, 0.05.
+/// The smallest price step, 0.05.
 pub const STEP: i64 = 5;
 
 /// The exchange's number of a share, its future or the index.
-pub fn id_of(kind: Kind, share: u32) -> u32 {
+pub fn id_of(kind: InstrumentKind, share: u32) -> u32 {
     match kind {
-        Kind::Index => 26_000,
-        Kind::Share => 100 + share,
-        Kind::Future => 40_000 + share,
+        InstrumentKind::Index => 26_000,
+        InstrumentKind::Share => 100 + share,
+        InstrumentKind::Future => 40_000 + share,
     }
 }
 
 impl Book {
-    pub fn new(kind: Kind, share: u32, price: i64, yesterday: Nanos, silent: bool) -> Book {
+    pub fn new(kind: InstrumentKind, share: u32, price: i64, yesterday: Nanos, silent: bool) -> Book {
         let id = id_of(kind, share);
         Book {
             kind,
@@ -77,7 +77,7 @@ impl Book {
             share,
             silent,
             last: price,
-            last_quantity: if kind == Kind::Index { 0 } else { 25 },
+            last_quantity: if kind == InstrumentKind::Index { 0 } else { 25 },
             volume: 0,
             turnover: 0,
             traded_at: yesterday,
@@ -96,7 +96,7 @@ impl Book {
     }
 
     pub fn segment(&self) -> &'static Segment {
-        Segment::of(if self.kind == Kind::Future { 2 } else { 1 }).expect("NSE's segments are known")
+        Segment::of(if self.kind == InstrumentKind::Future { 2 } else { 1 }).expect("NSE's segments are known")
     }
 
     pub fn venue(&self) -> &'static str {
@@ -111,7 +111,7 @@ impl Book {
     pub fn before_the_open(&mut self, at: Nanos, exchange_at: Nanos, random: &mut Random) -> Vec<Moment> {
         let matched_at = 9 * HOUR + 8 * MINUTE + Nanos::from(self.id % 30) * SECOND;
         let (mut volume, mut trades) = (0, 0);
-        if self.kind == Kind::Share && !self.silent && at == matched_at {
+        if self.kind == InstrumentKind::Share && !self.silent && at == matched_at {
             (volume, trades) = (1_000 + random.below(50_000), 1 + random.below(40));
             self.fill(self.last + STEP * (random.below(21) as i64 - 10), volume, exchange_at);
             self.last_quantity = 1 + volume / (10 * trades);
@@ -119,24 +119,24 @@ impl Book {
         if trades == 0 && (at / SECOND + Nanos::from(self.id)) % 20 != 0 {
             return Vec::new();
         }
-        if self.kind == Kind::Index {
+        if self.kind == InstrumentKind::Index {
             return Vec::new();
         }
         vec![self.moment(exchange_at, 300 * MILLI, exchange_at, (volume, trades), true, random)]
     }
 
-    /// A second of continuous trading: up to two snapshots, all trades of the second before the last of them.
+    /// A second of continuous trading: up to two snapshots, with all trades of the second before the last snapshot.
     pub fn trade(&mut self, exchange_at: Nanos, random: &mut Random) -> Vec<Moment> {
         let first = (50 + random.below(550) as Nanos) * MILLI;
         let second = first + (5 + random.below(295) as Nanos) * MILLI;
-        if self.kind == Kind::Index {
+        if self.kind == InstrumentKind::Index {
             return self.tick_index(exchange_at, [first, second], random);
         }
         let trades = random.chance(if self.silent { 4 } else { 760 });
         if !trades && self.silent && !random.chance(100) {
             return Vec::new();
         }
-        // mostly a few trades and sometimes a sweep, of which a snapshot tells the last one's quantity only
+        // mostly a few trades and sometimes a sweep, of which a snapshot reports only the last trade's quantity
         let children = |random: &mut Random, least: u64| match trades {
             true if random.chance(200) => least + random.below(45),
             true => least + random.below(3),
@@ -145,7 +145,7 @@ impl Book {
         let (before, between) = (children(random, 1), children(random, 0));
         let one = self.children(before, exchange_at, random);
         let mut moments = vec![self.moment(exchange_at, first, exchange_at, (one, before), true, random)];
-        // A trade of the second before that is told late: the last trade's time steps back while the count rises.
+        // A trade of the previous second that is reported late: the last trade's time steps back while the count rises.
         let is_minutes_first = exchange_at % MINUTE == 0;
         if before > 0 && !is_minutes_first && random.chance(80) {
             let late = self.children(1, exchange_at - SECOND, random);
@@ -168,7 +168,7 @@ impl Book {
         after.map(|after| tick(self, after, random)).into()
     }
 
-    /// Trades of one moment, one by one; their volume.
+    /// Trades of one moment, one by one; returns their volume.
     fn children(&mut self, count: u64, at: Nanos, random: &mut Random) -> u64 {
         let mut volume = 0;
         for _ in 0..count {
@@ -196,7 +196,7 @@ impl Book {
         self.traded_at = at;
     }
 
-    /// The quotes move, and a snapshot tells all.
+    /// The quotes move, and a snapshot reports all.
     fn moment(
         &mut self,
         exchange_at: Nanos,
@@ -206,7 +206,7 @@ impl Book {
         told: bool,
         random: &mut Random,
     ) -> Moment {
-        // the last price lies outside the best quotes in six of a hundred
+        // the last price is outside the best quotes in six of a hundred snapshots
         let shift = if random.chance(60) { 3 * STEP } else { 0 };
         (self.bid, self.ask) = (self.last - STEP + shift, self.last + STEP + shift);
         (self.bid_size, self.ask_size) = (1 + random.below(900), 1 + random.below(900));
@@ -216,7 +216,7 @@ impl Book {
     }
 }
 
-/// Many small ones, few large ones.
+/// Many small quantities, few large ones.
 fn quantity(random: &mut Random) -> u64 {
     let size = (random.below(1 << 12) | 1 << 10).trailing_zeros();
     1 + (random.below(60) << size)

@@ -1,6 +1,6 @@
 //! The messages of the simulated feed, in the shapes and key orders of the live one.
 
-use super::book::{Book, Kind, STEP, id_of};
+use super::book::{Book, InstrumentKind, STEP, id_of};
 use std::fmt::{self, Display, Write};
 use ticktide_base::time::Nanos;
 use ticktide_feed::wire::xts::Segment;
@@ -9,7 +9,7 @@ use ticktide_feed::wire::xts::segments::Epoch;
 /// The sequence that the touchline publisher puts on all of its messages.
 const SEQUENCE_A: u64 = 1_583_105_123_157_252;
 
-/// A price of hundredths as the feed writes it: no zeros behind the last digit.
+/// A price in hundredths as the feed writes it: no trailing zeros.
 struct Rupees(i64);
 
 impl Display for Rupees {
@@ -201,14 +201,14 @@ pub fn status(segment: &Segment, session: u8, at: Nanos) -> Vec<u8> {
 pub fn listing(book: &Book, date: i32) -> Vec<u8> {
     let (id, tick) = (book.id, Rupees(STEP));
     let band = |percent: i64| Rupees((book.close * percent / 100).div_euclid(STEP) * STEP);
-    if book.kind == Kind::Future {
+    if book.kind == InstrumentKind::Future {
         let day = ticktide_market::calendar::date_of(date + 25).expect("a simulated date is before 2262");
         return format!(
             "NSEFO|{id}|1|SIM{share}|SIM{share}FUT|FUTSTK|SIM{share}-FUTSTK|26365{id:08}|{}|{}|20001|{tick}|50|1|\
              11001{share:08}|SIM{share}|{day}T14:30:00|SIM{share} {day}|1|1|SIM{share}FUT",
             band(110),
             band(90),
-            share = id_of(Kind::Share, book.share),
+            share = id_of(InstrumentKind::Share, book.share),
         )
         .into_bytes();
     }
@@ -221,8 +221,8 @@ pub fn listing(book: &Book, date: i32) -> Vec<u8> {
     .into_bytes()
 }
 
-/// 1105: partial text in every publish format. It tells mostly the live execution band (110 its high end, 111 its low one), at
-/// times the price range (87, 88), and of one in ten both, each wider at one end.
+/// 1105: partial text in every publish format. It mostly reports the live execution band (110 its high end, 111 its low end),
+/// sometimes the price range (87, 88), and for one in ten both, each wider at one end.
 pub fn properties(segment: &Segment, id: u32, price: i64) -> Vec<u8> {
     let end = |percent: i64| Rupees(price + price * percent / 100);
     let (execution, range) = (format!("110:{},111:{}", end(8), end(-12)), format!("87:{},88:{}", end(-10), end(10)));

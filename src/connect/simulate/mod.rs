@@ -1,15 +1,17 @@
-//! An exchange day as an XTS feed tells it, seeded, with the true volume of every minute beside it.
+//! A seeded exchange day as an XTS feed reports it, together with the true volume of every minute.
 //!
 //! ```text
 //!   trades (true) ─▶ books: last price, count, day's prices ─▶ snapshots, two a second ─▶ publishers A and B ─▶ frames by receipt
 //!        └─▶ truth: (instrument, phase, minute) → volume
 //! ```
 //!
-//! What it has of the real feed: pairs of snapshots a second; every touchline twice, by a publisher with a constant sequence and
-//! one with its own, in other key orders; last-trade times that step back a second while the count rises; last quantities that
-//! sum to a fraction of the volume; indices without volume; silent contracts; yesterday's last trade in the pre-open frames; price
-//! bands of contracts that nobody subscribed to, told in two ways; a receiver's clock six seconds behind. Before the market opens the day's instrument master is received. What it leaves out: a trade between the last snapshot of a minute and its end, and a
-//! step back across a minute. No count could tell which of the two minutes such a trade belongs to, so there would be no truth.
+//! What it has of the real feed: pairs of snapshots a second; every touchline twice, from a publisher with a constant sequence
+//! and from one with its own, in different key orders; last-trade times that step back a second while the count rises; last
+//! quantities that sum to a fraction of the volume; indices without volume; silent contracts; yesterday's last trade in the
+//! pre-open frames; price bands of contracts that were not subscribed, reported in two ways; a receiver's clock six seconds
+//! behind. Before the market opens the day's instrument master is received. What it leaves out: a trade between the last
+//! snapshot of a minute and the minute's end, and a step back across a minute. No count could show which of the two minutes
+//! such a trade belongs to, so there would be no truth.
 //!
 //! What must always hold: the same settings give the same frames, on every machine: integers only.
 
@@ -19,7 +21,7 @@ mod random;
 #[cfg(test)]
 mod tests;
 
-use book::{Book, Kind};
+use book::{Book, InstrumentKind};
 use random::Random;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -29,22 +31,22 @@ use ticktide_feed::wire::xts::Segment;
 use ticktide_market::Instrument;
 use ticktide_market::calendar::Session;
 
-/// India's wall is this far ahead of UTC.
+/// India's time is this far ahead of UTC.
 const INDIA: Nanos = 5 * HOUR + 30 * MINUTE;
 /// Of the session, from midnight in India.
 const PRE_OPEN: Nanos = 9 * HOUR;
 const OPENS: Nanos = 9 * HOUR + 15 * MINUTE;
 const CLOSES: Nanos = 15 * HOUR + 30 * MINUTE;
-/// The receiver's clock is behind the exchange's.
+/// The receiver's clock is this far behind the exchange's.
 const BEHIND: Nanos = 6 * SECOND;
 const JITTER: Nanos = 400 * MILLI;
-/// More would have the instrument ids of another kind.
+/// More shares would take the instrument ids of another kind.
 pub const INSTRUMENTS_MOST: u32 = 20_000;
 
-/// Codes that it can send.
+/// Codes that the simulation can send.
 pub const CODES: [u16; 7] = [1501, 1502, 1505, 1507, 1510, 1512, 1105];
 
-/// Stands for a code in rows of the instrument master, which have none.
+/// The code of the instrument master's rows, which have none of their own.
 pub const MASTER: u16 = 0;
 /// When the day's master is received, from midnight in India.
 const MASTER_AT: Nanos = 8 * HOUR + 45 * MINUTE;
@@ -53,9 +55,9 @@ const MASTER_AT: Nanos = 8 * HOUR + 45 * MINUTE;
 #[derive(Clone, Debug, PartialEq)]
 pub struct SimulateSpec {
     pub seed: u64,
-    /// Shares; every fifth has a future, every tenth is silent for minutes; one index comes along.
+    /// Shares; every fifth has a future, every tenth is silent for minutes; one index is added.
     pub instruments: u32,
-    /// Shares that the feed tells of in a second of continuous trading, on average: in proportion to 1 / rank, the first ones
+    /// Shares that the feed reports in a second of continuous trading, on average: in proportion to 1 / rank, the first ones
     /// always. `None`: all.
     pub active: Option<u32>,
     /// Days since 1970.
@@ -66,9 +68,9 @@ pub struct SimulateSpec {
     pub until: Nanos,
     /// Of [`CODES`].
     pub codes: Vec<u16>,
-    /// As the socket's events, not bare.
+    /// As the socket's events, not as bare messages.
     pub wrapped: bool,
-    /// The day's instrument master, too.
+    /// Also the day's instrument master.
     pub master: bool,
 }
 
@@ -120,7 +122,7 @@ pub struct Simulation {
     /// The next second, from midnight.
     second: Nanos,
     waiting: BinaryHeap<Reverse<Simulated>>,
-    /// Nothing earlier than this is still to be made.
+    /// All frames before this moment are made.
     made_until: Nanos,
     made: u64,
     random: Random,
@@ -128,7 +130,7 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// Errors: settings that make no day.
+    /// Errors: settings that describe no trading day.
     pub fn new(spec: &SimulateSpec) -> Result<Simulation, FeedError> {
         let fix = |message: String, hint: &str| Err(FeedError::fix(message, hint));
         if !(1..=INSTRUMENTS_MOST).contains(&spec.instruments) {
@@ -136,12 +138,15 @@ impl Simulation {
         }
         if spec.from < PRE_OPEN || spec.until > CLOSES || spec.from >= spec.until {
             return fix(
-                "no part of a session is to be simulated".into(),
-                "give `--from` and `--until` within 09:00 and 15:30",
+                "`--from` and `--until` leave no part of a session".into(),
+                "give `--from` and a later `--until` within 09:00 and 15:30",
             );
         }
         if let Some(code) = spec.codes.iter().find(|code| !CODES.contains(code)) {
-            return fix(format!("code {code} is not simulated"), "there are 1501, 1502, 1505, 1507, 1510, 1512, 1105");
+            return fix(
+                format!("code {code} is not simulated"),
+                "give some of 1501, 1502, 1505, 1507, 1510, 1512, 1105",
+            );
         }
         let Some(midnight) = i64::from(spec.date).checked_mul(DAY).and_then(|at| at.checked_sub(INDIA)) else {
             return fix("the date is out of range".into(), "give one between 1677 and 2262");
@@ -166,14 +171,14 @@ impl Simulation {
         Ok(simulation)
     }
 
-    /// What was truly traded in the minutes whose frames have all been given.
+    /// What was truly traded in the minutes whose frames were all emitted.
     pub fn truth(&self) -> &Truth {
         &self.truth
     }
 
     /// The day's master, row by row.
     fn list(&mut self) {
-        for book in self.books.iter().filter(|book| book.kind != Kind::Index) {
+        for book in self.books.iter().filter(|book| book.kind != InstrumentKind::Index) {
             let received_at = self.midnight + MASTER_AT + self.made as Nanos * MILLI;
             let (venue, instrument, payload) = (book.venue(), book.id, frames::listing(book, self.spec.date));
             let number = self.made;
@@ -182,7 +187,7 @@ impl Simulation {
         }
     }
 
-    /// All that one second brings.
+    /// Plays one second.
     fn play(&mut self) {
         let at = self.second;
         let exchange_at = self.midnight + at;
@@ -199,9 +204,9 @@ impl Simulation {
         let random = &mut self.random;
         let book = &mut self.books[index];
         let moments = match at < OPENS {
-            true if book.kind == Kind::Future && !self.futures_open => Vec::new(),
+            true if book.kind == InstrumentKind::Future && !self.futures_open => Vec::new(),
             true => book.before_the_open(at, exchange_at, random),
-            false if book.kind != Kind::Index && !self.busy.is_empty() => {
+            false if book.kind != InstrumentKind::Index && !self.busy.is_empty() => {
                 let is_busy = random.below(MILLION) < self.busy[book.share as usize];
                 if is_busy { book.trade(exchange_at, random) } else { Vec::new() }
             }
@@ -229,15 +234,15 @@ impl Simulation {
             }
         }
         let book = self.books[index].clone();
-        if book.kind == Kind::Future && at % MINUTE == 10 * SECOND {
+        if book.kind == InstrumentKind::Future && at % MINUTE == 10 * SECOND {
             self.tell(1510, &book, exchange_at, |book| frames::interest(book, exchange_at));
         }
-        if at_end && at >= OPENS && book.kind == Kind::Share {
+        if at_end && at >= OPENS && book.kind == InstrumentKind::Share {
             self.tell(1505, &book, exchange_at, |book| frames::candle(book, exchange_at));
         }
     }
 
-    /// The market opens and closes.
+    /// Reports that the market opens and closes.
     fn statuses(&mut self, at: Nanos) {
         if at == OPENS || at + SECOND == CLOSES {
             let session = if at == OPENS { 2 } else { 4 };
@@ -249,7 +254,7 @@ impl Simulation {
         }
     }
 
-    /// Price bands of contracts that nobody subscribed to: the feed sends them all the same.
+    /// Price bands of contracts that were not subscribed: the feed sends them all the same.
     fn properties(&mut self) {
         for _ in 0..self.spec.instruments / 50 + 1 {
             let (number, id) =
@@ -266,7 +271,7 @@ impl Simulation {
     }
 
     fn push(&mut self, code: u16, about: (&'static str, u32), at: Nanos, write: impl FnOnce() -> Vec<u8>) {
-        // drawn for every frame, sent or not: the choice of codes does not change what the others say
+        // drawn for every frame, sent or not: the choice of codes does not change the other frames
         let jitter = self.random.below(JITTER as u64) as Nanos;
         if !self.spec.codes.contains(&code) {
             return;
@@ -296,7 +301,7 @@ impl Iterator for Simulation {
     }
 }
 
-/// Whether futures have a pre-open auction on the date. Error: it is none on which shares trade from 09:15 to 15:30.
+/// Whether futures have a pre-open auction on the date. Error: shares do not trade from 09:15 to 15:30 on it.
 fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
     let session = Session::preset("nse").expect("a preset");
     let class = |venue| session.class_of(&Instrument::new(venue, "", None));
@@ -320,11 +325,11 @@ fn trades(spec: &SimulateSpec, midnight: Nanos) -> Result<bool, FeedError> {
 
 const MILLION: u64 = 1_000_000;
 
-/// Of a million seconds, those in which the share of each rank has a snapshot, so that `active` of them have on average.
+/// Of a million seconds, those in which the share of each rank has a snapshot, so that on average `active` shares have one.
 fn busy(instruments: u32, active: u32) -> Vec<u64> {
     let shares = |first: u64| (1..=u64::from(instruments)).map(move |rank| MILLION.min(first / rank));
     let wanted = MILLION * u64::from(active.min(instruments));
-    // at most: the last one always, too
+    // at most: the last share always has one, too
     let (mut least, mut most) = (0, MILLION * u64::from(instruments));
     while least < most {
         let middle = least.midpoint(most);
@@ -336,13 +341,13 @@ fn busy(instruments: u32, active: u32) -> Vec<u64> {
 fn books(spec: &SimulateSpec, midnight: Nanos) -> Vec<Book> {
     let mut random = Random::of(spec.seed ^ 0x5eed);
     let yesterday = midnight - DAY + CLOSES - SECOND;
-    let mut books = vec![Book::new(Kind::Index, 0, 2_400_000, yesterday, false)];
+    let mut books = vec![Book::new(InstrumentKind::Index, 0, 2_400_000, yesterday, false)];
     for number in 0..spec.instruments {
         let price = 5 * (2_000 + random.below(60_000) as i64);
         let silent = number % 10 == 9;
-        books.push(Book::new(Kind::Share, number, price, yesterday, silent));
+        books.push(Book::new(InstrumentKind::Share, number, price, yesterday, silent));
         if number % 5 == 0 {
-            books.push(Book::new(Kind::Future, number, price + 500, yesterday, false));
+            books.push(Book::new(InstrumentKind::Future, number, price + 500, yesterday, false));
         }
     }
     books

@@ -1,10 +1,10 @@
-//! Chance in a simulated market.
+//! Random numbers for a simulated market.
 //!
 //! What must always hold: a seed gives the same numbers on every machine.
 
 use ticktide_feed::synthetic::mix;
 
-/// Numbers by chance, the same ones for a seed.
+/// Random numbers, the same ones for a seed.
 pub struct Random(u64);
 
 impl Random {
@@ -19,7 +19,7 @@ impl Random {
         mix(self.0) % end.max(1)
     }
 
-    /// Whether something happens that does so `of_thousand` times in a thousand.
+    /// True `of_thousand` times in a thousand.
     pub fn chance(&mut self, of_thousand: u64) -> bool {
         self.below(1000) < of_thousand
     }

@@ -60,16 +60,16 @@ fn every_frame_decodes_and_its_instrument_is_where_it_belongs() {
             let tick = decoded.unwrap_or_else(|reject| panic!("{}: {}", reject.reason, reject.detail));
             let notice = matches!(frame.code, MASTER | 1105 | 1505 | 1507);
             assert_eq!(tick.kind == TickKind::Notice, notice);
-            let place = produce::place("xts-", origin.as_bytes(), &frame.payload);
-            assert_eq!(place.topic, frame.topic("xts-"));
-            assert_eq!(place.key, Some(produce::key(frame.venue, frame.instrument)));
+            let destination = produce::destination("xts-", origin.as_bytes(), &frame.payload);
+            assert_eq!(destination.topic, frame.topic("xts-"));
+            assert_eq!(destination.key, Some(produce::key(frame.venue, frame.instrument)));
             *codes.entry(frame.code).or_default() += 1;
         }
         assert_eq!(codes.len(), CODES.len() + 1, "{codes:?}");
     }
 }
 
-/// The ends of every band are told as property ids: 87 and 111 the low ones, 88 and 110 the high ones.
+/// Property ids report the ends of every band: 87 and 111 the low ones, 88 and 110 the high ones.
 #[test]
 fn price_bands_are_told_mostly_as_execution_bands_and_none_is_lost() {
     let simulated = SimulateSpec { codes: vec![1105], instruments: 400, master: false, ..spec() };
@@ -117,7 +117,7 @@ fn the_feed_has_the_oddities_of_the_real_one() {
         touchlines += 1;
         let (Some(volume), Some(trade_at)) = (snapshot.cumulative_volume, snapshot.trade_at) else { continue };
         let known = last.entry(frame.instrument).or_insert((0, trade_at));
-        // frames that overtake another on their way tell nothing new
+        // frames that overtake another on their way report nothing new
         if volume > known.0 {
             steps += 1;
             back += u64::from(trade_at < known.1);

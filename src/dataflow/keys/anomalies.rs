@@ -1,12 +1,12 @@
-//! The key `anomalies`: entry by entry against the registry of checks.
+//! The key `anomalies`: each entry is checked against the registry of checks.
 
-use super::key::{Key, Kind, Own, Read, Show};
+use super::key::{Key, KeyType, Own, Read, Show};
 use super::section::Section;
 use super::values;
 use crate::checks::AnomalyUse;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use ticktide_base::document::{Keys, Node, Problems, Table, Value, duration_text};
+use ticktide_base::document::{Keys, LocatedValue, Problems, Table, TomlValue, duration_text};
 use ticktide_base::time::Interval;
 use ticktide_flow::anomalies::{CHECKS, Level, Setting, Spec, spec};
 
@@ -19,14 +19,14 @@ pub static SECTION: Section = Section {
     example: "",
     begin: |_| {},
     keys: &[
-        Key::of_rows("anomalies", "The checks that fill the table `anomalies`.", Kind::Own(ANOMALIES)),
-        Key::of_rows("anomalies[].use", "The name of a check.", Kind::Own(USE)),
+        Key::of_rows("anomalies", "The checks that fill the table `anomalies`.", KeyType::Own(ANOMALIES)),
+        Key::of_rows("anomalies[].use", "The name of a check.", KeyType::Own(USE)),
         Key::of_rows(
             "anomalies[].on",
-            "The width of the bars that it looks at: one of `bars`. A check of ticks has none.",
-            Kind::Own(values::ON),
+            "The width of the bars that it reads: one of `bars`. A check of ticks has none.",
+            KeyType::Own(values::ON),
         ),
-        Key::of_rows("anomalies[].*", "A parameter of the check.", Kind::Own(values::PARAMETER)),
+        Key::of_rows("anomalies[].*", "A parameter of the check.", KeyType::Own(values::PARAMETER)),
     ],
 };
 
@@ -71,7 +71,7 @@ fn uses(keys: &Keys<'_>, bars: &[Interval], lists: bool) -> Vec<AnomalyUse> {
     let mut uses = Vec::new();
     let mut seen = BTreeSet::new();
     for item in keys.list("anomalies", &format!("[{EXAMPLE}]")).unwrap_or_default() {
-        let Value::Table(table) = &item.value else {
+        let TomlValue::Table(table) = &item.value else {
             keys.wrong_type("anomalies", item, "a table", format!("e.g. `anomalies = [{EXAMPLE}]`"));
             continue;
         };
@@ -88,15 +88,15 @@ fn uses(keys: &Keys<'_>, bars: &[Interval], lists: bool) -> Vec<AnomalyUse> {
         if seen.insert(used.canonical().to_string()) {
             uses.push(used);
         } else {
-            let message = format!("check {:?} stands there twice with the same settings", used.name());
+            let message = format!("check {:?} is listed twice with the same settings", used.name());
             keys.problems().add(&item.place, message, "remove one of them");
         }
     }
     uses
 }
 
-/// One entry: `use`, `on` where it looks at bars, and parameters that the registry checks.
-fn check(table: &Table, item: &Node, bars: &[Interval], problems: &Problems) -> Option<AnomalyUse> {
+/// One entry: `use`, `on` if it reads bars, and parameters that the registry checks.
+fn check(table: &Table, item: &LocatedValue, bars: &[Interval], problems: &Problems) -> Option<AnomalyUse> {
     let names: Vec<&str> = table.entries().map(|(name, ..)| name).collect();
     let keys = Keys::new("a check", table, &names, problems);
     if keys.node("use").is_none() {
@@ -105,9 +105,9 @@ fn check(table: &Table, item: &Node, bars: &[Interval], problems: &Problems) -> 
     let mut parameters = BTreeMap::new();
     for (name, _, node) in table.entries().filter(|(name, ..)| !["use", "on"].contains(name)) {
         let setting = match &node.value {
-            Value::Integer(number) => Setting::from(*number),
-            Value::Float(number) => Setting::from(*number),
-            Value::Text(text) => Setting::from(text.as_str()),
+            TomlValue::Integer(number) => Setting::from(*number),
+            TomlValue::Float(number) => Setting::from(*number),
+            TomlValue::Text(text) => Setting::from(text.as_str()),
             _ => {
                 keys.wrong_type(name, node, "a number", format!("e.g. `{name} = 6`"));
                 continue;
@@ -126,13 +126,13 @@ fn check(table: &Table, item: &Node, bars: &[Interval], problems: &Problems) -> 
     };
     match (level, on) {
         (Level::Tick, Some((_, place))) => {
-            let message = format!("check {name:?} is on bars, but it looks at ticks");
+            let message = format!("check {name:?} has `on`, but it reads ticks");
             problems.add(place, message, "remove `on`");
             return None;
         }
         (Level::Bar | Level::Listed | Level::Feed, None) if keys.node("on").is_none() => {
             let there = bars.first().map_or_else(String::new, |interval| interval.name());
-            let hint = format!("say on which bars it looks, e.g. `on = \"{there}\"`");
+            let hint = format!("say which bars it reads, e.g. `on = \"{there}\"`");
             problems.add(&item.place, format!("check {name:?} has no `on`"), hint);
             return None;
         }

@@ -1,10 +1,10 @@
-//! The key `bars`, and the two that say which tables stand beside those of bars.
+//! The key `bars`, and the two keys for tables beside those of bars.
 
-use super::key::{Key, Kind, Own, Read, Show, field};
+use super::key::{Key, KeyType, Own, Read, Show, field};
 use super::section::{Section, names};
 use super::values;
 use serde_json::json;
-use ticktide_base::document::{Keys, Place, Value, duration_text};
+use ticktide_base::document::{Keys, Location, TomlValue, duration_text};
 use ticktide_base::time::{DAY, Interval, MILLI, MINUTE, Nanos, SECOND};
 
 const EXAMPLE: &str = "[{ use = \"time\", every = \"1m\" }]";
@@ -12,21 +12,21 @@ const EXAMPLE: &str = "[{ use = \"time\", every = \"1m\" }]";
 const USES: &[&str] = &["time"];
 /// The longest a bar can be.
 const LONGEST: Nanos = DAY;
-/// As many as a tick's mask has bits.
+/// The most intervals: as many as a tick's mask has bits.
 const INTERVALS_MOST: usize = u32::BITS as usize;
 
 pub static TABLES: Section = Section {
     name: "",
     title: "Tables beside the bars",
-    doc: "Which tables a lake has beside its bars, readings, anomalies and quarantine.",
+    doc: "Which tables a lake has in addition to bars, readings, anomalies and quarantine.",
     example: "",
     begin: |_| {},
     keys: &[
-        Key::of_rows("ticks", "Whether the table `ticks` keeps every accepted tick.", Kind::Flag(field!(ticks))),
+        Key::of_rows("ticks", "Whether the table `ticks` keeps every accepted tick.", KeyType::Flag(field!(ticks))),
         Key::of_rows(
             "instruments",
             "Whether instrument masters and price bands are kept, and joined to bars.",
-            Kind::Flag(field!(instruments)),
+            KeyType::Flag(field!(instruments)),
         ),
     ],
 };
@@ -41,10 +41,10 @@ pub static SECTION: Section = Section {
         Key::of_rows(
             "bars",
             "The bars that are made, at most 32 widths, each with a table of its own.",
-            Kind::Own(BARS),
+            KeyType::Own(BARS),
         ),
-        Key::of_rows("bars[].use", "What ends a bar.", Kind::Own(USE)),
-        Key::of_rows("bars[].every", "How wide a bar is: whole milliseconds, at most a day.", Kind::Own(EVERY)),
+        Key::of_rows("bars[].use", "What ends a bar.", KeyType::Own(USE)),
+        Key::of_rows("bars[].every", "How wide a bar is: whole milliseconds, at most a day.", KeyType::Own(EVERY)),
     ],
 };
 
@@ -70,9 +70,9 @@ fn intervals(keys: &Keys<'_>) -> Vec<Interval> {
     let default = || vec![Interval(SECOND), Interval(MINUTE)];
     let Some(items) = keys.list("bars", EXAMPLE) else { return default() };
     let problems = keys.problems();
-    let mut found: Vec<(Interval, &Place)> = Vec::new();
+    let mut found: Vec<(Interval, &Location)> = Vec::new();
     for item in items {
-        let Value::Table(table) = &item.value else {
+        let TomlValue::Table(table) = &item.value else {
             keys.wrong_type("bars", item, "a table", format!("e.g. `bars = {EXAMPLE}`"));
             continue;
         };
@@ -83,8 +83,8 @@ fn intervals(keys: &Keys<'_>) -> Vec<Interval> {
         }
         let Some((nanos, place)) = bar.duration("every") else { continue };
         if !(MILLI..=LONGEST).contains(&nanos) || nanos % MILLI != 0 {
-            let message = format!("`every` is {}, which is no width for a bar", duration_text(nanos));
-            problems.add(place, message, "a bar takes whole milliseconds, at most \"1d\"");
+            let message = format!("`every` is {}, which is not a width for a bar", duration_text(nanos));
+            problems.add(place, message, "a bar has whole milliseconds, at most \"1d\"");
         } else if found.iter().any(|(interval, _)| interval.0 == nanos) {
             problems.add(place, format!("there are two bars of {}", duration_text(nanos)), "remove one of them");
         } else {
@@ -92,13 +92,13 @@ fn intervals(keys: &Keys<'_>) -> Vec<Interval> {
         }
     }
     if items.is_empty() {
-        let place = keys.node("bars").map_or(Place::Name("bars".to_owned()), |node| node.place.clone());
+        let place = keys.node("bars").map_or(Location::Name("bars".to_owned()), |node| node.place.clone());
         problems.add(&place, "`bars` is empty", format!("a dataflow makes bars: `bars = {EXAMPLE}`"));
     }
     if found.len() > INTERVALS_MOST {
-        let place = keys.node("bars").map_or(Place::Name("bars".to_owned()), |node| node.place.clone());
+        let place = keys.node("bars").map_or(Location::Name("bars".to_owned()), |node| node.place.clone());
         let message = format!("`bars` has {} intervals, the most is {INTERVALS_MOST}", found.len());
-        problems.add(&place, message, "coarser bars can be added up from finer ones in a query: leave some out");
+        problems.add(&place, message, "leave some out: a query can add up finer bars to coarser ones");
         return default();
     }
     let Some(finest) = found.iter().map(|(interval, _)| *interval).min() else { return default() };

@@ -1,11 +1,11 @@
 //! The keys of `conditions`: which trades set prices and which add volume, by the codes that a tape prints beside them.
 
-use super::key::{Field, Key, Kind, Own, Read, Show};
+use super::key::{FieldAccess, Key, KeyType, Own, Read, Show};
 use super::section::Section;
 use super::values;
 use crate::spec::Dataflow;
 use serde_json::{Value as Json, json};
-use ticktide_base::document::{Keys, Node, Place, Value};
+use ticktide_base::document::{Keys, LocatedValue, Location, TomlValue};
 use ticktide_market::conditions::{Condition, ConditionsSpec};
 
 /// The record's field that holds the code, unless another is named.
@@ -26,11 +26,11 @@ pub static SECTION: Section = Section {
         });
     },
     keys: &[
-        Key::of_rows("conditions.field", "The record's field that holds the code.", Kind::Own(CODE)),
+        Key::of_rows("conditions.field", "The record's field that holds the code.", KeyType::Own(CODE)),
         Key::of_rows(
             "conditions.hex",
             "Whether the code is hexadecimal text.",
-            Kind::Flag(Field {
+            KeyType::Flag(FieldAccess {
                 get: |dataflow| dataflow.conditions.as_ref().map(|conditions| conditions.hex),
                 set: |dataflow, hex| change(dataflow, |conditions| conditions.hex = hex),
             }),
@@ -38,7 +38,7 @@ pub static SECTION: Section = Section {
         Key::of_rows(
             "conditions.no_price",
             "Rules for trades that set no price: `MASK`, `MASK & !MASK2` or `= CODE`.",
-            Kind::Own(Own {
+            KeyType::Own(Own {
                 read: Read::With(|keys, dataflow| {
                     let rules = rules(keys, "no_price");
                     change(dataflow, |conditions| conditions.no_price = rules);
@@ -50,7 +50,7 @@ pub static SECTION: Section = Section {
         Key::of_rows(
             "conditions.no_volume",
             "Rules for trades that add no volume.",
-            Kind::Own(Own {
+            KeyType::Own(Own {
                 read: Read::With(|keys, dataflow| {
                     let rules = rules(keys, "no_volume");
                     change(dataflow, |conditions| conditions.no_volume = rules);
@@ -61,8 +61,8 @@ pub static SECTION: Section = Section {
         ),
         Key::of_rows(
             "conditions.suspicious",
-            "The record's field that says whether the vendor doubts the trade; such a trade sets no price.",
-            Kind::Own(SUSPICIOUS),
+            "The record's field that says whether the vendor doubts the trade; a doubtful trade sets no price.",
+            KeyType::Own(SUSPICIOUS),
         ),
     ],
 };
@@ -105,7 +105,7 @@ fn rules(keys: &Keys<'_>, key: &str) -> Vec<Condition> {
         match Condition::parse(&text) {
             Some(rule) => rules.push(rule),
             None => {
-                let place = keys.node(key).map_or(Place::Name(key.to_owned()), |node| rule_place(node, &text));
+                let place = keys.node(key).map_or(Location::Name(key.to_owned()), |node| rule_place(node, &text));
                 let hint = "a rule is `MASK`, `MASK & !MASK2` or `= CODE`, numbers like 0x20 or 32";
                 keys.problems().add(&place, format!("`{key}` has the rule {text:?}, which cannot be read"), hint);
             }
@@ -119,8 +119,8 @@ fn rules_text(rules: &[Condition]) -> Json {
 }
 
 /// The place of one text in a list of texts.
-fn rule_place(node: &Node, text: &str) -> Place {
-    let items = if let Value::List(items) = &node.value { items.as_slice() } else { &[] };
-    let item = items.iter().find(|item| item.value == Value::Text(text.to_owned()));
+fn rule_place(node: &LocatedValue, text: &str) -> Location {
+    let items = if let TomlValue::List(items) = &node.value { items.as_slice() } else { &[] };
+    let item = items.iter().find(|item| item.value == TomlValue::Text(text.to_owned()));
     item.unwrap_or(node).place.clone()
 }

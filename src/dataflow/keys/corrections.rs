@@ -1,6 +1,6 @@
 //! The keys that say what can still change: duplicates, late ticks, corrections, and how far back bars are open to them.
 
-use super::key::{Key, Kind, Own, Read, Show, field};
+use super::key::{Key, KeyType, Own, Read, Show, field};
 use super::section::Section;
 use super::values;
 use crate::spec::{Dedupe, Horizon, Horizons};
@@ -21,8 +21,8 @@ pub static SECTION: Section = Section {
     keys: &[
         Key::of_rows(
             "dedupe",
-            "Where a record is looked for that came before: in its partition, or in all partitions of its instrument.",
-            Kind::Word {
+            "Where duplicates of a record are searched for: in its partition, or in all partitions of its instrument.",
+            KeyType::Word {
                 default: "partition",
                 words: || vec!["partition", "instrument"],
                 get: |dataflow| if dataflow.dedupe == Dedupe::Instrument { "instrument" } else { "partition" },
@@ -34,17 +34,17 @@ pub static SECTION: Section = Section {
         Key::of_rows(
             "retention",
             "How long trades are kept so that a cancel or a correction finds them.",
-            Kind::Span { default: 2 * HOUR, least: 0, field: field!(retention) },
+            KeyType::Span { default: 2 * HOUR, least: 0, field: field!(retention) },
         ),
         Key::of_rows(
             "grace",
             "How long a bar waits for late ticks before it is published.",
-            Kind::Span { default: 5 * SECOND, least: 0, field: field!(grace) },
+            KeyType::Span { default: 5 * SECOND, least: 0, field: field!(grace) },
         ),
         Key::of_rows(
             "horizon.*",
-            "How far back bars up to this interval (`\"1m\"`) can change: a duration, or `N sessions`, the trading day and the N before it.",
-            Kind::Own(HORIZON),
+            "How far back bars up to this interval (`\"1m\"`) can change: a duration, or `N sessions` (the trading day and the N before it).",
+            KeyType::Own(HORIZON),
         )
         .hashed_as(|dataflow| {
             let resolved = |interval: &Interval| {
@@ -53,7 +53,7 @@ pub static SECTION: Section = Section {
             };
             dataflow.bars.iter().map(resolved).collect()
         }),
-        Key::of_rows("horizon.default", "The same for bars of greater intervals.", Kind::Own(HORIZON_DEFAULT))
+        Key::of_rows("horizon.default", "The same for bars of longer intervals.", KeyType::Own(HORIZON_DEFAULT))
             // each interval's horizon is in the hash already
             .hashed_as(|_| Vec::new()),
     ],
@@ -102,7 +102,7 @@ fn horizons(keys: &Keys<'_>) -> Horizons {
             }
             _ => {
                 let hint = "its keys are intervals like \"1m\" (for bars up to a minute) and `default`";
-                keys.problems().add(place, format!("`{name}` in `horizon` is no interval"), hint);
+                keys.problems().add(place, format!("`{name}` in `horizon` is not an interval"), hint);
             }
         }
     }
@@ -117,13 +117,13 @@ fn horizon(text: &str) -> Result<Horizon, (String, String)> {
     match count.parse() {
         _ if text == "session" => Ok(Horizon::Sessions(1)),
         _ if count.is_empty() || !count.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err(("which counts no sessions".to_owned(), hint()))
+            Err(("which is not a count of sessions".to_owned(), hint()))
         }
         Ok(count @ 1..=SESSIONS_MOST) => Ok(Horizon::Sessions(count)),
         Ok(0) => Err(("the least is one session".to_owned(), hint())),
         _ => {
             let longer = "a duration may be longer, e.g. \"2000d\"".to_owned();
-            Err((format!("the most are {SESSIONS_MOST} sessions"), longer))
+            Err((format!("the most is {SESSIONS_MOST} sessions"), longer))
         }
     }
 }

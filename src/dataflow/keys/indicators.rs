@@ -1,30 +1,34 @@
-//! The key `indicators`: entry by entry against the registry.
+//! The key `indicators`: each entry is checked against the registry.
 
-use super::key::{Key, Kind, Own, Read, Show};
+use super::key::{Key, KeyType, Own, Read, Show};
 use super::section::Section;
 use super::values;
 use crate::spec::IndicatorUse;
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
-use ticktide_base::document::{Keys, Node, Problems, Table, Value, duration_text};
+use ticktide_base::document::{Keys, LocatedValue, Problems, Table, TomlValue, duration_text};
 use ticktide_base::time::Interval;
 use ticktide_flow::indicators::{self, Anchor, INDICATORS, Spec};
 
 pub static SECTION: Section = Section {
     name: "",
     title: "Indicators",
-    doc: "What is read off the bars of a width. Each width with indicators has a table of readings.",
+    doc: "What is computed from the bars of a width. Each width with indicators has a table of readings.",
     example: "",
     begin: |_| {},
     keys: &[
         Key::of_rows(
             "indicators",
-            "The indicators that are read off bars; their columns stand in this order.",
-            Kind::Own(INDICATORS_OWN),
+            "The indicators that are computed from bars; their columns are in this order.",
+            KeyType::Own(INDICATORS_OWN),
         ),
-        Key::of_rows("indicators[].use", "The name of an indicator.", Kind::Own(USE)),
-        Key::of_rows("indicators[].on", "The width of the bars that it reads: one of `bars`.", Kind::Own(values::ON)),
-        Key::of_rows("indicators[].*", "A parameter of the indicator.", Kind::Own(values::PARAMETER)),
+        Key::of_rows("indicators[].use", "The name of an indicator.", KeyType::Own(USE)),
+        Key::of_rows(
+            "indicators[].on",
+            "The width of the bars that it reads: one of `bars`.",
+            KeyType::Own(values::ON),
+        ),
+        Key::of_rows("indicators[].*", "A parameter of the indicator.", KeyType::Own(values::PARAMETER)),
     ],
 };
 
@@ -68,7 +72,7 @@ fn uses(keys: &Keys<'_>, bars: &[Interval]) -> Vec<IndicatorUse> {
     let mut uses: Vec<IndicatorUse> = Vec::new();
     let mut outputs: BTreeSet<(Interval, String)> = BTreeSet::new();
     for item in keys.list("indicators", example).unwrap_or_default() {
-        let Value::Table(table) = &item.value else {
+        let TomlValue::Table(table) = &item.value else {
             keys.wrong_type("indicators", item, "a table", format!("e.g. `indicators = {example}`"));
             continue;
         };
@@ -77,7 +81,7 @@ fn uses(keys: &Keys<'_>, bars: &[Interval]) -> Vec<IndicatorUse> {
             Ok(built) => {
                 for output in built.outputs() {
                     if !outputs.insert((found.on, output.clone())) {
-                        let message = format!("two indicators on {} say {output:?}", found.on.name());
+                        let message = format!("two indicators on {} have the output {output:?}", found.on.name());
                         keys.problems().add(&item.place, message, "remove one of them");
                     }
                 }
@@ -95,7 +99,7 @@ fn uses(keys: &Keys<'_>, bars: &[Interval]) -> Vec<IndicatorUse> {
 }
 
 /// One entry of `indicators`: `use`, `on`, and parameters that the registry checks.
-fn indicator(table: &Table, item: &Node, bars: &[Interval], problems: &Problems) -> Option<IndicatorUse> {
+fn indicator(table: &Table, item: &LocatedValue, bars: &[Interval], problems: &Problems) -> Option<IndicatorUse> {
     let names: Vec<&str> = table.entries().map(|(name, ..)| name).collect();
     let keys = Keys::new("an indicator", table, &names, problems);
     for key in ["use", "on"] {
@@ -110,9 +114,9 @@ fn indicator(table: &Table, item: &Node, bars: &[Interval], problems: &Problems)
     let mut parameters = BTreeMap::new();
     for (name, _, node) in table.entries().filter(|(name, ..)| !["use", "on"].contains(name)) {
         let setting = match &node.value {
-            Value::Integer(number) => indicators::Setting::from(*number),
-            Value::Float(number) => indicators::Setting::from(*number),
-            Value::Text(text) => indicators::Setting::from(text.as_str()),
+            TomlValue::Integer(number) => indicators::Setting::from(*number),
+            TomlValue::Float(number) => indicators::Setting::from(*number),
+            TomlValue::Text(text) => indicators::Setting::from(text.as_str()),
             _ => {
                 keys.wrong_type(name, node, "a number or text", format!("e.g. `{name} = 14`"));
                 continue;

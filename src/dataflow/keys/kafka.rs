@@ -1,7 +1,7 @@
-//! The key `source.kafka`: settings of librdkafka, handed on as they are, with secrets from the environment and from files.
+//! The key `source.kafka`: settings of librdkafka, passed on unchanged, with secrets from the environment and from files.
 //!
-//! Why a name is masked by its looks: librdkafka has hundreds of settings, and we know but few. What must hold: a value that
-//! came from a variable or a file is a secret, too.
+//! Why the look of a name decides whether its value is masked: librdkafka has hundreds of settings, and ticktide knows only a
+//! few. What must hold: a value that came from a variable or a file is a secret, too.
 
 use super::key::{Own, Read, Show};
 use serde_json::json;
@@ -38,7 +38,7 @@ fn settings(keys: &Keys<'_>) -> (BTreeMap<String, String>, BTreeSet<String>) {
             continue;
         };
         if key == "bootstrap.servers" || key == "metadata.broker.list" {
-            keys.problems().add(&node.place, format!("`{key}` is set apart from its settings"), "set `source.brokers`");
+            keys.problems().add(&node.place, format!("`{key}` cannot be set here"), "set `source.brokers`");
             continue;
         }
         if looks_secret(&key) || written.contains("${") || written.starts_with('@') {

@@ -1,12 +1,12 @@
-//! A row of the table of keys: what a key is called and means, and how its value goes into a dataflow and out again.
+//! A row of the table of keys: a key's name and meaning, and how its value gets into a dataflow and out again.
 //!
 //! ```text
 //!   file ──read──▶ Dataflow ──show──▶ --dry-run, settings of the lake
 //!                      └─────hashed─▶ hash of the dataflow
 //! ```
 //!
-//! Why the bounds stand in the row and not in a reader: the reader, the reference page and the schema then say the same. What
-//! must hold: a read puts a value in, be it the default, and a wrong value is a problem with a hint.
+//! Why the bounds are in the row and not in a reader: the reader, the reference page and the schema then say the same. What
+//! must hold: a read always sets a value, if only the default, and a wrong value is a problem with a hint.
 
 use crate::spec::Dataflow;
 use serde_json::{Value, json};
@@ -15,49 +15,49 @@ use ticktide_base::time::Nanos;
 
 /// One key of a dataflow file.
 pub struct Key {
-    /// Dotted, as `--set` has it; `*` stands for a name that the file chooses, `[]` for each table of a list.
+    /// Dotted, as in `--set`; `*` is a name that the file chooses, `[]` each table of a list.
     pub path: &'static str,
     /// One line for the user.
     pub doc: &'static str,
-    pub kind: Kind,
-    pub hashed: Hashed,
-    /// Among the keys of its section lower ones are shown first, equal ones in the order of the table.
+    pub kind: KeyType,
+    pub hashed: HashForm,
+    /// Within a section, keys with a lower number are shown first, equal ones in the order of the table.
     pub shown_at: u8,
 }
 
 /// Whether a key's value changes rows, and so belongs to the hash of the dataflow.
-pub enum Hashed {
+pub enum HashForm {
     No,
     /// As it is shown.
     Shown,
-    /// In another form than it is shown in: whole keys with their values.
+    /// In another form than the shown one: whole keys with their values.
     As(fn(&Dataflow) -> Vec<(String, Value)>),
 }
 
-/// Where a value of one type stands in a dataflow; `get` answers `None` where it is not shown.
-pub struct Field<T: 'static> {
+/// Access to a value of one type in a dataflow; `get` gives `None` if the value is not shown.
+pub struct FieldAccess<T: 'static> {
     pub get: fn(&Dataflow) -> Option<T>,
     pub set: fn(&mut Dataflow, T),
 }
 
-/// A field that stands in the dataflow under a path of its own.
+/// Access to a field of the dataflow by its path.
 macro_rules! field {
     ($($name:ident).+) => {
-        $crate::keys::key::Field { get: |dataflow| Some(dataflow.$($name).+), set: |dataflow, value| dataflow.$($name).+ = value }
+        $crate::keys::key::FieldAccess { get: |dataflow| Some(dataflow.$($name).+), set: |dataflow, value| dataflow.$($name).+ = value }
     };
 }
 pub(crate) use field;
 
 /// The type of a key with its bounds and its default.
-pub enum Kind {
+pub enum KeyType {
     /// A duration of at least `least`.
-    Span { default: Nanos, least: Nanos, field: Field<Nanos> },
+    Span { default: Nanos, least: Nanos, field: FieldAccess<Nanos> },
     /// A whole number from `least` to `most`.
-    Whole { default: u64, least: u64, most: u64, field: Field<u64> },
+    Whole { default: u64, least: u64, most: u64, field: FieldAccess<u64> },
     /// A size in bytes, at least one.
-    Size { default: u64, field: Field<u64> },
+    Size { default: u64, field: FieldAccess<u64> },
     /// True or false; false by default.
-    Flag(Field<bool>),
+    Flag(FieldAccess<bool>),
     /// One of a few words.
     Word {
         default: &'static str,
@@ -66,20 +66,20 @@ pub enum Kind {
         set: fn(&mut Dataflow, &str),
     },
     /// A list of texts, or one text.
-    Texts { default: &'static [&'static str], field: Field<Vec<String>> },
-    /// Anything that is read in its own way.
+    Texts { default: &'static [&'static str], field: FieldAccess<Vec<String>> },
+    /// Any other type, which has a reader of its own.
     Own(Own),
 }
 
-/// A key that is read in its own way.
+/// A type with a reader of its own.
 pub struct Own {
     /// The type's name for the user.
     pub name: &'static str,
-    /// As a file would say it; empty: there is none.
+    /// As a file would write it; empty: there is none.
     pub default: &'static str,
     pub read: Read,
     pub show: Show,
-    /// Which values an editor should take, in JSON Schema.
+    /// Which values an editor should accept, in JSON Schema.
     pub schema: fn() -> Value,
 }
 
@@ -94,24 +94,24 @@ pub enum Read {
 pub enum Show {
     No,
     One(fn(&Dataflow) -> Option<Value>),
-    /// Under each name that the `*` of its path stands for.
+    /// Under each name that the `*` of its path can be.
     Each(fn(&Dataflow) -> Vec<(String, Value)>),
 }
 
 impl Key {
     /// A key that changes no row.
-    pub const fn new(path: &'static str, doc: &'static str, kind: Kind) -> Key {
-        Key { path, doc, kind, hashed: Hashed::No, shown_at: 0 }
+    pub const fn new(path: &'static str, doc: &'static str, kind: KeyType) -> Key {
+        Key { path, doc, kind, hashed: HashForm::No, shown_at: 0 }
     }
 
     /// A key that changes rows.
-    pub const fn of_rows(path: &'static str, doc: &'static str, kind: Kind) -> Key {
-        Key { path, doc, kind, hashed: Hashed::Shown, shown_at: 0 }
+    pub const fn of_rows(path: &'static str, doc: &'static str, kind: KeyType) -> Key {
+        Key { path, doc, kind, hashed: HashForm::Shown, shown_at: 0 }
     }
 
     /// A key that changes rows and enters the hash in another form than it is shown in.
     pub const fn hashed_as(mut self, hashed: fn(&Dataflow) -> Vec<(String, Value)>) -> Key {
-        self.hashed = Hashed::As(hashed);
+        self.hashed = HashForm::As(hashed);
         self
     }
 
@@ -121,7 +121,7 @@ impl Key {
         self
     }
 
-    /// What stands in its table: the last part of its path that is a name.
+    /// Its name in its table: the last part of its path that is a name.
     pub fn name(&self) -> &'static str {
         let path = self.path.strip_suffix(".*").unwrap_or(self.path);
         path.rsplit('.').next().unwrap_or(path)
@@ -131,36 +131,38 @@ impl Key {
     pub fn read(&self, keys: &Keys<'_>, dataflow: &mut Dataflow) {
         let name = self.name();
         match &self.kind {
-            Kind::Span { default, least, field } => (field.set)(dataflow, span(keys, name, *default, *least)),
-            Kind::Whole { default, least, most, field } => {
+            KeyType::Span { default, least, field } => (field.set)(dataflow, span(keys, name, *default, *least)),
+            KeyType::Whole { default, least, most, field } => {
                 (field.set)(dataflow, keys.whole(name, *least, *most).unwrap_or(*default));
             }
-            Kind::Size { default, field } => (field.set)(dataflow, size(keys, name, *default)),
-            Kind::Flag(field) => (field.set)(dataflow, keys.boolean(name).unwrap_or(false)),
-            Kind::Word { default, words, set, .. } => {
+            KeyType::Size { default, field } => (field.set)(dataflow, size(keys, name, *default)),
+            KeyType::Flag(field) => (field.set)(dataflow, keys.boolean(name).unwrap_or(false)),
+            KeyType::Word { default, words, set, .. } => {
                 let words = words();
                 set(dataflow, keys.choice(name, &words).map_or(default, |index| words[index]));
             }
-            Kind::Texts { default, field } => {
+            KeyType::Texts { default, field } => {
                 let default = || default.iter().map(|text| (*text).to_owned()).collect();
                 (field.set)(dataflow, keys.texts(name).unwrap_or_else(default));
             }
-            Kind::Own(Own { read: Read::With(read), .. }) => read(keys, dataflow),
-            Kind::Own(Own { read: Read::ByWhole, .. }) => {}
+            KeyType::Own(Own { read: Read::With(read), .. }) => read(keys, dataflow),
+            KeyType::Own(Own { read: Read::ByWhole, .. }) => {}
         }
     }
 
     /// Its values in a dataflow, each under its dotted key; secrets are masked.
     pub fn shown(&self, dataflow: &Dataflow) -> Vec<(String, Value)> {
         let value = match &self.kind {
-            Kind::Span { field, .. } => (field.get)(dataflow).map(|nanos| json!(duration_text(nanos))),
-            Kind::Whole { field, .. } | Kind::Size { field, .. } => (field.get)(dataflow).map(|number| json!(number)),
-            Kind::Flag(field) => (field.get)(dataflow).map(|flag| json!(flag)),
-            Kind::Word { get, .. } => Some(json!(get(dataflow))),
-            Kind::Texts { field, .. } => (field.get)(dataflow).map(|texts| json!(texts)),
-            Kind::Own(Own { show: Show::One(show), .. }) => show(dataflow),
-            Kind::Own(Own { show: Show::No, .. }) => None,
-            Kind::Own(Own { show: Show::Each(show), .. }) => {
+            KeyType::Span { field, .. } => (field.get)(dataflow).map(|nanos| json!(duration_text(nanos))),
+            KeyType::Whole { field, .. } | KeyType::Size { field, .. } => {
+                (field.get)(dataflow).map(|number| json!(number))
+            }
+            KeyType::Flag(field) => (field.get)(dataflow).map(|flag| json!(flag)),
+            KeyType::Word { get, .. } => Some(json!(get(dataflow))),
+            KeyType::Texts { field, .. } => (field.get)(dataflow).map(|texts| json!(texts)),
+            KeyType::Own(Own { show: Show::One(show), .. }) => show(dataflow),
+            KeyType::Own(Own { show: Show::No, .. }) => None,
+            KeyType::Own(Own { show: Show::Each(show), .. }) => {
                 let above = self.path.trim_end_matches('*');
                 return show(dataflow).into_iter().map(|(name, value)| (format!("{above}{name}"), value)).collect();
             }

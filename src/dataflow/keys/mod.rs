@@ -1,4 +1,4 @@
-//! Every key of a dataflow file, in one table: what it is called, what it means, its type, bounds and default.
+//! Every key of a dataflow file, in one table: its name, its meaning, its type, bounds and default.
 //!
 //! ```text
 //!              ┌─▶ read        a file's tree → Dataflow, unknown keys and wrong values → problems
@@ -7,10 +7,10 @@
 //!              └─▶ `list keys`
 //! ```
 //!
-//! One file a section: its rows stand first, then the readers of those that are read in their own way. Why one table: a key
-//! that is accepted, hashed and shown in three places is forgotten in one of them. What must hold: the order of the rows is the
-//! order in which they are read (bars before what looks at bars), in which a hint names them and, but for
-//! [`Key::shown_at`], in which they are shown.
+//! One file per section: first its rows, then the readers of those keys that have a reader of their own. Why one table: a key
+//! that is accepted, hashed and shown in three places is forgotten in one of them. What must hold: keys are read in the order
+//! of their rows (bars before what reads bars), hints name them in that order and, except for [`Key::shown_at`], they are
+//! shown in that order.
 
 mod anomalies;
 mod bars;

@@ -1,15 +1,15 @@
-//! A section of the table: keys that stand in one table of the file, or beside each other at its top.
+//! A section of the table of keys: the keys of one table of the file, or of its top level.
 
 use super::key::Key;
 use crate::spec::Dataflow;
 
 /// Keys that belong together.
 pub struct Section {
-    /// The table that its keys stand in; empty: they stand at the top of the file.
+    /// The table of the file that has its keys; empty: they are at the top level.
     pub name: &'static str,
     /// Its heading on the reference page.
     pub title: &'static str,
-    /// What it is about, in one or two sentences.
+    /// Its meaning, in one or two sentences.
     pub doc: &'static str,
     /// A table as a hint proposes it.
     pub example: &'static str,
@@ -18,7 +18,7 @@ pub struct Section {
     pub keys: &'static [Key],
 }
 
-/// The names that may stand in a table, in the order of the rows: `above` is the path of the table, with its dot.
+/// The names that a table may have, in the order of the rows; `above` is the path of the table, with its dot.
 pub fn names(keys: &[Key], above: &str) -> Vec<&'static str> {
     let mut names: Vec<&'static str> = Vec::new();
     for key in keys {

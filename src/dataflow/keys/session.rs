@@ -1,11 +1,11 @@
-//! The key `session`: a preset's name, times of one's own, or a calendar file.
+//! The key `session`: a preset's name, custom hours, or a calendar file.
 
-use super::key::{Key, Kind, Own, Read, Show};
+use super::key::{Key, KeyType, Own, Read, Show};
 use super::section::{Section, names};
 use super::values;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
-use ticktide_base::document::{Keys, Node, Place, Problems, Table, Value};
+use ticktide_base::document::{Keys, LocatedValue, Location, Problems, Table, TomlValue};
 use ticktide_base::error::nearest;
 use ticktide_market::calendar::{CALENDARS, PRESETS, Session, file};
 
@@ -18,15 +18,15 @@ pub static SECTION: Section = Section {
     keys: &[SESSION, ZONE, OPEN, CLOSE, DAYS, FILE, INSTRUMENTS],
 };
 
-/// The keys of a session of one's own.
+/// The keys of a custom session.
 const CUSTOM: &[Key] = &[ZONE, OPEN, CLOSE, DAYS];
-/// The keys of a session that a calendar says.
+/// The keys of a session that a calendar defines.
 const CALENDAR: &[Key] = &[FILE, INSTRUMENTS];
 
 const SESSION: Key = Key::of_rows(
     "session",
     "When the market is open: the name of a session, hours of your own, or a calendar.",
-    Kind::Own(Own {
+    KeyType::Own(Own {
         name: "text or table",
         default: "\"utc-day\"",
         read: Read::With(|keys, dataflow| (dataflow.session, dataflow.session_text) = read(keys)),
@@ -46,17 +46,17 @@ const CLOSE: Key =
     part("session.close", "When it closes, HH:MM; if that is not after `open`, it opens on the day before.", TEXT);
 const DAYS: Key = part(
     "session.days",
-    "On which days it closes, e.g. `[\"mon-fri\"]`; without it from Monday to Friday.",
+    "The days on which it closes, e.g. `[\"mon-fri\"]`; by default Monday to Friday.",
     ("text or list of texts", values::texts),
 );
 const FILE: Key = part(
     "session.calendar",
-    "The name of a calendar, or its file ending in .toml, as seen from the dataflow's file.",
+    "The name of a calendar, or the path of its file ending in .toml, relative to the dataflow's file.",
     TEXT,
 );
 const INSTRUMENTS: Key = part(
     "session.instruments.*",
-    "Under a class of the calendar that lists its instruments: their tokens.",
+    "The tokens of the instruments of a class, for a class of the calendar that lists its instruments.",
     ("text or list of texts", || json!({ "type": "object", "additionalProperties": values::texts() })),
 );
 
@@ -66,7 +66,7 @@ const TEXT: Shape = ("text", || json!({ "type": "string" }));
 
 /// A key inside the table of a session; the session shows it.
 const fn part(path: &'static str, doc: &'static str, (name, schema): Shape) -> Key {
-    Key::of_rows(path, doc, Kind::Own(Own { name, default: "", read: Read::ByWhole, show: Show::No, schema }))
+    Key::of_rows(path, doc, KeyType::Own(Own { name, default: "", read: Read::ByWhole, show: Show::No, schema }))
 }
 
 const EXAMPLE: &str = "or { zone = \"Europe/London\", open = \"08:00\", close = \"16:30\", days = [\"mon-fri\"] }, or { calendar = \
@@ -76,12 +76,12 @@ fn default() -> (Session, String) {
     (Session::preset("utc-day").expect("a preset"), "utc-day".to_owned())
 }
 
-/// The session and how the file says it.
+/// The session, and how the file names it.
 fn read(keys: &Keys<'_>) -> (Session, String) {
     let Some(node) = keys.node("session") else { return default() };
     let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
     match &node.value {
-        Value::Text(name) => match Session::preset(name) {
+        TomlValue::Text(name) => match Session::preset(name) {
             Some(session) => (session, name.clone()),
             None => {
                 let near = nearest(name, &names).map_or(String::new(), |near| format!("did you mean \"{near}\"? "));
@@ -90,10 +90,10 @@ fn read(keys: &Keys<'_>) -> (Session, String) {
                 default()
             }
         },
-        Value::Table(table) if table.get("calendar").is_some() => {
+        TomlValue::Table(table) if table.get("calendar").is_some() => {
             calendar(table, keys.problems()).unwrap_or_else(default)
         }
-        Value::Table(table) => custom(table, node, keys.problems()).unwrap_or_else(default),
+        TomlValue::Table(table) => custom(table, node, keys.problems()).unwrap_or_else(default),
         _ => {
             keys.wrong_type("session", node, "a name or a table", format!("one of {}, {EXAMPLE}", names.join(", ")));
             default()
@@ -101,7 +101,7 @@ fn read(keys: &Keys<'_>) -> (Session, String) {
     }
 }
 
-fn custom(table: &Table, node: &Node, problems: &Problems) -> Option<(Session, String)> {
+fn custom(table: &Table, node: &LocatedValue, problems: &Problems) -> Option<(Session, String)> {
     let keys = Keys::new("`session`", table, &names(CUSTOM, "session."), problems);
     for key in ["zone", "open", "close"] {
         if keys.node(key).is_none() {
@@ -143,8 +143,7 @@ fn calendar(table: &Table, problems: &Problems) -> Option<(Session, String)> {
         let named = CALENDARS.iter().any(|(calendar, _)| *calendar == name);
         named.then(|| Session::preset(&name)).flatten().or_else(|| {
             let names: Vec<&str> = CALENDARS.iter().map(|(calendar, _)| *calendar).collect();
-            let hint =
-                format!("there are {}; a file of your own is given by its path, ending in .toml", names.join(", "));
+            let hint = format!("there are {}; give a file of your own by its path, ending in .toml", names.join(", "));
             problems.add(place, format!("there is no calendar {name:?}"), hint);
             None
         })?
@@ -170,10 +169,12 @@ fn names_a_file(name: &str) -> bool {
     name.ends_with(".toml") || name.contains('/')
 }
 
-/// A path as the file at a place means it.
-fn beside(place: &Place, path: &str) -> PathBuf {
+/// A path relative to the file of a place.
+fn beside(place: &Location, path: &str) -> PathBuf {
     match place {
-        Place::File { file, .. } => Path::new(&**file).parent().map_or_else(|| path.into(), |folder| folder.join(path)),
+        Location::File { file, .. } => {
+            Path::new(&**file).parent().map_or_else(|| path.into(), |folder| folder.join(path))
+        }
         _ => path.into(),
     }
 }

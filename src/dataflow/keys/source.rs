@@ -1,7 +1,7 @@
 //! The keys of `source`: where ticks come from, how they are decoded, and what is known of them.
 
 use super::kafka;
-use super::key::{Field, Key, Kind, Own, Read, Show, field};
+use super::key::{FieldAccess, Key, KeyType, Own, Read, Show, field};
 use super::section::Section;
 use super::values;
 use crate::spec::Volume;
@@ -26,20 +26,20 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.use",
             "Where ticks come from: the name of a source.",
-            Kind::Word {
+            KeyType::Word {
                 default: "kafka",
                 words: || SOURCES.names(),
                 get: |dataflow| &dataflow.source.uses,
                 set: |dataflow, name| dataflow.source.uses = name.to_owned(),
             },
         ),
-        Key::new("source.brokers", "The addresses of Kafka brokers, each HOST:PORT.", Kind::Own(BROKERS)),
+        Key::new("source.brokers", "The addresses of Kafka brokers, each HOST:PORT.", KeyType::Own(BROKERS)),
         Key::new(
             "source.topics",
             "The Kafka topics that are read.",
-            Kind::Texts {
+            KeyType::Texts {
                 default: &["ticks"],
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(dataflow.source.topics.clone()),
                     set: |dataflow, topics| dataflow.source.topics = topics,
                 },
@@ -48,9 +48,9 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.paths",
             "The files, folders or glob patterns that are read with `use = \"file\"`.",
-            Kind::Texts {
+            KeyType::Texts {
                 default: &[],
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(dataflow.source.paths.clone()),
                     set: |dataflow, paths| dataflow.source.paths = paths,
                 },
@@ -60,13 +60,13 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.from",
             "Where a new lake begins to read: `earliest`, `latest`, or a time with its zone.",
-            Kind::Own(FROM),
+            KeyType::Own(FROM),
         )
         .shown_at(2),
         Key::new(
             "source.until",
             "When a run ends: `end` is the end of the records that it found at its start.",
-            Kind::Word {
+            KeyType::Word {
                 default: "never",
                 words: || vec!["never", "end"],
                 get: |dataflow| if dataflow.source.until_end { "end" } else { "never" },
@@ -77,7 +77,7 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.clock",
             "Whether this machine's clock refutes times of a live source that no broker vouches for: `our`, or `none`.",
-            Kind::Word {
+            KeyType::Word {
                 default: "our",
                 words: || vec!["our", "none"],
                 get: |dataflow| if dataflow.clock { "our" } else { "none" },
@@ -86,20 +86,20 @@ pub static SECTION: Section = Section {
         ),
         Key::new(
             "source.last_line",
-            "A file's last line while it has no end: it waits and is told of (`leave`), or it is a record (`take`).",
-            Kind::Own(LAST_LINE),
+            "A file's last line without a line end: it waits and is reported (`leave`), or it is a record (`take`).",
+            KeyType::Own(LAST_LINE),
         )
         .shown_at(5),
         Key::new(
             "source.speed",
             "How fast recorded ticks are played: `max`, or a multiple of recorded time (1 is as recorded).",
-            Kind::Own(SPEED),
+            KeyType::Own(SPEED),
         )
         .shown_at(4),
         Key::of_rows(
             "source.wire",
             "How a record is decoded: the name of a wire format.",
-            Kind::Word {
+            KeyType::Word {
                 default: "json",
                 words: || wire::FORMATS.names(),
                 get: |dataflow| &dataflow.source.wire.format,
@@ -109,16 +109,16 @@ pub static SECTION: Section = Section {
         .shown_at(7),
         Key::of_rows(
             "source.fields.*",
-            "What the record calls one of our fields, where it has another name: `time = \"ts\"`.",
-            Kind::Own(FIELDS),
+            "The record's name for one of ticktide's fields, where it is another: `time = \"ts\"`.",
+            KeyType::Own(FIELDS),
         )
         .shown_at(7),
         Key::of_rows(
             "source.columns",
             "The names of a line's columns, in their order, for a format with columns.",
-            Kind::Texts {
+            KeyType::Texts {
                 default: &[],
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(dataflow.source.wire.columns.clone()).filter(|columns| !columns.is_empty()),
                     set: |dataflow, columns| dataflow.source.wire.columns = columns,
                 },
@@ -127,14 +127,14 @@ pub static SECTION: Section = Section {
         .shown_at(7),
         Key::of_rows(
             "source.delimiter",
-            "The one character between two columns; without it the format's own.",
-            Kind::Own(DELIMITER),
+            "The one character between two columns; by default the format's own.",
+            KeyType::Own(DELIMITER),
         )
         .shown_at(7),
         Key::of_rows(
             "source.volume",
             "What a record's volume counts: one trade (`trade`) or the day so far (`cumulative`: a record without a type is a snapshot).",
-            Kind::Word {
+            KeyType::Word {
                 default: "trade",
                 words: || vec!["trade", "cumulative"],
                 get: |dataflow| if dataflow.volume == Volume::Cumulative { "cumulative" } else { "trade" },
@@ -146,8 +146,8 @@ pub static SECTION: Section = Section {
         .shown_at(7),
         Key::of_rows(
             "source.sequence",
-            "Whether equal sequence numbers mean the same record (`trusted`) or say nothing (`none`).",
-            Kind::Word {
+            "Whether equal sequence numbers mean the same record (`trusted`) or nothing (`none`).",
+            KeyType::Word {
                 default: "none",
                 words: || vec!["none", "trusted"],
                 get: |dataflow| if dataflow.sequence_trusted { "trusted" } else { "none" },
@@ -158,21 +158,21 @@ pub static SECTION: Section = Section {
         Key::of_rows(
             "source.corrections",
             "Whether cancels and corrections change rows; if not, they go to the quarantine.",
-            Kind::Flag(field!(corrections)),
+            KeyType::Flag(field!(corrections)),
         )
         .shown_at(7),
         Key::new(
             "source.kafka.*",
             "A setting of librdkafka; `${NAME}` is an environment variable, `@FILE` the text of a file.",
-            Kind::Own(kafka::SETTINGS),
+            KeyType::Own(kafka::SETTINGS),
         )
         .shown_at(1),
         Key::new(
             "source.buffer",
             "The bytes that unread records may take in memory, for each reader.",
-            Kind::Size {
+            KeyType::Size {
                 default: 32 << 20,
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(dataflow.source.buffer_bytes as u64),
                     set: |dataflow, size| dataflow.source.buffer_bytes = usize::try_from(size).unwrap_or(usize::MAX),
                 },
@@ -182,17 +182,17 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.seed",
             "The seed of the synthetic market: equal settings give equal records.",
-            Kind::Whole { default: 1, least: 0, most: i64::MAX as u64, field: field!(source.synthetic.seed) },
+            KeyType::Whole { default: 1, least: 0, most: i64::MAX as u64, field: field!(source.synthetic.seed) },
         )
         .shown_at(6),
         Key::new(
             "source.instruments",
             "How many instruments the synthetic market has.",
-            Kind::Whole {
+            KeyType::Whole {
                 default: 50,
                 least: 1,
                 most: 100_000,
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(u64::from(dataflow.source.synthetic.instruments)),
                     set: |dataflow, count| dataflow.source.synthetic.instruments = count as u32,
                 },
@@ -202,11 +202,11 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.partitions",
             "How many partitions the synthetic market has.",
-            Kind::Whole {
+            KeyType::Whole {
                 default: 4,
                 least: 1,
                 most: 1_000,
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(u64::from(dataflow.source.synthetic.partitions)),
                     set: |dataflow, count| dataflow.source.synthetic.partitions = count as u32,
                 },
@@ -216,7 +216,7 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.trades_a_day",
             "How many trades the synthetic market has in a day, all instruments together.",
-            Kind::Whole {
+            KeyType::Whole {
                 default: 1_000_000,
                 least: 1,
                 most: 1_000_000_000,
@@ -227,17 +227,17 @@ pub static SECTION: Section = Section {
         Key::new(
             "source.first_day",
             "The first trading day of the synthetic market, from 1970-01-01 to 2199-12-31.",
-            Kind::Own(DAY),
+            KeyType::Own(DAY),
         )
         .shown_at(6),
         Key::new(
             "source.gaps",
-            "How often a day the synthetic feed is silent; each partition has as many silences of one instrument.",
-            Kind::Whole {
+            "How often a day the synthetic feed is silent; each partition has the same number of silences of one instrument.",
+            KeyType::Whole {
                 default: 0,
                 least: 0,
                 most: GAPS_MOST as u64,
-                field: Field {
+                field: FieldAccess {
                     get: |dataflow| Some(u64::from(dataflow.source.synthetic.gaps)),
                     set: |dataflow, count| dataflow.source.synthetic.gaps = count as u32,
                 },
@@ -274,7 +274,7 @@ fn start(text: &str) -> Result<StartFrom, (String, String)> {
         "latest" => Ok(StartFrom::Latest),
         _ => instant(text).map(StartFrom::At).ok_or_else(|| {
             let hint = "set it to \"earliest\", \"latest\" or a time like \"2024-07-01T09:15:00+05:30\"";
-            ("which is no place to start from".to_owned(), hint.to_owned())
+            ("which is not a place to start from".to_owned(), hint.to_owned())
         }),
     }
 }
@@ -293,7 +293,7 @@ fn start_text(from: StartFrom) -> String {
     }
 }
 
-/// The names of what becomes of a last line, the default first.
+/// The words for what happens to a last line, the default first.
 const LAST_LINES: [(&str, LastLine); 2] = [("leave", LastLine::Leave), ("take", LastLine::Take)];
 
 const LAST_LINE: Own = Own {
@@ -303,7 +303,7 @@ const LAST_LINE: Own = Own {
         let found = keys.choice("last_line", &LAST_LINES.map(|(name, _)| name));
         dataflow.source.last_line = found.map_or(LastLine::Leave, |index| LAST_LINES[index].1);
     }),
-    // lakes of before did not say it
+    // older lakes have not recorded it
     show: Show::One(|dataflow| (dataflow.source.last_line == LastLine::Take).then(|| json!("take"))),
     schema: || values::words(&LAST_LINES.map(|(name, _)| name)),
 };
@@ -326,7 +326,7 @@ fn speed(text: &str) -> Result<Speed, (String, String)> {
         _ if text == "max" => Ok(Speed::Max),
         Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
         _ => Err((
-            "which is no speed".to_owned(),
+            "which is not a speed".to_owned(),
             "set it to \"max\" or to a number above 0: 1 is as recorded".to_owned(),
         )),
     }
@@ -346,7 +346,7 @@ fn fields(keys: &Keys<'_>) -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for (name, _, node) in keys.table("fields", "{ time = \"ts\" }").into_iter().flat_map(Table::entries) {
         match &node.value {
-            document::Value::Text(field) => {
+            document::TomlValue::Text(field) => {
                 fields.insert(name.to_owned(), field.clone());
             }
             _ => keys.wrong_type(name, node, "text: a field of the record", format!("e.g. `{name} = \"field\"`")),
@@ -368,7 +368,7 @@ const DELIMITER: Own = Own {
 fn delimiter(text: &str) -> Result<u8, (String, String)> {
     match text.as_bytes() {
         [byte] if !byte.is_ascii_alphanumeric() && !b"\"\r\n.-+:".contains(byte) => Ok(*byte),
-        _ => Err(("which separates no columns".to_owned(), "e.g. \",\", \";\", \"|\" or \"\\t\"".to_owned())),
+        _ => Err(("which cannot separate columns".to_owned(), "e.g. \",\", \";\", \"|\" or \"\\t\"".to_owned())),
     }
 }
 
@@ -385,8 +385,8 @@ const DAY: Own = Own {
 fn day(text: &str) -> Result<i32, (String, String)> {
     match text.parse::<jiff::civil::Date>() {
         Ok(date) if (0..=DAY_LAST).contains(&day_of(date)) => Ok(day_of(date)),
-        Ok(_) => Err(("which is too far away".to_owned(), "choose a day from 1970-01-01 to 2199-12-31".to_owned())),
-        Err(_) => Err(("which is no date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
+        Ok(_) => Err(("which is out of range".to_owned(), "choose a day from 1970-01-01 to 2199-12-31".to_owned())),
+        Err(_) => Err(("which is not a date".to_owned(), "write it like \"2024-07-01\"".to_owned())),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Which values a key takes, in JSON Schema (draft 2020-12), for editors.
 //!
-//! Why it is a part of the reader's checks only: a schema knows nothing of registries that depend on each other, of bars that
-//! must be multiples or of time zones. What must hold: whatever a reader takes, the schema takes.
+//! Why it has only a part of the reader's checks: a schema knows nothing of registries that depend on each other, of bars that
+//! must be multiples or of time zones. What must hold: whatever a reader accepts, the schema accepts.
 
-use super::key::{Key, Kind, Own, Read, Show};
+use super::key::{Key, KeyType, Own, Read, Show};
 use serde_json::{Map, Value, json};
 use ticktide_base::document::duration_text;
 use ticktide_flow::parameters::Parameter;
@@ -65,13 +65,13 @@ pub fn parameter(parameter: &Parameter) -> Value {
 /// What a key takes, with its doc.
 pub fn described(key: &Key) -> Value {
     let mut schema = match &key.kind {
-        Kind::Span { .. } => duration(),
-        Kind::Whole { least, most, .. } => json!({ "type": "integer", "minimum": least, "maximum": most }),
-        Kind::Size { .. } => size(),
-        Kind::Flag(_) => json!({ "type": "boolean" }),
-        Kind::Word { words: all, .. } => words(&all()),
-        Kind::Texts { .. } => texts(),
-        Kind::Own(own) => (own.schema)(),
+        KeyType::Span { .. } => duration(),
+        KeyType::Whole { least, most, .. } => json!({ "type": "integer", "minimum": least, "maximum": most }),
+        KeyType::Size { .. } => size(),
+        KeyType::Flag(_) => json!({ "type": "boolean" }),
+        KeyType::Word { words: all, .. } => words(&all()),
+        KeyType::Texts { .. } => texts(),
+        KeyType::Own(own) => (own.schema)(),
     };
     schema["description"] = json!(key.doc);
     schema
@@ -80,28 +80,28 @@ pub fn described(key: &Key) -> Value {
 /// The type of a key for the user, with its bounds.
 pub fn type_name(key: &Key) -> String {
     match &key.kind {
-        Kind::Span { least: 0, .. } => "duration".to_owned(),
-        Kind::Span { least, .. } => format!("duration from {}", duration_text(*least)),
-        Kind::Whole { least, most, .. } if *most == i64::MAX as u64 => format!("whole number from {least}"),
-        Kind::Whole { least, most, .. } => format!("whole number from {least} to {most}"),
-        Kind::Size { .. } => "size".to_owned(),
-        Kind::Flag(_) => "true or false".to_owned(),
-        Kind::Word { words, .. } => words().join(" | "),
-        Kind::Texts { .. } => "text or list of texts".to_owned(),
-        Kind::Own(own) => own.name.to_owned(),
+        KeyType::Span { least: 0, .. } => "duration".to_owned(),
+        KeyType::Span { least, .. } => format!("duration from {}", duration_text(*least)),
+        KeyType::Whole { least, most, .. } if *most == i64::MAX as u64 => format!("whole number from {least}"),
+        KeyType::Whole { least, most, .. } => format!("whole number from {least} to {most}"),
+        KeyType::Size { .. } => "size".to_owned(),
+        KeyType::Flag(_) => "true or false".to_owned(),
+        KeyType::Word { words, .. } => words().join(" | "),
+        KeyType::Texts { .. } => "text or list of texts".to_owned(),
+        KeyType::Own(own) => own.name.to_owned(),
     }
 }
 
-/// The default of a key as a file would say it; empty: there is none.
+/// The default of a key as a file would write it; empty: there is none.
 pub fn default_text(key: &Key) -> String {
     match &key.kind {
-        Kind::Span { default, .. } => format!("{:?}", duration_text(*default)),
-        Kind::Whole { default, .. } => default.to_string(),
-        Kind::Size { default, .. } => format!("{:?}", size_text(*default)),
-        Kind::Flag(_) => "false".to_owned(),
-        Kind::Word { default, .. } => format!("{default:?}"),
-        Kind::Texts { default, .. } => format!("{default:?}"),
-        Kind::Own(own) => own.default.to_owned(),
+        KeyType::Span { default, .. } => format!("{:?}", duration_text(*default)),
+        KeyType::Whole { default, .. } => default.to_string(),
+        KeyType::Size { default, .. } => format!("{:?}", size_text(*default)),
+        KeyType::Flag(_) => "false".to_owned(),
+        KeyType::Word { default, .. } => format!("{default:?}"),
+        KeyType::Texts { default, .. } => format!("{default:?}"),
+        KeyType::Own(own) => own.default.to_owned(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a dataflow file may say, and what is said to its author.
+//! What a dataflow file may hold, and which problems its author sees.
 
 mod pinned;
 mod reference;
@@ -6,7 +6,7 @@ mod reference;
 use super::*;
 use crate::load::own;
 use proptest::prelude::*;
-use ticktide_base::document::Place;
+use ticktide_base::document::Location;
 use ticktide_base::error::{Classified, Kind};
 use ticktide_base::time::{DAY, HOUR, Interval, MINUTE, SECOND};
 use ticktide_flow::indicators;
@@ -153,25 +153,28 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("source = { topics = [\"a\", \"\"] }", "`topics` has an empty name"),
         ("source = { topics = \"\" }", "`topics` has an empty name"),
         ("source = { use = \"file\", paths = [\" \"] }", "`paths` has an empty name"),
-        ("source = { first_day = \"9999-12-31\" }", "too far away"),
-        ("source = { first_day = \"1969-12-31\" }", "too far away"),
+        ("source = { first_day = \"9999-12-31\" }", "out of range"),
+        ("source = { first_day = \"1969-12-31\" }", "out of range"),
         ("limits = { bytes = \"many\" }", "which is not a size"),
         ("epoch = 5", "should be a table"),
         ("epoch = { evry = \"1s\" }", "unknown key `evry` in `epoch`"),
         ("bars = []", "`bars` is empty"),
-        ("bars = [{ every = \"2d\" }]", "no width for a bar"),
-        ("bars = [{ use = \"volume\", every = \"1s\" }]", "which is no choice"),
+        ("bars = [{ every = \"2d\" }]", "not a width for a bar"),
+        ("bars = [{ use = \"volume\", every = \"1s\" }]", "which is not a choice"),
         ("bars = [{ every = \"1s\" }, { every = \"1000ms\" }]", "two bars of 1s"),
         ("indicators = [{ use = \"ema\", period = 0, on = \"1m\" }]", "indicator \"ema\" has period 0, the least is 1"),
         ("indicators = [{ use = \"emma\", on = \"1m\" }]", "there is no indicator \"emma\""),
         ("indicators = [{ use = \"ema\", on = \"5m\" }]", "there are no such bars"),
         ("indicators = [{ use = \"ema\" }]", "has no `on`"),
-        ("indicators = [{ use = \"ema\", on = \"1m\" }, { use = \"ema\", on = \"1m\" }]", "two indicators on 1m say"),
+        (
+            "indicators = [{ use = \"ema\", on = \"1m\" }, { use = \"ema\", on = \"1m\" }]",
+            "two indicators on 1m have the output",
+        ),
         ("anomalies = [{ use = \"return_z\" }]", "check \"return_z\" has no `on`"),
         ("anomalies = [{ use = \"retrun_z\", on = \"1m\" }]", "there is no check \"retrun_z\""),
         ("anomalies = [{ use = \"return_z\", on = \"7m\" }]", "there are no such bars"),
         ("anomalies = [{ use = \"return_z\", on = \"1m\", z = 0 }]", "check \"return_z\" has z 0, the least is 1"),
-        ("anomalies = [{ use = \"crossed_quote\", on = \"1m\" }]", "it looks at ticks"),
+        ("anomalies = [{ use = \"crossed_quote\", on = \"1m\" }]", "it reads ticks"),
         (
             "anomalies = [{ use = \"feed_gap\", on = \"1m\" }, { use = \"feed_gap\", on = \"1m\", seconds = 30 }]",
             "twice",
@@ -184,28 +187,28 @@ fn an_impossible_value_is_named_with_its_bound() {
         ("session = { calendar = \"no/such.toml\" }", "no/such.toml cannot be read"),
         ("session = { calendar = \"nse\", zone = \"UTC\" }", "unknown key `zone`"),
         ("session = { calendar = \"nse\", instruments = { stocks = [\"1\"] } }", "no class \"stocks\" that lists"),
-        ("source = { use = \"kafak\" }", "which is no choice"),
-        ("source = { wire = \"jsn\" }", "which is no choice"),
+        ("source = { use = \"kafak\" }", "which is not a choice"),
+        ("source = { wire = \"jsn\" }", "which is not a choice"),
         ("source = { wire = \"csv\", columns = [\"symbol\", \"price\"] }", "`columns` has no \"time\""),
-        ("source = { wire = \"csv\", delimiter = \"::\" }", "which separates no columns"),
+        ("source = { wire = \"csv\", delimiter = \"::\" }", "which cannot separate columns"),
         ("source = { columns = [\"symbol\", \"time\"] }", "`columns` is set, but wire json has no columns"),
         ("source = { fields = { prize = \"p\" } }", "prize"),
-        ("source = { from = \"yesterday\" }", "no place to start from"),
-        ("source = { speed = 0 }", "which is no speed"),
-        ("source = { kafka = { \"bootstrap.servers\" = \"k1\" } }", "is set apart"),
+        ("source = { from = \"yesterday\" }", "not a place to start from"),
+        ("source = { speed = 0 }", "which is not a speed"),
+        ("source = { kafka = { \"bootstrap.servers\" = \"k1\" } }", "cannot be set here"),
         ("conditions = { no_price = [\"late\"] }", "the rule \"late\", which cannot be read"),
-        ("horizon = { \"1x\" = \"5m\" }", "is no interval"),
+        ("horizon = { \"1x\" = \"5m\" }", "is not an interval"),
         ("horizon = { \"1m\" = \"0 sessions\" }", "the least is one session"),
-        ("horizon = { \"1m\" = \"1001 sessions\" }", "the most are 1000 sessions"),
-        ("horizon = { default = \"99999999999 sessions\" }", "the most are 1000 sessions"),
-        ("horizon = { \"1m\" = \"sessions\" }", "which counts no sessions"),
-        ("horizon = { \"1m\" = \"+2 sessions\" }", "which counts no sessions"),
+        ("horizon = { \"1m\" = \"1001 sessions\" }", "the most is 1000 sessions"),
+        ("horizon = { default = \"99999999999 sessions\" }", "the most is 1000 sessions"),
+        ("horizon = { \"1m\" = \"sessions\" }", "which is not a count of sessions"),
+        ("horizon = { \"1m\" = \"+2 sessions\" }", "which is not a count of sessions"),
         ("horizon = { \"1s\" = \"1s\" }", "less than the grace of 5s"),
         ("source = { corrections = true }\nretention = \"1h\"", "more than the retention of 1h"),
-        ("source = { corrections = true }\nconditions = { no_price = [\"0x20\"] }", "cannot be had together"),
+        ("source = { corrections = true }\nconditions = { no_price = [\"0x20\"] }", "exclude each other"),
         ("source = { volume = \"cumulative\" }\ndedupe = \"instrument\"", "finds no duplicates of snapshots"),
         (&many, "`bars` has 33 intervals, the most is 32"),
-        ("prices = \"negative\"", "which is no choice"),
+        ("prices = \"negative\"", "which is not a choice"),
         ("confirmations = 99999999999999999999", "does not fit into 64 bits"),
         ("a = ", ""),
     ] {
@@ -227,7 +230,10 @@ fn one_mistake_is_one_problem() {
     let short = read("source = { corrections = true }\nretention = \"5m\"").expect_err("two horizons are longer");
     assert!(short.problems[0].hint.contains("`retention = \"2h\"`"), "what the longest needs: {short}");
     let error = set("", &["grace=99999999999999999999"]).expect_err("too many digits");
-    assert_eq!((error.problems.len(), &error.problems[0].place), (1, &Place::Set("grace=99999999999999999999".into())));
+    assert_eq!(
+        (error.problems.len(), &error.problems[0].place),
+        (1, &Location::Set("grace=99999999999999999999".into()))
+    );
     // a source of another kind has other keys
     read("source = { use = \"file\", topics = [] }").expect("no topic is read");
 }
@@ -273,7 +279,7 @@ fn a_horizon_is_a_span_or_a_count_of_sessions() {
 fn a_set_goes_over_the_file_and_names_itself_when_it_is_wrong() {
     let text = "epoch = { every = \"10s\", records = 5 }\n";
     let dataflow = set(text, &["epoch.every=200ms", "ticks=true", "source.topics=a", "horizon.1s=5m", "from=1"]);
-    assert_eq!(dataflow.expect_err("from is in source").problems[0].place, Place::Set("from=1".into()));
+    assert_eq!(dataflow.expect_err("from is in source").problems[0].place, Location::Set("from=1".into()));
     let dataflow = set(text, &["epoch.every=200ms", "ticks=true", "source.topics=a", "horizon.1s=5m"]).expect("good");
     assert_eq!(dataflow.epoch, EpochSpec { every: SECOND / 5, records: 5 });
     assert_eq!((dataflow.ticks, dataflow.source.topics.as_slice()), (true, ["a".to_owned()].as_slice()));
@@ -288,8 +294,8 @@ fn a_set_goes_over_the_file_and_names_itself_when_it_is_wrong() {
 #[test]
 fn a_flag_goes_over_the_file_and_a_set_over_the_flag() {
     let flags = [
-        Override::text(Place::Flag("--source"), "source.use", "synthetic"),
-        Override::texts(Place::Flag("--topic"), "source.topics", &["x".to_owned(), "y".to_owned()]),
+        Override::text(Location::Flag("--source"), "source.use", "synthetic"),
+        Override::texts(Location::Flag("--topic"), "source.topics", &["x".to_owned(), "y".to_owned()]),
     ];
     let text = "source = { use = \"file\", topics = [\"ticks\"] }";
     let load = |set: &[String]| Dataflow::from_text("mine", "mine.toml", text, &flags, set).expect("good").source;

@@ -5,7 +5,7 @@
 
 use super::*;
 
-/// Name, text, hash and settings; the texts together set every key to something else than its default.
+/// Name, text, hash and settings; together the texts set every key to a value other than its default.
 pub(super) const WRITTEN: &[(&str, &str, &str, &str)] = &[
     (
         "kafka",
@@ -198,7 +198,7 @@ fn a_shipped_dataflow_has_the_hash_and_the_settings_that_lakes_know() {
     }
 }
 
-/// The hash is that of the settings; what is shown is what was shown, but for how the session was written and for secrets.
+/// The hash is that of the settings; the shown settings are the recorded ones, except for the session's text and secrets.
 #[test]
 fn a_dataflow_is_read_back_from_the_settings_that_a_lake_has_recorded() {
     let shipped = SHIPPED_ONES.iter().map(|(name, hash, settings)| (name, hash, settings));

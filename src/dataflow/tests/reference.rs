@@ -1,14 +1,14 @@
-//! The table of keys against the reader, and what is made from the table against what lies in `docs`.
+//! Checks the table of keys against the reader, and the files in `docs` against what the table makes.
 //!
-//! `TICKTIDE_BLESS=1 cargo test -p ticktide-dataflow reference` writes the generated files anew.
+//! `TICKTIDE_BLESS=1 cargo test -p ticktide-dataflow reference` writes the generated files again.
 
 use super::*;
-use crate::keys::key::{Kind, Own, Read};
+use crate::keys::key::{KeyType, Own, Read};
 use crate::keys::values::default_text;
 use crate::keys::{SECTIONS, all};
 use crate::{reference, schema};
 use serde_json::{Value as Json, json};
-use ticktide_base::document::{Problems, Table, Value, bytes, duration, parse};
+use ticktide_base::document::{Problems, Table, TomlValue, bytes, duration, parse};
 use ticktide_base::environment::variable;
 
 /// The file at a path of the repository holds exactly this text, or is written now.
@@ -50,7 +50,7 @@ fn a_key_has_one_row_with_one_line_for_the_user() {
 
 #[test]
 fn a_default_that_is_written_down_changes_nothing() {
-    // a table of conditions that is there is shown, its defaults are those of that table
+    // an existing table of conditions is shown; the defaults are those of that table
     let empty = |path: &str| if path.starts_with("conditions.") { "conditions = {}" } else { "" };
     for key in all().filter(|key| !default_text(key).is_empty() && !key.path.contains("[]")) {
         let path = key.path.trim_end_matches(".*");
@@ -63,7 +63,7 @@ fn a_default_that_is_written_down_changes_nothing() {
 
 #[test]
 fn a_row_is_read_and_a_key_without_a_row_is_not() {
-    let by_whole = |kind: &Kind| matches!(kind, Kind::Own(Own { read: Read::ByWhole, .. }));
+    let by_whole = |kind: &KeyType| matches!(kind, KeyType::Own(Own { read: Read::ByWhole, .. }));
     for key in all().filter(|key| !by_whole(&key.kind)) {
         let path = key.path.trim_end_matches(".*");
         let error = set("", &[&format!("{path}=[[1]]")]).expect_err(path);
@@ -75,14 +75,14 @@ fn a_row_is_read_and_a_key_without_a_row_is_not() {
 }
 
 /// A TOML value as an editor sees it.
-fn as_json(value: &Value) -> Json {
+fn as_json(value: &TomlValue) -> Json {
     match value {
-        Value::Text(text) | Value::Date(text) => json!(text),
-        Value::Integer(number) => json!(number),
-        Value::Float(number) => json!(number),
-        Value::Bool(flag) => json!(flag),
-        Value::List(items) => items.iter().map(|item| as_json(&item.value)).collect(),
-        Value::Table(table) => table_json(table),
+        TomlValue::Text(text) | TomlValue::Date(text) => json!(text),
+        TomlValue::Integer(number) => json!(number),
+        TomlValue::Float(number) => json!(number),
+        TomlValue::Bool(flag) => json!(flag),
+        TomlValue::List(items) => items.iter().map(|item| as_json(&item.value)).collect(),
+        TomlValue::Table(table) => table_json(table),
     }
 }
 
@@ -90,7 +90,7 @@ fn table_json(table: &Table) -> Json {
     Json::Object(table.entries().map(|(name, _, node)| (name.to_owned(), as_json(&node.value))).collect())
 }
 
-/// Whether a text is all of a pattern, for the patterns that the schema has: classes, `\s`, groups of words, `*`, `+`, `?`
+/// Whether a whole text matches a pattern, for the patterns of the schema: classes, `\s`, groups of words, `*`, `+`, `?`
 /// and `{n}`.
 fn matches(pattern: &str, text: &str) -> bool {
     let inner = pattern.strip_prefix('^').and_then(|rest| rest.strip_suffix('$')).expect("a whole text");
@@ -130,7 +130,7 @@ fn rest_matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// What is left of a text behind one atom, for each way to match it.
+/// What is left of a text after one atom, for each way to match it.
 fn steps<'t>(atom: &str, text: &'t str) -> Vec<&'t str> {
     if let Some(words) = atom.strip_prefix('(') {
         return words.trim_end_matches(')').split('|').filter_map(|word| text.strip_prefix(word)).collect();
@@ -157,7 +157,7 @@ fn has_type(value: &Json, name: &str) -> bool {
     }
 }
 
-/// The first thing that is wrong with a value under a schema; panics at a keyword that it does not know.
+/// The first fault of a value under a schema; panics at a keyword that it does not know.
 fn fault(root: &Json, schema: &Json, value: &Json, at: &str) -> Option<String> {
     let wrong = |said: String| Some(format!("{at}: {value} {said}"));
     let inside = |schema: &Json, value: &Json, name: &str| fault(root, schema, value, &format!("{at}.{name}"));

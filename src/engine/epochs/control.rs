@@ -4,11 +4,11 @@
 //!   reports ─▶ Mint (worker 0) ─▶ decisions, to every worker
 //! ```
 //!
-//! Why a dataflow: the processes of a run have no other way to each other. What must always hold: every worker gets the same
+//! Why a dataflow: the processes of a run have no other channel between them. What must always hold: every worker gets the same
 //! decisions in the same order.
 
 use super::mint::Minter;
-use super::replay::{Recorded, Replay};
+use super::replay::{RecordedRange, Replay};
 use super::{ControlSpec, Decision, Report};
 use crate::graph::topology;
 use std::cell::RefCell;
@@ -23,14 +23,14 @@ use timely::dataflow::operators::vec::Broadcast;
 use timely::dataflow::operators::{Input, Inspect};
 use timely::worker::Worker;
 
-/// Takes a report and gives the decisions that follow from it.
+/// Takes a report and returns the decisions that follow from it.
 pub type Decider = Box<dyn FnMut(Report) -> Vec<Decision>>;
 
-/// Where a worker's reports go in.
+/// The input for a worker's reports.
 pub type Reports = InputHandle<u64, CapacityContainerBuilder<Vec<Report>>>;
 
-/// Who decides: the recorded decisions if there are some, else a minter.
-pub fn decider(spec: &ControlSpec, resume: &Resume, recorded: Option<&Recorded>) -> Decider {
+/// The decider: the recorded decisions if there are any, otherwise a minter.
+pub fn decider(spec: &ControlSpec, resume: &Resume, recorded: Option<&RecordedRange>) -> Decider {
     match recorded {
         None => {
             let mut minter = Minter::new(spec.clone(), resume.bindings.clone(), resume.epoch_next);
@@ -58,7 +58,7 @@ pub fn control(worker: &mut Worker, mut decide: Decider, decisions: Rc<RefCell<V
                 move |input, output| {
                     input.for_each(|cap, reports| {
                         let heard = reports.drain(..).flat_map(&mut decide);
-                        // operators behind this one work by time: decisions must not overtake each other
+                        // operators after this one work by time: decisions must not overtake each other
                         newest = cap.least().map_or(newest, |time| newest.max(*time));
                         output.session(&cap.delayed(&newest, 0)).give_iterator(heard);
                     });

@@ -1,13 +1,14 @@
-//! How far event time has come over all partitions: for what is closed, for what memory lets go of, and for who has to wait.
+//! How far event time has come over all partitions: for what closes, for what memory forgets, and for which partitions wait.
 //!
-//! Why three: bars may close without a partition that is quiet for seconds, memory goes on without one that was quiet for minutes,
-//! and who is paused is told by what is unread. What must always hold: a partition with unread records is a brake.
+//! Why three: bars may close without a partition that is quiet for seconds, memory goes on without one that is quiet for
+//! minutes, and unread records decide which partitions are paused. What must always hold: a partition with unread records is a
+//! brake.
 
-use super::Progress;
+use super::PartitionProgress;
 use ticktide_base::time::Nanos;
 
-/// Event times of partitions: what the frontier may be. The least over those that brake; over none, the greatest of all.
-pub fn frontier<'a>(partitions: impl Iterator<Item = &'a Progress> + Clone) -> Option<Nanos> {
+/// The frontier by the event times of partitions: the least over those that brake; if none brakes, the greatest of all.
+pub fn frontier<'a>(partitions: impl Iterator<Item = &'a PartitionProgress> + Clone) -> Option<Nanos> {
     let mut brakes = partitions.clone().filter(|partition| !partition.idle).peekable();
     if brakes.peek().is_some() {
         // one that has unread records and no time yet: nothing is known
@@ -16,11 +17,11 @@ pub fn frontier<'a>(partitions: impl Iterator<Item = &'a Progress> + Clone) -> O
     partitions.filter_map(|partition| partition.event_at_max).max()
 }
 
-/// What `closed_until` becomes: behind the frontier by the grace. When every partition has been caught up for a while,
-/// whatever happened up to `wall` has been read, so the wall clock closes what the feed has left open.
+/// The next `closed_until`: the frontier less the grace. When every partition has been caught up for a while, everything that
+/// happened up to `wall` has been read, so the wall clock closes what the feed has left open.
 pub fn closed_until<'a>(
     previous: Option<Nanos>,
-    partitions: impl Iterator<Item = &'a Progress> + Clone,
+    partitions: impl Iterator<Item = &'a PartitionProgress> + Clone,
     grace: Nanos,
     wall: Option<Nanos>,
 ) -> Option<Nanos> {
@@ -31,15 +32,18 @@ pub fn closed_until<'a>(
     previous.max(by_event).max(by_wall)
 }
 
-/// What memory goes by: the least running time over the partitions that brake retirement. `None`: there is none, or one of them has
-/// no running time yet, so nothing is known.
-pub fn retired_by<'a>(partitions: impl Iterator<Item = &'a Progress>, lake_time: Option<Nanos>) -> Option<Nanos> {
+/// The time that memory follows: the least running time over the partitions that brake retirement. `None`: there are none, or
+/// one of them has no running time yet, so nothing is known.
+pub fn retired_by<'a>(
+    partitions: impl Iterator<Item = &'a PartitionProgress>,
+    lake_time: Option<Nanos>,
+) -> Option<Nanos> {
     let brakes = partitions.filter(|partition| !partition.silent);
     brakes.map(|partition| partition.running.map(|running| running.max(lake_time.unwrap_or(running)))).min().flatten()
 }
 
-/// How far the slowest partition with unread records is. One without a running time is where the earliest of all began.
-pub fn slowest<'a>(partitions: impl Iterator<Item = &'a Progress> + Clone) -> Option<Nanos> {
+/// The time of the slowest partition with unread records. One without a running time is where the earliest of all began.
+pub fn slowest<'a>(partitions: impl Iterator<Item = &'a PartitionProgress> + Clone) -> Option<Nanos> {
     let began_at = partitions.clone().filter_map(|partition| partition.began_at).min();
     let brakes = partitions.filter(|partition| !partition.idle);
     brakes.map(|partition| partition.running.or(began_at)).min().flatten()
@@ -52,8 +56,8 @@ mod tests {
 
     const DAY0: Nanos = 20_000 * DAY;
 
-    fn progress(partition: &str, event_at_max: Option<Nanos>, idle: bool) -> Progress {
-        Progress { partition: partition.into(), event_at_max, idle, ..Progress::default() }
+    fn progress(partition: &str, event_at_max: Option<Nanos>, idle: bool) -> PartitionProgress {
+        PartitionProgress { partition: partition.into(), event_at_max, idle, ..PartitionProgress::default() }
     }
 
     #[test]
@@ -61,7 +65,7 @@ mod tests {
         let (a, b) = (DAY0 + 15 * HOUR, DAY0 + 10 * HOUR);
         let behind = [progress("a", Some(a), false), progress("b", Some(b), false)];
         assert_eq!(closed_until(None, behind.iter(), 5 * SECOND, Some(a)), Some(b - 5 * SECOND));
-        // caught up, it is idle and brakes no more
+        // caught up, it is idle and no longer brakes
         let idle = [progress("a", Some(a), false), progress("b", Some(b), true)];
         assert_eq!(closed_until(None, idle.iter(), 5 * SECOND, Some(a)), Some(a - 5 * SECOND));
     }
@@ -94,17 +98,17 @@ mod tests {
 
     #[test]
     fn memory_goes_by_the_slowest_that_was_heard_lately_and_stands_when_there_is_none() {
-        let of = |running, silent| Progress { running, silent, ..Progress::default() };
+        let of = |running, silent| PartitionProgress { running, silent, ..PartitionProgress::default() };
         let all = [of(Some(9), false), of(Some(5), false), of(Some(2), true)];
         assert_eq!(retired_by(all.iter(), None), Some(5));
         assert_eq!(retired_by(all.iter(), Some(7)), Some(7), "every partition has come to where the lake is");
-        assert_eq!(retired_by([of(Some(9), false), of(None, false)].iter(), Some(7)), None, "one has told no time");
+        assert_eq!(retired_by([of(Some(9), false), of(None, false)].iter(), Some(7)), None, "one has no time yet");
         assert_eq!(retired_by([of(Some(9), true)].iter(), None), None, "it stays where it was");
     }
 
     #[test]
     fn a_partition_without_a_time_is_paced_by_where_the_earliest_began() {
-        let of = |running, began_at| Progress { running, began_at, ..Progress::default() };
+        let of = |running, began_at| PartitionProgress { running, began_at, ..PartitionProgress::default() };
         assert_eq!(slowest([of(Some(50), Some(10)), of(None, None)].iter()), Some(10));
         assert_eq!(slowest([of(Some(50), Some(10)), of(Some(40), Some(12))].iter()), Some(40));
         assert_eq!(slowest([of(None, None)].iter()), None);

@@ -1,16 +1,16 @@
 //! Worker 0 decides as records come: from all workers' reports, as a pure state machine.
 //!
-//! Why pure: time and progress come in as reports, so that a test can tell it any course of a run. What must always hold:
+//! Why pure: time and progress come in as reports, so that a test can play any course of a run. What must always hold:
 //! `closed_until`, `frontier` and all horizons never step back; a cut is always possible, so credit always comes back.
 
 use super::frontier::{closed_until, frontier, retired_by, slowest};
-use super::{ControlSpec, Decision, Progress, Report};
+use super::{ControlSpec, Decision, PartitionProgress, Report};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{Binding, Epoch, Place};
 use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_flow::bars::bucket;
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 use ticktide_flow::clean::reach::{Reaches, started};
 
 /// The state machine of worker 0.
@@ -22,15 +22,15 @@ pub struct Minter {
     /// The epoch being read.
     open: Epoch,
     granted: Epoch,
-    grant: BTreeMap<Epoch, Horizons>,
-    /// What every partition has come to at least, in this run.
+    grant: BTreeMap<Epoch, EpochHorizons>,
+    /// The time that every partition has at least come to, in this run.
     lake_time: Option<Nanos>,
     warned: bool,
     open_since_ms: u64,
     now_ms: u64,
     wall: Option<Nanos>,
-    progress: BTreeMap<usize, (u64, Vec<Progress>)>,
-    ended: BTreeMap<Epoch, BTreeMap<usize, (BTreeMap<String, Place>, Vec<Progress>)>>,
+    progress: BTreeMap<usize, (u64, Vec<PartitionProgress>)>,
+    ended: BTreeMap<Epoch, BTreeMap<usize, (BTreeMap<String, Place>, Vec<PartitionProgress>)>>,
     flushing: Option<Epoch>,
     stopping: bool,
     last: Option<Epoch>,
@@ -63,7 +63,7 @@ impl Minter {
         }
     }
 
-    /// Takes a report; gives the decisions that follow from it.
+    /// Takes a report; returns the decisions that follow from it.
     pub fn hear(&mut self, report: Report) -> Vec<Decision> {
         let mut decisions = Vec::new();
         match report {
@@ -106,7 +106,7 @@ impl Minter {
         decisions
     }
 
-    fn partitions(&self) -> impl Iterator<Item = &Progress> + Clone {
+    fn partitions(&self) -> impl Iterator<Item = &PartitionProgress> + Clone {
         self.progress.values().flat_map(|(_, partitions)| partitions)
     }
 
@@ -120,7 +120,7 @@ impl Minter {
             let at = basis.and_then(Binding::retires).map(|at| self.spec.reach.at(&self.spec.session, at));
             let Reaches { intervals, retained_from } = at.unwrap_or_else(|| Reaches::all(before.intervals.len()));
             let later = before.intervals.iter().zip(intervals).map(|(before, at)| at.max(*before));
-            let horizons = Horizons {
+            let horizons = EpochHorizons {
                 intervals: later.collect(),
                 retained_from: retained_from.max(before.retained_from),
                 lake_time: self.lake_time,
@@ -132,10 +132,10 @@ impl Minter {
         }
     }
 
-    /// The horizons that the lake was left with.
-    fn resumed(&self) -> Horizons {
+    /// The horizons at the end of the run before.
+    fn resumed(&self) -> EpochHorizons {
         let known = |name: &String| self.bound.horizons.get(name).copied().unwrap_or(Nanos::MIN);
-        Horizons {
+        EpochHorizons {
             intervals: self.spec.reach.intervals.iter().map(|(interval, _)| known(&interval.name())).collect(),
             retained_from: self.bound.retained_from.unwrap_or(Nanos::MIN),
             lake_time: self.lake_time,
@@ -143,7 +143,7 @@ impl Minter {
         }
     }
 
-    /// Tells the workers how far the slowest partition is, when that has moved.
+    /// Sends the workers the time of the slowest partition when it has moved.
     fn pace(&mut self, decisions: &mut Vec<Decision>) {
         let slowest = if self.progress.len() == self.spec.workers { slowest(self.partitions()) } else { None };
         if slowest != self.slowest {
@@ -156,7 +156,7 @@ impl Minter {
         if self.last.is_some() || self.open_since_ms == 0 {
             return;
         }
-        // an epoch that is not granted is read by nobody: its end can wait
+        // no worker reads an epoch that is not granted: its end can wait
         if self.granted.wrapping_sub(self.open) > self.spec.epochs {
             return;
         }
@@ -212,13 +212,14 @@ impl Minter {
         self.wall.filter(|_| !self.spec.until_end)
     }
 
-    /// All workers have ended the epoch: what it is.
+    /// All workers have ended the epoch: binds it.
     fn bind(&mut self, epoch: Epoch, decisions: &mut Vec<Decision>) {
         let Some(ended) = self.ended.remove(&epoch) else { return };
-        let partitions: Vec<Progress> = ended.values().flat_map(|(_, partitions)| partitions.clone()).collect();
+        let partitions: Vec<PartitionProgress> =
+            ended.values().flat_map(|(_, partitions)| partitions.clone()).collect();
         let mut places = self.bound.places.clone();
         places.extend(ended.into_values().flat_map(|(places, _)| places));
-        let Horizons { intervals, retained_from, .. } = self.grant.get(&epoch).cloned().unwrap_or_default();
+        let EpochHorizons { intervals, retained_from, .. } = self.grant.get(&epoch).cloned().unwrap_or_default();
         self.grant = self.grant.split_off(&epoch);
         let flush = self.flushing == Some(epoch);
         let our_clock = self.wall.unwrap_or(Nanos::MAX);
@@ -258,14 +259,14 @@ impl Minter {
         decisions.push(Decision::Bind(binding));
     }
 
-    /// Says once that bars close ahead of our clock.
+    /// Warns once that bars close ahead of our clock.
     fn warn_ahead(&mut self, binding: &Binding) {
         let (Some(closed_until), Some(our_clock)) = (binding.closed_until, self.wall) else { return };
         if closed_until > our_clock && !std::mem::replace(&mut self.warned, true) {
             let minutes = (closed_until - our_clock) / ticktide_base::time::MINUTE;
             let most = binding.places.iter().max_by_key(|(_, place)| place.event_at_max);
             let partition = most.map_or("", |(name, _)| name);
-            tracing::warn!(minutes, partition, "bars close ahead of this machine's clock: the feed tells later times");
+            tracing::warn!(minutes, partition, "bars close ahead of this machine's clock: the feed sends later times");
         }
     }
 }
@@ -304,16 +305,23 @@ mod tests {
         }
     }
 
-    fn progress(partition: &str, event_at_max: Option<Nanos>, idle: bool) -> Progress {
+    fn progress(partition: &str, event_at_max: Option<Nanos>, idle: bool) -> PartitionProgress {
         let running = event_at_max;
-        Progress { partition: partition.into(), event_at_max, running, idle, silent: idle, ..Progress::default() }
+        PartitionProgress {
+            partition: partition.into(),
+            event_at_max,
+            running,
+            idle,
+            silent: idle,
+            ..PartitionProgress::default()
+        }
     }
 
     fn clock(minter: &mut Minter, now_ms: u64) -> Vec<Decision> {
         minter.hear(Report::Clock { now_ms, wall: DAY0 + now_ms as i64 * 1_000_000 })
     }
 
-    fn ended(minter: &mut Minter, epoch: Epoch, partitions: Vec<Progress>) -> Binding {
+    fn ended(minter: &mut Minter, epoch: Epoch, partitions: Vec<PartitionProgress>) -> Binding {
         match minter.hear(Report::Ended { worker: 0, epoch, places: BTreeMap::new(), partitions }).as_slice() {
             [Decision::Bind(binding)] => binding.clone(),
             other => panic!("{other:?} is no binding"),
@@ -361,7 +369,7 @@ mod tests {
     fn a_run_until_the_end_flushes_and_leaves_the_horizon_where_it_was() {
         let mut minter = Minter::new(ControlSpec { until_end: true, ..spec() }, Vec::new(), 1);
         clock(&mut minter, 1);
-        let finished = Progress { finished: true, ..progress("a", Some(DAY0 + 90 * SECOND), true) };
+        let finished = PartitionProgress { finished: true, ..progress("a", Some(DAY0 + 90 * SECOND), true) };
         let cut = minter.hear(Report::Progress { worker: 0, epoch: 1, records: 5, partitions: vec![finished.clone()] });
         assert!(cut.contains(&Decision::Cut { epoch: 1, flush: true, last: true }), "{cut:?}");
         let binding = ended(&mut minter, 1, vec![finished]);

@@ -1,4 +1,4 @@
-//! Who decides where epochs end, and what they say to each other: workers report, worker 0 decides.
+//! How the ends of epochs are decided, and the messages for it: workers report, worker 0 decides.
 //!
 //! ```text
 //!   every worker: Report ══▶ worker 0: Minter ══▶ every worker: Decision
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Why one decider: offsets belong to partitions of many workers and `closed_until` is a global minimum; local views drift.
-//! Two can stand there: [`mint`] decides as records come, [`replay`] repeats what is recorded. What must always hold: a worker
-//! acts on decisions alone, in the order in which they were made.
+//! There are two deciders: [`mint`] decides as records come, [`replay`] repeats what is recorded. What must always hold: a
+//! worker acts on decisions alone, in the order in which they were made.
 
 pub mod control;
 pub mod frontier;
@@ -25,7 +25,7 @@ use ticktide_base::epoch::{Binding, Epoch, Place, Rewound};
 use ticktide_base::time::{Interval, MILLI, Nanos};
 use ticktide_base::version::code_version;
 use ticktide_dataflow::{Dataflow, Horizon};
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 pub use ticktide_flow::clean::reach::{Reach, ReachSpec, aligned_after, horizon};
 use ticktide_market::calendar::Session;
 
@@ -38,7 +38,7 @@ pub struct ControlSpec {
     pub grace: Nanos,
     pub epoch_every_ms: u64,
     pub epoch_records: u64,
-    /// Undecided epochs at most; K of the horizon rule.
+    /// The most undecided epochs; K of the horizon rule.
     pub epochs: u64,
     pub until_end: bool,
     pub generation: u64,
@@ -48,7 +48,7 @@ pub struct ControlSpec {
 }
 
 impl ControlSpec {
-    /// What a dataflow says of it; `workers`: of all processes.
+    /// The settings of a dataflow; `workers`: those of all processes.
     pub fn of(dataflow: &Dataflow, workers: usize, generation: u64) -> ControlSpec {
         ControlSpec {
             workers,
@@ -79,13 +79,13 @@ pub fn reaches(dataflow: &Dataflow) -> ReachSpec {
 
 /// One partition as its reader sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct PartitionProgress {
     pub partition: String,
     /// The greatest event time believed.
     pub event_at_max: Option<Nanos>,
-    /// The greatest of what was accepted at an end and moves no time yet.
+    /// The greatest event time of records that were accepted at an end and move no time yet.
     pub lone_max: Option<Nanos>,
-    /// What its ticks have come to.
+    /// The time that its ticks have come to.
     pub running: Option<Nanos>,
     /// The least event time of its first ticks in this run.
     pub began_at: Option<Nanos>,
@@ -96,7 +96,7 @@ pub struct Progress {
     pub finished: bool,
 }
 
-/// What worker 0 hears.
+/// What worker 0 receives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Report {
     Clock {
@@ -108,7 +108,7 @@ pub enum Report {
         worker: usize,
         epoch: Epoch,
         records: u64,
-        partitions: Vec<Progress>,
+        partitions: Vec<PartitionProgress>,
     },
     OutOfCredit {
         epoch: Epoch,
@@ -117,7 +117,7 @@ pub enum Report {
         worker: usize,
         epoch: Epoch,
         places: BTreeMap<String, Place>,
-        partitions: Vec<Progress>,
+        partitions: Vec<PartitionProgress>,
     },
     Decided {
         epoch: Epoch,
@@ -125,21 +125,21 @@ pub enum Report {
     Stop,
 }
 
-/// What every worker hears.
+/// What every worker receives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Decision {
     Grant {
         epoch: Epoch,
-        horizons: Horizons,
+        horizons: EpochHorizons,
     },
-    /// `flush`: decide what waits, it is the end. `last`: nothing follows.
+    /// `flush`: decide the records that wait, it is the end. `last`: nothing follows.
     Cut {
         epoch: Epoch,
         flush: bool,
         last: bool,
     },
-    /// A recorded end: read `epoch` up to these places (by partition; one that is not named is left alone), end it there.
-    /// `rewound`: before its records a partition's time is set back.
+    /// A recorded end: read `epoch` up to these places (by partition; one without a place is not read), end it there.
+    /// `rewound`: a partition's time is set back before its records.
     CutAt {
         epoch: Epoch,
         flush: bool,

@@ -1,10 +1,10 @@
-//! Bindings fed again: what was decided once is decided the same way a second time, by whatever workers.
+//! Recorded bindings as decisions: what was decided once is decided the same way a second time, for any number of workers.
 //!
 //! ```text
-//!   recorded bindings ─▶ Replay (worker 0, in the place of the minter) ─▶ Grant(e), CutAt(e, offsets), Bind(e)
+//!   recorded bindings ─▶ Replay (worker 0, instead of the minter) ─▶ Grant(e), CutAt(e, offsets), Bind(e)
 //! ```
 //!
-//! Why beside the minter and not a mode of it: minting looks at clocks, idleness and progress, and none of that may touch
+//! Why beside the minter and not a mode of it: minting depends on clocks, idleness and progress, and none of them may affect
 //! what is recorded. What must always hold: every epoch has the recorded horizons, ends at the recorded offsets and is bound
 //! with the recorded binding; takeovers and maintenance are epochs without records, so no number is left out.
 
@@ -13,26 +13,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::time::Nanos;
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 
 /// A recorded range.
 #[derive(Clone, Debug, Default)]
-pub struct Recorded {
-    /// One for each epoch, without a hole; an epoch without records repeats the one before under its own number.
+pub struct RecordedRange {
+    /// One for each epoch, without a gap; an epoch without records repeats the one before under its own number.
     pub bindings: Arc<[Binding]>,
-    /// Where each partition's first record of the range is, by "topic/partition".
+    /// The offset of each partition's first record in the range, by "topic/partition".
     pub starts: BTreeMap<String, i64>,
 }
 
-/// Gives recorded decisions, as many at once as there is leave for.
+/// Gives recorded decisions, for as many epochs at once as may be undecided.
 pub struct Replay {
     bindings: Arc<[Binding]>,
     /// Names of the intervals, finest first.
     intervals: Vec<String>,
     workers: usize,
-    /// What every partition of the next epoch has come to at least.
+    /// The time that every partition has at least come to in the next epoch.
     lake_time: Option<Nanos>,
-    /// Undecided epochs at most.
+    /// The most undecided epochs.
     most: usize,
     granted: usize,
     decided: usize,
@@ -40,7 +40,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// `before`: the binding in front of the range.
+    /// `before`: the binding before the range.
     pub fn new(
         bindings: Arc<[Binding]>,
         before: Option<&Binding>,
@@ -53,7 +53,7 @@ impl Replay {
         Replay { bindings, intervals, workers, lake_time, most, granted: 0, decided: 0, ended: BTreeMap::new() }
     }
 
-    /// Takes a report; gives the decisions that follow from it.
+    /// Takes a report; returns the decisions that follow from it.
     pub fn hear(&mut self, report: Report) -> Vec<Decision> {
         let mut decisions = Vec::new();
         match report {
@@ -81,7 +81,7 @@ impl Replay {
             let binding = &self.bindings[self.granted];
             self.granted += 1;
             let horizon = |name: &String| binding.horizons.get(name).copied().unwrap_or(Nanos::MIN);
-            let horizons = Horizons {
+            let horizons = EpochHorizons {
                 rules: binding.lateness,
                 intervals: self.intervals.iter().map(horizon).collect(),
                 retained_from: binding.retained_from.unwrap_or(Nanos::MIN),
@@ -127,13 +127,13 @@ mod tests {
     #[test]
     fn a_replay_grants_cuts_and_binds_what_was_recorded_and_no_more_than_k_epochs_ahead() {
         let recorded = bindings(4..8);
-        // epoch 3 ended a run at 11; epoch 4 is of a lake of before, whose partitions had come to 3
+        // epoch 3 ended a run at 11; epoch 4 is of an older lake, whose partitions had come to 3
         let before = Binding { lake_time: Some(11), ..Binding::default() };
         let mut replay = Replay::new(recorded.clone(), Some(&before), vec!["1s".into(), "1m".into()], 2, 2);
         let first = replay.hear(Report::Clock { now_ms: 1, wall: 99 });
         assert_eq!(first.len(), 4, "two epochs: {first:?}");
         let places = recorded[0].places.clone();
-        let horizons = |epoch: Epoch, lake_time| Horizons {
+        let horizons = |epoch: Epoch, lake_time| EpochHorizons {
             rules: if epoch == 4 { Rules::First } else { Rules::Second },
             intervals: vec![epoch as Nanos, 7],
             retained_from: Nanos::MIN,
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(first[0], Decision::Grant { epoch: 4, horizons: horizons(4, Some(11)) });
         assert_eq!(first[1], Decision::CutAt { epoch: 4, flush: false, last: false, places, rewound: None });
         assert_eq!(first[2], Decision::Grant { epoch: 5, horizons: horizons(5, Some(3)) });
-        assert!(replay.hear(Report::Clock { now_ms: 2, wall: 100 }).is_empty(), "no leave for more");
+        assert!(replay.hear(Report::Clock { now_ms: 2, wall: 100 }).is_empty(), "no more may be undecided");
 
         assert!(replay.hear(ended(1, 4)).is_empty(), "not before every worker has ended it");
         assert_eq!(replay.hear(ended(0, 4)), [Decision::Bind(recorded[0].clone())]);

@@ -1,8 +1,8 @@
 //! Reading up to recorded offsets: what a source hands on in each epoch of a replay, and what it holds back for the next.
 //!
-//! A reader gives batches as they come and knows of no epochs. Here they are cut where the epoch ended; what lies behind is
-//! held, and its partition is paused meanwhile. What must always hold: an epoch gets exactly the records between its recorded
-//! offsets and those of the epoch before it; a source that ends before them is an error, not a shorter epoch.
+//! A reader gives batches as they come and knows nothing of epochs. Here they are cut where the epoch ended; the rest is held,
+//! and its partition is paused meanwhile. What must always hold: an epoch gets exactly the records between its recorded offsets
+//! and those of the epoch before it; a source that ends before them is an error, not a shorter epoch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -23,7 +23,7 @@ struct Track {
     /// The first offset that was not handed on.
     next: i64,
     held: VecDeque<Batch>,
-    /// The source has nothing behind this offset.
+    /// The source has no record at or after this offset.
     ends_at: Option<i64>,
 }
 
@@ -43,7 +43,7 @@ impl Until {
         Until { tracks: assigned.into_iter().map(track).collect(), ends: BTreeMap::new() }
     }
 
-    /// The epoch ends at these offsets.
+    /// Sets the offsets at which the epoch ends.
     pub fn expect(&mut self, epoch: Epoch, ending: Ending, offsets: BTreeMap<String, i64>) {
         self.ends.insert(epoch, (ending, offsets));
     }
@@ -53,7 +53,7 @@ impl Until {
         self.ends.get(&epoch).and_then(|(_, offsets)| offsets.get(name)).copied()
     }
 
-    /// The next batch of the epoch: of what was held back, else of what the reader brings.
+    /// The next batch of the epoch: from what was held back, otherwise from the reader.
     pub fn receive(&mut self, epoch: Epoch, batches: &Receiver<Result<Batch, FeedError>>) -> Received {
         let open = |until: &Until, track: &Track| {
             until.end(epoch, &track.name).is_some_and(|end| track.next < end) && !track.held.is_empty()
@@ -96,12 +96,12 @@ impl Until {
         batch
     }
 
-    /// Partitions to leave unread, by index: something of them waits here.
+    /// Whether each partition, by index, is to be left unread: something of it waits here.
     pub fn paused(&self) -> impl Iterator<Item = (usize, bool)> + '_ {
         self.tracks.iter().map(|(index, track)| (*index, !track.held.is_empty()))
     }
 
-    /// How the epoch ends, if every partition is where it ended. Error of kind `Fix`: the source has fewer records.
+    /// How the epoch ends, if every partition has reached its end of it. Error of kind `Fix`: the source has fewer records.
     pub fn reached(&mut self, epoch: Epoch) -> Result<Option<Ending>, Error> {
         let Some((ending, offsets)) = self.ends.get(&epoch) else { return Ok(None) };
         for track in self.tracks.values() {
@@ -123,7 +123,8 @@ pub const WITHOUT_SOURCE: &str = "name the recorded source with the options of `
     `ticks = true`), or compare the data files with the log alone: `verify --files`";
 
 fn short(partition: &str, has: i64, epoch: Epoch, end: i64) -> Error {
-    let message = format!("partition {partition} ends at offset {has}, epoch {epoch} of the lake ends at offset {end}");
+    let message =
+        format!("partition {partition} ends at offset {has}, but epoch {epoch} of the lake ends at offset {end}");
     Error::fix(message, WITHOUT_SOURCE)
 }
 
@@ -166,7 +167,7 @@ mod tests {
             let mut from = [0, 5];
             for (epoch, offsets) in recorded.into_iter().enumerate() {
                 let epoch = epoch as Epoch;
-                assert_eq!(until.reached(epoch).expect("long enough"), None, "before it is told the end");
+                assert_eq!(until.reached(epoch).expect("long enough"), None, "before its end is known");
                 until.expect(epoch, ENDING, offsets.clone());
                 let mut seen: BTreeMap<usize, Vec<i64>> = BTreeMap::new();
                 while until.reached(epoch).expect("long enough").is_none() {

@@ -17,7 +17,7 @@ use crate::states::BARS;
 use ticktide_base::epoch::{LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_flow::bars::finished::Series;
 use ticktide_flow::bars::keyed::{Aside, Emitted, Keyed};
-use ticktide_flow::bars::{Refused, Routed};
+use ticktide_flow::bars::{RefusedRecord, Routed};
 use ticktide_lake::StateEntry;
 use ticktide_tables::QuarantineRow;
 use timely::dataflow::Stream;
@@ -67,7 +67,7 @@ pub fn bars<'scope>(
     parted(out)
 }
 
-/// What has come for a step.
+/// What has arrived for a step.
 pub enum Work {
     Routed(Vec<Routed>),
     Notices(Vec<Notice>),
@@ -88,13 +88,13 @@ pub struct Bars {
 }
 
 impl Bars {
-    /// When a record's work is done: where duplicates are found here, an epoch's records wait for each other.
+    /// When a record's work is done: if duplicates are found here, an epoch's records wait for each other.
     #[inline]
     fn held_until(&self, time: u64) -> u64 {
         if self.keyed.finds_duplicates() { time.max(stamp(epoch_of(time), LAST_STEP - 1)) } else { time }
     }
 
-    /// Does the work of a step, in whatever order it has come.
+    /// Does the work of a step, in whatever order it has arrived.
     pub fn step(&mut self, mut all: Vec<Work>) -> Done {
         let mut done = Done::default();
         let mut ends = None;
@@ -131,7 +131,7 @@ impl Bars {
 }
 
 impl Done {
-    /// Gives all of it, as done at a time.
+    /// Gives all of it, at the time of the step.
     fn give(self, time: u64, mut give: impl FnMut(Out<(Series, Emitted)>)) {
         if let Some(states) = self.states {
             debug_assert_eq!(step_of(time), LAST_STEP);
@@ -149,12 +149,12 @@ impl Done {
     }
 }
 
-/// The order of records whose duplicates are found behind the exchange: that of their partitions.
+/// The order of records whose duplicates are found after the exchange: that of their partitions.
 fn in_order(routed: &Routed) -> Option<(&str, i64)> {
     routed.place().map(|place| (&*place.partition, place.offset))
 }
 
-fn quarantined(refused: Refused) -> QuarantineRow {
+fn quarantined(refused: RefusedRecord) -> QuarantineRow {
     QuarantineRow {
         partition: refused.place.partition,
         offset: refused.place.offset,
@@ -171,7 +171,7 @@ mod tests {
     use crate::graph::tests::{begin, bind, close_of, horizons, keyed, known_as, trade};
     use ticktide_base::time::{DAY, Interval, MINUTE};
     use ticktide_flow::bars::keyed::BarsSpec;
-    use ticktide_flow::clean::Horizons;
+    use ticktide_flow::clean::EpochHorizons;
 
     fn closes(done: &Done) -> Vec<(i64, isize)> {
         done.changes.iter().map(|(_, bar, diff)| (close_of(bar), *diff)).collect()
@@ -179,11 +179,11 @@ mod tests {
 
     #[test]
     fn a_step_does_its_work_in_one_order_whatever_came_first() {
-        let begin = || Notice::Begin(1, Horizons { intervals: vec![MINUTE], ..horizons() });
+        let begin = || Notice::Begin(1, EpochHorizons { intervals: vec![MINUTE], ..horizons() });
         let records = || Work::Routed(vec![trade(1, 70)]);
         let notices = || Work::Notices(vec![begin()]);
         for all in [vec![records(), notices()], vec![notices(), records()]] {
-            // the bar is behind the horizon: it says nothing any more
+            // the bar is before the horizon: it no longer changes
             assert_eq!(closes(&Bars { keyed: keyed() }.step(all)), []);
         }
     }
@@ -216,7 +216,8 @@ mod tests {
         let kept: Vec<bool> =
             end.states.expect("an epoch has ended").iter().map(|entry| entry.value.is_some()).collect();
         assert_eq!((end.changes.len(), kept), (0, vec![true, true]), "the bar and its trade");
-        let passed = Notice::Begin(2, Horizons { intervals: vec![DAY], retained_from: DAY, ..Horizons::default() });
+        let passed =
+            Notice::Begin(2, EpochHorizons { intervals: vec![DAY], retained_from: DAY, ..EpochHorizons::default() });
         bars.step(vec![Work::Notices(vec![passed])]);
         let end = bars.step(vec![Work::Notices(vec![bind(2, DAY)])]);
         assert_eq!(closes(&end), [(70, -1)]);

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, LAST_STEP, epoch_of, stamp, step_of};
 use ticktide_flow::bars::finished::Series;
-use ticktide_flow::close::{AtBar, Close, NetChange};
+use ticktide_flow::close::{AtBar, Close, RowChange};
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
@@ -24,7 +24,7 @@ pub fn close<'scope, R: AtBar + Serialize>(
     changes: VecCollection<'scope, u64, (Series, R), isize>,
     notices: Stream<'scope, u64, Vec<Notice>>,
     resumed: &Resumed,
-    row: impl Fn(NetChange<R>) -> SinkRow + 'static,
+    row: impl Fn(RowChange<R>) -> SinkRow + 'static,
 ) -> Rows<'scope> {
     let mut closing = Close::new(resumed.session.clone(), resumed.binding.clone());
     let restoring = stamp(resumed.first, 0);

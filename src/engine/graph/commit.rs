@@ -17,7 +17,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 use timely::scheduling::SyncActivator;
 
 /// The commit operator: worker 0 gives complete epochs to the commit task, in order, and keeps each epoch's capability
-/// until it is decided. The stream it returns carries nothing: its frontier says what is decided.
+/// until it is decided. The stream it returns carries nothing: its frontier shows what is decided.
 pub fn commit<'scope>(
     name: &str,
     parts: Stream<'scope, u64, Vec<WorkerPart>>,

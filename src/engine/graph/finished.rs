@@ -1,4 +1,4 @@
-//! Finished bars: those of trades as they are, those of snapshots with the volume that their day's count says.
+//! Finished bars: those of trades as they are, those of snapshots with the volume by their day's count.
 //!
 //! What must always hold: bars of an interval that was added to a lake begin where it was added.
 
@@ -13,7 +13,7 @@ use ticktide_flow::bars::keyed::Emitted;
 use ticktide_flow::bars::volume::{self, DaySoFar};
 use ticktide_flow::indicators::readings::{self, FinishedTrace};
 
-/// Finished bars. `name`: of the volume scan, where volumes are cumulative; its rows are its durable state.
+/// Finished bars. `name`: of the volume scan, if volumes are cumulative; its rows are its durable state.
 pub fn finished<'scope>(
     name: Option<String>,
     changes: Changes<'scope>,
@@ -46,7 +46,7 @@ pub fn finished<'scope>(
     (finished.filter(move |(series, bar)| additions.has_bar(series.0, bar.head.open_at)), rows)
 }
 
-/// The shared arrangement of the bars that are scanned. `name`: where there is one.
+/// The shared arrangement of the bars that are scanned. `name`: its name, if the dataflow has one.
 pub fn arranged<'scope>(
     name: Option<String>,
     finished: &Finished<'scope>,

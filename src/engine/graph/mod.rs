@@ -9,7 +9,7 @@
 //!
 //! `═▶` crosses workers: records go to the owner of their instrument, parts of an epoch to worker 0. Everything else stays on
 //! its worker. What must always hold: an operator works through its times in order, and publishes on the binding alone; each
-//! takes its name from its node of the [`Topology`], and no node is left.
+//! takes its name from its node of the [`Topology`], and no node is left unbuilt.
 
 pub mod bars;
 pub mod checks;
@@ -29,7 +29,7 @@ pub mod write;
 use crate::commit::CommitJob;
 use crate::epochs::until::Until;
 use crate::ingest::Intake;
-use crate::plan::Plan;
+use crate::plan::RunPlan;
 use crate::restore::{Restored, restore};
 use crate::share::Share;
 use bars::bars;
@@ -41,7 +41,7 @@ use instruments::{Publishing, close_named, listings};
 use reader::read_on_a_thread;
 use resumed::Resumed;
 use rows::{Notice, SinkRow};
-use source::{Credit, Inlet, Pace, Ports, SourceLogic, Wires, source};
+use source::{Credit, Ports, ReadPace, SourceInput, SourceLogic, Wires, source};
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -59,12 +59,12 @@ use timely::scheduling::{Activator, SyncActivator};
 use timely::worker::Worker;
 use tokio::sync::mpsc::UnboundedSender;
 use topology::{Closes, Operator, Topology};
-use write::{Writing, write};
+use write::{PartWriter, write};
 
-/// The data dataflow; gives what activates its source.
+/// Builds the data dataflow; returns what activates its source.
 pub(super) fn flow(
     worker: &mut Worker,
-    plan: &Plan,
+    plan: &RunPlan,
     wires: &Wires,
     jobs: Option<UnboundedSender<CommitJob>>,
     decided: mpsc::Receiver<u64>,
@@ -88,7 +88,7 @@ pub(super) fn flow(
         composites,
         restored,
         resumed,
-        writing: Writing::new(
+        writing: PartWriter::new(
             share.index,
             plan.tables.clone(),
             plan.writer.clone(),
@@ -106,26 +106,26 @@ pub(super) fn flow(
     worker.dataflow::<u64, _, _>(|scope| build(scope, built, wires, open, CommitWay { jobs, decided, woken }))
 }
 
-/// What a worker's data dataflow is built of.
+/// What a worker's data dataflow is built from.
 struct Built {
     topology: Topology,
     composites: BTreeMap<Interval, Composite>,
     checks: Checks,
     restored: Restored,
     resumed: Resumed,
-    writing: Writing,
+    writing: PartWriter,
 }
 
-/// The way to the commit task and back.
+/// The channels to the commit task and back.
 struct CommitWay<W> {
-    /// Of worker 0.
+    /// Only on worker 0.
     jobs: Option<UnboundedSender<CommitJob>>,
     decided: mpsc::Receiver<Epoch>,
-    /// Is given what wakes the commit operator.
+    /// Receives what wakes the commit operator.
     woken: W,
 }
 
-/// Builds every operator of the topology, in the order of the flow; gives what activates the source.
+/// Builds every operator of the topology, in the order of the flow; returns what activates the source.
 fn build<'scope>(
     scope: Scope<'scope, u64>,
     Built { topology, composites, checks, restored, resumed, writing }: Built,
@@ -146,7 +146,7 @@ fn build<'scope>(
     let arranged = arranged(nodes.find(Operator::Finished), &finished, topology.scanned());
     let publishing = Publishing { notices, listed, resumed };
     let reading_rows = indicators(&mut nodes, arranged.clone(), composites, bases, &publishing);
-    let inputs = checks::Inputs { arranged, finished: finished.clone(), remarks: sourced.remarks };
+    let inputs = checks::CheckInputs { arranged, finished: finished.clone(), remarks: sourced.remarks };
     let anomaly_rows = checks::watch(&mut nodes, checks, state, inputs, &publishing);
     let closed = close_named(&nodes.take(Operator::Close(Closes::Bars)), finished, &publishing, SinkRow::Bar);
     let bound = publishing.notices.flat_map(|notice| match notice {
@@ -164,7 +164,7 @@ fn build<'scope>(
 }
 
 /// The partitions that a worker reads, and the first offset that it reads of each.
-fn assigned(plan: &Plan, share: Share, binding: &Binding) -> Vec<(usize, i64)> {
+fn assigned(plan: &RunPlan, share: Share, binding: &Binding) -> Vec<(usize, i64)> {
     let partitions = plan.source.partitions().iter().enumerate();
     let mine = partitions.filter(|(partition, _)| share.owns(*partition as u64));
     let assigned = mine.filter_map(|(index, partition)| {
@@ -178,9 +178,9 @@ fn assigned(plan: &Plan, share: Share, binding: &Binding) -> Vec<(usize, i64)> {
     assigned.collect()
 }
 
-/// Opens the reader of a worker; gives what makes the source operator's logic once there are capabilities for it.
+/// Opens the reader of a worker; returns what makes the source operator's logic once it has its capabilities.
 fn open(
-    plan: &Plan,
+    plan: &RunPlan,
     wires: &Wires,
     share: Share,
     resumed: &Resumed,
@@ -194,14 +194,14 @@ fn open(
     let reader = if assignments.is_empty() { None } else { Some(plan.source.reader(&assignments)?) };
     let bytes = (dataflow.limits.bytes as usize / share.peers).max(1);
     let credit = Credit { steps: dataflow.limits.steps.max(1), bytes };
-    let pace = Pace { step_every: Duration::from_nanos(dataflow.step.max(1) as u64), max_skew: dataflow.max_skew };
+    let pace = ReadPace { step_every: Duration::from_nanos(dataflow.step.max(1) as u64), max_skew: dataflow.max_skew };
     let paused: Arc<Vec<AtomicBool>> = Arc::new(partitions.iter().map(|_| AtomicBool::new(false)).collect());
     let (wires, panic_at) = (wires.clone(), plan.panic_at);
-    // of a source with an end the verdict falls there
+    // a source with an end gets its verdict there
     let (first, goes_on) = (resumed.first, dataflow.source.until_end || !resumed.binding.places.is_empty());
     Ok(move |intake, ports, wake| {
         let batches = read_on_a_thread(reader, wake, paused.clone(), wires.failure.clone(), share.index, panic_at);
-        let inlet = Inlet { intake, batches, paused };
+        let inlet = SourceInput { intake, batches, paused };
         let source = SourceLogic::new(share.index, inlet, wires, credit, pace, ports, first);
         let source = if goes_on { source.going_on() } else { source };
         match until {
@@ -211,7 +211,7 @@ fn open(
     })
 }
 
-/// What the indicators of each interval say, in order.
+/// The outputs of the indicators of each interval, in order.
 pub fn outputs(composites: &BTreeMap<Interval, Composite>) -> BTreeMap<Interval, Vec<String>> {
     composites.iter().map(|(on, composite)| (*on, composite.outputs().to_vec())).collect()
 }

@@ -1,7 +1,7 @@
 //! What the operators of the graph share: streams of rows and changes, work that waits for its time, states of scans.
 //!
-//! Why apart from any operator: every operator uses them, and none of them knows an operator. What must always hold: a time is
-//! worked through only once nothing at or before it can come.
+//! Why apart from any operator: every operator uses them, and none of them knows an operator. What must always hold: the work
+//! of a time is done only once nothing more can come at or before it.
 
 use crate::graph::rows::SinkRow;
 use differential_dataflow::{AsCollection, VecCollection};
@@ -31,11 +31,11 @@ pub type Finished<'scope> = VecCollection<'scope, u64, (Series, FinishedBar), is
 /// Changes of bars as the keyed operator knows them.
 pub type Changes<'scope> = VecCollection<'scope, u64, (Series, Emitted), isize>;
 
-/// What an operator gives that knows a collection: its changes, at their times, and rows for the writer.
+/// The output of an operator that has a collection: its changes, at their times, and rows for the writer.
 #[derive(Clone)]
 pub enum Out<D> {
     Change(D, u64, isize),
-    /// In a box: most of what is given are changes.
+    /// Boxed: most items are changes.
     Row(Box<SinkRow>),
 }
 
@@ -45,7 +45,7 @@ impl<D> Out<D> {
     }
 }
 
-/// The collection that an operator knows, and its rows.
+/// Splits the output of an operator into its collection and its rows.
 pub fn parted<'scope, D: Clone + 'static>(
     out: Stream<'scope, u64, Vec<Out<D>>>,
 ) -> (VecCollection<'scope, u64, D, isize>, Rows<'scope>) {
@@ -56,7 +56,7 @@ pub fn parted<'scope, D: Clone + 'static>(
     (changes.as_collection(), rows)
 }
 
-/// Whether a time is complete: nothing at or before it can come.
+/// Whether a time is complete: nothing more can come at or before it.
 pub(crate) fn complete(frontier: &MutableAntichain<u64>, time: u64) -> bool {
     !frontier.less_equal(&time)
 }
@@ -80,7 +80,7 @@ impl<D> Waiting<D> {
         }
     }
 
-    /// Takes all that has come on an input, each of it as work of its time.
+    /// Takes all that has come on an input, each item as work of its time.
     pub(crate) fn fill<R, P>(&mut self, input: &mut InputHandleCore<u64, Vec<R>, P>, work: impl Fn(R) -> D)
     where
         P: Pull<Message<u64, Vec<R>>>,

@@ -32,7 +32,7 @@ pub fn read_on_a_thread(
                     send.send(Ok(batch))
                 }
                 Err(error) => {
-                    let _ = send.send(Err(error)); // the worker is gone: nobody needs it
+                    let _ = send.send(Err(error)); // fails only if the worker is gone and needs no error
                     let _ = wake.activate();
                     return;
                 }

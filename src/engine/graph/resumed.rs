@@ -6,7 +6,7 @@ use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::evolution::Additions;
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 use ticktide_lake::Resume;
 use ticktide_market::calendar::Session;
 
@@ -18,13 +18,13 @@ pub struct Resumed {
     /// What is published: the binding of the last data epoch.
     pub binding: Binding,
     /// By the intervals of the dataflow.
-    pub horizons: Horizons,
+    pub horizons: EpochHorizons,
     /// The dataflow's intervals, as the horizons count them.
     pub intervals: Vec<Interval>,
     pub session: Arc<Session>,
-    /// When that begins which was added to the lake's dataflow.
+    /// When each addition to the lake's dataflow begins.
     pub additions: Additions,
-    /// By which its rows are made.
+    /// The rules by which its rows are made.
     pub rules: Rules,
 }
 
@@ -33,7 +33,7 @@ impl Resumed {
     pub fn new(dataflow: &Dataflow, resume: &Resume, additions: &Additions) -> Resumed {
         let binding = resume.binding.clone().unwrap_or_default();
         let horizon = |interval: &Interval| binding.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN);
-        let horizons = Horizons {
+        let horizons = EpochHorizons {
             intervals: dataflow.bars.iter().map(horizon).collect(),
             retained_from: binding.retained_from.unwrap_or(Nanos::MIN),
             lake_time: binding.lake_time_next(),

@@ -5,8 +5,8 @@
 //!                         └─▶ cli/plan       text, drawing, JSON
 //! ```
 //!
-//! Why a value: whether an operator is there is decided here, once, so a plan needs no broker and no lake, and cannot differ
-//! from what runs. What must always hold: nodes and edges stand in the order of the flow; a node is in it exactly if every
+//! Why a value: whether an operator exists is decided here, once, so a plan needs no broker and no lake, and cannot differ
+//! from what runs. What must always hold: nodes and edges are in the order of the flow; a node is in it if and only if every
 //! worker builds it (test: `the_running_graph_of_a_dataflow_has_the_operators_and_the_flows_of_its_topology`).
 
 use crate::ingest::tick_checks;
@@ -22,11 +22,11 @@ use ticktide_flow::anomalies::Check;
 pub enum Operator {
     /// The thread that polls the source.
     Reader,
-    /// Of the control dataflow: decides where epochs end.
+    /// In the control dataflow: decides where epochs end.
     Mint,
     Source,
     Bars,
-    /// Of cumulative feeds: the volume scan.
+    /// For cumulative feeds: the volume scan.
     Volume,
     /// The shared arrangement of finished bars.
     Finished,
@@ -53,7 +53,7 @@ pub enum Closes {
 
 /// Where an operator runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub enum Placement {
     /// On a thread of its own beside each worker that has partitions.
     Thread,
     EveryWorker,
@@ -61,7 +61,7 @@ pub enum Runs {
 }
 
 impl Operator {
-    /// The name that timely knows it by.
+    /// Its name in timely.
     pub fn name(self) -> String {
         match self {
             Operator::Close(_) => "Close".to_owned(),
@@ -69,7 +69,7 @@ impl Operator {
         }
     }
 
-    /// Its name in a plan, where no two share one.
+    /// Its name in a plan, unique there.
     pub fn title(self) -> String {
         let name = match self {
             Operator::Reader => "Reader",
@@ -95,15 +95,15 @@ impl Operator {
     }
 
     /// Where it runs.
-    pub fn runs(self) -> Runs {
+    pub fn runs(self) -> Placement {
         match self {
-            Operator::Reader => Runs::Thread,
-            Operator::Mint | Operator::Commit => Runs::WorkerZero,
-            _ => Runs::EveryWorker,
+            Operator::Reader => Placement::Thread,
+            Operator::Mint | Operator::Commit => Placement::WorkerZero,
+            _ => Placement::EveryWorker,
         }
     }
 
-    /// Whether the data dataflow builds it: the reader is no operator of timely, and minting is a dataflow of its own.
+    /// Whether the data dataflow builds it: the reader is not a timely operator, and minting is a dataflow of its own.
     fn is_built(self) -> bool {
         !matches!(self, Operator::Reader | Operator::Mint)
     }
@@ -135,7 +135,7 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The topology of a dataflow; `outputs`: what its indicators say, by interval.
+    /// The topology of a dataflow; `outputs`: those of its indicators, by interval.
     pub fn new(dataflow: &Dataflow, outputs: &BTreeMap<Interval, Vec<String>>) -> Topology {
         let mut topology = Topology::default();
         let checks = Used::of(dataflow);
@@ -159,7 +159,7 @@ impl Topology {
         topology
     }
 
-    /// From outside to the stamped records.
+    /// From the outside to the stamped records.
     fn read(&mut self, dataflow: &Dataflow) {
         let source = &dataflow.source;
         let read = match source.uses.as_str() {
@@ -176,7 +176,7 @@ impl Topology {
         self.edge(Operator::Mint, Operator::Source, "grants, cuts, bindings", Some("to every worker"));
     }
 
-    /// From stamped records to finished bars; gives the operator that finishes them.
+    /// From stamped records to finished bars; returns the operator that finishes them.
     fn finish(&mut self, dataflow: &Dataflow) -> Operator {
         let cumulative = dataflow.volume == Volume::Cumulative;
         let intervals: Vec<String> = dataflow.bars.iter().map(|interval| interval.name()).collect();
@@ -195,7 +195,7 @@ impl Topology {
         Operator::Volume
     }
 
-    /// The scans of indicators; gives what closes their readings.
+    /// The scans of indicators; returns what closes their readings.
     fn indicate(&mut self, outputs: &BTreeMap<Interval, Vec<String>>) -> Vec<Operator> {
         let mut closes = Vec::new();
         for (interval, names) in outputs {
@@ -209,7 +209,7 @@ impl Topology {
         closes
     }
 
-    /// The checks that look at bars; gives what closes their anomalies, if there are any.
+    /// The checks of bars; returns what closes their anomalies, if there are any.
     fn check(&mut self, finished: Operator, checks: &Used<'_>) -> Option<Operator> {
         if checks.bars.is_empty() && checks.feed.is_empty() && checks.listed.is_empty() {
             return None;
@@ -247,7 +247,7 @@ impl Topology {
         said.push(Operator::Listings);
     }
 
-    /// The checks of ticks that are decided behind the exchange.
+    /// The checks of ticks that are decided after the exchange.
     fn check_ticks(&mut self, dataflow: &Dataflow) -> Vec<Operator> {
         let mut said = Vec::new();
         let ticks = tick_checks(dataflow);
@@ -310,7 +310,7 @@ impl Topology {
     }
 }
 
-/// The checks that look at bars, by what they read; names as a plan says them.
+/// The checks of bars, by what they read; names as a plan shows them.
 #[derive(Default)]
 struct Used<'a> {
     bars: BTreeMap<Interval, Vec<&'a str>>,
@@ -322,7 +322,7 @@ impl Used<'_> {
     fn of(dataflow: &Dataflow) -> Used<'_> {
         let mut all = Used::default();
         for used in &dataflow.anomalies {
-            let Some(on) = used.on() else { continue }; // of ticks: the source's, or decided behind the exchange
+            let Some(on) = used.on() else { continue }; // of ticks: the source's, or decided after the exchange
             match used.build().check {
                 Check::Bar(_) => all.bars.entry(on).or_default().push(used.name()),
                 Check::Feed(_) => all.feed.push(format!("{} on {}", used.name(), on.name())),
@@ -341,7 +341,7 @@ pub struct Unbuilt {
 }
 
 impl Unbuilt {
-    /// The name of an operator that is built now; that a topology lacks it comes out in [`Unbuilt::done`].
+    /// The name of an operator that is built now; if the topology lacks it, [`Unbuilt::done`] reports that.
     pub fn take(&mut self, operator: Operator) -> String {
         if !self.left.remove(&operator) {
             self.unknown.insert(operator);
@@ -383,7 +383,7 @@ mod tests {
             [Operator::Source, Operator::Bars, Operator::Close(Closes::Bars), Operator::Write, Operator::Commit];
         let mut all = of_bars();
         always.into_iter().for_each(|operator| drop(all.take(operator)));
-        assert_eq!(all.find(Operator::Volume), None, "of trades there is none");
+        assert_eq!(all.find(Operator::Volume), None, "a dataflow of trades has none");
         assert!(all.done().is_ok());
 
         let mut lacking = of_bars();

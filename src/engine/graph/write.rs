@@ -21,7 +21,7 @@ use ticktide_base::epoch::{Binding, Conservation, Epoch, LAST_STEP, epoch_of, st
 use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_base::panics::{PanicAt, Thread};
-use ticktide_flow::close::NetChange;
+use ticktide_flow::close::RowChange;
 use ticktide_flow::instruments::ListingChange;
 use ticktide_lake::table::spec::{Cell, Change, TableSpec};
 use ticktide_lake::{LakeWriter, RowBuffer, StateEntry, StateRows, TableRows};
@@ -36,7 +36,7 @@ use timely::dataflow::operators::generic::operator::Operator;
 pub fn write<'scope>(
     name: &str,
     rows: Rows<'scope>,
-    mut writing: Writing,
+    mut writing: PartWriter,
     failure: Arc<Failure>,
 ) -> Stream<'scope, u64, Vec<WorkerPart>> {
     let scope = rows.scope();
@@ -95,32 +95,32 @@ struct Buffers {
     binding: Option<Arc<Binding>>,
 }
 
-/// The writer of one worker.
-pub struct Writing {
+/// Writes the parts of one worker.
+pub struct PartWriter {
     worker: usize,
     tables: Tables,
     lake: LakeWriter,
     runtime: tokio::runtime::Handle,
     epochs: BTreeMap<Epoch, Buffers>,
-    /// Of the run: a reason of which enough was shown needs no more.
+    /// Samples shown in this run: a reason of which enough was shown needs no more.
     shown: Samples,
     panic_at: PanicAt,
     parts: Receiver<(Epoch, Result<WorkerPart, Error>)>,
     done: Sender<(Epoch, Result<WorkerPart, Error>)>,
 }
 
-impl Writing {
+impl PartWriter {
     pub fn new(
         worker: usize,
         tables: Tables,
         lake: LakeWriter,
         runtime: tokio::runtime::Handle,
         panic_at: PanicAt,
-    ) -> Writing {
+    ) -> PartWriter {
         let (done, parts) = channel();
         let epochs = BTreeMap::new();
         let shown = Samples::default();
-        Writing { worker, tables, lake, runtime, epochs, shown, panic_at, parts, done }
+        PartWriter { worker, tables, lake, runtime, epochs, shown, panic_at, parts, done }
     }
 
     /// Takes a row of an epoch.
@@ -129,13 +129,13 @@ impl Writing {
         let tables = &self.tables;
         let phase = |phase: u8| tables.phases.get(usize::from(phase)).map_or("", String::as_str);
         match row {
-            SinkRow::Bar(NetChange { series, old, new }) => {
+            SinkRow::Bar(RowChange { series, old, new }) => {
                 let Some(spec) = tables.bars.get(&series.0) else { return };
                 let [old, new] = [old.as_ref(), new.as_ref()]
                     .map(|side| side.map(|bar| tables::bar_row(&series, bar, phase(bar.row.head.phase), epoch)));
                 buffers.change(spec, old, new);
             }
-            SinkRow::Reading(NetChange { series, old, new }) => {
+            SinkRow::Reading(RowChange { series, old, new }) => {
                 let Some(spec) = tables.readings.get(&series.0) else { return };
                 let original = tables::original_outputs(spec);
                 let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
@@ -145,7 +145,7 @@ impl Writing {
                 });
                 buffers.change(spec, old, new);
             }
-            SinkRow::Anomaly(NetChange { series, old, new }) => {
+            SinkRow::Anomaly(RowChange { series, old, new }) => {
                 let Some(Anomalies { spec, checks }) = &tables.anomalies else { return };
                 let [old, new] = [old.as_ref(), new.as_ref()].map(|side| {
                     side.map(|anomaly| {
@@ -182,7 +182,7 @@ impl Writing {
         }
     }
 
-    /// The epoch is complete: an I/O task writes it and calls `wake` when [`Writing::written`] has it.
+    /// The epoch is complete: an I/O task writes it and calls `wake` when [`PartWriter::written`] has it.
     pub fn write(&mut self, epoch: Epoch, wake: impl FnOnce() + Send + 'static) {
         let Some(buffers) = self.epochs.remove(&epoch) else { return };
         let Some(binding) = buffers.binding else { return };

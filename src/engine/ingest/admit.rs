@@ -1,4 +1,4 @@
-//! What becomes of a tick whose time is believed: it counts, is there already, or goes to quarantine.
+//! What becomes of a tick whose time is believed: it counts, is a duplicate, or goes to quarantine.
 //!
 //! ```text
 //!   verdict ─▶ remember ─▶ advance ─▶ route ─▶ check ─▶ keep
@@ -9,11 +9,11 @@
 //! Why in this order: what is refused or known already must move nothing, and only what counts is checked and archived. What
 //! must hold: a tick adds to exactly one term of its partition's balance.
 
-use super::{Intake, KeptTick, PartitionIntake, Taken};
+use super::{BatchOutcome, Intake, KeptTick, PartitionIntake};
 use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
 use ticktide_flow::bars::acc::{SnapshotAcc, TradeOrder};
-use ticktide_flow::bars::trades::{Correction, Place as RecordPlace, Trade, TradeKey};
+use ticktide_flow::bars::trades::{Correction, RecordOrigin, Trade, TradeKey};
 use ticktide_flow::bars::{Reached, Routed, bucket};
 use ticktide_flow::clean::Verdict;
 use ticktide_flow::clean::duplicates::SeenEntry;
@@ -24,10 +24,10 @@ use ticktide_tables::{ArchivedTick, QuarantineRow};
 /// A tick on its way in: where it comes from, and what it adds to.
 pub(super) struct Admission<'a> {
     pub partition: &'a mut PartitionIntake,
-    pub taken: &'a mut Taken,
+    pub taken: &'a mut BatchOutcome,
     pub tick: &'a Tick,
     pub payload: &'a [u8],
-    /// Its place in the batch; `None`: it was held, and its batch is gone.
+    /// Its index in the batch; `None`: it was held, and its batch is gone.
     pub index: Option<usize>,
     /// It moves the time of its partition; one that was accepted at an end does not yet.
     pub moves: bool,
@@ -52,9 +52,9 @@ impl Intake {
         self.keep(admission, trading_date);
     }
 
-    /// Takes a cancel or correction that tells its trade's trading day and no time. What it would have moved by its time stays
-    /// where it is; while it waits for its trade it is as old as what its partition has come to. Under the first rules it was as
-    /// old as its receipt, or as what the whole lake had come to.
+    /// Takes a cancel or correction that has its trade's trading day and no time. It moves no time; while it waits for its
+    /// trade, its time is the one that its partition has come to. Under the first rules it was that of its receipt, or the
+    /// one that the whole lake had come to.
     pub(super) fn admit_dated(&mut self, admission: &mut Admission<'_>, trading_date: i32) {
         if self.verdict(admission).is_none() {
             return;
@@ -113,7 +113,7 @@ impl Intake {
         trading_date
     }
 
-    /// Whether the tick is new to its partition. One that is there already is counted, or refused if it says something else.
+    /// Whether the tick is new to its partition. A known one is counted as a duplicate, or refused if its content differs.
     #[inline]
     fn remember(&self, admission: &mut Admission<'_>, trading_date: i32, seen: SeenEntry) -> bool {
         let scope = self.scopes[admission.tick.instrument.0 as usize];
@@ -128,7 +128,7 @@ impl Intake {
         false
     }
 
-    /// The partition comes to the tick's time; what a snapshot says of its day is noted.
+    /// The partition comes to the tick's time; what a snapshot says about its day is noted.
     #[inline]
     fn advance(&mut self, admission: &mut Admission<'_>, trading_date: i32) {
         let Admission { partition, tick, moves, .. } = admission;
@@ -145,7 +145,7 @@ impl Intake {
         }
     }
 
-    /// A tick of this time counts: where the partition's running time has come to, its reaches follow.
+    /// A tick of this time counts: the partition's reaches follow its running time.
     #[inline]
     pub(super) fn come_to(&self, partition: &mut PartitionIntake, at: Nanos) {
         let spec = &self.judge.spec;
@@ -169,7 +169,7 @@ impl Intake {
     }
 
     /// Gives a tick that counts to the bars: into the sums of the step, or to its instrument's worker as it is. `seen`: how a
-    /// duplicate is recognised behind the exchange.
+    /// duplicate is recognised after the exchange.
     #[inline]
     fn route(&mut self, admission: &mut Admission<'_>, verdict: Verdict, trading_date: i32, seen: Option<SeenEntry>) {
         let (mask, parts, phase, at) = match verdict {
@@ -211,7 +211,7 @@ impl Intake {
         admission.taken.routed.push(Routed::Trade { instrument, phase, mask, key, trade, seen, reached, place });
     }
 
-    /// Adds a snapshot to the step's sums; what is known of its day's start says whether its volume is all of the day's.
+    /// Adds a snapshot to the step's sums; what is known of the day's start decides whether its volume is all of the day's.
     #[inline]
     fn add_snapshot(&mut self, admission: &Admission<'_>, phase: PhaseAt, mask: u32, at: Nanos) {
         let (partition, tick) = (&*admission.partition, admission.tick);
@@ -266,7 +266,7 @@ impl Intake {
         admission.quarantine("late_partly", detail);
     }
 
-    /// Puts the checks of ticks to one that counts.
+    /// Applies the checks of ticks to one that counts.
     #[inline]
     fn check(&mut self, admission: &mut Admission<'_>) {
         let tick = admission.tick;
@@ -287,7 +287,7 @@ impl Intake {
         taken.bytes += self.checks.look(tick, (phase, auction), instrument, &partition.name, &mut taken.odd);
     }
 
-    /// Keeps a tick for the archive: one of the batch by its place, one that was held as it is.
+    /// Keeps a tick for the archive: one of the batch by its index, one that was held as it is.
     #[inline]
     pub(super) fn keep(&self, admission: &mut Admission<'_>, trading_date: i32) {
         let Some(archived) = &mut admission.taken.archived else { return };
@@ -327,8 +327,8 @@ impl Admission<'_> {
     }
 
     /// Where its record is, with the record.
-    fn place(&self) -> RecordPlace {
-        RecordPlace {
+    fn place(&self) -> RecordOrigin {
+        RecordOrigin {
             partition: self.partition.name.clone(),
             offset: self.tick.offset,
             received_at: self.tick.received_at,

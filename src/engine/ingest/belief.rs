@@ -1,7 +1,7 @@
-//! What a partition believes of its times, under the rules that its epochs are made by.
+//! What a partition believes of its times, under the rules by which its epochs are made.
 //!
-//! Why both stand here: a lake of before is computed again by the first rules, and goes on by the second. What must always hold:
-//! what waits when the rules change waits on.
+//! Why both are here: an older lake is computed again by the first rules, and goes on by the second. What must always hold:
+//! records that wait when the rules change keep waiting.
 
 use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
@@ -30,7 +30,7 @@ impl Belief {
         }
     }
 
-    /// Goes on under these rules. True: they are others than before.
+    /// Goes on under these rules. True: they have changed.
     pub(super) fn go_on(&mut self, rules: Rules, spec: &CleanSpec) -> bool {
         *self = match (&*self, rules) {
             (Belief::First(jumps), Rules::Second) => {

@@ -1,20 +1,20 @@
 //! Whether the time of a tick is believed: at once, later, or never; and notices, which move no time.
 //!
-//! Why before all else: one wild time would move its partition and make all that follows too late. What must hold: a tick that
-//! is held is decided once, by the records of its partition and by what is recorded of our clock.
+//! Why before everything else: one wild time would move its partition and make all that follows too late. What must hold: a
+//! tick that is held is decided once, by the records of its partition and by what is recorded of our clock.
 
 use super::admit::Admission;
 use super::belief::{Belief, Extra, HeldTick};
 use super::losses::Silent;
-use super::{Intake, PartitionIntake, Taken};
+use super::{BatchOutcome, Intake, PartitionIntake};
 use ticktide_base::rules::Rules;
 use ticktide_flow::clean::jumps::Held;
-use ticktide_flow::clean::wild::{Decided, Why};
-use ticktide_flow::instruments::{Day, Told};
+use ticktide_flow::clean::wild::{TimeDecisions, Why};
+use ticktide_flow::instruments::{ListingDay, ListingUpdate};
 use ticktide_market::{Tick, TickKind};
 
 impl Intake {
-    /// One tick, as far as its time is believed.
+    /// Takes one tick, if its time is believed.
     #[inline]
     pub(super) fn tick(&mut self, mut admission: Admission<'_>) {
         let admission = &mut admission;
@@ -50,7 +50,7 @@ impl Intake {
         self.pass(admission.partition, tick.offset, admission.taken);
     }
 
-    /// Under the second rules only a witness decides; else later records do, or our clock while records are read live.
+    /// Under the second rules only a witness decides; otherwise later records do, or our clock while records are read live.
     #[inline]
     fn tick_second(&mut self, admission: &mut Admission<'_>) {
         let tick = admission.tick;
@@ -83,7 +83,7 @@ impl Intake {
         );
     }
 
-    /// What waits hears of the tick, and the tick counts or waits. `vouched`: a witness has it of now.
+    /// Shows the tick to the records that wait; then it counts or waits itself. `vouched`: a witness confirms its time as now.
     #[inline]
     fn believe(&mut self, admission: &mut Admission<'_>, vouched: bool) {
         let (tick, spec) = (admission.tick, &self.judge.spec);
@@ -112,7 +112,7 @@ impl Intake {
     }
 
     /// Takes what was decided of ticks that waited.
-    fn settle(&mut self, partition: &mut PartitionIntake, decided: Decided<Extra>, taken: &mut Taken) {
+    fn settle(&mut self, partition: &mut PartitionIntake, decided: TimeDecisions<Extra>, taken: &mut BatchOutcome) {
         for held in decided.believed {
             self.admit_held(partition, held, true, taken);
         }
@@ -128,7 +128,7 @@ impl Intake {
         }
     }
 
-    fn admit_held(&mut self, partition: &mut PartitionIntake, held: HeldTick, moves: bool, taken: &mut Taken) {
+    fn admit_held(&mut self, partition: &mut PartitionIntake, held: HeldTick, moves: bool, taken: &mut BatchOutcome) {
         partition.counts.pending -= 1;
         let (mut tick, (instrument, payload)) = (held.tick, held.extra);
         tick.instrument = self.id(&instrument);
@@ -136,7 +136,7 @@ impl Intake {
     }
 
     /// Decides what waits where a partition ends: what nothing contradicts counts.
-    pub(super) fn decide_at_end(&mut self, partition: &mut PartitionIntake, taken: &mut Taken) {
+    pub(super) fn decide_at_end(&mut self, partition: &mut PartitionIntake, taken: &mut BatchOutcome) {
         match &mut partition.belief {
             Belief::First(jumps) => {
                 let (believed, given_up) = jumps.flush(&self.judge.spec);
@@ -173,7 +173,7 @@ impl Intake {
 
     /// The partition has come to an offset: what was held too long is decided.
     #[inline]
-    fn pass(&mut self, partition: &mut PartitionIntake, offset: i64, taken: &mut Taken) {
+    fn pass(&mut self, partition: &mut PartitionIntake, offset: i64, taken: &mut BatchOutcome) {
         if let Belief::First(jumps) = &mut partition.belief
             && !jumps.is_quiet()
         {
@@ -188,7 +188,7 @@ impl Intake {
         partition: &mut PartitionIntake,
         believed: Vec<HeldTick>,
         given_up: Vec<HeldTick>,
-        taken: &mut Taken,
+        taken: &mut BatchOutcome,
     ) {
         partition.changed |= !(believed.is_empty() && given_up.is_empty());
         for held in believed {
@@ -202,9 +202,9 @@ impl Intake {
         }
     }
 
-    /// A notice: counted, and archived on the trading date of its time if there is one. A partition that has nothing but notices
-    /// must not hold the others back for ever: it has come as far as its receipt less what clocks may differ by, if a witness
-    /// wrote that.
+    /// A notice: counted, and archived on the trading date of its time if there is one. A partition that has only notices must
+    /// not hold the others back forever: it has come as far as its receipt less the difference that clocks may have, if a
+    /// witness wrote the receipt.
     fn note(&mut self, admission: &mut Admission<'_>) {
         let (partition, tick) = (&mut *admission.partition, admission.tick);
         partition.counts.accepted += 1;
@@ -231,12 +231,12 @@ impl Intake {
         }
     }
 
-    /// What a notice says of its instrument: it is of the day on the session's wall on which it was received.
-    fn told(&self, partition: &PartitionIntake, tick: &Tick) -> Option<Told> {
+    /// What a notice says about its instrument, for the session's local day on which it was received.
+    fn told(&self, partition: &PartitionIntake, tick: &Tick) -> Option<ListingUpdate> {
         let (snapshot, at) = (tick.snapshot.as_deref()?, tick.received_at?);
         let listing = snapshot.listing.clone().map(|listing| ((at, partition.order, tick.offset), listing));
-        let day = Day { listing, band_low: snapshot.band_low, band_high: snapshot.band_high };
-        (day != Day::default()).then(|| Told {
+        let day = ListingDay { listing, band_low: snapshot.band_low, band_high: snapshot.band_high };
+        (day != ListingDay::default()).then(|| ListingUpdate {
             instrument: self.instrument(tick).clone(),
             date: self.judge.spec.session.local_day(at),
             day,

@@ -1,7 +1,7 @@
 //! The checks of ticks, as the dataflow lists them, for the worker that reads.
 //!
-//! Why here: a tick is looked at once, where its record and its partition are known. What must hold: a check's number is its
-//! place in the dataflow's list, the same that the checks of bars count by.
+//! Why here: a tick is checked once, where its record and its partition are known. What must hold: a check's number is its
+//! index in the dataflow's list, as for the checks of bars.
 
 use ticktide_dataflow::{Dataflow, Dedupe};
 use ticktide_flow::anomalies::Check;
@@ -16,7 +16,7 @@ pub fn tick_checks(dataflow: &Dataflow) -> TickChecks {
     });
     let partitions = dataflow.anomalies.iter().position(|used| matches!(used.build().check, Check::Partitions));
     TickChecks {
-        // an instrument's own dedupe does not mind where records come from
+        // an instrument's own dedupe ignores where records come from
         partitions: partitions.filter(|_| dataflow.dedupe == Dedupe::Partition).map(|index| index as u16),
         checks: checks.collect(),
         prices_signed: dataflow.prices_signed,

@@ -1,8 +1,8 @@
-//! What our clock says of a partition's records while they are read live, and what a replay says in its place.
+//! What our clock says about a partition's records while they are read live, and what a replay uses instead.
 //!
-//! Why recorded: a record that our clock refutes is refused for good, so who computes the epoch again must refuse it, too, and
-//! has no such clock. What must always hold: the facts of an epoch give each of its records the verdict that it got, and are as
-//! few as do.
+//! Why recorded: a record that our clock refutes is refused for good, so a replay of the epoch must refuse it, too, and has no
+//! such clock. What must always hold: the facts of an epoch give each of its records the verdict that it got, and are as few
+//! as possible.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use ticktide_base::error::Error;
 use ticktide_base::time::{MINUTE, Nanos};
 use ticktide_flow::clean::CleanSpec;
 
-/// Our clock as it stands when records are taken.
+/// Our clock at the time when records are taken.
 #[derive(Clone, Copy, Debug)]
 pub struct OurClock {
     pub now: Nanos,
@@ -29,25 +29,25 @@ impl OurClock {
 /// More facts than these end the epoch.
 const FACTS_MOST: usize = 1_000;
 
-/// The facts of one partition in the epoch at hand.
+/// The facts of one partition in the current epoch.
 #[derive(Default)]
 pub(super) struct ClockBook {
-    /// Of a replay: what was recorded. It has no clock.
+    /// In a replay: the recorded facts. It has no clock.
     recorded: Option<Vec<ClockFact>>,
     facts: Vec<ClockFact>,
     /// Since the last limit: the greatest time believed and the least refuted.
     open: Option<(Nanos, Nanos)>,
-    /// Judged by our clock since it was asked last: believed, refuted, and the furthest ahead.
+    /// Judged by our clock since the last call of `judged`: believed, refuted, and the furthest ahead.
     judged: (u32, u32, Nanos),
 }
 
 impl ClockBook {
-    /// The next epoch begins, of a replay with these facts.
+    /// The next epoch of a replay begins, with these facts.
     pub(super) fn recall(&mut self, facts: Vec<ClockFact>) {
         self.recorded = Some(facts);
     }
 
-    /// Whether it is a replay's.
+    /// Whether this is the book of a replay.
     pub(super) fn is_recalled(&self) -> bool {
         self.recorded.is_some()
     }
@@ -70,7 +70,7 @@ impl ClockBook {
         refuted
     }
 
-    /// Whether a partition's first record is believed at once: it is of now.
+    /// Whether a partition's first record is believed at once: its time is now.
     pub(super) fn believes_first(&mut self, offset: i64, at: Nanos, clock: &OurClock, max_jump: Nanos) -> bool {
         if let Some(recorded) = &self.recorded {
             return recorded.iter().any(|fact| fact.first && fact.from == offset);
@@ -82,7 +82,7 @@ impl ClockBook {
         of_now
     }
 
-    /// What is later than this is ahead of our clock where the partition ends, at the offset `next`.
+    /// The limit at the end of the partition, at the offset `next`: later times are ahead of our clock.
     pub(super) fn at_end(&self, next: i64, clock: &OurClock) -> Nanos {
         match &self.recorded {
             Some(recorded) => {
@@ -92,7 +92,7 @@ impl ClockBook {
         }
     }
 
-    /// What waited at the partition's end was refused by that limit.
+    /// Records that waited at the partition's end were refused by that limit.
     pub(super) fn refuted_at_end(&mut self, next: i64, limit: Nanos) {
         if self.recorded.is_none() {
             self.facts.push(ClockFact { from: next, limit, first: false });
@@ -136,27 +136,27 @@ impl ClockBook {
         }
     }
 
-    /// What our clock judged since this was asked last: believed, refuted, and the furthest ahead.
+    /// What our clock has judged since the last call: believed, refuted, and the furthest ahead.
     pub(super) fn judged(&mut self) -> (u32, u32, Nanos) {
         std::mem::take(&mut self.judged)
     }
 }
 
-/// Judges our clock itself: where it refutes most of what comes, it is more likely wrong than the feed.
+/// Judges our clock itself: if it refutes most records, it is more likely wrong than the feed.
 #[derive(Default)]
 pub struct Jury(Mutex<Window>);
 
 #[derive(Default)]
 struct Window {
-    /// Believed and refuted together, the oldest first.
+    /// Numbers of believed and refuted records, the oldest first.
     heard: VecDeque<(Instant, u32, u32)>,
     believed: u64,
     refuted: u64,
 }
 
-/// Records that a verdict over our clock takes …
+/// Records that a verdict on our clock takes …
 const RECORDS: u64 = 1_000;
-/// … or so many over this time.
+/// … or this many over this time.
 const FEWER: u64 = 100;
 const FEWER_OVER: Duration = Duration::from_secs(60);
 
@@ -165,8 +165,8 @@ impl Jury {
         Arc::default()
     }
 
-    /// Some records were judged by our clock, at most `ahead` behind the feed. Error of kind `Fix`: it has refuted most of the last
-    /// ones.
+    /// Adds records that our clock has judged; it was at most `ahead` behind the feed. Error of kind `Fix`: it has refuted
+    /// most of the last ones.
     pub(super) fn hear(&self, now: Instant, (believed, refuted, ahead): (u32, u32, Nanos)) -> Result<(), Error> {
         if believed + refuted == 0 {
             return Ok(());

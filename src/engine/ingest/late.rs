@@ -1,7 +1,7 @@
 //! Why a record is too late, in words: by its own partition's past, or because the partition stood still meanwhile.
 //!
-//! Why two reasons: the first is a function of the partition's records and comes out the same in every run; the second hangs on
-//! how a partition was read. What must always hold: of a partition that never stopped braking no record stood still.
+//! Why two reasons: the first is a function of the partition's records and is the same in every run; the second depends on how
+//! the partition was read. What must always hold: no record of a partition that never stopped braking stood still.
 
 use super::Intake;
 use super::admit::Admission;
@@ -9,7 +9,7 @@ use ticktide_market::TickKind;
 use ticktide_market::calendar::time_text;
 
 impl Intake {
-    /// Reason and detail for a record that counts for no interval, or for the intervals in `missed` alone not.
+    /// Reason and detail for a record that counts for no interval, or (`partly`) for some intervals only.
     pub(super) fn late(&self, admission: &mut Admission<'_>, partly: bool) -> (&'static str, String) {
         let (tick, bounds) = (admission.tick, &admission.partition.bounds);
         let at = tick.exchange_at;

@@ -1,9 +1,9 @@
-//! What a worker's records count for nothing for: refused ones by reason, accepted ones that make no bar by why; and the word
-//! of it while the run goes on.
+//! A worker's records that come to nothing, by reason: refused ones, and accepted ones that make no bar; and the warning while
+//! the run goes on.
 //!
-//! Why a warning before the end: a run without an end has none, and a reach that is too short loses more with every record.
-//! What must hold: every refused record is under exactly one reason; a reason is warned of once for each partition and run;
-//! for a record that counts nothing is done here.
+//! Why a warning before the end: some runs have no end, and a reach that is too short loses more with every record. What must
+//! hold: every refused record is under exactly one reason; a reason is warned of once for each partition and run; a record that
+//! counts causes no work here.
 
 use super::admit::Admission;
 use super::{Intake, PartitionIntake};
@@ -13,9 +13,9 @@ use ticktide_base::conservation::{NOTICE, count};
 use ticktide_base::epoch::Conservation;
 use ticktide_market::{Tick, TickKind};
 
-/// A partition is judged by its losses when so many of its records were read.
+/// A partition is judged by its losses after this many of its records were read.
 pub(super) const JUDGED_FROM: u64 = 10_000;
-/// One in so many records may be refused to a reason before it is warned of.
+/// One in this many records may be refused for a reason without a warning.
 const ONE_IN: u64 = 100;
 
 /// Why an accepted record makes no bar; the words are those of [`reasons::SILENT`].
@@ -41,7 +41,7 @@ impl Silent {
         (Silent::FrozenBar, "frozen_bar"),
     ];
 
-    /// Of a tick of the wrong kind for its source's volume, or one whose price makes no bar.
+    /// The reason of a tick of the wrong kind for its source's volume, or of one whose price makes no bar.
     fn by_itself(tick: &Tick, cumulative: bool, signed: bool) -> Option<Silent> {
         match (tick.kind, cumulative) {
             (TickKind::Notice, _) => return Some(Silent::Notice),
@@ -56,7 +56,7 @@ impl Silent {
     }
 }
 
-/// What is lost of one partition.
+/// The losses of one partition.
 #[derive(Default)]
 pub(super) struct Losses {
     /// Of the epoch, in the order of [`Silent::ALL`].
@@ -68,24 +68,24 @@ pub(super) struct Losses {
 }
 
 impl PartitionIntake {
-    /// A record is refused.
+    /// Counts a refused record.
     pub(super) fn count(&mut self, reason: &'static str) {
         self.counts.refuse(reason);
         *self.losses.refused.entry(reason).or_default() += 1;
     }
 
-    /// A record that was accepted has a row in the quarantine: it does not count everywhere.
+    /// Counts an accepted record that has a row in the quarantine: it does not count everywhere.
     pub(super) fn count_partly(&mut self, reason: &'static str) {
         count(&mut self.counts.partly, reason, 1);
     }
 
-    /// A record that was accepted makes no bar.
+    /// Counts an accepted record that makes no bar.
     #[inline]
     pub(super) fn count_silent(&mut self, why: Silent) {
         self.losses.silent[why as usize] += 1;
     }
 
-    /// So many more records were taken: warns of each reason that has refused more than its share, once.
+    /// Adds taken records to those of the run; warns once of each reason that has refused more than its share.
     pub(super) fn warn_of_losses(&mut self, records: u64) {
         for (reason, refused, share) in self.losses.take(records) {
             let (of, partition) = (self.losses.records, &self.name);
@@ -94,7 +94,7 @@ impl PartitionIntake {
         }
     }
 
-    /// What the epoch has come to, with what makes no bar.
+    /// The counts of the epoch, with the records that make no bar.
     pub(super) fn end_counts(&mut self) -> Conservation {
         let mut counts = std::mem::take(&mut self.counts);
         for ((_, why), records) in Silent::ALL.iter().zip(std::mem::take(&mut self.losses.silent)) {
@@ -108,7 +108,7 @@ impl PartitionIntake {
 }
 
 impl Losses {
-    /// Takes so many records; gives what is to be warned of: reason, records, their share in per cent.
+    /// Adds taken records; returns the warnings that are due: reason, records, their share in per cent.
     fn take(&mut self, records: u64) -> Vec<(&'static str, u64, String)> {
         self.records += records;
         if self.records < JUDGED_FROM {
@@ -123,7 +123,7 @@ impl Losses {
 }
 
 impl Intake {
-    /// Counts a tick that was accepted and makes no bar under why that is so.
+    /// Counts an accepted tick that makes no bar, by the reason.
     pub(super) fn note_silent(&mut self, admission: &mut Admission<'_>) {
         let tick = admission.tick;
         let spec = &self.judge.spec;
@@ -135,7 +135,7 @@ impl Intake {
         admission.partition.count_silent(why);
     }
 
-    /// Why a snapshot with a price makes no bar: its last trade is of another day, or of a bar that stays as it is.
+    /// Why a snapshot with a price makes no bar: its last trade is of another day, or in a bar that no longer changes.
     fn why_no_snapshot(&mut self, tick: &Tick) -> Silent {
         let at = tick.snapshot.as_ref().and_then(|snapshot| snapshot.trade_at).unwrap_or(tick.exchange_at);
         let day = |of: Option<ticktide_market::calendar::PhaseAt>| of.map(|phase| phase.trading_date);

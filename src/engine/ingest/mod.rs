@@ -7,7 +7,7 @@
 //!
 //! Feed and flow meet here. No timely in this folder: the source operator decides when a step or an epoch
 //! ends, this decides what is in it. What must always hold: every record of an epoch is in exactly one term of its
-//! partition's balance, and what `end_epoch` gives is all that a later run needs to go on behind it.
+//! partition's balance, and what `end_epoch` returns is all that a later run needs to go on after it.
 
 mod admit;
 mod belief;
@@ -29,7 +29,7 @@ pub use clock::{Jury, OurClock};
 pub use sniff::Sniff;
 pub use state::Ended;
 
-use crate::epochs::{Progress, reaches};
+use crate::epochs::{PartitionProgress, reaches};
 use crate::share::Share;
 use belief::Belief;
 use clock::ClockBook;
@@ -49,34 +49,34 @@ use ticktide_flow::anomalies::two_partitions::Sighted;
 use ticktide_flow::bars::Routed;
 use ticktide_flow::bars::partial::Partials;
 use ticktide_flow::clean::duplicates::Memory;
-use ticktide_flow::clean::past::Past;
+use ticktide_flow::clean::past::RunningTime;
 use ticktide_flow::clean::reach::Reach;
-use ticktide_flow::clean::{Bounds, CleanSpec, Horizons, Judge};
-use ticktide_flow::instruments::Told;
+use ticktide_flow::clean::{Bounds, CleanSpec, EpochHorizons, Judge};
+use ticktide_flow::instruments::ListingUpdate;
 use ticktide_market::{Instrument, InstrumentId};
 use ticktide_tables::{Archived, QuarantineRow};
 use volumes::Volumes;
 
-/// What a batch came to.
+/// What became of a batch.
 #[derive(Default)]
-pub struct Taken {
-    /// One by one, for feeds with corrections or an instrument-wide dedupe.
+pub struct BatchOutcome {
+    /// Single records, for feeds with corrections or an instrument-wide dedupe.
     pub routed: Vec<Routed>,
     pub quarantine: Vec<QuarantineRow>,
     pub archived: Option<Archived>,
     /// Ticks of the batch to archive.
     kept: Vec<KeptTick>,
-    /// What checks say of its ticks.
+    /// What checks have found in its ticks.
     pub odd: OddTicks,
-    /// What its notices say of instruments.
-    pub listings: Vec<Told>,
+    /// What its notices say about instruments.
+    pub listings: Vec<ListingUpdate>,
     /// Memory that the batch keeps until its epoch is decided.
     pub bytes: usize,
 }
 
 /// A tick of a batch that goes into the archive.
 struct KeptTick {
-    /// Its place in the batch.
+    /// Its index in the batch.
     index: usize,
     trading_date: i32,
 }
@@ -95,19 +95,19 @@ struct PartitionIntake {
     belief: Belief,
     /// The anchor of the belief as the durable state has it: only where it is not the greatest event time accepted.
     anchor_kept: Option<Nanos>,
-    /// Something waits that is in the durable state of wild times.
+    /// The durable state of wild times has records of it that wait.
     wild_kept: bool,
-    past: Past,
+    past: RunningTime,
     behind: rewind::Behind,
     bounds: Bounds,
     book: ClockBook,
-    /// The greatest event time of what was accepted at an end and moves nothing.
+    /// The greatest event time of records that were accepted at an end and move nothing.
     lone_max: Option<Nanos>,
     /// The least event time of this run's first records.
     began_at: Option<Nanos>,
     /// When a tick came last, or the run began.
     ticked_at: Instant,
-    /// Of this run: records that are no ticks, before the first tick.
+    /// Records of this run that are not ticks, before the first tick.
     junk: u64,
     junk_told: Cell<bool>,
     /// It has been silent since its last tick.
@@ -121,7 +121,7 @@ struct PartitionIntake {
     days: BTreeMap<i32, Nanos>,
     zero: BTreeSet<(i32, Instrument)>,
     changed: bool,
-    /// Its instruments that were told to their workers.
+    /// Its instruments that were reported to their workers.
     sighted: Sighted,
 }
 
@@ -136,10 +136,10 @@ pub struct Intake {
     lists: bool,
     intervals: Vec<Interval>,
     idle_after: Duration,
-    /// A partition that is silent for so long brakes retirement no more.
+    /// A partition that is silent for this long no longer brakes retirement.
     silent_after: Duration,
     retention: Nanos,
-    /// Read as it is made.
+    /// Records are read as they are made.
     live: bool,
     jury: Arc<Jury>,
     clock: OurClock,
@@ -148,17 +148,17 @@ pub struct Intake {
     partials: Partials,
     /// This worker's own ids: the reader's are translated, so that restored instruments have one, too.
     names: Vec<Instrument>,
-    /// An instrument has an id for each symbol that it is told under.
+    /// An instrument has an id for each symbol that it comes with.
     ids: HashMap<Instrument, Vec<InstrumentId>, ahash::RandomState>,
-    /// The first of them, by id: duplicates do not mind symbols.
+    /// The first of them, by id: duplicates are found under any symbol.
     scopes: Vec<InstrumentId>,
     translate: Vec<InstrumentId>,
-    horizons: Horizons,
+    horizons: EpochHorizons,
     /// The epoch before the first one set a partition back.
     rewound: Option<Rewound>,
-    /// The last instant at which nothing waited to be taken; `None`: not seen since it is looked again.
+    /// The last instant at which nothing waited to be taken; `None`: not seen since looking resumed.
     drained_at: Option<Instant>,
-    /// When it was looked last whether something waits.
+    /// When the worker last checked whether something waits.
     looked_at: Instant,
     seen_chunks: BTreeMap<SeenKey, i32>,
     orphans: Orphans,
@@ -167,19 +167,19 @@ pub struct Intake {
     dated: i32,
 }
 
-/// How long it is known what was seen of unread records. Long enough for a decision's way and for a short want of credit; far
-/// below the grace that bars leave for what has come since.
+/// How long the last check for unread records counts. Long enough for a decision to arrive and for a short lack of credit; far
+/// below the grace that bars leave for records that have come since.
 const KNOWN_FOR: Duration = Duration::from_millis(500);
 
 impl PartitionIntake {
-    /// Reads from an offset on; `before`: where an earlier run had come to.
+    /// Reads from an offset on; `resumed`: where an earlier run had come to.
     fn new(partition: &Partition, offset: i64, resumed: &Binding, confirmations: u64) -> PartitionIntake {
         let name = partition.name();
         let before = resumed.places.get(&name);
         let kept = before.cloned().unwrap_or_default();
         let event_at_max = kept.event_at_max;
         let stood = if before.is_none() && !resumed.places.is_empty() { Stood::New } else { Stood::Ended };
-        let past = Past::new(confirmations, &kept.running);
+        let past = RunningTime::new(confirmations, &kept.running);
         PartitionIntake {
             order: fixed_hash(&name),
             place: Place {
@@ -265,7 +265,7 @@ impl Intake {
             ids: HashMap::default(),
             scopes: Vec::new(),
             translate: Vec::new(),
-            horizons: Horizons::default(),
+            horizons: EpochHorizons::default(),
             rewound: resumed.rewound.clone(),
             drained_at: None,
             looked_at: Instant::now(),
@@ -292,25 +292,25 @@ impl Intake {
         id
     }
 
-    /// The id that an instrument's duplicates are looked for under.
+    /// The id under which an instrument's duplicates are found.
     fn scope(&mut self, instrument: &Instrument) -> InstrumentId {
         let id = self.id(instrument);
         self.scopes[id.0 as usize]
     }
 
-    /// The judges of our clock are those of the whole process.
+    /// Judges our clock by the jury of the whole process.
     pub fn judged_by(mut self, jury: Arc<Jury>) -> Intake {
         self.jury = jury;
         self
     }
 
-    /// What our clock says until it is told again; it refutes nothing of a source that is not read live.
+    /// Sets our clock until the next call; it refutes nothing of a source that is not read live.
     pub fn tell_clock(&mut self, now: Nanos) {
         self.clock = OurClock { now, live: self.live };
     }
 
     /// The next epoch begins.
-    pub fn begin_epoch(&mut self, horizons: Horizons) {
+    pub fn begin_epoch(&mut self, horizons: EpochHorizons) {
         if let Some(rewound) = self.rewound.take() {
             self.forget_rewound(&rewound);
         }
@@ -327,31 +327,33 @@ impl Intake {
         self.horizons = horizons;
     }
 
-    /// The epoch at hand is computed again: what was recorded of its partitions stands in the place of our clock, and of what their
-    /// records say of their receipts.
+    /// The current epoch is computed again: the recorded places of its partitions replace our clock and the receipts of their
+    /// records.
     pub fn recall(&mut self, places: &BTreeMap<String, Place>) {
         for partition in self.partitions.values_mut() {
             let recorded = places.get(&*partition.name);
             partition.book.recall(recorded.map(|place| place.clock.clone()).unwrap_or_default());
-            // an archive tells of no receipts, and a topic's kind may be another one now
+            // an archive has no receipts, and a topic's kind of receipts may have changed
             partition.place.witnessed = recorded.is_some_and(|place| place.witnessed);
             partition.place.stood = recorded.map(|place| place.stood).unwrap_or_default();
         }
     }
 
-    /// Whether the epoch has to end here for another reason than its size: what our clock says of it is long.
+    /// Whether the epoch has to end here for a reason other than its size: it has too many facts of our clock.
     pub fn is_full(&self) -> bool {
         self.partitions.values().any(|partition| partition.book.is_full())
     }
 
-    /// What our clock has judged since. Error of kind `Fix`: it is wrong, more likely than the feed.
+    /// Reports what our clock has judged since the last call. Error of kind `Fix`: the clock is more likely wrong than the
+    /// feed.
     pub fn hear_clock(&mut self, now: Instant) -> Result<(), Error> {
         let judged = self.partitions.values_mut().map(|partition| partition.book.judged());
         let sum = judged.fold((0, 0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2.max(one.2)));
         self.jury.hear(now, sum)
     }
 
-    /// It is looked whether something waits, which out of credit it is not. After a longer time nothing is known of before.
+    /// The worker checks whether something waits, which it does not without credit. After a longer pause earlier checks are
+    /// void.
     pub fn look(&mut self, now: Instant) {
         if !self.is_known(now) {
             self.drained_at = None;
@@ -363,7 +365,7 @@ impl Intake {
         now.saturating_duration_since(self.looked_at) <= KNOWN_FOR
     }
 
-    /// It was looked, and nothing waits.
+    /// The check has found nothing that waits.
     pub fn drained(&mut self, now: Instant) {
         self.drained_at = Some(now);
     }
@@ -378,8 +380,8 @@ impl Intake {
         self.partials.len()
     }
 
-    /// Decides what still waits for confirmation, of each partition by itself: the end is reached.
-    pub fn flush(&mut self) -> Vec<Taken> {
+    /// The end is reached: decides what still waits for confirmation, for each partition by itself.
+    pub fn flush(&mut self) -> Vec<BatchOutcome> {
         let mut partitions = std::mem::take(&mut self.partitions);
         let flushed = partitions.values_mut().map(|partition| {
             let mut taken = self.nothing_of(partition);
@@ -391,14 +393,14 @@ impl Intake {
         flushed
     }
 
-    /// What is taken of a partition before anything is.
-    fn nothing_of(&self, partition: &PartitionIntake) -> Taken {
+    /// An empty outcome of a partition.
+    fn nothing_of(&self, partition: &PartitionIntake) -> BatchOutcome {
         let archived = self.archive.then(|| Archived { partition: partition.name.clone(), ticks: Vec::new() });
-        Taken { archived, ..Taken::default() }
+        BatchOutcome { archived, ..BatchOutcome::default() }
     }
 
-    /// How every partition stands: one is idle only while it is known that nothing of it waits, never from memory.
-    pub fn progress(&self, now: Instant) -> Vec<Progress> {
+    /// The progress of every partition: one is idle only while it is known that nothing of it waits, never from memory.
+    pub fn progress(&self, now: Instant) -> Vec<PartitionProgress> {
         let drained_at = self.drained_at.filter(|_| self.is_known(now));
         let progress = self.partitions.values().map(|partition| {
             let seen = drained_at.zip(partition.caught_up_since);
@@ -407,14 +409,18 @@ impl Intake {
             let junk = self.live && partition.junk >= CleanSpec::PATIENCE && quiet >= self.idle_after * 10;
             if junk && !partition.junk_told.replace(true) {
                 let (name, junk) = (&partition.name, partition.junk);
-                tracing::warn!(partition = %name, junk, "none of its records is a tick: bars close and memory goes on without it");
+                tracing::warn!(
+                    partition = %name,
+                    junk,
+                    "none of the partition's records is a tick: bars close and memory goes on without it"
+                );
             }
             let silent = partition.finished || junk || (idle && quiet >= self.silent_after);
             if silent && !partition.finished {
-                // what it says later may stand still
+                // its later records may have stood still
                 partition.silent.set(true);
             }
-            Progress {
+            PartitionProgress {
                 partition: partition.name.to_string(),
                 event_at_max: partition.place.event_at_max,
                 lone_max: partition.lone_max,
@@ -428,7 +434,7 @@ impl Intake {
         progress.collect()
     }
 
-    /// Partitions whose running time is past `limit`, by index, and those that are not.
+    /// Whether each partition's running time is past `limit`, by index.
     pub fn ahead_of(&self, limit: Option<Nanos>) -> impl Iterator<Item = (usize, bool)> + '_ {
         self.partitions.iter().map(move |(index, partition)| {
             let running = partition.past.running();

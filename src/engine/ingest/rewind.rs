@@ -1,17 +1,17 @@
-//! A partition that wild times have moved: it is warned of, and goes on from where it is set back to.
+//! A partition that wild times have moved: a warning names it, and it goes on from the time that it is set back to.
 //!
-//! Why the same for a start behind the epoch that sets it back and for a replay of that epoch: what comes after it must not depend
-//! on which of the two it was. What must always hold: what memory had passed when the time was set back stays forgotten, whatever
-//! the durable state or this process still has of it.
+//! Why the same for a start after the epoch that sets it back and for a replay of that epoch: what comes after it must not
+//! depend on which of the two it was. What must always hold: what memory had passed when the time was set back stays
+//! forgotten, whatever the durable state or this process still has of it.
 
 use super::{Intake, PartitionIntake};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{Place, Rewound};
 use ticktide_base::time::Nanos;
 use ticktide_flow::clean::CleanSpec;
-use ticktide_flow::clean::past::Past;
+use ticktide_flow::clean::past::RunningTime;
 
-/// Ticks in a row that lie behind all that still counts.
+/// Ticks in a row that are older than all that still counts.
 #[derive(Default)]
 pub(super) struct Behind {
     count: u64,
@@ -19,7 +19,7 @@ pub(super) struct Behind {
 }
 
 impl Behind {
-    /// One more tick. True, once: there were so many that the time of the partition is none that the market has.
+    /// Counts a tick. True, once: there were so many that the partition's time cannot be the market's.
     #[inline]
     fn hear(&mut self, is_behind: bool) -> bool {
         self.count = if is_behind { self.count + 1 } else { 0 };
@@ -28,10 +28,10 @@ impl Behind {
 }
 
 impl PartitionIntake {
-    /// A tick has come: warns by name of a partition whose time is ahead of all that follow.
+    /// A tick has come: warns of a partition, by name, whose time is ahead of all later ticks.
     #[inline]
     pub(super) fn told_behind(&mut self, at: Nanos) {
-        // the finest interval's: of intervals that reach back a day most would still count
+        // the finest interval's: for intervals that reach back a day most would still count
         let is_behind = self.bounds.own().intervals.first().is_some_and(|from| at < *from);
         if self.behind.hear(is_behind) {
             self.warn_behind(at);
@@ -62,20 +62,21 @@ impl PartitionIntake {
 }
 
 impl Intake {
-    /// The epoch at hand is computed again, in which a partition's time was set back: it stands from now on where that was recorded.
+    /// The current epoch, in which a partition's time was set back, is computed again: the partition goes on from the
+    /// recorded time.
     pub fn rewind(&mut self, rewound: &Rewound, places: &BTreeMap<String, Place>) {
         let confirmations = self.judge.spec.confirmations;
         let place = places.get(&rewound.partition);
         for partition in self.partitions.values_mut().filter(|partition| *partition.name == *rewound.partition) {
             let Some(place) = place else { continue };
             partition.place.event_at_max = place.event_at_max;
-            partition.past = Past::new(confirmations, &place.running);
+            partition.past = RunningTime::new(confirmations, &place.running);
             partition.lone_max = None;
         }
         self.forget_rewound(rewound);
     }
 
-    /// What the state knows of the time before is forgotten.
+    /// Forgets what the state knows of the time before.
     pub(super) fn forget_rewound(&mut self, rewound: &Rewound) {
         for partition in self.partitions.values_mut() {
             partition.forget_passed(rewound.forgotten);

@@ -1,13 +1,13 @@
 //! The first records of a new lake: a wrong format shows at once, before the first epoch.
 //!
-//! Why not of a source with an end: there the verdict falls behind the last record, or before the first if there are few.
-//! What must hold: later records were never the format's fault.
+//! Why not for a source with an end: its verdict comes after the last record, or before the first if there are few.
+//! What must hold: refused records after the first epoch are not blamed on the format.
 
 use crate::verdict;
 use ticktide_base::error::Error;
 use ticktide_feed::Batch;
 
-/// The first records of a new lake: a wrong format shows at once, before the first epoch. Later ones were never its fault.
+/// The first records of a new lake: a wrong format shows at once, before the first epoch. Later ones are not blamed on it.
 #[derive(Default)]
 pub struct Sniff {
     records: u64,
@@ -16,17 +16,17 @@ pub struct Sniff {
 }
 
 impl Sniff {
-    /// Records after which a verdict stands.
+    /// The number of records after which the verdict is final.
     pub const RECORDS: u64 = 1_000;
     const SAMPLES: usize = 3;
 
-    /// Looks no more.
+    /// Stops looking.
     pub fn end(&mut self) {
         self.records = Sniff::RECORDS;
         self.samples = Vec::new();
     }
 
-    /// Looks at a batch; an error when more than half of the first records are no ticks.
+    /// Looks at a batch; an error when more than half of the first records are not ticks.
     pub fn look(&mut self, batch: &Batch) -> Result<(), Error> {
         if self.records >= Sniff::RECORDS {
             return Ok(());
@@ -42,6 +42,6 @@ impl Sniff {
         let shown: String = self.samples.iter().map(|(why, payload)| verdict::line(payload, why)).collect();
         let payloads: Vec<&[u8]> = self.samples.iter().map(|(_, payload)| payload.as_slice()).collect();
         let hint = verdict::formats(&payloads);
-        Err(Error::fix(format!("{} of the first {} records are no ticks:{shown}", self.rejects, self.records), hint))
+        Err(Error::fix(format!("{} of the first {} records are not ticks:{shown}", self.rejects, self.records), hint))
     }
 }

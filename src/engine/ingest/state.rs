@@ -1,4 +1,4 @@
-//! What of a partition outlives its process: put back at the start, given out at the end of each epoch.
+//! The state of a partition that outlives its process: restored at the start, returned at the end of each epoch.
 
 use super::belief::{Belief, Extra};
 use super::{Intake, PartitionIntake, fixed_hash};
@@ -16,7 +16,7 @@ use ticktide_flow::clean::wild::WildState;
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
 
-/// What is kept of a partition between runs, besides its place.
+/// What is kept of a partition between runs, apart from its place.
 #[derive(Default, Serialize, Deserialize)]
 pub struct PartitionState {
     held: Vec<Held<(Instrument, Vec<u8>)>>,
@@ -27,7 +27,7 @@ pub struct PartitionState {
 /// Key of remembered ids in the durable state.
 pub type SeenKey = (String, Instrument, i32, u64);
 
-/// Which of the partitions that nobody reads any more are this worker's to clear up after.
+/// Which of the partitions that are no longer read this worker has to clean up.
 pub struct Orphans {
     /// All partitions of the source.
     read: BTreeSet<String>,
@@ -52,7 +52,7 @@ pub struct Ended {
 }
 
 impl PartitionIntake {
-    /// Lets go of the days that have no tick at or after `least` any more. They leave the durable state when it is written next.
+    /// Forgets the days that no longer have a tick at or after `least`. They leave the durable state when it is written next.
     pub(super) fn forget_days(&mut self, least: Nanos) {
         self.days.retain(|day, _| reaches(*day, least));
         while self.zero.first().is_some_and(|(day, _)| !reaches(*day, least)) {
@@ -60,7 +60,7 @@ impl PartitionIntake {
         }
     }
 
-    /// What of the partition itself has changed in the epoch that ends.
+    /// The changes of the partition itself in the epoch that ends.
     fn changes(&mut self, state: &mut Vec<StateEntry>) {
         let name = self.name.to_string();
         if std::mem::take(&mut self.changed) {
@@ -81,7 +81,7 @@ impl PartitionIntake {
 }
 
 impl Intake {
-    /// Puts back what an earlier run kept of this worker's partitions; other workers' entries are passed over. `false`: it is
+    /// Restores what an earlier run kept of this worker's partitions; other workers' entries are skipped. `false`: it is
     /// another operator's entry.
     pub fn restore(&mut self, entry: &StateEntry) -> Result<bool, bincode::Error> {
         let Some(value) = &entry.value else { return Ok(false) };
@@ -171,7 +171,7 @@ impl Intake {
         ended
     }
 
-    /// Takes ids out of the durable state whose newest minute is before `least`.
+    /// Removes ids from the durable state whose newest minute is before `least`.
     fn forget_seen(&mut self, least: i64, state: &mut Vec<StateEntry>) {
         self.seen_chunks.retain(|key, newest| {
             let live = i64::from(*newest) >= least;

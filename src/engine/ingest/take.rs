@@ -1,9 +1,9 @@
-//! One batch: what of it goes to quarantine as it is, its ticks one by one, and where its partition has come to.
+//! One batch: the records that go to quarantine as they are, its ticks one by one, and where its partition has come to.
 //!
 //! What must hold: every record of the batch is in one term of its partition's balance, and a range that was lost has a row.
 
 use super::admit::Admission;
-use super::{Intake, PartitionIntake, Taken};
+use super::{BatchOutcome, Intake, PartitionIntake};
 use std::time::Instant;
 use ticktide_base::rules::Rules;
 use ticktide_feed::Batch;
@@ -11,8 +11,8 @@ use ticktide_market::Tick;
 use ticktide_tables::{ArchivedTick, QuarantineRow};
 
 impl Intake {
-    /// The first offset of a batch whose receipts are others than those of its partition's records in this epoch: a witness's, or no
-    /// more. An epoch ends before it.
+    /// The first offset of a batch whose receipt differs in kind from those of its partition in this epoch: from here on a
+    /// witness's, or no longer one. An epoch ends before it.
     pub fn turns_at(&self, batch: &Batch) -> Option<i64> {
         let partition = self.partitions.get(&batch.partition)?;
         let mut told = partition.told_here.then_some(partition.place.witnessed);
@@ -21,12 +21,12 @@ impl Intake {
     }
 
     /// Takes a batch.
-    pub fn take(&mut self, mut batch: Batch, now: Instant) -> Taken {
+    pub fn take(&mut self, mut batch: Batch, now: Instant) -> BatchOutcome {
         for instrument in std::mem::take(&mut batch.instruments) {
             let id = self.id(&instrument);
             self.translate.push(id);
         }
-        let Some(mut partition) = self.partitions.remove(&batch.partition) else { return Taken::default() };
+        let Some(mut partition) = self.partitions.remove(&batch.partition) else { return BatchOutcome::default() };
         let mut taken = self.nothing_of(&partition);
         partition.counts.records += batch.records as i64;
         partition.counts.gaps += batch.gaps as i64;
@@ -55,7 +55,7 @@ impl Intake {
     }
 
     /// Moves the ticks of a batch that were kept into the archive, in their order.
-    fn archive_kept(&self, ticks: Vec<Tick>, taken: &mut Taken) {
+    fn archive_kept(&self, ticks: Vec<Tick>, taken: &mut BatchOutcome) {
         let Some(archived) = &mut taken.archived else { return };
         let mut kept = std::mem::take(&mut taken.kept).into_iter().peekable();
         for (index, tick) in ticks.into_iter().enumerate() {
@@ -67,11 +67,11 @@ impl Intake {
     }
 }
 
-/// A partition whose receipts have turned more often has no witness.
+/// A partition whose receipts have turned more often than this has no witness.
 const TURNS_MOST: u32 = 16;
 
 impl PartitionIntake {
-    /// A record has a receipt of this kind. What was recorded of a partition stands in its place.
+    /// Notes the kind of a record's receipt. In a replay the recorded kind holds instead.
     #[inline]
     fn hear_of(&mut self, witnessed: bool) {
         if self.book.is_recalled() || (self.told_here && self.place.witnessed == witnessed) {
@@ -83,8 +83,9 @@ impl PartitionIntake {
         self.place.witnessed = witnessed && self.turns < TURNS_MOST;
     }
 
-    /// Ranges that the broker deleted. They are gaps already: a row without a record, so that nothing is lost in silence.
-    fn miss(&mut self, batch: &mut Batch, taken: &mut Taken) {
+    /// Ranges that the broker deleted. They are counted as gaps; each also has a row without a record, so that nothing is lost
+    /// silently.
+    fn miss(&mut self, batch: &mut Batch, taken: &mut BatchOutcome) {
         for (from, to) in std::mem::take(&mut batch.lost) {
             let count = to - from;
             self.counts.lost += count;
@@ -100,8 +101,8 @@ impl PartitionIntake {
         }
     }
 
-    /// Records that are no ticks.
-    fn reject(&mut self, batch: &mut Batch, taken: &mut Taken) {
+    /// Records that are not ticks.
+    fn reject(&mut self, batch: &mut Batch, taken: &mut BatchOutcome) {
         if self.began_at.is_none() {
             self.junk += batch.rejects.len() as u64;
         }

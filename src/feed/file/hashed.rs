@@ -1,51 +1,51 @@
-//! The uncompressed bytes of a file as they are read, with the hash of those that its records so far were made of.
+//! The uncompressed bytes of a file as they are read, with the hash of the bytes that its records so far were made of.
 //!
 //! ```text
-//!   hashed ───────────▶│ mark: the records end here │ a line under way │ not taken yet │
+//!   hashed ───────────▶│ mark: the records end here │ an unfinished line │ not taken │
 //!                      └───────────────────── buffer ─────────────────────────────────┘
 //! ```
 //!
 //! Why here and not where lines are made: whole buffers are hashed, so a record costs nothing. Why XXH64 (seed 0): its
-//! definition is fixed for good, and it is faster than whatever else is done to a byte. What must always hold: the hash of a
-//! mark is that of every byte before it and of none behind, however often and in whatever pieces the file was read.
+//! definition is fixed for good, and it is faster than every other step of reading. What must always hold: the hash of a mark
+//! covers every byte before it and none after it, however often and in whatever pieces the file was read.
 
 use std::hash::Hasher;
 use std::io::{BufRead, Read};
 use twox_hash::XxHash64;
 
-/// How many bytes, and their hash.
+/// A number of bytes, and their hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
     pub bytes: u64,
     pub xxh64: u64,
 }
 
-/// Where the records so far end.
+/// Where the records read so far end.
 enum Mark {
     In(usize),
-    /// Before what the buffer holds.
+    /// Before the buffer.
     Before(Digest),
 }
 
-/// A buffered reader that hashes.
-pub struct Hashed<R> {
+/// A buffered reader that hashes what it reads.
+pub struct HashingReader<R> {
     input: R,
     buffer: Box<[u8]>,
     position: usize,
     filled: usize,
-    /// Of the buffer: where what is not hashed yet begins; never behind the mark.
+    /// Where the bytes not yet hashed begin in the buffer; never after the mark.
     unhashed: usize,
     hash: XxHash64,
     bytes: u64,
     mark: Mark,
-    /// What the first bytes must be, until they were read.
+    /// The digest that the first bytes must have, until they were read.
     expected: Option<Digest>,
     differs: bool,
 }
 
-impl<R: Read> Hashed<R> {
-    pub fn new(input: R, size: usize) -> Hashed<R> {
-        Hashed {
+impl<R: Read> HashingReader<R> {
+    pub fn new(input: R, size: usize) -> HashingReader<R> {
+        HashingReader {
             input,
             buffer: vec![0; size].into(),
             position: 0,
@@ -59,24 +59,24 @@ impl<R: Read> Hashed<R> {
         }
     }
 
-    /// The first bytes are to be these; nothing was read yet.
+    /// Sets the digest that the first bytes must have. Nothing may be read before.
     pub fn expect(&mut self, digest: Digest) {
         self.expected = Some(digest).filter(|digest| digest.bytes > 0);
     }
 
-    /// Whether the bytes that were expected are not those that were read.
+    /// Whether the bytes read differ from those expected.
     #[inline]
     pub fn differs(&self) -> bool {
         self.differs
     }
 
-    /// All that was taken belongs to records.
+    /// Marks that all bytes taken so far belong to records.
     #[inline]
     pub fn mark(&mut self) {
         self.mark = Mark::In(self.position);
     }
 
-    /// What the records so far were made of.
+    /// The digest of the bytes that the records so far were made of.
     pub fn marked(&mut self) -> Digest {
         match self.mark {
             Mark::In(at) => {
@@ -107,7 +107,7 @@ impl<R: Read> Hashed<R> {
     }
 }
 
-impl<R: Read> Read for Hashed<R> {
+impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
         let read = self.fill_buf()?.read(into)?;
         self.consume(read);
@@ -115,7 +115,7 @@ impl<R: Read> Read for Hashed<R> {
     }
 }
 
-impl<R: Read> BufRead for Hashed<R> {
+impl<R: Read> BufRead for HashingReader<R> {
     #[inline]
     fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
         if self.position == self.filled {
@@ -160,7 +160,7 @@ mod tests {
             expected in 0usize..400,
             wrong in any::<bool>(),
         ) {
-            let mut hashed = Hashed::new(&bytes[..], size);
+            let mut hashed = HashingReader::new(&bytes[..], size);
             let expected = expected.min(bytes.len());
             let mut wanted = digest(&bytes[..expected]);
             wanted.xxh64 ^= u64::from(wrong);

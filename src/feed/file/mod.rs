@@ -1,12 +1,13 @@
-//! Recorded files: one line a record, in any wire format, plain, `.gz` or `.zst`; each file is a partition.
+//! Recorded files: one record a line, in any wire format, plain, `.gz` or `.zst`; each file is a partition.
 //!
-//! Why a file's place has a name: the order of the files changes when one is added. The name is that of the file when it was
-//! read first ([`paths`]); which file has it now its beginning says ([`identity`]), so that one that was renamed, moved or
-//! compressed goes on, and what was read of it is compared by its hash ([`hashed`]). An offset is a record's number, from 0.
-//! What must always hold: the same bytes have the same offsets in every run, however often a growing file was looked at: a
-//! last line without its end is no record, and said when the run ends; it is one in a compressed file, and if `last_line` takes
-//! it: at `until_end`, and before once it decodes in a format where nothing that continues it could
-//! ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is no record and has no number.
+//! Why a file's place has a name: the order of the files changes when one is added. The name is the file's name when it was
+//! first read ([`paths`]). The beginning of a file shows which name it has ([`identity`]), so a file that was renamed, moved or
+//! compressed is continued; the part that was read is compared by its hash ([`hashed`]). An offset is a record's number from 0.
+//!
+//! What must always hold: the same bytes have the same offsets in every run, however often a growing file was checked. A last
+//! line without a line end is not a record, and is reported when the run ends. It is a record in a compressed file, and if
+//! `last_line` takes it: with `until_end` always, otherwise as soon as it decodes in a format in which no longer line could
+//! decode ([`Decoder::ends_itself`]). A header ([`Decoder::header`]) is not a record and has no number.
 
 mod hashed;
 mod identity;
@@ -21,7 +22,7 @@ use super::{
     Assignment, Batch, FeedError, InstrumentTable, LastLine, Partition, Reader, Source, SourceKind, SourceSpec, Speed,
     StartFrom, wire,
 };
-use identity::Beginning;
+use identity::FileBeginning;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,16 +37,16 @@ use wire::Decoder;
 
 pub static KIND: SourceKind = SourceKind {
     name: "file",
-    doc: "recorded files: one record a line, plain or .gz or .zst; `paths` are files, folders or globs, each file a partition",
+    doc: "recorded files: one record a line, plain, .gz or .zst; `paths` are files, folders or globs, each file a partition",
     open: |spec, resume| Ok(Arc::new(Files::open(spec, resume)?)),
 };
 
-/// How often a plain file at its end is looked at again.
+/// How often a plain file is checked for growth once its end is reached.
 const GROWTH_CHECKED_EVERY: Duration = Duration::from_millis(200);
-/// Records that may stand before the first tick of a file; the pace of a replay begins with the earliest first tick.
+/// Records that may come before the first tick of a file; a paced replay begins with the earliest first tick.
 const FIRST_TICK_WITHIN: usize = 1000;
 
-/// Names of files that are left out, in a warning.
+/// The most names of skipped files in a warning.
 const SHOWN: usize = 5;
 
 struct Files {
@@ -53,16 +54,16 @@ struct Files {
     partitions: Vec<Partition>,
     paths: Vec<PathBuf>,
     pace: Arc<Pace>,
-    /// Opened with what a lake has: the names are those of its places.
+    /// Opened to continue a lake: the names are those of its places.
     of_lake: bool,
-    /// Two files of which one begins with the other, and that no lake has as two.
+    /// Two files of which one begins with the other, and which the lake has not read as two.
     alike: Option<(PathBuf, PathBuf)>,
-    /// What stands beside the files and is not read, until that is told.
+    /// What is in the folders and is not read, until that is reported.
     left_out: Mutex<BTreeSet<PathBuf>>,
     left: Arc<Left>,
 }
 
-/// The bytes of last lines without an end, by file, as they were seen last.
+/// The length of each file's last line without a line end, as last seen.
 type Left = Mutex<BTreeMap<PathBuf, usize>>;
 
 impl Files {
@@ -89,9 +90,9 @@ impl Files {
                 offset_start: 0,
                 offset_end: i64::MAX,
             };
-            // fails here, before anything runs, if the file cannot be read
+            // an unreadable file fails here, before anything runs
             let mut stream = Stream::open(&path, stream::BUFFER_LEAST)?;
-            // a lake that goes on reads all of a file that is new to it
+            // a lake that is continued reads all of a file that is new to it
             if resume.is_empty() {
                 partition.offset_start = files.start(&mut stream)?;
             }
@@ -105,7 +106,7 @@ impl Files {
         Ok(files)
     }
 
-    /// What a last line without its end is.
+    /// How a last line without a line end is treated.
     fn unended(&self) -> Unended {
         match (self.spec.last_line, self.spec.until_end) {
             (LastLine::Leave, _) => Unended::Left,
@@ -136,7 +137,7 @@ impl Files {
         }
     }
 
-    /// The earliest first event of all files, from where each is read on.
+    /// The earliest first event of all files, each from its next record on.
     fn first_event(&self, resume: &BTreeMap<String, i64>) -> Result<Nanos, FeedError> {
         let (mut decoder, mut instruments) = (wire::build(&self.spec.wire)?, InstrumentTable::default());
         let mut first = None;
@@ -164,8 +165,8 @@ impl Files {
 struct Named {
     name: String,
     path: PathBuf,
-    /// As the lake has it, where it has the file.
-    begins: Option<Beginning>,
+    /// As the lake has recorded it, if it has read the file.
+    begins: Option<FileBeginning>,
     /// The lake has read some of it.
     of_lake: bool,
 }
@@ -180,14 +181,14 @@ fn named(
     let names = spec.recorded.keys().chain(resume.keys()).filter_map(|name| name.strip_suffix("/0"));
     let place = |name: &str| spec.recorded.get(&format!("{name}/0"));
     let begins = |name: &str| {
-        // of a file without a record anything may come
+        // a file without a record may become any file
         let place = place(name).filter(|place| place.offset_next > 0)?;
-        Beginning::in_id(&place.source_id, name).flatten()
+        FileBeginning::in_id(&place.source_id, name).flatten()
     };
-    let known: BTreeMap<String, Option<Beginning>> = names.map(|name| (name.to_owned(), begins(name))).collect();
+    let known: BTreeMap<String, Option<FileBeginning>> = names.map(|name| (name.to_owned(), begins(name))).collect();
     let mut files = Vec::new();
     for ways in found.into_values() {
-        let begins = ways.first().map_or(Ok(None), |way| Beginning::of(way, decoder))?;
+        let begins = ways.first().map_or(Ok(None), |way| FileBeginning::of(way, decoder))?;
         files.push((paths::File { ways, begun: begins.is_some(), is: BTreeSet::new() }, begins));
     }
     let mut by_first: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -205,7 +206,7 @@ fn named(
                 such.push((*index, way.clone()));
             }
         }
-        // a short beginning may be that of several: then all that was read decides
+        // several files may have a short beginning: then all bytes that were read decide
         if let (2.., Some(read)) = (such.len(), place(name).and_then(|place| place.read)) {
             such.retain(|(_, way)| Stream::open(way, stream::BUFFER_MOST).is_ok_and(|mut file| file.holds(read)));
         }
@@ -217,12 +218,12 @@ fn named(
         offset.is_some_and(|offset| offset > 0)
     };
     let all = known.iter().map(|(name, was)| {
-        let named = if read(name) { paths::Known::Name } else { paths::Known::Nothing };
-        (name.clone(), if was.is_some() { paths::Known::Beginning } else { named })
+        let named = if read(name) { paths::KnownFile::Name } else { paths::KnownFile::Nothing };
+        (name.clone(), if was.is_some() { paths::KnownFile::Beginning } else { named })
     });
     let names = paths::named(&files, &all.collect())?;
-    let named = |(((name, path), own), file): (((String, PathBuf), Option<Beginning>), &paths::File)| {
-        // the lake's word stays, so that its places stay those of one source
+    let named = |(((name, path), own), file): (((String, PathBuf), Option<FileBeginning>), &paths::File)| {
+        // the recorded id stays, so that the lake's places stay those of one source
         let recorded = known.get(&name).cloned().flatten().filter(|was| was.bytes.is_some());
         let begins = if file.is.contains(&name) { recorded.or(own) } else { own };
         Named { begins, of_lake: read(&name), name, path }
@@ -232,7 +233,7 @@ fn named(
     Ok(named)
 }
 
-/// Two files of which one begins with the other; those that the lake has both read as two are no matter.
+/// Two files of which one begins with the other, unless the lake has read both as two.
 fn alike(named: &[Named]) -> Result<Option<(PathBuf, PathBuf)>, FeedError> {
     let mut by_first: BTreeMap<&str, Vec<&Named>> = BTreeMap::new();
     for file in named {
@@ -245,7 +246,7 @@ fn alike(named: &[Named]) -> Result<Option<(PathBuf, PathBuf)>, FeedError> {
         for file in files {
             lines.push((identity::lines(&file.path)?, file));
         }
-        // what begins with a text stands next to it in the order of texts
+        // in sorted order, the texts that begin with a text follow it
         lines.sort_by(|one, other| (&one.0, &one.1.path).cmp(&(&other.0, &other.1.path)));
         for (index, (one, a)) in lines.iter().enumerate() {
             let mut longer = lines[index + 1..].iter().take_while(|(other, _)| other.starts_with(one));
@@ -264,10 +265,10 @@ impl Source for Files {
 
     fn continues(&self, partition: &Partition, recorded: &str) -> Result<(), FeedError> {
         let index = self.partitions.iter().position(|own| own.topic == partition.topic);
-        // without the lake's places the names are not those that its places have
+        // without the lake's places the names are not the lake's
         let place = self.spec.recorded.get(&partition.name());
         match index.filter(|_| self.of_lake) {
-            // of a file without a record anything may come
+            // a file without a record may become any file
             Some(_) if place.is_some_and(|place| place.offset_next == 0 && place.source_id == recorded) => Ok(()),
             Some(index) => identity::continues(partition, &self.paths[index], recorded),
             None => Ok(()),
@@ -282,7 +283,7 @@ impl Source for Files {
         let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let remark = |(path, bytes): (&PathBuf, &usize)| {
             format!(
-                "1 line without its end left in {} ({bytes} bytes): it is read when it has one, or with \
+                "1 line without a line end left unread in {} ({bytes} bytes): it is read once it has one, or with \
                  `source.last_line = \"take\"`",
                 path.display()
             )
@@ -302,7 +303,7 @@ impl Source for Files {
             let names: Vec<String> = left_out.iter().take(SHOWN).map(|path| path.display().to_string()).collect();
             tracing::warn!(
                 files,
-                "what is in the folder and no .jsonl, .json, .csv, .gz or .zst is left out: {}",
+                "entries that do not end in .jsonl, .json, .csv, .gz or .zst are skipped: {}",
                 names.join(", ")
             );
         }
@@ -313,8 +314,8 @@ impl Source for Files {
             before: self.spec.recorded.get(&self.partitions[assignment.partition].name()).cloned().unwrap_or_default(),
             assignment: *assignment,
             stream: None,
-            look_again_at: None,
-            told_caught_up: false,
+            check_at: None,
+            reported_caught_up: false,
             finished: false,
         });
         Ok(Box::new(FileReader {
@@ -332,7 +333,7 @@ impl Source for Files {
     }
 }
 
-/// What is left at a file's end now.
+/// Records how many bytes are left unread at a file's end.
 fn note(left: &Left, path: &Path, bytes: usize) {
     let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
     match bytes {
@@ -341,16 +342,16 @@ fn note(left: &Left, path: &Path, bytes: usize) {
     }
 }
 
-/// One assigned file; opened when its first turn comes.
+/// One assigned file; opened at its first turn.
 struct Entry {
     path: PathBuf,
-    /// Where a lake has come to, or had when what is read again was read first.
+    /// The place that the lake has reached, or had reached when the records now read again were first read.
     before: Place,
     assignment: Assignment,
     stream: Option<Stream>,
-    /// At its end: when to look for growth.
-    look_again_at: Option<Instant>,
-    told_caught_up: bool,
+    /// At its end: when to check for growth.
+    check_at: Option<Instant>,
+    reported_caught_up: bool,
     finished: bool,
 }
 
@@ -365,23 +366,23 @@ struct FileReader {
     decoder: Box<dyn Decoder>,
     instruments: InstrumentTable,
     pace: Arc<Pace>,
-    /// What broke behind the records that were still delivered.
+    /// The error after the records that could still be delivered.
     failure: Option<FeedError>,
 }
 
 impl FileReader {
-    /// The next batch of one file, if it has one just now.
+    /// The next batch of one file, if there is one now.
     fn batch(&mut self, index: usize) -> Result<Option<Batch>, FeedError> {
         let entry = &mut self.entries[index];
-        if entry.finished || entry.look_again_at.is_some_and(|at| Instant::now() < at) {
+        if entry.finished || entry.check_at.is_some_and(|at| Instant::now() < at) {
             return Ok(None);
         }
-        entry.look_again_at = None;
+        entry.check_at = None;
         let stream = match &mut entry.stream {
             Some(stream) => stream,
             None => {
                 let mut stream = Stream::open(&entry.path, self.buffer)?;
-                // what is read again from before is compared by its rows, which tell where a change is
+                // records that are read again are compared by their rows, which show where a change is
                 let before = entry.before.read.filter(|read| read.offset <= entry.assignment.offset);
                 before.into_iter().for_each(|read| stream.expect(read));
                 stream.skip_to(entry.assignment.offset, self.decoder.as_ref())?;
@@ -394,7 +395,7 @@ impl FileReader {
             if batch.records >= crate::BATCH_RECORDS || batch.bytes >= crate::BATCH_BYTES {
                 break false;
             }
-            // what was a record is one, with or without its end
+            // what was a record stays one, with or without its line end
             let was_taken = stream.offset() < entry.before.offset_next;
             let unended = if was_taken { Unended::Taken } else { self.unended };
             match stream.next_due(played, unended, self.decoder.as_mut(), &mut self.instruments) {
@@ -424,13 +425,13 @@ impl FileReader {
             batch.caught_up = true;
             batch.finished = self.until_end;
             entry.finished = self.until_end || !stream.grows();
-            entry.look_again_at = Some(Instant::now() + GROWTH_CHECKED_EVERY);
+            entry.check_at = Some(Instant::now() + GROWTH_CHECKED_EVERY);
             if entry.finished {
-                entry.stream = None; // gives the file handle back
+                entry.stream = None; // closes the file
             }
         }
-        let news = batch.records > 0 || (ended && !entry.told_caught_up);
-        entry.told_caught_up = ended;
+        let news = batch.records > 0 || (ended && !entry.reported_caught_up);
+        entry.reported_caught_up = ended;
         batch.instruments = if news { self.instruments.take_fresh() } else { Vec::new() };
         Ok(news.then_some(batch))
     }

@@ -1,34 +1,34 @@
-//! Which files `paths` mean, and the names under which the lake keeps their places.
+//! Which files `paths` mean, and the names under which the lake records their places.
 //!
-//! Why the lake's names go first: whether a file is named with its folder depends on what else is read beside it, and what is
-//! read beside it changes from run to run; the place of a file that was read once must be found again. What must always hold:
-//! each file is there once, whatever the ways to it, and no two have one name.
+//! Why the lake's names come first: whether a file's name includes its folder depends on the other files of the run, which
+//! change from run to run; the place of a file that was read once must be found again. What must always hold: each file is
+//! listed once, however many paths lead to it, and no two files have the same name.
 
 use crate::FeedError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Files that a folder is searched for.
+/// The endings of the files that are read from a folder.
 const ENDINGS: [&str; 5] = [".jsonl", ".json", ".csv", ".gz", ".zst"];
 
-/// What `paths` mean.
+/// The files that `paths` mean.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// By their full paths: the ways to each that were given, the first in order first.
+pub struct FoundFiles {
+    /// By full path: the given paths that lead to the file, in order.
     pub files: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
-    /// What stands in the folders and is not read.
+    /// What is in the folders and is not read.
     pub left_out: BTreeSet<PathBuf>,
 }
 
-/// The files that some paths, folders and globs mean, each once. Errors: nothing is there, or it cannot be looked at.
-pub fn found(paths: &[String]) -> Result<Found, FeedError> {
+/// The files that some paths, folders and globs mean, each once. Errors: there is no file, or a folder cannot be listed.
+pub fn found(paths: &[String]) -> Result<FoundFiles, FeedError> {
     if paths.is_empty() {
         return Err(FeedError::fix("source file has no paths", "give `--path FILE|DIR|GLOB`"));
     }
-    let mut found = Found::default();
+    let mut found = FoundFiles::default();
     for path in paths {
         for path in expand(path, &mut found.left_out)? {
-            // what has no full path (a pipe) is what it is called
+            // a pipe has no full path: its name takes the place of one
             let full = path.canonicalize().unwrap_or_else(|_| path.clone());
             found.files.entry(full).or_default().insert(path);
         }
@@ -37,14 +37,14 @@ pub fn found(paths: &[String]) -> Result<Found, FeedError> {
     Ok(found)
 }
 
-/// A file to be named.
+/// A file that needs a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// The ways to it that were given, not empty.
+    /// The given paths that lead to it, not empty.
     pub ways: BTreeSet<PathBuf>,
-    /// Whether it has a beginning to be known by.
+    /// Whether it has a beginning by which it can be recognised.
     pub begun: bool,
-    /// The lake's names of files that begin as it does.
+    /// The lake's names of the files that begin as it does.
     pub is: BTreeSet<String>,
 }
 
@@ -53,8 +53,8 @@ impl File {
         self.ways.first().map(|way| file_name(way)).unwrap_or_default()
     }
 
-    /// What it may be called: its paths, its names, whatever else of the lake's names ends so.
-    fn called(&self, how: How, known: &BTreeMap<String, Known>) -> Vec<(String, PathBuf)> {
+    /// The names it may have: its paths, its file names, or the lake's names that end so.
+    fn called(&self, how: How, known: &BTreeMap<String, KnownFile>) -> Vec<(String, PathBuf)> {
         let by = |name: &dyn Fn(&Path) -> String| self.ways.iter().map(|way| (name(way), way.clone())).collect();
         match how {
             How::Path => by(&|way| way.to_string_lossy().into_owned()),
@@ -69,12 +69,12 @@ impl File {
     }
 }
 
-/// What the lake knows of the file behind a name.
+/// What the lake knows of the file that has a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownFile {
     /// How it begins.
     Beginning,
-    /// No more than its name.
+    /// Only its name.
     Name,
     /// That no record of it was read.
     Nothing,
@@ -88,14 +88,15 @@ enum How {
     Renamed,
 }
 
-/// The name of each file's place and the way to it, in the order of the files. A name of the lake (`known`) stays with its
-/// file: of those that begin so the one of that path, or else of that name, or else any. Others are named by their names, or
-/// their paths where two files share one. Error: the lake does not tell which of two files it has read.
-pub fn named(files: &[File], known: &BTreeMap<String, Known>) -> Result<Vec<(String, PathBuf)>, FeedError> {
+/// The name of each file's place and the path to it, in the order of the files. A name of the lake (`known`) stays with its
+/// file: of the files that begin so, the one with that path, otherwise the one with that file name, otherwise any. Other files
+/// get their file names, or their paths if two files share a name. Error: the lake does not show which of two files it read.
+pub fn named(files: &[File], known: &BTreeMap<String, KnownFile>) -> Result<Vec<(String, PathBuf)>, FeedError> {
     let mut named: Vec<Option<(String, PathBuf)>> = vec![None; files.len()];
     let mut taken = BTreeSet::new();
     let begins_so = |file: &File, name: &str| file.is.contains(name);
-    let may_be = |file: &File, name: &str| known.get(name).is_some_and(|was| *was != Known::Beginning || !file.begun);
+    let may_be =
+        |file: &File, name: &str| known.get(name).is_some_and(|was| *was != KnownFile::Beginning || !file.begun);
     let passes: [(How, &dyn Fn(&File, &str) -> bool); 6] = [
         (How::Path, &begins_so),
         (How::Name, &begins_so),
@@ -111,7 +112,8 @@ pub fn named(files: &[File], known: &BTreeMap<String, Known>) -> Result<Vec<(Str
             let fits = |(name, _): &(String, PathBuf)| is_it(file, name) && !taken.contains(name);
             let Some((name, way)) = file.called(how, known).into_iter().find(fits) else { continue };
             let alike = || open.iter().map(|index| &files[*index]).filter(|other| other.short() == name);
-            if how == How::Name && known[&name] != Known::Nothing && !begins_so(file, &name) && alike().count() > 1 {
+            if how == How::Name && known[&name] != KnownFile::Nothing && !begins_so(file, &name) && alike().count() > 1
+            {
                 return Err(undecided(&name, alike()));
             }
             taken.insert(name.clone());
@@ -133,8 +135,8 @@ pub fn named(files: &[File], known: &BTreeMap<String, Known>) -> Result<Vec<(Str
     Ok(files.iter().zip(named).filter_map(name).collect())
 }
 
-/// A name that no other file has: where the file that had this one lies under another now, the path, or a numbered name. One
-/// that the lake knows is not passed over: that its file is another one is refused, not counted anew.
+/// A name that no other file has: the path or a numbered name, if the file that had this name was renamed since. A name that
+/// the lake knows is still used: a different file under it is refused, not counted again.
 fn fresh(name: String, way: &Path, taken: &BTreeSet<String>) -> String {
     let path = way.to_string_lossy().into_owned();
     let numbered = (2..).map(|number| format!("{name}#{number}"));
@@ -145,8 +147,8 @@ fn fresh(name: String, way: &Path, taken: &BTreeSet<String>) -> String {
 fn undecided<'a>(name: &str, files: impl Iterator<Item = &'a File>) -> FeedError {
     let ways: Vec<String> = files.flat_map(|file| file.ways.first()).map(|way| way.display().to_string()).collect();
     FeedError::fix(
-        format!("the lake has read a file {name} and not recorded which of {} that was", ways.join(", ")),
-        "run once with `--path` of that one alone, then with all of them",
+        format!("the lake has read a file {name}, but has not recorded which of {} it was", ways.join(", ")),
+        "run once with `--path` of that file alone, then with all of them",
     )
 }
 
@@ -154,7 +156,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The files that a text means; what is passed over in a folder is added to `left_out`.
+/// The files that a text means; what is skipped in a folder is added to `left_out`.
 fn expand(text: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, FeedError> {
     let path = Path::new(text);
     let pattern = file_name(path);
@@ -162,7 +164,7 @@ fn expand(text: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, 
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let [found, _] =
             list(folder.unwrap_or(Path::new(".")), text, &|name| matches(pattern.as_bytes(), name.as_bytes()))?;
-        // `*.jsonl` means the files as the user would name them
+        // `*.jsonl` means the files by the names that the user would give
         let found = if folder.is_none() { found.iter().map(|path| file_name(path).into()).collect() } else { found };
         return some(found, text, "no file matches");
     }
@@ -179,7 +181,7 @@ fn expand(text: &str, left_out: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, 
 }
 
 fn hint() -> String {
-    "check `paths` or `--path`: a relative path starts at the working directory, and only `*` and `?` in the file's name are \
+    "check `paths` or `--path`: a relative path starts at the working directory, and only `*` and `?` in the file name are \
      patterns"
         .into()
 }
@@ -191,7 +193,7 @@ fn some(found: Vec<PathBuf>, text: &str, why: &str) -> Result<Vec<PathBuf>, Feed
     Ok(found)
 }
 
-/// The files of a folder whose names are wanted, and what else is in it; what is hidden is not there.
+/// The files of a folder whose names are wanted, and its other entries; hidden entries are ignored.
 fn list(folder: &Path, text: &str, wanted: &dyn Fn(&str) -> bool) -> Result<[Vec<PathBuf>; 2], FeedError> {
     let unreadable =
         |error: std::io::Error| FeedError::fix(format!("path \"{text}\" cannot be listed: {error}"), hint());
@@ -220,7 +222,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
                 p += 1;
                 n += 1;
             }
-            // let the last star take one byte more
+            // let the last star match one byte more
             _ => match star {
                 Some((at, taken)) => {
                     star = Some((at, taken + 1));
@@ -255,14 +257,14 @@ mod tests {
         }
     }
 
-    /// Names and ways of what some paths mean; a file begins as the lake's if the contents are equal.
+    /// Names and paths of the files that some paths mean; a file begins as the lake's if the contents are equal.
     fn names_of(paths: &[String], all: &[(&str, Option<&str>)]) -> Result<Vec<(String, PathBuf)>, FeedError> {
         let files = found(paths).expect("files").files.into_iter().map(|(full, ways)| {
             let text = std::fs::read_to_string(full).expect("readable");
             let is = all.iter().filter(|(_, was)| *was == Some(&text)).map(|(name, _)| (*name).to_owned());
             File { ways, begun: !text.is_empty(), is: is.collect() }
         });
-        let known = |was: Option<&str>| if was.is_some() { Known::Beginning } else { Known::Name };
+        let known = |was: Option<&str>| if was.is_some() { KnownFile::Beginning } else { KnownFile::Name };
         let known = all.iter().map(|(name, was)| ((*name).to_owned(), known(*was))).collect();
         named(&files.collect::<Vec<_>>(), &known)
     }
@@ -273,7 +275,7 @@ mod tests {
         names
     }
 
-    /// Folders `a` and `b`, each with `same.jsonl`, which holds their names.
+    /// Folders `a` and `b`, each with a `same.jsonl` that holds the folder's name.
     fn two_folders() -> (tempfile::TempDir, [String; 2]) {
         let root = tempfile::tempdir().expect("a folder");
         let folders = ["a", "b"].map(|folder| {
@@ -311,7 +313,7 @@ mod tests {
         assert_eq!(names(&[a.clone(), format!("{a}/../a"), format!("{a}/./same.jsonl")]), ["same.jsonl"]);
         let found = names_of(&[b.clone(), a.clone()], &[]).expect("named");
         assert_eq!(found.len(), 2, "{found:?}");
-        // and a name that the lake has of it stays
+        // and the name that the lake has for it stays
         let found = names_of(&[b, a], &[("link.jsonl", Some("a"))]).expect("named");
         assert!(found.contains(&("link.jsonl".into(), link)), "{found:?}");
     }
@@ -324,18 +326,18 @@ mod tests {
             let paths: Vec<String> = paths.iter().map(|path| (*path).clone()).collect();
             names_of(&paths, known).expect("named").into_iter().map(|(name, _)| name).collect()
         };
-        // read alone, then with another of its name
+        // read alone, then with another file of the same name
         assert_eq!(named(&[&a, &b], &[("same.jsonl", Some("a"))]), ["same.jsonl".to_owned(), of_b.clone()]);
         assert_eq!(named(&[&a, &b], &[("same.jsonl", Some("b"))]), [of_a.clone(), "same.jsonl".to_owned()]);
-        // read with another, then alone; or by another way, from another place
+        // read with another, then alone; or by another path, or moved
         let both = [(of_a.as_str(), Some("a")), (of_b.as_str(), Some("b"))];
         assert_eq!(named(&[&b], &both), [of_b.as_str()]);
         assert_eq!(named(&[&format!("{a}/../b")], &both), [of_b.as_str()]);
         assert_eq!(named(&[&b], &[("x/same.jsonl", Some("b"))]), ["x/same.jsonl"]);
         assert_eq!(named(&[&b], &[("same.jsonl", Some("a")), (of_b.as_str(), Some("b"))]), [of_b.as_str()]);
-        // another file under the one name there is keeps it, and is refused by it
+        // another file under the only known name keeps the name, and is refused because of it
         assert_eq!(named(&[&b], &[("same.jsonl", Some("a"))]), ["same.jsonl"]);
-        // lakes that have no hash
+        // lakes that have recorded no hash
         assert_eq!(named(&[&b], &[("same.jsonl", None)]), ["same.jsonl"]);
         assert_eq!(named(&[&a, &b], &[(of_a.as_str(), None), (of_b.as_str(), None)]), [of_a, of_b]);
         let error = names_of(&[a, b], &[("same.jsonl", None)]).expect_err("which of them?");
@@ -363,7 +365,7 @@ mod tests {
         day("ticks.jsonl", "three");
         let known = [("ticks.jsonl", Some("one")), (path.as_str(), Some("two"))];
         assert_eq!(named(&known), ["ticks.jsonl", path.as_str(), "ticks.jsonl#2"]);
-        // and one that has nothing yet
+        // and a file that is still empty
         day("ticks.jsonl", "");
         assert_eq!(named(&known), ["ticks.jsonl", path.as_str(), "ticks.jsonl#2"]);
     }

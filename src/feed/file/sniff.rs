@@ -1,7 +1,7 @@
 //! Which wire formats decode the first records of a file: advice before a dataflow is written.
 //!
 //! What must always hold: a record is found as a run would find it (lines, decompressed by the file's ending), and each
-//! format answers for every record with a tick or a reason.
+//! format gives a tick or a reason for every record.
 
 use super::stream::{BUFFER_LEAST, Stream, Unended};
 use crate::wire::FORMATS;
@@ -9,27 +9,27 @@ use crate::{FeedError, InstrumentTable, WireSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What one format says of a file's first records.
+/// The result of one format for a file's first records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sniffed {
     pub format: &'static str,
     pub records: u64,
     pub ticks: u64,
-    /// By reason.
-    pub rejects: BTreeMap<&'static str, Refused>,
+    /// By the reason of the reject.
+    pub rejects: BTreeMap<&'static str, RejectSummary>,
 }
 
-/// How often a reason was given, and the first record that it was given for.
+/// The number of records rejected for one reason, and the first of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RejectSummary {
     pub records: u64,
     pub offset: i64,
     pub detail: String,
     pub payload: Vec<u8>,
 }
 
-/// Decodes the first `most` records of a file with every format, without a mapping of fields; the format with most ticks
-/// comes first. Errors: the file cannot be read, or holds no record.
+/// Decodes the first `most` records of a file with every format, without a mapping of fields; the format with the most ticks
+/// is first. Errors: the file cannot be read, or holds no record.
 pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
     let mut all = Vec::new();
     for format in FORMATS.iter() {
@@ -43,7 +43,7 @@ pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
             match record {
                 Ok(_) => sniffed.ticks += 1,
                 Err(reject) => {
-                    let first = || Refused {
+                    let first = || RejectSummary {
                         records: 0,
                         offset: reject.offset,
                         detail: reject.detail,
@@ -55,7 +55,7 @@ pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
         }
         if sniffed.records == 0 {
             let message = format!("file {} holds no record", path.display());
-            return Err(FeedError::fix(message, "give a recorded file: one record a line, plain, .gz or .zst"));
+            return Err(FeedError::fix(message, "give a recorded file with one record a line: plain, .gz or .zst"));
         }
         all.push(sniffed);
     }

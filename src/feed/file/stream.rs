@@ -1,6 +1,6 @@
-//! The records of one file, in order: lines found, decompressed, decoded.
+//! The records of one file, in order: decompressed, split into lines, decoded.
 
-use super::hashed::{Digest, Hashed};
+use super::hashed::{Digest, HashingReader};
 use crate::wire::{Decoder, RawRecord};
 use crate::{FeedError, InstrumentTable, Reject};
 use flate2::read::MultiGzDecoder;
@@ -15,26 +15,26 @@ use ticktide_market::Tick;
 
 pub const BUFFER_LEAST: usize = 16 << 10;
 pub const BUFFER_MOST: usize = 256 << 10;
-/// What some editors put at the start of a file: no part of its first record.
+/// The byte order mark that some editors put at the start of a file: not part of the first record.
 const EDITORS_MARK: &[u8] = b"\xef\xbb\xbf";
-/// A longer line is no record but a file of another kind.
+/// A longer line is not a record: the file is of another kind.
 pub(crate) const RECORD_BYTES_MOST: u64 = 16 << 20;
 
-/// What stands next in a file.
+/// What comes next in a file.
 pub enum Next {
-    /// A record and the bytes it took.
+    /// A record and its number of bytes.
     Record(Result<Tick, Reject>, u64),
     /// A record that is later than what is played now.
     NotDue,
     End,
 }
 
-/// What a last line without its end is.
+/// How a last line without a line end is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unended {
     /// Not a record yet.
     Left,
-    /// A record if it is one and could be no other with more behind it.
+    /// A record, if it decodes and no longer line that begins with it could decode.
     IfItDecodes,
     /// A record.
     Taken,
@@ -43,8 +43,8 @@ pub enum Unended {
 /// One open file.
 pub struct Stream {
     path: PathBuf,
-    input: Hashed<Box<dyn Read + Send>>,
-    /// What an earlier run has read of it.
+    input: HashingReader<Box<dyn Read + Send>>,
+    /// The part of it that an earlier run has read.
     read_before: Option<ReadSoFar>,
     compressed: bool,
     /// The number of the next record.
@@ -53,10 +53,10 @@ pub struct Stream {
     line: Vec<u8>,
     /// No line was read yet: the next one may be a header.
     first: bool,
-    /// What the file's header made, and that header.
+    /// The decoder made from the file's header, and that header.
     own: Option<Box<dyn Decoder>>,
     header: Option<Arc<str>>,
-    /// The record in `line` was delivered although its line has no end yet: what may follow is only that end.
+    /// The last record was delivered although its line had no line end yet: only that line end may follow.
     line_ends_outstanding: bool,
     /// A tick read ahead of its time.
     held: Option<(Tick, u64)>,
@@ -67,7 +67,7 @@ impl Stream {
         let (compressed, input) = input(path, buffer)?;
         Ok(Stream {
             path: path.to_path_buf(),
-            input: Hashed::new(input, buffer),
+            input: HashingReader::new(input, buffer),
             read_before: None,
             compressed,
             offset: 0,
@@ -81,34 +81,34 @@ impl Stream {
         })
     }
 
-    /// What was read before is to be there still; nothing was read yet.
+    /// The bytes that an earlier run has read must still be the same. Call it before anything is read.
     pub fn expect(&mut self, read: ReadSoFar) {
         self.input.expect(Digest { bytes: read.bytes, xxh64: read.xxh64 });
         self.read_before = Some(read);
     }
 
-    /// Whether it begins with what was read; nothing was read yet.
+    /// Whether the file begins with the bytes of an earlier run. Call it before anything is read.
     pub fn holds(&mut self, read: ReadSoFar) -> bool {
         let first = std::io::copy(&mut (&mut self.input).take(read.bytes), &mut std::io::sink());
         self.input.mark();
         first.is_ok() && self.input.marked() == Digest { bytes: read.bytes, xxh64: read.xxh64 }
     }
 
-    /// What the records before [`Stream::offset`] were made of; `None`: there are none.
+    /// The bytes that the records before [`Stream::offset`] were made of; `None`: there are none.
     pub fn read_so_far(&mut self) -> Option<ReadSoFar> {
         self.mark();
         let Digest { bytes, xxh64 } = self.input.marked();
         (self.offset > 0).then_some(ReadSoFar { offset: self.offset, bytes, xxh64 })
     }
 
-    /// Nothing is under way: what was taken so far belongs to records that were delivered.
+    /// Marks the bytes taken so far as those of delivered records, if no record is unfinished.
     fn mark(&mut self) {
         if self.line.is_empty() && self.held.is_none() {
             self.input.mark();
         }
     }
 
-    /// Whether bytes may still be appended: a compressed file is a whole one.
+    /// Whether bytes may still be appended: a compressed file is complete.
     pub fn grows(&self) -> bool {
         !self.compressed
     }
@@ -118,7 +118,7 @@ impl Stream {
         self.offset
     }
 
-    /// Passes over the records before an offset; errors: there are fewer.
+    /// Skips the records before an offset; errors: the file has fewer.
     pub fn skip_to(&mut self, offset: i64, decoder: &dyn Decoder) -> Result<(), FeedError> {
         while self.offset < offset {
             self.line.clear();
@@ -126,10 +126,10 @@ impl Stream {
                 let (path, have) = (self.path.display(), self.offset);
                 return Err(FeedError::fix(
                     format!("file {path} has {have} records, the lake has already read {offset} of it"),
-                    "give back the file that was read, or read this one into a new lake with another `--warehouse`",
+                    "restore the file that was read, or read this one into a new lake with another `--warehouse`",
                 ));
             }
-            // a last line without its end: it was a record when the lake took it
+            // a last line without its line end: it was a record when the lake took it
             self.line_ends_outstanding = self.line.last() != Some(&b'\n');
             self.offset += 1;
         }
@@ -137,21 +137,21 @@ impl Stream {
         self.unchanged(&last)
     }
 
-    /// Refuses a file of which less, more or something else stands where an earlier run has read, `last` being the line
-    /// that was passed over last.
+    /// Refuses a file whose part that an earlier run has read is now shorter, longer or different; `last` is the line that was
+    /// skipped last.
     fn unchanged(&mut self, last: &[u8]) -> Result<(), FeedError> {
         let Some(before) = self.read_before.filter(|before| before.offset <= self.offset) else { return Ok(()) };
         self.mark();
-        let behind = self.input.marked().bytes.checked_sub(before.bytes);
-        let as_it_was = match behind {
+        let beyond = self.input.marked().bytes.checked_sub(before.bytes);
+        let as_it_was = match beyond {
             _ if self.input.differs() => false,
-            Some(behind) if before.offset == self.offset => {
-                // a last line that was read without its end may have it now
+            Some(beyond) if before.offset == self.offset => {
+                // a last line that was read without its line end may have one now
                 let end =
-                    &last[last.len() - usize::try_from(behind).map_or(last.len(), |count| count.min(last.len()))..];
+                    &last[last.len() - usize::try_from(beyond).map_or(last.len(), |count| count.min(last.len()))..];
                 end.is_empty() || matches!(end, b"\n" | b"\r\n")
             }
-            behind => behind.is_some(),
+            beyond => beyond.is_some(),
         };
         if as_it_was { Ok(()) } else { Err(self.changed()) }
     }
@@ -160,18 +160,18 @@ impl Stream {
         let (path, ReadSoFar { offset, bytes, .. }) = (self.path.display(), self.read_before.unwrap_or_default());
         FeedError::fix(
             format!(
-                "file {path} was changed where it was read: its first {bytes} bytes, {offset} records, are others now"
+                "file {path} was changed where it was read: its first {bytes} bytes ({offset} records) are different now"
             ),
-            "put back the file that was read, or read this one into a new lake with another `--warehouse`",
+            "restore the file that was read, or read this one into a new lake with another `--warehouse`",
         )
     }
 
-    /// The bytes of a last line that has no end and was not taken.
+    /// The length of a last line that has no line end and was not taken.
     pub fn left(&self) -> usize {
         self.line.len()
     }
 
-    /// The next record whatever its time.
+    /// The next record, whatever its time.
     pub fn next(
         &mut self,
         unended: Unended,
@@ -208,7 +208,7 @@ impl Stream {
                 let decoded = decoder.decode(&RawRecord::new(text(&self.line), self.offset, None), instruments);
                 if !ended {
                     if unended == Unended::IfItDecodes && (decoded.is_err() || !decoder.ends_itself()) {
-                        return Ok(Next::End); // the line goes on when the file has grown
+                        return Ok(Next::End); // the rest of the line may follow when the file grows
                     }
                     self.line_ends_outstanding = true;
                     self.first = false;
@@ -232,19 +232,19 @@ impl Stream {
         Ok(Next::Record(Ok(tick), bytes))
     }
 
-    /// The header, if there is one, and the first record without its line end; `None`: the file ends before, or breaks off.
+    /// The header, if there is one, and the first record without its line end; `None`: the file ends or breaks off before.
     pub fn first_record(&mut self, decoder: &dyn Decoder) -> Option<(Option<Arc<str>>, Vec<u8>)> {
         let ended = self.read_record(self.compressed, decoder).ok()?;
         let whole = ended || (self.compressed && !self.line.is_empty());
         whole.then(|| (self.header.clone(), text(&self.line).to_vec()))
     }
 
-    /// The payload of the tick that was given last.
+    /// The payload of the tick that was returned last.
     pub fn payload(&self) -> &[u8] {
         text(&self.payload)
     }
 
-    /// As [`Stream::read_line`], past a header, which is no record and has no number.
+    /// As [`Stream::read_line`], but skips a header, which is not a record and has no number.
     fn read_record(&mut self, whole: bool, decoder: &dyn Decoder) -> Result<bool, FeedError> {
         let ended = self.read_line()?;
         if self.first {
@@ -263,12 +263,12 @@ impl Stream {
         self.read_line()
     }
 
-    /// The line that named what is in the records, if it has been read and there was one.
+    /// The line that names the fields of the records, if the file has one and it was read.
     pub fn header(&self) -> Option<&Arc<str>> {
         self.header.as_ref()
     }
 
-    /// Reads on until `line` holds a line with its end; false: the file ends before.
+    /// Reads until `line` holds a line with its line end; false: the file ends before.
     fn read_line(&mut self) -> Result<bool, FeedError> {
         loop {
             self.mark();
@@ -285,7 +285,7 @@ impl Stream {
                 let (path, record) = (self.path.display(), self.offset);
                 return Err(FeedError::fix(
                     format!("file {path}, record {record}: the line is longer than {} MiB", RECORD_BYTES_MOST >> 20),
-                    "one record a line is read; is it a file of another kind?",
+                    "ticktide reads one record a line: check that the file is not of another kind",
                 ));
             }
             if ended && self.line_ends_outstanding && text(&self.line).is_empty() {
@@ -308,12 +308,14 @@ impl Stream {
         };
         FeedError::fix(
             format!("file {path}, record {record}: {what}"),
-            format!("the {record} records before it were read; replace the file by a whole one, or repack what it has"),
+            format!(
+                "the {record} records before it were read; replace the file by a whole one, or recompress what it has"
+            ),
         )
     }
 }
 
-/// The bytes of a file, decompressed by its ending, and whether they were compressed.
+/// The bytes of a file, decompressed by its ending, and whether it was compressed.
 pub(crate) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + Send>), FeedError> {
     let failed = |error: std::io::Error| {
         let hint = match Errno::from_io_error(&error) {
@@ -336,21 +338,21 @@ pub(crate) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + 
     Ok((false, Box::new(file)))
 }
 
-/// A recorded file's lines as a [`Stream`] finds them, not decoded.
-pub struct Lines {
+/// The lines of a recorded file as a [`Stream`] finds them, not decoded.
+pub struct FileLines {
     input: BufReader<Box<dyn Read + Send>>,
     line: Vec<u8>,
     first: bool,
 }
 
 /// The lines of a file, decompressed by its ending. Errors: it cannot be read.
-pub fn lines(path: &Path) -> Result<Lines, FeedError> {
+pub fn lines(path: &Path) -> Result<FileLines, FeedError> {
     let (_, input) = input(path, BUFFER_MOST)?;
-    Ok(Lines { input: BufReader::with_capacity(BUFFER_MOST, input), line: Vec::new(), first: true })
+    Ok(FileLines { input: BufReader::with_capacity(BUFFER_MOST, input), line: Vec::new(), first: true })
 }
 
-impl Lines {
-    /// The next line without its end; `None`: there is none. Errors: the file cannot be read on.
+impl FileLines {
+    /// The next line without its line end; `None`: there is none. Errors: the rest of the file cannot be read.
     pub fn next(&mut self) -> std::io::Result<Option<&[u8]>> {
         self.line.clear();
         if self.input.read_until(b'\n', &mut self.line)? == 0 {
@@ -363,14 +365,14 @@ impl Lines {
     }
 }
 
-/// Takes an editor's mark off the first line of a file.
+/// Removes a byte order mark from the first line of a file.
 pub(crate) fn unmark(line: &mut Vec<u8>) {
     if line.starts_with(EDITORS_MARK) {
         line.drain(..EDITORS_MARK.len());
     }
 }
 
-/// A line without its end.
+/// A line without its line end.
 pub(crate) fn text(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

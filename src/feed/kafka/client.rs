@@ -1,4 +1,4 @@
-//! The consumer: its settings, and what it says about itself.
+//! The consumer: its settings, and what it reports about itself.
 
 use super::errors::refused;
 use crate::{FeedError, Partition, SourceSpec};
@@ -13,23 +13,23 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long any question to the brokers may take.
+/// How long any request to the brokers may take.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 
-/// Keeps the last error, because the calls that fail only say "timed out".
+/// Keeps the last error, because a call that fails reports only "timed out".
 #[derive(Default)]
 pub struct Context {
     last_error: Mutex<Option<String>>,
-    /// Log lines so far.
-    heard: AtomicU64,
+    /// The number of log lines so far.
+    log_lines: AtomicU64,
     ends: Option<Arc<Ends>>,
 }
 
-/// The ends of all partitions, as the brokers told them with the last records.
+/// The ends of all partitions, as the brokers reported them with the last records.
 pub struct Ends(BTreeMap<String, BTreeMap<i32, (usize, AtomicI64)>>);
 
 impl Ends {
-    /// As they were when the source was opened.
+    /// The ends when the source was opened.
     pub fn new(partitions: &[Partition]) -> Ends {
         let mut ends = BTreeMap::<String, BTreeMap<i32, (usize, AtomicI64)>>::new();
         for (index, partition) in partitions.iter().enumerate() {
@@ -39,19 +39,19 @@ impl Ends {
         Ends(ends)
     }
 
-    /// By index into the partitions.
+    /// The ends known now, by index into the partitions.
     pub fn known(&self) -> Vec<Option<i64>> {
         let mut all: Vec<&(usize, AtomicI64)> = self.0.values().flat_map(BTreeMap::values).collect();
         all.sort_by_key(|(index, _)| *index);
         all.iter().map(|(_, end)| Some(end.load(Ordering::Relaxed))).collect()
     }
 
-    fn hear(&self, statistics: &Statistics) {
-        for (topic, told) in &statistics.topics {
-            for (id, partition) in &told.partitions {
+    fn update(&self, statistics: &Statistics) {
+        for (topic, reported) in &statistics.topics {
+            for (id, partition) in &reported.partitions {
                 let known = self.0.get(topic).and_then(|topic| topic.get(id));
                 if let Some((_, end)) = known {
-                    // negative: not told yet; another reader may have heard of a later one
+                    // negative: not known yet; another reader may have reported a later end
                     end.fetch_max(partition.ls_offset, Ordering::Relaxed);
                 }
             }
@@ -61,8 +61,8 @@ impl Ends {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.heard.fetch_add(1, Ordering::Relaxed);
-        // an error that matters arrives as an error, too
+        self.log_lines.fetch_add(1, Ordering::Relaxed);
+        // an error that matters is also reported as an error
         match level {
             RDKafkaLogLevel::Debug => tracing::trace!(facility, message, "librdkafka"),
             _ => tracing::debug!(facility, message, "librdkafka"),
@@ -71,13 +71,13 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         if let Some(ends) = &self.ends {
-            ends.hear(&statistics);
+            ends.update(&statistics);
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
-        // "all brokers are down" follows the reason and says less
+        // "all brokers are down" follows the reason, which is more precise
         if !matches!(error, KafkaError::Global(rdkafka::types::RDKafkaErrorCode::AllBrokersDown)) {
             *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
@@ -86,31 +86,31 @@ impl ClientContext for Context {
 
 impl ConsumerContext for Context {}
 
-pub struct Client {
+pub struct KafkaClient {
     pub consumer: BaseConsumer<Context>,
 }
 
-impl Client {
-    /// A consumer that is not connected yet. Errors: a setting that librdkafka does not take.
-    pub fn new(spec: &SourceSpec) -> Result<Client, FeedError> {
-        Client::with(spec, Context::default())
+impl KafkaClient {
+    /// A consumer that is not connected yet. Errors: librdkafka refuses a setting.
+    pub fn new(spec: &SourceSpec) -> Result<KafkaClient, FeedError> {
+        KafkaClient::with(spec, Context::default())
     }
 
-    /// As [`Client::new`], and it keeps the ends of partitions up to date.
-    pub fn telling(spec: &SourceSpec, ends: Arc<Ends>) -> Result<Client, FeedError> {
-        Client::with(spec, Context { ends: Some(ends), ..Context::default() })
+    /// As [`KafkaClient::new`], but it also keeps the ends of the partitions up to date.
+    pub fn with_ends(spec: &SourceSpec, ends: Arc<Ends>) -> Result<KafkaClient, FeedError> {
+        KafkaClient::with(spec, Context { ends: Some(ends), ..Context::default() })
     }
 
-    fn with(spec: &SourceSpec, context: Context) -> Result<Client, FeedError> {
+    fn with(spec: &SourceSpec, context: Context) -> Result<KafkaClient, FeedError> {
         let mut config = ClientConfig::new();
-        // half of the reader's memory is the client's, half is that of unread batches
+        // half of the reader's memory is for the client, half for unread batches
         let kbytes = (spec.buffer_bytes / 2048).clamp(1024, 1 << 20);
-        // answers of 1 MiB a partition, librdkafka's own, cost 4 % of the CPU of catching up
+        // librdkafka's default, answers of 1 MiB a partition, costs 4 % of the CPU time of catching up
         let answer_bytes = (spec.buffer_bytes / 8).clamp(1 << 20, 4 << 20);
         config
             .set("bootstrap.servers", &spec.brokers)
             .set("client.id", "ticktide")
-            // never joined: offsets live in the lake; librdkafka wants the name
+            // never joined: offsets live in the lake; librdkafka requires the name
             .set("group.id", "ticktide")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -118,7 +118,7 @@ impl Client {
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
-            // librdkafka's 1 s makes catching up several times slower
+            // librdkafka's default of 1 s makes catching up several times slower
             .set("fetch.queue.backoff.ms", "5")
             .set("max.partition.fetch.bytes", answer_bytes.to_string())
             .set("fetch.wait.max.ms", "100")
@@ -130,10 +130,10 @@ impl Client {
             config.set(key, value);
         }
         let consumer = config.create_with_context(context).map_err(refused)?;
-        Ok(Client { consumer })
+        Ok(KafkaClient { consumer })
     }
 
-    /// The first offset at or after a time in ms; `None`: nothing is as late.
+    /// The first offset at or after a time in ms; `None`: no record is that late.
     pub fn offset_at(&self, topic: &str, partition: i32, millis: i64) -> Result<Option<i64>, FeedError> {
         let mut times = TopicPartitionList::new();
         times.add_partition_offset(topic, partition, Offset::Offset(millis.max(0))).map_err(refused)?;
@@ -145,15 +145,15 @@ impl Client {
         }
     }
 
-    /// What librdkafka last complained about.
+    /// The last error that librdkafka reported.
     pub fn last_error(&self) -> Option<String> {
-        // complaints wait in the client's queue between log lines, which make a poll look as if there was nothing
+        // errors wait in the client's queue between log lines, and a poll that serves a log line returns nothing
         let context = self.consumer.context();
         let until = Instant::now() + Duration::from_secs(2);
         loop {
-            let heard = context.heard.load(Ordering::Relaxed);
+            let log_lines = context.log_lines.load(Ordering::Relaxed);
             let silent = self.consumer.poll(Duration::from_millis(20)).is_none();
-            if (silent && context.heard.load(Ordering::Relaxed) == heard) || Instant::now() >= until {
+            if (silent && context.log_lines.load(Ordering::Relaxed) == log_lines) || Instant::now() >= until {
                 break;
             }
         }

@@ -1,58 +1,59 @@
-//! Whether the topics are still those that were opened: the same ids, the same partitions.
+//! Checks that the topics are still those that were opened: the same ids, the same partitions.
 //!
 //! ```text
-//!   every few seconds, a thread  ─┐
-//!   a partition says "unknown"   ─┼─▶ Guard ──▶ deleted, made anew: stop · more partitions: begin a new generation
-//!   before an epoch is decided   ─┘
+//!   every few seconds, a thread   ─┐
+//!   a partition answers "unknown" ─┼─▶ Guard ──▶ deleted, recreated: stop · more partitions: begin a new generation
+//!   before an epoch is decided    ─┘
 //! ```
 //!
-//! Why before each decision: a topic that is deleted and made anew between two looks is read on by librdkafka as if nothing
-//! had happened. Ids never come back, so one that is the same after the last record of an epoch was fetched proves that all
-//! of it is of that topic. Why new partitions end the run: one that nobody reads has unread records, which must brake
-//! `closed_until`; the next generation assigns all of them anew. What must always hold: no answer is no news.
+//! Why before each decision: when a topic is deleted and recreated between two checks, librdkafka reads on as if nothing had
+//! happened. Ids are never used again, so an id that is unchanged after the last record of an epoch was fetched proves that
+//! the whole epoch is from that topic. Why new partitions end the run: a partition without a reader has unread records, which
+//! must hold back `closed_until`; the next generation assigns all of them again. What must always hold: a missing answer is
+//! not a change.
 
-use super::client::Client;
-use super::errors::anew;
+use super::client::KafkaClient;
+use super::errors::recreated;
 use super::topics::{Topic, describe};
 use crate::FeedError;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-/// Between two looks of the thread.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long the brokers have to answer it.
+/// The time between two checks of the thread.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// How long the brokers may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// A broker that has just come up may not know a topic yet: so many must say so, one after the other …
-const TOLD_TIMES: usize = 3;
-/// … with this between them.
-const TOLD_APART: Duration = Duration::from_millis(500);
+/// A broker that has just started may not know a topic yet: this many answers in a row must report a change …
+const ANSWERS_NEEDED: usize = 3;
+/// … with this time between them.
+const ANSWERS_APART: Duration = Duration::from_millis(500);
 
-/// What was opened, and who is asked about it.
+/// The topics that were opened, and the client that checks them.
 pub struct Guard {
-    client: Client,
+    client: KafkaClient,
     topics: BTreeMap<String, Topic>,
-    /// A run until the end has seen its end already: partitions that come later are not its own.
+    /// A run with `until_end` knows its ends already: it does not read partitions that are added later.
     until_end: bool,
-    /// What the thread has found.
+    /// The change that the thread has found.
     found: Mutex<Option<FeedError>>,
 }
 
-/// What has become of a topic.
+/// How a topic has changed.
 #[derive(Debug, PartialEq, Eq)]
 enum News {
     Deleted(String),
-    Anew { topic: String, was: String, is: String },
+    Recreated { topic: String, was: String, is: String },
     Grown { topic: String, was: usize, is: usize },
 }
 
-/// The first news that ends a run; of several the worst.
+/// The change that ends a run; of several the worst.
 fn news(opened: &BTreeMap<String, Topic>, now: &BTreeMap<String, Topic>) -> Option<News> {
     let gone = opened.keys().find(|name| !now.contains_key(*name)).map(|name| News::Deleted(name.clone()));
     let both = || opened.iter().filter_map(|(name, was)| now.get(name).map(|is| (name, was, is)));
-    let anew = both().find_map(|(topic, was, is)| match (&was.id, &is.id) {
+    let recreated = both().find_map(|(topic, was, is)| match (&was.id, &is.id) {
         (Some(was), Some(is)) if was != is => {
-            Some(News::Anew { topic: topic.clone(), was: was.clone(), is: is.clone() })
+            Some(News::Recreated { topic: topic.clone(), was: was.clone(), is: is.clone() })
         }
         _ => None,
     });
@@ -63,7 +64,7 @@ fn news(opened: &BTreeMap<String, Topic>, now: &BTreeMap<String, Topic>) -> Opti
             is: is.partitions,
         })
     };
-    anew.or(gone).or_else(grown)
+    recreated.or(gone).or_else(grown)
 }
 
 impl News {
@@ -71,71 +72,74 @@ impl News {
         match self {
             News::Deleted(topic) => FeedError::fix(
                 format!("topic \"{topic}\" was deleted while it was read"),
-                "what was decided before is in the lake; read another topic into a new lake",
+                "the epochs decided before are in the lake; read another topic into a new lake",
             ),
-            News::Anew { topic, was, is } => anew(&topic, &was, &is),
+            News::Recreated { topic, was, is } => recreated(&topic, &was, &is),
             News::Grown { topic, was, is } => FeedError::changed(
                 format!("topic \"{topic}\" has {is} partitions now, this run reads {was} of them"),
-                "start it again and it reads them all, as `--supervise` and `-n` do by themselves",
+                "start the run again: it then reads all of them; with `--supervise` or `-n` it restarts by itself",
             ),
         }
     }
 }
 
 impl Guard {
-    pub fn new(client: Client, topics: BTreeMap<String, Topic>, until_end: bool) -> Guard {
+    pub fn new(client: KafkaClient, topics: BTreeMap<String, Topic>, until_end: bool) -> Guard {
         Guard { client, topics, until_end, found: Mutex::new(None) }
     }
 
-    /// Asks now; trouble is asked about again before it is believed.
-    fn look(&self) -> Option<News> {
-        // log lines and complaints of a client that reads nothing wait here
+    /// Checks now; a change counts only when several answers in a row report it.
+    fn check(&self) -> Option<News> {
+        // serves the log lines and errors of a client that reads nothing
         while self.client.consumer.poll(Duration::ZERO).is_some() {}
         let names: Vec<String> = self.topics.keys().cloned().collect();
-        let mut told = None;
-        for time in 0..TOLD_TIMES {
+        let mut found = None;
+        for time in 0..ANSWERS_NEEDED {
             if time > 0 {
-                std::thread::sleep(TOLD_APART);
+                std::thread::sleep(ANSWERS_APART);
             }
             match describe(&self.client, &names, ANSWER_WITHIN) {
-                Ok(now) => told = Some(news(&self.topics, &now)?),
+                Ok(now) => found = Some(news(&self.topics, &now)?),
                 Err(why) => {
-                    tracing::debug!(why, "the topics' ids cannot be asked for just now");
+                    tracing::debug!(why, "the ids of the topics cannot be read just now");
                     return None;
                 }
             }
         }
-        told
+        found
     }
 
-    /// Whether all that was fetched so far is of the topics that were opened. Error: deleted or made anew.
+    /// Checks that all records fetched so far are from the topics that were opened. Error: a topic was deleted or recreated.
     pub fn confirm(&self) -> Result<(), FeedError> {
-        match self.look() {
+        match self.check() {
             None | Some(News::Grown { .. }) => Ok(()),
             Some(news) => Err(news.error()),
         }
     }
 
-    /// What the thread has found, once.
+    /// The change that the thread has found, once.
     pub fn found(&self) -> Option<FeedError> {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Looks now and then until the guard is gone.
+    /// Starts a thread that checks now and then until the guard is dropped.
     pub fn watch(self: &Arc<Guard>) {
         let guard = Arc::downgrade(self);
         let watched = std::thread::Builder::new().name("topics".into()).spawn(move || watch(&guard));
         if let Err(error) = watched {
-            tracing::warn!(%error, "no thread to watch the topics: they are looked at before each epoch only");
+            tracing::warn!(
+                %error,
+                "the thread that checks the topics cannot be started: they are checked before each epoch only"
+            );
         }
     }
 }
 
 fn watch(guard: &Weak<Guard>) {
     loop {
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(CHECK_EVERY);
         let Some(guard) = guard.upgrade() else { return };
-        let Some(news) = guard.look() else { continue };
+        let Some(news) = guard.check() else { continue };
         if guard.until_end && matches!(news, News::Grown { .. }) {
             continue;
         }
@@ -163,9 +167,12 @@ mod tests {
         assert_eq!(news(&opened, &grown), Some(News::Grown { topic: "a".into(), was: 2, is: 3 }));
         let gone = topics(&[("a", Some("A"), 3)]);
         assert_eq!(news(&opened, &gone), Some(News::Deleted("b".into())));
-        let anew = topics(&[("a", Some("A"), 3), ("b", Some("X"), 5)]);
-        assert_eq!(news(&opened, &anew), Some(News::Anew { topic: "b".into(), was: "B".into(), is: "X".into() }));
-        // brokers without ids, and those that have just learnt them
+        let recreated = topics(&[("a", Some("A"), 3), ("b", Some("X"), 5)]);
+        assert_eq!(
+            news(&opened, &recreated),
+            Some(News::Recreated { topic: "b".into(), was: "B".into(), is: "X".into() })
+        );
+        // brokers without ids, and brokers that have just introduced them
         let old = topics(&[("a", None, 2), ("b", None, 1)]);
         assert_eq!((news(&old, &opened), news(&opened, &old)), (None, None));
     }
@@ -175,6 +182,6 @@ mod tests {
         let kind = |news: News| news.error().kind();
         assert_eq!(kind(News::Grown { topic: "a".into(), was: 1, is: 2 }), Kind::Retry);
         assert_eq!(kind(News::Deleted("a".into())), Kind::Fix);
-        assert_eq!(kind(News::Anew { topic: "a".into(), was: "x".into(), is: "y".into() }), Kind::Fix);
+        assert_eq!(kind(News::Recreated { topic: "a".into(), was: "x".into(), is: "y".into() }), Kind::Fix);
     }
 }

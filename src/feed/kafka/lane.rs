@@ -1,4 +1,4 @@
-//! How far one partition was read, and what of it waits to be handed on.
+//! How far one partition was read, and its batches that wait to be handed on.
 
 use crate::{BATCH_BYTES, BATCH_RECORDS, Batch};
 use std::collections::VecDeque;
@@ -11,15 +11,15 @@ pub struct Lane {
     partition: usize,
     /// The next offset to read.
     next: i64,
-    /// With `until_end`: the first offset that is not ours.
+    /// With `until_end`: the first offset after the end.
     end: Option<i64>,
     pub pending: Batch,
-    /// Full batches before the pending one: a lane that is held back fills more than one.
+    /// Full batches before the pending one: a lane that is held fills more than one.
     ready: VecDeque<Batch>,
-    /// Since when there is something to tell.
+    /// Since when something waits to be reported.
     since: Option<Instant>,
     caught_up: bool,
-    told_caught_up: bool,
+    reported_caught_up: bool,
 }
 
 impl Lane {
@@ -32,7 +32,7 @@ impl Lane {
             ready: VecDeque::new(),
             since: None,
             caught_up: false,
-            told_caught_up: false,
+            reported_caught_up: false,
         };
         if lane.finished() {
             lane.caught_up = true;
@@ -49,17 +49,17 @@ impl Lane {
         self.next
     }
 
-    /// Nothing more of it is ours.
+    /// Whether the end of `until_end` is reached.
     pub fn finished(&self) -> bool {
         self.end.is_some_and(|end| self.next >= end)
     }
 
-    /// Since when something waits to be told.
+    /// Since when something waits to be reported.
     pub fn since(&self) -> Option<Instant> {
         self.since
     }
 
-    /// Whether there is no reason to wait for more.
+    /// Whether its next batch must not wait for more records.
     pub fn full(&self) -> bool {
         !self.ready.is_empty() || self.pending_is_full() || self.finished()
     }
@@ -68,18 +68,18 @@ impl Lane {
         self.pending.records >= BATCH_RECORDS || self.pending.bytes >= BATCH_BYTES
     }
 
-    /// Payload bytes that were read and not handed on.
+    /// Payload bytes that were read and not yet handed on.
     pub fn waiting_bytes(&self) -> u64 {
         self.ready.iter().map(|batch| batch.bytes).sum::<u64>() + self.pending.bytes
     }
 
-    /// The event time of the first tick that waits; `None`: none does.
+    /// The event time of the first tick that waits; `None`: no tick waits.
     pub fn first_at(&self) -> Option<Nanos> {
         let first = self.ready.front().unwrap_or(&self.pending).ticks.first();
         first.map(|tick| tick.exchange_at)
     }
 
-    /// Counts a record; false: it is not ours (behind the end), or was read before.
+    /// Counts a record; false: it is after the end, or was read before.
     pub fn record(&mut self, offset: i64, bytes: usize) -> bool {
         if offset < self.next || self.finished() {
             return false;
@@ -101,7 +101,7 @@ impl Lane {
         true
     }
 
-    /// Passes over a record without a value, which is a gap.
+    /// Skips a record without a value, which is a gap.
     pub fn pass(&mut self, offset: i64) {
         if offset < self.next || self.finished() {
             return;
@@ -121,12 +121,12 @@ impl Lane {
         }
         self.pass_to(self.end.map_or(offset, |end| offset.min(end)));
         self.caught_up = true;
-        if self.pending.records > 0 || self.pending.gaps > 0 || !self.told_caught_up {
+        if self.pending.records > 0 || self.pending.gaps > 0 || !self.reported_caught_up {
             self.news();
         }
     }
 
-    /// Passes over offsets that no record has.
+    /// Skips offsets without a record.
     fn pass_to(&mut self, offset: i64) {
         if offset > self.next {
             self.pending.gaps += (offset - self.next) as u64;
@@ -134,7 +134,7 @@ impl Lane {
         }
     }
 
-    /// The broker has deleted what is before `first`: it is passed over, and told.
+    /// The broker has deleted the records before `first`: they are skipped and reported.
     pub fn lose(&mut self, first: i64) {
         let first = self.end.map_or(first, |end| first.min(end));
         if first > self.next {
@@ -149,7 +149,7 @@ impl Lane {
         self.since.get_or_insert_with(Instant::now);
     }
 
-    /// The pending batch, complete up to the next offset; a new one is pending.
+    /// Returns the pending batch, complete up to the next offset, and begins a new one.
     fn seal(&mut self) -> Batch {
         let mut batch = std::mem::replace(&mut self.pending, Batch::of(self.partition));
         self.pending.reserve_like(&batch);
@@ -157,7 +157,7 @@ impl Lane {
         batch
     }
 
-    /// The next batch of what was read and not handed on.
+    /// The next batch that was read and not yet handed on.
     pub fn take(&mut self, instruments: Vec<Instrument>) -> Batch {
         let mut batch = match self.ready.pop_front() {
             Some(batch) => batch,
@@ -165,14 +165,14 @@ impl Lane {
                 let mut batch = self.seal();
                 batch.caught_up = self.caught_up;
                 batch.finished = self.finished();
-                self.told_caught_up = self.caught_up;
+                self.reported_caught_up = self.caught_up;
                 batch
             }
         };
         batch.instruments = instruments;
         let more = !self.ready.is_empty() || self.pending.records > 0 || self.pending.gaps > 0;
-        // an end that was reached behind a sealed batch is still to be told
-        let more = more || (self.caught_up && !self.told_caught_up) || (self.finished() && !batch.finished);
+        // an end that was reached after a sealed batch must still be reported
+        let more = more || (self.caught_up && !self.reported_caught_up) || (self.finished() && !batch.finished);
         self.since = if more { self.since } else { None };
         batch
     }
@@ -206,7 +206,7 @@ mod tests {
         assert!(lane.record(15, 5));
         let batch = lane.take(Vec::new());
         assert_eq!((batch.offset_next, batch.records, batch.gaps, batch.lost), (16, 2, 4, vec![(11, 15)]));
-        // it ends where ours does
+        // the lost range ends at the end of `until_end`
         let mut lane = Lane::new(0, 0, Some(5));
         lane.lose(9);
         let batch = lane.take(Vec::new());
@@ -218,11 +218,11 @@ mod tests {
         let mut lane = Lane::new(0, 10, Some(20));
         lane.pass(9); // read before
         lane.pass(10);
-        assert!(lane.since().is_some(), "where it has come to is news");
+        assert!(lane.since().is_some(), "the new offset is news");
         assert!(lane.record(11, 5));
         lane.pass(15);
         assert!(lane.record(16, 5));
-        lane.pass(25); // behind the end
+        lane.pass(25); // after the end
         let batch = lane.take(Vec::new());
         assert_eq!((batch.offset_next, batch.records, batch.gaps, batch.finished), (20, 2, 8, true));
         let mut lane = Lane::new(0, 0, Some(1));

@@ -1,19 +1,19 @@
-//! Kafka: partitions assigned by us, places kept by us (in the lake), never a consumer group's.
+//! Kafka: ticktide assigns the partitions and keeps their places in the lake, never in a consumer group.
 //!
 //! ```text
 //!   librdkafka's fetchers ─▶ one queue per reader ─▶ decode in place ─▶ a lane per partition ─▶ batches, full or 5 ms old
 //! ```
 //!
-//! Why offsets are counted and not only followed: an epoch must balance, so an offset that no record has (compacted away,
-//! a transaction's marker, an aborted record) is a gap that some batch reports, also behind the last record. What must
-//! always hold: `offset_next` of a batch = that of the one before + records + gaps; `caught_up` is said at the end that the
-//! broker reported (the position there, not the last record + 1). With `read_committed` the end is the last stable offset,
-//! at opening (`until_end`) and while reading.
+//! Why offsets are counted and not only followed: an epoch must balance, so an offset without a record (compacted away, a
+//! transaction's marker, an aborted record) is a gap that a batch reports, also after the last record. What must always hold:
+//! `offset_next` of a batch = `offset_next` of the one before + records + gaps; `caught_up` is reported at the end that the
+//! broker gives (the position there, not the last record + 1). With `read_committed` the end is the last stable offset, at
+//! opening (`until_end`) and while reading.
 //!
-//! What the outside may do meanwhile, and what becomes of it: a broker goes away, a leader moves: librdkafka waits and
-//! connects again. Records are deleted before they are read: a gap, told as `lost_range`. The log is cut off behind our place
-//! (an unclean election), a topic is deleted, or made anew ([`guard`]): the run ends, and the next one, too, would. A topic
-//! gets more partitions: the run ends, and the next one reads them.
+//! What may happen outside, and what follows: a broker goes away or a leader moves: librdkafka waits and reconnects. Records
+//! are deleted before they are read: a gap, reported as `lost_range`. The log ends before ticktide's place (an unclean
+//! election), a topic is deleted or recreated ([`guard`]): the run ends, and so would the next one. A topic gets more
+//! partitions: the run ends, and the next one reads them.
 
 mod client;
 mod errors;
@@ -27,7 +27,7 @@ mod tests;
 mod topics;
 
 use crate::{Assignment, FeedError, Partition, Reader, Source, SourceKind, SourceSpec, StartFrom, wire};
-use client::{ANSWER_WITHIN, Client, Ends};
+use client::{ANSWER_WITHIN, Ends, KafkaClient};
 use errors::{cut_off, missing, no_answer};
 use guard::Guard;
 use identity::{continues, source_id};
@@ -64,7 +64,7 @@ impl Kafka {
         if spec.topics.is_empty() {
             return Err(FeedError::fix("source kafka has no topics", "give `--topic NAME` or `topics`"));
         }
-        let client = Client::new(spec)?;
+        let client = KafkaClient::new(spec)?;
         let metadata = match client.consumer.fetch_metadata(None, ANSWER_WITHIN) {
             Ok(metadata) => metadata,
             Err(error) => return Err(no_answer(&spec.brokers, &why(&client, &error))),
@@ -74,7 +74,7 @@ impl Kafka {
         let names: Vec<String> = spec.topics.iter().filter(|name| there.contains_key(name.as_str())).cloned().collect();
         let described = topics::describe(&client, &distinct(&names), ANSWER_WITHIN);
         let topics =
-            described.map_err(|why| FeedError::unavailable(format!("the topics' ids cannot be had: {why}")))?;
+            described.map_err(|why| FeedError::unavailable(format!("the ids of the topics cannot be read: {why}")))?;
         let (mut partitions, mut firsts) = (Vec::new(), Vec::new());
         for topic in &distinct(&spec.topics) {
             let Some(found) = there.get(topic.as_str()).filter(|found| !found.partitions().is_empty()) else {
@@ -93,10 +93,10 @@ impl Kafka {
                 let range = client.consumer.fetch_watermarks(topic, id, ANSWER_WITHIN);
                 let (first, end) = range.map_err(|error| no_answer(&spec.brokers, &why(&client, &error)))?;
                 partition.offset_end = end;
-                // a lake that goes on reads all of a partition that is new to it
+                // a lake that is continued reads all of a partition that is new to it
                 let from = if resume.is_empty() { spec.from } else { StartFrom::Earliest };
                 partition.offset_start = match (resume.get(&partition.name()), from) {
-                    // one before the first: what lies between is lost, and told when it is passed over
+                    // a place before the first offset: the records between are lost, which is reported when they are skipped
                     (Some(place), _) if *place <= end => *place,
                     (Some(place), _) => return Err(cut_off(&partition, *place, first, end)),
                     (None, StartFrom::Earliest) => first,
@@ -116,13 +116,13 @@ impl Kafka {
     }
 }
 
-/// Names in their order, each once.
+/// The names in order, each once.
 fn distinct(names: &[String]) -> Vec<String> {
     names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect()
 }
 
-/// Why a call failed: the brokers' own words, if there are any.
-fn why(client: &Client, error: &KafkaError) -> String {
+/// Why a call failed: the broker's own reason, if there is one.
+fn why(client: &KafkaClient, error: &KafkaError) -> String {
     client.last_error().unwrap_or_else(|| error.to_string())
 }
 

@@ -1,13 +1,13 @@
-//! One queue for all partitions of a reader, taken from in batches.
+//! One queue for all partitions of a reader, read in batches.
 //!
 //! Why librdkafka's C interface: its batch call costs a quarter of `poll` (no event object for each record), and only the
-//! message itself says at which offset of which topic a partition ended; the safe interface gives the partition's number
-//! alone. What must always hold: a message's bytes are looked at only before it is destroyed; every pointer comes from
-//! librdkafka and goes back to it once; the client outlives the queue.
+//! message itself has the topic and the offset at which a partition ended; the safe interface gives only the partition's
+//! number. What must always hold: a message's bytes are read only before it is destroyed; every pointer comes from librdkafka
+//! and is given back to it once; the client outlives the queue.
 
 #![allow(unsafe_code)]
 
-use super::client::Client;
+use super::client::KafkaClient;
 use crate::FeedError;
 use crate::wire::recorded::{Envelope, ORIGIN, RECEIVED_AT};
 use rdkafka::bindings as sys;
@@ -20,17 +20,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use ticktide_base::time::{MILLI, Nanos};
 
-/// What a partition says.
-pub enum Event<'a> {
+/// What the queue holds of a partition.
+pub enum QueueEvent<'a> {
     Record {
         offset: i64,
         payload: Option<&'a [u8]>,
         received_at: Option<Nanos>,
-        /// The broker wrote `received_at`.
+        /// The broker, not the producer, wrote `received_at`.
         witnessed: bool,
         envelope: Envelope<'a>,
     },
-    /// Nothing more just now; the position there.
+    /// The end for now, and the position there.
     End {
         offset: i64,
     },
@@ -47,17 +47,17 @@ pub struct Queue {
     lanes: HashMap<(String, i32), usize>,
     /// Lanes by librdkafka's topic handle, which stays while the partition is assigned.
     handles: HashMap<(usize, i32), usize, ahash::RandomState>,
-    /// Whether anybody looks at headers, which librdkafka reads only when it is asked for them.
+    /// Whether the decoder needs headers: librdkafka reads them only on request.
     envelopes: bool,
-    _client: Arc<Client>,
+    _client: Arc<KafkaClient>,
 }
 
 // SAFETY: the queue is librdkafka's, whose functions may be called from any thread; `messages` is empty between calls.
 unsafe impl Send for Queue {}
 
 impl Queue {
-    /// A queue that the partitions' records go to from now on; a partition's lane is its place in the list.
-    pub fn new(client: Arc<Client>, partitions: &[(String, i32)], envelopes: bool) -> Result<Queue, FeedError> {
+    /// A queue that receives the partitions' records from now on; a partition's lane is its index in the list.
+    pub fn new(client: Arc<KafkaClient>, partitions: &[(String, i32)], envelopes: bool) -> Result<Queue, FeedError> {
         let native = client.consumer.client().native_ptr();
         // SAFETY: `native` lives as long as `client`, which the value keeps; the queue is destroyed in `drop`.
         let queue = unsafe { sys::rd_kafka_queue_new(native) };
@@ -72,7 +72,7 @@ impl Queue {
         for (topic, partition) in partitions {
             let unusable = || FeedError::unavailable(format!("kafka: no queue for {topic}/{partition}"));
             let name = CString::new(topic.as_str()).map_err(|_| unusable())?;
-            // SAFETY: as above; librdkafka counts references, ours to the partition's queue is given back at once.
+            // SAFETY: as above; librdkafka counts references, and this one to the partition's queue is given back at once.
             unsafe {
                 let own = sys::rd_kafka_queue_get_partition(native, name.as_ptr(), *partition);
                 if own.is_null() {
@@ -85,8 +85,8 @@ impl Queue {
         Ok(made)
     }
 
-    /// Shows up to `most` events, in order for each partition; waits for the last of them no longer than told. Their number.
-    pub fn take(&mut self, wait: Duration, most: usize, show: &mut dyn FnMut(usize, Event<'_>)) -> usize {
+    /// Passes up to `most` events to `show`, in order for each partition, and returns their number; waits at most `wait`.
+    pub fn take(&mut self, wait: Duration, most: usize, show: &mut dyn FnMut(usize, QueueEvent<'_>)) -> usize {
         self.messages.clear();
         self.messages.resize(most, ptr::null_mut());
         let millis = i32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(i32::MAX);
@@ -96,7 +96,7 @@ impl Queue {
         let mut last = (ptr::null_mut(), -1, None);
         for index in 0..count {
             let pointer = self.messages[index];
-            // SAFETY: librdkafka hands out a valid message that is ours until we destroy it below.
+            // SAFETY: librdkafka returns a valid message that belongs to the caller until it is destroyed below.
             let message = unsafe { &*pointer };
             if (message.rkt, message.partition) != (last.0, last.1) {
                 last = (message.rkt, message.partition, self.lane(message.rkt, message.partition));
@@ -128,17 +128,17 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        // SAFETY: ours since `new`, destroyed once; the client is dropped after this.
+        // SAFETY: the queue is owned since `new` and destroyed once; the client is dropped after this.
         unsafe { sys::rd_kafka_queue_destroy(self.queue) };
     }
 }
 
-fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> Event<'_> {
+fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> QueueEvent<'_> {
     match message.err {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
             let payload = match message.payload.is_null() {
                 true => None,
-                // SAFETY: librdkafka says that `len` bytes lie there as long as the message lives.
+                // SAFETY: librdkafka guarantees `len` bytes there as long as the message lives.
                 false => Some(unsafe { std::slice::from_raw_parts(message.payload.cast::<u8>(), message.len) }),
             };
             let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
@@ -147,25 +147,25 @@ fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> Event<'_> {
             let received_at = if millis > 0 { millis.checked_mul(MILLI) } else { None };
             let witnessed = kind == sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
             let envelope = if envelopes { envelope(message) } else { Envelope::default() };
-            Event::Record { offset: message.offset, payload, received_at, witnessed, envelope }
+            QueueEvent::Record { offset: message.offset, payload, received_at, witnessed, envelope }
         }
-        RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => Event::End { offset: message.offset },
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => QueueEvent::End { offset: message.offset },
         error => {
             // SAFETY: a C string that lives as long as the message.
             let text = unsafe {
                 let text = sys::rd_kafka_message_errstr(message);
                 if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
             };
-            Event::Error { code: error.into(), text }
+            QueueEvent::Error { code: error.into(), text }
         }
     }
 }
 
-/// What stands around a record's value: its key and the two headers that a decoder may ask for.
+/// What surrounds a record's value: its key and the two headers that a decoder may need.
 fn envelope(message: &sys::rd_kafka_message_t) -> Envelope<'_> {
     let key = match message.key.is_null() {
         true => None,
-        // SAFETY: librdkafka says that `key_len` bytes lie there as long as the message lives.
+        // SAFETY: librdkafka guarantees `key_len` bytes there as long as the message lives.
         false => Some(unsafe { std::slice::from_raw_parts(message.key.cast::<u8>(), message.key_len) }),
     };
     let mut headers = ptr::null_mut();
@@ -181,7 +181,7 @@ fn envelope(message: &sys::rd_kafka_message_t) -> Envelope<'_> {
         let found = unsafe { sys::rd_kafka_header_get_last(headers, name.as_ptr(), &mut bytes, &mut length) };
         match found {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR if bytes.is_null() => Some(&[][..]),
-            // SAFETY: librdkafka says that `length` bytes lie there as long as the message lives.
+            // SAFETY: librdkafka guarantees `length` bytes there as long as the message lives.
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
                 Some(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) })
             }

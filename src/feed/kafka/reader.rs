@@ -2,17 +2,17 @@
 //!
 //! ```text
 //!   queue ──take──▶ decode ─▶ lanes ──batch──▶ the one of the earliest event time that is full or old enough
-//!                               └─ hold: those that run ahead wait here, and librdkafka pauses them when much waits
+//!                               └─ hold: lanes that are ahead wait here, and librdkafka pauses them when much waits
 //! ```
 //!
-//! Why a failure waits: all that was read before it is handed on first. What must always hold: a lane's records leave in the
-//! order of their offsets; a place that the broker refuses goes on behind what was deleted, and the gap is reported.
+//! Why a failure waits: all records read before it are handed on first. What must always hold: a lane's records leave in the
+//! order of their offsets; a place that the broker refuses continues after the deleted records, and the gap is reported.
 
-use super::client::{ANSWER_WITHIN, Client, Ends};
+use super::client::{ANSWER_WITHIN, Ends, KafkaClient};
 use super::errors::{cut_off, refused};
 use super::guard::Guard;
 use super::lane::Lane;
-use super::queue::{Event, Queue};
+use super::queue::{Queue, QueueEvent};
 use crate::wire::{self, Decoder, RawRecord};
 use crate::{Batch, FeedError, InstrumentTable, Partition, Reader, Reject, SourceSpec};
 use rdkafka::consumer::Consumer;
@@ -26,32 +26,32 @@ use ticktide_base::rules::Rules;
 
 /// A batch that is not full is handed on at this age.
 const BATCH_AGE: Duration = Duration::from_millis(5);
-/// How long records are left to gather behind the first of them.
+/// How long the reader lets records gather after the first of them.
 const GATHER: Duration = Duration::from_micros(500);
-/// How often a held lane is looked at when nothing comes.
-const HELD_LOOK: Duration = Duration::from_millis(2);
+/// How often a held lane is checked when nothing arrives.
+const HELD_CHECK: Duration = Duration::from_millis(2);
 /// Records taken from librdkafka at once.
 const TAKEN_MOST: usize = 2000;
-/// How often librdkafka's own news (errors, logs) are served.
+/// How often librdkafka's own events (errors, logs) are served.
 const NEWS_EVERY: Duration = Duration::from_millis(100);
-/// How much of it at once.
+/// How many of them at once.
 const NEWS_MOST: usize = 20;
-/// How often a place that the broker refuses is asked about while nobody answers.
+/// How often the broker is asked about a place that it refuses, while it does not answer.
 const RESET_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads its partitions through one queue; a lane is an index into `lanes`, `held`, `paused` and `partitions`.
 ///
-/// Why a lane that is ahead of the others is held before it is paused: librdkafka throws away what it has fetched of a
-/// partition that is paused, and fetches it again.
+/// Why a lane that is ahead of the others is held before it is paused: librdkafka discards what it has fetched of a paused
+/// partition, and fetches it again.
 pub struct KafkaReader {
     queue: Queue,
-    client: Arc<Client>,
+    client: Arc<KafkaClient>,
     lanes: Vec<Lane>,
     /// Lanes whose batches wait here.
     held: Vec<bool>,
     /// Lanes that librdkafka leaves unread.
     paused: Vec<bool>,
-    /// A held lane with this much waiting is paused.
+    /// A held lane is paused when this many bytes wait.
     hold_bytes: u64,
     partitions: Vec<Partition>,
     spec: SourceSpec,
@@ -63,7 +63,7 @@ pub struct KafkaReader {
     /// Lanes whose place the broker refuses.
     reset: Vec<usize>,
     reset_at: Option<Instant>,
-    /// What broke behind the records that are still to be delivered.
+    /// The error after the records that must still be delivered.
     failure: Option<FeedError>,
 }
 
@@ -72,10 +72,10 @@ impl Reader for KafkaReader {
         let until = Instant::now() + wait;
         self.hold(paused)?;
         if let Some(batch) = self.batch(Instant::now()) {
-            return Ok(Some(batch)); // what is ready goes before what could be read
+            return Ok(Some(batch)); // a batch that is ready goes before new records
         }
         if let Some(failure) = self.failure.take() {
-            return Err(failure); // all that was read before it has been handed on
+            return Err(failure); // all records read before it have been handed on
         }
         loop {
             self.news()?;
@@ -96,12 +96,12 @@ impl Reader for KafkaReader {
             let oldest = read.filter_map(|(lane, _)| lane.since()).min();
             let mut due = oldest.map_or(until, |since| until.min(since + BATCH_AGE));
             if self.held.contains(&true) {
-                due = due.min(now + HELD_LOOK); // it may be let go before anything comes
+                due = due.min(now + HELD_CHECK); // it may be released before anything arrives
             }
             if taken == 0 {
                 taken = self.take(due.saturating_duration_since(now), 1);
                 if taken > 0 {
-                    // behind the first record more are coming: being woken for each would cost more than reading it
+                    // more records follow the first: waking up for each would cost more than reading it
                     std::thread::sleep(GATHER);
                 }
             }
@@ -113,7 +113,7 @@ impl Reader for KafkaReader {
 }
 
 impl KafkaReader {
-    /// A reader of some partitions, each with its lane. Errors: a setting that librdkafka does not take.
+    /// A reader of some partitions, each with its lane. Errors: librdkafka refuses a setting.
     pub fn new(
         spec: &SourceSpec,
         ends: &Arc<Ends>,
@@ -142,14 +142,14 @@ impl KafkaReader {
         })
     }
 
-    /// Takes what librdkafka has into the lanes; the number of events.
+    /// Moves librdkafka's records into the lanes and returns the number of events.
     fn take(&mut self, wait: Duration, most: usize) -> usize {
         let KafkaReader { queue, lanes, partitions, decoder, instruments, failure, guard, reset, spec, .. } = self;
         let rules = spec.rules;
         queue.take(wait, most, &mut |lane, event| match event {
-            // what a compacted topic has in the place of a deleted record says nothing of the market
-            Event::Record { offset, payload: None, .. } if rules > Rules::First => lanes[lane].pass(offset),
-            Event::Record { offset, payload, received_at, witnessed, envelope } => {
+            // what a compacted topic has instead of a deleted record is no fact of the market
+            QueueEvent::Record { offset, payload: None, .. } if rules > Rules::First => lanes[lane].pass(offset),
+            QueueEvent::Record { offset, payload, received_at, witnessed, envelope } => {
                 let lane = &mut lanes[lane];
                 if !lane.record(offset, payload.map_or(0, <[u8]>::len)) {
                     return;
@@ -169,9 +169,9 @@ impl KafkaReader {
                     Err(reject) => lane.pending.rejects.push(reject),
                 }
             }
-            Event::End { offset } => lanes[lane].end(offset),
-            Event::Error { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, .. } => reset.push(lane),
-            Event::Error { code, text } => {
+            QueueEvent::End { offset } => lanes[lane].end(offset),
+            QueueEvent::Error { code: Code::AutoOffsetReset | Code::OffsetOutOfRange, .. } => reset.push(lane),
+            QueueEvent::Error { code, text } => {
                 if failure.is_none() {
                     *failure = broken(guard, &partitions[lane], lanes[lane].next(), code, &text);
                 }
@@ -179,8 +179,8 @@ impl KafkaReader {
         })
     }
 
-    /// The next batch that is full, old enough, or the last of its partition; after a failure whatever was read. Of
-    /// several that of the earliest event time, so that partitions advance together.
+    /// The next batch that is full, old enough, or the last of its partition; after a failure any batch. Of several the one
+    /// with the earliest event time, so that partitions advance together.
     fn batch(&mut self, now: Instant) -> Option<Batch> {
         let ready = self.lanes.iter().enumerate().filter(|(index, lane)| match lane.since() {
             None => false,
@@ -191,7 +191,7 @@ impl KafkaReader {
         Some(self.lanes[index].take(self.instruments.take_fresh()))
     }
 
-    /// Holds lanes back, and tells librdkafka which partitions to leave unread.
+    /// Holds lanes, and pauses and resumes their partitions in librdkafka.
     fn hold(&mut self, held: &dyn Fn(usize) -> bool) -> Result<(), FeedError> {
         let (mut stop, mut go) = (TopicPartitionList::new(), TopicPartitionList::new());
         for (index, partition) in self.partitions.iter().enumerate() {
@@ -217,8 +217,8 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Lanes whose place the broker refuses go on behind what it has deleted, with a client of their own: librdkafka does not
-    /// start a partition again that it has given up, and forgets our queue when it is assigned anew. Error: no new client.
+    /// Lanes whose place the broker refuses continue after the deleted records, with a new client: librdkafka does not restart
+    /// a partition that it has given up, and forgets the reader's queue at a new assignment. Error: no new client.
     fn set_anew(&mut self) -> Result<(), FeedError> {
         let waits = self.reset_at.is_some_and(|at| at.elapsed() < RESET_EVERY);
         if self.reset.is_empty() || waits || self.failure.is_some() {
@@ -228,7 +228,12 @@ impl KafkaReader {
             let (partition, next) = (&self.partitions[lane], self.lanes[lane].next());
             match self.client.consumer.fetch_watermarks(&partition.topic, partition.partition, ANSWER_WITHIN) {
                 Err(error) => {
-                    tracing::warn!(partition = partition.name(), offset = next, %error, "its place is refused: will ask again");
+                    tracing::warn!(
+                        partition = partition.name(),
+                        offset = next,
+                        %error,
+                        "the broker refuses its place: will ask again"
+                    );
                     self.reset_at = Some(Instant::now());
                     return Ok(());
                 }
@@ -247,7 +252,7 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Serves librdkafka's own queue; only a fatal error ends the reader, for everything else it connects again.
+    /// Serves librdkafka's own queue; only a fatal error ends the reader, because librdkafka reconnects after any other.
     fn news(&mut self) -> Result<(), FeedError> {
         if self.news_at.elapsed() < NEWS_EVERY {
             return Ok(());
@@ -257,7 +262,7 @@ impl KafkaReader {
             return Err(found);
         }
         for _ in 0..NEWS_MOST {
-            // `None` may also mean that a line of log was served
+            // `None` may also mean that a log line was served
             if let Some(Err(KafkaError::MessageConsumptionFatal(code))) = self.client.consumer.poll(Duration::ZERO) {
                 let why = self.client.last_error().unwrap_or_else(|| code.to_string());
                 return Err(FeedError::unavailable(format!("kafka: {why}")));
@@ -273,38 +278,38 @@ fn connect(
     ends: &Arc<Ends>,
     partitions: &[Partition],
     lanes: &[Lane],
-) -> Result<(Arc<Client>, Queue), FeedError> {
-    let client = Arc::new(Client::telling(spec, ends.clone())?);
+) -> Result<(Arc<KafkaClient>, Queue), FeedError> {
+    let client = Arc::new(KafkaClient::with_ends(spec, ends.clone())?);
     let mut list = TopicPartitionList::new();
     for (partition, lane) in partitions.iter().zip(lanes).filter(|(_, lane)| !lane.finished()) {
         list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(lane.next()))
             .map_err(refused)?;
     }
     let names: Vec<_> = partitions.iter().map(|partition| (partition.topic.clone(), partition.partition)).collect();
-    // the queue first: what is fetched before it stands would be lost to it
+    // the queue first: it would miss records fetched before it exists
     let queue = Queue::new(client.clone(), &names, wire::build(&spec.wire)?.wants_envelope())?;
     client.consumer.assign(&list).map_err(refused)?;
     Ok((client, queue))
 }
 
-/// What an error of a partition means for the reader: `None` where librdkafka goes on by itself.
+/// What an error of a partition means for the reader; `None`: librdkafka continues by itself.
 fn broken(guard: &Guard, partition: &Partition, next: i64, code: Code, text: &str) -> Option<FeedError> {
     let name = partition.name();
     match code {
         Code::LogTruncation => Some(FeedError::fix(
-            format!("partition {name}: records before offset {next} were read and are gone: {text}"),
-            "an unclean election has cut the log off behind what was read; write to a new lake",
+            format!("partition {name}: records before offset {next} were read and no longer exist: {text}"),
+            "an unclean election has lost records that were read; write to a new lake",
         )),
         Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::UnknownTopicId => {
             let gone = guard.confirm().err();
             if gone.is_none() {
-                tracing::warn!(partition = name, %code, text, "kafka: a broker does not know it yet, others do");
+                tracing::warn!(partition = name, %code, text, "kafka: a broker does not know the topic yet, others do");
             }
             gone
         }
         Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => Some(FeedError::fix(
             format!("partition {name} may not be read: {text}"),
-            "give the user of `source.kafka` the right to read the topic",
+            "grant the user of `source.kafka` the right to read the topic",
         )),
         Code::Fatal | Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge => {
             Some(FeedError::unavailable(format!("partition {name}, offset {next}: {text}")))

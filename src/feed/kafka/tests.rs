@@ -1,4 +1,4 @@
-//! Promises of the Kafka source, against a broker in this process and, where one runs, a real one.
+//! Promises of the Kafka source, against a broker in this process and, if one runs, a real one.
 
 use super::identity::identity;
 use super::*;
@@ -62,7 +62,7 @@ impl Broker {
     }
 }
 
-/// Polls until enough was seen; checks that every batch follows the one before.
+/// Polls until enough batches were read; checks that every batch follows the one before.
 fn read(
     reader: &mut dyn Reader,
     places: &mut BTreeMap<usize, i64>,
@@ -72,7 +72,7 @@ fn read(
     let until = Instant::now() + Duration::from_secs(60);
     let mut batches = Vec::new();
     while !enough(&batches) {
-        assert!(Instant::now() < until, "nothing more came: {batches:?}");
+        assert!(Instant::now() < until, "nothing more arrived: {batches:?}");
         let Some(batch) = reader.poll(Duration::from_millis(20), paused).expect("readable") else { continue };
         let place = places.entry(batch.partition).or_insert(batch.offset_next - (batch.records + batch.gaps) as i64);
         assert_eq!(batch.offset_next - *place, (batch.records + batch.gaps) as i64, "advanced = records + gaps");
@@ -152,7 +152,7 @@ fn new_records_end_the_idleness_and_the_end_is_told_again() {
     assert_eq!(offsets(&batches, 0), [5, 6, 7, 8]);
 }
 
-/// Offsets and reasons of the rejects among a trade, junk, a record without a value, an empty one and another trade; and the gaps.
+/// Offsets and reasons of the rejects among a trade, junk, records without a value, an empty record and a trade; and the gaps.
 fn odd_ones(rules: Rules) -> (Vec<(i64, &'static str)>, u64) {
     let broker = Broker::new(&[("a", 1)]);
     let trade = b"{\"symbol\":\"A\",\"time\":1700000000,\"price\":1,\"quantity\":1}";
@@ -175,7 +175,7 @@ fn odd_ones(rules: Rules) -> (Vec<(i64, &'static str)>, u64) {
 #[test]
 fn junk_is_a_reject_with_its_time_of_arrival_and_a_record_without_a_value_is_a_gap() {
     let (reasons, gaps) = odd_ones(Rules::Second);
-    // a client may give an empty value as none
+    // a client may return an empty value as none
     let empty = reasons.iter().filter(|reason| **reason == (3, "empty")).count();
     assert_eq!((reasons[0], reasons.len(), gaps), ((1, "not_utf8"), 1 + empty, 3 - empty as u64));
 }
@@ -198,7 +198,7 @@ fn until_end_stops_at_the_end_seen_at_opening() {
     let batches = read(reader.as_mut(), &mut BTreeMap::new(), NONE, &finished);
     assert_eq!(offsets(&batches, 0), (0..3000).collect::<Vec<_>>());
     assert!(batches.iter().filter(|batch| batch.finished).all(|batch| batch.caught_up));
-    assert!(reader.poll(Duration::from_millis(300), NONE).expect("readable").is_none(), "nothing behind the end");
+    assert!(reader.poll(Duration::from_millis(300), NONE).expect("readable").is_none(), "nothing after the end");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_place_that_the_broker_does_not_have_is_named_with_what_it_has() {
     let error =
         crate::open(&broker.spec(&["a"]), &BTreeMap::from([("a/0".to_owned(), 7)])).map(|_| ()).expect_err("7 > 5");
     let FeedError::Fix { message, .. } = error else { panic!("{error}") };
-    assert_eq!(message, "partition a/0: offset 7 is wanted, available are 0 to 5");
+    assert_eq!(message, "partition a/0: offset 7 is needed, available are 0 to 5");
     // the same while reading
     let source = open(&broker.spec(&["a"]));
     let mut reader = source.reader(&[Assignment { partition: 0, offset: 9 }]).expect("a reader");
@@ -251,7 +251,7 @@ fn a_place_that_the_broker_does_not_have_is_named_with_what_it_has() {
             Err(error) => break error,
         }
     };
-    assert!(error.to_string().contains("offset 9 is wanted, available are 0 to 5"), "{error}");
+    assert!(error.to_string().contains("offset 9 is needed, available are 0 to 5"), "{error}");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn a_broker_that_nobody_hears_is_named_in_ten_seconds() {
     let broker = Broker::new(&[]);
     let started = Instant::now();
     let spec = SourceSpec { brokers: "127.0.0.1:1".into(), ..broker.spec(&["a"]) };
-    let error = crate::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("nobody there");
+    let error = crate::open(&spec, &BTreeMap::new()).map(|_| ()).expect_err("no broker");
     let FeedError::Unanswered { message, hint } = error else { panic!("{error}") };
     assert!(message.starts_with("no broker at 127.0.0.1:1 answers: "), "{message}");
     assert!(message.contains("refused"), "the reason, not only a time-out: {message}");
@@ -284,20 +284,21 @@ fn a_topic_is_the_lakes_only_with_its_cluster_and_id_as_far_as_both_are_known() 
     let of = |cluster: &str, id: Option<&str>| source_id(cluster, "a.b", id);
     let partition =
         |source_id: String| Partition { topic: "a.b".into(), partition: 0, source_id, offset_start: 0, offset_end: 0 };
-    let told = |was: String, is: String| continues(&partition(is), &was).map_err(|error| error.to_string());
+    let judge = |was: String, is: String| continues(&partition(is), &was).map_err(|error| error.to_string());
     for (was, is) in [
         (of("C", Some("X")), of("C", Some("X"))),
         (of("C", None), of("C", Some("X"))),
         (of("C", Some("X")), of("", Some("X"))),
         (of("", None), of("C", Some("X"))),
     ] {
-        assert_eq!(told(was.clone(), is.clone()), Ok(()), "{was} {is}");
+        assert_eq!(judge(was.clone(), is.clone()), Ok(()), "{was} {is}");
     }
-    let anew = told(of("C", Some("X")), of("C", Some("Y"))).expect_err("made anew");
-    assert!(anew.contains("deleted and made anew") && anew.contains("id X") && anew.contains("id Y"), "{anew}");
-    let moved = told(of("C", None), of("D", Some("X"))).expect_err("another cluster");
+    let recreated = judge(of("C", Some("X")), of("C", Some("Y"))).expect_err("recreated");
+    assert!(recreated.contains("deleted and recreated"), "{recreated}");
+    assert!(recreated.contains("id X") && recreated.contains("id Y"), "{recreated}");
+    let moved = judge(of("C", None), of("D", Some("X"))).expect_err("another cluster");
     assert!(moved.contains("cluster C") && moved.contains("lead to D"), "{moved}");
-    assert!(told("file:a".into(), of("C", None)).is_err());
+    assert!(judge("file:a".into(), of("C", None)).is_err());
 }
 
 #[test]
@@ -319,15 +320,15 @@ fn new_partitions_do_not_spoil_an_epoch_and_a_missing_topic_is_left_out() {
     let broker = Broker::new(&[("a", 1)]);
     let described = |partitions| BTreeMap::from([("a".to_owned(), topics::Topic { id: None, partitions })]);
     let guard = |partitions, until_end| {
-        let client = Client::new(&broker.spec(&["a"])).expect("a client");
+        let client = KafkaClient::new(&broker.spec(&["a"])).expect("a client");
         Guard::new(client, described(partitions), until_end)
     };
-    // opened when it had none: the mock cannot add one
+    // described as if it had no partition when it was opened: the mock cannot add one
     for until_end in [false, true] {
         assert!(guard(0, until_end).confirm().is_ok(), "what was read is of the topic");
     }
     let names = ["a".to_owned(), "none".to_owned()];
-    let client = Client::new(&broker.spec(&["a"])).expect("a client");
+    let client = KafkaClient::new(&broker.spec(&["a"])).expect("a client");
     let found = topics::describe(&client, &names, ANSWER_WITHIN).expect("an answer");
     assert_eq!(found.iter().map(|(name, topic)| (name.as_str(), topic.partitions)).collect::<Vec<_>>(), [("a", 1)]);
 }
@@ -343,7 +344,7 @@ fn a_new_lake_may_start_at_the_end() {
     assert_eq!(offsets(&batches, 0), [5]);
 }
 
-/// The mock has no transactions.
+/// The mock broker has no transactions.
 #[test]
 #[ignore = "needs a real broker on 127.0.0.1:19092"]
 fn transactions_leave_gaps_and_an_open_one_is_the_end() {

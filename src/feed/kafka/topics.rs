@@ -1,13 +1,13 @@
-//! What a topic is besides its name: the id that Kafka gave it when it was made, and how many partitions it has.
+//! A topic apart from its name: the id that Kafka gave it when it was created, and its number of partitions.
 //!
-//! Why librdkafka's C interface: only its admin call tells the id, and the safe interface does not have that call. A topic
-//! that was deleted and made anew has the same name, other records under the same offsets, and another id; librdkafka
-//! itself reads on in it without a word. What must always hold: every object that librdkafka hands out is given back once,
-//! and what it points to is copied before.
+//! Why librdkafka's C interface: only its admin call returns the id, and the safe interface does not have that call. A topic
+//! that was deleted and recreated has the same name, other records under the same offsets, and another id; librdkafka itself
+//! reads on without an error. What must always hold: every object that librdkafka returns is given back once, and what it
+//! points to is copied before.
 
 #![allow(unsafe_code)]
 
-use super::client::Client;
+use super::client::KafkaClient;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -24,19 +24,19 @@ pub struct Topic {
     pub partitions: usize,
 }
 
-/// Brokers that are asked, one after the other, until one answers.
+/// The most brokers that are asked, one after the other, until one answers.
 const ASKED_MOST: usize = 3;
-/// The id of no topic, as old brokers tell it.
+/// The id that old brokers give for a topic without one.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
-/// Describes topics by their names; one that does not exist is left out. Error: nobody answered in time, or what they said.
-pub fn describe(client: &Client, names: &[String], within: Duration) -> Result<BTreeMap<String, Topic>, String> {
+/// Describes topics by their names; a topic that does not exist is left out. Error: no broker answered in time, or its error.
+pub fn describe(client: &KafkaClient, names: &[String], within: Duration) -> Result<BTreeMap<String, Topic>, String> {
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
     let metadata = client.consumer.fetch_metadata(names.first().map(String::as_str), within);
     let metadata = metadata.map_err(|error| error.to_string())?;
-    // the one that has just answered, if it is known by its number: librdkafka would wait for the controller, which need not be
+    // first the broker that has just answered, if its number is known: librdkafka would wait for a controller that may be gone
     let answered = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
     let others = metadata.brokers().iter().map(|broker| broker.id());
     let mut last = Err("no broker is known".to_owned());
@@ -50,25 +50,30 @@ pub fn describe(client: &Client, names: &[String], within: Duration) -> Result<B
 }
 
 /// Asks one broker.
-fn ask(client: &Client, names: &[String], broker: i32, within: Duration) -> Result<BTreeMap<String, Topic>, String> {
+fn ask(
+    client: &KafkaClient,
+    names: &[String],
+    broker: i32,
+    within: Duration,
+) -> Result<BTreeMap<String, Topic>, String> {
     let names: Vec<CString> = names.iter().filter_map(|name| CString::new(name.as_str()).ok()).collect();
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
     let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
     let native = client.consumer.client().native_ptr();
     // SAFETY: `native` lives as long as `client`; the topics' names are copied by the call that takes them, the collection
-    // and the options by the request; each object is destroyed once, the event after all that points into it was copied.
+    // and the options by the request; each object is destroyed once, the event after everything in it was copied.
     unsafe {
         let queue = sys::rd_kafka_queue_new(native);
         let options =
             sys::rd_kafka_AdminOptions_new(native, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
-        // they refuse only values that cannot be, and then keep their own
+        // they refuse only impossible values, and then keep their defaults
         sys::rd_kafka_AdminOptions_set_request_timeout(options, millis.max(1), ptr::null_mut(), 0);
         sys::rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
         sys::rd_kafka_DescribeTopics(native, topics, options, queue);
         sys::rd_kafka_TopicCollection_destroy(topics);
         sys::rd_kafka_AdminOptions_destroy(options);
-        // the request times out by itself; a little later it would be librdkafka that hangs
+        // the request times out by itself; without an answer a little later librdkafka itself hangs
         let event = sys::rd_kafka_queue_poll(queue, millis.saturating_add(1_000));
         let found = if event.is_null() { Err("no answer".to_owned()) } else { read(event) };
         if !event.is_null() {
@@ -80,16 +85,16 @@ fn ask(client: &Client, names: &[String], broker: i32, within: Duration) -> Resu
 }
 
 /// # Safety
-/// `event` must be one of librdkafka's that is not destroyed yet.
+/// `event` must be an event of librdkafka that is not destroyed yet.
 unsafe fn read(event: *mut sys::rd_kafka_event_t) -> Result<BTreeMap<String, Topic>, String> {
-    // SAFETY: as above; each pointer is looked at only where librdkafka says that something is there.
+    // SAFETY: as above; each pointer is read only where librdkafka guarantees that it is valid.
     unsafe {
         if sys::rd_kafka_event_error(event) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
             return Err(text(sys::rd_kafka_event_error_string(event)));
         }
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
-            return Err("an answer to another question".to_owned());
+            return Err("an answer to another request".to_owned());
         }
         let mut count = 0;
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &mut count);

@@ -1,8 +1,8 @@
-//! The lines of the inputs one behind the other, each with its time.
+//! The lines of the inputs one after the other, each with its time.
 //!
-//! Why a record is decoded whole: what its time is depends on the wire, and a record that is no tick is refused by a run, too,
-//! wherever it stands. What must always hold: a header is no record, all files have the same one, and an editor's mark at the
-//! start of a file is part of no line.
+//! Why a record is decoded whole: its time depends on the wire, and a run refuses a record that is not a tick wherever it is.
+//! What must always hold: a header is not a record, all files have the same header, and a byte order mark at the start of a
+//! file is part of no line.
 
 use crate::file;
 use crate::wire::{self, Decoder, RawRecord};
@@ -15,15 +15,15 @@ use ticktide_market::TickKind;
 
 const BUFFER: usize = 256 << 10;
 
-/// A line with its end.
-pub struct Line<'a> {
-    /// Its time, or that of the record before it in its file.
+/// A line with its line end.
+pub struct InputLine<'a> {
+    /// Its time, or the time of the record before it in its file.
     pub at: Nanos,
     pub timed: bool,
     pub bytes: &'a [u8],
 }
 
-/// The file at hand.
+/// The current file.
 struct Open {
     path: PathBuf,
     input: BufReader<Box<dyn Read + Send>>,
@@ -32,24 +32,24 @@ struct Open {
     records: u64,
 }
 
-pub struct Inputs {
+pub struct SortInputs {
     waiting: VecDeque<PathBuf>,
     open: Option<Open>,
     base: Box<dyn Decoder>,
     instruments: InstrumentTable,
     line: Vec<u8>,
-    /// The header of the first file that is not empty, and which that is.
+    /// The first file that is not empty, and its header.
     header: Option<(PathBuf, Option<Vec<u8>>)>,
     unended: Vec<(PathBuf, u64)>,
 }
 
-impl Inputs {
-    /// Errors: the wire is wrong, or a file cannot be read: before anything is sorted.
-    pub fn new(paths: &[PathBuf], wire: &WireSpec) -> Result<Inputs, FeedError> {
+impl SortInputs {
+    /// Errors, before anything is sorted: the wire is wrong, or a file cannot be read.
+    pub fn new(paths: &[PathBuf], wire: &WireSpec) -> Result<SortInputs, FeedError> {
         for path in paths {
             file::input(path, BUFFER)?;
         }
-        Ok(Inputs {
+        Ok(SortInputs {
             waiting: paths.iter().cloned().collect(),
             open: None,
             base: wire::build(wire)?,
@@ -60,18 +60,18 @@ impl Inputs {
         })
     }
 
-    /// The line that names what is in the records, if the files have one.
+    /// The line that names the fields of the records, if the files have one.
     pub fn header(&self) -> Option<&[u8]> {
         self.header.as_ref()?.1.as_deref()
     }
 
-    /// The last lines without an end so far.
+    /// The last lines without a line end so far.
     pub fn unended(&mut self) -> Vec<(PathBuf, u64)> {
         std::mem::take(&mut self.unended)
     }
 
-    /// The next record of the file at hand, or the first of the next file. Errors: it cannot be read on.
-    pub fn next(&mut self) -> Result<Option<Line<'_>>, FeedError> {
+    /// The next record of the current file, or the first of the next file. Errors: the rest of the file cannot be read.
+    pub fn next(&mut self) -> Result<Option<InputLine<'_>>, FeedError> {
         loop {
             let begun = match &mut self.open {
                 Some(open) => open.read(&mut self.line, &mut self.unended)?,
@@ -95,10 +95,10 @@ impl Inputs {
         let tick = tick.filter(|tick| tick.kind != TickKind::Notice && tick.trading_date.is_none());
         open.at = tick.as_ref().map_or(open.at, |tick| tick.exchange_at);
         open.records += 1;
-        Ok(Some(Line { at: open.at, timed: tick.is_some(), bytes: &self.line }))
+        Ok(Some(InputLine { at: open.at, timed: tick.is_some(), bytes: &self.line }))
     }
 
-    /// Opens a file up to its first record; false: it has none.
+    /// Opens a file and reads up to its first record; false: it has none.
     fn begin(&mut self, path: PathBuf) -> Result<bool, FeedError> {
         let (_, input) = file::input(&path, BUFFER)?;
         let input = BufReader::with_capacity(BUFFER, input);
@@ -123,7 +123,7 @@ impl Inputs {
 }
 
 impl Open {
-    /// The next line into `line`, with an end; false: there is none.
+    /// Reads the next line into `line`, with a line end; false: there is none.
     fn read(&mut self, line: &mut Vec<u8>, unended: &mut Vec<(PathBuf, u64)>) -> Result<bool, FeedError> {
         line.clear();
         let read = (&mut self.input).take(file::RECORD_BYTES_MOST).read_until(b'\n', line);
@@ -131,10 +131,10 @@ impl Open {
             let (path, record) = (self.path.display(), self.records);
             FeedError::fix(format!("file {path}, record {record}: {message}"), hint)
         };
-        read.map_err(|error| failed(error.to_string(), "replace the file by a whole one, or repack what it has"))?;
+        read.map_err(|error| failed(error.to_string(), "replace the file by a whole one, or recompress what it has"))?;
         if line.len() as u64 >= file::RECORD_BYTES_MOST {
             let most = file::RECORD_BYTES_MOST >> 20;
-            let hint = "one record a line is read; is it a file of another kind?";
+            let hint = "ticktide reads one record a line: check that the file is not of another kind";
             return Err(failed(format!("the line is longer than {most} MiB"), hint));
         }
         if !line.is_empty() && line.last() != Some(&b'\n') {
@@ -145,7 +145,7 @@ impl Open {
     }
 }
 
-/// Refuses two headers: one output has one.
+/// Refuses two different headers: an output has one.
 fn agree((first, known): (&Path, Option<&[u8]>), (path, header): (&Path, Option<&[u8]>)) -> Result<(), FeedError> {
     if known.map(file::text) == header.map(file::text) {
         return Ok(());
@@ -156,6 +156,6 @@ fn agree((first, known): (&Path, Option<&[u8]>), (path, header): (&Path, Option<
     let (first, path, known, header) = (first.display(), path.display(), shown(known), shown(header));
     Err(FeedError::fix(
         format!("files {first} and {path} have different headers: {known} and {header}"),
-        "sort each into a file of its own: one output has one header",
+        "sort each into its own file: an output has one header",
     ))
 }

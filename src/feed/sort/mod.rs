@@ -1,13 +1,13 @@
-//! Recorded files into one, its records by their times: for files that are newest first, or lie out of order by days.
+//! Sorts recorded files into one, in the order of their times: for files that are newest first or out of order by days.
 //!
 //! ```text
 //!   lines ─▶ Pile (times and bytes, in memory) ─▶ sorted runs ─▶ merged ─▶ one file, under its name when it is whole
 //! ```
 //!
-//! Why outside of a run: how far back a record still counts is bounded by the state that is kept, and a file that lies the
-//! wrong way round needs all of it. Why runs: whatever the file's size, what is in memory stays below a limit. What must
-//! always hold: the output has each record of the inputs once, with its bytes; those of one time stand in the order in which
-//! they were read; a record that tells no time stays behind the one before it in its file.
+//! Why not in a run of the dataflow: the state that a run keeps bounds how late a record may be, and a reversed file would need
+//! all of that state. Why sorted runs: memory stays below a limit whatever the file's size. What must always hold: the output
+//! has each record of the inputs once, with its bytes; records of one time are in the order in which they were read; a record
+//! without a time stays after the record before it in its file.
 
 mod inputs;
 mod output;
@@ -17,61 +17,66 @@ mod runs;
 mod tests;
 
 use crate::{FeedError, WireSpec};
-use inputs::{Inputs, Line};
-use output::Output;
+use inputs::{InputLine, SortInputs};
+use output::SortedFile;
 use pile::Pile;
-use runs::Runs;
+use runs::SortedRuns;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What is sorted, and where to.
+/// The files to sort, and the output.
 #[derive(Clone, Debug)]
 pub struct SortSpec {
-    /// Files, in the order in which records of one time are to stand.
+    /// Files, in the order that records of one time must have.
     pub inputs: Vec<PathBuf>,
-    /// A file that is not there yet; packed by its ending.
+    /// A file that does not exist yet; compressed by its ending.
     pub output: PathBuf,
     pub wire: WireSpec,
-    /// Bytes that records may take in memory.
+    /// Bytes of memory that records may take.
     pub memory: u64,
-    /// The folder for what memory cannot hold; without it that of the output.
+    /// The folder for what memory cannot hold; without it the folder of the output.
     pub temp: Option<PathBuf>,
 }
 
-/// What was sorted.
+/// The result of a sort.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sorted {
     pub records: u64,
     /// Uncompressed bytes of the records.
     pub bytes: u64,
-    /// Records that tell no time.
+    /// Records without a time.
     pub untimed: u64,
-    /// Records that stood behind one of a later time, in their file or in one before it.
+    /// Records after one of a later time, in their file or in a file before it.
     pub late: u64,
-    /// Parts that were sorted in memory.
+    /// Runs that were sorted in memory.
     pub runs: u64,
-    /// Last lines without an end, with their bytes: each has one now.
+    /// Last lines without a line end, with their lengths: each has one in the output.
     pub unended: Vec<(PathBuf, u64)>,
 }
 
-/// How far it has come.
+/// How far the sort has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum SortProgress {
+    /// Records read.
     Read(u64),
-    /// Of the records that were read.
+    /// Records written, of those that were read.
     Written(u64),
 }
 
-/// Sorts. `tell` hears of it now and then; once `stop` is set it ends. `None`: it was stopped, and nothing was made. Errors: a
-/// file cannot be read or written, the output is there, two inputs have different headers.
-pub fn sort(spec: &SortSpec, tell: &mut dyn FnMut(Progress), stop: &AtomicBool) -> Result<Option<Sorted>, FeedError> {
-    let mut output = Output::create(&spec.output)?;
+/// Sorts. `report` receives the progress now and then; the sort ends once `stop` is set. `None`: it was stopped, without an
+/// output. Errors: a file cannot be read or written, the output exists, two inputs have different headers.
+pub fn sort(
+    spec: &SortSpec,
+    report: &mut dyn FnMut(SortProgress),
+    stop: &AtomicBool,
+) -> Result<Option<Sorted>, FeedError> {
+    let mut output = SortedFile::create(&spec.output)?;
     let folder = spec.temp.clone().unwrap_or_else(|| output::folder(&spec.output));
-    let mut runs = Runs::new(&folder, spec.memory);
+    let mut runs = SortedRuns::new(&folder, spec.memory);
     let mut pile = Pile::new(spec.memory)?;
-    let mut inputs = Inputs::new(&spec.inputs, &spec.wire)?;
+    let mut inputs = SortInputs::new(&spec.inputs, &spec.wire)?;
     let (mut sorted, mut latest) = (Sorted::default(), i64::MIN);
-    while let Some(Line { at, timed, bytes }) = inputs.next()? {
+    while let Some(InputLine { at, timed, bytes }) = inputs.next()? {
         if !pile.has_room(bytes.len()) {
             runs.add(&mut pile)?;
         }
@@ -81,7 +86,7 @@ pub fn sort(spec: &SortSpec, tell: &mut dyn FnMut(Progress), stop: &AtomicBool) 
         sorted.untimed += u64::from(!timed);
         sorted.late += u64::from(at < latest);
         latest = latest.max(at);
-        if halted(sorted.records, stop, || tell(Progress::Read(sorted.records))) {
+        if halted(sorted.records, stop, || report(SortProgress::Read(sorted.records))) {
             return Ok(None);
         }
     }
@@ -93,14 +98,14 @@ pub fn sort(spec: &SortSpec, tell: &mut dyn FnMut(Progress), stop: &AtomicBool) 
     let mut write = |line: &[u8]| {
         output.line(line)?;
         written += 1;
-        Ok(!halted(written, stop, || tell(Progress::Written(written))))
+        Ok(!halted(written, stop, || report(SortProgress::Written(written))))
     };
     sorted.runs = runs.count() + u64::from(!pile.is_empty());
     let whole = match runs.count() {
         0 => pile.sorted().try_fold(true, |go, (_, line)| if go { write(line) } else { Ok(false) })?,
         _ => {
             runs.add(&mut pile)?;
-            drop(pile); // its memory is the merge's now
+            drop(pile); // the merge uses its memory
             runs.merge(&mut write)?
         }
     };
@@ -111,22 +116,22 @@ pub fn sort(spec: &SortSpec, tell: &mut dyn FnMut(Progress), stop: &AtomicBool) 
     Ok(Some(sorted))
 }
 
-/// Looks up every few thousand records.
-fn halted(count: u64, stop: &AtomicBool, tell: impl FnOnce()) -> bool {
+/// Reports progress every few thousand records, and returns whether the sort must stop.
+fn halted(count: u64, stop: &AtomicBool, report: impl FnOnce()) -> bool {
     if !count.is_multiple_of(8_192) {
         return false;
     }
-    tell();
+    report();
     stop.load(Ordering::Relaxed)
 }
 
-/// A file cannot be written.
+/// The error for a file that cannot be written.
 fn unwritten(path: &Path, error: &std::io::Error) -> FeedError {
     let hint = match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            "make room there, or give another folder with `--temp` or `--output`; nothing was left behind"
+            "free space there, or give another folder with `--temp` or `--output`; no partial file is left"
         }
-        _ => "check the folder and its permissions; nothing was left behind",
+        _ => "check the folder and its permissions; no partial file is left",
     };
     FeedError::fix(format!("{} cannot be written: {error}", path.display()), hint)
 }

@@ -1,6 +1,6 @@
-//! The sorted file: written under another name beside it, and renamed when it is whole.
+//! The sorted file: written under another name in the same folder, and renamed when it is complete.
 //!
-//! What must always hold: under its name there is nothing, or all of it.
+//! What must always hold: under its final name there is either nothing or the complete file.
 
 use super::unwritten;
 use crate::FeedError;
@@ -18,7 +18,7 @@ enum Packed {
     Zst(zstd::stream::write::Encoder<'static, BufWriter<NamedTempFile>>),
 }
 
-pub struct Output {
+pub struct SortedFile {
     path: PathBuf,
     packed: Packed,
 }
@@ -29,27 +29,27 @@ pub fn folder(path: &Path) -> PathBuf {
     folder.unwrap_or(Path::new(".")).to_path_buf()
 }
 
-impl Output {
-    /// Errors: it is there, or cannot be made.
-    pub fn create(path: &Path) -> Result<Output, FeedError> {
+impl SortedFile {
+    /// Errors: the file exists, or cannot be created.
+    pub fn create(path: &Path) -> Result<SortedFile, FeedError> {
         if path.exists() {
-            return Err(there(path));
+            return Err(exists(path));
         }
         let failed = |error: std::io::Error| unwritten(path, &error);
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let mut named = tempfile::Builder::new();
-        let (before, behind) = (format!(".{name}."), ".part");
-        let file = named.prefix(&before).suffix(behind).permissions(permissions()).tempfile_in(folder(path));
+        let (before, after) = (format!(".{name}."), ".part");
+        let file = named.prefix(&before).suffix(after).permissions(permissions()).tempfile_in(folder(path));
         let file = BufWriter::with_capacity(BUFFER, file.map_err(failed)?);
         let packed = match () {
             () if name.ends_with(".gz") => Packed::Gz(GzEncoder::new(file, Compression::default())),
             () if name.ends_with(".zst") => Packed::Zst(zstd::stream::write::Encoder::new(file, 0).map_err(failed)?),
             () => Packed::Plain(file),
         };
-        Ok(Output { path: path.to_path_buf(), packed })
+        Ok(SortedFile { path: path.to_path_buf(), packed })
     }
 
-    /// Writes a line with its end. Errors: it cannot be written.
+    /// Writes a line with its line end. Errors: it cannot be written.
     pub fn line(&mut self, line: &[u8]) -> Result<(), FeedError> {
         let written = match &mut self.packed {
             Packed::Plain(file) => file.write_all(line),
@@ -59,7 +59,7 @@ impl Output {
         written.map_err(|error| unwritten(&self.path, &error))
     }
 
-    /// Gives the whole file its name. Errors: it cannot be written, or another one has the name by now.
+    /// Gives the complete file its name. Errors: it cannot be written, or another file has the name by now.
     pub fn keep(self) -> Result<(), FeedError> {
         let path = self.path;
         let failed = |error: std::io::Error| unwritten(&path, &error);
@@ -72,20 +72,20 @@ impl Output {
         file.as_file().sync_all().map_err(failed)?;
         match file.persist_noclobber(&path) {
             Ok(_) => Ok(()),
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Err(there(&path)),
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(&path)),
             Err(error) => Err(failed(error.error)),
         }
     }
 }
 
-/// As of any file that is made: the mask of the process is taken off.
+/// As for any new file: the system applies the umask of the process.
 fn permissions() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o666)
 }
 
-fn there(path: &Path) -> FeedError {
+fn exists(path: &Path) -> FeedError {
     FeedError::fix(
-        format!("file {} is there already", path.display()),
-        "give the output the name of a file that is not there yet",
+        format!("file {} already exists", path.display()),
+        "give the output the name of a file that does not exist yet",
     )
 }

@@ -1,15 +1,15 @@
-//! Records in memory with their times, until there are as many as there may be.
+//! Records in memory with their times, up to a limit.
 //!
 //! Why one block of bytes: an allocation for each line would cost more than sorting it. What must always hold: records of one
 //! time come out in the order in which they went in.
 
 use crate::FeedError;
 
-/// Bytes of an entry of the index: a time and a place.
+/// Bytes of an entry of the index: a time and a position.
 const ENTRY: usize = 16;
-/// What stands before each line: how long it is.
+/// Bytes before each line: its length.
 const LENGTH: usize = 4;
-/// Of how many parts of memory one is the index's.
+/// The index takes one of this many parts of the memory.
 const INDEX_PART: usize = 5;
 
 pub struct Pile {
@@ -21,7 +21,7 @@ pub struct Pile {
 }
 
 impl Pile {
-    /// Of at most so many bytes; memory is taken as it fills. Error: there cannot be as much.
+    /// A pile of at most that many bytes; it takes memory as it fills. Error: the system does not have that much.
     pub fn new(memory: u64) -> Result<Pile, FeedError> {
         let whole = usize::try_from(memory).unwrap_or(usize::MAX);
         let (index_most, bytes_most) = (whole / INDEX_PART / ENTRY, whole - whole / INDEX_PART);
@@ -30,8 +30,8 @@ impl Pile {
         match reserved.and_then(|()| pile.bytes.try_reserve_exact(bytes_most)) {
             Ok(()) => Ok(pile),
             Err(_) => Err(FeedError::fix(
-                format!("{memory} bytes of memory are not to be had"),
-                "give less with `--memory`: what finds no room goes to disk meanwhile",
+                format!("{memory} bytes of memory are not available"),
+                "give less with `--memory`: what does not fit goes to disk meanwhile",
             )),
         }
     }
@@ -40,7 +40,7 @@ impl Pile {
         self.index.is_empty()
     }
 
-    /// Whether a line finds room; an empty pile takes any.
+    /// Whether a line fits; an empty pile takes any line.
     pub fn has_room(&self, length: usize) -> bool {
         let fits = self.bytes.len() + LENGTH + length <= self.bytes_most;
         self.is_empty() || (fits && self.index.len() < self.index_most)
@@ -52,9 +52,9 @@ impl Pile {
         self.bytes.extend_from_slice(line);
     }
 
-    /// The records by time, and by their order where times are equal.
+    /// The records by time; records of one time in the order in which they were added.
     pub fn sorted(&mut self) -> impl Iterator<Item = (i64, &[u8])> {
-        // places ascend in the order of arrival: no two entries are equal
+        // positions ascend in the order of arrival: no two entries are equal
         self.index.sort_unstable();
         self.index.iter().map(|(at, begin)| {
             let begin = *begin as usize;

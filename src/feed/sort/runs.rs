@@ -1,8 +1,8 @@
 //! Sorted parts on disk, and their merge.
 //!
-//! Why files without a name: whatever ends the process, nothing of them is left. Why a limit of how many are merged at once:
-//! each takes a buffer and a file handle; more are merged in rounds, neighbours first, so that parts stay in the order in which
-//! they were read. What must always hold: of equal times the part that was read first comes first.
+//! Why files without a name: nothing of them is left, however the process ends. Why the number merged at once is limited: each
+//! part takes a buffer and a file handle. More parts are merged in rounds, neighbours first, so that parts stay in the order in
+//! which they were read. What must always hold: of records of one time, those of the part that was read first come first.
 
 use super::pile::Pile;
 use super::unwritten;
@@ -13,27 +13,27 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// Parts that are merged at once.
+/// The number of parts merged at once.
 const AT_ONCE: usize = 64;
-/// Bytes that are read or written at once, of one part.
+/// Bytes of one part that are read or written at once.
 const BUFFER_LEAST: usize = 8 << 10;
 const BUFFER_MOST: usize = 1 << 20;
-/// What stands before a line: its time and how long it is.
+/// Bytes before a line: its time and its length.
 const HEAD: usize = 12;
 
-pub struct Runs {
+pub struct SortedRuns {
     folder: PathBuf,
     buffer: usize,
-    /// In the order in which they were read, with how often each was merged.
+    /// In the order in which they were read, each with the number of its merges.
     files: Vec<(u32, File)>,
     count: u64,
 }
 
-impl Runs {
-    /// In a folder; `memory`: bytes that a merge may take.
-    pub fn new(folder: &Path, memory: u64) -> Runs {
+impl SortedRuns {
+    /// Keeps the parts in a folder; a merge may take `memory` bytes.
+    pub fn new(folder: &Path, memory: u64) -> SortedRuns {
         let buffer = usize::try_from(memory).unwrap_or(usize::MAX) / (AT_ONCE + 1);
-        Runs {
+        SortedRuns {
             folder: folder.to_path_buf(),
             buffer: buffer.clamp(BUFFER_LEAST, BUFFER_MOST),
             files: Vec::new(),
@@ -41,12 +41,12 @@ impl Runs {
         }
     }
 
-    /// Piles that were added.
+    /// The number of piles added.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Sorts a pile into a part and empties it. Errors: there is no room.
+    /// Sorts a pile into a part and empties the pile. Errors: the part cannot be written.
     pub fn add(&mut self, pile: &mut Pile) -> Result<(), FeedError> {
         if pile.is_empty() {
             return Ok(());
@@ -58,7 +58,7 @@ impl Runs {
         pile.clear();
         self.count += 1;
         self.files.push((0, self.closed(part)?));
-        // as many of one size become one of the next: few are open, and each record is written a few times only
+        // that many parts of one level become one of the next: few are open, and each record is written only a few times
         while let Some((level, _)) = self.files.last()
             && self.files.iter().rev().take_while(|(of, _)| of == level).count() >= AT_ONCE
         {
@@ -67,7 +67,7 @@ impl Runs {
         Ok(())
     }
 
-    /// Gives every line in order while `write` says so; false: it did not to the end.
+    /// Gives every line in order until `write` returns false; false: it did so before the end.
     pub fn merge(mut self, write: &mut dyn FnMut(&[u8]) -> Result<bool, FeedError>) -> Result<bool, FeedError> {
         while self.files.len() > AT_ONCE {
             self.merge_last()?;
@@ -76,7 +76,7 @@ impl Runs {
         self.merged(last, &mut |_, line| write(line))
     }
 
-    /// Makes one of the last parts.
+    /// Merges the last parts into one.
     fn merge_last(&mut self) -> Result<(), FeedError> {
         let last = self.files.split_off(self.files.len() - AT_ONCE);
         let level = last.iter().map(|(level, _)| level + 1).max().unwrap_or(0);
@@ -127,7 +127,7 @@ impl Runs {
     }
 }
 
-/// A part under way.
+/// A part that is being written.
 struct Part(BufWriter<File>);
 
 impl Part {
@@ -140,14 +140,14 @@ impl Part {
     }
 }
 
-/// A part that is read back.
+/// A part that is being read back.
 struct Sorted {
     input: BufReader<File>,
     line: Vec<u8>,
 }
 
 impl Sorted {
-    /// Reads the next line, and says its time; `None`: there is none.
+    /// Reads the next line and returns its time; `None`: there is none.
     fn next(&mut self) -> std::io::Result<Option<i64>> {
         if self.input.fill_buf()?.is_empty() {
             return Ok(None);

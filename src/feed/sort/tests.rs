@@ -1,4 +1,4 @@
-//! Promises of sorting: what a naive sort of the lines gives, whatever the memory; each record once, with its bytes.
+//! Promises of sorting: the result of a naive sort of the lines, whatever the memory; each record once, with its bytes.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,14 +13,14 @@ fn spec(inputs: &[PathBuf], output: PathBuf, format: &str, memory: u64) -> SortS
 
 fn sorted(spec: &SortSpec) -> Result<Sorted, FeedError> {
     let found = sort(spec, &mut |_| {}, &AtomicBool::new(false))?;
-    Ok(found.expect("nobody has stopped it"))
+    Ok(found.expect("it was not stopped"))
 }
 
 fn json(time: i64, mark: &str) -> String {
     format!("{{\"symbol\":\"A\",\"time\":{time},\"price\":1,\"quantity\":1,\"id\":\"{mark}\"}}")
 }
 
-/// What is in a folder, by name.
+/// The names in a folder.
 fn listed(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
@@ -28,7 +28,7 @@ fn listed(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A line as a test makes it: with a time, or without one.
+/// A line of a test: with a time, or without one.
 #[derive(Clone, Debug)]
 enum Made {
     At(i64),
@@ -42,7 +42,7 @@ fn text(made: &Made, mark: usize) -> String {
     }
 }
 
-/// The lines of files in order: by a sort of the standard library over the times that the test has put in.
+/// The lines of files in order: by the standard library's sort over the times that the test has chosen.
 fn naive(files: &[Vec<Made>]) -> Vec<String> {
     let mut lines = Vec::new();
     let mut mark = 0;
@@ -82,14 +82,14 @@ proptest! {
             path
         }).collect();
         let output = root.path().join("sorted.jsonl");
-        let told = sorted(&spec(&inputs, output.clone(), "json", memory)).expect("sorted");
+        let result = sorted(&spec(&inputs, output.clone(), "json", memory)).expect("sorted");
         let wanted: Vec<String> = naive(&files).into_iter().map(|line| line + ends).collect();
         prop_assert_eq!(std::fs::read_to_string(&output).expect("a file"), wanted.concat());
-        prop_assert_eq!(told.records as usize, wanted.len());
+        prop_assert_eq!(result.records as usize, wanted.len());
         let untimed = files.iter().flatten().filter(|made| matches!(made, Made::Junk(_))).count();
-        prop_assert_eq!(told.untimed as usize, untimed);
-        prop_assert!(memory > 100 || told.runs == told.records, "one line at a time: {:?}", told);
-        prop_assert_eq!(listed(root.path()).len(), inputs.len() + 1, "nothing else is left");
+        prop_assert_eq!(result.untimed as usize, untimed);
+        prop_assert!(memory > 100 || result.runs == result.records, "one line at a time: {:?}", result);
+        prop_assert_eq!(listed(root.path()).len(), inputs.len() + 1, "no other file is left");
     }
 }
 
@@ -102,8 +102,8 @@ fn thousands_of_runs_are_merged_in_rounds_and_equal_times_keep_their_order() {
         (0..5_000).map(|n: i64| (n * 7919 % 40, json(n * 7919 % 40 + 1_700_000_000, &n.to_string()))).collect();
     std::fs::write(&input, lines.iter().map(|(_, line)| format!("{line}\n")).collect::<String>()).expect("a file");
     let output = root.path().join("out.jsonl");
-    let told = sorted(&spec(&[input], output.clone(), "json", 1)).expect("sorted");
-    assert_eq!((told.records, told.runs), (5_000, 5_000));
+    let result = sorted(&spec(&[input], output.clone(), "json", 1)).expect("sorted");
+    assert_eq!((result.records, result.runs), (5_000, 5_000));
     let mut wanted = lines;
     wanted.sort_by_key(|(at, _)| *at);
     let wanted: String = wanted.into_iter().map(|(_, line)| line + "\n").collect();
@@ -130,8 +130,8 @@ fn packed_files_are_sorted_into_packed_files() {
     for input in ["a.jsonl", "a.gz", "a.zst"].map(pack) {
         for name in ["out.jsonl", "out.gz", "out.zst"] {
             let output = root.path().join(name);
-            let told = sorted(&spec(std::slice::from_ref(&input), output.clone(), "json", 5_000)).expect("sorted");
-            assert_eq!((told.records, told.late), (300, 299));
+            let result = sorted(&spec(std::slice::from_ref(&input), output.clone(), "json", 5_000)).expect("sorted");
+            assert_eq!((result.records, result.late), (300, 299));
             let (packed, mut unpacked) = crate::file::input(&output, 1 << 16).expect("a file");
             let mut text = String::new();
             unpacked.read_to_string(&mut text).expect("it is whole");
@@ -174,12 +174,12 @@ fn a_record_without_a_time_stays_behind_the_one_before_it_and_a_last_line_gets_i
     let [late, early] = [json(1_700_000_009, ""), json(1_700_000_001, "")];
     std::fs::write(&input, format!("first\n{late}\nof the late\n\n{early}\nof the early")).expect("a file");
     let output = root.path().join("out.jsonl");
-    let told = sorted(&spec(std::slice::from_ref(&input), output.clone(), "json", 1 << 20)).expect("sorted");
+    let result = sorted(&spec(std::slice::from_ref(&input), output.clone(), "json", 1 << 20)).expect("sorted");
     let wanted = format!("first\n{early}\nof the early\n{late}\nof the late\n\n");
     assert_eq!(std::fs::read_to_string(&output).expect("a file"), wanted);
     let unended = vec![(input, 12)];
     let wanted = Sorted { records: 6, bytes: wanted.len() as u64, untimed: 4, late: 2, runs: 1, unended };
-    assert_eq!(told, wanted);
+    assert_eq!(result, wanted);
 }
 
 #[test]
@@ -191,21 +191,21 @@ fn what_is_not_whole_is_not_there() {
     let output = root.path().join("out.jsonl");
     let spec = spec(std::slice::from_ref(&input), output.clone(), "json", 1 << 19);
     // stopped while it reads, and while it writes
-    for phase in [Progress::Read(8_192), Progress::Written(8_192)] {
+    for phase in [SortProgress::Read(8_192), SortProgress::Written(8_192)] {
         let stop = AtomicBool::new(false);
         let mut seen = BTreeMap::new();
-        let mut tell = |progress: Progress| {
+        let mut report = |progress: SortProgress| {
             seen.insert(format!("{progress:?}"), ());
             stop.store(progress == phase, Ordering::Relaxed);
         };
-        assert_eq!(sort(&spec, &mut tell, &stop).expect("no error"), None);
+        assert_eq!(sort(&spec, &mut report, &stop).expect("no error"), None);
         assert!(seen.contains_key(&format!("{phase:?}")));
         assert_eq!(listed(root.path()), ["in.jsonl"], "{phase:?}");
     }
-    // nothing is written over what is there, nor where nothing can be
+    // an existing file is not overwritten, and nothing is written where nothing can be
     std::fs::write(&output, "mine").expect("a file");
-    let Err(FeedError::Fix { message, .. }) = sorted(&spec) else { panic!("it is there") };
-    assert!(message.contains("there already"), "{message}");
+    let Err(FeedError::Fix { message, .. }) = sorted(&spec) else { panic!("it exists") };
+    assert!(message.contains("already exists"), "{message}");
     assert_eq!(std::fs::read_to_string(&output).expect("a file"), "mine");
     for wrong in [
         SortSpec { output: root.path().join("none/out.jsonl"), ..spec.clone() },

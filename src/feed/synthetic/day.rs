@@ -1,21 +1,21 @@
 //! One trading day of one partition of the synthetic market: trades in event order, records in order of arrival.
 //!
-//! Why all arithmetic is on integers, or on doubles with + − × ÷ only: the same bytes on every machine.
+//! Why all arithmetic is on integers, or on doubles with only + − × ÷: every machine makes the same bytes.
 
 use super::draw::{BAD, CANCELLED, CORRECTED, DUPLICATES, LATE, mix, mix_step, quantity};
 use super::hours::SESSION;
 use super::market::Market;
-use super::record::{Record, What};
+use super::record::{MarketRecord, RecordKind};
 use super::silence::Silences;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use ticktide_base::time::{MICRO, MILLI, MINUTE, Nanos, SECOND};
 
-/// Late records come at most this long after their time, cancels and corrections after their trade.
+/// Late records arrive at most this long after their time, cancels and corrections after their trade.
 const LATE_MOST: Nanos = 9 * MINUTE;
 
-/// A day in play.
-pub struct Day {
+/// A day that is being played.
+pub struct MarketDay {
     market_trades: u64,
     records: u64,
     weights: Vec<u64>,
@@ -27,20 +27,20 @@ pub struct Day {
     random: u64,
     opens_at: Nanos,
     silences: Silences,
-    /// Per own instrument: price in steps, next sequence.
+    /// For each instrument of the partition: its price in steps and its next sequence.
     state: Vec<(i64, u64)>,
     chosen: [u64; 5],
     made: u64,
     made_records: u64,
     taken: u64,
-    waiting: BinaryHeap<Reverse<Record>>,
+    waiting: BinaryHeap<Reverse<MarketRecord>>,
 }
 
-impl Day {
-    /// The day of an offset, played up to it.
-    pub fn at(market: &Market, partition: u32, offset: i64) -> Day {
+impl MarketDay {
+    /// The day that contains an offset, played up to it.
+    pub fn at(market: &Market, partition: u32, offset: i64) -> MarketDay {
         let number = (offset / market.records_a_day(partition)) as u64;
-        let mut day = Day::new(market, partition, number);
+        let mut day = MarketDay::new(market, partition, number);
         let passed = (offset - market.first_offset(partition, number)) as usize;
         if passed > 0 {
             day.nth(passed - 1);
@@ -48,7 +48,7 @@ impl Day {
         day
     }
 
-    pub fn new(market: &Market, partition: u32, day: u64) -> Day {
+    pub fn new(market: &Market, partition: u32, day: u64) -> MarketDay {
         let shard = &market.partitions[partition as usize];
         let seed = market.day_seed(partition, day);
         let own = market.symbols.iter().skip(partition as usize).step_by(market.partitions.len());
@@ -57,7 +57,7 @@ impl Day {
             let gap = (mix(seed ^ index as u64) % 601) as i64 - 300;
             (symbol.price + symbol.price * gap / 10_000, 1)
         });
-        Day {
+        MarketDay {
             market_trades: shard.trades,
             records: shard.records,
             weights: shard.weights.clone(),
@@ -86,14 +86,14 @@ impl Day {
         self.taken == self.records
     }
 
-    /// When the next record arrives, in trading time since the first day's open (nights take none of it); none at the end
-    /// of the day.
+    /// When the next record arrives, in trading time since the first day's open (nights do not count); `None` at the end of the
+    /// day.
     pub fn arrives_in(&mut self) -> Option<Nanos> {
         self.fill();
         self.waiting.peek().map(|Reverse(record)| self.day as i64 * SESSION + record.arrives_at - self.opens_at)
     }
 
-    /// Makes trades until none that is still to come can arrive before the first that waits.
+    /// Makes trades until no later trade can arrive before the first record that waits.
     fn fill(&mut self) {
         while self.made < self.market_trades
             && self.waiting.peek().is_none_or(|Reverse(first)| first.arrives_at >= self.event_at(self.made))
@@ -102,12 +102,12 @@ impl Day {
         }
     }
 
-    /// The earliest time of a trade by its number: busy at the open and the close.
+    /// The earliest time of a trade by its number: trading is busy at the open and the close.
     fn event_at(&self, number: u64) -> Nanos {
         self.opens_at + self.silences.stretched(self.traded(number))
     }
 
-    /// The same without the feed's silences, since the open.
+    /// The same time since the open, without the feed's silences.
     fn traded(&self, number: u64) -> Nanos {
         let u = number as f64 / self.market_trades as f64;
         let part = u + 0.4 * u * (1.0 - u) * (2.0 * u - 1.0);
@@ -140,7 +140,7 @@ impl Day {
             own => own,
         };
         let (price, sequence) = &mut self.state[own];
-        // half of the trades repeat the price; a price stays above a tenth of what an instrument may cost
+        // half of the trades repeat the price; a price stays above a tenth of the least usual price
         *price = (*price + [0, 0, 1, -1][(more & 3) as usize] * self.strides[own]).max(100);
         let wrong = if more & 4 == 0 { *price * 13 / 10 } else { *price * 10 / 13 };
         let (price, sequence_now) = (if bad { wrong } else { *price }, *sequence);
@@ -153,10 +153,10 @@ impl Day {
         };
         let delay = if late { MINUTE + (mix(more) % ((LATE_MOST - MINUTE) as u64)) as i64 } else { delay };
         let id = (cancelled || corrected).then_some(number * u64::from(self.partitions) + u64::from(self.partition));
-        let record = Record {
+        let record = MarketRecord {
             arrives_at: exchange_at + delay,
             number: self.made_records,
-            what: What::Trade,
+            what: RecordKind::Trade,
             instrument: self.partition + own as u32 * self.partitions,
             exchange_at,
             sequence: sequence_now,
@@ -169,14 +169,17 @@ impl Day {
         };
         self.made += 1;
         self.make(record);
-        let plain = Record { bad: false, late: false, cancelled: false, ..record };
+        let plain = MarketRecord { bad: false, late: false, cancelled: false, ..record };
         if duplicate {
-            self.make(Record { arrives_at: record.arrives_at + (mix(random) % (3 * SECOND) as u64) as i64, ..plain });
+            self.make(MarketRecord {
+                arrives_at: record.arrives_at + (mix(random) % (3 * SECOND) as u64) as i64,
+                ..plain
+            });
         }
         if corrected {
             let after = 5 * SECOND + (mix(random ^ 1) % MINUTE as u64) as i64;
-            self.make(Record {
-                what: What::Correct,
+            self.make(MarketRecord {
+                what: RecordKind::Correct,
                 arrives_at: record.arrives_at + after,
                 price: record.price + 1,
                 quantity: record.quantity + 1,
@@ -185,21 +188,21 @@ impl Day {
         }
         if cancelled {
             let after = 5 * SECOND + (mix(random ^ 2) % LATE_MOST as u64) as i64;
-            self.make(Record { what: What::Cancel, arrives_at: record.arrives_at + after, ..plain });
+            self.make(MarketRecord { what: RecordKind::Cancel, arrives_at: record.arrives_at + after, ..plain });
         }
     }
 
-    fn make(&mut self, record: Record) {
-        self.waiting.push(Reverse(Record { number: self.made_records, ..record }));
+    fn make(&mut self, record: MarketRecord) {
+        self.waiting.push(Reverse(MarketRecord { number: self.made_records, ..record }));
         self.made_records += 1;
     }
 }
 
 /// The records in order of arrival.
-impl Iterator for Day {
-    type Item = Record;
+impl Iterator for MarketDay {
+    type Item = MarketRecord;
 
-    fn next(&mut self) -> Option<Record> {
+    fn next(&mut self) -> Option<MarketRecord> {
         self.fill();
         let Reverse(record) = self.waiting.pop()?;
         self.taken += 1;

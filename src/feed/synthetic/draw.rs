@@ -1,23 +1,23 @@
-//! Draws of the synthetic market: good hashes of numbers, and what is chosen by them.
+//! Random draws of the synthetic market: good hashes of numbers, and the choices made by them.
 //!
-//! Why hashes and no generator with a state: any part of the market can be made without the parts before it. What must always
-//! hold: all arithmetic is on integers, so every machine draws the same.
+//! Why hashes instead of a generator with a state: any part of the market can be made without the parts before it. What must
+//! always hold: all arithmetic is on integers, so every machine draws the same.
 
-/// One in this many trades (exactly one in each run of so many) …
+/// One in this many trades, exactly one in each run of that length.
 pub const DUPLICATES: Every = Every { period: 400, salt: 1 };
 pub const LATE: Every = Every { period: 1_000, salt: 2 };
 pub const CANCELLED: Every = Every { period: 2_000, salt: 3 };
 pub const CORRECTED: Every = Every { period: 2_500, salt: 4 };
 pub const BAD: Every = Every { period: 5_000, salt: 5 };
 
-/// One trade of each run of so many.
+/// One trade in each run of `period` trades.
 pub struct Every {
     pub period: u64,
     salt: u64,
 }
 
 impl Every {
-    /// Whether trade `index` of `trades` is the chosen one of its run; a last, shorter run has none.
+    /// Whether trade `index` of `trades` is the chosen one of its run; a shorter last run has none.
     #[inline]
     pub fn chooses(&self, day_seed: u64, index: u64, trades: u64, chosen: &mut u64) -> bool {
         if index.is_multiple_of(self.period) {
@@ -29,7 +29,7 @@ impl Every {
     }
 }
 
-/// Many small ones, few large ones: 1 to about 10,000.
+/// A quantity from 1 to about 10,000: many are small, few are large.
 #[inline]
 pub fn quantity(random: u64) -> u64 {
     let size = ((random >> 20) & 0xfff).trailing_zeros().min(10);

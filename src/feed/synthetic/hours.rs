@@ -6,7 +6,7 @@ use ticktide_base::time::{HOUR, MINUTE, Nanos};
 pub const SESSION: Nanos = 6 * HOUR + 15 * MINUTE;
 /// The open, since midnight.
 pub const OPENS: Nanos = 9 * HOUR + 15 * MINUTE;
-/// The last day that is played, days since 1970 (2199-12-31): what follows stays far from the end of time in nanoseconds.
+/// The last day that is played, days since 1970 (2199-12-31): all times stay far from the end of the nanosecond range.
 pub const DAY_LAST: i32 = 84_005;
 
 /// The k-th weekday at or after a date, days since 1970.

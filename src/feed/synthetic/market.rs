@@ -1,4 +1,4 @@
-//! The market's fixed part: its instruments, and how much of each day every partition has.
+//! The market's fixed part: its instruments, and each partition's number of trades and records a day.
 //!
 //! What must always hold: a partition has the same number of records every day.
 
@@ -10,10 +10,10 @@ use ticktide_base::time::{DAY, Nanos};
 
 pub const VENUE: &str = "DEMO";
 const LETTERS: u64 = 26 * 26 * 26 * 26;
-/// Instruments up to four letters' worth of symbols, fewer than there are.
+/// The most instruments: fewer than the possible symbols of four letters.
 const INSTRUMENTS_MOST: u32 = 100_000;
 
-/// The market's fixed part: who trades where, and how much.
+/// The market's fixed part: which instruments trade in which partition, and how much.
 pub struct Market {
     seed: u64,
     first_day: i32,
@@ -37,7 +37,7 @@ pub(super) struct Symbol {
     pub head: Vec<u8>,
     /// Its usual price, in steps.
     pub price: i64,
-    /// How far a trade moves the price, in steps: quiet names move more a trade.
+    /// How far a trade moves the price, in steps: quiet instruments move further with each trade.
     pub stride: i64,
 }
 
@@ -46,23 +46,25 @@ impl Market {
     pub fn new(spec: &SyntheticSpec) -> Result<Market, FeedError> {
         let fix = |message: String, hint: &str| Err(FeedError::fix(message, hint));
         if spec.instruments == 0 || spec.instruments > INSTRUMENTS_MOST {
-            let message = format!("synthetic market of {} instruments", spec.instruments);
+            let message = format!("the synthetic market cannot have {} instruments", spec.instruments);
             return fix(message, "set instruments to a number from 1 to 100000");
         }
         if spec.partitions == 0 || spec.partitions > spec.instruments {
-            let message = format!("{} partitions for {} instruments", spec.partitions, spec.instruments);
-            return fix(message, "set partitions to a number from 1 to that of the instruments");
+            let message =
+                format!("{} partitions are not possible for {} instruments", spec.partitions, spec.instruments);
+            return fix(message, "set partitions to a number from 1 to the number of instruments");
         }
         if spec.trades_a_day < u64::from(spec.instruments) || spec.trades_a_day > 1 << 40 {
-            let message = format!("{} trades a day for {} instruments", spec.trades_a_day, spec.instruments);
-            return fix(message, "set trades a day to at least one for each instrument, and below 2^40");
+            let message =
+                format!("{} trades a day are not possible for {} instruments", spec.trades_a_day, spec.instruments);
+            return fix(message, "set the trades a day to at least one for each instrument, and below 2^40");
         }
         if spec.gaps > GAPS_MOST {
-            let message = format!("synthetic market with {} gaps", spec.gaps);
+            let message = format!("the synthetic market cannot have {} gaps a day", spec.gaps);
             return fix(message, "set gaps to a number from 0 to 10");
         }
         if !(0..=DAY_LAST).contains(&spec.first_day) {
-            let message = format!("synthetic market that begins {} days after 1970-01-01", spec.first_day);
+            let message = format!("the synthetic market cannot begin {} days after 1970-01-01", spec.first_day);
             return fix(message, "set first_day to a date from 1970-01-01 to 2199-12-31");
         }
         let weight = |instrument: u64| 1_000_000_000 / (instrument + 4);
@@ -113,7 +115,7 @@ impl Market {
         self.records_a_day(partition).saturating_mul(day as i64)
     }
 
-    /// How many trading days there are: from the first one to [`DAY_LAST`].
+    /// The number of trading days: from the first one to [`DAY_LAST`].
     pub fn days(&self) -> u64 {
         let weeks = u64::from(DAY_LAST.abs_diff(self.first_day)) / 7;
         let about = (weeks * 5).saturating_sub(5)..=weeks * 5 + 7;
@@ -129,7 +131,7 @@ impl Market {
         Nanos::from(weekday(self.first_day, day)) * DAY + OPENS
     }
 
-    /// When a partition is silent on a day; one of a single instrument has no silence of its own.
+    /// When a partition is silent on a day; a partition with a single instrument has no silence of its own.
     pub fn silences(&self, partition: u32, day: u64) -> Silences {
         let alone = self.partitions[partition as usize].weights.len() == 1;
         let own = if alone { 0 } else { self.gaps };
@@ -142,7 +144,7 @@ impl Market {
     }
 }
 
-/// Four letters, others for every instrument below 26⁴.
+/// Four letters, different for every instrument below 26⁴.
 fn symbol_name(instrument: u64) -> String {
     // a step without a common factor with 26⁴ visits every name once
     let mut code = (instrument * 93_283 + 12_345) % LETTERS;

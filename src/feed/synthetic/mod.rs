@@ -1,15 +1,15 @@
-//! A seeded market: the same settings give the same bytes, so a demo, a test and a crash test can name what they expect.
+//! A seeded market: the same settings give the same bytes, so a demo, a test and a crash test know what to expect.
 //!
 //! ```text
 //!   walk (trades in event order, prices, sequences) ─▶ delays (a heap by arrival) ─▶ JSON lines ─▶ wire::json, as any feed
 //! ```
 //!
-//! Instruments trade with Zipf-like activity; records arrive up to two seconds out of order, some minutes late, some twice;
-//! some trades are cancelled or corrected later, some prints are off by three tenths; with `gaps` the feed, or one instrument,
-//! is silent for minutes. What is wrong is labelled ([`labels`], [`gaps`]).
-//! What must always hold: a partition has the same number of records every day, so a day's offsets are known without
-//! playing the days before it; day `k` is the k-th weekday from `first_day`, 09:15–15:30 UTC, until
-//! the end of 2199.
+//! Instruments trade with Zipf-like activity. Records arrive up to two seconds out of order, some minutes late, some twice;
+//! some trades are cancelled or corrected later; some prints are off by three tenths. With `gaps` the feed, or one instrument,
+//! is silent for minutes. Every planted fault is labelled ([`labels`], [`gaps`]).
+//!
+//! What must always hold: a partition has the same number of records every day, so a day's offsets are known without playing
+//! the days before it; day `k` is the k-th weekday from `first_day`, 09:15–15:30 UTC, until the end of 2199.
 
 mod day;
 mod draw;
@@ -24,7 +24,7 @@ use crate::{
     Assignment, Batch, FeedError, InstrumentTable, Pace, Partition, Reader, Source, SourceKind, SourceSpec, Speed,
     StartFrom, SyntheticSpec, WireSpec, wire,
 };
-use day::Day;
+use day::MarketDay;
 pub use draw::mix;
 pub use hours::DAY_LAST;
 use market::Market;
@@ -39,7 +39,7 @@ use wire::{Decoder, RawRecord};
 
 pub static KIND: SourceKind = SourceKind {
     name: "synthetic",
-    doc: "a seeded market with disorder, duplicates, late, cancelled and corrected trades and bad prints; no outside needed",
+    doc: "a seeded market with disorder, duplicates, late, cancelled and corrected trades and bad prints; needs no outside system",
     open: |spec, resume| Ok(Arc::new(Synthetic::open(spec, resume)?)),
 };
 
@@ -59,40 +59,40 @@ pub enum LabelKind {
 
 /// One special trade of the synthetic market.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Label {
+pub struct TradeLabel {
     pub kind: LabelKind,
     pub venue: String,
     pub symbol: String,
     /// When it traded.
     pub at: Nanos,
-    /// As its record says it.
+    /// The price in its record.
     pub price: Price,
     pub partition: i32,
     pub offset: i64,
     pub id: Option<String>,
 }
 
-/// The market, if it has that day.
+/// The market; error: it does not have that day.
 fn with_day(spec: &SyntheticSpec, day: u64) -> Result<Market, FeedError> {
     let market = Market::new(spec)?;
     if day >= market.days() {
         let message = format!("the synthetic market has no trading day {day}");
         return Err(FeedError::fix(
             message,
-            format!("its days are 0, the first, to {}", market.days().saturating_sub(1)),
+            format!("its days are 0 (the first) to {}", market.days().saturating_sub(1)),
         ));
     }
     Ok(market)
 }
 
 /// The special trades of a day (0 is the first), in order of (partition, offset). Errors: as opening the source.
-pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<Label>, FeedError> {
+pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<TradeLabel>, FeedError> {
     let market = with_day(spec, day)?;
     let mut labels = Vec::new();
     for partition in 0..market.partitions() {
-        for (index, record) in Day::new(&market, partition, day).enumerate() {
+        for (index, record) in MarketDay::new(&market, partition, day).enumerate() {
             for kind in record.labels() {
-                labels.push(Label {
+                labels.push(TradeLabel {
                     kind,
                     venue: market::VENUE.into(),
                     symbol: market.symbol(record.instrument).into(),
@@ -108,27 +108,27 @@ pub fn labels(spec: &SyntheticSpec, day: u64) -> Result<Vec<Label>, FeedError> {
     Ok(labels)
 }
 
-/// A silence that was planted: `[from, until)` of event time.
+/// A planted silence: `[from, until)` of event time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gap {
+pub struct PlantedGap {
     pub venue: String,
-    /// `None`: of the whole feed.
+    /// `None`: the whole feed is silent.
     pub symbol: Option<String>,
     pub from: Nanos,
     pub until: Nanos,
 }
 
-/// The silences of a day (0 is the first): of the feed in their order, then of instruments. Errors: as opening the source.
-pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<Gap>, FeedError> {
+/// The silences of a day (0 is the first): the feed's in order, then those of instruments. Errors: as opening the source.
+pub fn gaps(spec: &SyntheticSpec, day: u64) -> Result<Vec<PlantedGap>, FeedError> {
     let market = with_day(spec, day)?;
-    let gap = |symbol: Option<&str>, (from, until): (Nanos, Nanos)| Gap {
+    let gap = |symbol: Option<&str>, (from, until): (Nanos, Nanos)| PlantedGap {
         venue: market::VENUE.into(),
         symbol: symbol.map(Into::into),
         from,
         until,
     };
     let opens_at = market.opens_at(day);
-    let mut gaps: Vec<Gap> = Vec::new();
+    let mut gaps: Vec<PlantedGap> = Vec::new();
     for partition in 0..market.partitions() {
         let silences = market.silences(partition, day);
         if partition == 0 {
@@ -155,8 +155,8 @@ impl Synthetic {
     fn open(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> Result<Synthetic, FeedError> {
         let market = Market::new(&spec.synthetic)?;
         if spec.from != StartFrom::Earliest {
-            let hint = "leave `from` and `--from` out, or set it to \"earliest\"";
-            return Err(FeedError::fix("the synthetic market starts at its first day", hint));
+            let hint = "remove `from` and `--from`, or set them to \"earliest\"";
+            return Err(FeedError::fix("the synthetic market always starts at its first day", hint));
         }
         let s = &spec.synthetic;
         let mut source_id =
@@ -167,7 +167,7 @@ impl Synthetic {
         let name = |partition: u32| format!("{TOPIC}/{partition}");
         let last = |partition| market.first_offset(partition, market.days());
         let place = |partition| resume.get(&name(partition)).copied().unwrap_or(0).clamp(0, last(partition));
-        // the day to play: the earliest that some partition has not finished
+        // the day to play: the earliest day that a partition has not finished
         let day = (0..market.partitions())
             .filter_map(|partition| place(partition).checked_div(market.records_a_day(partition)))
             .min()
@@ -183,7 +183,7 @@ impl Synthetic {
         let begins = match spec.speed {
             Speed::Max => None,
             Speed::Times(_) => (0..market.partitions())
-                .filter_map(|partition| Day::at(&market, partition, place(partition)).arrives_in())
+                .filter_map(|partition| MarketDay::at(&market, partition, place(partition)).arrives_in())
                 .min(),
         };
         let pace = Arc::new(Pace::new(spec.speed, begins.unwrap_or(0)));
@@ -198,22 +198,22 @@ impl Source for Synthetic {
 
     fn reader(&self, assigned: &[Assignment]) -> Result<Box<dyn Reader>, FeedError> {
         let entries = assigned.iter().map(|assignment| {
-            // behind its last day the market is closed for good
+            // after its last day the market stays closed
             let last = self.market.first_offset(assignment.partition as u32, self.market.days());
             let offset = assignment.offset.max(0);
             Entry {
                 index: assignment.partition,
                 offset,
                 offset_end: self.partitions[assignment.partition].offset_end.min(last),
-                play: Day::at(&self.market, assignment.partition as u32, offset.min(last)),
-                told: false,
+                play: MarketDay::at(&self.market, assignment.partition as u32, offset.min(last)),
+                reported_end: false,
             }
         });
         Ok(Box::new(SyntheticReader {
             entries: entries.collect(),
             turn: 0,
             market: self.market.clone(),
-            // a market of any day is read, also of one that no record of a feed may have
+            // the market may play any day, also one that the rules of a real feed refuse
             decoder: wire::build(&WireSpec { format: "json".into(), rules: Rules::First, ..WireSpec::default() })?,
             instruments: InstrumentTable::default(),
             pace: self.pace.clone(),
@@ -226,9 +226,9 @@ struct Entry {
     index: usize,
     offset: i64,
     offset_end: i64,
-    play: Day,
+    play: MarketDay,
     /// The end was reported.
-    told: bool,
+    reported_end: bool,
 }
 
 struct SyntheticReader {
@@ -245,14 +245,14 @@ impl SyntheticReader {
     fn batch(&mut self, index: usize) -> Option<Batch> {
         let played = self.pace.now();
         let entry = &mut self.entries[index];
-        if entry.told {
+        if entry.reported_end {
             return None;
         }
         let mut batch = Batch::of(entry.index);
         let mut due = true;
         while entry.offset < entry.offset_end && batch.records < crate::BATCH_RECORDS {
             if entry.play.ended() {
-                entry.play = Day::new(&self.market, entry.index as u32, entry.play.day() + 1);
+                entry.play = MarketDay::new(&self.market, entry.index as u32, entry.play.day() + 1);
             }
             if entry.play.arrives_in().is_none_or(|at| at > played) {
                 due = false;
@@ -268,7 +268,7 @@ impl SyntheticReader {
         batch.offset_next = entry.offset;
         batch.finished = entry.offset >= entry.offset_end;
         batch.caught_up = batch.finished || !due;
-        entry.told = batch.finished;
+        entry.reported_end = batch.finished;
         if batch.records == 0 && !batch.finished {
             return None;
         }

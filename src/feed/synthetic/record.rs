@@ -8,34 +8,34 @@ use ticktide_market::{Price, SCALE};
 /// The least price step, 0.05.
 const STEP: i64 = SCALE / 20;
 
-/// What a record says of its trade.
+/// What a record does: it reports a trade, cancels one or corrects one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
+pub(super) enum RecordKind {
     Trade,
     Cancel,
     Correct,
 }
 
-/// One record; ordered by arrival, then by the order of making.
+/// One record; ordered by arrival, then by the order in which records were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Record {
+pub struct MarketRecord {
     pub arrives_at: Nanos,
     pub(super) number: u64,
-    pub(super) what: What,
+    pub(super) what: RecordKind,
     pub instrument: u32,
     pub exchange_at: Nanos,
     pub(super) sequence: u64,
     /// In steps.
     pub(super) price: i64,
     pub(super) quantity: u64,
-    /// The trade that a cancel or correction names, or that one of them will name.
+    /// The id of the trade that a cancel or correction names, or will name.
     pub(super) id: Option<u64>,
     pub(super) bad: bool,
     pub(super) late: bool,
     pub(super) cancelled: bool,
 }
 
-impl Record {
+impl MarketRecord {
     pub fn price(&self) -> Price {
         Price(self.price * STEP)
     }
@@ -50,19 +50,19 @@ impl Record {
         kinds.into_iter().filter(|(is, _)| *is).map(|(_, kind)| kind)
     }
 
-    /// The record as a line of wire json, without its end.
+    /// Writes the record as a line of wire json, without a line end.
     pub fn write(&self, market: &Market, out: &mut Vec<u8>) {
         out.extend_from_slice(&market.symbols[self.instrument as usize].head);
         push(out, (self.exchange_at / MICRO) as u64);
         match self.what {
-            What::Trade => {
+            RecordKind::Trade => {
                 out.extend_from_slice(b",\"sequence\":");
                 push(out, self.sequence);
             }
-            What::Cancel => out.extend_from_slice(b",\"type\":\"cancel\""),
-            What::Correct => out.extend_from_slice(b",\"type\":\"correct\""),
+            RecordKind::Cancel => out.extend_from_slice(b",\"type\":\"cancel\""),
+            RecordKind::Correct => out.extend_from_slice(b",\"type\":\"correct\""),
         }
-        if self.what != What::Cancel {
+        if self.what != RecordKind::Cancel {
             out.extend_from_slice(b",\"price\":");
             let cents = self.price as u64 * 5;
             push(out, cents / 100);

@@ -1,16 +1,16 @@
 //! Planted silences of one partition's day: of the whole feed, and of the partition's busiest instrument.
 //!
-//! Why trading time is stretched and not cut: a day keeps its number of records, so a day's offsets stay known without playing
-//! it. What must always hold: all partitions have the same silences of the feed; silences do not touch each other.
+//! Why trading time is stretched and not cut: a day keeps its number of records, so its offsets are known without playing it.
+//! What must always hold: all partitions have the same silences of the feed; silences do not touch each other.
 
 use super::draw::mix;
 use super::hours::SESSION;
 use ticktide_base::time::{MICRO, MINUTE, Nanos};
 
-/// The most silences a day; each has a slot of its own.
+/// The most silences a day; each has its own slot.
 pub const GAPS_MOST: u32 = 10;
 
-/// The shortest and how much longer the longest can be.
+/// The shortest silence, and how much longer the longest can be.
 const FEED: (Nanos, Nanos) = (2 * MINUTE, 4 * MINUTE);
 const BUSIEST: (Nanos, Nanos) = (6 * MINUTE, 6 * MINUTE);
 
@@ -22,7 +22,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// From when until when, on a day that opens at an instant.
+    /// Its start and end on a day that opens at `opens_at`.
     pub fn from(&self, opens_at: Nanos) -> (Nanos, Nanos) {
         (opens_at + self.start, opens_at + self.end)
     }
@@ -36,8 +36,8 @@ pub struct Silences {
 }
 
 impl Silences {
-    /// Seed and number of the feed's, and of the busiest instrument's: the day has as many slots, the first half of each
-    /// for the feed, the second for the instrument.
+    /// Takes a seed and a number for the feed's silences, and for the busiest instrument's. A day has that many slots: the
+    /// first half of each is for the feed, the second for the instrument.
     pub fn new(feed: (u64, u32), busiest: (u64, u32)) -> Silences {
         let plant = |(seed, number): (u64, u32), half: Nanos, (least, more): (Nanos, Nanos)| {
             let slot = SESSION / Nanos::from(number.max(1));
@@ -55,12 +55,12 @@ impl Silences {
         Silences { feed: plant(feed, 0, FEED), busiest: plant(busiest, 1, BUSIEST) }
     }
 
-    /// How long the feed is silent, all in all.
+    /// How long the feed is silent in total.
     pub fn feed_silent(&self) -> Nanos {
         self.feed.iter().map(|part| part.end - part.start).sum()
     }
 
-    /// Time since the open for a time in which the feed's silences do not pass.
+    /// The time since the open for a trading time that does not count the feed's silences.
     pub fn stretched(&self, traded: Nanos) -> Nanos {
         self.feed.iter().fold(traded, |at, part| if at >= part.start { at + (part.end - part.start) } else { at })
     }

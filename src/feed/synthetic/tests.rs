@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ticktide_base::time::{DAY, HOUR, MINUTE, SECOND};
 use ticktide_market::{InstrumentId, Tick, TickKind};
 
-/// FNV-1a over the lines of the first day, as another program took it from the quarantine of a build without silences.
+/// FNV-1a over the lines of the first day, computed by another program from the quarantine of a build without silences.
 const FINGERPRINT: u64 = 0x46c6_af88_2111_737b;
 /// Monday, 5 January 2026.
 const MONDAY: i32 = 20_458;
@@ -29,7 +29,7 @@ fn spec() -> SourceSpec {
 
 type Played = BTreeMap<usize, Vec<(String, Tick)>>;
 
-/// Plays to the end: ticks with their symbols by partition, and the places after.
+/// Plays to the end: ticks with their symbols by partition, and the places after it.
 fn play(spec: &SourceSpec, resume: &BTreeMap<String, i64>) -> (Played, BTreeMap<String, i64>) {
     let source = crate::open(spec, resume).expect("a source");
     let assigned = source.partitions().iter().enumerate();
@@ -82,7 +82,7 @@ fn a_later_run_plays_the_next_day_and_a_broken_one_ends_its_own() {
         assert_eq!(offsets(&first), (0..after_first[&name]).collect::<Vec<_>>());
         assert_eq!(offsets(&second), (after_first[&name]..after_second[&name]).collect::<Vec<_>>());
     }
-    // one partition is done with the day, one stands in its midst, two have not begun
+    // one partition has finished the day, one is in the middle of it, two have not begun
     let broken =
         BTreeMap::from([("synthetic/0".to_owned(), after_first["synthetic/0"]), ("synthetic/1".to_owned(), 5_000)]);
     let (rest, places) = play(&spec(), &broken);
@@ -173,7 +173,7 @@ fn labels_name_the_records_that_are_played() {
     let (_, after) = play(&spec(), &new_lake());
     let (played, _) = play(&spec(), &after);
     let labels = labels(&spec().synthetic, 1).expect("labels");
-    let at = |label: &Label| {
+    let at = |label: &TradeLabel| {
         let first = after[&format!("synthetic/{}", label.partition)];
         &played[&(label.partition as usize)][(label.offset - first) as usize]
     };
@@ -240,7 +240,7 @@ fn a_paced_play_gives_nothing_before_it_arrives() {
     let mut seen = 0;
     while seen < 100 {
         let Some(batch) = reader.poll(Duration::from_millis(1), &|_| false).expect("never fails") else { continue };
-        // play begins with the first arrival, at most some seconds behind the open
+        // play begins with the first arrival, at most some seconds after the open
         let played = opens + 60 * SECOND + started.elapsed().as_nanos() as i64 * 1000;
         assert!(batch.ticks.iter().all(|tick| tick.received_at.expect("it has one") <= played));
         assert!(batch.caught_up, "a day is not over in a moment");
@@ -270,7 +270,7 @@ fn planted_silences_are_silent_and_a_day_keeps_its_records() {
     let (played, places) = play(&with, &new_lake());
     assert_eq!(places, without_gaps, "as many records as a day without");
     let silences = gaps(&with.synthetic, 0).expect("gaps");
-    let of_feed: Vec<&Gap> = silences.iter().filter(|gap| gap.symbol.is_none()).collect();
+    let of_feed: Vec<&PlantedGap> = silences.iter().filter(|gap| gap.symbol.is_none()).collect();
     assert_eq!((of_feed.len(), silences.len()), (8, 8 + 4 * 8));
     let trades = || played.values().flatten().filter(|(_, tick)| tick.kind == TickKind::Trade);
     for gap in &silences {
@@ -292,7 +292,7 @@ fn a_market_without_silences_has_the_bytes_it_always_had() {
     let market = Market::new(&spec().synthetic).expect("a market");
     let (mut sum, mut line) = (0u64, Vec::new());
     for partition in 0..4 {
-        for record in Day::new(&market, partition, 0) {
+        for record in MarketDay::new(&market, partition, 0) {
             line.clear();
             record.write(&market, &mut line);
             sum = line.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
@@ -311,7 +311,7 @@ fn a_day_that_no_clock_has_is_refused_and_the_market_closes_for_good_before_it()
         let errors = [labels(&spec().synthetic, day).err(), gaps(&spec().synthetic, day).err()];
         for error in errors {
             assert!(
-                matches!(&error, Some(FeedError::Fix { hint, .. }) if hint.contains("0, the first, to")),
+                matches!(&error, Some(FeedError::Fix { hint, .. }) if hint.contains("0 (the first) to")),
                 "{error:?}"
             );
         }
@@ -321,7 +321,7 @@ fn a_day_that_no_clock_has_is_refused_and_the_market_closes_for_good_before_it()
         let weekdays = (first_day..=DAY_LAST).filter(|day| (day + 3).rem_euclid(7) < 5).count();
         assert_eq!(market.days(), weekdays as u64, "{first_day}");
     }
-    // two days are left, and then nothing comes although nobody asked for an end
+    // two days are left, and then nothing arrives although the run has no end
     let small = SyntheticSpec { instruments: 1, partitions: 1, trades_a_day: 50, ..of(DAY_LAST - 1) };
     let spec = SourceSpec { until_end: false, synthetic: small, ..spec() };
     let (_, places) = play(&spec, &new_lake());

@@ -1,8 +1,8 @@
 //! Wire formats: the bytes of one record → a [`Tick`] or a [`Reject`].
 //!
-//! One file per format, one row per format in [`FORMATS`]. Why a reject is a value and no error: a bad record is data, it
-//! goes to the quarantine with its bytes and the stream goes on. What must always hold: any bytes whatever give exactly one
-//! tick or one reject that carries them; nothing panics; prices and quantities come from their digits, never through floats.
+//! One file per format, one row per format in [`FORMATS`]. Why a reject is a value and not an error: a bad record is data, it
+//! goes to the quarantine with its bytes and the stream continues. What must always hold: any bytes give exactly one tick or
+//! one reject that carries them; nothing panics; prices and quantities come from their digits, never through floats.
 
 mod bridge;
 mod csv;
@@ -18,7 +18,7 @@ mod xts_partial;
 
 use crate::{FeedError, InstrumentTable, Reject, WireSpec};
 pub use bridge::address as bridge_address;
-pub use problem::Problem;
+pub use problem::RecordProblem;
 pub use record::{FIELDS, FieldDoc, Has};
 use recorded::Envelope;
 use ticktide_base::error::nearest;
@@ -26,21 +26,21 @@ use ticktide_base::registry::{Entry, Family};
 use ticktide_base::time::Nanos;
 use ticktide_market::Tick;
 
-/// A record as its source gives it.
+/// A record as its source delivers it.
 #[derive(Clone, Copy, Debug)]
 pub struct RawRecord<'a> {
     pub payload: &'a [u8],
     pub offset: i64,
-    /// When the broker took it, if that is known.
+    /// When the broker received it, if known.
     pub received_at: Option<Nanos>,
-    /// Whether the broker says so itself, and no producer for it.
+    /// Whether the broker itself set that time, and not the producer.
     pub witnessed: bool,
-    /// What stands around it; empty unless [`Decoder::wants_envelope`].
+    /// What surrounds the payload; empty unless [`Decoder::wants_envelope`].
     pub envelope: Envelope<'a>,
 }
 
 impl<'a> RawRecord<'a> {
-    /// A payload of which nothing else is known.
+    /// A record of which only the payload is known.
     pub fn of(payload: &'a [u8]) -> RawRecord<'a> {
         RawRecord::new(payload, 0, None)
     }
@@ -50,50 +50,49 @@ impl<'a> RawRecord<'a> {
         RawRecord { payload, offset, received_at, witnessed: false, envelope: Envelope::default() }
     }
 
-    /// When it was received: the envelope's word goes before the broker's.
+    /// When it was received: the envelope's time takes precedence over the broker's.
     pub fn received_at(&self) -> Option<Nanos> {
         self.envelope.received_at(self.received_at)
     }
 
-    /// Whether who says when it was received is no party to what it says: the broker, or our own connector.
+    /// Whether the receive time is from an independent witness, the broker or ticktide's connector, and not from the producer.
     #[inline]
     pub fn is_witnessed(&self) -> bool {
         self.witnessed || self.envelope.received_at(None).is_some()
     }
 }
 
-/// Turns the records of one reader into ticks; keeps what it learnt between records (interned texts), nothing that changes
+/// Turns the records of one reader into ticks. It may keep caches between records (interned texts), but nothing that changes
 /// what a record means.
 pub trait Decoder: Send {
-    /// The tick that a record says, or what is wrong with it. The table learns an instrument only from a record that became
-    /// a tick.
-    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem>;
+    /// The tick of a record, or what is wrong with it. The table learns an instrument only from a record that became a tick.
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem>;
 
-    /// The tick that a record says, or the reject that keeps it.
+    /// The tick of a record, or the reject that keeps the record.
     fn decode(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Reject> {
         let mut tick = self.tick(record, instruments).map_err(|problem| problem.reject(record))?;
-        // a receipt that the record tells of itself is its producer's word
+        // a receive time inside the record is the producer's claim
         tick.witnessed |= record.is_witnessed() && tick.received_at == record.received_at();
         Ok(tick)
     }
 
-    /// Whether it looks at what stands around a record.
+    /// Whether it reads the envelope of a record.
     fn wants_envelope(&self) -> bool {
         false
     }
 
-    /// If this first line of a file is no record but names what is in the others: the decoder of that file's records.
+    /// If this first line of a file is a header that names the fields of the records: the decoder for that file.
     fn header(&self, _first: &[u8]) -> Option<Box<dyn Decoder>> {
         None
     }
 
-    /// A record's fields for people, each with its name: `None` for a field that the record lacks. `None` at all: the record
-    /// names them itself, or is not made of fields.
+    /// A record's fields for people, each with its name; a value of `None`: the record lacks the field. `None` as a whole: the
+    /// record names its fields itself, or has none.
     fn named(&self, _payload: &[u8]) -> Option<Vec<(String, Option<String>)>> {
         None
     }
 
-    /// Whether a record that decodes is a whole one: nothing that could follow it on its line would decode, too.
+    /// Whether a record that decodes is complete: no longer line that begins with it would decode.
     fn ends_itself(&self) -> bool {
         true
     }
@@ -101,11 +100,11 @@ pub trait Decoder: Send {
 
 /// A wire format: a row of [`FORMATS`].
 pub struct Format {
-    /// What `wire = "…"` says.
+    /// The value of `wire = "…"`.
     pub name: &'static str,
     /// One line for `list formats`.
     pub doc: &'static str,
-    /// A decoder for a dataflow's settings; errors: a field name that we do not have.
+    /// A decoder for a dataflow's settings; errors: an unknown field name.
     pub build: fn(&WireSpec) -> Result<Box<dyn Decoder>, FeedError>,
     /// A record that it decodes without a mapping.
     pub example: &'static [u8],
@@ -136,7 +135,7 @@ pub fn build(spec: &WireSpec) -> Result<Box<dyn Decoder>, FeedError> {
         None => {
             let names = FORMATS.names();
             let hint = match nearest(&spec.format, &names) {
-                Some(name) => format!("did you mean `wire = \"{name}\"`? there are: {}", names.join(", ")),
+                Some(name) => format!("did you mean `wire = \"{name}\"`? known formats are: {}", names.join(", ")),
                 None => format!("set `wire` to one of: {}", names.join(", ")),
             };
             Err(FeedError::fix(format!("wire format \"{}\" does not exist", spec.format), hint))
@@ -144,7 +143,7 @@ pub fn build(spec: &WireSpec) -> Result<Box<dyn Decoder>, FeedError> {
     }
 }
 
-/// For formats whose records name their fields themselves; errors: settings that only make sense for lines of columns.
+/// Checks the settings of a format whose records name their fields; errors: settings that make sense only for columns.
 fn no_columns(spec: &WireSpec) -> Result<(), FeedError> {
     let found = [("columns", !spec.columns.is_empty()), ("delimiter", spec.delimiter.is_some())];
     match found.into_iter().find(|(_, set)| *set) {

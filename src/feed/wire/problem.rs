@@ -1,7 +1,7 @@
 //! What is wrong with a record: a fixed word and a detail with the values.
 //!
-//! Why a value and no error: a bad record is data, and goes to the quarantine with its bytes. What must always hold: a reason is
-//! one of few words that a query can count by; a detail is short, whatever the record is.
+//! Why a value and not an error: a bad record is data, and goes to the quarantine with its bytes. What must always hold: a
+//! reason is one of few words that a query can count by; a detail is short, whatever the record is.
 
 use super::RawRecord;
 use crate::Reject;
@@ -10,18 +10,18 @@ use std::fmt::Display;
 
 /// What is wrong with a record.
 #[derive(Debug)]
-pub struct Problem {
+pub struct RecordProblem {
     pub reason: &'static str,
     pub detail: String,
 }
 
-impl Problem {
+impl RecordProblem {
     #[cold]
-    pub fn new(reason: &'static str, detail: impl Display) -> Problem {
-        Problem { reason, detail: detail.to_string() }
+    pub fn new(reason: &'static str, detail: impl Display) -> RecordProblem {
+        RecordProblem { reason, detail: detail.to_string() }
     }
 
-    /// The record as it came, with what is wrong with it.
+    /// The unchanged record, with what is wrong with it.
     #[cold]
     pub fn reject(self, record: &RawRecord<'_>) -> Reject {
         let (offset, received_at, payload) = (record.offset, record.received_at(), record.payload.to_vec());

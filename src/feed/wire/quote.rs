@@ -1,12 +1,12 @@
-//! A vendor's quote: what a message or packet says, apart from whom it is about.
+//! A vendor's quote: the values of a message or packet, without its instrument.
 //!
-//! Why one type: the two APIs of a vendor say the same things in other bytes, and both become a [`Tick`] in the same way. What
-//! must always hold: a quote names no instrument, so that a decoder looks the id up only when the quote is good.
+//! Why one type: the two APIs of a vendor send the same values in different bytes, and both become a [`Tick`] in the same way.
+//! What must always hold: a quote names no instrument, so that a decoder looks up the id only when the quote is good.
 
 use ticktide_base::time::Nanos;
 use ticktide_market::{InstrumentId, Price, Quantity, Snapshot, Tick, TickKind};
 
-/// What a message or packet says.
+/// The values of a message or packet.
 pub struct Quote {
     pub kind: TickKind,
     /// Its event time, if it has one.
@@ -22,12 +22,12 @@ impl Quote {
         Quote { kind, at: None, price: None, quantity: None, snapshot }
     }
 
-    /// Nothing that a bar is made of.
+    /// A notice: no bar is made of it.
     pub fn notice(at: Option<Nanos>) -> Quote {
         Quote { at, ..Quote::of(TickKind::Notice, Snapshot::default()) }
     }
 
-    /// The tick of an instrument at an event time; its receipt and its sequence are the decoder's to add.
+    /// The tick of an instrument at an event time; the decoder adds its receive time and its sequence.
     #[inline]
     pub fn tick(self, instrument: InstrumentId, offset: i64, exchange_at: Nanos) -> Tick {
         Tick {

@@ -1,32 +1,32 @@
-//! A recorded frame: what a connector received, with when and from where, on one line of text.
+//! A recorded frame: the bytes a connector received, with their receive time and origin, on one line of text.
 //!
 //! ```text
 //!   1736142367123456789 ⇥ 1501-json-full ⇥ {"MessageCode":1501,…}
-//!   received, ns         origin            the frame as it came
+//!   received, ns         origin            the frame as received
 //!   1736142367123456789 ⇥ junkhex        ⇥ 0400ff0a
-//!                         origin and mark   one that is no text, in hex digits
+//!                         origin and mark   a frame that is not text, in hex digits
 //! ```
 //!
-//! A frame with a line end or with bytes that are no UTF-8 stands in hex digits, and [`HEX`] behind its origin tells so. The
-//! bridge's topics do without the mark: their frames are never text.
+//! A frame with a line end, or with bytes that are not UTF-8, is written in hex digits and marked by [`HEX`] after its origin.
+//! The bridge's topics have no mark: their frames are never text.
 //!
-//! Why on the line: a frame alone does not say when it was received, and some feeds name the instrument only beside it (an
-//! MQTT topic). In Kafka the same three things are a record's headers and value, see [`Envelope`]; a record without the
-//! header [`ORIGIN`] may be a line, so that a recorded file poured into a topic means what it says.
+//! Why on the line: a frame alone does not contain its receive time, and some feeds name the instrument only outside it (in an
+//! MQTT topic). In Kafka these three values are a record's headers and value, see [`Envelope`]. A record without the header
+//! [`ORIGIN`] may be such a line, so that a recorded file that is produced into a topic keeps its meaning.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 use ticktide_base::time::Nanos;
 
-/// The header with the receive time: digits of ns since 1970; empty: nobody knows, and the broker's time does not tell.
+/// The header with the receive time: digits of ns since 1970; empty: the time is unknown, and the broker's time is not it.
 pub const RECEIVED_AT: &str = "received_at";
-/// The header with where a frame came from: a socket's event, an MQTT topic.
+/// The header with the origin of a frame: a socket's event, an MQTT topic.
 pub const ORIGIN: &str = "origin";
 
-/// Stands behind the origin of a frame that is written in hex digits.
+/// Follows the origin of a frame that is written in hex digits.
 const HEX: &[u8] = b"hex";
 
-/// What stands around a record's value.
+/// What surrounds a record's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Envelope<'a> {
     pub key: Option<&'a [u8]>,
@@ -37,7 +37,7 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// When the frame was received: the header's word goes before the broker's.
+    /// When the frame was received: the header's time takes precedence over the broker's.
     pub fn received_at(&self, broker: Option<Nanos>) -> Option<Nanos> {
         match self.received_at {
             None => broker,
@@ -46,28 +46,29 @@ impl Envelope<'_> {
     }
 }
 
-/// A line taken apart.
+/// The parts of a recorded line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded<'a> {
-    /// `None`: the line does not say.
+pub struct RecordedFrame<'a> {
+    /// `None`: the line has no receive time.
     pub received_at: Option<Nanos>,
     /// Without the mark of hex digits.
     pub origin: &'a [u8],
-    /// As it came; of the bridge's topics still in hex digits.
+    /// As received; frames of the bridge's topics are still in hex digits.
     pub frame: Cow<'a, [u8]>,
 }
 
-/// Takes a line apart; `None`: it is no recorded line but, perhaps, a bare frame.
+/// Splits a line into its parts; `None`: it is not a recorded line but perhaps a bare frame.
 ///
 /// ```
-/// use ticktide_feed::wire::recorded::{parse, Recorded};
-/// let expected = Recorded { received_at: Some(12), origin: b"1501-json-full", frame: b"{}".into() };
+/// use ticktide_feed::wire::recorded::{parse, RecordedFrame};
+/// let expected = RecordedFrame { received_at: Some(12), origin: b"1501-json-full", frame: b"{}".into() };
 /// assert_eq!(parse(b"12\t1501-json-full\t{}"), Some(expected));
-/// assert_eq!(parse(b"12\tjunkhex\t00ff"), Some(Recorded { received_at: Some(12), origin: b"junk", frame: b"\x00\xff".into() }));
+/// let marked = RecordedFrame { received_at: Some(12), origin: b"junk", frame: b"\x00\xff".into() };
+/// assert_eq!(parse(b"12\tjunkhex\t00ff"), Some(marked));
 /// assert_eq!(parse(b"{}"), None);
 /// ```
-pub fn parse(line: &[u8]) -> Option<Recorded<'_>> {
-    // a frame of text starts with no digits and a tab
+pub fn parse(line: &[u8]) -> Option<RecordedFrame<'_>> {
+    // no frame of text starts with digits and a tab
     let first = line.iter().position(|byte| !byte.is_ascii_digit())?;
     if line[first] != b'\t' {
         return None;
@@ -85,24 +86,24 @@ pub fn parse(line: &[u8]) -> Option<Recorded<'_>> {
     let (origin, frame) = (&rest[..second], &rest[second + 1..]);
     let marked = origin.strip_suffix(HEX).and_then(|origin| Some((origin, unhex(frame)?)));
     Some(match marked {
-        Some((origin, frame)) => Recorded { received_at, origin, frame: frame.into() },
-        None => Recorded { received_at, origin, frame: frame.into() },
+        Some((origin, frame)) => RecordedFrame { received_at, origin, frame: frame.into() },
+        None => RecordedFrame { received_at, origin, frame: frame.into() },
     })
 }
 
-/// Whether a frame can stand on a line as it is.
+/// Whether a frame can be on a line unchanged.
 pub fn is_text(frame: &[u8]) -> bool {
     !frame.iter().any(|byte| matches!(byte, b'\n' | b'\r')) && std::str::from_utf8(frame).is_ok()
 }
 
-/// Writes a line, with its end; a frame that is no text in hex digits.
+/// Writes a line with its line end; a frame that is not text is written in hex digits.
 pub fn write(line: &mut Vec<u8>, received_at: Option<Nanos>, origin: &[u8], frame: &[u8]) {
     if let Some(at) = received_at {
         line.extend_from_slice(at.to_string().as_bytes());
     }
     line.push(b'\t');
     line.extend_from_slice(origin);
-    // an origin that ends like the mark would be taken for one
+    // an origin that ends like the mark would be mistaken for a mark
     if is_text(frame) && !origin.ends_with(HEX) {
         line.push(b'\t');
         line.extend_from_slice(frame);
@@ -126,7 +127,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Hex digits as bytes; `None`: they are none.
+/// Hex digits as bytes; `None`: they are not hex digits.
 pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let half = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8);
     let (pairs, []) = digits.as_chunks::<2>() else { return None };
@@ -150,7 +151,7 @@ mod tests {
             prop_assert_eq!(line.pop(), Some(b'\n'));
             prop_assert!(!line.contains(&b'\n') && std::str::from_utf8(&line).is_ok());
             let read = parse(&line).expect("a recorded line");
-            prop_assert_eq!(read, Recorded { received_at: at, origin: origin.as_bytes(), frame: frame.into() });
+            prop_assert_eq!(read, RecordedFrame { received_at: at, origin: origin.as_bytes(), frame: frame.into() });
         }
 
         #[test]

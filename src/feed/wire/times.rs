@@ -1,10 +1,10 @@
-//! When a record can have happened, and what a number is that is no such time.
+//! Which times a record can have, and what a number looks like that is not such a time.
 //!
-//! Why bounds: any integer is some second since 1970, so a date (20160704) or a time of day (93000) would become a bar of 1970 and
-//! nobody would hear of it. What must always hold: a time from 1990 to 2100 is read as it was; every other one is refused with
-//! what it looks like.
+//! Why bounds: any integer is some second since 1970, so a date (20160704) or a time of day (93000) would silently become a bar
+//! of 1970. What must always hold: a time from 1990 to 2100 is read unchanged; every other time is refused with what it looks
+//! like.
 
-use super::problem::Problem;
+use super::problem::RecordProblem;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{DAY, HOUR, MICRO, MILLI, MINUTE, Nanos, SECOND};
 use ticktide_market::calendar::time_text;
@@ -13,18 +13,19 @@ use ticktide_market::calendar::time_text;
 const FIRST: Nanos = 631_152_000 * SECOND;
 /// 2100-01-01.
 const LAST: Nanos = 4_102_444_800 * SECOND;
-/// 1899-12-30, where the day numbers of spreadsheets begin, to 1970.
+/// From 1899-12-30, where the day numbers of spreadsheets begin, to 1970.
 const SPREADSHEET: i128 = 25_569 * DAY as i128;
 /// From 1601, where Windows begins to count, to 1970.
 const WINDOWS: i128 = 11_644_473_600 * SECOND as i128;
 
-/// Whether a record may have happened then. The first rules took any time.
+/// Whether a record may have this time. The first rules accept any time.
 #[inline(always)]
 pub fn is_possible(at: Nanos, rules: Rules) -> bool {
     (FIRST..=LAST).contains(&at) || rules == Rules::First
 }
 
-/// An integer of s, ms, µs or ns since 1970, told by its size: `None` if it is no integer, `Some(None)` if it is out of range.
+/// An integer of s, ms, µs or ns since 1970, its unit judged by its size: `None` if it is not an integer, `Some(None)` if it is
+/// out of range.
 #[inline]
 pub fn integer(text: &[u8]) -> Option<Option<Nanos>> {
     let (negative, digits) = match text {
@@ -56,13 +57,13 @@ pub fn integer(text: &[u8]) -> Option<Option<Nanos>> {
     Some(at.map(|at| if negative { -at } else { at }))
 }
 
-/// What is wrong with a record that says it is of such a time, where a text would not show it.
+/// The problem of a record with an impossible time, for formats in which the text would not show that time.
 #[cold]
-pub fn impossible(at: Nanos) -> Problem {
-    Problem::new("bad_time", format!("its time is {}: no time from 1990 to 2100", time_text(at)))
+pub fn impossible(at: Nanos) -> RecordProblem {
+    RecordProblem::new("bad_time", format!("its time is {}: no time from 1990 to 2100", time_text(at)))
 }
 
-/// Why a text is no time of a record.
+/// Why a text is not the time of a record.
 ///
 /// `20160704` gives "no time from 1990 to 2100; 20160704 looks like a date (YYYYMMDD)".
 #[cold]
@@ -74,7 +75,7 @@ pub fn why_not(text: &str) -> String {
     }
 }
 
-/// What an integer may be that is no time since 1970, likeliest first.
+/// What an integer may be that is not a possible time since 1970, likeliest first.
 fn looks_like(text: &str, value: u64) -> Vec<&'static str> {
     let (day, rest) = text.split_at(text.len().min(8));
     if is_date(day) {
@@ -117,14 +118,14 @@ fn is_date(text: &str) -> bool {
     text.len() == 8 && text.starts_with(['1', '2']) && text.parse::<jiff::civil::Date>().is_ok()
 }
 
-/// Of `HHMM` and `SS`; without seconds those are fine.
+/// Whether `HHMM` and `SS` are a time of day; empty seconds are accepted.
 fn is_time_of_day(hours_minutes: &str, seconds: &str) -> bool {
     let number = |text: &str| text.parse::<u32>().unwrap_or(0);
     let at = number(hours_minutes);
     at / 100 < 24 && at % 100 < 60 && number(seconds) < 60
 }
 
-/// Whether digits are hours, minutes, seconds and so many digits of a second, the hours of one digit or two.
+/// Whether digits are hours (one digit or two), minutes, seconds and `fraction` digits of a second.
 fn is_clock(text: &str, fraction: usize) -> bool {
     let Some(at) = text.len().checked_sub(fraction).filter(|length| (5..=6).contains(length)) else { return false };
     is_time_of_day(&text[..at - 2], &text[at - 2..at])

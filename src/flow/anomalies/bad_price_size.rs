@@ -1,8 +1,8 @@
 //! Bad price or size: a number that no trade and no quote can have.
 //!
-//! A price ≤ 0 (a snapshot's 0 says that nothing has traded yet, a side's 0 that it is empty: neither is odd), a negative
-//! side, or a quantity above the most that anybody could mean. With `prices = "signed"` no price is bad by its sign. What
-//! cannot be decoded at all is a reject and stands in quarantine.
+//! A price ≤ 0 (a snapshot's 0 means that nothing has traded yet, a side's 0 that it is empty: neither is odd), a negative
+//! side, or a quantity above any plausible one. With `prices = "signed"` no price is bad by its sign. What cannot be decoded
+//! at all is rejected and is in quarantine.
 
 use super::{Check, Level, Oddity, Severity, Spec, TickCheck};
 use crate::parameters::{Parameter, Parameters};
@@ -10,7 +10,7 @@ use ticktide_market::{SCALE, Tick, TickKind};
 
 pub static SPEC: Spec = Spec {
     name: "bad_price_size",
-    doc: "a price that is not above 0, a negative bid or ask, a quantity that nobody could mean",
+    doc: "a price that is not above 0, a negative bid or ask, a quantity above any plausible one",
     level: Level::Tick,
     parameters: &[Parameter::real("quantity_most", 1e9, 1.0, 1e10, "a greater quantity is bad")],
     build: |parameters: &Parameters| {

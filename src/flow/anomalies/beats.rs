@@ -1,4 +1,4 @@
-//! Beats: the starts of finished bars at which anything of a venue has a bar, and the gaps between them.
+//! Beats: the starts of finished bars at which any instrument of a venue has a bar, and the gaps between them.
 //!
 //! ```text
 //!   each worker: bars of its instruments ─▶ Presence  counts per beat: ±1 when the first comes or the last goes
@@ -6,10 +6,10 @@
 //!   the venue's worker:                     Beats     sums of all workers, neighbours, gaps ─▶ (anomaly, ±1)
 //! ```
 //!
-//! Why not a scan: a gap depends on two neighbours and on nothing before them, so a beat that comes late costs two looks at a
-//! sorted map. Where classes of a venue's instruments are in two phases at one time, neighbours of two phases are no gap: an
-//! auction is silent for minutes. What must always hold: every anomaly is that of two beats that are neighbours now; what lies before the horizon
-//! is gone but for its last beat, the base, and changes nothing any more.
+//! Why not a scan: a gap depends on two neighbours and on nothing before them, so a late beat costs two lookups in a sorted
+//! map. Where classes of a venue's instruments are in two phases at one time, neighbours of two phases are no gap: an auction
+//! is silent for minutes. What must always hold: every anomaly is that of two beats that are neighbours now; of what lies
+//! before the horizon only the last beat is kept, the base, and nothing there changes any longer.
 
 use super::{Anomaly, FEED, FeedGap};
 use crate::bars::finished::{BarHead, Series};
@@ -24,14 +24,14 @@ pub type Beat = BarHead;
 
 /// A venue's beat, gained (+1) or lost (−1) by one worker.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Pulse {
+pub struct BeatChange {
     pub venue: Arc<str>,
     pub beat: Beat,
     pub diff: isize,
 }
 
-impl Pulse {
-    /// Where a venue's pulses go.
+impl BeatChange {
+    /// The number that its venue is routed by.
     pub fn route(&self) -> u64 {
         route(&self.venue)
     }
@@ -64,8 +64,8 @@ impl Presence {
         *self.touched.entry((venue, beat)).or_default() += diff;
     }
 
-    /// The changes of one time are in: what it gained and lost.
-    pub fn pulses(&mut self) -> impl Iterator<Item = Pulse> + '_ {
+    /// The changes of one time are in: the beats gained and lost.
+    pub fn pulses(&mut self) -> impl Iterator<Item = BeatChange> + '_ {
         std::mem::take(&mut self.touched).into_iter().filter_map(|(key, change)| {
             let count = self.counts.entry(key.clone()).or_default();
             let before = *count;
@@ -74,7 +74,7 @@ impl Presence {
             if *count == 0 {
                 self.counts.remove(&key);
             }
-            (diff != 0).then_some(Pulse { venue: key.0, beat: key.1, diff })
+            (diff != 0).then_some(BeatChange { venue: key.0, beat: key.1, diff })
         })
     }
 }
@@ -111,18 +111,18 @@ pub struct Beats {
 pub type Changes = Vec<((Series, Anomaly), isize)>;
 
 impl Beats {
-    /// `horizon`: where an earlier run has retired to.
+    /// `horizon`: up to where an earlier run has retired.
     pub fn new(gap: FeedGap, check: u16, interval: Interval, horizon: Nanos) -> Beats {
         Beats { gap, check, interval, horizon, venues: BTreeMap::new() }
     }
 
-    /// Puts back the last beat before the horizon.
+    /// Restores the last beat before the horizon.
     pub fn restore(&mut self, venue: &str, base: Beat) {
         self.venues.entry(venue.into()).or_default().base = Some(base);
     }
 
-    /// Takes a pulse; what it changes goes to `out`.
-    pub fn take(&mut self, pulse: &Pulse, out: &mut Changes) {
+    /// Takes a beat's change; the anomalies that it changes go to `out`.
+    pub fn take(&mut self, pulse: &BeatChange, out: &mut Changes) {
         let beat = pulse.beat;
         if beat.open_at < self.horizon {
             return;
@@ -169,9 +169,9 @@ impl Beats {
         Some(((self.interval, Instrument::new(venue, FEED, None)), anomaly))
     }
 
-    /// An epoch is complete: beats before its horizon retire, and say nothing more. Gives the bases that changed.
+    /// An epoch is complete: beats before its horizon retire, and report nothing more. Gives the bases that changed.
     pub fn retire(&mut self, horizon: Nanos) -> Vec<(Arc<str>, Beat)> {
-        // it falls where a time was set back, and what then comes is taken again
+        // it moves back where a time was set back, and what then arrives is taken again
         self.horizon = horizon;
         let first = Beat::floor((self.horizon, 0));
         let mut changed = Vec::new();

@@ -1,7 +1,7 @@
 //! Crossed quote: a snapshot whose bid is above its ask.
 //!
-//! In an auction both sides are orders that wait, and may cross: nothing is said there. A bid equal to the ask (locked) is
-//! only said when `locked = 1`, as a notice. An empty side (0 or absent) crosses nothing.
+//! In an auction both sides are orders that wait, and may cross: nothing is reported there. A bid equal to the ask (locked) is
+//! reported only with `locked = 1`, as a notice. An empty side (0 or absent) crosses nothing.
 
 use super::{Check, Facts, Level, Oddity, Severity, Spec, TickCheck};
 use crate::parameters::{Parameter, Parameters};
@@ -11,7 +11,7 @@ pub static SPEC: Spec = Spec {
     name: "crossed_quote",
     doc: "a bid above the ask outside auctions",
     level: Level::Tick,
-    parameters: &[Parameter::bars("locked", 0, 0, 1, "1: a bid equal to the ask is said, too")],
+    parameters: &[Parameter::bars("locked", 0, 0, 1, "1: report a bid equal to the ask, too")],
     build: |parameters: &Parameters| {
         Ok(Check::Tick(Box::new(CrossedQuote { locked: parameters.count("locked") == 1 })))
     },

@@ -1,8 +1,8 @@
 //! Feed gap: not one bar of a whole venue for too long inside a phase.
 //!
 //! A beat is a finished bar's start at which at least one instrument of the venue has a bar. The gap lies between two
-//! neighbouring beats of the same phase; the later one says it. Before the first and behind the last beat of a phase
-//! nothing is said: a session that is declared wider than the market trades is no silence. The row's instrument is `*`.
+//! neighbouring beats of the same phase; the later one reports it. Before the first and after the last beat of a
+//! phase nothing is reported: a session declared wider than the market trades is no silence. The row's instrument is `*`.
 
 use super::{Check, Level, Severity, Spec};
 use crate::parameters::{Parameter, Parameters};

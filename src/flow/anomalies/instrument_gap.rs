@@ -1,27 +1,27 @@
-//! Instrument gap: an active instrument that says nothing for much longer than it usually does, inside a phase.
+//! Instrument gap: an active instrument that is silent for much longer than usual, inside a phase.
 //!
-//! How long it usually waits is its own: over its last `window` bars, the time they span by the records in them. A gap is what
+//! Each instrument has its own usual wait: over its last `window` bars, the time they span by the records in them. A silence
 //! lies between the end of one bar and the start of the next one of the same phase, which is at most two bars less than the
-//! true silence. It is one when it exceeds `seconds`, `times` that wait, and five times the mean silence between those bars (an
-//! instrument that speaks in bursts waits long between them, however many records they hold). It is said by the bar that
-//! ends it: a silence that lasts has no bar yet, and a function of records alone cannot know of it. A bar that comes
-//! late into the gap splits it or takes it back.
+//! true silence. It is a gap when it exceeds `seconds`, `times` that wait, and five times the mean silence between those bars
+//! (an instrument that trades in bursts waits long between them, however many records they hold). The bar that ends a gap
+//! reports it: a silence that lasts has no bar yet, and a function of records alone cannot know of it. A late bar inside the
+//! gap splits it or takes it back.
 
 use super::window::{Window, session};
-use super::{BarCheck, Check, Found, Level, Severity, Spec};
+use super::{BarCheck, BarFinding, Check, Level, Severity, Spec};
 use crate::bars::finished::FinishedBar;
 use crate::parameters::{Parameter, Parameters};
 use ticktide_base::time::{Interval, MICRO, SECOND};
 
 pub static SPEC: Spec = Spec {
     name: "instrument_gap",
-    doc: "no bar of an instrument for much longer than its records usually are apart, inside a phase",
+    doc: "no bar of an instrument for much longer than its records are usually apart, inside a phase",
     level: Level::Bar,
     parameters: &[
-        Parameter::real("seconds", 60.0, 0.001, 86_400.0, "a shorter gap is none"),
+        Parameter::real("seconds", 60.0, 0.001, 86_400.0, "a shorter silence is no gap"),
         Parameter::real("times", 20.0, 1.0, 10_000.0, "how many times its usual wait"),
         Parameter::bars("window", 60, 5, 1_000, "bars that the usual wait is taken from"),
-        Parameter::bars("warm_up", 10, 3, 1_000, "bars to see before anything is said"),
+        Parameter::bars("warm_up", 10, 3, 1_000, "bars to see before anything is reported"),
     ],
     build: |parameters: &Parameters| {
         let (seconds, times) = (parameters.number("seconds"), parameters.number("times"));
@@ -46,7 +46,7 @@ impl BarCheck for InstrumentGap {
         FIXED + 2 * self.window.size
     }
 
-    fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<Found> {
+    fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<BarFinding> {
         let (fixed, window) = state.split_at_mut(FIXED);
         let (records, spans) = window.split_at_mut(self.window.size);
         let [seen, date, phase, end] = fixed else { unreachable!("split at their number") };
@@ -62,7 +62,7 @@ impl BarCheck for InstrumentGap {
             let between = spanned / *seen - width;
             longest = self.seconds.max(self.times * spanned / said).max(BURSTS * between);
         }
-        let found = (silence > longest).then(|| Found {
+        let found = (silence > longest).then(|| BarFinding {
             started_at: *end as i64 * MICRO,
             ended_at: Some(bar.head.open_at),
             severity: Severity::beyond(silence, longest),

@@ -13,7 +13,7 @@
 //!
 //! Why from bars and event times, never a clock: then the same records give the same anomalies, and one whose cause is
 //! corrected vanishes as a bar does. What must always hold: a check is a pure function of what it has seen in order; its state
-//! is a flat slice of doubles that counts nothing without end, as an indicator's (a correction has to end somewhere).
+//! is a flat slice of doubles that counts nothing without end, as an indicator's does (a correction has to end somewhere).
 
 mod bad_price_size;
 pub mod beats;
@@ -45,7 +45,7 @@ use ticktide_base::rules::Rules;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::Tick;
 
-/// Every check there is, in the order in which they are listed; a program may add its own.
+/// Every check, in the order in which they are listed; a program may add its own.
 pub static CHECKS: Family<Spec> = Family::new(
     registry::FAMILY,
     &[
@@ -61,7 +61,7 @@ pub static CHECKS: Family<Spec> = Family::new(
     ],
 );
 
-/// The token that stands for all instruments of a venue.
+/// The token for all instruments of a venue.
 pub const FEED: &str = "*";
 
 /// How far from ordinary.
@@ -69,7 +69,7 @@ pub const FEED: &str = "*";
 pub enum Severity {
     /// Worth knowing, perhaps right.
     Notice,
-    /// Hardly right.
+    /// Probably wrong.
     Warning,
     /// Cannot be right, or twice as far off as a warning.
     Critical,
@@ -92,7 +92,7 @@ impl Severity {
 
 /// What a check finds at a bar.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Found {
+pub struct BarFinding {
     /// Nanoseconds of UTC; no earlier than the bars that the check has seen.
     pub started_at: Nanos,
     /// `None`: the end of the bar.
@@ -111,7 +111,7 @@ pub struct Oddity {
     pub expected: f64,
 }
 
-/// What a tick's check knows besides the tick.
+/// What a tick's check knows apart from the tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     /// The phase collects orders and matches them at its end, so quotes may cross.
@@ -120,23 +120,23 @@ pub struct Facts {
     pub prices_signed: bool,
 }
 
-/// Looks at ticks one by one.
+/// Checks ticks one by one.
 pub trait TickCheck: Send + Sync {
     /// What is odd in a tick; a pure function.
     fn look(&self, tick: &Tick, facts: &Facts) -> Option<Oddity>;
 }
 
-/// Looks at an instrument's finished bars in their order.
+/// Checks an instrument's finished bars in their order.
 pub trait BarCheck: Send + Sync {
-    /// Goes by the rules of the lake that it looks at; most checks are the same by all.
+    /// Adopts the rules of the lake whose bars it checks; most checks are the same under all rules.
     fn go_by(&mut self, _rules: Rules) {}
     /// How many doubles its state takes; a fresh state is all zeros.
     fn width(&self) -> usize;
     /// Takes the next bar.
-    fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<Found>;
+    fn step(&self, state: &mut [f64], bar: &FinishedBar, interval: Interval) -> Option<BarFinding>;
 }
 
-/// Looks at a bar beside what the exchange says of its instrument.
+/// Checks a bar against what the exchange reports of its instrument.
 pub trait ListedCheck: Send + Sync {
     /// What is odd in a bar; a pure function.
     fn look(&self, bar: &FinishedBar, term: &Term) -> Option<Oddity>;
@@ -144,7 +144,7 @@ pub trait ListedCheck: Send + Sync {
 
 /// The records an anomaly was seen in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Seen {
+pub struct RecordRange {
     /// "topic/partition".
     pub partition: Arc<str>,
     pub offset_first: i64,
@@ -154,7 +154,7 @@ pub struct Seen {
 /// One anomaly. Numbers by their bits, so that it can be compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Anomaly {
-    /// The place of the bar that says it: it is published with that bar. For ticks their own time.
+    /// The start of the bar that reports it: it is published with that bar. For ticks their own time.
     pub open_at: Nanos,
     pub phase: u8,
     /// Index in the dataflow's list of checks.
@@ -165,14 +165,14 @@ pub struct Anomaly {
     pub observed: u64,
     pub expected: u64,
     /// `None` where bars are judged.
-    pub seen: Option<Seen>,
-    /// What the wire calls the instrument. It does not travel and is not kept: who decides a row gives it its symbol.
+    pub seen: Option<RecordRange>,
+    /// The instrument's symbol on the wire. It is not exchanged and not kept: the worker that decides a row sets its symbol.
     #[serde(skip)]
     pub symbol: Option<Arc<str>>,
 }
 
 impl AtBar for Anomaly {
-    /// Check and start: as the table's key has them. The bar that says it may be another one after a correction.
+    /// Check and start, as in the table's key. After a correction another bar may report it.
     type Key = (u16, Nanos);
 
     fn symbol(&self) -> Option<&str> {

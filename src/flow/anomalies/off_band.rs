@@ -1,4 +1,4 @@
-//! Off band: a bar has a price outside the widest band that the exchange told on its day.
+//! Off band: a bar has a price outside the widest band that the exchange reported on its day.
 
 use super::{Check, Level, ListedCheck, Oddity, Severity, Spec};
 use crate::bars::finished::FinishedBar;
@@ -7,7 +7,7 @@ use ticktide_market::Price;
 
 pub static SPEC: Spec = Spec {
     name: "off_band",
-    doc: "a price of a bar is outside the price band of its day, as the instrument's master and live changes tell it",
+    doc: "a price of a bar is outside the price band of its day, from the instrument's master and live changes",
     level: Level::Listed,
     parameters: &[],
     build: |_| Ok(Check::Listed(Box::new(OffBand))),

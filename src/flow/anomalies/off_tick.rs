@@ -1,4 +1,4 @@
-//! Off tick: a bar's price is no multiple of the tick size that the instrument's master tells.
+//! Off tick: a bar's price is no multiple of the tick size in the instrument's master.
 
 use super::{Check, Level, ListedCheck, Oddity, Severity, Spec};
 use crate::bars::finished::FinishedBar;

@@ -1,16 +1,16 @@
-//! Overflow: a bar whose volume or turnover is too great to be told.
+//! Overflow: a bar whose volume or turnover is too large for its column.
 //!
-//! Its column is null then, never the greatest that it could hold. Prices and quantities are bounded where they are decoded, so that
-//! only a bar of very many, or of senseless, trades gets there: hardly any reading of such a feed is right.
+//! The column is null then, never the greatest value that it could hold. Prices and quantities are bounded where they are
+//! decoded, so only a bar of very many, or of senseless, trades overflows: hardly any value from such a feed is right.
 
-use super::{BarCheck, Check, Found, Level, Severity, Spec};
+use super::{BarCheck, BarFinding, Check, Level, Severity, Spec};
 use crate::bars::finished::FinishedBar;
 use crate::indicators::BarInput;
 use ticktide_base::time::Interval;
 
 pub static SPEC: Spec = Spec {
     name: "overflow",
-    doc: "a volume or a turnover that is too great to be told, and null for that",
+    doc: "a volume or turnover that is too large for its column, which is null then",
     level: Level::Bar,
     parameters: &[],
     build: |_| Ok(Check::Bar(Box::new(Overflow))),
@@ -23,10 +23,10 @@ impl BarCheck for Overflow {
         0
     }
 
-    /// What is observed is at most so much: the whole volume at the price that is furthest from 0.
-    fn step(&self, _: &mut [f64], bar: &FinishedBar, _: Interval) -> Option<Found> {
+    /// `observed` is an upper bound: the whole volume at the price that is furthest from 0.
+    fn step(&self, _: &mut [f64], bar: &FinishedBar, _: Interval) -> Option<BarFinding> {
         let BarInput { high, low, volume, .. } = BarInput::of(bar);
-        bar.overflows().then(|| Found {
+        bar.overflows().then(|| BarFinding {
             started_at: bar.head.open_at,
             ended_at: None,
             severity: Severity::Critical,

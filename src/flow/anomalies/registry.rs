@@ -6,17 +6,17 @@ use crate::parameters::{self, Parameter, Parameters, SettingError, read};
 use std::collections::BTreeMap;
 use ticktide_base::registry::Entry;
 
-/// What errors call an entry.
+/// An entry's name in errors.
 pub(super) const FAMILY: &str = "check";
 
-/// What a check looks at.
+/// What a check judges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     /// Each tick by itself: `on` is refused.
     Tick,
     /// An instrument's bars of the interval `on`.
     Bar,
-    /// Bars of the interval `on`, each beside what the instrument's master says: the dataflow must keep `instruments`.
+    /// Bars of the interval `on`, each against the instrument's master: the dataflow must keep `instruments`.
     Listed,
     /// All bars of a venue of the interval `on`.
     Feed,
@@ -36,13 +36,13 @@ impl Level {
 
 /// A row of the registry.
 pub struct Spec {
-    /// What `use` says in a dataflow's file, and `check_name` in the table; lower case, and it never changes.
+    /// The value of `use` in a dataflow file, and of `check_name` in the table; lower case, and it never changes.
     pub name: &'static str,
     /// One line for `list`.
     pub doc: &'static str,
-    /// What it looks at; [`Spec::build`] builds a check of this level.
+    /// What it judges; [`Spec::build`] builds a check of this level.
     pub level: Level,
-    /// With their defaults and bounds; [`Parameters`] has a value for each.
+    /// The parameters, with their defaults and bounds; [`Parameters`] has a value for each.
     pub parameters: &'static [Parameter],
     /// Builds it from checked parameters; an error says how they contradict each other.
     pub build: fn(&Parameters) -> Result<Check, String>,
@@ -60,15 +60,15 @@ impl Entry for Spec {
 
 /// A check of any level.
 pub enum Check {
-    /// Looks at ticks one by one, where they are accepted.
+    /// Checks ticks one by one, where they are accepted.
     Tick(Box<dyn TickCheck>),
-    /// Looks at an instrument's finished bars in their order.
+    /// Checks an instrument's finished bars in their order.
     Bar(Box<dyn BarCheck>),
-    /// Looks at each bar beside what the master says of its instrument.
+    /// Checks each bar against its instrument's master.
     Listed(Box<dyn ListedCheck>),
-    /// Looks for silence of a whole venue.
+    /// Looks for the silence of a whole venue.
     Feed(FeedGap),
-    /// Which partitions an instrument comes through.
+    /// Checks through which partitions an instrument arrives.
     Partitions,
 }
 

@@ -9,14 +9,14 @@
 //! the mean). A return that is found odd enters the window cut to the bound, so that one spike does not blind the check and a
 //! new regime is learnt. A scale of fewer than 30 returns is widened by √(30 / n).
 //!
-//! Why a logarithm of our own: that of a platform's C library may differ in its last bit from another's, and with it what is found.
+//! Why ticktide's own logarithm: those of two platforms' C libraries may differ in the last bit, and then the findings differ.
 //! The first rules took the platform's.
 //!
-//! A spike and its reversal are one anomaly: behind an odd bar the next one is measured from the last good close and from the
+//! A spike and its reversal are one anomaly: after an odd bar the next one is measured from the last good close and from the
 //! odd one, and the nearer counts. So is a jump to a new level. An excursion of several bars is two: its way out and back.
 
 use super::window::{Window, session};
-use super::{BarCheck, Check, Found, Level, Severity, Spec};
+use super::{BarCheck, BarFinding, Check, Level, Severity, Spec};
 use crate::bars::finished::FinishedBar;
 use crate::indicators::BarInput;
 use crate::parameters::{Parameter, Parameters};
@@ -30,7 +30,7 @@ pub static SPEC: Spec = Spec {
     parameters: &[
         Parameter::real("z", 6.0, 1.0, 1_000.0, "deviations that are still ordinary"),
         Parameter::bars("window", 60, 5, 1_000, "returns that the scale is taken from"),
-        Parameter::bars("warm_up", 10, 3, 1_000, "returns to see before anything is said"),
+        Parameter::bars("warm_up", 10, 3, 1_000, "returns to see before anything is reported"),
         Parameter::real("floor", 0.0005, 0.0, 1.0, "the least scale: half a price step or so, as a return"),
     ],
     build: |parameters: &Parameters| {
@@ -39,14 +39,14 @@ pub static SPEC: Spec = Spec {
     },
 };
 
-/// Returns from which on a scale is taken as it is.
+/// With this many returns a scale is taken as it is.
 const SETTLED: f64 = 30.0;
 /// Makes a median of magnitudes the deviation of a normal distribution.
 const BY_MEDIAN: f64 = 1.4826;
 /// √(π/2) makes a mean of magnitudes one.
 const BY_MEAN: f64 = 1.253_314_137_315_500_3;
 
-/// State: returns seen (at most n), the last good close, the close of an odd bar behind it, trading date, phase + 1; then the
+/// State: returns seen (at most n), the last good close, the close of an odd bar after it, trading date, phase + 1; then the
 /// magnitudes of the last n returns, oldest first.
 struct ReturnZ {
     z: f64,
@@ -91,7 +91,7 @@ impl BarCheck for ReturnZ {
         FIXED + self.window.size
     }
 
-    fn step(&self, state: &mut [f64], bar: &FinishedBar, _: Interval) -> Option<Found> {
+    fn step(&self, state: &mut [f64], bar: &FinishedBar, _: Interval) -> Option<BarFinding> {
         let (fixed, window) = state.split_at_mut(FIXED);
         let [seen, good, odd, date, phase] = fixed else { unreachable!("split at their number") };
         let input = BarInput::of(bar);
@@ -121,7 +121,7 @@ impl BarCheck for ReturnZ {
             return None;
         }
         *odd = input.close;
-        Some(Found {
+        Some(BarFinding {
             started_at: bar.head.open_at,
             ended_at: None,
             severity: Severity::beyond(magnitude, bound),
@@ -158,6 +158,6 @@ mod tests {
         assert_eq!(bits, BITS);
     }
 
-    /// Of the 20,000 logarithms by FreeBSD's `e_log.c`, worked out in another language: another version of libm must not change them.
+    /// Of the 20,000 logarithms by FreeBSD's `e_log.c`, computed in another language: no version of libm may change them.
     const BITS: u64 = 0x9c39_4d50_758b_72cd;
 }

@@ -96,7 +96,8 @@ impl Logic<Series, FinishedBar> for BarChecks {
     }
 }
 
-/// The anomalies of an interval's bars, and the changes of the scan's bases. `bases` are an earlier run's; `name`: of the scan.
+/// The anomalies of an interval's bars, and the changes of the scan's bases. `bases` are an earlier run's; `name` is the
+/// scan's.
 ///
 /// Panics when a base is not of these checks' layout: the lake's dataflow hash holds them together.
 pub fn anomalies<'scope>(

@@ -1,10 +1,10 @@
 //! Suspects: odd trades that a cancel or a correction may take back, by the trade they belong to.
 //!
-//! {odd records, greatest correction, cancelled} is a join-semilattice as that of the trades themselves: records may come in
-//! any order and leave the same rows. A cancel takes back every row of its trade; a correction those of the trade as it was
-//! told and of lesser corrections (its own numbers are judged like any record's). What must always hold: the live rows
-//! of a trade are a function of the set of its records, but for the symbol: they have the one that was told first, which
-//! the key keeps; behind the retention nothing changes any more.
+//! {odd records, greatest correction, cancelled} is a join-semilattice like that of the trades themselves: records may arrive
+//! in any order and leave the same rows. A cancel takes back every row of its trade; a correction takes back those of the
+//! original trade and of lesser corrections (its own numbers are judged like any record's). What must always hold: the live
+//! rows of a trade are a function of the set of its records, except for the symbol: they have the first one reported, which
+//! the key keeps; after the retention nothing changes any longer.
 
 use super::Anomaly;
 use serde::{Deserialize, Serialize};
@@ -14,21 +14,21 @@ use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
 
 /// What names a trade: instrument, trading date and its id or trusted sequence.
-pub type TradeName = (Instrument, i32, Label);
+pub type TradeName = (Instrument, i32, TradeIdentity);
 
 /// How a feed tells one trade of an instrument's day from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Label {
+pub enum TradeIdentity {
     Id(Arc<str>),
     Sequence(u64),
 }
 
-/// The order of corrections: (sequence or 0, time), then the numbers they tell.
+/// The order of corrections: (sequence or 0, time), then their numbers.
 pub type Rank = ((u64, Nanos), i64, i64);
 
-/// What a record says about a trade.
+/// What a record reports about a trade.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Told {
+pub enum TradeReport {
     /// The trade itself, or (ranked) a correction, is odd in these ways.
     Odd {
         rank: Option<Rank>,
@@ -43,9 +43,9 @@ pub enum Told {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Suspicion {
     pub name: TradeName,
-    /// The record's time: how long it is kept.
+    /// The record's time, which decides how long it is kept.
     pub at: Nanos,
-    pub told: Told,
+    pub told: TradeReport,
 }
 
 /// Everything known about one trade.
@@ -71,7 +71,7 @@ pub struct Suspects {
 }
 
 impl Suspects {
-    /// Puts back what an earlier run knew; its rows are in the lake already.
+    /// Restores what an earlier run knew; its rows are in the lake already.
     pub fn restore(&mut self, name: TradeName, mut suspect: Suspect) {
         let symbol = name.0.symbol_shared();
         let rows = suspect.odd.values_mut().flatten();
@@ -87,17 +87,17 @@ impl Suspects {
         let before: BTreeSet<Anomaly> = suspect.live().into_iter().cloned().collect();
         suspect.newest_at = suspect.newest_at.max(Some(at));
         match told {
-            // told twice (in two partitions): the least place stands for both
-            Told::Odd { anomalies, .. } if anomalies.is_empty() => {}
-            Told::Odd { rank, mut anomalies } => {
+            // reported twice (in two partitions): the least place counts for both
+            TradeReport::Odd { anomalies, .. } if anomalies.is_empty() => {}
+            TradeReport::Odd { rank, mut anomalies } => {
                 anomalies.iter_mut().for_each(|row| row.symbol = name.0.symbol_shared().cloned());
                 let told = suspect.odd.entry(rank).or_insert_with(|| anomalies.clone());
                 if anomalies < *told {
                     *told = anomalies;
                 }
             }
-            Told::Corrected(rank) => suspect.corrected = suspect.corrected.max(Some(rank)),
-            Told::Cancelled => suspect.cancelled = true,
+            TradeReport::Corrected(rank) => suspect.corrected = suspect.corrected.max(Some(rank)),
+            TradeReport::Cancelled => suspect.cancelled = true,
         }
         let live = suspect.live();
         let mut changes: Vec<(Anomaly, isize)> =
@@ -107,7 +107,7 @@ impl Suspects {
         changes
     }
 
-    /// An epoch is complete: trades of before `retained_from` are forgotten. Gives the durable changes.
+    /// An epoch is complete: trades from before `retained_from` are forgotten. Gives the durable changes.
     pub fn retire(&mut self, retained_from: Nanos) -> Vec<(TradeName, Option<Suspect>)> {
         let mut changes = Vec::new();
         self.trades.retain(|name, suspect| {

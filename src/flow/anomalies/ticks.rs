@@ -1,13 +1,13 @@
-//! The checks of ticks, put to each tick that is accepted, on the worker that reads it.
+//! The checks of ticks, applied to each accepted tick on the worker that reads it.
 //!
 //! Why one row per odd tick and no merging of neighbours: what is merged would depend on where a batch or an epoch ends. Row
-//! and record are bound by (partition, offset), so a replay says the same, and a duplicate is never accepted, so it is never
-//! looked at. What can still be taken back (by a cancel, a correction, or the same trade in another partition) goes to the
+//! and record are bound by (partition, offset), so a replay gives the same, and a duplicate is never accepted, so it is never
+//! checked. What can still be taken back (by a cancel, a correction, or the same trade in another partition) goes to the
 //! worker of its instrument instead ([`super::suspects`]).
 
-use super::suspects::{Label, Suspicion, Told};
+use super::suspects::{Suspicion, TradeIdentity, TradeReport};
 use super::two_partitions::{Sighted, Sighting};
-use super::{Anomaly, Facts, Seen, TickCheck};
+use super::{Anomaly, Facts, RecordRange, TickCheck};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use ticktide_market::calendar::PhaseAt;
@@ -21,31 +21,31 @@ pub struct TickChecks {
     /// Trades that have a name are decided by their instrument's worker.
     pub by_name: bool,
     pub sequence_trusted: bool,
-    /// The place of the check of partitions, if it is there and has something to say.
+    /// The place of the check of partitions in that list, if the dataflow has the check and it can report anything.
     pub partitions: Option<u16>,
 }
 
-/// What the worker that reads tells the worker of an instrument about its ticks.
+/// What the reading worker sends to an instrument's worker about its ticks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Remark {
     Suspicion(Suspicion),
     Sighting(Sighting),
 }
 
-/// About what a row takes on its way.
+/// About how many bytes a row takes on its way.
 const BYTES: usize = 300;
 
 /// What is odd about some ticks.
 #[derive(Default)]
 pub struct OddTicks {
-    /// Rows as they are.
+    /// Rows that are final.
     pub rows: Vec<(Instrument, Anomaly)>,
-    /// Rows, and what takes rows back; what may become rows.
+    /// Rows that may be taken back, what takes rows back, and what may become rows.
     pub remarks: Vec<Remark>,
 }
 
 impl TickChecks {
-    /// Whether there is none that looks at a tick by itself.
+    /// Whether no check judges a tick by itself.
     pub fn is_empty(&self) -> bool {
         self.checks.is_empty()
     }
@@ -69,7 +69,7 @@ impl TickChecks {
         bytes
     }
 
-    /// Looks at an accepted tick; `auction` as in [`Facts`]. Gives how much memory its rows take.
+    /// Checks an accepted tick; `auction` as in [`Facts`]. Gives how much memory its rows take.
     pub fn look(
         &self,
         tick: &Tick,
@@ -90,7 +90,11 @@ impl TickChecks {
                 severity: found.severity,
                 observed: found.observed.to_bits(),
                 expected: found.expected.to_bits(),
-                seen: Some(Seen { partition: partition.clone(), offset_first: tick.offset, offset_last: tick.offset }),
+                seen: Some(RecordRange {
+                    partition: partition.clone(),
+                    offset_first: tick.offset,
+                    offset_last: tick.offset,
+                }),
                 symbol: instrument.symbol_shared().cloned(),
             })
         });
@@ -112,22 +116,22 @@ impl TickChecks {
         let (price, quantity) = (tick.price.map_or(0, |price| price.0), tick.quantity.map_or(0, |quantity| quantity.0));
         let rank = ((tick.sequence.unwrap_or(0), tick.exchange_at), price, quantity);
         match tick.kind {
-            TickKind::Cancel => say(Told::Cancelled),
+            TickKind::Cancel => say(TradeReport::Cancelled),
             TickKind::Correct => {
-                say(Told::Corrected(rank));
-                say(Told::Odd { rank: Some(rank), anomalies });
+                say(TradeReport::Corrected(rank));
+                say(TradeReport::Odd { rank: Some(rank), anomalies });
             }
-            TickKind::Trade | TickKind::Snapshot | TickKind::Notice => say(Told::Odd { rank: None, anomalies }),
+            TickKind::Trade | TickKind::Snapshot | TickKind::Notice => say(TradeReport::Odd { rank: None, anomalies }),
         }
         bytes
     }
 
     /// What names the tick's trade, where its instrument's worker decides.
-    fn label(&self, tick: &Tick) -> Option<Label> {
+    fn label(&self, tick: &Tick) -> Option<TradeIdentity> {
         if !self.by_name || tick.kind == TickKind::Snapshot {
             return None;
         }
         let sequence = tick.sequence.filter(|_| self.sequence_trusted);
-        tick.id.clone().map(Label::Id).or(sequence.map(Label::Sequence))
+        tick.id.clone().map(TradeIdentity::Id).or(sequence.map(TradeIdentity::Sequence))
     }
 }

@@ -1,14 +1,14 @@
-//! Two partitions: an instrument whose records of one trading day come through more than one partition.
+//! Two partitions: an instrument whose records of one trading day arrive through more than one partition.
 //!
-//! Why it is odd: with `dedupe = "partition"` a record that is told in both counts twice, and nothing says which of two trades
-//! of one moment was first. With `dedupe = "instrument"` both are taken care of, and this check says nothing.
+//! Why it is odd: with `dedupe = "partition"` a record that arrives in both counts twice, and nothing decides which of two
+//! trades of one moment was first. With `dedupe = "instrument"` both are handled, and this check reports nothing.
 //!
-//! {partition → its first record of the day} is a join-semilattice: readers tell it in any order and as often as they like (each
-//! start tells it again), and the row is the same. The row is that of the partition that came second, by the time of its
-//! first record; `observed` counts the partitions. Its symbol is the one that was told first, which the key keeps. What must always hold: an instrument has at most one live row a day; a
-//! day that is forgotten can have no record any more.
+//! {partition → its first record of the day} is a join-semilattice: readers may report it in any order and repeatedly (each
+//! start reports it again), and the row is the same. The row is that of the partition that came second, by the time of its
+//! first record; `observed` counts the partitions. Its symbol is the first one reported, which the key keeps. What must always
+//! hold: an instrument has at most one live row a day; a day that is forgotten can have no more records.
 
-use super::{Anomaly, Check, Level, Seen, Severity, Spec};
+use super::{Anomaly, Check, Level, RecordRange, Severity, Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use ticktide_market::{Instrument, Tick, TickKind};
 
 pub static SPEC: Spec = Spec {
     name: "two_partitions",
-    doc: "an instrument that comes through more than one partition in a day, where `dedupe` looks at each by itself",
+    doc: "an instrument that comes through more than one partition in a day, while `dedupe` treats each partition by itself",
     level: Level::Tick,
     parameters: &[],
     build: |_| Ok(Check::Partitions),
@@ -35,7 +35,7 @@ pub struct First {
     pub phase: u8,
 }
 
-/// What a reader tells the instrument's worker.
+/// What a reader sends to the instrument's worker.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sighting {
     pub day: Day,
@@ -43,12 +43,12 @@ pub struct Sighting {
     pub first: First,
 }
 
-/// What was told of one partition since the start: by instrument, day and offset.
+/// What was reported of one partition since the start: by instrument, day and offset.
 #[derive(Default)]
 pub struct Sighted(Vec<Option<(i32, i64)>>);
 
 impl Sighted {
-    /// Looks at an accepted tick; a sighting if it is the first of its instrument's day here, as far as is known.
+    /// Takes an accepted tick; gives a sighting if it is the first of its instrument's day here, as far as is known.
     #[inline]
     pub fn look(
         &mut self,
@@ -64,7 +64,7 @@ impl Sighted {
         if self.0.len() <= index {
             self.0.resize(index + 1, None);
         }
-        // a record that was held may come behind later ones
+        // a record that was held may arrive after later ones
         if self.0[index].is_some_and(|(day, offset)| day == trading_date && offset <= tick.offset) {
             return None;
         }
@@ -85,7 +85,7 @@ pub struct Partitions {
 }
 
 impl Partitions {
-    /// Puts back what an earlier run knew; its rows are in the lake already.
+    /// Restores what an earlier run knew; its rows are in the lake already.
     pub fn restore(&mut self, day: Day, firsts: Firsts) {
         self.days.insert(day, firsts);
     }
@@ -108,7 +108,7 @@ impl Partitions {
         before.into_iter().map(|row| (row, -1)).chain(after.into_iter().map(|row| (row, 1))).collect()
     }
 
-    /// An epoch is complete, and what is earlier than `least` is too late for everything: days before are forgotten. Gives
+    /// An epoch is complete, and what is earlier than `least` is too late for everything: earlier days are forgotten. Gives
     /// the durable changes.
     pub fn retire(&mut self, least: Nanos) -> Vec<(Day, Option<Firsts>)> {
         let mut changes = Vec::new();
@@ -129,7 +129,7 @@ impl Partitions {
     }
 }
 
-/// What there is to say of a day.
+/// The row of a day, if there is one.
 fn row(instrument: &Instrument, firsts: &Firsts, check: u16) -> Option<Anomaly> {
     let mut in_order: Vec<_> = firsts.iter().map(|(partition, first)| (first.at, partition, first)).collect();
     in_order.sort();
@@ -143,7 +143,7 @@ fn row(instrument: &Instrument, firsts: &Firsts, check: u16) -> Option<Anomaly> 
         severity: Severity::Warning,
         observed: (firsts.len() as f64).to_bits(),
         expected: 1f64.to_bits(),
-        seen: Some(Seen { partition: partition.clone(), offset_first: first.offset, offset_last: first.offset }),
+        seen: Some(RecordRange { partition: partition.clone(), offset_first: first.offset, offset_last: first.offset }),
         symbol: instrument.symbol_shared().cloned(),
     })
 }

@@ -1,7 +1,7 @@
 //! The last bars of an instrument inside a check's state: how many were seen, then their values, oldest first.
 //!
-//! Why a check waits: a window of a few bars knows nothing yet of what is ordinary, so it says nothing before `warm_up`. What must
-//! always hold: a window counts no further than its size and keeps nothing of a bar that has left it, so that a
+//! Why a check waits: a window of a few bars does not yet know what is ordinary, so it reports nothing before `warm_up`. What
+//! must always hold: a window counts no further than its size and keeps nothing of a bar that has left it, so that a
 //! correction ends.
 
 use crate::bars::finished::FinishedBar;
@@ -14,7 +14,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// As the parameters `window` and `warm_up` say.
+    /// As the parameters `window` and `warm_up` set it.
     pub(super) fn of(parameters: &Parameters) -> Result<Window, String> {
         let (size, warm_up) = (parameters.count("window"), parameters.count("warm_up"));
         if warm_up > size {
@@ -23,7 +23,7 @@ impl Window {
         Ok(Window { size, warm_up })
     }
 
-    /// Whether so many bars are enough to judge the next one.
+    /// Whether this many bars are enough to judge the next one.
     pub(super) fn is_warm(&self, seen: f64) -> bool {
         seen as usize >= self.warm_up
     }
@@ -39,7 +39,7 @@ impl Window {
         values[self.size - 1] = value;
     }
 
-    /// One more bar is seen.
+    /// Counts one more bar.
     pub(super) fn count(&self, seen: &mut f64) {
         *seen = (*seen + 1.0).min(self.size as f64);
     }

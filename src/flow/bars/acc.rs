@@ -1,7 +1,7 @@
 //! What a bucket of ticks adds up to: lattices, merged in any order with the same result.
 //!
-//! Why whole order keys: two trades in one millisecond without a sequence still have a first and a last, and it must be the
-//! same one whoever merges first. What must always hold: `merge` is commutative and associative over all fields.
+//! Why whole order keys: two trades in one millisecond without a sequence still have a first and a last, and they must
+//! be the same in any order of merging. What must always hold: `merge` is commutative and associative over all fields.
 
 use serde::{Deserialize, Serialize};
 use ticktide_base::time::Nanos;
@@ -114,16 +114,16 @@ pub struct SnapshotAcc {
     pub last: SnapshotOrder,
     pub high: i64,
     pub low: i64,
-    /// The day's high and low as the first one tells them.
+    /// The day's high and low in the first snapshot.
     pub first_told: (Option<i64>, Option<i64>),
     pub cumulative_greatest: Option<i128>,
     pub day_high: Option<i64>,
     pub day_low: Option<i64>,
-    /// The last open interest that was told, with its time; of two at one time the greater.
+    /// The last open interest reported, with its time; of two at one time the greater.
     pub open_interest: Option<(Nanos, i128)>,
     /// The day was seen from before the phase, or this instrument with volume 0.
     pub baseline_known: bool,
-    /// The first snapshot with a price that tells a count. Not part of the layout: [`whole`] takes it along.
+    /// The first snapshot with a price and a count. Not part of the layout: [`whole`] carries it.
     #[serde(skip)]
     pub counted_first: Option<SnapshotOrder>,
 }
@@ -140,7 +140,7 @@ impl SnapshotAcc {
             received_at: tick.received_at,
             price,
         };
-        // a day's extreme of 0 says that the feed has none yet
+        // a day's extreme of 0 means that the feed has none yet
         let extreme = |price: Option<Price>| price.map(|price| price.0).filter(|price| *price != 0);
         let (day_high, day_low) = (extreme(snapshot.day_high), extreme(snapshot.day_low));
         SnapshotAcc {
@@ -205,7 +205,7 @@ impl Acc {
         }
     }
 
-    /// What the layout of a snapshots' sum leaves out.
+    /// What the layout of a snapshot sum leaves out.
     pub fn counted_first(&self) -> Option<SnapshotOrder> {
         match self {
             Acc::Trades(_) => None,
@@ -213,7 +213,7 @@ impl Acc {
         }
     }
 
-    /// Puts it back; where it was not kept, the first snapshot stands for it if it tells a count.
+    /// Restores it; where it was not kept, the first snapshot replaces it if that has a count.
     pub fn set_counted_first(&mut self, counted_first: Option<SnapshotOrder>) {
         if let Acc::Snapshots(acc) = self {
             let first = Some(acc.first).filter(|first| acc.updates > 0 && first.cumulative.is_some());

@@ -1,7 +1,7 @@
 //! Buckets: what the records of one bar's time add up to, and what is known of it downstream.
 //!
-//! Why a bucket keeps its symbol in its durable value: a row that is taken back must be the row that was published, symbol and
-//! all, also by another run. What must always hold: the bytes of a bucket are its first layout, and behind it tails that
+//! Why a bucket keeps its symbol in its durable value: a row that is taken back must be the row that was published, symbol
+//! included, even by another run. What must always hold: the bytes of a bucket are its first layout, followed by tails that
 //! an older value may lack.
 
 use super::EVERY;
@@ -28,22 +28,22 @@ pub enum Emitted {
 pub(super) struct Bucket {
     pub(super) phase: PhaseAt,
     pub(super) end_at: Nanos,
-    /// What in it counts for every interval, or `None` once all its trades are cancelled.
+    /// The sum that counts for every interval, or `None` once all its trades are cancelled.
     pub(super) acc: Option<Acc>,
-    /// With corrections: what came of finer buckets and trades that are no longer kept.
+    /// With corrections: the sum of finer buckets and trades that are no longer kept.
     base: Option<Box<Acc>>,
     /// With corrections: what counts for some intervals only, by their mask.
     #[serde(skip)]
     partly: Sums,
     #[serde(skip)]
     base_partly: Sums,
-    /// The greatest that a record tells; a cancelled trade has told its own, too.
+    /// The greatest symbol that a record carries; that of a cancelled trade counts, too.
     #[serde(skip)]
     pub(super) symbol: Option<Arc<str>>,
     /// What downstream knows of it; derived, so not part of the durable state.
     #[serde(skip)]
     pub(super) emitted: Option<Emitted>,
-    /// With `emitted` withdrawn for good: behind the horizon.
+    /// `emitted` is withdrawn for good: the horizon has passed the bucket.
     #[serde(skip)]
     pub(super) frozen: bool,
 }
@@ -59,7 +59,7 @@ fn add_partly(sums: &mut Sums, mask: u32, acc: &Acc) {
     }
 }
 
-/// What a durable value says of a bucket behind its first layout.
+/// What a durable value holds of a bucket after its first layout.
 #[derive(Default, Serialize, Deserialize)]
 struct Tail {
     symbol: Option<Arc<str>>,
@@ -105,7 +105,7 @@ impl Bucket {
         self.partly.clone_from(&self.base_partly);
     }
 
-    /// A record of it calls its instrument so.
+    /// Takes the symbol that one of its records carries.
     #[inline]
     pub(super) fn tell(&mut self, symbol: Option<&Arc<str>>) {
         if let Some(symbol) = symbol

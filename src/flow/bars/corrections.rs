@@ -7,22 +7,22 @@
 use super::acc::Acc;
 use super::level::Spot;
 use super::live::{Live, StateKey};
-use super::rules::Rules;
-use super::trades::{Correction, Effect, Insertion, Matched, Place, Standing, Trade, TradeKey};
+use super::rules::BarRules;
+use super::trades::{Correction, CorrectionOutcome, Insertion, Matched, RecordOrigin, Trade, TradeKey, TradeReach};
 use super::{Aside, Reached};
 use ticktide_base::rules as base;
 use ticktide_base::time::Nanos;
 use ticktide_market::calendar::bucket;
 
 impl Live {
-    /// Takes a trade that may be taken back. False: it is known already, and nothing changed.
+    /// Takes a trade that may be taken back. Returns false when it is known already and nothing changed.
     pub(super) fn keep_trade(
         &mut self,
-        rules: &Rules,
+        rules: &BarRules,
         spot: &Spot<'_>,
         key: TradeKey,
-        (trade, standing): (Trade, Standing),
-        place: Place,
+        (trade, standing): (Trade, TradeReach),
+        place: RecordOrigin,
         aside: &mut Aside,
     ) -> bool {
         match self.trades.insert(key.clone(), trade, standing) {
@@ -52,11 +52,11 @@ impl Live {
     }
 
     /// Takes a cancel or a correction.
-    pub(super) fn correct(&mut self, rules: &Rules, key: TradeKey, correction: Correction, aside: &mut Aside) {
+    pub(super) fn correct(&mut self, rules: &BarRules, key: TradeKey, correction: Correction, aside: &mut Aside) {
         let place = correction.place.clone();
         let effect = self.trades.correct(key.clone(), correction);
         self.dirty.insert(StateKey::Trade(key));
-        if let Effect::Rebuild(open_at, matched) = effect {
+        if let CorrectionOutcome::Rebuild(open_at, matched) = effect {
             if rules.horizons.rules == base::Rules::First {
                 aside.is_partly_late(place, &self.frozen_for(rules, open_at));
             }
@@ -66,15 +66,15 @@ impl Live {
     }
 
     /// A correction and its trade have met, whichever came first.
-    fn met(rules: &Rules, matched: Matched, aside: &mut Aside) {
+    fn met(rules: &BarRules, matched: Matched, aside: &mut Aside) {
         aside.is_matched(&matched.place);
         aside.is_partly_late(matched.place, &rules.missed(matched.mask));
     }
 
-    /// A copy of a trade reaches intervals that the earlier ones were too late for.
+    /// Takes a copy of a trade that reaches intervals for which the earlier ones were too late.
     pub(super) fn widen(
         &mut self,
-        rules: &Rules,
+        rules: &BarRules,
         spot: &Spot<'_>,
         key: TradeKey,
         trade: &Trade,
@@ -91,15 +91,15 @@ impl Live {
         }
     }
 
-    /// Forgets the trades of before the retention, and refuses the corrections that waited until then.
-    pub(super) fn forget_trades(&mut self, rules: &Rules, aside: &mut Aside) {
+    /// Forgets the trades from before the retention, and refuses the corrections that waited until then.
+    pub(super) fn forget_trades(&mut self, rules: &BarRules, aside: &mut Aside) {
         let (forgotten, unmatched) = self.trades.forget_before(rules.horizons.retained_from);
         self.dirty.extend(forgotten.into_iter().map(StateKey::Trade));
         unmatched.into_iter().for_each(|correction| aside.is_unmatched(correction));
     }
 
-    /// The intervals whose bar of the finest bucket at `open_at` is behind its horizon: what it published stays.
-    fn frozen_for(&self, rules: &Rules, open_at: Nanos) -> Vec<String> {
+    /// The intervals whose horizon has passed their bar of the finest bucket at `open_at`: what it published stays.
+    fn frozen_for(&self, rules: &BarRules, open_at: Nanos) -> Vec<String> {
         let Some(finest) = self.levels[0].buckets.get(&open_at) else { return Vec::new() };
         let intervals = rules.spec.intervals.iter().zip(&rules.horizons.intervals);
         let frozen = intervals.filter(|(interval, horizon)| bucket(&finest.phase, **interval, open_at).1 <= **horizon);
@@ -107,7 +107,7 @@ impl Live {
     }
 
     /// Adds the finest bucket up from its trades, then every coarser one from its base and its live finer buckets.
-    fn rebuild(&mut self, rules: &Rules, open_at: Nanos) {
+    fn rebuild(&mut self, rules: &BarRules, open_at: Nanos) {
         let finest = &mut self.levels[0];
         let Some(bucket) = finest.buckets.get_mut(&open_at) else { return };
         let phase = bucket.phase;

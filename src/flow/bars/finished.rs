@@ -1,7 +1,7 @@
-//! The finished bar: the value that everything behind the bars reads, from one shared arrangement.
+//! The finished bar: the value that everything downstream of the bars reads, from one shared arrangement.
 //!
-//! Why the head comes first, and `open_at` and `phase` first in it: the derived order then is the order of positions, which scans
-//! rely on. What must always hold: one live bar per series and position.
+//! Why the head comes first, and `open_at` and `phase` first in it: the derived order is then the order of positions, on which
+//! scans rely. What must always hold: one live bar per series and position.
 
 use crate::scan::{Position, Positioned};
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use ticktide_market::Instrument;
 /// The bars of one instrument in one interval.
 pub type Series = (Interval, Instrument);
 
-/// Which bar of its series it is. A bar begins with it, and so does what is said at a bar.
+/// Identifies a bar in its series. A bar begins with it, and so does every row that belongs to a bar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BarHead {
     /// Nanoseconds of UTC; the label is the start, the end is exclusive.
@@ -30,17 +30,17 @@ impl BarHead {
         (self.open_at, self.phase)
     }
 
-    /// The least head at a position: no bar is of its date, so that what comes behind it does not count.
+    /// The least head at a position: no bar has its date, so the fields after it do not matter.
     #[inline]
     pub fn floor((open_at, phase): Position) -> BarHead {
         BarHead { open_at, phase, trading_date: i32::MIN }
     }
 }
 
-/// A row that begins with the head of its bar: the bar itself, or what is read off it.
+/// A row that begins with the head of its bar: the bar itself, or what is computed from it.
 pub trait Headed: Clone + Ord + 'static {
     fn head(&self) -> &BarHead;
-    /// What the wire calls its instrument.
+    /// The instrument's symbol on the wire.
     fn symbol(&self) -> Option<&str>;
 }
 
@@ -54,7 +54,7 @@ pub struct FinishedBar {
     pub close: i64,
     /// None where the feed has no volume (an index).
     pub volume: Option<i128>,
-    /// None where the feed has none, or where it was too great.
+    /// None where the feed has none, or where it was too large.
     pub turnover: Option<i128>,
     /// None on snapshots, which conflate trades.
     pub trades: Option<u64>,
@@ -65,18 +65,18 @@ pub struct FinishedBar {
     pub partial: bool,
     /// The session ends before the bar would.
     pub short: bool,
-    /// The greatest symbol that a record of the bar tells.
+    /// The greatest symbol that a record of the bar carries.
     pub symbol: Option<Arc<str>>,
 }
 
-/// A sum of quantities that reaches it is beyond a DECIMAL(38,8).
+/// A sum of quantities from here on does not fit a DECIMAL(38,8).
 const VOLUME_END: i128 = 10i128.pow(38);
 
 impl FinishedBar {
-    /// The most that a turnover may be, as money: what sums stop at.
+    /// The greatest turnover, as money: sums stop there.
     pub const TURNOVER_MOST: f64 = i128::MAX as f64 / 1e16;
 
-    /// A sum that was too great to be kept is none: what it stopped at would be a wrong one. The first rules told that.
+    /// A sum that was too large to keep becomes none: the value where it stopped is wrong. The first rules published it.
     #[inline]
     pub fn without_overflow(mut self, rules: Rules) -> FinishedBar {
         if rules > Rules::First {
@@ -86,7 +86,7 @@ impl FinishedBar {
         self
     }
 
-    /// Whether a sum of its trades was too great to be kept.
+    /// Whether a sum of its trades was too large to keep.
     #[inline]
     pub fn overflows(&self) -> bool {
         self.trades.is_some() && (self.turnover.is_none() || self.volume.is_none())
@@ -115,18 +115,18 @@ impl Headed for FinishedBar {
 
 /// A row with the symbol that its instrument's master gives it; `None`: only the wire may have named it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Named<R> {
+pub struct NamedRow<R> {
     pub row: R,
     pub symbol: Option<Arc<str>>,
 }
 
-/// What the indicators say at a bar: the bits of one double per output of the composite, the canonical NaN for null.
+/// The indicators' values at a bar: the bits of one double per output of the composite, the canonical NaN for null.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reading {
-    /// Of the bar.
+    /// Its bar's head.
     pub head: BarHead,
     pub values: Vec<u64>,
-    /// As the bar has it.
+    /// Its bar's symbol.
     pub symbol: Option<Arc<str>>,
 }
 

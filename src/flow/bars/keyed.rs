@@ -1,13 +1,13 @@
 //! The live bars of the instruments that one worker owns.
 //!
 //! ```text
-//!   Routed ─▶ apply ─▶ Live of its instrument ─▶ changes  a step is complete: what downstream learns
-//!                        Level per interval    ─▶ retire   an epoch is complete: bars leave, durable values
-//!                          Bucket per bar      ◀─ restore  the durable values of an earlier run
+//!   Routed ─▶ apply ─▶ Live of its instrument         ─▶ changes  a step is complete: what downstream receives
+//!                        IntervalBuckets per interval  ─▶ retire   an epoch is complete: bars leave, durable values
+//!                          Bucket per bar              ◀─ restore  the durable values of an earlier run
 //! ```
 //!
-//! What must always hold: a row that is taken back is the row that was published, symbol and all, also by another run: so what a
-//! bar is called is part of its bucket's durable value, and nothing that is published or kept goes by the instrument of a record.
+//! What must always hold: a row that is taken back is the row that was published, symbol included, even by another run. So a
+//! bar's symbol is part of its bucket's durable value, and nothing that is published or kept uses the instrument of a record.
 
 pub use super::Aside;
 use super::Routed;
@@ -15,17 +15,17 @@ pub use super::bucket::Emitted;
 use super::finished::Series;
 use super::level::Spot;
 pub use super::live::StateKey;
-use super::live::{Known, Live};
+use super::live::{KnownTrade, Live};
+use super::rules::BarRules;
 pub use super::rules::BarsSpec;
-use super::rules::Rules;
-use crate::clean::Horizons;
+use crate::clean::EpochHorizons;
 use std::collections::{BTreeMap, HashMap};
 use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
 
 /// All live bars of one worker's instruments.
 pub struct Keyed {
-    pub(super) rules: Rules,
+    pub(super) rules: BarRules,
     pub(super) instruments: HashMap<Instrument, Live, ahash::RandomState>,
     /// Instruments changed in this step.
     touched: Vec<Instrument>,
@@ -36,20 +36,20 @@ pub struct Keyed {
 impl Keyed {
     pub fn new(spec: BarsSpec) -> Keyed {
         Keyed {
-            rules: Rules::new(spec),
+            rules: BarRules::new(spec),
             instruments: HashMap::default(),
             touched: Vec::new(),
             seen_chunks: BTreeMap::new(),
         }
     }
 
-    /// Whether records have to be given in an order that does not depend on their arrival.
+    /// Whether records must be given in an order that does not depend on their arrival.
     pub fn finds_duplicates(&self) -> bool {
         self.rules.spec.dedupe_here
     }
 
     /// An epoch begins: what its horizons pass is frozen from now on.
-    pub fn begin(&mut self, horizons: Horizons) {
+    pub fn begin(&mut self, horizons: EpochHorizons) {
         if self.rules.spec.dedupe_here {
             self.instruments.values_mut().for_each(|live| live.memory.begin(horizons.least()));
         }
@@ -84,8 +84,8 @@ impl Keyed {
                 let standing = rules.standing(mask, &reached);
                 match seen.and_then(|seen| live.known(rules, phase.trading_date, seen, (mask, &reached))) {
                     Some(known) => {
-                        aside.is_known(place, known != Known::Other);
-                        let lacked = if let Known::Lacks(lacked) = known { lacked } else { 0 };
+                        aside.is_known(place, known != KnownTrade::Other);
+                        let lacked = if let KnownTrade::Lacks(lacked) = known { lacked } else { 0 };
                         if lacked != 0 {
                             live.widen(rules, &spot, key, &trade, (lacked, &reached), aside);
                         }

@@ -1,6 +1,6 @@
-//! The buckets of one instrument in one interval, in order, and the bars that are published of them.
+//! The buckets of one instrument in one interval, in order, and the bars that are published from them.
 //!
-//! Why a bar may depend on buckets behind it: volume without a price goes to the last bar that has one. What must always
+//! Why a bar may depend on buckets after it: volume without a price goes to the last bar that has one. What must always
 //! hold: a published bar is a function of the buckets of its trading day alone.
 
 use super::acc::{Acc, SnapshotAcc, TradeAcc};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::calendar::{PhaseAt, bucket};
 
-/// Where in time a record belongs, and what it calls its instrument.
+/// Where in time a record belongs, and the symbol that it carries.
 pub(super) struct Spot<'a> {
     pub(super) phase: &'a PhaseAt,
     pub(super) at: Nanos,
@@ -21,9 +21,9 @@ pub(super) struct Spot<'a> {
 }
 
 /// The buckets of one instrument in one interval.
-pub(super) struct Level {
+pub(super) struct IntervalBuckets {
     pub(super) interval: Interval,
-    /// Of the interval, in a mask.
+    /// The interval's bit in a mask.
     pub(super) bit: u32,
     /// In order of time; in boxes, so that the tree moves pointers.
     pub(super) buckets: BTreeMap<Nanos, Box<Bucket>>,
@@ -31,13 +31,13 @@ pub(super) struct Level {
     pub(super) touched: Vec<Nanos>,
 }
 
-impl Level {
-    /// `index`: of the interval, the finest is 0.
-    pub(super) fn new(interval: Interval, index: usize) -> Level {
-        Level { interval, bit: 1 << index, buckets: BTreeMap::new(), touched: Vec::new() }
+impl IntervalBuckets {
+    /// `index` is the interval's; the finest has 0.
+    pub(super) fn new(interval: Interval, index: usize) -> IntervalBuckets {
+        IntervalBuckets { interval, bit: 1 << index, buckets: BTreeMap::new(), touched: Vec::new() }
     }
 
-    /// The bucket that a record falls in, for it to be added; it is told what the record calls its instrument.
+    /// The bucket that a record falls in, to add the record; the bucket takes the record's symbol.
     #[inline]
     pub(super) fn bucket_of(&mut self, spot: &Spot<'_>) -> &mut Bucket {
         let (open_at, end_at) = bucket(spot.phase, self.interval, spot.at);
@@ -47,8 +47,8 @@ impl Level {
         bucket
     }
 
-    /// Adds the bucket at `at` up anew, from its base and the live finer buckets in it.
-    pub(super) fn rebuild(&mut self, finer: &Level, phase: &PhaseAt, at: Nanos) {
+    /// Rebuilds the bucket at `at` from its base and the live finer buckets in it.
+    pub(super) fn rebuild(&mut self, finer: &IntervalBuckets, phase: &PhaseAt, at: Nanos) {
         let (open_at, end_at) = bucket(phase, self.interval, at);
         let Some(bucket) = self.buckets.get_mut(&open_at) else { return };
         bucket.begin_anew();
@@ -59,7 +59,7 @@ impl Level {
     }
 
     /// The newest bucket with a price that the horizon has passed. It stays writable: volume without a price may still be
-    /// carried to it, and a bar that comes between takes such volume away again. Earlier ones can change no more.
+    /// carried to it, and a bar that arrives in between takes such volume away again. Earlier ones can no longer change.
     pub(super) fn kept_from(&self, horizon: Nanos) -> Option<Nanos> {
         let behind = self.buckets.iter().rev().skip_while(|(_, bucket)| bucket.end_at > horizon);
         behind.into_iter().find(|(_, bucket)| bucket.is_priced(self.bit)).map(|(open_at, _)| *open_at)

@@ -1,14 +1,13 @@
 //! The live bars of one instrument: its buckets of every interval, its kept trades, its remembered ids.
 //!
-//! Why what is published goes by `own`: records of one instrument may call it by several symbols, and a row that is taken back
-//! must have the one that it was published under. What must always hold: downstream knows of a bucket what its `emitted`
-//! says, and nothing else.
+//! Why published rows use `own`: records of one instrument may carry several symbols, and a row that is taken back must have
+//! the one that it was published under. What must always hold: downstream knows of a bucket its `emitted`, and nothing else.
 
 use super::acc::{Acc, TradeAcc};
 use super::bucket::Emitted;
 use super::finished::Series;
-use super::level::{Level, Spot};
-use super::rules::Rules;
+use super::level::{IntervalBuckets, Spot};
+use super::rules::BarRules;
 use super::trades::{Trade, TradeKey, Trades};
 use super::{EVERY, Reached};
 use crate::clean::duplicates::{Memory, SeenEntry, SeenName};
@@ -29,10 +28,10 @@ pub enum StateKey {
 }
 
 pub(super) struct Live {
-    /// As its key has it: what is published and kept goes by it, whatever symbols records tell.
+    /// As its key has it: what is published and kept uses it, whatever symbols records carry.
     pub(super) own: Instrument,
     /// One for each interval, finest first.
-    pub(super) levels: Vec<Level>,
+    pub(super) levels: Vec<IntervalBuckets>,
     /// Something changed in this step.
     pub(super) is_touched: bool,
     /// What changed in this epoch.
@@ -44,10 +43,16 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(own: Instrument, rules: &Rules) -> Live {
+    pub(super) fn new(own: Instrument, rules: &BarRules) -> Live {
         Live {
             own,
-            levels: rules.spec.intervals.iter().enumerate().map(|(at, interval)| Level::new(*interval, at)).collect(),
+            levels: rules
+                .spec
+                .intervals
+                .iter()
+                .enumerate()
+                .map(|(at, interval)| IntervalBuckets::new(*interval, at))
+                .collect(),
             is_touched: false,
             dirty: BTreeSet::new(),
             trades: Trades::default(),
@@ -66,10 +71,10 @@ impl Live {
         }
     }
 
-    /// Adds a trade that is not kept to the intervals of the mask. With corrections it stays when they are rebuilt: in the
-    /// base of its finest bucket, which the coarser ones take it from.
+    /// Adds a trade that is not kept to the intervals of the mask. With corrections it survives a rebuild: it is in the
+    /// base of its finest bucket, from which the coarser ones take it.
     #[inline]
-    pub(super) fn add_trade(&mut self, rules: &Rules, spot: &Spot<'_>, mask: u32, trade: &Trade) {
+    pub(super) fn add_trade(&mut self, rules: &BarRules, spot: &Spot<'_>, mask: u32, trade: &Trade) {
         if trade.order.price <= 0 && !rules.spec.prices_signed {
             return;
         }
@@ -88,26 +93,26 @@ impl Live {
         }
     }
 
-    /// Whether a trade was told before; `None`: it is new. A copy may count for intervals that the earlier ones were too late
-    /// for.
+    /// Whether a trade was reported before; `None`: it is new. A copy may count for intervals for which the
+    /// earlier ones were too late.
     pub(super) fn known(
         &mut self,
-        rules: &Rules,
+        rules: &BarRules,
         trading_date: i32,
         seen: SeenEntry,
         (mask, reached): (u32, &Reached),
-    ) -> Option<Known> {
+    ) -> Option<KnownTrade> {
         let whole = rules.is_whole(mask);
         let name = (!whole || !self.partly.is_empty()).then(|| (trading_date, seen.name()));
         let minute = seen.minute();
         self.memory.know_from(reached.known_from);
         let known = self.memory.remember(0, trading_date, seen);
-        let Some(name) = name else { return known.map(|same| if same { Known::Same } else { Known::Other }) };
+        let Some(name) = name else { return known.map(|same| if same { KnownTrade::Same } else { KnownTrade::Other }) };
         let (counts_for, known) = match (known, self.partly.get(&name)) {
             (None, _) => (mask, None),
-            (Some(true), Some((had, _))) => (mask | had, Some(Known::Lacks(mask & !had))),
-            (Some(true), None) => return Some(Known::Same),
-            (Some(false), _) => return Some(Known::Other),
+            (Some(true), Some((had, _))) => (mask | had, Some(KnownTrade::Lacks(mask & !had))),
+            (Some(true), None) => return Some(KnownTrade::Same),
+            (Some(false), _) => return Some(KnownTrade::Other),
         };
         let partly = (!rules.is_whole(counts_for)).then_some(counts_for);
         let before = match partly {
@@ -121,7 +126,7 @@ impl Live {
     }
 
     /// A step is complete: the changes it makes to what downstream knows.
-    pub(super) fn changes(&mut self, rules: &Rules, out: &mut Vec<(Series, Emitted, isize)>) {
+    pub(super) fn changes(&mut self, rules: &BarRules, out: &mut Vec<(Series, Emitted, isize)>) {
         self.is_touched = false;
         for (index, level) in self.levels.iter_mut().enumerate() {
             if level.touched.is_empty() {
@@ -157,8 +162,8 @@ impl Live {
         }
     }
 
-    /// The horizons have fallen: what they pass no more may change again, as it may behind a restart.
-    pub(super) fn thaw(&mut self, rules: &Rules) {
+    /// The horizons have moved back: what they no longer pass may change again, as it may after a restart.
+    pub(super) fn thaw(&mut self, rules: &BarRules) {
         for (index, level) in self.levels.iter_mut().enumerate() {
             let frozen = Frozen::of(rules, index, level);
             for (open_at, bucket) in &mut level.buckets {
@@ -176,9 +181,9 @@ impl Live {
     }
 }
 
-/// A trade that was told before.
+/// A trade that was reported before, compared with its copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum KnownTrade {
     Same,
     /// With other content.
     Other,
@@ -186,14 +191,14 @@ pub(super) enum Known {
     Lacks(u32),
 }
 
-/// Which buckets of a level say nothing more.
+/// Which buckets of an interval emit nothing any longer.
 pub(super) struct Frozen {
     horizon: Nanos,
     kept_from: Option<Nanos>,
 }
 
 impl Frozen {
-    pub(super) fn of(rules: &Rules, index: usize, level: &Level) -> Frozen {
+    pub(super) fn of(rules: &BarRules, index: usize, level: &IntervalBuckets) -> Frozen {
         let horizon = rules.horizon(index);
         let kept_from = if rules.spec.carries { level.kept_from(horizon) } else { None };
         Frozen { horizon, kept_from }

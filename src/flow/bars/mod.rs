@@ -1,4 +1,4 @@
-//! Bars: a keyed operator of ours, because live bars must retire and min/max have no inverse.
+//! Bars: ticktide's own keyed operator, because live bars must retire and min/max have no inverse.
 //!
 //! ```text
 //!   reading worker                        ═ exchange by instrument ═▶   owning worker
@@ -7,10 +7,11 @@
 //! ```
 //!
 //! Feeds without corrections are added up before the exchange, one lattice value per step and finest bucket. With
-//! corrections every trade travels and stays until the retention: the finest bucket is rebuilt from its trades, a coarser
-//! one = base ⊕ its live finer buckets, so a cancel never rescans a day. What must always hold: a published bar is a
-//! function of the set of ticks of its bucket; a frozen bucket (behind its interval's horizon) never changes what was
-//! published of it; of the bars behind a horizon the newest, which may still receive or give back carried volume, is kept until another one is.
+//! corrections every trade is exchanged and kept until the retention ends: the finest bucket is rebuilt from its trades, a
+//! coarser one = base ⊕ its live finer buckets, so a cancel never rescans a day. What must always hold: a published bar is a
+//! function of the set of ticks of its bucket; a frozen bucket (before its interval's horizon) never changes what was
+//! published of it. The newest bar before a horizon may still receive or give back carried volume, so it is kept until the
+//! horizon passes a newer one.
 
 pub mod acc;
 mod bucket;
@@ -40,9 +41,9 @@ use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
 use ticktide_market::calendar::PhaseAt;
 pub use ticktide_market::calendar::bucket;
-use trades::{Correction, Place, Trade, TradeKey};
+use trades::{Correction, RecordOrigin, Trade, TradeKey};
 
-/// What crosses from the worker that reads to the worker that owns the instrument.
+/// What the reading worker sends to the worker that owns the instrument.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Routed {
     /// Ticks of one finest bucket and one step, added up; for the intervals of the mask.
@@ -61,21 +62,21 @@ pub enum Routed {
         mask: u32,
         key: TradeKey,
         trade: Trade,
-        /// How duplicates are recognised, when that is done behind the exchange.
+        /// How duplicates are recognised, when that is done after the exchange.
         seen: Option<SeenEntry>,
         reached: Reached,
-        place: Place,
+        place: RecordOrigin,
     },
     /// A cancel or a correction of the trade of this id.
     Correction { instrument: Instrument, key: TradeKey, correction: Correction },
 }
 
-/// How far back a record reaches, by what its partition had come to.
+/// How far back a record reaches, by the time that its partition had reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reached {
-    /// Trades and corrections of before are not kept.
+    /// Earlier trades and corrections are not kept.
     pub kept_from: Nanos,
-    /// Ids of before are not known.
+    /// Earlier ids are not known.
     pub known_from: Nanos,
 }
 
@@ -84,7 +85,7 @@ pub const EVERY: u32 = u32::MAX;
 
 impl Routed {
     /// Where the record came from; `None`: it is a sum of many.
-    pub fn place(&self) -> Option<&Place> {
+    pub fn place(&self) -> Option<&RecordOrigin> {
         match self {
             Routed::Partial { .. } => None,
             Routed::Trade { place, .. } => Some(place),
@@ -101,18 +102,18 @@ impl Routed {
     }
 }
 
-/// A record that is refused behind the exchange.
+/// A record that is refused after the exchange.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
-    pub place: Place,
+pub struct RefusedRecord {
+    pub place: RecordOrigin,
     pub reason: &'static str,
     pub detail: String,
 }
 
-/// What the operator says besides bars.
+/// What the operator emits apart from bars.
 #[derive(Default)]
 pub struct Aside {
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedRecord>,
     /// Changes of the balance, by partition name.
     pub counts: HashMap<Arc<str>, Conservation>,
 }
@@ -122,20 +123,20 @@ impl Aside {
         change(self.counts.entry(partition.clone()).or_default());
     }
 
-    /// A record that was accepted is known already, or its id is with other content.
-    fn is_known(&mut self, place: Place, same: bool) {
+    /// An accepted record is known already, or its id is known with other content.
+    fn is_known(&mut self, place: RecordOrigin, same: bool) {
         self.count(&place.partition, |counts| {
             counts.accepted -= 1;
             if same { counts.duplicates += 1 } else { counts.refuse("conflicting_id") }
         });
         if !same {
             let detail = "its id or sequence was there before, with other content".into();
-            self.refused.push(Refused { place, reason: "conflicting_id", detail });
+            self.refused.push(RefusedRecord { place, reason: "conflicting_id", detail });
         }
     }
 
     /// A correction has met its trade.
-    fn is_matched(&mut self, place: &Place) {
+    fn is_matched(&mut self, place: &RecordOrigin) {
         self.count(&place.partition, |counts| {
             counts.pending -= 1;
             counts.accepted += 1;
@@ -143,15 +144,15 @@ impl Aside {
     }
 
     /// A correction counts for some intervals only: `missed` names the others.
-    fn is_partly_late(&mut self, place: Place, missed: &[String]) {
+    fn is_partly_late(&mut self, place: RecordOrigin, missed: &[String]) {
         if !missed.is_empty() {
             let detail = format!("too late for {}; the others count it", missed.join(", "));
             self.count(&place.partition, |counts| count(&mut counts.partly, "late_partly", 1));
-            self.refused.push(Refused { place, reason: "late_partly", detail });
+            self.refused.push(RefusedRecord { place, reason: "late_partly", detail });
         }
     }
 
-    /// No trade has come for a correction, and none will be waited for.
+    /// No trade has arrived for a correction, which waits no longer.
     fn is_unmatched(&mut self, correction: Correction) {
         self.count(&correction.place.partition, |counts| {
             counts.pending -= 1;
@@ -159,6 +160,6 @@ impl Aside {
         });
         let what = if correction.replaces.is_some() { "correction" } else { "cancel" };
         let detail = format!("no trade with its id came within the retention of this {what}");
-        self.refused.push(Refused { place: correction.place, reason: "unmatched", detail });
+        self.refused.push(RefusedRecord { place: correction.place, reason: "unmatched", detail });
     }
 }

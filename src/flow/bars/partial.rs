@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_market::calendar::PhaseAt;
-use ticktide_market::conditions::Effect;
+use ticktide_market::conditions::TradeEffect;
 use ticktide_market::{Instrument, InstrumentId};
 
 /// The open sums of one step on one reading worker.
@@ -17,7 +17,7 @@ pub struct Partials {
 }
 
 impl Partials {
-    /// `intervals`: how many there are; a tick in time for all of them takes the short way.
+    /// `intervals`: how many there are; a tick in time for all of them has all bits of its mask.
     pub fn new(finest: Interval, intervals: usize) -> Partials {
         Partials { finest, all: ((1u64 << intervals) - 1) as u32, open: HashMap::default() }
     }
@@ -30,7 +30,7 @@ impl Partials {
         phase: PhaseAt,
         mask: u32,
         order: &TradeOrder,
-        parts: Effect,
+        parts: TradeEffect,
     ) {
         let (open_at, _) = bucket(&phase, self.finest, order.at);
         debug_assert!(mask & !self.all == 0);

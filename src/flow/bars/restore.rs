@@ -1,20 +1,20 @@
-//! A restart: the live bars again, from the durable values of an earlier run.
+//! A restart: rebuilds the live bars from the durable values of an earlier run.
 //!
-//! Why two steps: with `carries` a bar depends on the buckets behind it, so nothing is said before all values are in. What must
-//! always hold: what is said is what the earlier run had published and its horizons have not frozen.
+//! Why two steps: with `carries` a bar depends on the buckets after it, so nothing is emitted before all values are in. What
+//! must always hold: the bars emitted are those that the earlier run had published and its horizons have not frozen.
 
 use super::bucket::{Bucket, Emitted};
 use super::finished::Series;
 use super::keyed::Keyed;
 use super::live::{Frozen, Live, StateKey};
-use super::trades::Entry;
-use crate::clean::Horizons;
+use super::trades::TradeState;
+use crate::clean::EpochHorizons;
 use crate::clean::duplicates::SeenEntries;
 use ticktide_base::time::Nanos;
 use ticktide_market::Instrument;
 
 impl Keyed {
-    /// Puts one durable value back. Call [`Keyed::restored`] when all are in.
+    /// Restores one durable value. Call [`Keyed::restored`] when all are in.
     pub fn restore(&mut self, instrument: &Instrument, key: StateKey, value: &[u8]) -> Result<(), String> {
         let live = match self.instruments.get_mut(instrument) {
             Some(live) => live,
@@ -27,13 +27,13 @@ impl Keyed {
         match key {
             StateKey::Bucket(interval, open_at) => {
                 let level = live.levels.iter_mut().find(|level| level.interval == interval);
-                let level =
-                    level.ok_or_else(|| format!("state of bars of {}, which the dataflow has not", interval.name()))?;
+                let level = level
+                    .ok_or_else(|| format!("state of bars of {}, which the dataflow does not have", interval.name()))?;
                 let bucket = Bucket::decode(instrument, value).map_err(wrong)?;
                 level.buckets.insert(open_at, Box::new(bucket));
             }
             StateKey::Trade(key) => {
-                live.trades.restore(key, Entry::decode(value).map_err(wrong)?);
+                live.trades.restore(key, TradeState::decode(value).map_err(wrong)?);
             }
             StateKey::Partly(trading_date, name) => {
                 live.partly.insert((trading_date, name), bincode::deserialize(value).map_err(wrong)?);
@@ -47,8 +47,8 @@ impl Keyed {
         Ok(())
     }
 
-    /// All durable values are in: says every live bar that its horizon has not frozen.
-    pub fn restored(&mut self, horizons: Horizons, mut say: impl FnMut(Series, Emitted)) {
+    /// All durable values are in: emits every live bar that its horizon has not frozen.
+    pub fn restored(&mut self, horizons: EpochHorizons, mut say: impl FnMut(Series, Emitted)) {
         self.rules.horizons = horizons;
         for live in self.instruments.values_mut() {
             for (index, level) in live.levels.iter_mut().enumerate() {

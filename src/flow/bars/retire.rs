@@ -1,17 +1,17 @@
-//! The end of an epoch: bars behind its horizons leave, and what changed becomes durable.
+//! The end of an epoch: bars before its horizons leave, and what changed becomes durable.
 //!
 //! Why a bar leaves before its bucket: with corrections the bucket is still needed by the coarser ones until its trades are no
-//! longer kept; then what it added up to goes to their bases. What must always hold: the durable values after an epoch are
+//! longer kept; then its sum goes to their bases. What must always hold: the durable values after an epoch are
 //! all that a restart needs.
 
 use super::Aside;
 use super::bucket::{Bucket, Emitted, encode};
 use super::finished::Series;
 use super::keyed::Keyed;
-use super::level::Level;
+use super::level::IntervalBuckets;
 use super::live::{Live, StateKey};
-use super::rules::Rules;
-use super::trades::Entry;
+use super::rules::BarRules;
+use super::trades::TradeState;
 use std::collections::BTreeMap;
 use ticktide_base::time::{MINUTE, Nanos};
 use ticktide_market::Instrument;
@@ -21,8 +21,8 @@ use ticktide_market::calendar::bucket;
 type States = Vec<(Instrument, StateKey, Option<Vec<u8>>)>;
 
 impl Keyed {
-    /// An epoch is complete: bars behind its horizons retire. Gives the retired bars (−1, no correction: they only leave
-    /// the state of what is downstream) and the durable changes.
+    /// An epoch is complete: bars before its horizons retire. Gives the retired bars (−1, which is no correction: they only
+    /// leave the state downstream) and the durable changes.
     pub fn retire(
         &mut self,
         epoch: u64,
@@ -48,7 +48,7 @@ impl Keyed {
         states
     }
 
-    /// Remembered ids whose minutes the horizon has passed are no longer kept.
+    /// Forgets remembered ids whose minutes the horizon has passed.
     fn forget_seen(&mut self, states: &mut States) {
         let least = self.rules.horizons.least().div_euclid(MINUTE);
         self.seen_chunks.retain(|(instrument, trading_date, epoch), newest| {
@@ -62,8 +62,8 @@ impl Keyed {
 }
 
 impl Live {
-    /// Takes the bars behind the horizons back, and lets go of the buckets that nothing needs any more.
-    fn retire_bars(&mut self, rules: &Rules, out: &mut Vec<(Series, Emitted, isize)>) {
+    /// Takes back the bars before the horizons, and drops the buckets that nothing needs any longer.
+    fn retire_bars(&mut self, rules: &BarRules, out: &mut Vec<(Series, Emitted, isize)>) {
         let corrections = rules.spec.corrections;
         for index in 0..self.levels.len() {
             let horizon = rules.horizon(index);
@@ -87,8 +87,8 @@ impl Live {
         }
     }
 
-    /// A bucket of the level is gone: what it added up to stays in the bases of the coarser ones that are made of it.
-    fn keep_in_coarser(&mut self, rules: &Rules, index: usize, at: Nanos, gone: &Bucket) {
+    /// A bucket of the level is gone: its sum stays in the bases of the coarser ones built from it.
+    fn keep_in_coarser(&mut self, rules: &BarRules, index: usize, at: Nanos, gone: &Bucket) {
         for (coarser, level) in self.levels.iter_mut().enumerate().skip(index + 1) {
             if rules.child[coarser] != Some(index) {
                 continue;
@@ -101,7 +101,7 @@ impl Live {
         }
     }
 
-    /// The ids that the epoch has seen, as a chunk of its own.
+    /// Keeps the ids that the epoch has seen, as a chunk of its own.
     fn keep_seen(&mut self, epoch: u64, chunks: &mut BTreeMap<(Instrument, i32, u64), i32>, states: &mut States) {
         for ((_, trading_date), entries) in self.memory.take_fresh() {
             chunks.insert((self.own.clone(), trading_date, epoch), entries.newest_minute());
@@ -109,8 +109,8 @@ impl Live {
         }
     }
 
-    /// Forgets which intervals ids lack that are no longer known.
-    fn forget_partly(&mut self, rules: &Rules) {
+    /// Forgets the lacking intervals of ids that are no longer known.
+    fn forget_partly(&mut self, rules: &BarRules) {
         let least = rules.horizons.least().div_euclid(MINUTE);
         self.partly.retain(|(trading_date, name), (_, minute)| {
             let live = i64::from(*minute) >= least;
@@ -129,7 +129,7 @@ impl Live {
                     let level = self.levels.iter().find(|level| level.interval == *interval);
                     level.and_then(|level| level.buckets.get(open_at)).map(|bucket| bucket.encode())
                 }
-                StateKey::Trade(key) => self.trades.entries.get(key).map(Entry::encode),
+                StateKey::Trade(key) => self.trades.entries.get(key).map(TradeState::encode),
                 StateKey::Partly(date, name) => self.partly.get(&(*date, name.clone())).map(encode),
                 StateKey::Seen(..) => None,
             };
@@ -138,7 +138,7 @@ impl Live {
     }
 }
 
-impl Level {
+impl IntervalBuckets {
     /// Start and end of the buckets that the horizon has passed; with `carries`, those before the newest with a price.
     fn behind(&self, horizon: Nanos, carries: bool) -> Vec<(Nanos, Nanos)> {
         let first_kept = if carries { self.kept_from(horizon).unwrap_or(Nanos::MIN) } else { Nanos::MAX };

@@ -1,15 +1,15 @@
-//! What all live bars of a worker go by: the dataflow's intervals and the epoch's horizons.
+//! What all live bars of a worker are judged by: the dataflow's intervals and the epoch's horizons.
 //!
-//! Why apart from the bars: a record changes one instrument, and the rules are read beside it. What must always hold: intervals
+//! Why separate from the bars: a record changes one instrument while the rules are read. What must always hold: intervals
 //! are finest first, and a coarser bucket is the sum of the buckets of its child interval.
 
-use super::trades::{Standing, Trade};
+use super::trades::{Trade, TradeReach};
 use super::{EVERY, Reached};
-use crate::clean::Horizons;
+use crate::clean::EpochHorizons;
 use ticktide_base::rules as base;
 use ticktide_base::time::{Interval, Nanos};
 
-/// What the bars need of a dataflow.
+/// What the bars need from a dataflow.
 #[derive(Clone, Debug)]
 pub struct BarsSpec {
     /// Finest first.
@@ -23,25 +23,25 @@ pub struct BarsSpec {
     pub prices_signed: bool,
 }
 
-pub(super) struct Rules {
+pub(super) struct BarRules {
     pub(super) spec: BarsSpec,
     /// For each interval the coarsest finer one that divides it.
     pub(super) child: Vec<Option<usize>>,
     /// The mask of all intervals.
     all: u32,
-    pub(super) horizons: Horizons,
+    pub(super) horizons: EpochHorizons,
 }
 
-impl Rules {
-    pub(super) fn new(spec: BarsSpec) -> Rules {
+impl BarRules {
+    pub(super) fn new(spec: BarsSpec) -> BarRules {
         let child = (0..spec.intervals.len())
             .map(|level| (0..level).rev().find(|finer| spec.intervals[level].0 % spec.intervals[*finer].0 == 0))
             .collect();
         let all = ((1u64 << spec.intervals.len()) - 1) as u32;
-        Rules { child, all, spec, horizons: Horizons::default() }
+        BarRules { child, all, spec, horizons: EpochHorizons::default() }
     }
 
-    /// What ends at or before it is final in this interval; an epoch without horizons has passed nothing.
+    /// This interval's horizon: what ends at or before it is final. An epoch without horizons has passed nothing.
     #[inline]
     pub(super) fn horizon(&self, level: usize) -> Nanos {
         self.horizons.intervals.get(level).copied().unwrap_or(Nanos::MIN)
@@ -53,8 +53,8 @@ impl Rules {
         self.spec.corrections && trade.order.at >= reached.kept_from
     }
 
-    /// The mask that sums of corrected feeds go by. Without corrections, and under the first rules, a sum is in the buckets of its
-    /// intervals and in no other.
+    /// The mask under which a corrected feed keeps a sum. Without corrections, and under the first rules, a sum is in the
+    /// buckets of its intervals and in no other.
     #[inline]
     pub(super) fn sum_mask(&self, mask: u32) -> u32 {
         let by_mask = self.spec.corrections && self.horizons.rules > base::Rules::First;
@@ -67,11 +67,11 @@ impl Rules {
         mask & self.all == self.all
     }
 
-    /// How a kept trade stands; under the first rules every correction meets it, and it is in every bucket.
+    /// How far a kept trade reaches; under the first rules every correction meets it, and it is in every bucket.
     #[inline]
-    pub(super) fn standing(&self, mask: u32, reached: &Reached) -> Standing {
+    pub(super) fn standing(&self, mask: u32, reached: &Reached) -> TradeReach {
         let first = self.horizons.rules == base::Rules::First;
-        Standing { mask: self.sum_mask(mask), kept_from: if first { Nanos::MIN } else { reached.kept_from } }
+        TradeReach { mask: self.sum_mask(mask), kept_from: if first { Nanos::MIN } else { reached.kept_from } }
     }
 
     /// The names of the intervals that a mask lacks.

@@ -1,11 +1,11 @@
-//! Trades that can be taken back: per (trading day, id) a join-semilattice, so any order of arrival ends the same.
+//! Trades that can be taken back: per (trading day, id) a join-semilattice, so any order of arrival ends in the same state.
 //!
 //! {trade?, greatest correction, cancelled}: a cancel is final, the greatest correction (by sequence or time, then content)
-//! wins, and a cancel or correction may come before its trade: then it waits. A trade counts while its price, corrected or
-//! not, is one that bars may have. One that is told twice is one: the least of the two in order, for the intervals of both. A
-//! correction counts for the intervals whose reach its trade lies in when it comes. What must always hold: what a bar counts is
-//! a function of the set of records and of what their partitions had come to, not of their order; where one id is told with
-//! two contents (of which one is refused) the one that came first counts.
+//! wins, and a cancel or correction that arrives before its trade waits. A trade counts while its price, corrected or
+//! not, is one that bars may have. A trade that is reported twice counts once: the lesser of the two in order, for the
+//! intervals of both. A correction counts for the intervals whose reach its trade lies in when the correction arrives. What
+//! must always hold: what a bar counts is a function of the set of records and of the times that their partitions had reached,
+//! not of their order; where one id arrives with two contents, the first to arrive counts and the other is refused.
 
 use super::EVERY;
 use super::acc::{TradeAcc, TradeOrder};
@@ -15,14 +15,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use ticktide_base::time::Nanos;
 
-/// Names a trade inside its instrument; a trade without an id is named by its place and can never be taken back.
+/// Names a trade inside its instrument; a trade without an id is named by its partition and offset and can never be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TradeKey {
     Id(i32, Arc<str>),
     Place(u64, i64),
 }
 
-/// A trade as it was told first.
+/// A trade as it was first reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trade {
     pub order: TradeOrder,
@@ -32,53 +32,53 @@ pub struct Trade {
     pub adds_volume: bool,
 }
 
-/// How far a trade reaches, by what the partitions that told it had come to.
+/// How far a trade reaches, by the times that the partitions which reported it had reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct TradeReach {
     /// The intervals that it counts for.
     pub mask: u32,
-    /// Corrections of before do not meet it.
+    /// Earlier corrections do not meet it.
     pub kept_from: Nanos,
 }
 
-/// A cancel or a correction, as it travels and as it waits.
+/// A cancel or a correction, as it is exchanged and as it waits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Correction {
     /// (sequence or 0, time): the greatest correction wins.
     pub order: (u64, Nanos),
     /// New price and quantity; `None` cancels.
     pub replaces: Option<(i64, i64)>,
-    pub place: Place,
-    /// Trades of before do not meet it.
+    pub place: RecordOrigin,
+    /// Earlier trades do not meet it.
     pub kept_from: Nanos,
-    /// By interval: it counts for trades from here on; none: for all.
+    /// By interval: it counts for trades from this time on; empty: for all.
     pub counts_from: Box<[Nanos]>,
 }
 
 impl Correction {
-    /// As an entry keeps it: (order, price, quantity).
+    /// As [`TradeState`] keeps it: (order, price, quantity).
     fn replacement(&self) -> Option<Replacement> {
         self.replaces.map(|(price, quantity)| (self.order, price, quantity))
     }
 
     /// Whether it meets a trade.
-    fn meets(&self, trade: &Trade, standing: Standing) -> bool {
+    fn meets(&self, trade: &Trade, standing: TradeReach) -> bool {
         self.order.1 >= standing.kept_from && trade.order.at >= self.kept_from
     }
 
-    /// For which intervals it counts, of a trade of this time.
+    /// The intervals that it counts for, when its trade has this time.
     fn counts_for(&self, at: Nanos) -> u32 {
         let late = self.counts_from.iter().enumerate().filter(|(_, from)| at < **from);
         late.fold(EVERY, |mask, (index, _)| mask & !(1 << index))
     }
 }
 
-/// What a correction puts in the place of a trade: (order, price, quantity).
+/// What a correction replaces a trade by: (order, price, quantity).
 type Replacement = ((u64, Nanos), i64, i64);
 
-/// Where a record came from, and what it was.
+/// Where a record came from, and its payload.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct RecordOrigin {
     pub partition: Arc<str>,
     pub offset: i64,
     pub received_at: Option<Nanos>,
@@ -88,10 +88,10 @@ pub struct Place {
 
 /// Everything known under one key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entry {
+pub struct TradeState {
     pub trade: Option<Trade>,
-    pub standing: Standing,
-    /// The intervals that do not count the trade any more.
+    pub standing: TradeReach,
+    /// The intervals that no longer count the trade.
     pub cancelled: u32,
     /// Corrections that met the trade with the intervals that they count for, the greatest first.
     pub corrections: Vec<(Replacement, u32)>,
@@ -99,16 +99,16 @@ pub struct Entry {
     pub waiting: Vec<Correction>,
 }
 
-impl Default for Entry {
-    fn default() -> Entry {
-        let standing = Standing { mask: EVERY, kept_from: Nanos::MIN };
-        Entry { trade: None, standing, cancelled: 0, corrections: Vec::new(), waiting: Vec::new() }
+impl Default for TradeState {
+    fn default() -> TradeState {
+        let standing = TradeReach { mask: EVERY, kept_from: Nanos::MIN };
+        TradeState { trade: None, standing, cancelled: 0, corrections: Vec::new(), waiting: Vec::new() }
     }
 }
 
-impl Entry {
-    /// What the trade counts as now, by the intervals that it counts so for; nothing: not there, cancelled, or (unless prices are
-    /// `signed`) at a price ≤ 0.
+impl TradeState {
+    /// What the trade counts as now, by the intervals that count it so. Empty: it has not arrived, is cancelled, or (unless
+    /// prices are `signed`) has a price ≤ 0.
     pub fn effective(&self, signed: bool) -> Vec<(u32, TradeAcc)> {
         let Some(trade) = self.trade else { return Vec::new() };
         let mut rest = self.standing.mask & !self.cancelled;
@@ -126,7 +126,7 @@ impl Entry {
         sums
     }
 
-    /// The corrections that wait and meet the trade act on it.
+    /// Applies the waiting corrections that meet the trade.
     fn meet(&mut self) -> Vec<Matched> {
         let Some(trade) = self.trade else { return Vec::new() };
         let standing = self.standing;
@@ -136,7 +136,7 @@ impl Entry {
         met.into_iter().map(|correction| self.act(trade.order.at, correction)).collect()
     }
 
-    /// A correction acts on the trade.
+    /// Applies a correction to the trade.
     fn act(&mut self, at: Nanos, correction: Correction) -> Matched {
         let mask = correction.counts_for(at);
         match correction.replacement() {
@@ -144,7 +144,7 @@ impl Entry {
             Some(replacement) => {
                 let place = self.corrections.partition_point(|(known, _)| *known > replacement);
                 self.corrections.insert(place, (replacement, mask));
-                // one that a greater one covers will never be seen again
+                // a correction that greater ones cover never counts again
                 let mut covered = 0;
                 self.corrections.retain(|(_, mask)| {
                     let seen = mask & !covered != 0;
@@ -156,7 +156,7 @@ impl Entry {
         Matched { place: correction.place, waited_from: correction.order.1, mask }
     }
 
-    /// The durable value: the first layout, and behind it what an older value may lack.
+    /// The durable value: the first layout, followed by what an older value may lack.
     pub(super) fn encode(&self) -> Vec<u8> {
         let waiting = self.waiting.iter().map(|waits| (waits.order, waits.replaces, &waits.place));
         let (none, waiting): (Option<Replacement>, Vec<_>) = (None, waiting.collect());
@@ -166,17 +166,17 @@ impl Entry {
         value
     }
 
-    /// A value of the first layout alone has met every correction, for all intervals.
-    pub(super) fn decode(mut value: &[u8]) -> Result<Entry, bincode::Error> {
-        type First = (Option<Trade>, Option<Replacement>, bool, Vec<((u64, Nanos), Option<(i64, i64)>, Place)>);
-        type Tail = (Standing, u32, Vec<(Replacement, u32)>, Vec<(Nanos, Box<[Nanos]>)>);
+    /// In a value of the first layout alone the trade has met every correction, for all intervals.
+    pub(super) fn decode(mut value: &[u8]) -> Result<TradeState, bincode::Error> {
+        type First = (Option<Trade>, Option<Replacement>, bool, Vec<((u64, Nanos), Option<(i64, i64)>, RecordOrigin)>);
+        type Tail = (TradeReach, u32, Vec<(Replacement, u32)>, Vec<(Nanos, Box<[Nanos]>)>);
         let (trade, correction, cancelled, waiting): First = bincode::deserialize_from(&mut value)?;
         let acted = trade.is_some();
         let (standing, cancelled, corrections, reaches): Tail = match value.is_empty() {
             true => {
                 let corrections = correction.filter(|_| acted).map(|correction| (correction, EVERY));
                 let cancelled = if acted && cancelled { EVERY } else { 0 };
-                (Entry::default().standing, cancelled, corrections.into_iter().collect(), Vec::new())
+                (TradeState::default().standing, cancelled, corrections.into_iter().collect(), Vec::new())
             }
             false => bincode::deserialize(value)?,
         };
@@ -184,33 +184,33 @@ impl Entry {
         let waiting = waiting.into_iter().zip(reaches).map(|((order, replaces, place), (kept_from, counts_from))| {
             Correction { order, replaces, place, kept_from, counts_from }
         });
-        Ok(Entry { trade, standing, cancelled, corrections, waiting: waiting.collect() })
+        Ok(TradeState { trade, standing, cancelled, corrections, waiting: waiting.collect() })
     }
 }
 
 /// A correction that has met its trade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Matched {
-    pub place: Place,
+    pub place: RecordOrigin,
     waited_from: Nanos,
     /// The intervals that it counts for.
     pub mask: u32,
 }
 
-/// What becomes of a trade that is told.
+/// What becomes of a trade that arrives.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Insertion {
     /// It is new; these corrections waited for it.
     New(Vec<Matched>),
-    /// It is there already, with this content; `Some`: the one told now changes what it counts as, so its bucket has to be
-    /// rebuilt, and these corrections waited for that.
+    /// It is known already, with this content. `Some`: the copy changes what it counts as, so its bucket has to be rebuilt, and
+    /// these corrections waited for that.
     Same(Option<(Nanos, Vec<Matched>)>),
-    /// Another trade is there under its id.
+    /// Its id is known with other content.
     Conflict,
 }
 
 impl Trade {
-    /// Whether it says the same, wherever it comes from.
+    /// Whether the content is the same, wherever it comes from.
     fn is_same(&self, other: &Trade) -> bool {
         let content = |trade: &Trade| {
             let TradeOrder { at, price, quantity, .. } = trade.order;
@@ -223,14 +223,14 @@ impl Trade {
 /// The retained trades of one instrument, by the finest bucket they fall in.
 #[derive(Default)]
 pub struct Trades {
-    pub entries: HashMap<TradeKey, Entry, ahash::RandomState>,
+    pub entries: HashMap<TradeKey, TradeState, ahash::RandomState>,
     buckets: BTreeMap<Nanos, Vec<TradeKey>>,
     waiting: BTreeMap<(Nanos, TradeKey), ()>,
 }
 
 /// What a correction did.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum CorrectionOutcome {
     /// It meets its trade, whose finest bucket has to be rebuilt.
     Rebuild(Nanos, Matched),
     /// It waits.
@@ -238,8 +238,8 @@ pub enum Effect {
 }
 
 impl Trades {
-    /// Takes a trade that is new in its dedupe scope: in another partition it may have been told before.
-    pub fn insert(&mut self, key: TradeKey, trade: Trade, standing: Standing) -> Insertion {
+    /// Takes a trade that is new in its dedupe scope: another partition may have reported it before.
+    pub fn insert(&mut self, key: TradeKey, trade: Trade, standing: TradeReach) -> Insertion {
         let entry = self.entries.entry(key.clone()).or_default();
         if let Some(known) = &mut entry.trade {
             if !known.is_same(&trade) {
@@ -259,13 +259,13 @@ impl Trades {
         Insertion::New(matched)
     }
 
-    /// A copy of a trade has come that reaches further; `None`: that changes nothing, or the trade is not kept.
-    pub fn widen(&mut self, key: &TradeKey, standing: Standing) -> Option<(Nanos, Vec<Matched>)> {
+    /// Takes a copy of a trade that reaches further; `None`: it changes nothing, or the trade is not kept.
+    pub fn widen(&mut self, key: &TradeKey, standing: TradeReach) -> Option<(Nanos, Vec<Matched>)> {
         let entry = self.entries.get_mut(key)?;
         let bucket_at = entry.trade?.bucket_at;
         let before = entry.standing;
         let mask = before.mask | standing.mask;
-        entry.standing = Standing { mask, kept_from: before.kept_from.min(standing.kept_from) };
+        entry.standing = TradeReach { mask, kept_from: before.kept_from.min(standing.kept_from) };
         let matched = entry.meet();
         let changed = mask != before.mask || !matched.is_empty();
         self.waited(key, &matched);
@@ -282,15 +282,15 @@ impl Trades {
     }
 
     /// Takes a cancel or correction.
-    pub fn correct(&mut self, key: TradeKey, correction: Correction) -> Effect {
+    pub fn correct(&mut self, key: TradeKey, correction: Correction) -> CorrectionOutcome {
         let entry = self.entries.entry(key.clone()).or_default();
         if let Some(trade) = entry.trade.filter(|trade| correction.meets(trade, entry.standing)) {
             let matched = entry.act(trade.order.at, correction);
-            return Effect::Rebuild(trade.bucket_at, matched);
+            return CorrectionOutcome::Rebuild(trade.bucket_at, matched);
         }
         self.waiting.insert((correction.order.1, key), ());
         entry.waiting.push(correction);
-        Effect::Waits
+        CorrectionOutcome::Waits
     }
 
     /// The bucket's trades added up anew, by the intervals that they count for.
@@ -304,8 +304,8 @@ impl Trades {
         sums
     }
 
-    /// Forgets trades in buckets that start before `at`, and gives up corrections that waited past it: (keys whose entries
-    /// are gone or have changed, corrections unmatched).
+    /// Forgets trades in buckets that start before `at`, and gives up waiting corrections from before it: (keys whose entries
+    /// are gone or have changed, unmatched corrections).
     pub fn forget_before(&mut self, at: Nanos) -> (Vec<TradeKey>, Vec<Correction>) {
         let (mut keys, mut unmatched) = (Vec::new(), Vec::new());
         while let Some(bucket) = self.buckets.first_entry() {
@@ -335,8 +335,8 @@ impl Trades {
         (keys, unmatched)
     }
 
-    /// Puts an entry back that an earlier run kept.
-    pub fn restore(&mut self, key: TradeKey, entry: Entry) {
+    /// Restores an entry that an earlier run kept.
+    pub fn restore(&mut self, key: TradeKey, entry: TradeState) {
         if let Some(trade) = entry.trade {
             self.buckets.entry(trade.bucket_at).or_default().push(key.clone());
         }

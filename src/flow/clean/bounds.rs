@@ -1,8 +1,9 @@
-//! From where on a record of a partition counts: what the partition's own past says, and never behind the horizons of its epoch.
+//! From which time on a record of a partition counts: by the partition's own past, and never before its epoch's horizons.
 //!
-//! Why both: what a partition has come to is a function of its records, so the same records get the same verdicts however they
-//! were cut; what the horizons have passed is gone from memory, so nothing behind them may come back. Of a partition that brakes
-//! the second never decides. What must always hold: no record behind the epoch's horizons reaches the bars.
+//! Why both: the time that a partition has reached is a function of its records, so the same records get the same verdicts
+//! however they were cut; what the horizons have passed is gone from memory, so nothing before them may come back. For a
+//! partition that brakes the frontier, the second never decides. What must always hold: no record before the epoch's horizons
+//! reaches the bars.
 
 use super::reach::{ReachSpec, Reaches};
 use serde::{Deserialize, Serialize};
@@ -12,18 +13,18 @@ use ticktide_market::calendar::Session;
 
 /// An epoch's constants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Horizons {
+pub struct EpochHorizons {
     pub rules: Rules,
     /// One for each interval, finest first; what lies before it is no longer in memory.
     pub intervals: Vec<Nanos>,
     /// With corrections: earlier trades are no longer kept.
     pub retained_from: Nanos,
-    /// Every partition has come to it at least.
+    /// Every partition has reached at least this time.
     pub lake_time: Option<Nanos>,
 }
 
-impl Horizons {
-    /// Before it nothing is in memory.
+impl EpochHorizons {
+    /// The least horizon: nothing before it is in memory.
     pub fn least(&self) -> Nanos {
         self.intervals.iter().copied().min().unwrap_or(Nanos::MIN)
     }
@@ -34,35 +35,35 @@ impl Horizons {
 pub struct Bounds {
     /// The greater of the two for each interval.
     reaches: Reaches,
-    /// What the partition's past says; under the first rules nothing.
+    /// By the partition's past alone; under the first rules everything counts.
     own: Reaches,
-    /// What time `own` is for.
+    /// The time that `own` is for.
     running: Option<Nanos>,
 }
 
 impl Bounds {
-    /// A record counts from here on.
+    /// From where on a record counts.
     #[inline]
     pub fn reaches(&self) -> &Reaches {
         &self.reaches
     }
 
-    /// By its partition's past alone.
+    /// The same, by the partition's past alone.
     pub fn own(&self) -> &Reaches {
         &self.own
     }
 
-    /// What time the partition has come to, in the grain of the reaches; `None`: to none yet.
+    /// The time that the partition has reached, in the grain of the reaches; `None`: none yet.
     pub fn running(&self) -> Option<Nanos> {
         self.running
     }
 
-    /// The partition has come to a time. True: the reaches are others now.
+    /// The partition has reached a time. Returns true when the reaches have changed.
     #[inline]
     pub fn advance(
         &mut self,
         running: Option<Nanos>,
-        horizons: &Horizons,
+        horizons: &EpochHorizons,
         spec: &ReachSpec,
         session: &Session,
     ) -> bool {
@@ -81,13 +82,13 @@ impl Bounds {
     }
 
     /// An epoch begins.
-    pub fn begin(&mut self, running: Option<Nanos>, horizons: &Horizons, spec: &ReachSpec, session: &Session) {
+    pub fn begin(&mut self, running: Option<Nanos>, horizons: &EpochHorizons, spec: &ReachSpec, session: &Session) {
         if !self.advance(running, horizons, spec, session) {
             self.bound(horizons);
         }
     }
 
-    fn bound(&mut self, horizons: &Horizons) {
+    fn bound(&mut self, horizons: &EpochHorizons) {
         let pairs = self.own.intervals.iter().zip(horizons.intervals.iter().chain(std::iter::repeat(&Nanos::MIN)));
         self.reaches = Reaches {
             intervals: pairs.map(|(own, horizon)| *own.max(horizon)).collect(),
@@ -110,10 +111,10 @@ mod tests {
             retention: HOUR,
         };
         let noon = 20_000 * DAY + 12 * HOUR;
-        let mut horizons = Horizons { intervals: vec![noon - HOUR, Nanos::MIN], ..Horizons::default() };
+        let mut horizons = EpochHorizons { intervals: vec![noon - HOUR, Nanos::MIN], ..EpochHorizons::default() };
         let mut bounds = Bounds::default();
         bounds.begin(None, &horizons, &spec, &session);
-        assert_eq!(bounds.reaches().intervals, [noon - HOUR, Nanos::MIN], "it has come to no time yet");
+        assert_eq!(bounds.reaches().intervals, [noon - HOUR, Nanos::MIN], "it has not reached any time yet");
         assert!(bounds.advance(Some(noon + 7), &horizons, &spec, &session));
         assert_eq!(bounds.reaches().intervals, [noon - 10 * MINUTE, noon - 2 * HOUR]);
         assert_eq!(bounds.reaches().retained_from, noon - HOUR);

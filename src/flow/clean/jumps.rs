@@ -1,8 +1,9 @@
 //! Wild times: without a broker's timestamp a jump of the event time needs witnesses.
 //!
 //! Why: one tick of 2099, or milliseconds read as microseconds, would move the frontier and send the whole feed to
-//! quarantine. So a partition's first record and any jump over `max_jump` are held until later records lie within it. What
-//! must always hold: a held record is released once, taken or refused, as a function of the partition's records alone.
+//! quarantine. So a partition's first record and any jump over `max_jump` are held until later records lie
+//! within `max_jump` of them. What must always hold: a held record is released once, taken or refused, as a function of
+//! the partition's records alone.
 
 use crate::clean::CleanSpec;
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,7 @@ impl<T> Jumps<T> {
         self.anchor.is_some_and(|anchor| at <= anchor.saturating_add(spec.max_jump))
     }
 
-    /// Puts back what an earlier run held.
+    /// Restores what an earlier run held.
     pub fn restore(&mut self, held: Vec<Held<T>>, spec: &CleanSpec) {
         for held in held {
             let at = held.tick.exchange_at;
@@ -83,8 +84,8 @@ impl<T> Jumps<T> {
         released
     }
 
-    /// The partition has come to `offset`; gives up what waited too long: (ticks to take, ticks to refuse). How long is told
-    /// by offsets and not counted, so that it does not begin anew with each run.
+    /// The partition has reached `offset`: gives up what waited too long, as (ticks to take, ticks to refuse). Offsets measure
+    /// the wait, not a counter, so it does not begin anew with each run.
     pub fn pass(&mut self, offset: i64, spec: &CleanSpec) -> (Vec<Held<T>>, Vec<Held<T>>) {
         let patience = i64::try_from(spec.patience).unwrap_or(i64::MAX);
         self.give_up(spec, |cluster| offset.saturating_sub(cluster.first) >= patience)
@@ -103,7 +104,7 @@ impl<T> Jumps<T> {
                 rest.push(cluster);
                 continue;
             }
-            // a first record has nothing to jump from: it is taken; behind an anchor a jump is refused
+            // a first record has nothing to jump from: it is taken; with an anchor a jump is refused
             match self.anchor {
                 Some(anchor) if cluster.first_at > anchor.saturating_add(spec.max_jump) => refuse.extend(cluster.held),
                 _ => {

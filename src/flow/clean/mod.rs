@@ -1,8 +1,9 @@
-//! Which ticks count: sessions, lateness, conditions. Wild times are [`crate::clean::jumps`]'s, duplicates [`crate::clean::duplicates`]'s.
+//! Which ticks count: sessions, lateness, conditions. [`crate::clean::jumps`] decides wild times, [`crate::clean::duplicates`]
+//! duplicates.
 //!
 //! Runs on the worker that reads, in offset order, before anything is exchanged. Why here: a tick that is refused needs its
 //! payload, which only the reader has. What must always hold: each tick gets exactly one verdict, now or later (a held
-//! tick gets its verdict when the records behind it arrive, or at the flush), and the verdict is a function of the
+//! tick gets its verdict when later records arrive, or at the flush), and the verdict is a function of the
 //! partition's records, the epoch's horizons and the dataflow, never of a clock.
 
 pub mod bounds;
@@ -12,16 +13,16 @@ pub mod past;
 pub mod reach;
 pub mod wild;
 
-pub use bounds::{Bounds, Horizons};
+pub use bounds::{Bounds, EpochHorizons};
 
 use reach::{ReachSpec, Reaches};
 use std::sync::{Arc, Once};
 use ticktide_base::time::{Nanos, SECOND};
 use ticktide_market::calendar::{Class, PhaseAt, Phases, Session};
-use ticktide_market::conditions::{ConditionsSpec, Effect};
+use ticktide_market::conditions::{ConditionsSpec, TradeEffect};
 use ticktide_market::{Instrument, InstrumentId, Tick, TickKind};
 
-/// What the cleaner needs of a dataflow.
+/// What the cleaner needs from a dataflow.
 #[derive(Clone)]
 pub struct CleanSpec {
     pub session: Arc<Session>,
@@ -45,20 +46,20 @@ impl CleanSpec {
     pub const PATIENCE: u64 = 1_000;
 }
 
-/// What becomes of a tick.
+/// The decision about a tick.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// It counts, for the intervals of the mask (bit i = interval i).
     Accept {
         mask: u32,
-        parts: Effect,
+        parts: TradeEffect,
         phase: PhaseAt,
         /// Event time that the bars use (a snapshot's is that of its last trade).
         at: Nanos,
     },
-    /// It counts and makes no bar: a baseline snapshot, a tick of the kind that this feed has no bars from.
+    /// It counts but makes no bar: a baseline snapshot, or a tick of a kind that makes no bars in this feed.
     AcceptSilently,
-    /// A cancel or a correction: decided behind the exchange.
+    /// A cancel or a correction: decided after the exchange.
     Correction,
     Reject {
         reason: &'static str,
@@ -74,7 +75,7 @@ pub struct Judge {
     classes: Vec<Class>,
 }
 
-/// A warning was given for dates whose holidays the calendar does not know.
+/// Whether the warning about dates whose holidays the calendar does not know was given.
 static UNKNOWN: Once = Once::new();
 
 impl Judge {
@@ -82,7 +83,7 @@ impl Judge {
         Judge { spec, phases: Phases::default(), classes: Vec::new() }
     }
 
-    /// The next instrument's id is that of how many were told before.
+    /// Adds an instrument; its id is the number of those added before.
     pub fn tell(&mut self, instrument: &Instrument) {
         self.classes.push(self.spec.session.class_of(instrument));
     }
@@ -94,33 +95,33 @@ impl Judge {
         self.phases.at(&self.spec.session, class, at)
     }
 
-    /// Says once that the calendar does not know the holidays of a time that is read.
+    /// Warns once that the calendar does not know the holidays of a time that is read.
     pub fn warn_unknown(&self, trading_date: i32) {
         if !self.spec.session.is_known(trading_date) {
             UNKNOWN.call_once(|| {
                 let date = ticktide_market::calendar::date_text(trading_date);
                 tracing::warn!(
                     date,
-                    "the calendar lists no holidays of this time: its weekdays are taken for trading days; a newer calendar \
-                     file says more (`ticktide calendar` shows what is known)"
+                    "the calendar lists no holidays for this time: all weekdays count as trading days; use a newer calendar \
+                     file (`ticktide calendar` shows what is known)"
                 );
             });
         }
     }
 
-    /// Whether the broker's clock refutes the event time.
+    /// Whether the broker's clock contradicts the event time.
     pub fn is_future(&self, tick: &Tick) -> bool {
         tick.received_at.is_some_and(|received| tick.exchange_at > received.saturating_add(self.spec.ahead_max))
     }
 
-    /// Everything but duplicates, for a tick whose time is believed.
+    /// Judges everything but duplicates, for a tick whose time is believed.
     pub fn judge(&mut self, tick: &Tick, reaches: &Reaches) -> Verdict {
         if tick.kind == TickKind::Notice {
             return Verdict::AcceptSilently;
         }
         let reject = |reason, detail: String| Verdict::Reject { reason, detail };
         if tick.trading_date.is_some() {
-            // a trading day alone is no time: it is outside of no session, and never too late
+            // a trading day alone is not a time: it is never off session, and never too late
             return self.judge_correction(tick, Nanos::MIN);
         }
         let Some(phase) = self.phase_at(tick.instrument, tick.exchange_at) else {
@@ -140,7 +141,7 @@ impl Judge {
             return self.judge_snapshot(tick, phase, mask, reaches);
         }
         let Some(price) = tick.price else { return Verdict::AcceptSilently };
-        // one that may be corrected waits for its correction where trades are kept
+        // a trade that may be corrected waits for its correction where trades are kept
         if price.0 <= 0 && !self.spec.prices_signed && !self.spec.corrections {
             return Verdict::AcceptSilently;
         }
@@ -149,7 +150,7 @@ impl Judge {
                 let code = tick.conditions.as_deref().and_then(|text| conditions.code(text));
                 conditions.effect(code.unwrap_or(0), tick.suspicious)
             }
-            None => Effect::FULL,
+            None => TradeEffect::FULL,
         };
         if parts.sets_price || parts.adds_volume {
             Verdict::Accept { mask, parts, phase, at: tick.exchange_at }
@@ -172,11 +173,11 @@ impl Judge {
         }
     }
 
-    /// A snapshot makes a bar at its last trade's time; one whose last trade is of an earlier day is a baseline only. One of
-    /// open interest alone makes no bar and is part of the one at its time.
+    /// A snapshot makes a bar at its last trade's time; one whose last trade is of an earlier day is a baseline only. A
+    /// snapshot of open interest alone makes no bar; it is part of the bar at its time.
     fn judge_snapshot(&mut self, tick: &Tick, phase: PhaseAt, in_time: u32, reaches: &Reaches) -> Verdict {
         if tick.price.is_none() && tick.snapshot.as_ref().is_some_and(|snapshot| snapshot.open_interest.is_some()) {
-            return Verdict::Accept { mask: in_time, parts: Effect::FULL, phase, at: tick.exchange_at };
+            return Verdict::Accept { mask: in_time, parts: TradeEffect::FULL, phase, at: tick.exchange_at };
         }
         let price = tick.price.map_or(0, |price| price.0);
         if price == 0 || (price < 0 && !self.spec.prices_signed) {
@@ -187,12 +188,12 @@ impl Judge {
         if trade_phase.trading_date != phase.trading_date {
             return Verdict::AcceptSilently;
         }
-        // lateness is judged by the update; a bar that is frozen stays so: an old last trade is no news
+        // the update decides lateness; a frozen bar stays frozen: an old last trade is not new
         let mask = in_time & mask(at, reaches);
         if mask == 0 {
             return Verdict::AcceptSilently;
         }
-        Verdict::Accept { mask, parts: Effect::FULL, phase: trade_phase, at }
+        Verdict::Accept { mask, parts: TradeEffect::FULL, phase: trade_phase, at }
     }
 }
 

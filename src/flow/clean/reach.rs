@@ -1,4 +1,4 @@
-//! How far back a tick still counts: a function of the time that its partition has come to.
+//! How far back a tick still counts: a function of the time that its partition has reached.
 //!
 //! Why one function: what a partition's past refuses and what memory lets go of must agree, or a bar would be cut in two. What
 //! must always hold: it never steps back as time goes on, and it cuts no bar of any class of instruments.
@@ -28,17 +28,17 @@ pub struct ReachSpec {
 pub struct Reaches {
     /// One for each interval, finest first.
     pub intervals: Vec<Nanos>,
-    /// Trades and corrections of before are not kept.
+    /// Earlier trades and corrections are not kept.
     pub retained_from: Nanos,
 }
 
 impl Reaches {
-    /// Those of a partition that has come to no time yet: everything counts.
+    /// Those of a partition that has not reached any time yet: everything counts.
     pub fn all(intervals: usize) -> Reaches {
         Reaches { intervals: vec![Nanos::MIN; intervals], retained_from: Nanos::MIN }
     }
 
-    /// Before it a tick counts for nothing.
+    /// The least reach: an earlier tick counts for nothing.
     pub fn least(&self) -> Nanos {
         self.intervals.iter().copied().min().unwrap_or(Nanos::MIN)
     }
@@ -50,7 +50,7 @@ impl ReachSpec {
         self.intervals.first().map_or(SECOND, |(finest, _)| finest.0.clamp(1, SECOND))
     }
 
-    /// From where on a tick counts when time has come to `at`.
+    /// From where on a tick counts when time has reached `at`.
     pub fn at(&self, session: &Session, at: Nanos) -> Reaches {
         let at = at - at.rem_euclid(self.grain());
         let intervals = self.intervals.iter().map(|(interval, reach)| horizon(session, *interval, *reach, at));
@@ -60,8 +60,8 @@ impl ReachSpec {
     }
 }
 
-/// A time moved back to where no class of instruments has a bar under way, so that every bar is behind a horizon as a whole
-/// or not at all. Classes whose phases begin at other times share few starts: then it moves further back than one bar.
+/// A time moved back to where no class of instruments has a bar under way, so that a horizon passes every bar as a whole or
+/// not at all. Classes whose phases begin at different times share few starts: then it moves further back than one bar.
 pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
     let mut found = at;
     loop {
@@ -75,7 +75,7 @@ pub fn aligned(session: &Session, interval: Interval, at: Nanos) -> Nanos {
     }
 }
 
-/// A time moved on to where no class of instruments has a bar under way; at most to `until`, which lies so.
+/// A time moved on to where no class of instruments has a bar under way; at most to `until`, which is such a time.
 pub fn aligned_after(session: &Session, interval: Interval, at: Nanos, until: Nanos) -> Nanos {
     let mut found = at;
     loop {
@@ -95,7 +95,7 @@ pub fn started(session: &Session, class: Class, interval: Interval, at: Nanos) -
     session.phase_at(class, at).map_or(at, |phase| bucket(&phase, interval, at).0)
 }
 
-/// The horizon of an interval for a frontier: of a session, the earliest that any class of instruments needs.
+/// The horizon of an interval for a frontier: in a session, the earliest that any class of instruments needs.
 pub fn horizon(session: &Session, interval: Interval, reach: Reach, frontier: Nanos) -> Nanos {
     match reach {
         Reach::Span(span) => aligned(session, interval, frontier.saturating_sub(span)),

@@ -1,21 +1,23 @@
-//! Wild times: a partition's first record, and a jump far ahead, wait until later records say that time has really come there.
+//! Wild times: a partition's first record, and a jump far ahead, wait until later records confirm
+//! that time.
 //!
 //! ```text
-//!   a record ─▶ heard   what waits hears of it: confirmed, contradicted, waited long enough
+//!   a record ─▶ heard   its time is evidence for what waits: confirmed, contradicted, waited long enough
 //!            ─▶ is it within `max_jump` of what is believed?   yes: it counts    no: it waits
 //!   the end  ─▶ what nothing contradicts counts, and moves no time until later records confirm it
 //! ```
 //!
-//! Why: one tick of 2099, or milliseconds read as microseconds, would move the time of its partition and make all that follows too
-//! late. Why later records confirm it however far after it they lie: trades of a rare instrument are weeks apart, and each
-//! bears out the one before. What must always hold: a record that waits is decided once, by the records of its partition alone.
+//! Why: one tick of 2099, or milliseconds read as microseconds, would move the time of its partition and make every later
+//! record too late. Why later records confirm it however far after it they lie: trades of a rare instrument are weeks apart,
+//! and each confirms the one before. What must always hold: a record that waits is decided once, by the records of its
+//! partition alone.
 
 use super::CleanSpec;
 use super::jumps::Held;
 use serde::{Deserialize, Serialize};
 use ticktide_base::time::Nanos;
 
-/// A record that waits, with what later ones have said of it.
+/// A record that waits, with the evidence of later ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Pending<T> {
     held: Held<T>,
@@ -35,7 +37,7 @@ struct Lone {
     confirmed_by: Vec<Nanos>,
 }
 
-/// What waits, as it outlives its process.
+/// What waits, as the durable state keeps it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WildState<T> {
     pending: Vec<Pending<T>>,
@@ -50,18 +52,18 @@ pub struct Wild<T> {
     lone: Vec<Lone>,
 }
 
-/// What was decided of records that waited, in order of their offsets.
+/// What was decided about records that waited, in order of their offsets.
 #[derive(Debug, PartialEq)]
-pub struct Decided<T> {
+pub struct TimeDecisions<T> {
     pub believed: Vec<Held<T>>,
     pub refused: Vec<(Held<T>, Why)>,
     /// Times of records that count already: they move the partition from now on.
     pub confirmed: Vec<Nanos>,
 }
 
-impl<T> Default for Decided<T> {
-    fn default() -> Decided<T> {
-        Decided { believed: Vec::new(), refused: Vec::new(), confirmed: Vec::new() }
+impl<T> Default for TimeDecisions<T> {
+    fn default() -> TimeDecisions<T> {
+        TimeDecisions { believed: Vec::new(), refused: Vec::new(), confirmed: Vec::new() }
     }
 }
 
@@ -70,7 +72,7 @@ impl<T> Default for Decided<T> {
 pub enum Why {
     /// Later records lie far before it.
     Contradicted,
-    /// It is ahead of our clock.
+    /// It is ahead of ticktide's clock.
     Ahead,
 }
 
@@ -85,7 +87,7 @@ impl Why {
     }
 }
 
-/// Adds a time to those that confirm one, if it is another one.
+/// Adds a confirming time, if it is a new one and not the record's own.
 fn confirm(confirmed_by: &mut Vec<Nanos>, own: Nanos, at: Nanos, most: u64) {
     if at != own && (confirmed_by.len() as u64) < most && !confirmed_by.contains(&at) {
         confirmed_by.push(at);
@@ -98,7 +100,7 @@ impl<T: Clone> Wild<T> {
         Wild { anchor, pending: Vec::new(), lone: Vec::new() }
     }
 
-    /// Goes on from the first rules: what waited then waits on, and bears each other out.
+    /// Goes on from the first rules: what waited then waits on, and those records confirm each other.
     pub fn taken_over(anchor: Option<Nanos>, mut held: Vec<Held<T>>, spec: &CleanSpec) -> Wild<T> {
         let mut wild = Wild::new(anchor);
         held.sort_by_key(|held| held.tick.offset);
@@ -114,7 +116,7 @@ impl<T: Clone> Wild<T> {
         (!self.is_quiet()).then(|| WildState { pending: self.pending.clone(), lone: self.lone.clone() })
     }
 
-    /// Puts back what an earlier run left waiting.
+    /// Restores what an earlier run left waiting.
     pub fn restore(&mut self, state: WildState<T>) {
         (self.pending, self.lone) = (state.pending, state.lone);
     }
@@ -136,20 +138,20 @@ impl<T: Clone> Wild<T> {
         spec.confirmations == 0 || self.anchor.is_some_and(|anchor| at <= anchor.saturating_add(spec.max_jump))
     }
 
-    /// A time is believed.
+    /// Believes a time.
     #[inline]
     pub fn believe(&mut self, at: Nanos) {
         self.anchor = self.anchor.max(Some(at));
     }
 
-    /// A record waits.
+    /// Makes a record wait.
     pub fn hold(&mut self, held: Held<T>) {
         self.pending.push(Pending { held, confirmed_by: Vec::new(), agree: 0, contradict: 0 });
     }
 
-    /// A record of this time has come, which is not decided yet: what waits hears of it.
-    pub fn heard(&mut self, at: Nanos, offset: i64, spec: &CleanSpec) -> Decided<T> {
-        let mut decided = Decided::default();
+    /// Takes the time of a record that is not decided yet as evidence for what waits; gives what that decides.
+    pub fn heard(&mut self, at: Nanos, offset: i64, spec: &CleanSpec) -> TimeDecisions<T> {
+        let mut decided = TimeDecisions::default();
         self.settle(spec, &mut decided);
         self.note(at, spec);
         self.expire(offset, spec, &mut decided);
@@ -174,8 +176,8 @@ impl<T: Clone> Wild<T> {
         }
     }
 
-    /// Believes what is confirmed, and what lies within reach of it, until nothing more is.
-    fn settle(&mut self, spec: &CleanSpec, decided: &mut Decided<T>) {
+    /// Believes what is confirmed, and what lies within reach of it, until there is no more.
+    fn settle(&mut self, spec: &CleanSpec, decided: &mut TimeDecisions<T>) {
         let confirmed = |confirmed_by: &[Nanos]| confirmed_by.len() as u64 >= spec.confirmations;
         loop {
             let anchor = self.anchor;
@@ -202,9 +204,9 @@ impl<T: Clone> Wild<T> {
         }
     }
 
-    /// Decides what has waited for `patience` offsets: most of the records that came since say what it is. How long is told by
-    /// offsets and not counted, so that it does not begin anew with each run.
-    fn expire(&mut self, offset: i64, spec: &CleanSpec, decided: &mut Decided<T>) {
+    /// Decides what has waited for `patience` offsets, by the majority of the records since. Offsets measure the wait, not a
+    /// counter, so it does not begin anew with each run.
+    fn expire(&mut self, offset: i64, spec: &CleanSpec, decided: &mut TimeDecisions<T>) {
         let patience = i64::try_from(spec.patience).unwrap_or(i64::MAX);
         let ripe = |first: i64| offset.saturating_sub(first) >= patience;
         self.lone.retain(|lone| !ripe(lone.offset));
@@ -224,10 +226,10 @@ impl<T: Clone> Wild<T> {
         }
     }
 
-    /// The end of what there is: what a later record contradicts is refused, and what is later than `limit`, our clock's. All else
-    /// is to be accepted, and moves no time until later records confirm it.
-    pub fn end(&mut self, limit: Nanos, spec: &CleanSpec) -> (Decided<T>, Vec<Held<T>>) {
-        let mut decided = Decided::default();
+    /// The end of the input: refuses what a later record contradicts, and what is later than `limit`, ticktide's clock.
+    /// Everything else is to be accepted, and moves no time until later records confirm it.
+    pub fn end(&mut self, limit: Nanos, spec: &CleanSpec) -> (TimeDecisions<T>, Vec<Held<T>>) {
+        let mut decided = TimeDecisions::default();
         self.settle(spec, &mut decided);
         let mut accepted = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
@@ -255,14 +257,14 @@ mod tests {
     const DAY0: Nanos = 16_000 * DAY;
     const WILD: Nanos = 47_000 * DAY;
 
-    /// What became of times: those believed in order, those refused.
+    /// The outcome: times believed in order, times refused.
     type Ends = (Vec<Nanos>, Vec<Nanos>);
 
     fn times<T>(held: &[Held<T>]) -> impl Iterator<Item = Nanos> {
         held.iter().map(|held| held.tick.exchange_at)
     }
 
-    /// Plays times, in runs that end without a flush before the records named; the last one flushes.
+    /// Plays times, in runs that end without a flush before the given records; the last run flushes.
     fn play(times_: &[Nanos], spec: &CleanSpec, restarts: &[usize], flushes: &[usize]) -> (Ends, Option<Nanos>) {
         let mut wild = Wild::<()>::new(None);
         let (mut believed, mut refused) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
-//! ADX: how strongly a market has a direction, whichever: Wilder's average of DX = 100·|+DI − −DI|/(+DI + −DI), where +DI and −DI
-//! are the shares of upward and downward movement in the true range.
+//! ADX: how strongly a market has a direction, up or down: Wilder's average of DX = 100·|+DI − −DI|/(+DI + −DI), where +DI and
+//! −DI are the shares of upward and downward movement in the true range.
 //!
 //! The seeds are TA-Lib's: sums of n − 1 movements, then s − s/n + movement; the first ADX is the mean of n DX. Without any
 //! movement the ADX stays what it was.

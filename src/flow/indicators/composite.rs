@@ -22,7 +22,7 @@ impl Accumulator {
         &self.0
     }
 
-    /// Makes room for what was added behind the rest: as if it had seen no bar yet.
+    /// Makes room for what was added at the end: as if it had seen no bar yet.
     pub fn widen(&mut self, width: usize) {
         if self.0.len() < width {
             let mut wider = std::mem::take(&mut self.0).into_vec();
@@ -41,7 +41,7 @@ impl Clone for Accumulator {
         Accumulator(self.0.clone())
     }
 
-    // Scans copy accumulators of one width to and fro: keep the allocation.
+    // Scans copy accumulators of one width back and forth: keep the allocation.
     fn clone_from(&mut self, source: &Accumulator) {
         if self.0.len() == source.0.len() {
             self.0.copy_from_slice(&source.0);

@@ -1,9 +1,10 @@
-//! Crossovers of two exponential averages: 1 where the fast one rises above the slow one, −1 where it falls below, else 0.
+//! Crossovers of two exponential averages: 1 where the fast one rises above the slow one, −1 where it falls below, 0
+//! otherwise.
 //!
 //! e(w) = e(w−1) + 2/(n + 1)·(close − e(w−1)), bar by bar; a stretch without a bar changes nothing. It is the query of the DEBS
 //! 2022 challenge (38 and 100 windows of five minutes), whose sources differ in the start, so it is a parameter: `zero` is
 //! what its programs do (both averages are 0 before the first bar, which therefore crosses upwards), `first` what its paper
-//! says (both are the first close). The seed of `ema` is a third one, a mean, and would keep quiet for a hundred bars.
+//! says (both are the first close). The seed of `ema` is a third one, a mean, and would give nothing for a hundred bars.
 //!
 //! Why in this form and not (1 − k)·e + k·close: where the price stands still, an average that has reached it stays there to
 //! the last bit, so rounding makes no crossings.
@@ -12,7 +13,7 @@ use super::{Anchor, BarInput, Indicator, Parameter, Parameters, Spec};
 
 pub static SPEC: Spec = Spec {
     name: "crossover",
-    doc: "crossovers of two exponential averages: 1 where the fast one rises above the slow one, -1 below, else 0; and both",
+    doc: "crossovers of two exponential averages: 1 where the fast one rises above the slow one, -1 below, 0 otherwise; and both",
     parameters: &[
         Parameter::bars("fast", 38, 1, 100_000, "period of the fast average"),
         Parameter::bars("slow", 100, 2, 100_000, "period of the slow average"),

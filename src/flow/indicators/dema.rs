@@ -1,7 +1,7 @@
 //! DEMA: 2·e₁ − e₂, where e₂ is the exponential average of the average e₁: it lags less than either.
 //! Each average is seeded with the mean of its first n values (TA-Lib).
 
-use super::ema::Line;
+use super::ema::ExponentialAverage;
 use super::{Anchor, BarInput, Indicator, NULL, Parameter, Parameters, Spec};
 
 pub static SPEC: Spec = Spec {
@@ -10,14 +10,14 @@ pub static SPEC: Spec = Spec {
     parameters: &[Parameter::bars("period", 30, 1, 100_000, "values in the seed of each average")],
     anchor: Some(Anchor::Unanchored),
     build: |parameters: &Parameters| {
-        let line = Line::new(parameters.count("period"));
+        let line = ExponentialAverage::new(parameters.count("period"));
         Ok(Box::new(Dema { line, name: format!("dema_{}", parameters.suffix()) }))
     },
 };
 
 /// State: values seen and average, of each average.
 struct Dema {
-    line: Line,
+    line: ExponentialAverage,
     name: String,
 }
 

@@ -14,14 +14,14 @@ pub static SPEC: Spec = Spec {
     )],
     anchor: Some(super::Anchor::Unanchored),
     build: |parameters: &Parameters| {
-        let line = Line::new(parameters.count("period"));
+        let line = ExponentialAverage::new(parameters.count("period"));
         Ok(Box::new(Ema { line, name: format!("ema_{}", parameters.suffix()) }))
     },
 };
 
 /// State: closes seen (at most n), the sum of the seed or the average.
 struct Ema {
-    line: Line,
+    line: ExponentialAverage,
     name: String,
 }
 
@@ -40,15 +40,15 @@ impl Indicator for Ema {
     }
 }
 
-/// One exponential average; others (MACD's three) are made of it.
-pub(super) struct Line {
+/// One exponential average; other indicators are made of it (MACD of three).
+pub(super) struct ExponentialAverage {
     period: f64,
     weight: f64,
     keep: f64,
 }
 
-impl Line {
-    pub(super) fn new(period: usize) -> Line {
+impl ExponentialAverage {
+    pub(super) fn new(period: usize) -> ExponentialAverage {
         // As TA-Lib: the two sum to exactly 1.
         let period = period as f64;
         let mut keep = (period - 1.0) / (period + 1.0);
@@ -56,7 +56,7 @@ impl Line {
         if keep < 0.5 {
             keep = 1.0 - weight;
         }
-        Line { period, weight, keep }
+        ExponentialAverage { period, weight, keep }
     }
 
     /// Takes a value; the average from the nth value on. `seen` counts to n, `average` is a sum until then.

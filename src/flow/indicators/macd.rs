@@ -1,9 +1,9 @@
 //! MACD: the fast less the slow exponential average, its own exponential average (signal) and their difference (histogram).
 //!
-//! The seeds are TA-Lib's: both averages speak first on the slow one's last seed bar, so the fast one's seed starts
+//! The seeds are TA-Lib's: both averages give their first value on the slow one's last seed bar, so the fast one's seed starts
 //! slow − fast bars late; all three outputs start together, with the signal.
 
-use super::ema::Line;
+use super::ema::ExponentialAverage;
 use super::{BarInput, Indicator, NULL, Parameter, Parameters, Spec};
 
 pub static SPEC: Spec = Spec {
@@ -22,20 +22,20 @@ pub static SPEC: Spec = Spec {
         }
         Ok(Box::new(Macd {
             wait: (slow - fast) as f64,
-            fast: Line::new(fast),
-            slow: Line::new(slow),
-            signal: Line::new(parameters.count("signal")),
+            fast: ExponentialAverage::new(fast),
+            slow: ExponentialAverage::new(slow),
+            signal: ExponentialAverage::new(parameters.count("signal")),
             name: format!("macd_{}", parameters.suffix()),
         }))
     },
 };
 
-/// State: closes that the fast average still let pass, then values seen and average of fast, slow and signal.
+/// State: closes that the fast average has let pass, then values seen and average of fast, slow and signal.
 struct Macd {
     wait: f64,
-    fast: Line,
-    slow: Line,
-    signal: Line,
+    fast: ExponentialAverage,
+    slow: ExponentialAverage,
+    signal: ExponentialAverage,
     name: String,
 }
 

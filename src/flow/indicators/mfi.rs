@@ -1,5 +1,5 @@
-//! MFI: the share of money that flowed at rising typical prices (high + low + close)/3 in all that flowed at changing ones, over
-//! n changes, 0 to 100; 0 where nothing has flowed (TA-Lib).
+//! MFI: the share of money that flowed at rising typical prices (high + low + close)/3 in all that flowed at changing ones,
+//! over n changes, 0 to 100; 0 where nothing has flowed (TA-Lib).
 
 use super::{BarInput, Indicator, NULL, Parameter, Parameters, Spec, window};
 

@@ -1,4 +1,4 @@
-//! Indicators: what is read off the finished bars of one instrument, in order.
+//! Indicators: what is computed from the finished bars of one instrument, in order.
 //!
 //! One file and two lines each: the file holds the arithmetic and its `SPEC`, the two lines are its `mod` and its row in
 //! [`INDICATORS`]. `list`, validation and the generic tests (oracle, warm-up, any split) read that table.
@@ -7,7 +7,7 @@
 //! `memcpy`, compared by bits and written to the lake's state as it is. What must always hold: a state never contains −0.0
 //! or a NaN other than the canonical one, and `step` is a pure function. A state also holds nothing that counts bars without
 //! end (a counter saturates, a window is shifted, never a ring with a running index): a correction of an old bar is over as
-//! soon as the states before and after it are equal again, and such a number would keep them apart for ever.
+//! soon as the states before and after it are equal again, and such a number would keep them apart forever.
 //!
 //! Definitions and seeding are those of TA-Lib 0.8, multiply-adds included.
 
@@ -44,10 +44,10 @@ pub use registry::{Anchor, COLUMNS, Parameter, Parameters, Setting, SettingError
 use ticktide_base::registry::Family;
 use ticktide_market::SCALE;
 
-/// What an indicator says before its lookback: null in the lake, the canonical NaN here.
+/// An indicator's value before its lookback: null in the lake, the canonical NaN here.
 pub const NULL: f64 = f64::NAN;
 
-/// Every indicator there is, in the order in which they are listed; a program may add its own.
+/// Every indicator, in the order in which they are listed; a program may add its own.
 pub static INDICATORS: Family<Spec> = Family::new(
     registry::FAMILY,
     &[
@@ -102,13 +102,13 @@ impl BarInput {
 
 /// A built indicator: parameters are inside.
 ///
-/// What must hold: `step` depends on state and bar alone; the state counts nothing without end, since a correction ends where the
-/// states before and after it are equal.
+/// What must hold: `step` depends on state and bar alone; the state counts nothing without end, since a correction ends where
+/// the states before and after it are equal.
 pub trait Indicator: Send + Sync {
     /// How many doubles its state takes; a fresh state is all zeros.
     fn width(&self) -> usize;
     /// Names of its outputs (`macd_12_26_9`, `macd_12_26_9_signal`, …), each a column: lower-case words with `_`, none of
-    /// [`COLUMNS`], and others for other parameters.
+    /// [`COLUMNS`], and different for different parameters.
     fn outputs(&self) -> Vec<String>;
     /// Takes the next bar: changes `state` (`width` doubles), fills `out` (one double per output, NaN = null).
     fn step(&self, state: &mut [f64], bar: &BarInput, out: &mut [f64]);

@@ -31,8 +31,8 @@ pub fn arrange<'scope>(
     arrange_core::<_, _, ValBatcher<_, _, _, _>, _>(finished.inner, Pipeline, name, ValBatcher::new)
 }
 
-/// The readings of `interval`, one per finished bar, and the changes of its bases. `bases` are an earlier run's; `name`: of the
-/// scan.
+/// The readings of `interval`, one per finished bar, and the changes of its bases. `bases` are an earlier run's; `name` is
+/// the scan's.
 ///
 /// Panics when a base is not of this composite's layout: the caller compares layouts before it restores.
 pub fn readings<'scope>(

@@ -1,6 +1,6 @@
 //! From a name and settings to a built indicator, or to an error that says what to change.
 //!
-//! Parameters are checked by [`crate::parameters`], as those of every registry; what is special here is the anchor.
+//! Parameters are checked by [`crate::parameters`], like those of every registry; the anchor is special here.
 
 use super::anchored::Anchored;
 use super::{INDICATORS, Indicator};
@@ -9,7 +9,7 @@ pub use crate::parameters::{Parameter, Parameters, Setting, SettingError};
 use std::collections::BTreeMap;
 use ticktide_base::registry::Entry;
 
-/// What errors call an entry.
+/// An entry's name in errors.
 pub(super) const FAMILY: &str = "indicator";
 
 /// Where an indicator that depends on its start starts anew.
@@ -23,11 +23,11 @@ pub enum Anchor {
 
 /// A row of the registry.
 pub struct Spec {
-    /// What `use` says in a dataflow's file; lower case, and it never changes.
+    /// The value of `use` in a dataflow file; lower case, and it never changes.
     pub name: &'static str,
     /// One line for `list`.
     pub doc: &'static str,
-    /// With their defaults and bounds; [`Parameters`] has a value for each.
+    /// The parameters, with their defaults and bounds; [`Parameters`] has a value for each.
     pub parameters: &'static [Parameter],
     /// The default of the setting `anchor`; `None` where the start does not matter and the setting is refused.
     pub anchor: Option<Anchor>,
@@ -45,7 +45,7 @@ impl Entry for Spec {
     }
 }
 
-/// Columns of the table of readings that no output may be called: those before the outputs, and those behind them.
+/// Columns of the table of readings, whose names no output may have: those before the outputs, and those after them.
 pub const COLUMNS: [&str; 8] = ["venue", "instrument", "symbol", "trading_date", "open_at", "phase", "epoch", "diff"];
 
 /// Whether each output can be a column: a word in lower case that is no other column's.
@@ -58,8 +58,8 @@ fn check_outputs(name: &str, built: &dyn Indicator) -> Result<(), SettingError> 
     match built.outputs().iter().find(|output| !is_column(output)) {
         None => Ok(()),
         Some(output) => Err(SettingError::new(
-            format!("indicator {name:?} says {output:?}, which cannot be a column"),
-            format!("its outputs are lower-case words with `_`, none of {}", COLUMNS.join(", ")),
+            format!("indicator {name:?} has the output {output:?}, which cannot be a column"),
+            format!("name its outputs with lower-case words and `_`, but none of {}", COLUMNS.join(", ")),
         )),
     }
 }

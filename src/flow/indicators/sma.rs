@@ -1,7 +1,7 @@
 //! SMA: the mean of the last n closes.
 //!
 //! Why no running sum, as TA-Lib has: what was added and taken away again leaves its rounding behind, so the state would
-//! remember every bar for ever and a corrected bar would change all later values in the last digit. Here the window is
+//! remember every bar forever, and a corrected bar would change all later values in the last digit. Here the window is
 //! summed anew, oldest first: n additions a bar, and after n bars a correction is over.
 
 use super::{BarInput, Indicator, NULL, Parameter, Parameters, Spec, window};

@@ -1,7 +1,7 @@
 //! TEMA: 3·e₁ − 3·e₂ + e₃, each the exponential average of the one before: it lags less than any of them.
 //! Each average is seeded with the mean of its first n values (TA-Lib).
 
-use super::ema::Line;
+use super::ema::ExponentialAverage;
 use super::{Anchor, BarInput, Indicator, NULL, Parameter, Parameters, Spec};
 
 pub static SPEC: Spec = Spec {
@@ -10,14 +10,14 @@ pub static SPEC: Spec = Spec {
     parameters: &[Parameter::bars("period", 30, 1, 100_000, "values in the seed of each average")],
     anchor: Some(Anchor::Unanchored),
     build: |parameters: &Parameters| {
-        let line = Line::new(parameters.count("period"));
+        let line = ExponentialAverage::new(parameters.count("period"));
         Ok(Box::new(Tema { line, name: format!("tema_{}", parameters.suffix()) }))
     },
 };
 
 /// State: values seen and average, of each average.
 struct Tema {
-    line: Line,
+    line: ExponentialAverage,
     name: String,
 }
 

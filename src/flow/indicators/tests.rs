@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeMap;
 use ta_lib::{Core, MAType, OutRange};
 
-/// What TA-Lib says: per output, per bar, `None` before the lookback.
+/// TA-Lib's values: per output, per bar, `None` before the lookback.
 type Expected = Vec<Vec<Option<f64>>>;
 
 /// A new indicator needs a row here, or the walk over the registry fails. `None`: the settings are not TA-Lib's.
@@ -197,7 +197,7 @@ fn walk(mut visit: impl FnMut(&Spec, &[f64], Option<&str>, &dyn Fn() -> Box<dyn 
     }
 }
 
-/// Equal but for rounding, which the CCI of a nearly flat window magnifies: it divides one small difference of prices by another.
+/// Equal but for rounding, which the CCI of a nearly flat window magnifies: it divides two small differences of prices.
 fn close_enough(name: &str, have: f64, want: f64) -> bool {
     let tolerance = if name == "cci" { 1e-7 } else { 1e-9 };
     (have - want).abs() <= tolerance * want.abs().max(have.abs()).max(1.0)
@@ -367,15 +367,15 @@ fn wrong_settings_say_what_and_how() {
     assert_eq!(message, r#"indicator "ema" has period 0, the least is 1"#);
     assert_eq!(hint, "set `period` between 1 and 100000, e.g. `period = 30`");
     assert_eq!(error("sma", "period", 1_001.into()).0, r#"indicator "sma" has period 1001, the most is 1000"#);
-    assert_eq!(error("sma", "period", 2.5.into()).0, r#"indicator "sma" has period 2.5, which is no whole number"#);
-    assert_eq!(error("sma", "period", "x".into()).0, r#"indicator "sma" has period "x", which is no number"#);
+    assert_eq!(error("sma", "period", 2.5.into()).0, r#"indicator "sma" has period 2.5, which is not a whole number"#);
+    assert_eq!(error("sma", "period", "x".into()).0, r#"indicator "sma" has period "x", which is not a number"#);
     assert_eq!(error("sma", "perod", 3.into()).1, r#"did you mean "period"?"#);
     assert_eq!(error("sma", "anchor", "session".into()).1, "remove `anchor`");
     assert!(error("ema", "anchor", "week".into()).0.contains(r#"anchor "week""#));
     assert_eq!(error("macd", "fast", 26.into()).0, r#"indicator "macd": fast 26 is not below slow 26"#);
     let (message, hint) = error("crossover", "start", "mean".into());
     assert_eq!(message, r#"indicator "crossover" has start "mean", which is none of "zero" and "first""#);
-    assert_eq!(hint, r#"e.g. `start = "zero"`"#);
+    assert_eq!(hint, r#"set e.g. `start = "zero"`"#);
     assert!(error("crossover", "start", 0.into()).0.contains("has start 0, which is none of"));
     assert_eq!(error("emma", "period", 3.into()).1, r#"did you mean "ema"?"#);
     assert!(error("nothing_like_it", "period", 3.into()).1.starts_with("choose one of sma, "));

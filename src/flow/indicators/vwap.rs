@@ -1,6 +1,6 @@
 //! VWAP of bars: Σ(typical price·volume)/Σ(volume) with the typical price (high + low + close)/3, since the anchor.
 //!
-//! Null while nothing has traded: TA-Lib says 0 there, which is a price.
+//! Null while nothing has traded: TA-Lib gives 0 there, which is a price.
 
 use super::{Anchor, BarInput, Indicator, NULL, Parameters, Spec};
 

@@ -1,10 +1,10 @@
-//! From batches to series: which keys change, at which times, and what becomes of it.
+//! From batches to series: which keys change, at which times, and how their series follow.
 //!
-//! Why a round is one time of one key: outputs must be right at every time, and times of a batch are followed in their order.
-//! What must always hold: keys are asked for in ascending order, as the cursors over batches and trace move on together.
+//! Why a round is one time of one key: outputs must be right at every time, and the times of a batch are followed in order.
+//! What must always hold: keys are requested in ascending order, because the cursors over batches and trace advance together.
 
 use super::logic::{Logic, Positioned, ScanBatch};
-use super::reader::Reader;
+use super::reader::BatchReader;
 use super::series::{Fault, Series, Update};
 use differential_dataflow::ExchangeData;
 use differential_dataflow::trace::Cursor;
@@ -16,26 +16,26 @@ use std::hash::Hash;
 pub(super) type Moved<K, A> = BTreeMap<u64, Vec<(K, Option<A>)>>;
 
 /// The series of one worker's keys.
-pub(super) struct Keys<K, V, L: Logic<K, V>> {
+pub(super) struct KeyedSeries<K, V, L: Logic<K, V>> {
     logic: L,
     all: HashMap<K, Series<V, L::Acc, L::Out>, ahash::RandomState>,
-    /// Of an earlier run, until their key is met.
+    /// Bases of an earlier run, until their key occurs.
     bases: HashMap<K, L::Acc>,
     retires: fn(&u64) -> bool,
     checkpoint_every: usize,
 }
 
-impl<K: ExchangeData + Hash, V: Positioned + 'static, L: Logic<K, V>> Keys<K, V, L> {
+impl<K: ExchangeData + Hash, V: Positioned + 'static, L: Logic<K, V>> KeyedSeries<K, V, L> {
     pub(super) fn new(
         logic: L,
         bases: HashMap<K, L::Acc>,
         retires: fn(&u64) -> bool,
         checkpoint_every: usize,
-    ) -> Keys<K, V, L> {
-        Keys { logic, all: HashMap::default(), bases, retires, checkpoint_every }
+    ) -> KeyedSeries<K, V, L> {
+        KeyedSeries { logic, all: HashMap::default(), bases, retires, checkpoint_every }
     }
 
-    /// Follows the changes in `batches`, of which `store` is everything up to their end: gives outputs, returns moved bases.
+    /// Follows the changes in `batches`; `store` is the whole trace up to their end. Gives outputs, returns moved bases.
     pub(super) fn follow<B: ScanBatch<K, V>>(
         &mut self,
         batches: Vec<B>,
@@ -43,7 +43,7 @@ impl<K: ExchangeData + Hash, V: Positioned + 'static, L: Logic<K, V>> Keys<K, V,
         give: &mut impl FnMut((K, L::Out), u64, isize),
     ) -> Moved<K, L::Acc> {
         let mut moved = Moved::new();
-        let mut reader = Reader::new(store);
+        let mut reader = BatchReader::new(store);
         let (mut cursor, storage) = cursor_list(batches);
         while let Some(key) = cursor.get_key(&storage) {
             if self.logic.applies(key) {
@@ -60,11 +60,11 @@ impl<K: ExchangeData + Hash, V: Positioned + 'static, L: Logic<K, V>> Keys<K, V,
         &mut self,
         key: &K,
         updates: &[Update<'_, V>],
-        reader: &mut Reader<B>,
+        reader: &mut BatchReader<B>,
         give: &mut impl FnMut((K, L::Out), u64, isize),
         moved: &mut Moved<K, L::Acc>,
     ) {
-        let Keys { logic, all, bases, retires, checkpoint_every } = self;
+        let KeyedSeries { logic, all, bases, retires, checkpoint_every } = self;
         let series = match all.get_mut(key) {
             Some(series) => series,
             None => {
@@ -86,7 +86,7 @@ impl<K: ExchangeData + Hash, V: Positioned + 'static, L: Logic<K, V>> Keys<K, V,
                 Err(fault) => panic!("scan of {key:?} at time {time}: {fault}"),
             }
         }
-        // keys that are equal may be written differently: a base stays under the one that it came with
+        // equal keys may be written differently: a base stays under the key that it arrived with
         if let Some((key, _)) = all.get_key_value(key).filter(|_| !own.is_empty()) {
             for (time, base) in own {
                 moved.entry(time).or_default().push((key.clone(), base));
@@ -110,13 +110,13 @@ where
     updates
 }
 
-/// Follows one key's changes of one time. True: its base has moved.
+/// Follows one key's changes of one time. Returns true when its base has moved.
 fn follow_round<K, V, L, B>(
     logic: &L,
     key: &K,
     series: &mut Series<V, L::Acc, L::Out>,
     round: &[Update<'_, V>],
-    reader: &mut Reader<B>,
+    reader: &mut BatchReader<B>,
     retires: bool,
     emit: &mut impl FnMut(L::Out, isize),
 ) -> Result<bool, Fault>

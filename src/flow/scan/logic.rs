@@ -1,16 +1,16 @@
-//! What a scan asks of those who use it: values that know their place, a computation over them, a trace that lends both.
+//! What a scan needs from its caller: values that know their position, a computation over them, a trace that lends both.
 //!
-//! Why the bounds of a trace have a name: every function of a scan would repeat them. What must always hold: `step` is a pure function, and equal accumulators mean equal
-//! outputs from there on; otherwise a correction would stop too early.
+//! Why the bounds of a trace have a name: otherwise every function of a scan would repeat them. What must always hold: `step`
+//! is a pure function, and equal accumulators mean equal outputs from there on; otherwise a correction would stop too early.
 
 use differential_dataflow::ExchangeData;
 use differential_dataflow::trace::{Cursor, Navigable, TraceReader};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The place of a value in its series: (open_at, phase).
+/// The position of a value in its series: (open_at, phase).
 pub type Position = (i64, u8);
 
-/// A value that knows its place; its order must be that of positions first.
+/// A value that knows its position; its order must compare positions first.
 pub trait Positioned: Clone + Ord {
     fn position(&self) -> Position;
     /// The least value at a position, to seek with.
@@ -21,7 +21,7 @@ pub trait Positioned: Clone + Ord {
 pub trait Logic<K, V>: 'static {
     /// Everything a key's later outputs depend on. Two are equal iff all outputs after them are: floats by bits.
     type Acc: Clone + Eq + Serialize + DeserializeOwned + 'static;
-    /// What is said at a value; carries the position where that matters.
+    /// The output at a value; it carries the position where that matters.
     type Out: ExchangeData;
 
     /// Whether outputs of retired values are retracted at the time of retirement, for a downstream arrangement that

@@ -1,4 +1,4 @@
-//! The ordered scan: what depends on everything before it, per key, kept right when the past changes.
+//! The ordered scan: outputs that depend on everything before them, per key, kept right when the past changes.
 //!
 //! ```text
 //!   arranged: key → (position, value)          values of one key, in order:   v1   v2   v3 … v64 … v128 …  vn
@@ -10,21 +10,21 @@
 //!   here    takes batches, lets the trace compact
 //!   keys    batches ─▶ the changes of each key ─▶ rounds: the changes of one key at one time
 //!   series  a round ─▶ the key's accumulators follow; the outputs that change
-//!   reader  the key's values in the trace, for a round that goes back behind the head
+//!   reader  the key's values in the trace, for a round that goes back before the head
 //! ```
 //!
 //! Why not `reduce`: it would compute a key's whole history for every change of its last bar. Here an appended value or a
-//! change of the last one costs one step from the head and never looks at the trace; a change further back walks the old
+//! change of the last one costs one step from the head and never reads the trace; a change further back walks the old
 //! and the new values side by side from the checkpoint before it and stops as soon as both accumulators are equal, bit for
 //! bit: from there on every output is what it was.
 //!
 //! Why retirement is a change "by time": values leave the arrangement from below when the horizon passes them, in the last
-//! step of an epoch, where no data comes. There the accumulator after the last value that leaves becomes the key's base;
+//! step of an epoch, which carries no data. There the accumulator after the last value that leaves becomes the key's base;
 //! later accumulators and outputs stay what they were, so nothing is emitted (a scan whose outputs are arranged again
-//! passes the retirement on: [`Logic::FORWARDS`]). With the bases and the live values a restart needs nothing else.
+//! passes the retirement on: [`Logic::FORWARDS`]). A restart needs the bases and the live values only.
 //!
-//! What must always hold: at most one live value per key and position (else the worker stops: nothing after it could be
-//! right); retired values are the lowest; the output at any time equals a scan over the values live at that time.
+//! What must always hold: at most one live value per key and position (otherwise the worker stops: nothing after it could
+//! be right); retired values are the lowest; the output at any time equals a scan over the values live at that time.
 
 mod keys;
 mod logic;
@@ -35,7 +35,7 @@ mod tests;
 
 use differential_dataflow::operators::arrange::Arranged;
 use differential_dataflow::{AsCollection, ExchangeData, VecCollection};
-use keys::Keys;
+use keys::KeyedSeries;
 pub use logic::{Logic, Position, Positioned, ScanBatch, ScanTrace};
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -54,7 +54,7 @@ pub type BaseChanges<'scope, K, A> = Stream<'scope, u64, Vec<(K, Option<A>)>>;
 /// Scans every key of `arranged` that `logic` reads. `bases` are those of an earlier run, whose live values come again as
 /// additions; at times for which `retires` holds, changes are retirements of the lowest values.
 ///
-/// The greatest high so far, which a late bar changes for the bars behind it alone:
+/// The greatest high so far, which a late bar changes only for the bars after it:
 ///
 /// ```
 /// # use differential_dataflow::input::InputSession;
@@ -122,10 +122,10 @@ pub fn retires_at_last_step(time: &u64) -> bool {
     step_of(*time) == LAST_STEP
 }
 
-/// Values between two checkpoints: a change far back costs at most so many steps more.
+/// Values between two checkpoints: a change far back costs at most this many steps more.
 const CHECKPOINT_EVERY: usize = 64;
 
-/// The operator: takes batches as they come, and lets the trace compact behind them.
+/// The operator: takes batches as they arrive, then lets the trace compact.
 fn scan_spaced<'scope, Tr, K, V, L>(
     arranged: Arranged<'scope, Tr>,
     name: &str,
@@ -149,7 +149,7 @@ where
     let mut base_output = OutputBuilder::<u64, CapacityContainerBuilder<_>>::from(base_output);
 
     builder.build(move |_| {
-        let mut keys = Keys::new(logic, bases, retires, checkpoint_every);
+        let mut keys = KeyedSeries::new(logic, bases, retires, checkpoint_every);
         let mut upper = Antichain::from_elem(0);
         move |frontiers| {
             let mut batches = Vec::new();
@@ -175,8 +175,8 @@ where
                     base_output.session(&base_capability.delayed(&time)).give_iterator(changes.into_iter());
                 }
             }
-            // Over spans without updates, then let the trace compact. Logically to just before the frontier: reading "before
-            // time t" needs updates of t kept apart from earlier ones.
+            // Advance over spans without updates, then let the trace compact: logically to just before the frontier, since
+            // reading "before time t" needs updates of t kept apart from earlier ones.
             trace.advance_upper(&mut upper);
             let before: Antichain<u64> = frontiers[0].frontier().iter().map(|time| time.saturating_sub(1)).collect();
             trace.set_logical_compaction(before.borrow());

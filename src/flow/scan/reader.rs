@@ -4,20 +4,20 @@
 //! indexes out of bounds. Here every batch has its own cursor and only those that have the key are moved.
 
 use super::logic::{Position, Positioned, ScanBatch};
-use super::series::{Fault, History, Slot};
+use super::series::{Fault, LiveValues, PositionValues};
 use differential_dataflow::trace::{Cursor, Navigable};
 
-/// Cursors over the batches of a trace; keys must be asked for in ascending order.
-pub(super) struct Reader<B: Navigable> {
+/// Cursors over the batches of a trace; keys must be requested in ascending order.
+pub(super) struct BatchReader<B: Navigable> {
     batches: Vec<B>,
     cursors: Vec<B::Cursor>,
     /// Which cursors have the current key.
     active: Vec<usize>,
 }
 
-impl<B: Navigable> Reader<B> {
+impl<B: Navigable> BatchReader<B> {
     pub(super) fn new(batches: Vec<B>) -> Self {
-        Reader { cursors: batches.iter().map(B::cursor).collect(), batches, active: Vec::new() }
+        BatchReader { cursors: batches.iter().map(B::cursor).collect(), batches, active: Vec::new() }
     }
 
     /// The values of `key`: live before `time`, live at `time`.
@@ -38,11 +38,11 @@ impl<B: Navigable> Reader<B> {
 }
 
 pub(super) struct KeyReader<'r, B: Navigable> {
-    reader: &'r mut Reader<B>,
+    reader: &'r mut BatchReader<B>,
     time: u64,
 }
 
-impl<B, V> History<V> for KeyReader<'_, B>
+impl<B, V> LiveValues<V> for KeyReader<'_, B>
 where
     B: Navigable,
     B::Cursor: for<'b> Cursor<Val<'b> = &'b V, ValOwn = V, Time = u64, Diff = isize>,
@@ -59,10 +59,10 @@ where
         }
     }
 
-    fn next(&mut self) -> Result<Option<Slot<'_, V>>, Fault> {
-        let Reader { batches, cursors, active } = &mut *self.reader;
+    fn next(&mut self) -> Result<Option<PositionValues<'_, V>>, Fault> {
+        let BatchReader { batches, cursors, active } = &mut *self.reader;
         let batches: &[B] = batches;
-        let mut slot: Option<Slot<'_, V>> = None;
+        let mut slot: Option<PositionValues<'_, V>> = None;
         loop {
             let next = active.iter().filter_map(|index| cursors[*index].get_val(&batches[*index])).min();
             let Some(value) = next else { break };
@@ -88,7 +88,7 @@ where
             }
             let slot = match &mut slot {
                 Some(slot) if slot.position == position => slot,
-                _ => slot.insert(Slot { position, old: None, new: None }),
+                _ => slot.insert(PositionValues { position, old: None, new: None }),
             };
             for (count, side) in [(old, &mut slot.old), (new, &mut slot.new)] {
                 match count {

@@ -8,21 +8,21 @@ use super::logic::{Position, Positioned};
 use std::collections::BTreeMap;
 
 /// The live values of one key in order, before and at the time of a change.
-pub(super) trait History<V> {
-    /// The first position at or after `from` (all positions without it) becomes the next.
+pub(super) trait LiveValues<V> {
+    /// Makes the first position at or after `from` the next one; without `from`, the first of all.
     fn seek(&mut self, from: Option<Position>);
     /// The next position with a live value on either side.
-    fn next(&mut self) -> Result<Option<Slot<'_, V>>, Fault>;
+    fn next(&mut self) -> Result<Option<PositionValues<'_, V>>, Fault>;
 }
 
 /// What is live at one position: before the time of the change, and at it.
-pub(super) struct Slot<'a, V> {
+pub(super) struct PositionValues<'a, V> {
     pub(super) position: Position,
     pub(super) old: Option<&'a V>,
     pub(super) new: Option<&'a V>,
 }
 
-/// What no sequence of our own changes may do; always a bug upstream.
+/// What no sequence of ticktide's changes may do; always a bug upstream.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("bug: more than one live value, or less than none, at position {0:?}")]
@@ -65,8 +65,8 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         &self.base
     }
 
-    /// Follows the changes of one time, in the order of their values. `history` opens the live values, if it must.
-    pub(super) fn change<H: History<V>>(
+    /// Follows the changes of one time, in the order of their values. `history` opens the live values if they are needed.
+    pub(super) fn change<H: LiveValues<V>>(
         &mut self,
         step: &impl Fn(&mut A, &V) -> O,
         updates: &[Update<'_, V>],
@@ -86,7 +86,7 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         self.rescan(step, first, last, &mut history(), emit)
     }
 
-    /// The fast path: values appended, or the last one replaced. False (and nothing done) when it is something else.
+    /// The fast path: values appended, or the last one replaced. Returns false, with nothing done, for any other change.
     fn extend(
         &mut self,
         step: &impl Fn(&mut A, &V) -> O,
@@ -130,7 +130,7 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         Ok(true)
     }
 
-    /// Puts a value after the head, or in its place.
+    /// Puts a value after the head, or replaces the head by it.
     fn append(&mut self, replaces: bool, step: &impl Fn(&mut A, &V) -> O, value: &V, emit: &mut impl FnMut(O, isize)) {
         let Some(head) = &mut self.head else {
             let (before, mut at) = (self.base.clone(), self.base.clone());
@@ -165,7 +165,7 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         step: &impl Fn(&mut A, &V) -> O,
         first: Position,
         last: Position,
-        history: &mut impl History<V>,
+        history: &mut impl LiveValues<V>,
         emit: &mut impl FnMut(O, isize),
     ) -> Result<(), Fault> {
         let place = self.head.as_ref().map(|head| head.value.position());
@@ -219,8 +219,8 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         Ok(())
     }
 
-    /// Where a walk over changes from `first` on starts, and the accumulator before it. When the head goes, the value before it
-    /// becomes the head: that one must be walked over, even if a checkpoint lies on it.
+    /// Where a walk over changes from `first` on starts, and the accumulator before it. When the head leaves, the value before
+    /// it becomes the head: the walk must pass that value, even if a checkpoint lies on it.
     fn start_before(&self, first: Position, head_goes: bool) -> (Option<Position>, A) {
         let mut below = self.checkpoints.range(..first).rev();
         match if head_goes { below.nth(1) } else { below.next() } {
@@ -229,8 +229,8 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         }
     }
 
-    /// A walk has passed a value, the `since`th behind the last checkpoint: renews the checkpoint there, or sets one where it is
-    /// due. Gives how many values lie behind the last checkpoint now.
+    /// A walk has passed a value, the `since`th after the last checkpoint: renews the checkpoint there, or sets one where it is
+    /// due. Returns how many values now lie after the last checkpoint.
     #[inline]
     fn checkpoint(&mut self, position: Position, acc: &A, since: usize) -> usize {
         if let Some(checkpoint) = self.checkpoints.get_mut(&position) {
@@ -243,20 +243,20 @@ impl<V: Positioned, A: Clone + Eq, O: Clone + Eq> Series<V, A, O> {
         0
     }
 
-    /// Lets the lowest values go: the accumulator after them becomes the base. True when the base changed.
-    /// `forward` gets their outputs as retractions.
+    /// Retires the lowest values: the accumulator after them becomes the base. Returns true when the base changed.
+    /// `forward` receives their outputs as retractions.
     pub(super) fn retire(
         &mut self,
         step: &impl Fn(&mut A, &V) -> O,
         updates: &[Update<'_, V>],
-        history: &mut impl History<V>,
+        history: &mut impl LiveValues<V>,
         mut forward: Option<&mut dyn FnMut(O, isize)>,
     ) -> Result<bool, Fault> {
         let last = updates[updates.len() - 1].1.position();
         if let Some((_, value, _)) = updates.iter().find(|(_, _, diff)| *diff > 0) {
             return Err(Fault::Gain(value.position()));
         }
-        // Below what was retired before there is nothing but what the trace has yet to compact.
+        // Below earlier retirements there is only what the trace has yet to compact.
         history.seek(self.retired.map(after));
         while let Some(slot) = history.next()? {
             if slot.position > last {

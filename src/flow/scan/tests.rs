@@ -107,7 +107,7 @@ impl Random {
 type Outputs = BTreeMap<(u32, (Position, i64)), isize>;
 type Bases = BTreeMap<u32, Vec<i64>>;
 
-/// What must hold at a time, from nothing but the values of all times until it.
+/// What must hold at a time, computed only from the values of all times up to it.
 struct Truth {
     time: u64,
     /// Outputs of every value, retired or live.
@@ -237,7 +237,7 @@ fn directly<T>(run: impl FnOnce(&mut Worker) -> T) -> T {
     result
 }
 
-/// Runs updates through a scan; `cuts` decides after which times the input is flushed, so how many come in one batch.
+/// Runs updates through a scan; `cuts` decides after which times the input is flushed, and so how many updates one batch holds.
 fn run<const FORWARDS: bool>(
     kind: Kind,
     updates: Vec<(u64, (u32, Value), isize)>,

@@ -1,10 +1,10 @@
-//! Where the current metadata file of each table is, and the one operation that moves it.
+//! The location of each table's current metadata file, and the one operation that moves it.
 //!
-//! The swap is a compare-and-swap of the location: the only thing in the lake that is ever overwritten. A SQLite file is the
-//! embedded default; Postgres has the same tables; Glue is what Athena, Redshift and EMR look into.
+//! The swap is a compare-and-swap of the location, the only value in the lake that is ever overwritten. A SQLite file is the
+//! embedded default; Postgres has the same tables; Glue is the catalog that Athena, Redshift and EMR read.
 //!
-//! What must hold: of any number of swaps from one base at most one is done · L3 a swap whose answer was lost is told as
-//! *perhaps done* and never sent again: whoever asked loads the table and looks.
+//! What must hold: of any number of swaps from one base, at most one succeeds · L3 a swap whose answer was lost is reported as
+//! *perhaps done* and never sent again: the caller loads the table and checks.
 
 #[cfg(feature = "aws")]
 mod glue;
@@ -24,32 +24,32 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// The name that the lake's tables have in a SQL catalog.
+/// The catalog name under which a SQL catalog lists the lake's tables.
 pub const CATALOG_NAME: &str = "ticktide";
-/// How long a catalog that does not answer is asked when a lake is opened: somebody who mistyped an address is waiting.
+/// How long opening a lake retries a catalog that does not answer: a user who mistyped an address is waiting.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 
-/// What became of a [`Catalog::swap`].
+/// The result of a [`Catalog::swap`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swapped {
     Done,
-    /// The location was not `base` any more.
+    /// The location was no longer `base`.
     Conflict,
 }
 
-/// By what a catalog is known again: a lake keeps it and is opened with no other.
+/// The identity of a catalog: a lake records it and can be opened with no other catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogIdentity {
-    /// As `--catalog` takes it, without user and password.
+    /// The text for `--catalog`, without user and password.
     pub name: String,
-    /// The same by whatever name it is reached.
+    /// Stays the same under every name by which the catalog is reached.
     pub id: String,
 }
 
 /// The locations of the tables' metadata files.
 #[async_trait]
 pub trait Catalog: Send + Sync + Debug {
-    /// Which catalog it is; `None` for one that cannot tell.
+    /// Which catalog it is; `None`: it has no identity.
     async fn identity(&self) -> Result<Option<CatalogIdentity>, LakeError> {
         Ok(None)
     }

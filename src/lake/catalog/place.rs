@@ -1,6 +1,6 @@
 //! Which catalog `--catalog` names, and how it is opened.
 //!
-//! What must hold: no text of this module, and nothing that is stored, has the password of an address.
+//! What must hold: the password of an address appears in no text of this module and is stored nowhere.
 
 use super::Catalog;
 use super::sql::{PostgresCatalog, SqliteCatalog};
@@ -14,16 +14,16 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq)]
 pub enum CatalogPlace {
     Sqlite(PathBuf),
-    /// The whole address, which may hold a password.
+    /// The whole address, which may contain a password.
     Postgres(String),
-    /// `None`: the region of the environment, the database of the namespace's name.
+    /// `region: None`: the environment's region; `database: None`: the database named like the namespace.
     Glue {
         region: Option<String>,
         database: Option<String>,
     },
 }
 
-/// What a user may write.
+/// The hint with the supported kinds.
 const KINDS: &str = "write `--catalog sqlite:PATH`, `postgres://USER@HOST/DATABASE`, or `glue` (`glue://REGION/DATABASE`); a folder needs none";
 
 impl fmt::Display for CatalogPlace {
@@ -46,7 +46,7 @@ impl fmt::Debug for CatalogPlace {
     }
 }
 
-/// An address without what could be a password: all between the user's name and the host, and the values behind `?`.
+/// An address without possible passwords: the text between the user's name and the host, and `password` parameters after `?`.
 fn masked(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
     let (place, parameters) = rest.split_once('?').map_or((rest, None), |(place, rest)| (place, Some(rest)));
@@ -66,15 +66,15 @@ fn masked(address: &str) -> String {
 }
 
 impl CatalogPlace {
-    /// Reads what `--catalog` says. Error of kind `Fix`: a catalog of another kind.
+    /// Parses the value of `--catalog`. Error of kind `Fix`: a catalog of an unknown kind.
     pub fn parse(text: &str) -> Result<CatalogPlace, LakeError> {
         if let Some(path) = text.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            // what SQLite takes for a catalog in memory, or a temporary one
+            // SQLite would open these in memory or as a temporary file
             if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
                 return Err(LakeError::fix(
-                    format!("catalog {text:?} names no file, it would be gone with this process"),
-                    "name a file that stays: `--catalog sqlite:PATH`; a lake in a folder needs no `--catalog`",
+                    format!("catalog {text:?} names no file: it would be gone when this process ends"),
+                    "name a file: `--catalog sqlite:PATH`; a lake in a folder needs no `--catalog`",
                 ));
             }
             return Ok(CatalogPlace::Sqlite(PathBuf::from(path)));
@@ -91,19 +91,19 @@ impl CatalogPlace {
         let message = if ["http://", "https://"].iter().any(|scheme| text.starts_with(scheme)) {
             format!("catalog {:?}: REST catalogs are not supported", masked(text))
         } else {
-            format!("catalog {:?} is of no kind that is known", masked(text))
+            format!("catalog {:?} is of an unknown kind", masked(text))
         };
         Err(LakeError::fix(message, KINDS))
     }
 
-    /// Whether a commit costs so much that epochs are longer by default: every table's is a handful of requests over a
-    /// network, and the service counts them.
+    /// Whether commits are so expensive that epochs are longer by default: each table's commit takes several requests over
+    /// the network, and the service meters them.
     pub fn is_dear(&self) -> bool {
         matches!(self, CatalogPlace::Glue { .. })
     }
 
-    /// Opens the catalog of the lake in `warehouse`; `write` makes what it lacks. Errors of kind `Fix`: it is not there, or
-    /// this build does not speak to it.
+    /// Opens the catalog of the lake in `warehouse`; `write` creates what it lacks. Errors of kind `Fix`: it does not exist,
+    /// or this build does not support it.
     pub(crate) async fn open(
         &self,
         warehouse: &Warehouse,
@@ -124,32 +124,32 @@ impl CatalogPlace {
     }
 }
 
-/// Refuses a file that is not there, or cannot be made.
+/// Refuses a file that does not exist, or cannot be created.
 fn look(file: &Path, write: bool) -> Result<(), LakeError> {
     if !write && !file.is_file() {
         return Err(LakeError::fix(
             format!("there is no catalog at {}", file.display()),
-            "name the catalog that the lake was made with: `--catalog sqlite:PATH`",
+            "name the catalog that the lake was created with: `--catalog sqlite:PATH`",
         ));
     }
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         return Err(LakeError::fix(
-            format!("the catalog {} cannot be made: {} is no folder", file.display(), folder.display()),
-            "make the folder, or name another file with `--catalog sqlite:PATH`",
+            format!("the catalog {} cannot be created: {} is not a folder", file.display(), folder.display()),
+            "create the folder, or name another file with `--catalog sqlite:PATH`",
         ));
     }
     Ok(())
 }
 
-/// Reads what is behind `glue://`: a region, a database.
+/// Parses the part after `glue://`: a region, a database.
 fn glue(text: &str, rest: &str) -> Result<CatalogPlace, LakeError> {
     let (region, database) = rest.split_once('/').unwrap_or((rest, ""));
     let of_region = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let of_database = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     if !region.bytes().all(of_region) || !database.bytes().all(of_database) || database.len() > 255 {
         return Err(LakeError::fix(
-            format!("catalog {text:?} is no database of Glue"),
-            "write glue://REGION/DATABASE, e.g. glue://eu-central-1/market; Athena reads databases named with a-z, 0-9 and `_`",
+            format!("catalog {text:?} does not name a Glue database"),
+            "write glue://REGION/DATABASE, e.g. glue://eu-central-1/market; a database name has only a-z, 0-9 and `_`, for Athena",
         ));
     }
     let given = |part: &str| (!part.is_empty()).then(|| part.to_owned());
@@ -165,8 +165,8 @@ async fn open_glue(
 ) -> Result<Arc<dyn Catalog>, LakeError> {
     if let Some(folder) = warehouse.folder() {
         return Err(LakeError::fix(
-            format!("the lake is in the folder {}, where the readers of Glue cannot look", folder.display()),
-            "put it into a bucket (`--warehouse s3://…`), or leave `--catalog` out",
+            format!("the lake is in the folder {}, which the readers of Glue cannot read", folder.display()),
+            "put the lake into a bucket (`--warehouse s3://…`), or leave out `--catalog`",
         ));
     }
     let store = warehouse.open_existing().await?;
@@ -176,8 +176,8 @@ async fn open_glue(
 #[cfg(not(feature = "aws"))]
 async fn open_glue(_: &Warehouse, _: Option<&str>, database: &str, _: bool) -> Result<Arc<dyn Catalog>, LakeError> {
     Err(LakeError::fix(
-        format!("this build cannot reach the Glue database {database:?}: it was made without Amazon's catalog"),
-        "build it with `cargo build --release --features aws`, or use `--catalog sqlite:PATH` or `postgres://…`",
+        format!("this build cannot reach the Glue database {database:?}: it was built without support for Glue"),
+        "build ticktide with `cargo build --release --features aws`, or use `--catalog sqlite:PATH` or `postgres://…`",
     ))
 }
 

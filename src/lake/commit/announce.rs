@@ -1,10 +1,10 @@
-//! Tables `epochs` and `epoch_tables`: which epochs there are and which snapshots belong together.
+//! Tables `epochs` and `epoch_tables`: which epochs exist and which snapshots belong together.
 //!
-//! Every slot is announced once all tables have it, in order. `epoch_tables` goes first, so that an epoch in `epochs` has
-//! its pins; both name every table of every epoch, whether it was touched or not.
+//! Slots are announced in order, each once all tables have it. `epoch_tables` is written first, so that an epoch in `epochs`
+//! has its pins; it names every table at every epoch, whether the epoch touched the table or not.
 //!
-//! An epoch that is no longer retained keeps its row, with `expired` set: the mark is made in the swap that announces the
-//! retention, before any snapshot leaves, so a reader that picks an epoch without the mark finds its snapshots.
+//! An epoch that is no longer retained keeps its row, with `expired` set. The swap that announces the retention sets the
+//! mark, before any snapshot expires, so a reader that picks an epoch without the mark finds its snapshots.
 
 use crate::commit::slot::{NetChange, Slot};
 use crate::error::LakeError;
@@ -35,7 +35,7 @@ fn append_only(name: &str, columns: Vec<Column>) -> TableSpec {
     TableSpec { name: name.into(), columns, key: vec![], partition: None, time: None, sort: vec![0], history: false }
 }
 
-/// One row an epoch.
+/// The table with one row per epoch.
 pub fn epochs_spec() -> TableSpec {
     use ColumnType::{Bool, Long, Text, Time};
     let spec = append_only(
@@ -56,11 +56,11 @@ pub fn epochs_spec() -> TableSpec {
             column("expired", Bool, false, "whether the epoch's snapshots may be gone"),
         ],
     );
-    // rows are found by it when they are marked
+    // rows are found by the epoch when they are marked
     TableSpec { key: vec![0], ..spec }
 }
 
-/// One row an epoch and table.
+/// The table with one row per epoch and table.
 pub fn epoch_tables_spec() -> TableSpec {
     use ColumnType::{Long, Text, Time};
     append_only(
@@ -86,7 +86,7 @@ fn micros(milliseconds: i64) -> Cell<'static> {
     Cell::Time(milliseconds.saturating_mul(1_000))
 }
 
-/// The column of `epochs` that is set when an epoch leaves.
+/// The column of `epochs` that is set when an epoch expires.
 const EXPIRED: &str = "expired";
 
 /// The changes that mark the rows of epochs that `before` retains and `after` does not.
@@ -127,11 +127,11 @@ pub(crate) async fn leaving_rows(
     Ok(changes)
 }
 
-/// Adds the slot's row of `epochs`; `expired`: it left before it could be announced.
+/// Adds the slot's row of `epochs`; `expired`: the epoch expired before it was announced.
 pub fn epochs_row(slot: &Slot, expired: bool, into: &mut RowBuffer) -> Result<(), LakeError> {
     let mut total = Conservation::default();
     slot.conservation.values().for_each(|place| total.add(place));
-    // a takeover and maintenance repeat the last binding: it is none of their own
+    // a takeover and maintenance repeat the last binding; they have none of their own
     let binding = slot.binding.as_ref().filter(|_| slot.kind.binds());
     let json = binding.map(serde_json::to_string).transpose();
     let json = json.map_err(|error| LakeError::format(format!("binding of epoch {}", slot.epoch), error))?;
@@ -154,7 +154,7 @@ pub fn epochs_row(slot: &Slot, expired: bool, into: &mut RowBuffer) -> Result<()
     Ok(())
 }
 
-/// Adds the slot's rows of `epoch_tables`; `stamped_at` knows when a table's snapshot was stamped.
+/// Adds the slot's rows of `epoch_tables`; `stamped_at` gives the time stamp of a table's snapshot.
 pub fn epoch_tables_rows(slot: &Slot, stamped_at: impl Fn(&str, i64) -> Option<i64>, into: &mut RowBuffer) {
     for (table, entry) in &slot.tables {
         let hash = format!("{:032x}", entry.content_hash);

@@ -1,11 +1,11 @@
-//! Brings the tables to what is decided, then announces it.
+//! Applies the decided epochs to the tables, then announces them.
 //!
 //! ```text
-//!   pending slots ─▶ every table, side by side: LakeTable::apply ─▶ epoch_tables ─▶ epochs, old epochs marked
-//!                                                                                    ─▶ state of those that left goes
+//!   pending slots ─▶ every table, concurrently: LakeTable::apply ─▶ epoch_tables ─▶ epochs, expired epochs marked
+//!                                                                                   ─▶ state of expired epochs deleted
 //! ```
 //!
-//! What must hold: an epoch is announced when every table has it and not before; L2, what is applied already is left alone.
+//! What must hold: an epoch is announced only when every table has it; L2, a table that already has the epoch is not changed.
 
 use super::announce::{epoch_tables_rows, epochs_row};
 use crate::Lake;
@@ -13,8 +13,8 @@ use crate::error::LakeError;
 use ticktide_base::epoch::Epoch;
 
 impl Lake {
-    /// Brings every table to the last decided epoch and announces. May be repeated after an error, here or by a later
-    /// generation: what is applied already is left alone (L2).
+    /// Brings every table to the last decided epoch and announces the epochs. It may be repeated after an error, here or by
+    /// a later generation: a table that already has an epoch is not changed (L2).
     pub async fn apply(&mut self) -> Result<(), LakeError> {
         let Some(last) = self.pending.values().next_back().cloned() else { return Ok(()) };
         let (place, pending, announced) = (&self.place, &self.pending, &self.announced);
@@ -46,9 +46,9 @@ impl Lake {
         let next = next.cloned();
         self.pending.clear();
         if let Some(next) = next {
-            // what stays because of an error is garbage, no more
+            // state that an error leaves behind is only garbage
             if let Err(error) = self.forget(next.since).await {
-                tracing::warn!(%error, "state of epochs that have left stays");
+                tracing::warn!(%error, "the state of expired epochs could not be deleted, it stays as garbage");
             }
             self.announced = next;
         }

@@ -5,8 +5,8 @@
 //!            pure       pure       nothing counts yet                         L1, L3, L5
 //! ```
 //!
-//! Why the changes first: the slot names them, so they must be there when it is. What must hold: before the slot nothing is
-//! decided; behind it the epoch is durable, whatever happens to this process.
+//! Why the changes are written first: the slot names them, so they must exist when it does. What must hold: before the slot
+//! exists, nothing is decided; after that, the epoch is durable, whatever happens to this process.
 
 use super::entries::{Entries, balance, entries};
 use super::log;
@@ -23,9 +23,9 @@ use ticktide_base::epoch::{Binding, Conservation, Epoch};
 use uuid::Uuid;
 
 impl Lake {
-    /// Decides epoch `binding.epoch`: THE commit. `parts` are those of all workers. When it answers, the epoch is durable,
-    /// and [`Lake::apply`] will bring it into the tables, after a crash as well. Errors: `Fenced` if a higher generation
-    /// owns the log, `Unbalanced` if records would be lost or counted twice; then nothing is decided.
+    /// Decides epoch `binding.epoch`: THE commit. `parts` are those of all workers. When it returns, the epoch is durable,
+    /// and [`Lake::apply`] will bring it into the tables, even after a crash. Errors: `Fenced` if a higher generation owns
+    /// the log, `Unbalanced` if records would be lost or counted twice; then nothing is decided.
     pub async fn decide(
         &mut self,
         binding: Binding,
@@ -75,7 +75,7 @@ impl Lake {
         Ok(epoch)
     }
 
-    /// The slot is in the log: it is the last one, and to be applied.
+    /// Records that the slot is in the log: it is now the last one and pending.
     pub(crate) fn decided(&mut self, slot: Slot) {
         self.cuts.push((slot.epoch, slot.cut_at));
         if let Some(retention) = &slot.retention {
@@ -86,7 +86,7 @@ impl Lake {
         self.pending.insert(self.last.epoch, self.last.clone());
     }
 
-    /// The retention that the slot of `epoch` decides, if enough epochs are to leave.
+    /// The retention that the slot of `epoch` decides, if enough epochs are due to expire.
     async fn retention_next(&mut self, epoch: Epoch, cut_at: i64) -> Result<Option<Retention>, LakeError> {
         let batch = self.place.upkeep.snapshots_batch.max(1);
         if !epoch.is_multiple_of(batch as u64) || epoch - self.retention.since < batch as u64 {
@@ -98,7 +98,7 @@ impl Lake {
         Ok((leaving(&cuts, keep) >= batch).then(|| retain(&self.retention, &cuts, keep)))
     }
 
-    /// The cut of every epoch of which all stay.
+    /// The cut of every epoch from the retention's `since` on, where every epoch stays.
     pub(crate) async fn cuts_since_retained(&mut self) -> Result<&[(Epoch, i64)], LakeError> {
         let since = self.retention.since;
         let known = self.cuts.first().map_or(self.last.epoch + 1, |(epoch, _)| *epoch);
@@ -110,7 +110,7 @@ impl Lake {
         Ok(&self.cuts)
     }
 
-    /// What the next slot says of every table; long lists of changes are written beside it.
+    /// The next slot's entry of every table; long lists of changes are written beside the slot.
     async fn entries(&self, parts: &[EpochPart], token: &str) -> Result<BTreeMap<String, TableEntry>, LakeError> {
         let epoch = self.epoch_next();
         let tables = self.tables.iter().map(|(name, table)| (name.as_str(), (table.uuid(), &*table.spec))).collect();

@@ -1,7 +1,7 @@
-//! What the parts of all workers come to: whether the epoch balances, and what its slot says of every table. No I/O.
+//! Sums up the parts of all workers: whether the epoch balances, and its slot's entry of every table. No I/O.
 //!
 //! What must hold: an epoch that would lose records, or count them twice, is refused; a table's rows and content hash are
-//! those of the slot before, plus what the parts add, minus what they take back; the order of the parts does not matter.
+//! those of the previous slot, plus what the parts add, minus what they take back; the order of the parts does not matter.
 
 use super::slot::{EpochPart, NetChange, Slot, TableEntry, TablePart, TableWork};
 use crate::error::LakeError;
@@ -10,7 +10,7 @@ use crate::table::spec::TableSpec;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{Binding, Conservation, Epoch};
 
-/// What the next slot says of every table, without the ids of snapshots; the changes of those that are corrected.
+/// The next slot's entry of every table, without snapshot ids, and the changes of the tables that are corrected.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Entries<'a> {
     pub tables: BTreeMap<String, TableEntry>,
@@ -49,7 +49,7 @@ pub(crate) fn entries<'a>(
 }
 
 impl<'a> Entries<'a> {
-    /// Files of a table, with the rows that the epoch adds and takes back.
+    /// Adds files of a table, with the rows that the epoch adds and takes back.
     fn add(
         &mut self,
         epoch: Epoch,
@@ -70,7 +70,7 @@ impl<'a> Entries<'a> {
         Ok(())
     }
 
-    /// The changes of a table's rows.
+    /// Adds the changes of a table's rows.
     fn correct(&mut self, spec: &TableSpec, part: &'a TablePart) -> Result<(), LakeError> {
         let net = part.changes.iter().map(|change| NetChange::new(spec, change.clone()));
         let net = net.collect::<Result<Vec<_>, _>>()?;
@@ -79,8 +79,8 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Refuses an epoch that would lose records or count them twice: each place's advance is that of the bindings, both lines
-/// of the balance are zero, and no place is forgotten.
+/// Refuses an epoch that would lose records or count them twice: each place must have advanced as far as the bindings say,
+/// both lines of its balance must be zero, and no place may be missing.
 pub(crate) fn balance(
     before: Option<&Binding>,
     binding: &Binding,
@@ -92,11 +92,11 @@ pub(crate) fn balance(
     for (name, place) in &binding.places {
         let counted = conservation.get(name).cloned().unwrap_or_default();
         let known = before.and_then(|before| before.places.get(name));
-        // a place seen for the first time, or of another source, starts where its reader says
+        // a new place, or one of another source, starts at the offset that its reader reports
         if let Some(known) = known.filter(|known| known.source_id == place.source_id) {
             let advanced = place.offset_next - known.offset_next;
             if advanced != counted.advanced {
-                let detail = format!("offsets advanced by {advanced}, counted were {}", counted.advanced);
+                let detail = format!("offsets advanced by {advanced}, but {} were counted", counted.advanced);
                 return unbalanced(name, detail);
             }
         }
@@ -109,7 +109,7 @@ pub(crate) fn balance(
     }
     let places = before.into_iter().flat_map(|before| before.places.keys());
     if let Some(name) = places.into_iter().find(|name| !binding.places.contains_key(*name)) {
-        return unbalanced(name, "the binding before names the place, this one does not".to_owned());
+        return unbalanced(name, "the previous binding names the place, this one does not".to_owned());
     }
     Ok(())
 }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!((history.uuid.as_str(), history.previous, history.rows, history.content_hash), ("new", None, 2, 5));
         let turned: Vec<_> = parts.iter().rev().cloned().collect();
         assert_eq!(entries(&turned, &last(), &tables).expect("the same parts"), found);
-        // a table that no part touches keeps what the slot before says
+        // a table that no part touches keeps its entry of the previous slot
         let none = entries(&[], &last(), &tables).expect("no parts").tables;
         assert_eq!((none["bars_1m"].rows, &none["bars_1m"].work), (3, &None));
     }

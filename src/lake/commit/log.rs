@@ -15,11 +15,11 @@ pub(crate) async fn read_slot(store: &dyn Store, epoch: Epoch) -> Result<Option<
     }
 }
 
-/// Slots whose names differ in the last three digits only: one page of a listing.
+/// The number of slots whose names differ only in the last three digits: one page of a listing.
 const PAGE: u64 = 1_000;
 
-/// The epochs of the log's last slots, in order: of the last page at least. The log keeps every slot for ever (L1), so its end is
-/// searched and not listed: the requests grow with the logarithm of its length.
+/// The epochs of the log's last slots, in order: at least those of the last page. The log never deletes a slot (L1), so its
+/// end is searched, not listed: the number of requests grows with the logarithm of its length.
 pub(crate) async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeError> {
     let begun = async |page: u64| Ok::<bool, LakeError>(store.size(&slot_key(page * PAGE)).await?.is_some());
     // the last page is in [page, page + ahead]
@@ -33,7 +33,7 @@ pub(crate) async fn last_epochs(store: &dyn Store) -> Result<Vec<Epoch>, LakeErr
             page += ahead;
         }
     }
-    // behind a page that seems to be the last: one that has begun since, or one whose first slot is missing
+    // after the page that seems to be the last, there may be one that has begun since, or one whose first slot is missing
     let page_of = async |page: u64| listed(store, &format!("{LOG}{page:017}")).await;
     let mut epochs = page_of(page).await?;
     loop {
@@ -54,12 +54,12 @@ pub(crate) async fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<Epoch>
     Ok(epochs)
 }
 
-/// The last slot that is there; others may follow. Error: those before it are not contiguous (L4), as far as they were looked at.
+/// The last slot found; others may follow. Error: the slots listed before it are not contiguous (L4).
 pub(crate) async fn last_listed(store: &dyn Store) -> Result<Option<Slot>, LakeError> {
     let epochs = last_epochs(store).await?;
     let Some(last) = epochs.last() else { return Ok(None) };
     if let Some(pair) = epochs.windows(2).find(|pair| pair[1] != pair[0] + 1) {
-        let message = format!("the log has epochs {} and {}, none between", pair[0], pair[1]);
+        let message = format!("the log has epochs {} and {}, but none between", pair[0], pair[1]);
         return Err(LakeError::corrupt(message, "restore the missing files of log/ from a backup"));
     }
     read_slot(store, *last).await
@@ -89,10 +89,10 @@ async fn present(store: &dyn Store, epoch: Epoch) -> Result<Slot, LakeError> {
     read_slot(store, epoch).await?.ok_or_else(missing)
 }
 
-/// Slots that are read side by side.
+/// Slots that are read concurrently.
 const READ_AT_ONCE: usize = 32;
 
-/// One operation of a machine on the log; `None`: the machine is at an end.
+/// Performs one operation of a machine on the log; `None`: the machine has ended.
 async fn perform(
     store: &dyn Store,
     step: &LogStep,
@@ -106,7 +106,7 @@ async fn perform(
             match store.create(&slot_key(*epoch), slot.to_bytes()?).await {
                 Ok(created) => LogAnswer::Created(created),
                 Err(error) if error.perhaps_done() => {
-                    tracing::warn!(epoch, %error, "answer of the log was lost, looking it up");
+                    tracing::warn!(epoch, %error, "the answer to creating a slot was lost, looking it up");
                     LogAnswer::Lost
                 }
                 Err(error) => return Err(error),
@@ -131,8 +131,8 @@ fn ended(step: LogStep, epoch: Epoch, ours: u64) -> Result<Epoch, LakeError> {
     }
 }
 
-/// Walks to the end of the log and creates the takeover there; `takeover` makes it from the last slot, the generation and
-/// the token. Gives the takeover.
+/// Walks to the end of the log, creates the takeover there and returns it; `takeover` makes it from the last slot, the
+/// generation and the token.
 pub(crate) async fn claim(
     store: &dyn Store,
     token: String,
@@ -148,7 +148,7 @@ pub(crate) async fn claim(
         }
     }
     let epoch = ended(step, 0, machine.generation())?;
-    // what is in the slot, not what we would write now
+    // the slot as it was written, not as it would be made now
     read_slot(store, epoch).await?.ok_or_else(|| LakeError::Missing { key: slot_key(epoch) })
 }
 
@@ -165,7 +165,8 @@ pub(crate) async fn decide(store: &dyn Store, slot: &Slot) -> Result<(), LakeErr
 /// Answers lost in a row after which [`create_or_get`] gives up.
 const LOST_MAX: usize = 5;
 
-/// Creates an object that all who race for it would create alike; gives what is there then. A lost answer is looked up (L3).
+/// Creates an object that every racing process would create alike, and returns what the store then holds. After a lost
+/// answer, the outcome is looked up (L3).
 pub(crate) async fn create_or_get(
     store: &dyn Store,
     key: &str,

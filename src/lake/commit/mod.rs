@@ -1,13 +1,13 @@
-//! THE commit: one slot of the log an epoch, created at most once (L1), announced behind its tables.
+//! THE commit: one slot of the log per epoch, created at most once (L1), announced after its tables are updated.
 //!
 //! ```text
-//!   open     owner (who is there) · protocol::Claim ─▶ log: a takeover
+//!   open     owner (heartbeats) · protocol::Claim ─▶ log: a takeover
 //!   decide   parts ─▶ entries ─▶ slot ─▶ protocol::Decide ─▶ log/<epoch>.json
 //!   apply    pending slots ─▶ table::live (protocol::Apply) ─▶ announce: epoch_tables, then epochs
 //! ```
 //!
-//! Why the protocol apart: its machines take answers and give the next operation, so every order of answers can be tested
-//! without a store. What must hold: L1 – L5 and L9, as the lake's own head says.
+//! Why the protocol is separate: its machines take answers and return the next operation, so every order of answers can be
+//! tested without a store. What must hold: L1 – L5 and L9, as the head of the crate says.
 
 pub mod announce;
 mod apply;

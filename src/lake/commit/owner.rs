@@ -1,10 +1,10 @@
-//! Who writes the lake just now: a courtesy, not a lock.
+//! Which process is writing the lake now: a courtesy, not a lock.
 //!
-//! Who may write is decided in the log alone (L5): whoever takes over last owns it, and the one before is fenced. That is
-//! right for a run that is started again, and wrong for a command that only tidies up: it would end a healthy run. The log
-//! cannot tell that run from a dead one, since a quiet feed makes no epochs. So a writer says every few seconds that it is
-//! there, and a command that would be a nuisance looks. What must hold: nothing is ever right or wrong because of this
-//! object: it may be late, lost or deleted by hand, and the worst that follows is a fenced run.
+//! The log alone decides which process may write (L5): the last one to take over owns it, and the previous one is fenced.
+//! That is right for a run that is restarted, and wrong for a command that only tidies up: it would end a healthy run. The
+//! log cannot tell that run from a dead one, since a quiet feed makes no epochs. So a writer writes a heartbeat every few
+//! seconds, and a command that would disturb it looks first. What must hold: no correctness depends on this object: it may
+//! be late, lost or deleted by hand, and the worst result is a fenced run.
 
 use crate::error::LakeError;
 use crate::now_ms;
@@ -17,16 +17,16 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// The object that holds it.
+/// The object that holds the heartbeat.
 pub const OWNER: &str = "owner.json";
-/// How often a writer says that it is there.
+/// How often a writer writes its heartbeat.
 const BEAT: Duration = Duration::from_secs(15);
-/// Who has said nothing for so long is gone; clocks of two hosts may differ by some of it.
+/// A writer without a heartbeat for this long counts as gone; the clocks of two hosts may differ by part of it.
 const SILENCE_MS: i64 = 60_000;
 
-/// A writer as it was last seen.
+/// The last sign of life of a writer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seen {
+pub struct Heartbeat {
     pub generation: u64,
     pub host: String,
     pub process: u32,
@@ -34,7 +34,7 @@ pub struct Seen {
     pub seen_at: i64,
 }
 
-/// Says that we write the lake until it is dropped.
+/// Writes this writer's heartbeats until it is dropped.
 #[derive(Debug)]
 pub struct Owner {
     store: Arc<dyn Store>,
@@ -44,7 +44,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Begins to say so.
+    /// Begins the heartbeats.
     pub fn begin(store: Arc<dyn Store>, generation: u64) -> Owner {
         let host = host();
         let beating = store.clone();
@@ -56,25 +56,25 @@ impl Owner {
                     _ = every.tick() => {}
                     _ = &mut stopped => return,
                 }
-                let seen = Seen { generation, host: host.clone(), process: std::process::id(), seen_at: now_ms() };
+                let seen = Heartbeat { generation, host: host.clone(), process: std::process::id(), seen_at: now_ms() };
                 let Ok(bytes) = serde_json::to_vec(&seen) else { return };
                 if let Err(error) = beating.put(OWNER, Bytes::from(bytes)).await {
-                    tracing::debug!(%error, "the owner of the lake could not be written");
+                    tracing::debug!(%error, "the heartbeat owner.json could not be written");
                 }
             }
         });
         Owner { store, generation, stop: Some(stop), beat }
     }
 
-    /// Says that we are gone, unless another writer has come.
+    /// Ends the heartbeats and deletes the object, unless it is another writer's by now.
     pub async fn end(mut self) {
         drop(self.stop.take());
-        let _ = (&mut self.beat).await; // a beat that is under way lands before it is taken back
+        let _ = (&mut self.beat).await; // a heartbeat that is under way lands before it is deleted
         if let Ok(Some(seen)) = read(&*self.store).await
             && seen.generation == self.generation
             && let Err(error) = self.store.delete(OWNER).await
         {
-            tracing::debug!(%error, "the owner of the lake could not be removed");
+            tracing::debug!(%error, "the heartbeat owner.json could not be deleted");
         }
     }
 }
@@ -85,22 +85,22 @@ impl Drop for Owner {
     }
 }
 
-async fn read(store: &dyn Store) -> Result<Option<Seen>, LakeError> {
+async fn read(store: &dyn Store) -> Result<Option<Heartbeat>, LakeError> {
     match store.get(OWNER).await {
-        // half of a beat, or what somebody else wrote: nobody is there
+        // half of a heartbeat, or foreign content: no writer is known
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(LakeError::Missing { .. }) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The writer that seems to be there.
-pub async fn present(store: &dyn Store) -> Result<Option<Seen>, LakeError> {
+/// The writer that seems to be alive.
+pub async fn present(store: &dyn Store) -> Result<Option<Heartbeat>, LakeError> {
     Ok(read(store).await?.filter(|seen| now_ms().saturating_sub(seen.seen_at) < SILENCE_MS))
 }
 
-/// The writer that seems to be there and is not this process. Whatever goes wrong: nobody is known.
-pub async fn other(warehouse: &Warehouse) -> Option<Seen> {
+/// The writer that seems to be alive and is not this process; after any error, `None`.
+pub async fn other(warehouse: &Warehouse) -> Option<Heartbeat> {
     let store = warehouse.open_existing().await.ok()?;
     let seen = present(&*store).await.ok()??;
     (seen.process != std::process::id() || seen.host != host()).then_some(seen)
@@ -131,23 +131,23 @@ mod tests {
         owner.end().await;
         assert_eq!(present(&*store).await.expect("read"), None);
 
-        let old = Seen { seen_at: now_ms() - SILENCE_MS - 1, ..seen.clone() };
+        let old = Heartbeat { seen_at: now_ms() - SILENCE_MS - 1, ..seen.clone() };
         store.put(OWNER, Bytes::from(serde_json::to_vec(&old).expect("JSON"))).await.expect("written");
         assert_eq!(present(&*store).await.expect("read"), None);
 
-        // and this process is no other
+        // this process does not count as another writer
         let folder = tempfile::tempdir().expect("a folder");
         let warehouse = Warehouse::from(folder.path());
         assert_eq!(other(&warehouse).await, None);
         for (process, there) in [(seen.process, false), (seen.process + 1, true)] {
-            let beat = Seen { process, seen_at: now_ms(), ..seen.clone() };
+            let beat = Heartbeat { process, seen_at: now_ms(), ..seen.clone() };
             std::fs::write(folder.path().join(OWNER), serde_json::to_vec(&beat).expect("JSON")).expect("written");
             assert_eq!(other(&warehouse).await, there.then_some(beat));
         }
 
-        // one that is fenced does not take its successor's word back
+        // a fenced writer does not delete its successor's heartbeat
         let owner = Owner::begin(store.clone(), 3);
-        let successor = Seen { generation: 4, ..seen };
+        let successor = Heartbeat { generation: 4, ..seen };
         owner.beat.abort();
         store.put(OWNER, Bytes::from(serde_json::to_vec(&successor).expect("JSON"))).await.expect("written");
         owner.end().await;

@@ -1,22 +1,22 @@
 //! The commit protocol as pure state machines: answers in, the next operation out, no I/O.
 //!
 //! ```text
-//!  Claim   Read(e) ──slot──▶ Read(e+1) … ──none──▶ Create(takeover) ──won──▶ ours from here on
+//!  Claim   Read(e) ──slot──▶ Read(e+1) … ──none──▶ Create(takeover) ──won──▶ log taken over
 //!                              ▲                        │ exists / unknown
 //!                              └────────── Read ◀───────┘   our token: won · another's: history to adopt
 //!  Decide  Create(e) ──won──▶ decided        exists / unknown ──▶ Read(e): our token: decided · higher generation: fenced
 //!  Apply   Load ──▶ judge ──▶ Swap ──done──▶ applied         conflict / unknown ──▶ Load
 //! ```
 //!
-//! What must hold: L1 a slot is created at most once (the store), L3 an answer that was lost is looked up, never blindly
-//! repeated, L4 slots are contiguous, L5 after the takeover of a generation no slot of a lower one appears, L2 an epoch's
-//! rows are visible in a table exactly once: a swap carries the snapshot and the applied epoch together.
+//! What must hold: L1 a slot is created at most once (by the store), L2 an epoch's rows are visible in a table exactly once
+//! (a swap carries the snapshot and the applied epoch together), L3 after a lost answer the outcome is looked up and nothing
+//! is blindly repeated, L4 slots are contiguous, L5 after a generation has taken over, no slot of a lower one appears.
 
 use crate::commit::slot::Slot;
 use crate::store::Created;
 use ticktide_base::epoch::Epoch;
 
-/// Lost answers in a row after which we give up; the next start looks again.
+/// After more lost answers than this a machine gives up; the next start looks again.
 const LOST_MAX: u32 = 5;
 
 /// An answer from the log.
@@ -34,7 +34,7 @@ pub(crate) enum LogAnswer {
 pub(crate) enum LogStep {
     Read(Epoch),
     Create(Epoch),
-    /// The slot is ours.
+    /// This process created the slot.
     Won(Epoch),
     /// A higher generation owns the log (L5).
     Fenced {
@@ -56,7 +56,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Starts behind `last`, the last slot known.
+    /// Starts after `last`, the last slot known.
     pub(crate) fn new(token: String, last: Option<Slot>) -> Claim {
         let at = last.as_ref().map_or(0, |slot| slot.epoch + 1);
         Claim { token, at, last: last.map(Box::new), lost: 0 }
@@ -66,7 +66,7 @@ impl Claim {
         LogStep::Read(self.at)
     }
 
-    /// The generation to claim with: above every one seen.
+    /// The generation to claim with: one above the last slot's.
     pub(crate) fn generation(&self) -> u64 {
         self.last.as_ref().map_or(1, |slot| slot.generation + 1)
     }
@@ -137,7 +137,7 @@ impl Decide {
 
 fn lower_after_higher(slot: &Slot, generation: u64) -> String {
     let (epoch, theirs) = (slot.epoch, slot.generation);
-    format!("epoch {epoch} is of generation {theirs}, although generation {generation} owned the log before it")
+    format!("epoch {epoch} was decided by generation {theirs}, although generation {generation} had already taken over")
 }
 
 fn look_again(lost: &mut u32, at: Epoch) -> LogStep {
@@ -145,23 +145,24 @@ fn look_again(lost: &mut u32, at: Epoch) -> LogStep {
     if *lost > LOST_MAX { LogStep::GiveUp } else { LogStep::Read(at) }
 }
 
-/// What a table says of itself.
+/// The state of a table, as its head says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct TableState {
     pub uuid: String,
     /// The property `ticktide.applied-epoch`: missing, before the first epoch, or an epoch.
     pub applied: Applied,
-    /// The epoch that made the newest snapshot of ours on its main branch; `None`: there is none, or it is not known.
+    /// The epoch that made ticktide's newest snapshot on the main branch; `None`: there is none, or it is not known.
     pub main: Option<Epoch>,
-    /// Whether it has the snapshot that the epoch made up for it.
+    /// Whether it has the snapshot whose id the epoch's slot chose.
     pub has_snapshot: bool,
 }
 
-impl Head {
-    /// A branch can be rolled back by itself: the property stays, rows of epochs that it names are gone.
+impl TableState {
+    /// Describes a rollback of the branch alone: the property stays, but rows of epochs that it covers are gone.
     fn rolled_back(&self) -> Option<String> {
         let (Some(main), Applied::Epoch(applied)) = (self.main, self.applied) else { return None };
-        (main < applied).then(|| format!("was rolled back to epoch {main}, but says it has epoch {applied}"))
+        (main < applied)
+            .then(|| format!("was rolled back to epoch {main}, but its property names epoch {applied} as applied"))
     }
 }
 
@@ -175,9 +176,9 @@ pub(crate) enum Applied {
 /// An answer from the catalog.
 #[derive(Debug)]
 pub(crate) enum TableAnswer {
-    Loaded(Head),
+    Loaded(TableState),
     Swapped,
-    /// Somebody swapped first.
+    /// Another process swapped first.
     Conflict,
     /// The swap may have landed (L3).
     Lost,
@@ -187,7 +188,7 @@ pub(crate) enum TableAnswer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TableStep {
     Load,
-    /// Stage on the head that was loaded last, under new names, and swap.
+    /// Stage new files on the head that was loaded last, under new names, and swap.
     Swap,
     /// The table has the epoch.
     Applied,
@@ -206,7 +207,7 @@ pub(crate) struct Apply {
 }
 
 impl Apply {
-    /// Of a table that the slot touches; `None` if it does not.
+    /// Applies the slot to a table that it touches; `None`: the slot does not touch it.
     pub(crate) fn new(slot: &Slot, table: &str) -> Option<Apply> {
         let entry = slot.tables.get(table).filter(|entry| entry.work.is_some())?;
         let (uuid, previous) = (entry.uuid.clone(), entry.previous);
@@ -229,17 +230,17 @@ impl Apply {
         }
     }
 
-    fn judge(&self, head: &Head) -> TableStep {
+    fn judge(&self, head: &TableState) -> TableStep {
         let (table, epoch) = (&self.table, self.epoch);
         if head.uuid != self.uuid {
             return TableStep::Stop(format!(
-                "table {table} has uuid {}, epoch {epoch} was decided for {}",
+                "table {table} has uuid {}, but epoch {epoch} was decided for uuid {}",
                 head.uuid, self.uuid
             ));
         }
         let applied = match head.applied {
             Applied::Missing => {
-                return TableStep::Stop(format!("table {table} lost its property of the applied epoch"));
+                return TableStep::Stop(format!("table {table} has lost its property of the applied epoch"));
             }
             Applied::Nothing => None,
             Applied::Epoch(applied) => Some(applied),
@@ -253,27 +254,27 @@ impl Apply {
         if applied != self.previous {
             let name = |epoch: Option<Epoch>| epoch.map_or("nothing".to_owned(), |epoch| format!("epoch {epoch}"));
             return TableStep::Stop(format!(
-                "table {table} has {}, epoch {epoch} was decided after {}",
+                "table {table} has {}, but epoch {epoch} was decided after {}",
                 name(applied),
                 name(self.previous)
             ));
         }
         if head.has_snapshot {
             return TableStep::Stop(format!(
-                "table {table} has the snapshot of epoch {epoch}, but says it lacks the epoch"
+                "table {table} has the snapshot of epoch {epoch}, but its property says that it lacks the epoch"
             ));
         }
         TableStep::Swap
     }
 }
 
-/// The epochs that an announcing table lacks, up to `last`; an error if it cannot be told.
-pub(crate) fn unannounced(head: &Head, last: Epoch) -> Result<std::ops::RangeInclusive<Epoch>, String> {
+/// The epochs that an announcing table lacks, up to `last`. Error: they cannot be determined.
+pub(crate) fn unannounced(head: &TableState, last: Epoch) -> Result<std::ops::RangeInclusive<Epoch>, String> {
     if let Some(message) = head.rolled_back() {
         return Err(message);
     }
     match head.applied {
-        Applied::Missing => Err("lost its property of the applied epoch".to_owned()),
+        Applied::Missing => Err("has lost its property of the applied epoch".to_owned()),
         Applied::Nothing => Ok(0..=last),
         Applied::Epoch(applied) => Ok(applied + 1..=last),
     }
@@ -356,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_epoch_is_applied_only_behind_the_one_it_was_decided_after() {
-        let at = |applied, main, has_snapshot| Head { uuid: "u".into(), applied, main, has_snapshot };
+        let at = |applied, main, has_snapshot| TableState { uuid: "u".into(), applied, main, has_snapshot };
         let head = |applied, has_snapshot| TableAnswer::Loaded(at(applied, None, has_snapshot));
         let apply = || Apply::new(&slot(4, 1, "a"), "t").expect("the table is touched");
         assert_eq!(apply().on(head(Applied::Epoch(3), false)), TableStep::Swap);
@@ -367,7 +368,7 @@ mod tests {
             head(Applied::Nothing, false),
             head(Applied::Missing, false),
             head(Applied::Epoch(3), true),
-            TableAnswer::Loaded(Head { uuid: "other".into(), ..at(Applied::Epoch(3), Some(3), false) }),
+            TableAnswer::Loaded(TableState { uuid: "other".into(), ..at(Applied::Epoch(3), Some(3), false) }),
             TableAnswer::Loaded(at(Applied::Epoch(3), Some(2), false)),
             TableAnswer::Loaded(at(Applied::Epoch(4), Some(3), true)),
         ] {

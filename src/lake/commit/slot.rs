@@ -1,8 +1,8 @@
 //! The slot of an epoch: the one object whose creation is the commit of offsets, state and all tables.
 //!
-//! It names everything that [`apply`](crate::commit::protocol) needs to bring each table to this epoch, whoever does it and however
-//! often: the new files, the net changes by key, a snapshot id made up front, and which epoch the table must have before.
-//! Every slot also names the tables it does not touch, with their last snapshot, so one slot tells the pins of its epoch.
+//! It names everything that [`apply`](crate::commit::protocol) needs to bring each table to this epoch, in any process and any
+//! number of times: the new files, the net changes by key, a snapshot id chosen up front, and the epoch that the table must
+//! have before. A slot also names the tables that it does not touch, with their last snapshot, so it has all pins of its epoch.
 
 use crate::error::LakeError;
 use crate::state::format;
@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{Binding, Conservation, Epoch};
 
-/// Where the slots are.
+/// The folder of the slots.
 pub const LOG: &str = "log/";
-/// More changes of a table than this go to a side file.
+/// More changes of a table than this are written to a side file.
 const CHANGES_INLINE: usize = 200;
 
 /// What one worker wrote of an epoch.
@@ -35,11 +35,11 @@ pub struct TablePart {
     pub table: String,
     pub files: Vec<DataFileMeta>,
     pub history_files: Vec<DataFileMeta>,
-    /// Only those with an old row; their new rows are in no file yet.
+    /// Only changes with an old row; their new rows are in no file yet.
     pub changes: Vec<Change>,
     pub rows_added: u64,
     pub rows_removed: u64,
-    /// Sum of the hashes of the rows added minus those of the rows removed.
+    /// The hashes of the rows added, summed, minus those of the rows removed.
     pub content_hash: u128,
 }
 
@@ -49,11 +49,11 @@ pub struct StateFile {
     pub path: String,
     pub entries: u64,
     pub bytes: u64,
-    /// Holds all of the worker's state; if every worker's does, nothing older is needed.
+    /// The file holds all of the worker's state; if every worker's file does, no older file is needed.
     pub full: bool,
 }
 
-/// All of the state up to an epoch, in one file.
+/// The whole state up to an epoch, in one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateBase {
     pub epoch: Epoch,
@@ -65,12 +65,12 @@ pub struct StateBase {
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
     Data,
-    /// Empty: a new generation claims the log (L5). Under its older name only binaries of format 1 wrote it.
+    /// Empty: a new generation claims the log (L5). Only binaries of format 1 wrote it under its older name.
     #[serde(rename = "claim", alias = "takeover")]
     Takeover,
-    /// No rows: files of a table become fewer, or old epochs leave.
+    /// No rows: files of a table are merged, or old epochs expire.
     Maintain,
-    /// No rows: the lake goes on from a binding of its own, in which a partition's time is set back.
+    /// No rows: the lake goes on from this slot's own binding, which sets a partition's time back.
     Rewind,
 }
 
@@ -82,25 +82,25 @@ pub struct Slot {
     pub epoch: Epoch,
     pub kind: SlotKind,
     pub generation: u64,
-    /// Unique for each attempt to decide: tells our own success from another's (L3).
+    /// Unique for each attempt to decide: distinguishes this process's own success from another's (L3).
     pub token: String,
     /// Milliseconds since 1970, strictly increasing: the time stamp of every snapshot of the epoch.
     pub cut_at: i64,
     pub decided_at: i64,
-    /// A takeover and maintenance carry the last one unchanged.
+    /// A takeover and maintenance repeat the last one unchanged.
     pub binding: Option<Binding>,
     pub conservation: BTreeMap<String, Conservation>,
-    /// Every table of the lake.
+    /// The entry of every table of the lake.
     pub tables: BTreeMap<String, TableEntry>,
     pub state: Vec<StateFile>,
     /// The state is the base, if there is one, and the files of the slots from `state_from` on.
     #[serde(default)]
     pub state_base: Option<StateBase>,
     pub state_from: Epoch,
-    /// What stays readable from this epoch on, where that changes.
+    /// What stays readable from this epoch on; `None`: this slot does not change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
-    /// The slot, at most this one, whose retention holds; `None`: every epoch stays.
+    /// The slot, this one or an earlier one, whose retention applies; `None`: every epoch stays.
     #[serde(default)]
     pub retention_at: Option<Epoch>,
 }
@@ -127,13 +127,13 @@ pub struct TableWork {
     pub changes: Changes,
     pub rows_added: u64,
     pub rows_removed: u64,
-    /// Names in the store of the data files whose live rows `files` hold instead, and of their delete files: all are live,
-    /// the data files without other delete files, or none of it happens.
+    /// The names in the store of the data files whose live rows `files` now hold, and of their delete files. The work applies
+    /// only if all of them are live and the data files have no other delete files; otherwise it has no effect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<String>,
 }
 
-/// Net changes by key, here or in a side file.
+/// Net changes by key, in the slot or in a side file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Changes {
     Here(Vec<NetChange>),
@@ -147,7 +147,7 @@ impl Default for Changes {
 }
 
 impl Changes {
-    /// The changes, read from the side file if they are there.
+    /// The changes, read from the side file if there is one.
     pub async fn load(&self, store: &dyn Store) -> Result<Vec<NetChange>, LakeError> {
         match self {
             Changes::Here(changes) => Ok(changes.clone()),
@@ -164,7 +164,7 @@ impl Changes {
         }
     }
 
-    /// Leaves a short list where it is, writes a long one to `path`.
+    /// Keeps a short list in the slot; writes a long one to `path`.
     pub async fn store(changes: Vec<NetChange>, path: String, store: &dyn Store) -> Result<Changes, LakeError> {
         if changes.len() <= CHANGES_INLINE {
             return Ok(Changes::Here(changes));
@@ -175,7 +175,7 @@ impl Changes {
     }
 }
 
-/// One key's change, with as much of the old row as finds it and proves that it is the one.
+/// The change of one key, with what is needed to find the old row and to prove that it is the right one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NetChange {
     /// The values of the key's columns, in the key's order.
@@ -186,7 +186,7 @@ pub struct NetChange {
 }
 
 impl NetChange {
-    /// Of a change with an old row, whose new row has the same key.
+    /// Converts a change that has an old row; its new row must have the same key.
     pub fn new(spec: &TableSpec, change: Change) -> Result<NetChange, LakeError> {
         let bug = |detail: &str| LakeError::Bug(format!("table {}: {detail}", spec.name));
         let old = change.old.ok_or_else(|| bug("a change without an old row"))?;
@@ -226,7 +226,7 @@ impl Slot {
         Ok(Bytes::from(bytes))
     }
 
-    /// Reads a slot and checks that it is where it belongs.
+    /// Reads a slot and checks that it is of the epoch that its name says.
     pub fn from_bytes(epoch: Epoch, bytes: &[u8]) -> Result<Slot, LakeError> {
         format::check(&slot_key(epoch), bytes)?;
         let slot: Slot = serde_json::from_slice(bytes).map_err(|error| LakeError::format(slot_key(epoch), error))?;
@@ -236,7 +236,7 @@ impl Slot {
         Ok(slot)
     }
 
-    /// What the next slot says of a table that it does not touch.
+    /// The next slot's entry of a table that it does not touch.
     pub fn carried(&self, table: &str) -> Option<TableEntry> {
         let entry = self.tables.get(table)?;
         Some(TableEntry { previous: self.last_touched(table), work: None, ..entry.clone() })

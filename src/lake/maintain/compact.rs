@@ -1,8 +1,8 @@
 //! Small files of a partition become one big file, sorted.
 //!
 //! Which files go together is a pure function of the live files. What must hold: every round makes a table's files fewer,
-//! so it ends; a compacted lake has nothing to compact; files that other engines wrote are left alone, so that what they
-//! wrote can be told from what the log says.
+//! so it ends; a compacted lake has nothing to compact; files that other engines wrote are left alone, so that
+//! their rows remain distinguishable from those of the log.
 
 use super::super::Lake;
 use super::super::error::LakeError;
@@ -15,11 +15,11 @@ use crate::upkeep::merge::join;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Epoch;
 
-/// A compacted file has at most so many rows: one row group.
+/// A compacted file has at most this many rows: one row group.
 const ROWS_MAX: u64 = 1 << 20;
-/// … and is made of files of at most so many bytes together.
+/// … and is made of files of at most this many bytes together.
 const BYTES_MAX: u64 = 64 << 20;
-/// … and of so many files.
+/// … and of at most this many files.
 const GROUP_MAX: usize = 250;
 /// Files that one slot replaces, over all tables.
 const FILES_MAX: usize = 4 * GROUP_MAX;
@@ -33,15 +33,16 @@ pub struct Compacted {
     pub rows: u64,
 }
 
-/// Files by location that become one each: of one partition, within the limits, at least two or one with deleted rows. Why in
-/// the order of their epochs: neighbours in time have keys and times next to each other, so that a group spans few of them.
+/// Groups of files, by location, each of which becomes one file: of one partition, within the limits, at least two files or
+/// one with deleted rows. Why in the order of their epochs: neighbours in time have keys and times next to each other, so that
+/// a group spans few of them.
 pub(crate) fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
     if live.foreign_deletes {
         return Vec::new();
     }
     let mut partitions: BTreeMap<Option<i32>, Vec<(Option<Epoch>, &str, u64, u64)>> = BTreeMap::new();
     for (location, file) in live.files.iter().filter(|(location, _)| is_ours(location)) {
-        // one that fills half of a file would be written again and again for little
+        // a file of more than half the limits would be written again and again for little
         if !file.deletes.is_empty() || (file.rows <= ROWS_MAX / 2 && file.bytes <= BYTES_MAX / 2) {
             partitions.entry(file.partition).or_default().push((
                 epoch_of(location),
@@ -72,7 +73,7 @@ pub(crate) fn groups(live: &LiveFiles) -> Vec<Vec<&str>> {
 }
 
 impl Lake {
-    /// Compacts every table; `told` hears of each table's round. Gives the epochs that it made.
+    /// Compacts every table; `told` is called for each table's round. Returns the epochs that it made.
     pub async fn compact(&mut self, told: impl FnMut(&str, &Compacted)) -> Result<Vec<Epoch>, LakeError> {
         let done = self.compact_all(told).await;
         self.unless_fenced(done).await
@@ -98,7 +99,7 @@ impl Lake {
         }
     }
 
-    /// Writes what one slot may do to a table: the new files, and the names of those that they replace.
+    /// Writes what one slot may do to a table. Returns the new files, and the names of those that they replace.
     async fn compact_table(
         &mut self,
         name: &str,
@@ -187,7 +188,7 @@ mod tests {
         let files = live((1..=500).map(|epoch| (of(epoch), 5, Some(1))));
         let groups = groups(&files);
         let expected: Vec<Vec<String>> = vec![(1..=250).map(of).collect(), (251..=500).map(of).collect()];
-        assert_eq!(groups, expected, "the 10th epoch stands behind the 9th");
+        assert_eq!(groups, expected, "the 10th epoch is after the 9th");
         let of_one = live(
             ["9-0-1-0", "9-compact-2-0-1", "10-1-1-0", "10-0-1-0"].map(|stem| (format!("{stem}.parquet"), 5, None)),
         );

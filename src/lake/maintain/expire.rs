@@ -1,28 +1,28 @@
 //! Old epochs leave, then what only they needed.
 //!
 //! The order is the promise: first the log says what stays, then the rows of `epochs` are marked, then snapshots leave
-//! their tables, then objects are deleted. Stopped anywhere, the next one goes on, and no reader ever finds an epoch that
-//! is not marked and cannot be read.
+//! their tables, then objects are deleted. If an expiry is stopped anywhere, the next one goes on, and no reader ever finds an
+//! epoch that is not marked and cannot be read.
 
 use super::super::Lake;
 use super::super::error::LakeError;
 use super::Survey;
 use super::garbage::Garbage;
 use crate::commit::slot::TableWork;
-use crate::table::base::Past;
+use crate::table::base::KeptSnapshots;
 use crate::upkeep::Upkeep;
 use crate::upkeep::expiry::expiry;
 use crate::upkeep::retention::{Retention, retain};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Epoch;
 
-/// What left, or would.
+/// What an expiry removed, or would remove.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
     pub retention: Retention,
     /// The newest epoch.
     pub epoch_last: Epoch,
-    /// Epochs that stay, and that left.
+    /// The number of epochs that stay, and of those that left.
     pub epochs_kept: usize,
     pub epochs: usize,
     /// Snapshots that left, over all tables.
@@ -36,7 +36,7 @@ fn count(retention: &Retention, last: Epoch) -> usize {
 }
 
 impl Lake {
-    /// Lets old epochs go, as this lake's upkeep says, and deletes all garbage.
+    /// Expires old epochs, as this lake's upkeep says, and deletes all garbage.
     pub async fn expire(&mut self) -> Result<Expired, LakeError> {
         let done = self.expire_all().await;
         self.unless_fenced(done).await
@@ -54,7 +54,7 @@ impl Lake {
         let (mut work, mut snapshots) = (BTreeMap::new(), 0);
         for (name, table) in &mut self.tables {
             table.live(&place).await?;
-            let past = Past::Retained(&self.announced);
+            let past = KeptSnapshots::Retained(&self.announced);
             let leaves = expiry(&table.base, &place.upkeep, past, epoch)?;
             // a table that no epoch touches gets its tags here
             if !(leaves.snapshots.is_empty() && leaves.tag.is_empty()) {
@@ -73,7 +73,7 @@ impl Lake {
 }
 
 impl Survey {
-    /// What an expiry would do now; the garbage is what there is before it.
+    /// What an expiry would do now; the garbage is that which exists before it.
     pub async fn expiry(&self, upkeep: &Upkeep) -> Result<Expired, LakeError> {
         self.insist_on_slots()?;
         let lasting = self.slots.iter().filter(|slot| slot.epoch >= self.retention.since);
@@ -85,7 +85,7 @@ impl Survey {
         let mut snapshots = 0;
         for (name, _) in self.data_tables() {
             let Some(found) = self.tables.get(name) else { continue };
-            let past = Past::Retained(&retention);
+            let past = KeptSnapshots::Retained(&retention);
             snapshots += expiry(&found.base, upkeep, past, epoch_last + 1)?.snapshots.len();
         }
         let garbage = self.garbage(|_, _, _| ()).await?;

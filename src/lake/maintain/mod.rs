@@ -9,15 +9,16 @@
 //!
 //! Why a slot of the log (kind `maintain`, no rows, the binding of the last data epoch): a compaction changes every table's
 //! newest snapshot, and only what is in the log is announced, pinned, retained and found again after a crash. The slow part,
-//! writing the big files, comes before the slot; the slot lists them and what they replace, so whoever applies it later, a
-//! run that starts after a crash included, has one swap to make and nothing to compute. The swap looks at the head: if one
-//! of the files is not live any more, or another engine's delete files may refer to them, the table stays as it is.
+//! writing the big files, comes before the slot; the slot lists them and what they replace, so the
+//! process that applies it later, even a run that starts after a crash, has one swap to make and nothing to compute. The swap
+//! checks the head: if one of the files is no longer live, or another engine's delete files may refer to them, the table stays
+//! as it is.
 //!
-//! Why a command takes the lake over: a slot has one author, the generation of the last takeover (L5), and epochs are
-//! numbered ahead by a run. A command that slipped slots in between would be a second writer without a fence. So it is a
-//! generation like any other, and a run that starts meanwhile fences it. The other way round a run would be fenced by a
-//! command, end with exit code 3 and not come back. So a command is refused while a writer says that it is there
-//! ([`crate::commit::owner`]), unless it is told to take over; a run merges, retains and expires by itself as it goes.
+//! Why a command takes the lake over: a slot has one author, the generation of the last takeover (L5), and a run
+//! numbers epochs ahead. A command that inserted slots in between would be a second writer without a fence. So a command is a
+//! generation like any other, and a run that starts meanwhile fences it. The other way round, a command would fence a run,
+//! which would end with exit code 3 and not come back. So a command is refused while a writer reports that it is there
+//! ([`crate::commit::owner`]), unless the user asks for a takeover; a run merges, retains and expires by itself as it goes.
 
 pub mod compact;
 pub mod doctor;
@@ -45,7 +46,7 @@ use crate::state::format::FORMAT;
 use crate::state::lineage;
 use crate::store::fileio::file_io;
 use crate::table::base::Base;
-use crate::table::place::Place;
+use crate::table::place::Location;
 use crate::table::schema::{is_made_here, spec_of};
 use crate::table::spec::TableSpec;
 use crate::table::stage::snapshot_id;
@@ -64,7 +65,7 @@ struct Found {
     base: Base,
 }
 
-/// All tables of the lake, the announcing ones included, whatever else others have put into its catalog.
+/// All tables of the lake, including the announcing ones; other tables in its catalog are left out.
 async fn find_tables(store: &Arc<dyn Store>, catalog: &dyn Catalog) -> Result<BTreeMap<String, Found>, LakeError> {
     let io = file_io(store.clone());
     let inside = catalog.tables().await?.into_iter().filter(|(_, location)| store.key(location).is_some());
@@ -83,7 +84,7 @@ async fn find_tables(store: &Arc<dyn Store>, catalog: &dyn Catalog) -> Result<BT
 }
 
 impl Lake {
-    /// Takes an existing lake over to look after it. Error of kind `Fix`: there is none, or a writer is there and
+    /// Takes over an existing lake for maintenance. Error of kind `Fix`: there is no lake, or a writer is there and
     /// `take_over` is not set.
     pub async fn tend(
         warehouse: &Warehouse,
@@ -103,7 +104,7 @@ impl Lake {
                     seen.host,
                     now_ms().saturating_sub(seen.seen_at) / 1_000
                 ),
-                "a run merges files and lets old epochs go by itself; end it first (one that died is forgotten after \
+                "a run merges files and expires old epochs by itself; end it first (one that died is forgotten after \
                  a minute), or fence it with `--take-over`: it then ends with exit code 3",
             ));
         }
@@ -112,7 +113,7 @@ impl Lake {
         Ok(lake)
     }
 
-    /// [`Lake::tend`] on any store and catalog, whoever is there.
+    /// [`Lake::tend`] on any store and catalog, even if a writer is there.
     pub async fn tend_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, upkeep: Upkeep) -> Result<Lake, LakeError> {
         let identity = lineage::identity(&*store).await?;
         check_catalog(&*store, &*catalog).await?;
@@ -120,17 +121,20 @@ impl Lake {
         let last = log::last_listed(&*store).await?;
         let mut known = last.iter().flat_map(|slot| slot.tables.keys());
         if let Some(gone) = known.find(|name| !found.contains_key(*name)) {
-            // its entry would be missing in the slots of maintenance, and a run would make it anew, without its rows
+            // its entry would be missing in the slots of maintenance, and a run would create it again, without its rows
             let message = format!("table {gone} is gone from the catalog");
-            return Err(LakeError::corrupt(message, "register its newest metadata file with the catalog again"));
+            return Err(LakeError::corrupt(
+                message,
+                "register the table's newest metadata file with the catalog again",
+            ));
         }
         let specs = found.into_iter().filter(|(name, _)| !is_announcing(name)).map(|(_, found)| found.spec);
-        let place = Place { io: file_io(store.clone()), store, catalog, namespace: identity.namespace, upkeep };
+        let place = Location { io: file_io(store.clone()), store, catalog, namespace: identity.namespace, upkeep };
         Ok(Lake::take_over(place, specs.collect()).await?.0)
     }
 
-    /// What came of some work, or that another generation has taken the lake over meanwhile: it may have deleted what the
-    /// work was about.
+    /// The result of some work. If it failed because another generation has taken the lake over meanwhile, which may have
+    /// deleted what the work needed, the error says so.
     async fn unless_fenced<T>(&self, done: Result<T, LakeError>) -> Result<T, LakeError> {
         let Err(error) = done else { return done };
         let next = self.epoch_next();
@@ -162,7 +166,7 @@ impl Lake {
         Ok(epoch)
     }
 
-    /// The next slot of a kind, without rows: everything as the last one left it.
+    /// The next slot of a kind, without rows: everything is as the last slot left it.
     fn empty(&self, kind: SlotKind) -> Slot {
         let (last, decided_at) = (&self.last, now_ms());
         let carried = last.tables.keys().filter_map(|name| Some((name.clone(), last.carried(name)?)));

@@ -1,9 +1,9 @@
-//! A lake that wild times have moved goes back: the slot that says so.
+//! Sets back a lake that wild times have moved ahead: the slot that says so.
 //!
-//! Why a slot (kind `rewind`, no rows, a binding of its own): what follows is judged by it, so it has to be decided like any
-//! epoch, behind a takeover of its own (L5), and to be there when the epochs behind it are computed again. What the binding says
-//! is for who knows of bars to tell. What must hold: it goes on from the binding that the lake has, and from no other; whatever
-//! was read stays read.
+//! Why a slot (kind `rewind`, no rows, a binding of its own): what follows is judged by it, so it must be decided like any
+//! epoch, after a takeover of its own (L5), and be there when the epochs after it are computed again. The caller, which
+//! knows of bars, makes the binding. What must hold: the slot goes on from the binding that the lake has, and from no other;
+//! what was read stays read.
 
 use crate::Lake;
 use crate::commit::entries::balance;
@@ -19,12 +19,12 @@ impl Lake {
         self.last.binding.as_ref()
     }
 
-    /// Decides an epoch without rows that the lake goes on from with the binding `to`, which was made from `from`. Errors: of
-    /// kind `Fix` if the lake has gone on since.
+    /// Decides an epoch without rows, from which the lake goes on with the binding `to`, which was made from `from`. Error of
+    /// kind `Fix`: the lake has gone on since.
     pub async fn rewind(&mut self, from: &Binding, to: Binding) -> Result<Epoch, LakeError> {
         if self.binding() != Some(from) {
             return Err(LakeError::fix(
-                "the lake has gone on since it was looked at",
+                "the lake has gone on since it was read",
                 "end the run that writes it, then try again",
             ));
         }

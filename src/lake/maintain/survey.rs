@@ -1,4 +1,4 @@
-//! A lake looked at as a whole, from outside: the log, every table's head, what all of its snapshots reach. Changes nothing.
+//! A lake as a whole, read from outside: the log, every table's head, what all of its snapshots reach. Changes nothing.
 
 use super::super::Warehouse;
 use super::super::catalog::Catalog;
@@ -34,9 +34,10 @@ pub struct Survey {
     pub(super) tables: BTreeMap<String, Found>,
     pub(super) last: Slot,
     pub(crate) retention: Retention,
-    /// The slots of the epochs of which all stay, and of those before them that their state needs, as far as they are there.
+    /// The slots of the epochs from the retention's `since` on, and of earlier ones that their state needs, as far as they
+    /// are there.
     pub(super) slots: Vec<Slot>,
-    /// Those that are not.
+    /// The epochs among these whose slots are missing.
     pub(super) holes: Vec<Epoch>,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn applied(metadata: &TableMetadata) -> Option<Epoch> {
 }
 
 impl Survey {
-    /// Looks at a lake that exists. Error of kind `Fix`: there is none.
+    /// Surveys an existing lake. Error of kind `Fix`: there is none.
     pub async fn open(warehouse: &Warehouse, catalog: Option<&str>) -> Result<Survey, LakeError> {
         let store = warehouse.open_existing().await?;
         let identity = lineage::identity(&*store).await?;
@@ -58,7 +59,7 @@ impl Survey {
     pub async fn open_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>) -> Result<Survey, LakeError> {
         let identity = lineage::identity(&*store).await?;
         check_catalog(&*store, &*catalog).await?;
-        // the tables first: whatever they have is in the log that is read afterwards
+        // the tables first: every epoch that they have is in the log, which is read afterwards
         let tables = find_tables(&store, &*catalog).await?;
         let none = || LakeError::fix("the lake has no epoch yet", "start `ticktide run` first");
         let end = last_epochs(&*store).await?.last().copied().ok_or_else(none)?;
@@ -78,11 +79,11 @@ impl Survey {
         Ok(Survey { io: file_io(store.clone()), store, identity, tables, last, retention, slots, holes })
     }
 
-    /// Error: slots are missing that say what is needed, so nothing can be said to be garbage.
+    /// Error: slots that say what is needed are missing, so nothing can be called garbage.
     pub(super) fn insist_on_slots(&self) -> Result<(), LakeError> {
         let Some(epoch) = self.holes.first() else { return Ok(()) };
         let message = format!("epoch {epoch} is missing in the log");
-        Err(LakeError::corrupt(message, "`ticktide lake doctor` tells how it is mended"))
+        Err(LakeError::corrupt(message, "run `ticktide lake doctor`: it says how to mend this"))
     }
 
     /// The tables that epochs write, by name.

@@ -1,13 +1,13 @@
-//! The data files held against the log: every file that a retained epoch reaches is read once.
+//! Compares the data files with the log: every file that a retained epoch reaches is read once.
 //!
 //! ```text
 //!   slots ─▶ rows and hash of each table at each epoch ──────────────┐
 //!   manifests ─▶ the files of each retained snapshot ─▶ read once, deleted rows left out ─▶ equal?
 //! ```
 //!
-//! Why files and not a query: a file that was put in the place of another is read without complaint by everybody. What must
-//! hold: a retained epoch's rows and content hash are the sum over its snapshot's files, and the files that a slot names have
-//! the rows that it counted when they were written. The first epoch that differs is the one told.
+//! Why files and not a query: every engine reads a file that was put in place of another without complaint. What must hold:
+//! a retained epoch's rows and content hash are the sum over its snapshot's files, and the files that a slot names have the
+//! rows that were counted when they were written. The first epoch that differs is reported.
 
 use crate::commit::slot::{Slot, TableEntry};
 use crate::error::LakeError;
@@ -26,12 +26,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use ticktide_base::epoch::Epoch;
 
-/// Files that are read at once.
+/// Files that are read concurrently.
 const READ_AT_ONCE: usize = 4;
-/// How often a table is looked at again when its files go away under the reading.
+/// A table is read at most this many times when its files disappear during the read.
 const LOOKS: usize = 3;
 
-/// What was found equal.
+/// What was compared and found equal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Audited {
     /// Epochs whose snapshots are all retained.
@@ -42,56 +42,56 @@ pub struct Audited {
     pub rows: u64,
 }
 
-/// The first thing that differs.
+/// The first difference between the files and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct AuditMismatch {
     pub table: String,
     pub epoch: Epoch,
-    /// Where it lies, if one file is to blame.
+    /// The file that differs, if it is a single one.
     pub file: Option<String>,
     pub detail: String,
 }
 
-/// What a file holds, or why it cannot be read.
+/// The rows and the content hash of a file, or why it cannot be read.
 type Read = Result<(u64, u128), Unread>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Unread {
     Missing,
-    /// One of its delete files.
+    /// One of its delete files is missing.
     DeletesMissing(String),
     Broken(String),
 }
 
-/// A data file without the rows that these delete files name.
+/// A data file without the rows that these delete files delete.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Part {
     file: String,
     deletes: Vec<String>,
 }
 
-/// What a snapshot is made of.
+/// The contents of a snapshot.
 enum Contents {
     Parts(Vec<Part>),
-    /// Delete files of another engine, too: it was scanned.
+    /// Rows and content hash by a scan: the snapshot has delete files of another engine, too.
     Scanned(u64, u128),
 }
 
-/// A table with everything that its retained snapshots reach.
+/// A table with all files that its retained snapshots reach.
 struct Reached {
     spec: TableSpec,
     snapshots: HashMap<i64, Contents>,
-    /// Whole data files, and what their delete files leave of them.
+    /// Whole data files, and the rows that their delete files leave.
     parts: HashMap<Part, Read>,
 }
 
-/// What a manifest names as live.
+/// The files that a manifest names as live.
 #[derive(Default)]
 struct Named {
     files: Vec<String>,
-    /// Data files and delete files of ours.
+    /// Data files with ticktide's delete files.
     deletes: Vec<(String, String)>,
-    /// Delete files of another engine.
+    /// Whether it names delete files of another engine.
     foreign: bool,
 }
 
@@ -111,8 +111,8 @@ impl Named {
 }
 
 impl LakeReader {
-    /// Reads what the epochs from `first` to `last` reach. `Ok(Err(_))`: something differs.
-    pub async fn audit(&self, first: Epoch, last: Epoch) -> Result<Result<Audited, Finding>, LakeError> {
+    /// Reads and compares the files that the epochs from `first` to `last` reach. `Ok(Err(_))`: the first difference.
+    pub async fn audit(&self, first: Epoch, last: Epoch) -> Result<Result<Audited, AuditMismatch>, LakeError> {
         let mut before = match first.checked_sub(1) {
             Some(epoch) => Some(self.decided(epoch).await?),
             None => None,
@@ -123,7 +123,7 @@ impl LakeReader {
             tables.insert(name.clone(), self.reach(name).await?);
         }
         let mut audited = Audited { tables: tables.len() as u64, ..Audited::default() };
-        // the files that told rows right, for naming those that may not
+        // the files of epochs that were equal, to name the suspects of the first one that differs
         let mut good: HashMap<String, HashSet<String>> = HashMap::new();
         for epoch in first..=last {
             let slot = self.decided(epoch).await?;
@@ -150,7 +150,7 @@ impl LakeReader {
         Ok(Ok(audited))
     }
 
-    /// All files that a table's snapshots reach, read.
+    /// Reads all files that a table's snapshots reach.
     async fn reach(&self, name: &str) -> Result<Reached, LakeError> {
         let mut looks = 1;
         loop {
@@ -159,7 +159,7 @@ impl LakeReader {
             let spec = spec_of(name, metadata)?;
             let mut known: HashMap<String, Arc<Named>> = HashMap::new();
             let mut snapshots = HashMap::new();
-            // by data file, in all the ways in which rows of it are deleted
+            // for each data file, all sets of delete files that apply to it in some snapshot
             let mut all: HashMap<String, HashSet<Vec<String>>> = HashMap::new();
             for snapshot in metadata.snapshots() {
                 let (mut files, mut deletes, mut foreign) = (Vec::new(), HashMap::<_, Vec<_>>::new(), false);
@@ -195,7 +195,7 @@ impl LakeReader {
             let read: Vec<Vec<(Part, Read)>> = read.buffer_unordered(READ_AT_ONCE).try_collect().await?;
             let parts: HashMap<Part, Read> = read.into_iter().flatten().collect();
             let gone = parts.values().any(|read| matches!(read, Err(Unread::Missing | Unread::DeletesMissing(_))));
-            // a table that is written just now may have let go of them
+            // a table that is being written may have expired them
             if gone && looks < LOOKS && self.load(name).await?.metadata_location() != table.metadata_location() {
                 looks += 1;
                 continue;
@@ -204,7 +204,7 @@ impl LakeReader {
         }
     }
 
-    /// Reads a data file once, for all the ways in which rows of it are deleted.
+    /// Reads a data file once, for all sets of delete files that apply to it.
     async fn read(
         &self,
         spec: &TableSpec,
@@ -228,7 +228,7 @@ impl LakeReader {
         Ok(parts)
     }
 
-    /// What delete files leave of a data file's rows.
+    /// The rows and the content hash that delete files leave of a data file.
     async fn part(
         &self,
         spec: &TableSpec,
@@ -245,7 +245,7 @@ impl LakeReader {
         Ok(Ok(sum(spec.clone(), vec![surviving(batch, &gone)?]).await?))
     }
 
-    /// The rows of a snapshot that has delete files.
+    /// Scans a snapshot that has delete files of another engine.
     async fn scanned(&self, spec: &TableSpec, snapshot_id: i64) -> Result<Contents, LakeError> {
         let table = self.load(&spec.name).await?;
         let scan = table.scan().select_all().snapshot_id(snapshot_id).build()?;
@@ -255,7 +255,7 @@ impl LakeReader {
         Ok(Contents::Scanned(rows, hash))
     }
 
-    /// The files that a slot names, as far as they are still there: what the epoch itself wrote.
+    /// Checks the files that the epoch itself wrote, as far as they still exist.
     async fn own_files(
         &self,
         slot: &Slot,
@@ -263,37 +263,37 @@ impl LakeReader {
         entry: &TableEntry,
         earlier: Option<&TableEntry>,
         reached: &Reached,
-    ) -> Result<Option<Finding>, LakeError> {
+    ) -> Result<Option<AuditMismatch>, LakeError> {
         let Some(work) = &entry.work else { return Ok(None) };
         let finding = |file: Option<&str>, detail: String| {
-            Ok(Some(Finding { table: name.to_owned(), epoch: slot.epoch, file: file.map(str::to_owned), detail }))
+            Ok(Some(AuditMismatch { table: name.to_owned(), epoch: slot.epoch, file: file.map(str::to_owned), detail }))
         };
         let (mut all, mut rows, mut hash) = (true, 0, 0u128);
         for file in &work.files {
             let location = self.store().location(&file.path);
             match reached.parts.get(&Part { file: location.clone(), deletes: Vec::new() }) {
-                None => all = false, // merged into another since
+                None => all = false, // merged into another file since
                 Some(Err(unread)) => return finding(Some(&location), unread.told()),
                 Some(Ok((found, _))) if *found != file.rows => {
-                    let detail = format!("{location} has {found} rows, the epoch wrote {}", file.rows);
+                    let detail = format!("{location} has {found} rows, but the epoch wrote {}", file.rows);
                     return finding(Some(&location), detail);
                 }
                 Some(Ok((found, sum))) => (rows, hash) = (rows + found, hash.wrapping_add(*sum)),
             }
         }
-        // a merged file has the rows of other epochs' files, which its snapshot is held against
+        // a merged file has the rows of other epochs' files: only its snapshot can be checked
         if !all || work.files.is_empty() || !work.replaced.is_empty() {
             return Ok(None);
         }
         let changes = match work.changes.load(&**self.store()).await {
-            Err(LakeError::Missing { .. }) => return Ok(None), // what remains is judged by the snapshot
+            Err(LakeError::Missing { .. }) => return Ok(None), // the snapshot decides
             changes => changes?,
         };
         let mut expected = entry.content_hash.wrapping_sub(earlier.map_or(0, |entry| entry.content_hash));
         for change in &changes {
             expected = expected.wrapping_add(change.old_hash);
             if let Some(mut new) = change.new.clone() {
-                new.resize(reached.spec.columns.len(), Value::Null); // the table may have got columns since
+                new.resize(reached.spec.columns.len(), Value::Null); // columns may have been added since
                 expected = expected.wrapping_sub(hash_of(&reached.spec, &new));
             }
         }
@@ -302,7 +302,7 @@ impl LakeReader {
         }
         let files: Vec<&str> = work.files.iter().map(|file| file.path.as_str()).collect();
         let alone = if let [file] = files[..] { Some(self.store().location(file)) } else { None };
-        let detail = format!("the {rows} rows in {} are not those that the epoch wrote", files.join(", "));
+        let detail = format!("the {rows} rows in {} differ from those that the epoch wrote", files.join(", "));
         finding(alone.as_deref(), detail)
     }
 }
@@ -320,7 +320,7 @@ async fn sum(spec: TableSpec, batches: Vec<RecordBatch>) -> Result<(u64, u128), 
     summed.await.unwrap_or_else(|error| Err(LakeError::Bug(format!("hashing rows panicked: {error}"))))
 }
 
-/// A scan's batch with the table's own types.
+/// Casts a scan's batch to the table's own types.
 fn shaped(spec: &TableSpec, batch: &RecordBatch) -> Result<RecordBatch, LakeError> {
     let schema = arrow_schema(spec);
     let columns = schema.fields().iter().map(|field| {
@@ -343,12 +343,18 @@ impl Unread {
 }
 
 impl Reached {
-    /// The table at an epoch against what its slot says. True: its snapshot is retained. `good`: files that were right.
-    fn at(&self, epoch: Epoch, name: &str, entry: &TableEntry, good: &mut HashSet<String>) -> Result<bool, Finding> {
+    /// Compares the table at an epoch with its slot. True: its snapshot is retained. `good`: files of epochs that were equal.
+    fn at(
+        &self,
+        epoch: Epoch,
+        name: &str,
+        entry: &TableEntry,
+        good: &mut HashSet<String>,
+    ) -> Result<bool, AuditMismatch> {
         let Some(id) = entry.snapshot_id else { return Ok(true) };
         let Some(contents) = self.snapshots.get(&id) else { return Ok(false) };
         let found = |file: Option<&str>, detail: String| {
-            Err(Finding { table: name.to_owned(), epoch, file: file.map(str::to_owned), detail })
+            Err(AuditMismatch { table: name.to_owned(), epoch, file: file.map(str::to_owned), detail })
         };
         let (mut rows, mut hash, mut fresh) = (0, 0u128, Vec::new());
         match contents {
@@ -360,7 +366,7 @@ impl Reached {
                         Some(Err(unread)) => return found(Some(&part.file), unread.told()),
                         None => return found(Some(&part.file), "the file was not read".to_owned()),
                     }
-                    // of a file that was right before, its delete file is to be named
+                    // if the data file was in an equal epoch, its newest delete file is the suspect
                     let named = part.deletes.last().filter(|_| good.contains(&part.file)).unwrap_or(&part.file);
                     if !good.contains(named) {
                         fresh.push(named);
@@ -376,13 +382,13 @@ impl Reached {
         }
         let among = match &fresh[..] {
             [] => String::new(),
-            [file] => format!("; {file} is new in it"),
-            files => format!("; new in it are {} files, the first is {}", files.len(), files[0]),
+            [file] => format!("; its new file is {file}"),
+            files => format!("; it has {} new files, the first is {}", files.len(), files[0]),
         };
         let alone = if let [file] = fresh[..] { Some(file.as_str()) } else { None };
         let what = match entry.rows {
-            recorded if rows == recorded => format!("its {rows} rows are not the recorded ones"),
-            recorded => format!("it has {rows} rows, recorded are {recorded}"),
+            recorded if rows == recorded => format!("its {rows} rows differ from the recorded ones"),
+            recorded => format!("it has {rows} rows, but the log records {recorded}"),
         };
         found(alone, what + &among)
     }

@@ -1,7 +1,7 @@
-//! Where the live rows of a table of bars stand: whose they are, and when they begin.
+//! The live rows of a table of bars: the instrument of each, and when the bar begins.
 //!
-//! Why by files from the newest on: who asks wants the newest rows as a rule, and says of each file by its bounds whether it can
-//! tell anything more; a lake of years is not read for it. What must hold: every live row of a file that is wanted is told once.
+//! Why file by file from the newest on: callers usually want the newest rows, and decide by a file's bounds whether it can have
+//! more of them, so a lake of years is not read as a whole. What must hold: each live row of a wanted file is reported once.
 
 use crate::error::LakeError;
 use crate::read::LakeReader;
@@ -13,16 +13,16 @@ use crate::table::spec::{Cell, Value};
 use std::cmp::Reverse;
 use ticktide_base::time::{MICRO, Nanos};
 
-/// Who looks at rows of bars.
+/// A visitor of the rows of bars.
 pub trait BarRows {
-    /// Whether rows that begin at or before a time can say anything more.
+    /// Whether rows that begin at or before a time are still of interest.
     fn wants(&self, open_at: Nanos) -> bool;
-    /// A live row.
+    /// Takes a live row.
     fn see(&mut self, venue: &str, instrument: &str, open_at: Nanos);
 }
 
 impl LakeReader {
-    /// Shows the live rows of a table of bars at its head, files with the latest first.
+    /// Passes the live rows of a table of bars at its head to `seer`, the files with the latest bars first.
     pub async fn bars(&self, table: &str, seer: &mut impl BarRows) -> Result<(), LakeError> {
         let loaded = self.load(table).await?;
         let (metadata, Some(at)) = (loaded.metadata(), loaded.metadata_location()) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! A lake as readers see it: the announced epochs, the snapshots that belong to one of them, the tables. Takes nothing over.
+//! A lake as readers see it: the announced epochs, the snapshots that belong to each, the tables. A reader never takes over.
 
 pub mod audit;
 pub mod bars;
@@ -54,9 +54,9 @@ pub struct EpochRow {
 #[derive(Clone, Debug)]
 pub struct TableAt {
     pub name: String,
-    /// At its head.
+    /// The table at its head.
     pub table: Table,
-    /// `None`: it has no rows at the epoch.
+    /// `None`: the table has no rows at the epoch.
     pub snapshot_id: Option<i64>,
 }
 
@@ -76,7 +76,7 @@ pub struct LakeReader {
 }
 
 impl LakeReader {
-    /// Opens a lake that exists. Error of kind `Fix`: there is none, or it was moved.
+    /// Opens an existing lake. Error of kind `Fix`: there is none, or it was moved.
     pub async fn open(warehouse: impl Into<Warehouse>, catalog: Option<&str>) -> Result<LakeReader, LakeError> {
         let warehouse = warehouse.into();
         let store = warehouse.open_existing().await?;
@@ -98,17 +98,17 @@ impl LakeReader {
         &self.io
     }
 
-    /// Whose lake it is.
+    /// Which dataflow owns the lake.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// Refuses a dataflow that is not the lake's. Error of kind `Fix` with the keys that differ.
+    /// Checks that the dataflow owns the lake. Error of kind `Fix`: it does not; the error names the keys that differ.
     pub fn belongs_to(&self, options: &LakeOptions) -> Result<(), LakeError> {
         compare(&ours(options, self.identity.location.clone())?, &self.identity)
     }
 
-    /// The names of the lake's tables, whatever else others have put into its catalog.
+    /// The names of the lake's tables, without other tables in its catalog.
     pub async fn tables(&self) -> Result<Vec<String>, LakeError> {
         let last = match self.epoch_last().await? {
             Some(epoch) => self.slot(epoch).await?,
@@ -117,7 +117,7 @@ impl LakeReader {
         Ok(self.locations(last.as_slice()).await?.into_keys().collect())
     }
 
-    /// Where the tables are that some slots know, and those that announce them.
+    /// The locations of the tables that the slots name, and of the announcing tables.
     async fn locations(&self, slots: &[Slot]) -> Result<BTreeMap<String, String>, LakeError> {
         let mut locations = self.catalog.tables().await?;
         let known = |name: &str| slots.iter().any(|slot| slot.tables.contains_key(name));
@@ -125,7 +125,7 @@ impl LakeReader {
         Ok(locations)
     }
 
-    /// A table at its head. Error of kind `Fix`: there is none of this name.
+    /// A table at its head. Error of kind `Fix`: there is no table of this name.
     pub async fn load(&self, table: &str) -> Result<Table, LakeError> {
         match self.catalog.location(table).await? {
             Some(location) => self.load_from(table, location).await,
@@ -176,12 +176,12 @@ impl LakeReader {
         Ok(metadata.properties().get(APPLIED_EPOCH).and_then(|text| text.parse().ok()))
     }
 
-    /// What was decided for an epoch.
+    /// The slot of an epoch; `None`: it is not decided.
     pub async fn slot(&self, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
         read_slot(&*self.store, epoch).await
     }
 
-    /// Which epochs stay readable, as the newest announced one has it.
+    /// Which epochs stay readable, as of the newest announced epoch.
     pub async fn retention(&self) -> Result<Retention, LakeError> {
         let Some(last) = self.epoch_last().await? else { return Ok(Retention::default()) };
         let Some(at) = self.slot(last).await?.and_then(|slot| slot.retention_at) else {
@@ -190,8 +190,8 @@ impl LakeReader {
         Ok(self.slot(at).await?.and_then(|slot| slot.retention).unwrap_or_default())
     }
 
-    /// An epoch, the newest if none is given, and every table with its snapshot at it; a table without one has no rows at that
-    /// epoch. Error of kind `Fix`: the epoch does not exist yet, or a snapshot of it is no longer kept.
+    /// The given epoch, by default the newest, and every table with its snapshot at it; a table without a snapshot has no rows
+    /// at that epoch. Error of kind `Fix`: the epoch does not exist yet, or one of its snapshots is no longer kept.
     pub async fn tables_at(&self, epoch: Option<Epoch>) -> Result<(Epoch, Vec<TableAt>), LakeError> {
         let Some(newest) = self.epoch_last().await? else {
             return Err(LakeError::fix("the lake has no epoch yet", "wait for the first one, or start `ticktide run`"));
@@ -200,7 +200,7 @@ impl LakeReader {
         if epoch > newest {
             return Err(LakeError::fix(
                 format!("epoch {epoch} is not published, the newest is {newest}"),
-                "list them with `ticktide epochs ls`",
+                "list the published epochs with `ticktide epochs ls`",
             ));
         }
         let missing =
@@ -233,7 +233,7 @@ impl LakeReader {
         Err(LakeError::fix(
             format!("epoch {epoch} is no longer kept: its snapshots of [{}] have expired", expired.join(", ")),
             format!(
-                "the next that is kept is {next} (`ticktide epochs ls`); the `_history` tables answer for older ones"
+                "the next kept epoch is {next} (`ticktide epochs ls`); the `_history` tables have the rows of older epochs"
             ),
         ))
     }

@@ -1,13 +1,13 @@
-//! A range of epochs as the log has it: what a recomputation is fed with, and what its rows are held against.
+//! A range of epochs as the log has it: the input of a recomputation, and the rows that its result is compared with.
 //!
 //! Why slots and not table `epochs`: the log is the commit, the table only its projection. What must hold: the range begins
-//! with the state of the epoch before it, which was decided in that epoch's slot, or with nothing before the first epoch.
+//! with the state that the slot of the epoch before it names, or, from the first epoch on, with none.
 
 use crate::commit::log::last_listed;
 use crate::commit::slot::{Slot, SlotKind};
 use crate::error::LakeError;
 use crate::read::LakeReader;
-use crate::state::lineage::{self, Beginning, Begun};
+use crate::state::lineage::{self, LineageStart, LineageStartSearch};
 use crate::state::{StateEntry, StateFiles, load_state};
 use crate::table::deletes::read_live;
 use crate::table::index::{LiveFiles, manifests};
@@ -22,43 +22,43 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use ticktide_base::epoch::{Binding, Conservation, Epoch};
 
-/// Epochs that follow each other, of one dataflow.
+/// Consecutive epochs of one dataflow, with the state before them.
 #[derive(Debug)]
-pub struct Past {
-    /// What the first of them goes on from.
+pub struct EpochRange {
+    /// The state that the first epoch goes on from.
     pub resume: Resume,
-    /// One for each epoch, under its own number.
+    /// One for each epoch, with the epoch's own number.
     pub bindings: Vec<Binding>,
-    /// Where each partition's first record of the range is.
+    /// The offset of each partition's first record in the range.
     pub starts: BTreeMap<String, i64>,
 }
 
-/// Whether a range may reach over several dataflows of the lake.
+/// Whether a range may span several dataflows of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lineages {
     One,
     Any,
 }
 
-/// What an epoch did to a table, as its slot has it.
+/// What an epoch did to a table, as its slot records it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     pub rows_added: u64,
     pub rows_removed: u64,
-    /// Of the rows added minus those removed.
+    /// The hashes of the rows added minus those of the rows removed.
     pub content_hash: u128,
 }
 
-/// A row of an epoch with the names of its columns.
+/// The rows that epochs added and took back, with the names of their columns.
 #[derive(Clone, Debug)]
 pub struct PastRows {
     pub spec: TableSpec,
-    /// With +1 for a row that the epoch added and −1 for one that it took back.
+    /// Each with +1 if an epoch added it and −1 if an epoch took it back.
     pub rows: Vec<(Row, i64)>,
 }
 
 impl Slot {
-    /// What this epoch did to a table; `before`: the slot before it.
+    /// What this epoch did to a table; `before`: the previous slot.
     pub fn sum(&self, table: &str, before: Option<&Slot>) -> Sum {
         let Some(entry) = self.tables.get(table) else { return Sum::default() };
         let before = before.and_then(|slot| slot.tables.get(table)).map_or(0, |entry| entry.content_hash);
@@ -87,14 +87,14 @@ impl LakeReader {
         Ok(last_listed(&**self.store()).await?.map(|slot| slot.epoch))
     }
 
-    /// The slot of an epoch that must be there.
+    /// The slot of an epoch that must exist.
     pub async fn decided(&self, epoch: Epoch) -> Result<Slot, LakeError> {
         self.slot(epoch).await?.ok_or_else(|| missing(epoch))
     }
 
     /// The epochs from `first` to `last`. When the state before `first` is no longer kept, the range begins with epoch 0.
     /// Errors of kind `Fix`: there is no epoch with records in it, or its epochs are of several dataflows.
-    pub async fn past(&self, first: Epoch, last: Epoch, lineages: Lineages) -> Result<Past, LakeError> {
+    pub async fn past(&self, first: Epoch, last: Epoch, lineages: Lineages) -> Result<EpochRange, LakeError> {
         let mut begins = first;
         let before = match first.checked_sub(1) {
             Some(epoch) => Some(self.decided(epoch).await?).filter(|slot| slot.binding.is_some()),
@@ -105,14 +105,17 @@ impl LakeReader {
             Some(slot) => match self.state_at(&slot).await {
                 Ok(state) => (slot.binding, state),
                 Err(LakeError::Missing { key }) => {
-                    tracing::info!(missing = key, "the state before epoch {first} is no longer kept: from epoch 0 on");
+                    tracing::info!(
+                        missing = key,
+                        "the state before epoch {first} is no longer kept, the range begins with epoch 0"
+                    );
                     begins = 0;
                     (None, Vec::new())
                 }
                 Err(error) => return Err(error),
             },
         };
-        let mut past = Past {
+        let mut past = EpochRange {
             starts: BTreeMap::new(),
             bindings: Vec::new(),
             resume: Resume {
@@ -136,12 +139,12 @@ impl LakeReader {
         Ok(past)
     }
 
-    /// Where each lineage of the lake begins.
-    pub async fn lineages(&self) -> Result<Vec<Begun>, LakeError> {
+    /// The start of each lineage of the lake.
+    pub async fn lineages(&self) -> Result<Vec<LineageStart>, LakeError> {
         let all = lineage::read_all(&**self.store()).await?;
         let mut begun = Vec::with_capacity(all.len());
         for (at, lineage) in all.iter().enumerate() {
-            let mut beginning = Beginning::new(&all, at, Some(&self.decided(lineage.after).await?));
+            let mut beginning = LineageStartSearch::new(&all, at, Some(&self.decided(lineage.after).await?));
             let mut epoch = lineage.after + 1;
             let mut first = None;
             while let Some(slot) = self.slot(epoch).await? {
@@ -151,13 +154,13 @@ impl LakeReader {
                 }
                 epoch += 1;
             }
-            begun.push(Begun { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
+            begun.push(LineageStart { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
         }
         Ok(begun)
     }
 
-    /// The first epoch of the newest lineage that can be recomputed: what was decided under the dataflow that the lake has
-    /// now, without the epoch that rebuilt what was added.
+    /// The first epoch of the newest lineage that can be recomputed: the first one decided under the lake's present dataflow,
+    /// without the epoch that rebuilt the additions.
     pub async fn lineage_first(&self) -> Result<Epoch, LakeError> {
         let Some(begun) = self.lineages().await?.pop() else { return Ok(0) };
         Ok(match begun.first {
@@ -166,7 +169,7 @@ impl LakeReader {
         })
     }
 
-    /// The state as the slot has it.
+    /// The state at the end of the slot's epoch.
     async fn state_at(&self, slot: &Slot) -> Result<Vec<StateEntry>, LakeError> {
         let mut since = BTreeMap::new();
         for epoch in slot.state_from..=slot.epoch {
@@ -181,12 +184,12 @@ impl LakeReader {
         LakeWriter { store: self.store().clone(), namespace, generation: 0, kept: Some(kept) }
     }
 
-    /// The rows that an epoch added to a table and took back, from `<table>_history` if there is one.
+    /// The rows that an epoch added to a table and took back; from `<table>_history` if that table exists.
     pub async fn rows_of(&self, table: &str, epoch: Epoch) -> Result<PastRows, LakeError> {
         self.rows_in(table, epoch..=epoch).await
     }
 
-    /// The same of several epochs.
+    /// The same for several epochs.
     pub async fn rows_in(&self, table: &str, epochs: RangeInclusive<Epoch>) -> Result<PastRows, LakeError> {
         let history = format!("{table}_history");
         let name = if self.tables().await?.contains(&history) { &history } else { table };
@@ -235,7 +238,7 @@ impl LakeReader {
     }
 }
 
-/// Whether a file may have rows of the epochs, by its bounds.
+/// Whether a file may have rows of the epochs, judged by its bounds.
 fn may_hold(file: &DataFile, field: i32, epochs: &RangeInclusive<Epoch>) -> bool {
     let bound = |bounds: &std::collections::HashMap<i32, ::iceberg::spec::Datum>| match bounds.get(&field)?.literal() {
         PrimitiveLiteral::Long(value) => Some(*value),
@@ -246,7 +249,7 @@ fn may_hold(file: &DataFile, field: i32, epochs: &RangeInclusive<Epoch>) -> bool
         && bound(file.upper_bounds()).is_none_or(|greatest| first <= greatest)
 }
 
-impl Past {
+impl EpochRange {
     fn add(&mut self, slot: Slot, lineages: Lineages) -> Result<(), LakeError> {
         let Some(binding) = &slot.binding else { return Ok(()) };
         let data = slot.kind == SlotKind::Data;
@@ -255,7 +258,7 @@ impl Past {
         let differs = |before: &&Binding| one && before.dataflow_hash != binding.dataflow_hash;
         if let Some(before) = self.bindings.last().filter(differs) {
             return Err(LakeError::fix(
-                format!("epochs {} and {} are of different dataflows", before.epoch, slot.epoch),
+                format!("epochs {} and {} belong to different dataflows", before.epoch, slot.epoch),
                 format!("choose epochs of one of them: `--epochs ..{}` or `--epochs {}..`", before.epoch, slot.epoch),
             ));
         }
@@ -264,7 +267,7 @@ impl Past {
             let start = known.unwrap_or_else(|| place.offset_next - slot.balance(name).advanced);
             self.starts.entry(name.clone()).or_insert(start);
         }
-        // without records of its own it repeats the binding before it
+        // a slot without records of its own repeats the previous binding, without its flush and rewind
         let flush = data && binding.flush;
         let rewound = binding.rewound.clone().filter(|_| slot.kind == SlotKind::Rewind);
         self.bindings.push(Binding { epoch: slot.epoch, flush, rewound, ..binding.clone() });

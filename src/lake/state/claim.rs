@@ -1,7 +1,6 @@
-//! Whether a lake may be opened: a new one is claimed for its dataflow and its catalog, another's is refused.
+//! Whether a lake may be opened: a new lake is claimed for its dataflow and its catalog, another dataflow's is refused.
 //!
-//! What must hold: no lake is made that would belong to another one's catalog, and nothing is written into a lake that is
-//! refused.
+//! What must hold: no lake is created in another lake's catalog, and nothing is written into a lake that is refused.
 
 use super::identity::{IDENTITY, Identity, compare, known, ours};
 use super::lineage::{self, Lineage, newest};
@@ -12,8 +11,9 @@ use crate::error::LakeError;
 use crate::store::Store;
 use bytes::Bytes;
 
-/// Claims a new lake for the dataflow and the catalog, or checks that it is the dataflow's. One without records is whoever's comes:
-/// a start that failed binds nobody. Error of kind `Fix`: it is another's, or was moved. Gives its lineages.
+/// Claims a new lake for the dataflow and the catalog, or checks that it belongs to the dataflow; returns its lineages. A lake
+/// without records goes to the next dataflow: a start that failed binds none. Error of kind `Fix`: the lake is another
+/// dataflow's, or was moved.
 pub(crate) async fn check(
     store: &dyn Store,
     options: &LakeOptions,
@@ -23,7 +23,7 @@ pub(crate) async fn check(
     let found = match known(store).await? {
         Some(found) => found,
         None => {
-            // no lake is made that would belong to another one's catalog
+            // no lake is created in another lake's catalog
             check_tables(store, catalog, None).await?;
             let found = create_or_get(store, IDENTITY, bytes_of(&ours)?).await?;
             Identity::from_bytes(&found)?
@@ -33,7 +33,7 @@ pub(crate) async fn check(
     let found = newest(found, lineages.last());
     let other = (&found.dataflow, &found.hash) != (&ours.dataflow, &ours.hash);
     if other && lineages.is_empty() && !lineage::is_bound(store).await? {
-        // the same place and names, another dataflow
+        // the location and the namespace must be the same, only the dataflow may differ
         compare(&ours, &Identity { dataflow: ours.dataflow.clone(), hash: ours.hash.clone(), ..found })?;
         store.put(IDENTITY, bytes_of(&ours)?).await?;
         return Ok(lineages);
@@ -54,15 +54,15 @@ pub(crate) async fn check_catalog(store: &dyn Store, catalog: &dyn Catalog) -> R
         && let Some(other) = catalog.identity().await?.filter(|other| other.id != own.id)
     {
         return Err(LakeError::fix(
-            format!("the lake at {} belongs to the catalog {}, this is {}", store.location(""), own.name, other.name),
+            format!("the lake at {} belongs to the catalog {}, not to {}", store.location(""), own.name, other.name),
             format!("name the lake's own catalog: `--catalog {}`", own.name),
         ));
     }
     check_tables(store, catalog, own.as_ref()).await
 }
 
-/// Refuses a catalog by its tables: one without the lake's would get new ones that no decided epoch fits; one with tables
-/// from elsewhere is another lake's, unless it is known to be ours: then they are its other users'.
+/// Refuses a catalog by its tables. One without the lake's tables would get new ones that fit no decided epoch. One with
+/// tables at other locations is another lake's; but if it is recorded as the lake's own, they belong to its other users.
 async fn check_tables(
     store: &dyn Store,
     catalog: &dyn Catalog,
@@ -74,14 +74,14 @@ async fn check_tables(
     if let Some((table, elsewhere)) = foreign.filter(|_| own.is_none()) {
         return Err(LakeError::fix(
             format!("the catalog has table {table} at {elsewhere}, outside of the lake at {lake}"),
-            "name the lake's own catalog with `--catalog`: a new lake needs one without tables (of Glue: glue://REGION/DATABASE)",
+            "name the lake's own catalog with `--catalog`; a new lake needs a catalog without tables (in Glue: glue://REGION/DATABASE)",
         ));
     }
     if tables.values().all(|location| store.key(location).is_none()) && read_slot(store, 0).await?.is_some() {
         let own = own.map_or("sqlite:PATH", |own| &own.name);
         return Err(LakeError::fix(
-            format!("the catalog has no table of the lake at {lake}, which has epochs"),
-            format!("name the catalog that the lake was made with: `--catalog {own}`"),
+            format!("the catalog has no table of the lake at {lake}, although the lake has epochs"),
+            format!("name the catalog that the lake was created with: `--catalog {own}`"),
         ));
     }
     Ok(())

@@ -1,37 +1,39 @@
 //! The format of a lake: a number in its identity and in each of its slots.
 //!
-//! Why both: a lake of before goes on in the newer format from a slot that says so, and its identity is never written twice.
-//! Binaries of before know no numbers; they stop at the kind of the slot that a newer one begins with. What must always hold: what
-//! is of a later format, or names a field that has to be understood and is not, is refused by name and never guessed at.
+//! Why both: an older lake goes on in the newer format from a slot that says so, and its identity is never written twice.
+//! Older binaries know no format numbers; they stop at the kind of the slot that a newer binary begins with. What must always
+//! hold: an object of a later format, or with an unknown field that must be understood, is refused by name, never guessed at.
 
 use crate::error::LakeError;
 use serde::Deserialize;
 
-/// What this binary writes, and the newest that it reads.
+/// The format that this binary writes, and the newest that it reads.
 pub const FORMAT: u32 = 2;
 
-/// The format of what names none.
+/// The format of an object that names none.
 pub(crate) fn first() -> u32 {
     1
 }
 
-/// What of an object tells whether it can be read at all.
+/// The fields of an object that say whether this binary can read it.
 #[derive(Deserialize)]
 struct Head {
     #[serde(default = "first")]
     format: u32,
-    /// Fields without which it would be misread.
+    /// Fields that a reader must know in order not to misread the object.
     #[serde(default)]
     must_understand: Vec<String>,
 }
 
-/// Refuses an object of a later format, or with a field that is not known. Error of kind `Fix`; for bytes that are no such
-/// object none: their reader says more.
+/// Refuses an object of a later format, or with an unknown field that must be understood. Error of kind `Fix`. Bytes that are
+/// no such object pass: their own reader's error says more.
 pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<(), LakeError> {
     let Ok(head) = serde_json::from_slice::<Head>(bytes) else { return Ok(()) };
     if head.format > FORMAT {
         let format = head.format;
-        return Err(refused(format!("{name} is of format {format}, this ticktide reads lakes up to format {FORMAT}")));
+        return Err(refused(format!(
+            "{name} is of format {format}, but this ticktide reads lakes only up to format {FORMAT}"
+        )));
     }
     match head.must_understand.first() {
         Some(field) => Err(refused(format!("{name} has the field {field:?}, which this ticktide does not understand"))),
@@ -55,12 +57,12 @@ mod tests {
 
     #[test]
     fn what_names_no_format_is_of_the_first_and_is_written_again_in_the_newest() {
-        let slot = Slot::from_bytes(3, SLOT.as_bytes()).expect("a slot of before");
+        let slot = Slot::from_bytes(3, SLOT.as_bytes()).expect("an older slot");
         assert_eq!(slot.format, 1);
         let slot = Slot { format: FORMAT, ..slot };
         let written = String::from_utf8(slot.to_bytes().expect("plain values").to_vec()).expect("text");
         assert!(written.contains("\"format\":2"), "{written}");
-        // a binary of before knows the kinds data, takeover and maintain
+        // an older binary knows the kinds data, takeover and maintain
         assert!(written.contains("\"kind\":\"claim\""), "{written}");
         assert_eq!(Slot::from_bytes(3, written.as_bytes()).expect("its own"), slot);
     }

@@ -1,5 +1,5 @@
-//! Whose lake it is: one dataflow, one dataflow hash, one place. Written once, when the lake is created; what is added to
-//! the dataflow later is in its lineages ([`super::lineage`]).
+//! The identity of a lake: its dataflow, the dataflow's hash, its location. It is written once, when the lake is created; later
+//! additions to the dataflow are in its lineages ([`super::lineage`]).
 
 use crate::LakeOptions;
 use crate::catalog::CatalogIdentity;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
-/// The object that holds it.
+/// The object that holds the identity.
 pub const IDENTITY: &str = "ticktide.json";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,28 +19,28 @@ pub struct Identity {
     pub format: u32,
     pub dataflow: String,
     pub hash: String,
-    /// The resolved settings without secrets, for telling what differs.
+    /// The resolved settings without secrets, to name the keys that differ.
     pub settings: Json,
     /// The address of the lake when it was created.
     pub location: String,
     pub namespace: String,
-    /// The catalog that it was created with; `None` if that could not tell.
+    /// The catalog that the lake was created with; `None`: the catalog has no identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalog: Option<CatalogIdentity>,
     pub code_version: String,
-    /// Epochs before it are no longer readable.
+    /// Epochs before this one are no longer readable.
     pub since: u64,
 }
 
 impl Identity {
-    /// Reads it. Error of kind `Fix`: it is of a later format.
+    /// Parses an identity. Error of kind `Fix`: it is of a later format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Identity, LakeError> {
         format::check(IDENTITY, bytes)?;
         serde_json::from_slice(bytes).map_err(|error| LakeError::format(IDENTITY, error))
     }
 }
 
-/// The record as it is; `None`: there is none.
+/// The identity as stored; `None`: there is none.
 pub async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
     let bytes = match store.get(IDENTITY).await {
         Err(LakeError::Missing { .. }) => return Ok(None),
@@ -49,14 +49,14 @@ pub async fn known(store: &dyn Store) -> Result<Option<Identity>, LakeError> {
     Identity::from_bytes(&bytes).map(Some)
 }
 
-/// Reads whose lake it is, with the settings that it was made with. Error of kind `Fix`: it is none, or was moved.
+/// Reads the identity, with the settings of the lake's creation. Error of kind `Fix`: there is no lake, or it was moved.
 pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
     let location = store.location("");
     let bytes = match store.get(IDENTITY).await {
         Err(LakeError::Missing { .. }) => {
             return Err(LakeError::fix(
                 format!("there is no lake at {location}"),
-                "name the place of a lake with `--warehouse`, or make one with `ticktide run` or `ticktide demo`",
+                "name the location of a lake with `--warehouse`, or create one with `ticktide run` or `ticktide demo`",
             ));
         }
         other => other?,
@@ -66,13 +66,13 @@ pub async fn first(store: &dyn Store) -> Result<Identity, LakeError> {
     Ok(found)
 }
 
-/// The options' settings, read.
+/// The options' settings, parsed.
 pub fn settings(options: &LakeOptions) -> Result<Json, LakeError> {
     serde_json::from_str(&options.settings_json)
         .map_err(|error| LakeError::Bug(format!("the settings are not JSON: {error}")))
 }
 
-/// What a lake at `location` would say of itself if the options had made it.
+/// The identity that a lake at `location` would have if it was created with the options.
 pub fn ours(options: &LakeOptions, location: String) -> Result<Identity, LakeError> {
     Ok(Identity {
         format: format::FORMAT,
@@ -93,7 +93,7 @@ fn in_place(found: &Identity, location: &str) -> Result<(), LakeError> {
     }
     Err(LakeError::fix(
         format!("the lake at {location} was created at {}", found.location),
-        "its files name each other by their whole address: move it back, or make that address lead here",
+        "its files name each other by absolute addresses: move the lake back, or make the old address lead to it",
     ))
 }
 
@@ -103,30 +103,30 @@ pub fn check_name(options: &LakeOptions, found: &Identity) -> Result<(), LakeErr
         return Ok(());
     }
     Err(LakeError::fix(
-        format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, options.dataflow),
+        format!("the lake belongs to dataflow {:?}, not to {:?}", found.dataflow, options.dataflow),
         "choose another `--warehouse` for this dataflow",
     ))
 }
 
-/// Refuses a lake that is not what `ours` says. Error of kind `Fix` with the keys that differ.
+/// Refuses a lake whose identity differs from `ours`. Error of kind `Fix`, with the keys that differ.
 pub fn compare(ours: &Identity, found: &Identity) -> Result<(), LakeError> {
     in_place(found, &ours.location)?;
     if found.dataflow != ours.dataflow {
         return Err(LakeError::fix(
-            format!("the lake belongs to dataflow {:?}, this is {:?}", found.dataflow, ours.dataflow),
+            format!("the lake belongs to dataflow {:?}, not to {:?}", found.dataflow, ours.dataflow),
             "choose another `--warehouse` for this dataflow",
         ));
     }
     if found.namespace != ours.namespace {
         return Err(LakeError::fix(
-            format!("the lake's tables are in {:?}, not in {:?}", found.namespace, ours.namespace),
+            format!("the lake's tables are in namespace {:?}, not in {:?}", found.namespace, ours.namespace),
             format!("set the namespace to {:?}", found.namespace),
         ));
     }
     if found.hash != ours.hash {
         let mut keys = BTreeSet::new();
         differing("", &found.settings, &ours.settings, &mut keys);
-        // where and how it runs may differ
+        // settings of where and how the dataflow runs may differ
         keys.retain(|key| key != "running" && !key.starts_with("running."));
         let keys: Vec<_> = keys.into_iter().collect();
         return Err(LakeError::fix(

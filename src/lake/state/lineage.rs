@@ -1,14 +1,14 @@
-//! Lineages: the dataflows that a lake has had, one after the other, each an addition to the one before.
+//! Lineages: the successive dataflows of a lake, each an addition to the previous one.
 //!
 //! ```text
-//!   ticktide.json      the first one, written when the lake is made
+//!   ticktide.json      the first one, written when the lake is created
 //!   lineages/1.json    declared by `run --evolve`: created at most once, never changed
 //! ```
 //!
-//! Why objects beside the log: declaring changes nothing by itself. A lineage begins with the first epoch that was decided
-//! under its hash, which the log tells; a run of the older dataflow that is still alive may decide until the takeover fences
-//! it (L5), and none can start after the declaration. What must hold: lineages are numbered without a hole, and which epochs
-//! are of which is read off the bindings alone.
+//! Why objects beside the log: a declaration changes nothing by itself. A lineage begins with the first epoch that was decided
+//! under its hash, as the log shows. A run of the older dataflow that is still alive may decide epochs until the takeover
+//! fences it (L5); none can start after the declaration. What must hold: lineages are numbered without gaps, and the bindings
+//! alone say which lineage an epoch belongs to.
 
 use super::identity::{self, Identity, first};
 use crate::commit::log::last_listed;
@@ -22,13 +22,13 @@ use serde_json::Value as Json;
 use ticktide_base::epoch::{Binding, Epoch};
 use ticktide_base::time::Nanos;
 
-/// Where they are.
+/// The folder of the lineages.
 const LINEAGES: &str = "lineages/";
 
-/// A dataflow that a lake goes on with.
+/// A later dataflow of a lake.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lineage {
-    /// From 1; the lake's first dataflow is none of these.
+    /// Counted from 1; the lake's first dataflow is not a lineage.
     pub number: u64,
     pub hash: String,
     /// The resolved settings without secrets.
@@ -36,18 +36,18 @@ pub struct Lineage {
     pub code_version: String,
     /// The newest epoch when it was declared: its own epochs come later.
     pub after: Epoch,
-    /// What it adds is there from the lake's first record on: its first epoch says it all.
+    /// Its additions are computed from the lake's first record on: its first epoch contains all of their past rows.
     #[serde(default)]
     pub rebuilt: bool,
 }
 
-/// A lineage with where it begins.
+/// A lineage and where it begins.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Begun {
+pub struct LineageStart {
     pub lineage: Lineage,
     /// Its first epoch; `None`: it has none yet.
     pub first: Option<Epoch>,
-    /// The greatest event time that was read before it; `None`: nothing was.
+    /// The greatest event time read before it; `None`: nothing was read before it.
     pub seen_until: Option<Nanos>,
 }
 
@@ -82,7 +82,7 @@ pub fn newest(found: Identity, last: Option<&Lineage>) -> Identity {
     }
 }
 
-/// Reads whose lake it is, with the settings of its newest lineage. Error of kind `Fix`: it is none, or was moved.
+/// Reads the identity, with the settings of the newest lineage. Error of kind `Fix`: there is no lake, or it was moved.
 pub async fn identity(store: &dyn Store) -> Result<Identity, LakeError> {
     Ok(identity_and_lineages(store).await?.0)
 }
@@ -95,7 +95,8 @@ pub async fn identity_and_lineages(store: &dyn Store) -> Result<(Identity, Vec<L
 }
 
 impl Chain {
-    /// Of a lake that may not be there yet, or has no records and no lineage: then it is nobody's. Error of kind `Fix`: it was moved.
+    /// Reads the dataflows of a lake. `None`: the lake does not exist yet, or has neither records nor lineages and thus belongs
+    /// to no dataflow. Error of kind `Fix`: it was moved.
     pub async fn read(warehouse: &Warehouse) -> Result<Option<Chain>, LakeError> {
         if warehouse.folder().is_some_and(|folder| !folder.is_dir()) {
             return Ok(None);
@@ -115,7 +116,7 @@ impl Chain {
         Ok(Chain { identity: first(store).await?, lineages: read_all(store).await? })
     }
 
-    /// Hash and settings of the newest.
+    /// Hash and settings of the newest dataflow.
     pub fn newest(&self) -> (&str, &Json) {
         match self.lineages.last() {
             Some(lineage) => (&lineage.hash, &lineage.settings),
@@ -123,12 +124,12 @@ impl Chain {
         }
     }
 
-    /// The settings of all, the oldest first.
+    /// The settings of all dataflows, the oldest first.
     pub fn settings(&self) -> impl Iterator<Item = &Json> {
         std::iter::once(&self.identity.settings).chain(self.lineages.iter().map(|lineage| &lineage.settings))
     }
 
-    /// What is declared for the options, if it is not the newest already.
+    /// The lineage to declare for the options; `None`: their dataflow is already the newest.
     pub fn next(&self, options: &LakeOptions, rebuilt: bool, after: Epoch) -> Result<Option<Lineage>, LakeError> {
         if self.newest().0 == options.dataflow_hash {
             return Ok(None);
@@ -143,14 +144,14 @@ impl Chain {
         }))
     }
 
-    /// The greatest event time that the lake has read; `None`: nothing was.
+    /// The greatest event time that the lake has read; `None`: it has read nothing.
     pub async fn seen_until(warehouse: &Warehouse) -> Result<Option<Nanos>, LakeError> {
         let store = warehouse.open_existing().await?;
         Ok(last_listed(&*store).await?.and_then(|slot| seen_until(slot.binding.as_ref())))
     }
 
-    /// Declares the options' dataflow as the next lineage: the caller has made sure that it only adds. Error of kind `Fix`:
-    /// another was declared meanwhile, or the lake is another dataflow's.
+    /// Declares the options' dataflow as the next lineage; the caller has checked that it only adds. Error of kind `Fix`:
+    /// another lineage was declared meanwhile, or the lake belongs to another dataflow.
     pub async fn declare(&self, options: &LakeOptions, rebuilt: bool) -> Result<(), LakeError> {
         identity::check_name(options, &self.identity)?;
         let store = options.warehouse.open_existing().await?;
@@ -161,7 +162,7 @@ impl Chain {
         let found = match store.create(&name, Bytes::from(bytes)).await {
             Ok(Created::Won) => return Ok(()),
             Ok(Created::Exists) => read_all(&*store).await?,
-            // it may have landed: what is there decides
+            // the create may have landed: the stored lineages decide
             Err(error) if error.perhaps_done() => read_all(&*store).await?,
             Err(error) => return Err(error),
         };
@@ -169,13 +170,13 @@ impl Chain {
             return Ok(());
         }
         Err(LakeError::fix(
-            "the lake was evolved to another dataflow in this very moment",
-            "start again: what was added there must be in this dataflow, too",
+            "another run has just evolved the lake to another dataflow",
+            "add what that dataflow has added to this one, too, then start again",
         ))
     }
 }
 
-/// Whether the lake has records: from then on it is its dataflow's.
+/// Whether the lake has records: once it has, it belongs to its dataflow.
 pub(crate) async fn is_bound(store: &dyn Store) -> Result<bool, LakeError> {
     Ok(last_listed(store).await?.is_some_and(|slot| slot.binding.is_some()))
 }
@@ -185,20 +186,20 @@ fn seen_until(binding: Option<&Binding>) -> Option<Nanos> {
     binding.and_then(|binding| binding.places.values().filter_map(|place| place.event_at_max).max())
 }
 
-/// Finds where a lineage begins: fed with the slots behind its declaration, in order.
-pub struct Beginning {
+/// Finds where a lineage begins; it takes the slots after the declaration, in order.
+pub struct LineageStartSearch {
     hashes: Vec<String>,
     before: Option<Binding>,
 }
 
-impl Beginning {
-    /// Of `lineages[at]`; `before`: the slot of its `after`.
-    pub fn new(lineages: &[Lineage], at: usize, before: Option<&Slot>) -> Beginning {
+impl LineageStartSearch {
+    /// Searches the start of `lineages[at]`; `before`: the slot of its epoch `after`.
+    pub fn new(lineages: &[Lineage], at: usize, before: Option<&Slot>) -> LineageStartSearch {
         let hashes = lineages[at..].iter().map(|lineage| lineage.hash.clone()).collect();
-        Beginning { hashes, before: before.and_then(|slot| slot.binding.clone()) }
+        LineageStartSearch { hashes, before: before.and_then(|slot| slot.binding.clone()) }
     }
 
-    /// True: the slot is the lineage's first.
+    /// Takes the next slot. True: it is the lineage's first.
     pub fn is(&mut self, slot: &Slot) -> bool {
         let Some(binding) = &slot.binding else { return false };
         if slot.kind == SlotKind::Data && self.hashes.contains(&binding.dataflow_hash) {
@@ -208,7 +209,7 @@ impl Beginning {
         false
     }
 
-    /// What was read before it.
+    /// The greatest event time read before the lineage.
     pub fn seen_until(&self) -> Option<Nanos> {
         seen_until(self.before.as_ref())
     }

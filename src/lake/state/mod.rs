@@ -1,10 +1,10 @@
 //! The operators' durable state: files of last values by key, named in the slot of their epoch.
 //!
-//! Why last values or tombstones and never deltas to be folded: a file that is read twice, or in another order of workers,
-//! must give the same state. What must hold: L9, a state file counts only if a slot names it.
+//! Why last values or tombstones, and never deltas to be folded: a file that is read twice, or in another order of workers,
+//! must result in the same state. What must hold: L9, a state file counts only if a slot names it.
 //!
-//! Opening a lake reads the base and every file since. So that this stays short in a run of months, the files are folded
-//! into a new base in the background, and a later slot names it; a run that ends before loses nothing.
+//! Opening a lake reads the base and every later file. To keep this short in a run of months, the files are folded into a
+//! new base in the background, and a later slot names the base; a run that ends before that loses nothing.
 
 pub(crate) mod claim;
 pub mod format;
@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ticktide_base::epoch::Epoch;
 use tokio::task::JoinSet;
 
-/// One key of one operator; `value: None` is a tombstone. Read ones are slices of their file: a start has millions.
+/// One key of one operator; `value: None` is a tombstone. Entries read from a file are slices of it: a start has millions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
     pub operator: Cow<'static, str>,
@@ -37,7 +37,7 @@ pub struct StateEntry {
 }
 
 impl StateEntry {
-    /// A key's last value; `None`: it is gone.
+    /// The last value of a key; `None`: the key is deleted.
     pub fn new(operator: &'static str, key: &impl Serialize, value: Option<&impl Serialize>) -> StateEntry {
         StateEntry { operator: operator.into(), key: encode(key), value: value.map(encode) }
     }
@@ -47,7 +47,7 @@ fn encode(value: &impl Serialize) -> Bytes {
     bincode::serialize(value).expect("plain values in memory always serialise").into()
 }
 
-/// An entry as a file has it.
+/// An entry as it is in a file.
 #[derive(Serialize, Deserialize)]
 struct Plain<'a> {
     operator: &'a str,
@@ -63,7 +63,7 @@ impl<'a> From<&'a StateEntry> for Plain<'a> {
     }
 }
 
-/// What a worker adds to the state in an epoch.
+/// The entries that a worker adds to the state in an epoch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StateRows {
     pub entries: Vec<StateEntry>,
@@ -71,7 +71,7 @@ pub struct StateRows {
     pub full: bool,
 }
 
-/// Writes a worker's state file; nothing to say and not full: no file.
+/// Writes a worker's state file; `None`: there are no entries and the state is not full, so no file is written.
 pub async fn write_state(
     store: &dyn Store,
     epoch: Epoch,
@@ -115,10 +115,10 @@ async fn in_background<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(LakeError::Bug(format!("work on the state panicked: {error}"))))
 }
 
-/// Of compression: half of a state's bytes are hashes, which no level makes smaller.
+/// The compression level: half of a state's bytes are hashes, which no level makes smaller.
 const LEVEL: i32 = -3;
 
-/// A file: how many entries, then one after the other, compressed as they come.
+/// Encodes a file: the number of entries, then each entry, compressed as they come.
 fn encode_file<'a>(count: usize, entries: impl Iterator<Item = Plain<'a>>) -> Result<Vec<u8>, bincode::Error> {
     let mut to = BufWriter::with_capacity(1 << 16, zstd::Encoder::new(Vec::new(), LEVEL)?);
     bincode::serialize_into(&mut to, &(count as u64))?;
@@ -129,12 +129,12 @@ fn encode_file<'a>(count: usize, entries: impl Iterator<Item = Plain<'a>>) -> Re
     Ok(encoder.finish()?)
 }
 
-/// Whether the parts hold all the state there is: every worker wrote all of its own.
+/// Whether the parts hold the whole state: every worker wrote all of its own.
 pub fn is_full(parts: &[EpochPart]) -> bool {
     !parts.is_empty() && parts.iter().all(|part| part.state.iter().any(|file| file.full))
 }
 
-/// Files that are read at once at a start.
+/// Files that are read concurrently at a start.
 const FILES_AT_ONCE: usize = 16;
 
 /// The entries of one file. Error: it does not hold what its slot says.
@@ -142,7 +142,7 @@ async fn read_entries(store: &dyn Store, file: StateFile) -> Result<Vec<StateEnt
     let bytes = store.get(&file.path).await?;
     in_background(move || {
         let failed = |error: String| LakeError::format(file.path.clone(), error);
-        // room for all of it at once: to grow is to copy, and a base has hundreds of megabytes
+        // reserved in one step: growing would copy, and a base has hundreds of megabytes
         let mut plain = Vec::with_capacity(bytes.len().saturating_mul(8));
         zstd::stream::copy_decode(&*bytes, &mut plain).map_err(|error| failed(error.to_string()))?;
         let plain = Bytes::from(plain);
@@ -166,17 +166,17 @@ async fn read_entries(store: &dyn Store, file: StateFile) -> Result<Vec<StateEnt
     .await
 }
 
-/// The state that files make up, in the order of their epochs: per operator and key the last value.
+/// The state of files in the order of their epochs: the last value of each operator and key.
 pub async fn load_state(
     store: &dyn Store,
     files: impl IntoIterator<Item = &StateFile>,
 ) -> Result<Vec<StateEntry>, LakeError> {
     let files: Vec<StateFile> = files.into_iter().cloned().collect();
-    // a base has each key once, and most of all keys: it need not be looked through to find them
+    // a base has each key once and holds most of all keys, so its entries need no lookup table
     let based = files.first().is_some_and(|file| file.full);
     let most = files.iter().skip(usize::from(based)).map(|file| file.entries as usize).sum();
     let (mut base, mut later) = (Vec::new(), Last { most, ..Last::default() });
-    // hundreds of small files: one after the other they would cost hundreds of round trips
+    // hundreds of small files, read one after the other, would cost hundreds of round trips
     let mut read = futures::stream::iter(files.into_iter().enumerate())
         .map(|(index, file)| async move { read_entries(store, file).await.map(|entries| (index, entries)) })
         .buffered(FILES_AT_ONCE);
@@ -194,10 +194,10 @@ pub async fn load_state(
 /// The last entry of each key.
 #[derive(Default)]
 struct Last {
-    /// About as many as there will be.
+    /// The approximate number of entries to come.
     most: usize,
     entries: Vec<StateEntry>,
-    /// By operator: there are a dozen.
+    /// The index of each key in `entries`, by operator: there are about a dozen.
     places: Vec<(Cow<'static, str>, HashMap<Bytes, usize, ahash::RandomState>)>,
 }
 
@@ -222,7 +222,7 @@ impl Last {
 
     fn operator(&mut self, name: &str) -> usize {
         self.places.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            // nearly all are of one operator, and a table that grows is filled again and again
+            // nearly all entries are of one operator, and a growing hash table is rebuilt again and again
             let room = HashMap::with_capacity_and_hasher(self.most, ahash::RandomState::default());
             self.places.push((interned(name), room));
             self.places.len() - 1
@@ -235,7 +235,7 @@ impl Last {
     }
 }
 
-/// An operator's name, kept once for all entries: there are a dozen of them, and millions of entries.
+/// An operator's name, stored once for all entries: there are about a dozen names and millions of entries.
 fn interned(name: &str) -> Cow<'static, str> {
     const MOST: usize = 64;
     static NAMES: Mutex<Vec<&'static str>> = Mutex::new(Vec::new());
@@ -244,22 +244,22 @@ fn interned(name: &str) -> Cow<'static, str> {
         return Cow::Borrowed(known);
     }
     if names.len() >= MOST {
-        return Cow::Owned(name.to_owned()); // a file that is none of ours
+        return Cow::Owned(name.to_owned()); // not a file of ticktide's
     }
     let kept: &'static str = Box::leak(name.into());
     names.push(kept);
     Cow::Borrowed(kept)
 }
 
-/// Last values by operator and key, each in memory of its own: as much as lives, whatever it was made of.
+/// Last values by operator and key, each in its own allocation: memory follows the live values, not the files behind them.
 type Live = BTreeMap<String, BTreeMap<Box<[u8]>, Box<[u8]>>>;
 
-/// Takes the entries of one file one by one.
+/// Merges the entries of one file, one by one.
 fn merge(live: &mut Live, file: &StateFile, bytes: &[u8]) -> Result<(), LakeError> {
     let failed = |error: bincode::Error| LakeError::format(file.path.clone(), error);
     let decoder = zstd::Decoder::new(bytes).map_err(|error| failed(error.into()))?;
     let mut from = BufReader::with_capacity(1 << 16, decoder);
-    // a length that is wrong must not become an allocation
+    // a wrong length must not cause a huge allocation
     let options = bincode::options().with_fixint_encoding().with_limit(1 << 30);
     let count: u64 = options.deserialize_from(&mut from).map_err(failed)?;
     if count != file.entries {
@@ -281,7 +281,7 @@ fn merge(live: &mut Live, file: &StateFile, bytes: &[u8]) -> Result<(), LakeErro
     Ok(())
 }
 
-/// Folds files into a base, one after the other: a start reads many at once and holds them all, a run must not.
+/// Folds files into a base, one after the other: a start may read many at once and hold them all, but a run must not.
 async fn fold(store: &dyn Store, files: Vec<StateFile>, path: String) -> Result<StateFile, LakeError> {
     let mut live = Live::new();
     for file in files {
@@ -299,12 +299,12 @@ async fn fold(store: &dyn Store, files: Vec<StateFile>, path: String) -> Result<
     put_file(store, path, encoded.await?, entries as u64, true).await
 }
 
-/// Epochs since the base after which the files are folded.
+/// The files are folded after this many epochs since the base.
 const FOLD_EPOCHS: usize = if cfg!(test) { 2 } else { 360 };
-/// Bytes beyond the size of the base after which the files are folded.
+/// The files are folded when they have this many bytes more than the base.
 const FOLD_BYTES: u64 = 16 << 20;
 
-/// The files that make up the state, and the folding of them.
+/// The files of the state, and their folding.
 #[derive(Debug, Default)]
 pub struct StateFiles {
     base: Option<StateBase>,
@@ -317,37 +317,37 @@ impl StateFiles {
         StateFiles { base, since, folding: JoinSet::new() }
     }
 
-    /// All files in the order in which they count.
+    /// All files, in the order in which they apply.
     pub fn files(&self) -> impl Iterator<Item = &StateFile> {
         self.base.iter().map(|base| &base.file).chain(self.since.values().flatten())
     }
 
-    /// The base that the next slot names, if a folding has ended since; else the one there is.
+    /// The base for the next slot: the new one if a folding has ended since, otherwise the present one.
     pub fn base(&mut self) -> Option<StateBase> {
         match self.folding.try_join_next() {
             Some(Ok(Ok(folded))) => {
                 self.since.retain(|epoch, _| *epoch > folded.epoch);
                 self.base = Some(folded);
             }
-            // the files are all there: the next folding reads them again
-            Some(Ok(Err(error))) => tracing::warn!(%error, "folding the state failed"),
-            Some(Err(error)) => tracing::warn!(%error, "folding the state failed"),
+            // all files still exist: the next folding reads them again
+            Some(Ok(Err(error))) => tracing::warn!(%error, "folding the state failed, it is tried again later"),
+            Some(Err(error)) => tracing::warn!(%error, "folding the state failed, it is tried again later"),
             None => {}
         }
         self.base.clone()
     }
 
-    /// An epoch was decided with these files; `full`: nothing older is needed.
+    /// Records that an epoch was decided with these files; `full`: no older file is needed.
     pub fn decided(&mut self, epoch: Epoch, files: Vec<StateFile>, full: bool) {
         if full {
             self.base = None;
             self.since.clear();
-            self.folding = JoinSet::new(); // what it folds is no longer needed
+            self.folding = JoinSet::new(); // the result of a running folding is no longer needed
         }
         self.since.insert(epoch, files);
     }
 
-    /// Starts to fold in the background when there is much to read.
+    /// Starts folding in the background when the files have become many or big.
     pub fn fold(&mut self, store: &Arc<dyn Store>, generation: u64) {
         let bytes: u64 = self.since.values().flatten().map(|file| file.bytes).sum();
         let base_bytes = self.base.as_ref().map_or(0, |base| base.file.bytes);

@@ -1,11 +1,11 @@
-//! Opening a lake: whose it is, the takeover, what was decided and not applied, the state.
+//! Opening a lake: its identity, the takeover, the epochs that were decided and not applied, the state.
 //!
-//! The order matters (L5): the takeover is in the log before anything is read that the run builds on, so no slot of an
-//! older generation can appear behind what was read.
+//! The order matters (L5): the takeover is in the log before the run reads anything that it builds on, so no slot of an
+//! older generation can appear after what was read.
 
 use super::claim;
 use super::format::FORMAT;
-use super::lineage::{self, Beginning, Begun, Lineage};
+use super::lineage::{self, Lineage, LineageStart, LineageStartSearch};
 use crate::catalog::Catalog;
 use crate::commit::announce::{epoch_tables_spec, epochs_spec};
 use crate::commit::log::{claim, read_slot};
@@ -16,7 +16,7 @@ use crate::state::{StateEntry, StateFiles, load_state};
 use crate::store::Store;
 use crate::store::fileio::file_io;
 use crate::table::live::LakeTable;
-use crate::table::place::Place;
+use crate::table::place::Location;
 use crate::table::spec::TableSpec;
 use crate::upkeep::Upkeep;
 use crate::upkeep::retention::Retention;
@@ -28,25 +28,25 @@ use std::time::Duration;
 use ticktide_base::epoch::{Binding, Epoch};
 use uuid::Uuid;
 
-/// Bindings that a run gets to derive its first horizons from.
+/// The number of bindings from which a run derives its first horizons.
 const BINDINGS_KEPT: usize = 16;
 
-/// What a run goes on from.
+/// The state of the lake from which a run goes on.
 #[derive(Clone, Debug)]
 pub struct Resume {
     pub generation: u64,
-    /// The last one; `None`: nothing was read yet.
+    /// The last binding; `None`: nothing was read yet.
     pub binding: Option<Binding>,
     /// The epoch to decide next.
     pub epoch_next: Epoch,
-    /// The last ones from which horizons derive, at most 16, the oldest first.
+    /// The last bindings, from which horizons are derived; at most 16, the oldest first.
     pub bindings: Vec<Binding>,
     /// The last value of every key; no tombstones.
     pub state: Vec<StateEntry>,
-    /// Bytes of the files that the state was read from.
+    /// The size in bytes of the files that the state was read from.
     pub state_bytes: u64,
-    /// What the lake's dataflow was added to since it was made, in order.
-    pub lineages: Vec<Begun>,
+    /// The additions to the lake's dataflow since the lake was created, in order.
+    pub lineages: Vec<LineageStart>,
 }
 
 /// Slots read so far; each is read once.
@@ -55,18 +55,18 @@ struct Slots<'a> {
     read: BTreeMap<Epoch, Arc<Slot>>,
 }
 
-/// Slots that are read at once at a start.
+/// Slots that are read concurrently at a start.
 const SLOTS_AT_ONCE: usize = 16;
 
 impl Slots<'_> {
-    /// Reads what will be asked for, some at once: one after the other would cost a round trip each.
+    /// Reads the slots that will be needed, several at once: one after the other, each would cost a round trip.
     async fn ahead(&mut self, epochs: std::ops::RangeInclusive<Epoch>) -> Result<(), LakeError> {
         let (store, missing) = (self.store, epochs.filter(|epoch| !self.read.contains_key(epoch)).collect::<Vec<_>>());
         let mut found = futures::stream::iter(missing)
             .map(|epoch| async move { read_slot(store, epoch).await })
             .buffer_unordered(SLOTS_AT_ONCE);
         while let Some(slot) = found.next().await {
-            // one that is missing is told where it is asked for
+            // a missing slot is reported when it is needed
             if let Some(slot) = slot? {
                 self.read.insert(slot.epoch, Arc::new(slot));
             }
@@ -89,7 +89,7 @@ impl Slots<'_> {
 }
 
 impl Lake {
-    /// Whether a lake was made there, as far as can be told now.
+    /// Whether there is a lake at the location, as far as can be determined now.
     pub async fn is_at(warehouse: &Warehouse) -> bool {
         match warehouse.open_existing().await {
             Ok(store) => lineage::identity(&*store).await.is_ok(),
@@ -107,7 +107,7 @@ impl Lake {
     ) -> Result<(Lake, Resume), LakeError> {
         let declared = claim::check(&*store, options, &*catalog).await?;
         let namespace = options.namespace.clone();
-        let place = Place { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
+        let place = Location { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
         let (lake, read) = Lake::take_over(place, specs).await?;
         let (last, generation) = (lake.last.clone(), lake.generation);
         let mut slots = Slots { store: &*store, read };
@@ -119,9 +119,9 @@ impl Lake {
         Ok((lake, resume))
     }
 
-    /// Takes the log over and brings the tables to its end; gives the slots that were read for it, too.
+    /// Takes the log over and brings the tables to its end; also returns the slots that it read.
     pub(crate) async fn take_over(
-        place: Place,
+        place: Location,
         specs: Vec<TableSpec>,
     ) -> Result<(Lake, BTreeMap<Epoch, Arc<Slot>>), LakeError> {
         claim::check_catalog(&*place.store, &*place.catalog).await?;
@@ -166,7 +166,7 @@ impl Lake {
         Ok((lake, slots.read))
     }
 
-    /// What another process took over, for one that only writes files: the same to go on from, nothing is changed.
+    /// Follows another process's takeover, for a process that only writes files: reads the same [`Resume`], changes nothing.
     /// `epoch` and `token` are those of the takeover. Errors: of kind `Fix` if this is not the lake that was taken over.
     pub async fn follow(options: &LakeOptions, epoch: Epoch, token: &str) -> Result<(LakeWriter, Resume), LakeError> {
         let elsewhere = || {
@@ -200,7 +200,7 @@ fn bytes_of(files: &StateFiles) -> u64 {
     files.files().map(|file| file.bytes).sum()
 }
 
-/// A slot that another machine has just created: a shared disk may show it a while later.
+/// Waits for a slot that another machine has just created: a shared disk may show it with a delay.
 async fn awaited(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeError> {
     for _ in 0..50 {
         if let Some(slot) = read_slot(store, epoch).await? {
@@ -211,7 +211,7 @@ async fn awaited(store: &dyn Store, epoch: Epoch) -> Result<Option<Slot>, LakeEr
     Ok(None)
 }
 
-/// The files of the state as a slot has it.
+/// The files of the state at a slot.
 async fn state_files(slots: &mut Slots<'_>, last: &Slot) -> Result<StateFiles, LakeError> {
     slots.ahead(last.state_from..=last.epoch).await?;
     let mut since = BTreeMap::new();
@@ -223,7 +223,7 @@ async fn state_files(slots: &mut Slots<'_>, last: &Slot) -> Result<StateFiles, L
 
 type Tables = BTreeMap<String, LakeTable>;
 
-async fn open_tables(place: &Place, specs: Vec<TableSpec>) -> Result<(Tables, LakeTable, LakeTable), LakeError> {
+async fn open_tables(place: &Location, specs: Vec<TableSpec>) -> Result<(Tables, LakeTable, LakeTable), LakeError> {
     let mut all = Vec::with_capacity(specs.len() * 2);
     for spec in specs {
         if !spec.key.is_empty() && !spec.time.is_some_and(|time| spec.key.contains(&time)) {
@@ -245,7 +245,7 @@ async fn open_tables(place: &Place, specs: Vec<TableSpec>) -> Result<(Tables, La
     Ok((tables, epochs, epoch_tables))
 }
 
-/// The empty slot with which a generation claims the log: everything as the last one left it.
+/// The empty slot with which a generation claims the log: everything is as the last slot left it.
 fn takeover(tables: &Tables, last: Option<&Slot>, generation: u64, token: &str) -> Slot {
     let entry = |(name, table): (&String, &LakeTable)| {
         let carried = last.and_then(|last| last.carried(name));
@@ -275,11 +275,12 @@ fn takeover(tables: &Tables, last: Option<&Slot>, generation: u64, token: &str) 
 async fn retention(slots: &mut Slots<'_>, slot: &Slot) -> Result<Retention, LakeError> {
     let Some(at) = slot.retention_at else { return Ok(Retention::default()) };
     let decided = slots.get(at).await?;
-    let none = || LakeError::format(crate::commit::slot::slot_key(at), "says nothing of what stays readable");
+    let none =
+        || LakeError::format(crate::commit::slot::slot_key(at), "has no retention, although a slot refers to it");
     decided.retention.clone().ok_or_else(none)
 }
 
-/// The slots that some table lacks, back from the last one.
+/// The slots that some table lacks, from the last one back.
 async fn pending(
     slots: &mut Slots<'_>,
     last: &Arc<Slot>,
@@ -287,7 +288,7 @@ async fn pending(
     announcing: [&LakeTable; 2],
 ) -> Result<BTreeMap<Epoch, Arc<Slot>>, LakeError> {
     let ahead = |name: &str, applied: Epoch| {
-        let message = format!("table {name} has epoch {applied}, the log ends at {}", last.epoch);
+        let message = format!("table {name} has epoch {applied}, but the log ends at epoch {}", last.epoch);
         LakeError::corrupt(message, "restore the missing files of log/ from a backup")
     };
     // the least epoch that must be applied or announced again
@@ -308,7 +309,7 @@ async fn pending(
             match table.applied() {
                 Applied::Epoch(applied) if applied > last.epoch => Err(ahead(name, applied)),
                 Applied::Epoch(applied) => Ok(entry.previous.is_some_and(|previous| previous > applied)),
-                // a property that is missing is told by the first epoch that is applied
+                // a missing property is reported when the first epoch is applied
                 Applied::Nothing | Applied::Missing => Ok(entry.previous.is_some()),
             }
         };
@@ -321,12 +322,12 @@ async fn pending(
     }
 }
 
-/// Where each lineage of the lake begins.
-async fn lineages(slots: &mut Slots<'_>, all: Vec<Lineage>, last: &Slot) -> Result<Vec<Begun>, LakeError> {
+/// The start of each lineage of the lake.
+async fn lineages(slots: &mut Slots<'_>, all: Vec<Lineage>, last: &Slot) -> Result<Vec<LineageStart>, LakeError> {
     let mut begun = Vec::with_capacity(all.len());
     for (at, lineage) in all.iter().enumerate() {
         let after = slots.get(lineage.after).await?;
-        let mut beginning = Beginning::new(&all, at, Some(&after));
+        let mut beginning = LineageStartSearch::new(&all, at, Some(&after));
         let mut first = None;
         for epoch in lineage.after + 1..=last.epoch {
             if beginning.is(&*slots.get(epoch).await?) {
@@ -334,12 +335,12 @@ async fn lineages(slots: &mut Slots<'_>, all: Vec<Lineage>, last: &Slot) -> Resu
                 break;
             }
         }
-        begun.push(Begun { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
+        begun.push(LineageStart { lineage: lineage.clone(), first, seen_until: beginning.seen_until() });
     }
     Ok(begun)
 }
 
-/// The last bindings, the oldest first; none from before the lake's time was set back, since horizons do not derive from it.
+/// The last bindings, the oldest first; none from before a rewind of the lake's time: horizons are not derived from those.
 async fn bindings(slots: &mut Slots<'_>, last: &Arc<Slot>) -> Result<Vec<Binding>, LakeError> {
     let mut bindings = Vec::new();
     // a binding names its own epoch, so takeovers between data epochs are skipped without counting

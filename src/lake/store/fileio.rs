@@ -23,7 +23,7 @@ pub fn file_io(store: Arc<dyn Store>) -> FileIO {
     FileIOBuilder::new(Arc::new(LakeStorage { store: Some(store) })).build()
 }
 
-/// Both the factory and the storage: the store is all there is to it.
+/// Both the factory and the storage; it holds nothing but the store.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LakeStorage {
     #[serde(skip)]

@@ -13,16 +13,16 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// A folder of a journaling file system, where the first sync of a file makes its name durable, too. The conditional create
-/// writes a temporary name, makes it durable and links it to its name: link(2) fails when the name exists, whatever else runs.
+/// writes a temporary file, makes it durable and links it to its name: link(2) fails if the name exists, whatever else runs.
 #[derive(Clone, Debug)]
 pub struct FolderStore {
     root: PathBuf,
 }
 
-/// Names of files that are being written: never listed, never read.
+/// The prefix of the names of files that are being written: never listed, never read.
 const TEMPORARY: &str = ".tmp-";
-/// After this time one belongs to a process that was killed or stopped. One that is stopped and goes on cannot give its file
-/// the name that it wanted: its write fails without an effect.
+/// An older temporary file belongs to a process that was killed or stopped. Once the file is deleted, a stopped process that
+/// goes on cannot give it its name: the write fails without an effect.
 const UNFINISHED: Duration = Duration::from_secs(60);
 
 impl FolderStore {
@@ -34,7 +34,7 @@ impl FolderStore {
         if root.to_str().is_none() {
             return Err(LakeError::fix(
                 format!("the warehouse folder {name} is not valid UTF-8"),
-                "choose a folder whose name is plain text",
+                "choose a folder whose path is valid UTF-8",
             ));
         }
         Ok(FolderStore { root })
@@ -58,18 +58,18 @@ impl FolderStore {
 
     fn path(&self, key: &str) -> Result<PathBuf, LakeError> {
         let sound = !key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
-        if sound { Ok(self.root.join(key)) } else { Err(LakeError::Bug(format!("{key:?} is no name of an object"))) }
+        if sound { Ok(self.root.join(key)) } else { Err(LakeError::Bug(format!("{key:?} is not an object's name"))) }
     }
 
-    /// Writes the bytes durably under a temporary name beside `path`. The name is nobody else's, ever: one that a process left
-    /// when it was killed may be a second name of a committed slot, and ids of processes come again (in containers, at once).
+    /// Writes the bytes durably under a temporary name beside `path`. The name is never used again: a file that a killed
+    /// process left may be a second name of a committed slot, and process ids recur (in containers, at once).
     fn write_temporary(&self, path: &Path, bytes: &[u8]) -> std::io::Result<PathBuf> {
         let folder = path.parent().unwrap_or(&self.root);
         let temporary = folder.join(format!("{TEMPORARY}{}", Uuid::new_v4().simple()));
         let mut file = create_file(&temporary)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if let Err(error) = written {
-            let _ = fs::remove_file(&temporary); // the first error is the one to tell
+            let _ = fs::remove_file(&temporary); // the first error is the one to report
             return Err(error);
         }
         Ok(temporary)
@@ -100,24 +100,24 @@ impl FolderStore {
     }
 }
 
-/// A folder that cannot be made: by whoever chose it, or by us again.
+/// A folder that cannot be created: the user chooses another one, or a later attempt may succeed.
 fn unmade(name: &str, error: &std::io::Error) -> LakeError {
     let hint = match error.kind() {
         ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
-            "a file stands in its place, or on the way to it: name a folder with `--warehouse`"
+            "a file is in its place or on the path to it: name another folder with `--warehouse`"
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             "name a folder with `--warehouse` that this user may write to"
         }
         ErrorKind::NotFound | ErrorKind::InvalidInput | ErrorKind::InvalidFilename => {
-            "name a folder with `--warehouse` that can be made"
+            "name a folder with `--warehouse` that can be created"
         }
         _ => return LakeError::io("create the folder", name, false, error),
     };
-    LakeError::fix(format!("the warehouse folder {name:?} cannot be made: {error}"), hint)
+    LakeError::fix(format!("the warehouse folder {name:?} cannot be created: {error}"), hint)
 }
 
-/// Creates or empties a file, and makes its folder if there is none.
+/// Creates or empties a file, and creates its folder if there is none.
 fn create_file(path: &Path) -> std::io::Result<File> {
     match File::create(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -154,7 +154,7 @@ impl Store for FolderStore {
     async fn put(&self, key: &str, bytes: Bytes) -> Result<(), LakeError> {
         self.off(key, move |store, key| {
             let path = store.path(key)?;
-            // under its own name at once: nothing names the file before this answers, and with one sync instead of two a
+            // under its own name at once: nothing refers to the file before this returns, and with one sync instead of two a
             // commit of many tables is twice as fast
             let write = || {
                 let mut file = create_file(&path)?;
@@ -172,7 +172,7 @@ impl Store for FolderStore {
             let failed = |error| LakeError::io("create", key, false, &error);
             let temporary = store.write_temporary(&path, &bytes).map_err(failed)?;
             let linked = fs::hard_link(&temporary, &path);
-            let _ = fs::remove_file(&temporary); // a leftover is never listed nor read
+            let _ = fs::remove_file(&temporary); // a leftover is neither listed nor read
             match linked {
                 Ok(()) => {
                     Self::sync_folder(&path).map_err(|error| LakeError::io("create", key, true, &error))?;
@@ -187,7 +187,7 @@ impl Store for FolderStore {
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
         self.off(prefix, |store, prefix| {
-            // the deepest folder that every match lies in
+            // the deepest folder that contains every match
             let folder = prefix.rsplit_once('/').map_or("", |(folder, _)| folder);
             let start = if folder.is_empty() { store.root.clone() } else { store.path(folder)? };
             let mut found = Vec::new();
@@ -209,7 +209,7 @@ impl Store for FolderStore {
                 }
                 _ => {}
             }
-            // an epoch's own folder is empty then, and would be walked for ever; one that is not stays
+            // an epoch's own folder is empty then, and every listing would walk it; a folder that is not empty stays
             if key.starts_with(CHANGES)
                 && let Some(folder) = path.parent()
             {
@@ -234,7 +234,7 @@ impl Store for FolderStore {
             let mut found = Vec::new();
             Self::walk(&store.root, &store.root, true, &mut found)
                 .map_err(|error| LakeError::io("list", TEMPORARY, false, &error))?;
-            // one that cannot be looked at is gone already
+            // a file whose age cannot be read is gone already
             let age = |key: &String| fs::metadata(store.root.join(key)).ok()?.modified().ok()?.elapsed().ok();
             found.retain(|key| age(key).is_some_and(|age| age > UNFINISHED));
             found.sort_unstable();
@@ -334,7 +334,7 @@ mod tests {
         let store = FolderStore::open(folder.path()).expect("a store");
         store.create("log/1.json", Bytes::from_static(b"1")).await.expect("created");
         let left = store.write_temporary(&folder.path().join("log/2.json"), b"2").expect("written");
-        assert!(store.leftovers().await.expect("listed").is_empty(), "it may be being written");
+        assert!(store.leftovers().await.expect("listed").is_empty(), "its write may be under way");
         let before = std::time::SystemTime::now() - 2 * UNFINISHED;
         File::options().append(true).open(&left).and_then(|file| file.set_modified(before)).expect("aged");
         let leftovers = store.leftovers().await.expect("listed");
@@ -342,7 +342,7 @@ mod tests {
         assert_eq!(store.list("log/").await.expect("listed"), ["log/1.json"], "it is no object");
         store.delete(&leftovers[0]).await.expect("deleted");
         assert!(!left.exists() && store.leftovers().await.expect("listed").is_empty());
-        // who was about to give it its name writes nothing
+        // the process that was about to give it its name writes nothing
         assert!(fs::hard_link(&left, folder.path().join("log/2.json")).is_err());
     }
 
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(
             store.key(&format!("{}-other/b.txt", store.location(""))),
             None,
-            "a neighbour whose name begins like ours"
+            "a neighbour whose name begins like this one's"
         );
         assert_eq!(store.get_range("a/b.txt", 1..3).await.expect("read"), Bytes::from_static(b"el"));
         assert_eq!(store.size("a/b.txt").await.expect("size"), Some(5));

@@ -1,4 +1,4 @@
-//! What a store's requests came to: counted where they are sent, read by whoever shows them.
+//! The figures of a store's requests: counted where requests are sent, read where they are shown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,7 +31,7 @@ impl Operation {
     }
 }
 
-/// Figures of one kind of request, all of them growing only.
+/// Figures of one kind of request. They only grow.
 #[derive(Debug, Default)]
 pub struct Meter {
     requests: AtomicU64,
@@ -56,7 +56,7 @@ impl Meter {
         self.retries.load(Ordering::Relaxed)
     }
 
-    /// The time that requests took, from sending to the whole answer; of parallel ones each counts.
+    /// The time that requests took, from sending to the whole answer; each of several parallel ones counts.
     pub fn seconds(&self) -> f64 {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed)).as_secs_f64()
     }
@@ -83,7 +83,7 @@ impl StoreMeters {
         &self.meters[operation as usize]
     }
 
-    /// All of them with their kinds.
+    /// All meters with their kinds.
     pub fn iter(&self) -> impl Iterator<Item = (Operation, &Meter)> {
         Operation::ALL.into_iter().map(|operation| (operation, self.of(operation)))
     }

@@ -1,8 +1,8 @@
-//! Objects by name under a root: a local folder, or a bucket of S3 and what speaks its language.
+//! Objects by name under a root: a local folder, or a bucket of S3 or of another store that speaks its protocol.
 //!
 //! Why our own trait: the log needs a create that fails when the name exists (`If-None-Match: *`), garbage collection needs
 //! a listing, and tests need one place to inject faults. What must hold: L1, a name given to [`Store::create`] is created at
-//! most once, by one of any number of racing callers; and whatever a call has answered survives a loss of power.
+//! most once, by one of any number of racing callers; and what a call has confirmed survives a loss of power.
 
 pub mod fileio;
 mod folder;
@@ -24,12 +24,12 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// What became of a [`Store::create`].
+/// The outcome of a [`Store::create`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// The object is ours.
+    /// This call created the object.
     Won,
-    /// The name was taken before; by us, if an earlier answer was lost (L3).
+    /// The name was taken before: by this caller itself, if an earlier answer was lost (L3).
     Exists,
 }
 
@@ -58,19 +58,19 @@ pub trait Store: Send + Sync + Debug {
     async fn delete(&self, key: &str) -> Result<(), LakeError>;
     /// The object's size in bytes; `None` if it does not exist.
     async fn size(&self, key: &str) -> Result<Option<u64>, LakeError>;
-    /// Names of what writes left that were cut off, and that nobody reads: for [`Store::delete`].
+    /// The names of files that interrupted writes left and that are never read: for [`Store::delete`].
     async fn leftovers(&self) -> Result<Vec<String>, LakeError> {
         Ok(Vec::new())
     }
     /// The address that catalogs, manifests and other engines use: `file:///ABS/key`, `s3://BUCKET/PREFIX/key`.
     fn location(&self, key: &str) -> String;
-    /// The name of an address that [`Store::location`] gave; `None` if it lies elsewhere.
+    /// The name for an address that [`Store::location`] returned; `None` if it is outside the store.
     fn key(&self, location: &str) -> Option<String> {
         let below = location.strip_prefix(self.location("").as_str())?;
-        // a lake beside ours may have an address that only begins like ours
+        // the address of a neighbouring lake may begin like this one's
         (below.is_empty() || below.starts_with('/')).then(|| below.trim_start_matches('/').to_owned())
     }
-    /// What its requests came to, for a store that is reached over a network.
+    /// The figures of its requests, for a store that is reached over a network.
     fn meters(&self) -> Option<Arc<StoreMeters>> {
         None
     }

@@ -1,14 +1,14 @@
 //! How often and when a failed request is sent again.
 //!
-//! Why not the SDK's retries: whether a write is *perhaps done* depends on every attempt, so whoever repeats must also
-//! judge (L3); a 409 has to be repeated, and an outage of a minute outlived, neither of which its modes do. They are off.
+//! Why not the SDK's retries: whether a write is *perhaps done* depends on every attempt, so the code that repeats must also
+//! judge (L3). A 409 must be repeated and an outage of a minute survived; none of the SDK's modes does either. They are off.
 
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Waits grow from `first` by doubling up to `most`, each drawn at random from its upper half, as long as the call as a
-/// whole keeps within `total`, its budget. A request that is not answered within `attempt`, and what its body takes on a slow
-/// line, is given up.
+/// Waits double from `first` up to `most`; each is drawn at random from its upper half. They end when the call as a whole
+/// would exceed `total`, its budget. A request is given up if it is not answered within `attempt` plus the time that its body
+/// takes on a slow line.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     pub attempt: Duration,
@@ -32,12 +32,12 @@ impl Default for Patience {
 const SLOW: f64 = 256.0 * 1024.0;
 
 impl Patience {
-    /// How long a request with a body of so many bytes may take.
+    /// How long a request with a body of this many bytes may take.
     pub fn attempt_of(&self, bytes: usize) -> Duration {
         self.attempt + Duration::from_secs_f64(bytes as f64 / SLOW)
     }
 
-    /// How long to wait before retry `retry` (0 is the first) of a call that began `elapsed` ago; `None`: not any more.
+    /// How long to wait before retry `retry` (0 is the first) of a call that began `elapsed` ago; `None`: no more retries.
     pub fn pause(&self, retry: u32, elapsed: Duration) -> Option<Duration> {
         self.jittered(retry, elapsed, Uuid::new_v4().as_u128() as u32)
     }

@@ -1,6 +1,6 @@
 //! The start-up probe: a store that does not keep the promise of [`Store::create`] cannot hold the log (L8).
 //!
-//! Why a race and not one request: some servers ignore `If-None-Match`, others look first and write then. Both let two
+//! Why a race and not one request: some servers ignore `If-None-Match`, others check first and write afterwards. Both let two
 //! writers win one slot of the log, and one epoch's commit would silently replace another's.
 
 use super::super::error::LakeError;
@@ -13,7 +13,7 @@ const RACERS: usize = 6;
 /// A race that is not decided, because of lost answers, is run again under another name.
 const RACES: usize = 3;
 
-/// Races for a name that nothing else uses. Error of kind `Fix`: more than one create won, or one that came later did.
+/// Races for a name that nothing else uses. Error of kind `Fix`: more than one create won, or a later one did.
 pub async fn insist_on_conditions(store: &dyn Store) -> Result<(), LakeError> {
     let mut undecided = None;
     for _ in 0..RACES {
@@ -32,7 +32,7 @@ pub async fn insist_on_conditions(store: &dyn Store) -> Result<(), LakeError> {
 enum Race {
     /// The conditions were kept.
     Kept,
-    /// Answers were lost, or came twice: why, should this be the last race.
+    /// Answers were lost, or came twice; the error to report if this is the last race.
     Undecided(LakeError),
 }
 
@@ -48,7 +48,7 @@ async fn race(store: &dyn Store, key: &str) -> Result<Race, LakeError> {
                 return Err(refuse(store, "a name that was taken was created again"));
             }
             Ok(Created::Won) if winner.is_some() => {
-                return Err(refuse(store, "of several racing creates of one name more than one won"));
+                return Err(refuse(store, "more than one of several racing creates of a name won"));
             }
             Ok(Created::Won) => winner = Some(racer),
             Ok(Created::Exists) => {}
@@ -58,16 +58,18 @@ async fn race(store: &dyn Store, key: &str) -> Result<Race, LakeError> {
     }
     match (winner, lost) {
         (None, Some(error)) => Ok(Race::Undecided(error)),
-        // the winner was told to come again, and then that the name is taken: by itself
-        (None, None) => Ok(Race::Undecided(refuse(store, "of several racing creates of one name none won"))),
+        // the winner was asked to repeat its request, and then found the name taken by its own object
+        (None, None) => Ok(Race::Undecided(refuse(store, "none of several racing creates of a name won"))),
         (Some(racer), _) if store.get(key).await? == body(racer) => Ok(Race::Kept),
-        (Some(_), _) => Err(refuse(store, "an object was replaced by a create that was told that the name is taken")),
+        (Some(_), _) => {
+            Err(refuse(store, "a create replaced an object although its answer was that the name is taken"))
+        }
     }
 }
 
 fn refuse(store: &dyn Store, what: &str) -> LakeError {
     LakeError::fix(
-        format!("the store at {} does not keep conditional writes apart: {what}", store.location("")),
+        format!("the store at {} does not honour conditional writes: {what}", store.location("")),
         "use a store that honours `If-None-Match: *`: Amazon S3 does, and so do recent versions of most others",
     )
 }

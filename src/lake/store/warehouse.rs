@@ -48,11 +48,11 @@ impl From<&Warehouse> for Warehouse {
     }
 }
 
-/// What says that a file's name is an address: `NAME://`.
+/// The mark of an address: `NAME://`.
 const SCHEME: &str = "://";
 
 impl Warehouse {
-    /// Reads what `--warehouse` says; `s3` is how a bucket is reached. Error of kind `Fix`: an address of another kind.
+    /// Reads the value of `--warehouse`; `s3` says how a bucket is reached. Error of kind `Fix`: an address of another kind.
     pub fn parse(
         text: &str,
         s3: impl FnOnce() -> Result<S3Settings, ticktide_base::error::Error>,
@@ -72,14 +72,14 @@ impl Warehouse {
         }
         if text.contains(SCHEME) {
             return Err(ticktide_base::error::Error::fix(
-                format!("warehouse {text:?} is neither a folder nor an address of S3"),
+                format!("warehouse {text:?} is neither a folder nor an S3 address"),
                 "write a folder's path, or s3://BUCKET/PREFIX (with TICKTIDE_S3_ENDPOINT for a store that is not Amazon's)",
             ));
         }
         Ok(Warehouse::Folder(PathBuf::from(text)))
     }
 
-    /// Its full name: the same for everyone who means the same place, from whatever folder.
+    /// Its full name: the same for the same warehouse, whatever the current folder.
     pub fn address(&self) -> String {
         match self {
             Warehouse::Folder(folder) => {
@@ -122,8 +122,8 @@ impl Warehouse {
         }
     }
 
-    /// Opens the lake's catalog: what `--catalog` says, else `catalog.db` in the folder. Errors of kind `Fix`: a catalog of
-    /// another kind, a bucket without one, one that is not there.
+    /// Opens the lake's catalog: the one that `--catalog` names, otherwise `catalog.db` in the folder. Errors of kind `Fix`:
+    /// the catalog is of an unknown kind or does not exist, or a bucket has none.
     pub(crate) async fn catalog(
         &self,
         option: Option<&str>,

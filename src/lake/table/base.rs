@@ -1,7 +1,7 @@
 //! The head of a table: its metadata, its snapshots in order, its branches and tags.
 //!
-//! Why beside Iceberg's own metadata: its branches and tags are shown in JSON only, which is long, and a commit needs them
-//! each time. What must hold: what is remembered of the tags follows every commit of ours.
+//! Why in addition to Iceberg's own metadata: iceberg shows branches and tags only in the metadata's JSON, which is long, and
+//! every commit needs them. What must hold: the remembered tags follow every commit of ticktide.
 
 use super::schema::{APPLIED_EPOCH, APPLIED_NONE};
 use crate::commit::protocol::Applied;
@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use ticktide_base::epoch::Epoch;
 
-/// The property of a snapshot's summary that says which epoch made it.
+/// The property of a snapshot's summary that names the epoch that made it.
 pub(crate) const SNAPSHOT_EPOCH: &str = "ticktide.epoch";
-/// Tags of retained epochs begin with it.
+/// The prefix of the tags of retained epochs.
 pub(crate) const TAG: &str = "epoch-";
 
-/// A table's present state: where its metadata file is and what it says.
+/// A table's present state: where its metadata file is and what the file says.
 #[derive(Clone, Debug)]
 pub(crate) struct Base {
     pub location: String,
@@ -30,8 +30,8 @@ impl Base {
         Base { location, metadata: Arc::new(metadata), references: OnceLock::new() }
     }
 
-    /// All branches and tags. Iceberg shows them in the metadata's JSON only, which is long: it is rendered once for a head
-    /// that was loaded, and never for one that we have made.
+    /// All branches and tags. Iceberg shows them only in the metadata's JSON, which is long: it is rendered once for a head
+    /// that was loaded, and never for a head that this process made.
     pub(crate) fn references(&self) -> Result<Arc<Vec<Reference>>, LakeError> {
         if let Some(known) = self.references.get() {
             return Ok(known.clone());
@@ -49,7 +49,7 @@ impl Base {
         }
     }
 
-    /// The state after a commit, which changed the tags as told.
+    /// The state after a commit, which changed the tags as `leaves` says.
     pub(crate) fn followed_by(&self, location: String, metadata: TableMetadata, leaves: &Expiry) -> Base {
         let next = Base::new(location, metadata);
         if let Some(known) = self.references.get() {
@@ -59,16 +59,16 @@ impl Base {
     }
 }
 
-/// Which of a table's past a commit may let go.
+/// Which snapshots of a table a commit keeps; it may expire the others.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Past<'a> {
-    /// All but the newest snapshots: of a table that is read at its head.
+pub(crate) enum KeptSnapshots<'a> {
+    /// The newest ones: for a table that is read at its head.
     Newest,
-    /// What no retained epoch is pinned to.
+    /// Those to which a retained epoch is pinned.
     Retained(&'a Retention),
 }
 
-/// What becomes of a table's past in a commit.
+/// The snapshots and tags that a commit removes, and the tags that it adds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Expiry {
     pub snapshots: Vec<i64>,
@@ -78,7 +78,7 @@ pub(crate) struct Expiry {
 }
 
 impl Expiry {
-    /// The branches and tags of `after`, which came of this and of a new head of the main branch; `known`: those before.
+    /// The branches and tags of `after`, the metadata after this and a new head of the main branch; `known`: those before.
     pub(crate) fn references(&self, known: &[Reference], after: &TableMetadata) -> Vec<Reference> {
         let mut all: BTreeMap<&str, Reference> =
             known.iter().map(|reference| (reference.name.as_str(), reference.clone())).collect();
@@ -86,7 +86,7 @@ impl Expiry {
         let reference = |name: &str, snapshot_id, branch| Reference { name: name.to_owned(), snapshot_id, branch };
         all.extend(self.tag.iter().map(|(name, id)| (name.as_str(), reference(name, *id, false))));
         all.extend(after.current_snapshot_id().map(|id| (MAIN_BRANCH, reference(MAIN_BRANCH, id, true))));
-        // one that names a snapshot that has left has left with it
+        // a reference leaves together with its snapshot
         all.into_values().filter(|reference| after.snapshot_by_id(reference.snapshot_id).is_some()).collect()
     }
 }
@@ -103,7 +103,7 @@ pub(crate) fn made_by(snapshot: &SnapshotRef) -> Option<Epoch> {
     snapshot.summary().additional_properties.get(SNAPSHOT_EPOCH)?.parse().ok()
 }
 
-/// The epoch of the newest snapshot of ours on the main branch; `None`: none of ours is left there.
+/// The epoch of ticktide's newest snapshot on the main branch; `None`: none is left there.
 pub(crate) fn on_main(metadata: &TableMetadata) -> Option<Epoch> {
     let mut at = metadata.current_snapshot();
     while let Some(snapshot) = at {
@@ -130,7 +130,7 @@ impl Reference {
     }
 }
 
-/// All branches and tags, from the metadata's JSON; [`Base::references`] has them cheaper.
+/// All branches and tags, from the metadata's JSON; [`Base::references`] is cheaper.
 pub(crate) fn references(metadata: &TableMetadata) -> Result<Vec<Reference>, LakeError> {
     let json = serde_json::to_value(metadata).map_err(|error| LakeError::format("table metadata", error))?;
     let all = json.get("refs").and_then(|refs| refs.as_object()).into_iter().flatten();

@@ -1,7 +1,7 @@
-//! Rows of one table on their way into files: one column builder a column.
+//! Rows of one table on their way into files: one builder for each column.
 //!
-//! Why by column and not as rows: a worker pushes borrowed cells, so a row costs no allocation, and what is left for the
-//! writer is Arrow already. What must hold: a row that does not fit the table is never written; it is an error of kind `Bug`
+//! Why by column and not as rows: a worker pushes borrowed cells, so a row costs no allocation, and the writer
+//! receives Arrow columns. What must hold: a row that does not fit the table is never written; it is an error of kind `Bug`
 //! when the buffer is finished.
 
 use super::schema::{arrow_schema, required};
@@ -43,7 +43,7 @@ impl Builder {
         }
     }
 
-    /// Appends the cell and says how many bytes it took; a null and `None` when it is of another type.
+    /// Appends the cell and returns how many bytes it took. A cell of another type becomes a null, and `None` is returned.
     fn push(&mut self, cell: Cell<'_>) -> Option<usize> {
         match (&mut *self, cell) {
             (Builder::Text(builder), Cell::Text(text)) => {
@@ -120,7 +120,7 @@ impl RowBuffer {
     }
 
     /// Adds a row: one cell for each column, of the column's type. A row that breaks this, or has a null in a required
-    /// column, is told when the buffer is written: an error of kind `Bug`.
+    /// column, is reported when the buffer is finished: an error of kind `Bug`.
     pub fn push(&mut self, row: &[Cell<'_>]) {
         if row.len() != self.builders.len() {
             let fault = || format!("{}: a row of {} cells", self.spec.name, row.len());
@@ -140,7 +140,7 @@ impl RowBuffer {
         self.len += 1;
     }
 
-    /// As [`RowBuffer::push`], for an owned row.
+    /// Like [`RowBuffer::push`], for an owned row.
     pub fn push_row(&mut self, row: &[Value]) {
         let cells: Vec<_> = row.iter().map(Value::cell).collect();
         self.push(&cells);

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Why: a late correction of one row of a big file would otherwise write that whole file again. What must hold: a live data
-//! file has at most one delete file of ours (a later one has the positions of the one that it replaces, too), so there are
-//! never more of them than big files; it leaves the table in the swap in which its data file leaves.
+//! file has at most one of ticktide's delete files (a later one also has the positions of the one that it replaces), so there
+//! are never more of them than big files; it leaves the table in the swap in which its data file leaves.
 
 use super::files::compression;
 use super::names::is_ours;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 const FILE_PATH: (&str, i32) = ("file_path", 2_147_483_546);
 const POSITION: (&str, i32) = ("pos", 2_147_483_545);
 
-/// A live delete file of ours.
+/// A live delete file that ticktide wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeleteFile {
     pub location: String,
@@ -45,23 +45,23 @@ pub(crate) struct DeleteFile {
 pub(crate) struct Deletes {
     /// The name in the store.
     pub path: String,
-    /// The location of the data file whose rows they are.
+    /// The location of the data file whose rows are deleted.
     pub data_file: String,
-    /// That of the data file.
+    /// The partition of the data file.
     pub partition: Option<i32>,
-    /// The first and the last position, how many there are.
+    /// The first and the last position, and their number.
     pub first: u64,
     pub last: u64,
     pub rows: u64,
     pub bytes: u64,
 }
 
-/// The data file that a delete file of ours is of; `None`: it is another engine's, or of several data files.
+/// The data file to which one of ticktide's delete files refers; `None`: another engine wrote it, or it refers to several.
 pub(crate) fn refers_to(file: &DataFile) -> Option<String> {
     if file.content_type() != DataContentType::PositionDeletes || !is_ours(file.file_path()) {
         return None;
     }
-    // who writes manifests anew may leave the reference out; the bounds say the same
+    // an engine that rewrites manifests may leave the reference out; the bounds say the same
     let bounded = || {
         let bound = |bounds: &HashMap<i32, Datum>| match bounds.get(&FILE_PATH.1)?.literal() {
             PrimitiveLiteral::String(path) => Some(path.clone()),
@@ -104,7 +104,7 @@ fn encode(data_file: &str, positions: &BTreeSet<u64>) -> Result<Bytes, LakeError
     Ok(Bytes::from(bytes))
 }
 
-/// The manifest entry's content for a delete file of ours.
+/// The manifest entry's content for a delete file that ticktide wrote.
 pub(crate) fn entry(spec: &TableSpec, location: String, deletes: &Deletes) -> Result<DataFile, LakeError> {
     let bounds = |position: u64| {
         HashMap::from([(FILE_PATH.1, Datum::string(&deletes.data_file)), (POSITION.1, Datum::long(position as i64))])
@@ -127,7 +127,7 @@ pub(crate) fn entry(spec: &TableSpec, location: String, deletes: &Deletes) -> Re
         .map_err(|error| LakeError::Bug(format!("a delete file of {}: {error}", spec.name)))
 }
 
-/// The positions that delete files name of one data file.
+/// The positions of one data file that delete files name.
 pub(crate) async fn positions(
     store: &dyn Store,
     data_file: &str,
@@ -145,7 +145,7 @@ fn decode(location: &str, data_file: &str, bytes: Bytes, into: &mut BTreeSet<u64
     for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
         let batch = batch?;
         let column = |(name, _): (&str, i32), data_type: &DataType| {
-            let column = batch.column_by_name(name).ok_or_else(|| strange("is no file of position deletes"))?;
+            let column = batch.column_by_name(name).ok_or_else(|| strange("is not a file of position deletes"))?;
             Ok::<_, LakeError>(cast(column, data_type)?)
         };
         let (paths, positions) = (column(FILE_PATH, &DataType::Utf8)?, column(POSITION, &DataType::Int64)?);
@@ -181,7 +181,8 @@ pub(crate) async fn read_live(
     without_deleted(store, read_file(store, spec, location).await?, location, files).await
 }
 
-/// The rows of a data file, read already, that its delete files leave. Error: they delete another number than they say.
+/// The rows of a data file, read already, that its delete files leave. Error: they delete another number of
+/// rows than they say.
 pub(crate) async fn without_deleted(
     store: &dyn Store,
     batch: RecordBatch,

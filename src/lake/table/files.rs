@@ -2,7 +2,7 @@
 //!
 //! A [`RowBuffer`] takes rows one by one into column builders, which is all that happens on a worker; sorting, hashing,
 //! encoding and writing happen in [`write_both`], off the worker. A file's name says which epoch, worker and generation
-//! wrote it, so garbage can be told by name (L6), and no two writers share one.
+//! wrote it, so garbage is recognized by name (L6) and no two writers share a name.
 
 use super::buffer::RowBuffer;
 use super::meta::{ColumnMeta, DataFileMeta};
@@ -43,19 +43,19 @@ pub async fn write_batch(
     Ok((files, hash))
 }
 
-/// Where rows go besides their own table.
+/// The history into which rows are written in addition to their own table.
 #[derive(Debug)]
-pub struct History {
+pub struct HistoryTarget {
     /// The table's `history_spec`.
     pub spec: Arc<TableSpec>,
     pub names: FileNames,
 }
 
-/// As [`write_batch`], and the same rows as new ones into files of the history: the second files.
+/// Like [`write_batch`]; also writes the same rows, as new ones, into files of the history: the second list.
 pub async fn write_both(
     store: &dyn Store,
     (spec, names): (Arc<TableSpec>, FileNames),
-    history: Option<History>,
+    history: Option<HistoryTarget>,
     batch: RecordBatch,
 ) -> Result<(Vec<DataFileMeta>, Vec<DataFileMeta>, u128), LakeError> {
     if batch.num_rows() == 0 {
@@ -76,7 +76,8 @@ async fn put(store: &dyn Store, encoded: Vec<(DataFileMeta, Bytes)>) -> Result<V
     Ok(files)
 }
 
-/// Writes a worker's rows of an epoch: `NAMESPACE/TABLE/data/trading_date=YYYY-MM-DD/<epoch>-<worker>-<generation>-<n>.parquet`.
+/// Writes a worker's rows of an epoch:
+/// `NAMESPACE/TABLE/data/trading_date=YYYY-MM-DD/<epoch>-<worker>-<generation>-<n>.parquet`.
 pub async fn write_files(
     store: &dyn Store,
     namespace: &str,
@@ -96,7 +97,7 @@ type Encoded = (Vec<(DataFileMeta, Bytes)>, Vec<(DataFileMeta, Bytes)>, u128);
 
 /// The rows by partition, then in the table's order.
 fn sorted(spec: &TableSpec, batch: RecordBatch) -> Result<RecordBatch, LakeError> {
-    // most batches are of one day: then the day is nothing to compare
+    // most batches are of one day: then the day need not be compared
     let unsorted = Rows::new(spec, &batch)?;
     let days = |at: &usize| (1..unsorted.len()).any(|row| unsorted.cell(row, *at) != unsorted.cell(row - 1, *at));
     let mut order: Vec<usize> = spec.partition.filter(days).into_iter().collect();
@@ -118,7 +119,7 @@ fn sorted(spec: &TableSpec, batch: RecordBatch) -> Result<RecordBatch, LakeError
 fn encode(
     spec: &TableSpec,
     names: &FileNames,
-    history: Option<&History>,
+    history: Option<&HistoryTarget>,
     batch: RecordBatch,
 ) -> Result<Encoded, LakeError> {
     let sorted = sorted(spec, batch)?;
@@ -142,7 +143,7 @@ fn encode(
             let path = history.names.name(&history.spec, value, appeared.len());
             appeared.push(match spec.added().next() {
                 None => with_diff(&history.spec, path, &file, &bytes, &footer)?,
-                // behind `diff` columns have other field ids, which is part of what would be copied
+                // after `diff`, columns have other field ids, and the copied bytes contain the field ids
                 Some(_) => encode_appeared(&history.spec, path, value, &sorted.slice(start, end - start))?,
             });
         }
@@ -236,7 +237,7 @@ fn with_diff(
             };
             columns.append_column(bytes, copied)?;
         }
-        let missing = || LakeError::Bug(format!("{} has no column behind those of its table", history.name));
+        let missing = || LakeError::Bug(format!("{} has no column after those of its table", history.name));
         let mut diff = columns.next_column()?.ok_or_else(missing)?;
         diff.typed::<Int32Type>().write_batch(&vec![1; group.num_rows().unsigned_abs() as usize], None, None)?;
         diff.close()?;

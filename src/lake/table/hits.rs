@@ -1,7 +1,7 @@
-//! Where the old rows are: the live files that hold rows which an epoch replaces.
+//! Where the old rows are: the live files that hold the rows that an epoch replaces.
 //!
-//! Reads the keys of the candidates, and the delete files of those that hold something: most of a big file is never looked
-//! at. What must hold: each old row is live exactly once, found by its key, else the epoch is not applied.
+//! Decodes the keys of the candidates, and reads the delete files of those that hold old rows: most of a big file is never
+//! decoded. What must hold: each old row is found by its key and is live exactly once; otherwise the epoch is not applied.
 
 use super::deletes::positions;
 use super::index::LiveFiles;
@@ -21,7 +21,7 @@ pub(crate) struct Hit {
     pub location: String,
     /// The file as it was read.
     pub bytes: Bytes,
-    /// Its rows, those that are deleted among them.
+    /// Its rows, including deleted ones.
     pub rows: u64,
     /// The old rows' positions, with the changes that take them.
     pub at: BTreeMap<u64, usize>,
@@ -35,7 +35,7 @@ impl Hit {
         self.gone.iter().chain(self.at.keys()).copied().collect()
     }
 
-    /// Each row is the one that its change replaces, by its hash; `row_of` tells where a position of the file is in `rows`.
+    /// Checks by its hash that each row is the one that its change replaces; `row_of` maps positions of the file to `rows`.
     pub(crate) fn prove(
         &self,
         spec: &TableSpec,
@@ -60,7 +60,7 @@ fn corrupt(spec: &TableSpec, epoch: Epoch, detail: String) -> LakeError {
     LakeError::corrupt(format!("table {}, epoch {epoch}: {detail}", spec.name), hint)
 }
 
-/// Finds every old row by its key, which is live exactly once. The files are in order of their names.
+/// Finds every old row by its key; each must be live exactly once. The files are in order of their names.
 pub(crate) async fn find(
     store: &dyn Store,
     spec: &TableSpec,
@@ -72,11 +72,12 @@ pub(crate) async fn find(
         return Ok(Vec::new());
     }
     if live.foreign_deletes {
-        let message = format!("table {}: delete files of another engine refer to rows to correct", spec.name);
+        let message =
+            format!("table {}: delete files of another engine refer to rows that are to be corrected", spec.name);
         return Err(LakeError::fix(message, "compact the table with that engine (OPTIMIZE), then start again"));
     }
     let wanted = wanted(spec, epoch, changes)?;
-    // most of a big file is never looked at: the keys tell where the rows are
+    // the keys show where the rows are, so most of a big file is never decoded
     let keys = TableSpec {
         columns: spec.key.iter().map(|at| spec.columns[*at].clone()).collect(),
         key: (0..spec.key.len()).collect(),

@@ -1,9 +1,9 @@
 //! The live files of a table that can be corrected, with the bounds of their keys: finds the files that may hold an old row
 //! without reading a manifest.
 //!
-//! Built from the manifests of the head once, then kept up to date by our own commits; a head that is not ours rebuilds it.
-//! What must hold: every live data file is in it exactly once, with what deletes rows of it, and its bounds enclose all of
-//! its keys.
+//! It is built once from the manifests of the head, then kept up to date by this process's commits; if another writer made
+//! the head, it is built again. What must hold: every live data file is in it exactly once, with the files that delete rows
+//! of it, and its bounds enclose all of its keys.
 
 use super::deletes::{DeleteFile, refers_to};
 use super::schema::{field_id, value};
@@ -21,14 +21,14 @@ use std::collections::HashMap;
 pub(crate) struct LiveFile {
     /// The manifest that names it as live.
     pub manifest: String,
-    /// Rows in the file, those that are deleted among them.
+    /// Rows in the file, including deleted ones.
     pub rows: u64,
     pub bytes: u64,
     /// Days since 1970, where the table has a partition column.
     pub partition: Option<i32>,
-    /// For each key column least and greatest value, as far as they are known.
+    /// The least and the greatest value of each key column, as far as they are known.
     pub bounds: Vec<Option<(Value, Value)>>,
-    /// What says which of its rows are gone.
+    /// The delete files that say which of its rows are gone.
     pub deletes: Vec<DeleteFile>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct LiveFiles {
     /// The metadata file that this describes.
     pub at: String,
     pub files: HashMap<String, LiveFile>,
-    /// Delete files whose data file is no longer live, with the manifests that name them: they may leave.
+    /// Delete files whose data file is no longer live, with the manifests that name them: they may be removed.
     pub dangling: HashMap<String, String>,
     /// Whether delete files of another engine refer to the table's rows.
     pub foreign_deletes: bool,
@@ -109,7 +109,7 @@ impl LiveFiles {
         let mut live = LiveFiles { at: at.to_owned(), ..LiveFiles::default() };
         let mut manifests = manifests(io, metadata).await?;
         manifests.retain(|manifest| manifest.has_added_files() || manifest.has_existing_files());
-        // delete files find their data files there
+        // data files first, so that each delete file finds its data file
         manifests.sort_by_key(|manifest| manifest.content == ManifestContentType::Deletes);
         for manifest in manifests {
             let entries = manifest.load_manifest(io).await?;
@@ -120,7 +120,7 @@ impl LiveFiles {
         Ok(live)
     }
 
-    /// A manifest names a file as live, a new one or one that is known.
+    /// Adds a file, new or known, that a manifest names as live.
     pub(crate) fn add(&mut self, spec: &TableSpec, manifest: &str, file: &DataFile) {
         let location = file.file_path();
         if file.content_type() == DataContentType::Data {
@@ -144,7 +144,7 @@ impl LiveFiles {
         }
     }
 
-    /// A data or delete file is no longer live.
+    /// Removes a data or delete file that is no longer live.
     pub(crate) fn remove(&mut self, location: &str) {
         if self.files.remove(location).is_some() || self.dangling.remove(location).is_some() {
             return;
@@ -154,7 +154,7 @@ impl LiveFiles {
         }
     }
 
-    /// What leaves the table with a data file: itself and its delete files, each with its manifest.
+    /// The files that leave the table with a data file: itself and its delete files, each with its manifest.
     pub(crate) fn with_deletes(&self, location: &str) -> impl Iterator<Item = (String, String)> {
         let known = self.files.get(location);
         let own = known.map(|file| (location.to_owned(), file.manifest.clone()));
@@ -167,7 +167,7 @@ impl LiveFiles {
         self.files.get(location).map_or(&[], |file| &file.deletes)
     }
 
-    /// Delete files of ours that are live.
+    /// The number of ticktide's live delete files.
     #[cfg(test)]
     pub(crate) fn delete_files(&self) -> usize {
         self.files.values().map(|file| file.deletes.len()).sum()

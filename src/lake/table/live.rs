@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Drives [`Apply`] against the catalog. The metadata that was swapped in last is kept, so an ordinary commit reads one
-//! manifest list and no metadata. What must hold: L2, rows come and go in the swap that says so, and in no other.
+//! manifest list and no metadata. What must hold: L2, an epoch's rows come and go in the swap that records the epoch,
+//! and in no other.
 
-use super::base::{Base, Past, on_main};
+use super::base::{Base, KeptSnapshots, on_main};
 use super::buffer::RowBuffer;
 use super::deletes;
 use super::files::write_batch;
@@ -17,14 +18,14 @@ use super::hits::{Hit, find};
 use super::index::LiveFiles;
 use super::meta::DataFileMeta;
 use super::names::FileNames;
-use super::place::{Place, gave_up};
-use super::plan::{self, Plan, TOGETHER_ROWS, TableView, plan};
+use super::place::{Location, gave_up};
+use super::plan::{self, TOGETHER_ROWS, TablePlan, TableView, plan};
 use super::rewrite::{Site, perform};
 use super::schema::data_file;
 use super::stage::{Delta, Staged, snapshot_id, stage};
 use crate::catalog::Swapped;
 use crate::commit::announce::leaving_rows;
-use crate::commit::protocol::{Applied, Apply, Head, TableAnswer, TableStep, unannounced};
+use crate::commit::protocol::{Applied, Apply, TableAnswer, TableState, TableStep, unannounced};
 use crate::commit::slot::{NetChange, Slot, SlotKind};
 use crate::error::LakeError;
 use crate::table::spec::{TableSpec, Value};
@@ -35,18 +36,18 @@ use std::sync::Arc;
 use ticktide_base::epoch::Epoch;
 use uuid::Uuid;
 
-/// Rows up to which files of marked epochs become one: marks come in order, so a bigger file would be written again by each
-/// retention whose first epochs are its last.
+/// Rows up to which files of marked epochs become one. Epochs are marked in order, so each retention whose first epochs are
+/// the last of a bigger file would write that file again.
 const MARKED_TOGETHER_ROWS: usize = 1 << 10;
 /// Conflicts and lost answers in a row after which announcing gives up.
 const ANNOUNCE_ATTEMPTS: usize = 6;
 
-/// A table, with what we know of its head.
+/// A table, with what is known of its head.
 #[derive(Debug)]
 pub(crate) struct LakeTable {
     pub spec: Arc<TableSpec>,
     pub base: Base,
-    /// Of another head, or of none, until it is needed.
+    /// The index of another head, or of none, until it is needed.
     live: LiveFiles,
 }
 
@@ -57,12 +58,12 @@ struct Wanted<'a> {
     changes: &'a [NetChange],
     /// Files that `files` replace, by their names in the store.
     replaced: &'a [String],
-    /// What was retained and what is from now on: epochs that leave are marked.
+    /// The retention before and the one from now on: epochs that leave are marked.
     marks: Option<(&'a Retention, &'a Retention)>,
-    past: Past<'a>,
+    past: KeptSnapshots<'a>,
 }
 
-/// What was read of a table for an epoch, besides its live files.
+/// What was read of a table for an epoch, apart from its live files.
 struct Loaded<'a> {
     /// The slot's changes, or the marks.
     changes: Cow<'a, [NetChange]>,
@@ -71,7 +72,7 @@ struct Loaded<'a> {
 
 impl LakeTable {
     /// Opens the table, created if it does not exist. Error of kind `Fix`: it has other columns.
-    pub(crate) async fn open(place: &Place, spec: Arc<TableSpec>) -> Result<LakeTable, LakeError> {
+    pub(crate) async fn open(place: &Location, spec: Arc<TableSpec>) -> Result<LakeTable, LakeError> {
         Ok(LakeTable { base: place.open(&spec).await?, spec, live: LiveFiles::default() })
     }
 
@@ -84,11 +85,11 @@ impl LakeTable {
         self.base.metadata.uuid().to_string()
     }
 
-    /// What the table says of itself to an epoch whose snapshot has this id.
-    fn head(&self, snapshot_id: i64) -> Head {
+    /// The head, as it is judged by an epoch whose snapshot has this id.
+    fn head(&self, snapshot_id: i64) -> TableState {
         let metadata = &self.base.metadata;
         let has_snapshot = metadata.snapshot_by_id(snapshot_id).is_some();
-        Head { uuid: self.uuid(), applied: self.applied(), main: on_main(metadata), has_snapshot }
+        TableState { uuid: self.uuid(), applied: self.applied(), main: on_main(metadata), has_snapshot }
     }
 
     /// When the snapshot was stamped, in milliseconds since 1970; `None` if it is no longer kept.
@@ -97,13 +98,13 @@ impl LakeTable {
     }
 
     /// The live files of the head.
-    pub(crate) async fn live(&mut self, place: &Place) -> Result<&LiveFiles, LakeError> {
+    pub(crate) async fn live(&mut self, place: &Location) -> Result<&LiveFiles, LakeError> {
         self.reload(place).await?;
         self.index(place).await?;
         Ok(&self.live)
     }
 
-    async fn index(&mut self, place: &Place) -> Result<(), LakeError> {
+    async fn index(&mut self, place: &Location) -> Result<(), LakeError> {
         if self.live.at != self.base.location {
             let (at, metadata) = (&self.base.location, &self.base.metadata);
             self.live = LiveFiles::build(&self.spec, &place.io, at, metadata).await?;
@@ -111,7 +112,7 @@ impl LakeTable {
         Ok(())
     }
 
-    async fn reload(&mut self, place: &Place) -> Result<(), LakeError> {
+    async fn reload(&mut self, place: &Location) -> Result<(), LakeError> {
         let loaded = place.load(&self.spec.name, Some(&self.base)).await?;
         let gone = || {
             let message = format!("table {} is gone from the catalog", self.spec.name);
@@ -122,8 +123,13 @@ impl LakeTable {
     }
 
     /// Brings the table to the slot's epoch, if the slot touches it and it is not there yet. `retention`: the one that is
-    /// announced, by which old snapshots may leave.
-    pub(crate) async fn apply(&mut self, place: &Place, slot: &Slot, retention: &Retention) -> Result<(), LakeError> {
+    /// announced; it decides which old snapshots may leave.
+    pub(crate) async fn apply(
+        &mut self,
+        place: &Location,
+        slot: &Slot,
+        retention: &Retention,
+    ) -> Result<(), LakeError> {
         let name = self.spec.name.clone();
         let Some(entry) = slot.tables.get(&name) else { return Ok(()) };
         let (Some(mut machine), Some(work), Some(snapshot_id)) =
@@ -144,7 +150,7 @@ impl LakeTable {
                         Some(changes) => changes,
                         None => changes.insert(self.widened(work.changes.load(&*place.store).await?)),
                     };
-                    let (files, replaced, past) = (&work.files, &work.replaced, Past::Retained(retention));
+                    let (files, replaced, past) = (&work.files, &work.replaced, KeptSnapshots::Retained(retention));
                     let wanted = Wanted { files, changes, replaced, marks: None, past };
                     self.attempt(place, slot, snapshot_id, wanted).await?
                 }
@@ -159,17 +165,17 @@ impl LakeTable {
         }
     }
 
-    /// Changes that were decided when the table had fewer columns.
+    /// Adds the columns that the table lacked when the changes were decided.
     fn widened(&self, mut changes: Vec<NetChange>) -> Vec<NetChange> {
         let news = changes.iter_mut().filter_map(|change| change.new.as_mut());
         news.for_each(|new| new.resize(self.spec.columns.len(), Value::Null));
         changes
     }
 
-    /// Stages on the head that was loaded last and swaps. A head that is no longer the head may have lost its files.
+    /// Stages on the head that was loaded last and swaps. If another head has replaced it, its files may be gone: a conflict.
     async fn attempt(
         &mut self,
-        place: &Place,
+        place: &Location,
         slot: &Slot,
         snapshot_id: i64,
         wanted: Wanted<'_>,
@@ -184,17 +190,17 @@ impl LakeTable {
         }
     }
 
-    /// The way of an epoch into the table as it is now.
+    /// Brings an epoch into the table as it is now.
     async fn commit(
         &mut self,
-        place: &Place,
+        place: &Location,
         slot: &Slot,
         snapshot_id: i64,
         wanted: Wanted<'_>,
     ) -> Result<TableAnswer, LakeError> {
         let Loaded { changes, hits } = self.load(place, slot.epoch, &wanted).await?;
         let view = TableView { base: &self.base, live: &self.live, hits: &hits };
-        let order = plan::Wanted {
+        let order = plan::EpochInput {
             epoch: slot.epoch,
             files: wanted.files,
             replaced: wanted.replaced.iter().map(|key| place.store.location(key)).collect(),
@@ -203,17 +209,17 @@ impl LakeTable {
         };
         let Some(plan) = plan(view, &order, &place.upkeep)? else { return Ok(TableAnswer::Swapped) };
         if plan.given_up {
-            // another engine's commit came between: its rows count, the tidying can be done again
+            // another engine committed in between: its rows count, and the compaction can be repeated
             let (table, epoch) = (&self.spec.name, slot.epoch);
-            tracing::warn!(table, epoch, "compaction given up: its files are no longer as they were");
+            tracing::warn!(table, epoch, "compaction given up: its files have changed");
         }
         let corrects = if wanted.marks.is_some() { "mark" } else { "apply" };
         let delta = self.perform(place, (slot, snapshot_id), (&changes, corrects), hits, plan).await?;
         self.swap(place, &delta).await
     }
 
-    /// Reads what the plan must know: the live files, and which of them hold the rows that are replaced.
-    async fn load<'a>(&mut self, place: &Place, epoch: Epoch, wanted: &Wanted<'a>) -> Result<Loaded<'a>, LakeError> {
+    /// Reads what the plan needs: the live files, and which of them hold the rows that are replaced.
+    async fn load<'a>(&mut self, place: &Location, epoch: Epoch, wanted: &Wanted<'a>) -> Result<Loaded<'a>, LakeError> {
         self.index(place).await?;
         let (store, spec, live) = (&*place.store, &self.spec, &self.live);
         let changes = match wanted.marks {
@@ -224,14 +230,14 @@ impl LakeTable {
         Ok(Loaded { changes, hits })
     }
 
-    /// Writes the files of a plan; what is to be swapped in.
+    /// Writes the files of a plan. Returns what is to be swapped in.
     async fn perform(
         &self,
-        place: &Place,
+        place: &Location,
         (slot, snapshot_id): (&Slot, i64),
         (changes, corrects): (&[NetChange], &str),
         hits: Vec<Hit>,
-        plan: Plan<'_>,
+        plan: TablePlan<'_>,
     ) -> Result<Delta, LakeError> {
         let (epoch, attempt) = (slot.epoch, Uuid::new_v4().simple());
         let folder = place.folder(&self.spec.name);
@@ -245,11 +251,11 @@ impl LakeTable {
         let deletes = written.deletes.iter().map(|file| deletes::entry(spec, store.location(&file.path), file));
         let deletes = deletes.collect::<Result<_, _>>()?;
         let (cut_at, replaces) = (slot.cut_at, slot.kind == SlotKind::Maintain);
-        let Plan { remove, leaves, .. } = plan;
+        let TablePlan { remove, leaves, .. } = plan;
         Ok(Delta { epoch, snapshot_id, cut_at, add, deletes, remove, replaces, leaves })
     }
 
-    async fn swap(&mut self, place: &Place, delta: &Delta) -> Result<TableAnswer, LakeError> {
+    async fn swap(&mut self, place: &Location, delta: &Delta) -> Result<TableAnswer, LakeError> {
         let staged = stage(&place.io, &self.base, delta, place.upkeep.manifests).await?;
         let swapped = place.catalog.swap(&self.spec.name, &self.base.location, &staged.next.location).await;
         match swapped {
@@ -259,15 +265,15 @@ impl LakeTable {
             }
             Ok(Swapped::Conflict) => Ok(TableAnswer::Conflict),
             Err(error) if error.perhaps_done() => {
-                tracing::warn!(table = self.spec.name, epoch = delta.epoch, %error, "answer of the catalog was lost");
+                tracing::warn!(table = self.spec.name, epoch = delta.epoch, %error, "the catalog's answer was lost");
                 Ok(TableAnswer::Lost)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// The head is ours: the index follows, old metadata files go.
-    async fn swapped(&mut self, place: &Place, delta: &Delta, staged: Staged) {
+    /// After our swap: brings the index to the new head and deletes old metadata files.
+    async fn swapped(&mut self, place: &Location, delta: &Delta, staged: Staged) {
         if self.live.at == self.base.location {
             delta.remove.keys().for_each(|location| self.live.remove(location));
             for (manifest, files) in &staged.written {
@@ -276,25 +282,27 @@ impl LakeTable {
             self.live.at.clone_from(&staged.next.location);
         }
         let before = std::mem::replace(&mut self.base, staged.next);
-        // what stays because of an error is garbage, no more
+        // a file that stays because of an error is only garbage
         for key in staged.expired_metadata.iter().filter_map(|location| place.store.key(location)) {
             if let Err(error) = place.store.delete(&key).await {
-                tracing::warn!(%error, "old metadata file stays");
+                tracing::warn!(%error, "an old metadata file was not deleted");
             }
         }
         if !staged.expired_snapshots.is_empty() {
             match collect(&*place.store, &place.io, &before.metadata, &self.base, &staged.expired_snapshots).await {
                 Ok(files) => tracing::debug!(table = self.spec.name, files, "files of expired snapshots deleted"),
-                Err(error) => tracing::warn!(table = self.spec.name, %error, "files of expired snapshots stay"),
+                Err(error) => {
+                    tracing::warn!(table = self.spec.name, %error, "files of expired snapshots were not deleted")
+                }
             }
         }
     }
 
     /// Appends the rows of the epochs that the table lacks up to `last`: announcing tables keep their own count (L2).
-    /// `marks`: what was retained and what is now; rows of epochs that leave are marked in the same swap.
+    /// `marks`: the retention before and now; rows of epochs that leave are marked in the same swap.
     pub(crate) async fn announce(
         &mut self,
-        place: &Place,
+        place: &Location,
         last: &Slot,
         marks: Option<(&Retention, &Retention)>,
         mut rows: impl FnMut(Epoch, &mut RowBuffer) -> Result<(), LakeError>,
@@ -316,7 +324,7 @@ impl LakeTable {
             let stem = format!("{}-announce-{}", last.epoch, Uuid::new_v4().simple());
             let names = FileNames { folder: place.folder(&self.spec.name), stem };
             let (files, _) = write_batch(&*place.store, self.spec.clone(), names, buffer.finish()?).await?;
-            let wanted = Wanted { files: &files, changes: &[], replaced: &[], marks, past: Past::Newest };
+            let wanted = Wanted { files: &files, changes: &[], replaced: &[], marks, past: KeptSnapshots::Newest };
             if matches!(self.attempt(place, last, id, wanted).await?, TableAnswer::Swapped) {
                 return Ok(());
             }

@@ -1,10 +1,10 @@
-//! What the name of an object says: who wrote it, for which epoch.
+//! What the name of an object says: which process wrote it, and for which epoch.
 //!
 //! ```text
 //!   <table>/data/…/<epoch>-<worker>-<generation>-<n>.parquet      a worker, before the epoch is decided
 //!   <history>/data/…/<epoch>-<worker>-<generation>-corrections-<n>.parquet   the same
 //!   <table>/data/…/<epoch>-compact-<generation>-<i>-<n>.parquet   maintenance, before the epoch is decided
-//!   <table>/data/…/<epoch>-apply|merge|announce|mark-<id>-….parquet   who brings the table to the epoch
+//!   <table>/data/…/<epoch>-apply|merge|announce|mark-<id>-….parquet   the process that brings the table to the epoch
 //!   <table>/metadata/<epoch>-<id>-m<n>.avro, -list.avro           the same
 //!   <table>/metadata/<version>-<id>.metadata.json                 any engine
 //!   state/<epoch>-<worker|base>-<generation>.bin.zst              a worker, worker 0
@@ -12,71 +12,73 @@
 //! ```
 //!
 //! [`FileNames`] makes the names of data files. What must hold: a name that another engine gives its files is never taken for
-//! one of ours (L6 deletes by name).
+//! one of ticktide's (L6 deletes by name).
 
 use crate::table::spec::TableSpec;
 use ticktide_base::epoch::Epoch;
 
-/// Who wrote a file of a table, and when it counts.
+/// When a file of a table was written, and what makes it count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum FileOrigin {
     /// Before its epoch was decided: it counts if the slot lists it.
     Written { epoch: Epoch, generation: u64 },
     /// While a table was brought to a decided epoch: it counts if the swap landed.
     Applied { epoch: Epoch },
-    /// A version of a table's metadata, ours or another engine's.
+    /// A version of a table's metadata, by ticktide or another engine.
     Version(u64),
 }
 
-/// What stands for the worker in the names of compacted files.
+/// The word in place of the worker in the names of compacted files.
 pub(crate) const COMPACT: &str = "compact";
-/// What stands for the worker in the names of files that are written while a table is brought to an epoch.
+/// The words in place of the worker in the names of files that are written while a table is brought to an epoch.
 pub(crate) const APPLYING: [&str; 4] = ["apply", "merge", "announce", "mark"];
 
-/// Where lists of changes are, in a folder for each attempt to decide an epoch.
+/// The folder of lists of changes, with one subfolder for each attempt to decide an epoch.
 pub(crate) const CHANGES: &str = "changes/";
 
-/// A number as we write it: no leading zeros, no sign.
+/// A number as ticktide writes it: no leading zeros, no sign.
 fn number(text: &str) -> Option<u64> {
     let plain = text == "0" || !(text.starts_with('0') || text.starts_with('+'));
     text.parse().ok().filter(|_| plain)
 }
 
-/// A file of a table, by its name or its whole address; `None`: not named by us.
-pub(crate) fn of_table(location: &str) -> Option<Named> {
+/// The origin of a table's file, from its name or its whole address; `None`: ticktide did not name it.
+pub(crate) fn of_table(location: &str) -> Option<FileOrigin> {
     let name = location.rsplit('/').next().unwrap_or(location);
     if let Some(stem) = name.strip_suffix(".metadata.json") {
-        return stem.split('-').next()?.parse().ok().map(Named::Version);
+        return stem.split('-').next()?.parse().ok().map(FileOrigin::Version);
     }
     if let Some(stem) = name.strip_suffix(".avro") {
         let (epoch, rest) = stem.split_once('-')?;
         let (id, what) = rest.rsplit_once('-')?;
         let ours = id.len() == 32 && (what == "list" || what.strip_prefix('m').and_then(number).is_some());
-        return number(epoch).filter(|_| ours).map(|epoch| Named::Applied { epoch });
+        return number(epoch).filter(|_| ours).map(|epoch| FileOrigin::Applied { epoch });
     }
     let parts: Vec<&str> = name.strip_suffix(".parquet")?.split('-').collect();
     let epoch = number(parts[0])?;
     match parts.as_slice() {
-        [_, what, ..] if APPLYING.contains(what) => Some(Named::Applied { epoch }),
-        [_, COMPACT, generation, _, _] => number(generation).map(|generation| Named::Written { epoch, generation }),
+        [_, what, ..] if APPLYING.contains(what) => Some(FileOrigin::Applied { epoch }),
+        [_, COMPACT, generation, _, _] => {
+            number(generation).map(|generation| FileOrigin::Written { epoch, generation })
+        }
         [_, worker, generation, file] | [_, worker, generation, "corrections", file] => {
             number(worker).and(number(file))?;
-            number(generation).map(|generation| Named::Written { epoch, generation })
+            number(generation).map(|generation| FileOrigin::Written { epoch, generation })
         }
         _ => None,
     }
 }
 
-/// Whether this lake's writers named a file. What other engines wrote stays as it is, so that it can be told apart.
+/// Whether this lake's writers named a file. Other engines' files stay as they are, so that they remain recognizable.
 pub(crate) fn is_ours(location: &str) -> bool {
     of_table(location).is_some()
 }
 
-/// The epoch that one of our files is named for; `None`: another engine named it.
+/// The epoch in the name of one of ticktide's files; `None`: another engine named it.
 pub(crate) fn epoch_of(location: &str) -> Option<Epoch> {
     match of_table(location)? {
-        Named::Written { epoch, .. } | Named::Applied { epoch } => Some(epoch),
-        Named::Version(_) => None,
+        FileOrigin::Written { epoch, .. } | FileOrigin::Applied { epoch } => Some(epoch),
+        FileOrigin::Version(_) => None,
     }
 }
 
@@ -108,7 +110,7 @@ pub fn table_folder(namespace: &str, table: &str) -> String {
 pub struct FileNames {
     /// The table's folder in the store.
     pub folder: String,
-    /// `<epoch>-<worker>-<generation>`, or what else no other writer uses.
+    /// `<epoch>-<worker>-<generation>`, or another stem that no other writer uses.
     pub stem: String,
 }
 
@@ -146,7 +148,7 @@ mod tests {
 
     #[test]
     fn our_own_names_tell_who_wrote_them() {
-        let written = |epoch, generation| Some(Named::Written { epoch, generation });
+        let written = |epoch, generation| Some(FileOrigin::Written { epoch, generation });
         assert_eq!(of_table("file:///lake/market/ticks/data/trading_date=2026-01-02/12-0-3-0.parquet"), written(12, 3));
         assert_eq!(of_table("12-0-3-corrections-0.parquet"), written(12, 3));
         assert_eq!(of_table("market/bars_1m/data/7-compact-4-0-1.parquet"), written(7, 4));
@@ -158,7 +160,7 @@ mod tests {
             format!("0-{id}-m0.avro"),
             format!("0-{id}-list.avro"),
         ] {
-            assert_eq!(of_table(&name), Some(Named::Applied { epoch: 0 }), "{name}");
+            assert_eq!(of_table(&name), Some(FileOrigin::Applied { epoch: 0 }), "{name}");
         }
         assert_eq!(of_state("state/9-base-2.bin.zst"), Some((9, true, 2)));
         assert_eq!(of_state("state/9-1-2.bin.zst"), Some((9, false, 2)));

@@ -1,7 +1,7 @@
 //! Data files back into rows.
 //!
-//! Why shaped: another engine may have rewritten a file, with the same columns in its own order and types. What must hold:
-//! whatever is read has the table's columns, in the table's order; a file outside the lake is never read.
+//! Why rows are shaped: another engine may have rewritten a file, with the same columns in its own order and types. What
+//! must hold: whatever is read has the table's columns, in the table's order; a file outside the lake is never read.
 
 use super::schema::arrow_schema;
 use crate::error::LakeError;
@@ -21,7 +21,7 @@ pub(crate) async fn read_object(store: &dyn Store, location: &str) -> Result<Byt
     store.get(&key.ok_or_else(|| LakeError::format(location, "the file lies outside the lake"))?).await
 }
 
-/// Reads a data file of the table: all of its rows, those that delete files name among them.
+/// Reads a data file of the table: all of its rows, including those that delete files name.
 pub(crate) async fn read_file(store: &dyn Store, spec: &TableSpec, location: &str) -> Result<RecordBatch, LakeError> {
     read_rows(read_object(store, location).await?, spec, None).await
 }

@@ -1,7 +1,8 @@
-//! Where a lake's tables are, and how one is opened: loaded, created if there is none, widened by the columns that it lacks.
+//! Where a lake's tables are, and how one is opened: loaded, created if it does not exist, widened by the columns that it
+//! lacks.
 //!
-//! What must hold: L3, an answer of the catalog that was lost is looked up; what the catalog says is the table, whoever made
-//! it.
+//! What must hold: L3, after a lost answer the catalog is asked again; the table is the one that the catalog names, whichever
+//! writer made it.
 
 use super::base::Base;
 use super::names::table_folder;
@@ -19,12 +20,12 @@ use std::sync::Arc;
 
 /// Conflicts and lost answers in a row after which widening a table gives up.
 const WIDEN_ATTEMPTS: usize = 6;
-/// Lost answers in a row after which a table that is not there is not created.
+/// Lost answers in a row after which creating a table gives up.
 const CREATE_ATTEMPTS: usize = 6;
 
-/// Where the lake is.
+/// Where the lake is: its store, its catalog, and the namespace of its tables.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub store: Arc<dyn Store>,
     pub io: FileIO,
     pub catalog: Arc<dyn Catalog>,
@@ -32,13 +33,13 @@ pub(crate) struct Place {
     pub upkeep: Upkeep,
 }
 
-impl Place {
+impl Location {
     /// The folder of a table in the store.
     pub(crate) fn folder(&self, table: &str) -> String {
         table_folder(&self.namespace, table)
     }
 
-    /// A table's head, `known` if it still is; `None`: there is no table.
+    /// A table's head: `known` if that is still the head. `None`: there is no such table.
     pub(crate) async fn load(&self, table: &str, known: Option<&Base>) -> Result<Option<Base>, LakeError> {
         loop {
             let Some(location) = self.catalog.location(table).await? else { return Ok(None) };
@@ -47,7 +48,7 @@ impl Place {
             }
             match TableMetadata::read_from(&self.io, &location).await.map_err(LakeError::from) {
                 Ok(metadata) => return Ok(Some(Base::new(location, metadata))),
-                // others have swapped so often since that the file is gone already
+                // other writers have swapped so often since then that the file is gone already
                 Err(LakeError::Missing { .. }) if self.catalog.location(table).await? != Some(location) => {}
                 Err(error) => return Err(error),
             }
@@ -66,14 +67,15 @@ impl Place {
         };
         if let Some(difference) = difference(spec, base.metadata.current_schema())? {
             return Err(LakeError::fix(
-                format!("table {} has other columns than this dataflow's: {difference}", spec.name),
+                format!("table {} has other columns than this dataflow: {difference}", spec.name),
                 "write into a new lake with another `--warehouse`",
             ));
         }
         Ok(base)
     }
 
-    /// Adds the columns that the table lacks: a new schema and no new snapshot, in one swap. Files from before read null.
+    /// Adds the columns that the table lacks: a new schema and no new snapshot, in one swap. Older files
+    /// read as null there.
     async fn widen(&self, spec: &TableSpec, mut base: Base) -> Result<Base, LakeError> {
         for _ in 0..WIDEN_ATTEMPTS {
             let builder = base.metadata.as_ref().clone().into_builder(Some(base.location.clone()));
@@ -82,7 +84,7 @@ impl Place {
             next.write_to(&self.io, &location).await?;
             match self.catalog.swap(&spec.name, &base.location, &location.to_string()).await {
                 Err(error) if !error.perhaps_done() => return Err(error),
-                // ours, another's, or unknown: what the catalog has now decides
+                // whether our swap landed, another writer's or neither: what the catalog has now decides
                 _ => {}
             }
             base = self.load(&spec.name, None).await?.ok_or_else(|| gave_up("load a table", &spec.name))?;
@@ -98,7 +100,7 @@ impl Place {
         let metadata = TableMetadataBuilder::from_table_creation(creation(spec, location.clone())?)?.build()?.metadata;
         let file = MetadataLocation::new_with_metadata(&location, &metadata);
         metadata.write_to(&self.io, &file).await?;
-        // ours or another's that was faster: what the catalog says is the table
+        // our table or that of a faster writer: the table is the one that the catalog names
         for _ in 0..CREATE_ATTEMPTS {
             let created = self.catalog.create(&spec.name, &file.to_string()).await;
             if let Err(error) = &created
@@ -106,7 +108,7 @@ impl Place {
             {
                 return Err(error.clone());
             }
-            // an answer that was lost is looked up (L3)
+            // after a lost answer the catalog is asked again (L3)
             if let Some(base) = self.load(&spec.name, None).await? {
                 return Ok(base);
             }
@@ -115,7 +117,7 @@ impl Place {
     }
 }
 
-/// Every answer was lost or a conflict.
+/// The error when every answer was lost or a conflict.
 pub(crate) fn gave_up(operation: &'static str, table: &str) -> LakeError {
     let cause = format!("every answer for table {table} was lost or a conflict");
     LakeError::Catalog { operation, perhaps: true, cause, busy: false }

@@ -2,20 +2,20 @@
 //!
 //! ```text
 //!   TableView (head, live files, hits) ┐            work     files to write, in this order
-//!   Wanted (the slot's part)           ├─▶ plan ─▶  files    those of the slot that come, written already
+//!   EpochInput (the slot's part)       ├─▶ plan ─▶  files    files of the slot that are added, written already
 //!   Upkeep (limits)                    ┘            remove   what leaves, with the manifests that name it
 //!                                                   leaves   snapshots and tags
 //!   a hit:  small file, or half of it dead ─▶ Rewrite: its other rows and the new ones in a new file, the old one leaves
 //!           big file                       ─▶ Delete: it stays, a delete file has the positions; Fresh: the new rows
 //! ```
 //!
-//! Why copy where it is cheap: the files of the last minutes are small, and readers that never meet a delete file read fast
-//! and everywhere. Why not always: a row of a compacted day would write the whole day again. What must hold: L2, nothing is
-//! planned for an epoch that the head has; a file is in at most one piece of work, and leaves at most once. Files of one
-//! partition are rewritten together up to [`TOGETHER_ROWS`] rows, so that corrections make fewer files, not more, and the
-//! cost of one stays bounded.
+//! Why copy where it is cheap: the files of the last minutes are small, and a table without delete files is fast to read in
+//! every engine. Why not always: the correction of one row of a compacted day would write the whole day again. What must
+//! hold: L2, nothing is planned for an epoch that the head has; a file is in at most one piece of work, and leaves at most
+//! once. Files of one partition are rewritten together up to [`TOGETHER_ROWS`] rows, so that corrections make fewer files,
+//! not more, and the cost of a correction stays bounded.
 
-use super::base::{Base, Expiry, Past};
+use super::base::{Base, Expiry, KeptSnapshots};
 use super::hits::Hit;
 use super::index::{LiveFile, LiveFiles};
 use super::meta::DataFileMeta;
@@ -40,20 +40,20 @@ pub(crate) struct TableView<'a> {
     pub hits: &'a [Hit],
 }
 
-/// What an epoch wants of the table, besides the changes that the hits are of.
+/// What an epoch brings to the table, apart from the changes whose old rows are the hits.
 #[derive(Clone, Debug)]
-pub(crate) struct Wanted<'a> {
+pub(crate) struct EpochInput<'a> {
     pub epoch: Epoch,
     /// Files that were written before the epoch was decided.
     pub files: &'a [DataFileMeta],
     /// The locations of the files that they replace: all of these, or none.
     pub replaced: HashSet<String>,
-    /// Up to so many rows touched files become one: [`TOGETHER_ROWS`], fewer where the same files will not be touched again.
+    /// Touched files become one up to this many rows: [`TOGETHER_ROWS`], fewer where the same files will not be touched again.
     pub together_rows: usize,
-    pub past: Past<'a>,
+    pub past: KeptSnapshots<'a>,
 }
 
-/// One thing to write. Hits and changes are numbered as the view and the slot have them.
+/// One piece of writing. Hits and changes are numbered as in the view and the slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileWork {
     /// The data file stays; a delete file has the positions of all of its rows that are gone.
@@ -62,36 +62,36 @@ pub(crate) enum FileWork {
     Fresh { changes: Vec<usize> },
     /// The other rows of these files and the new ones, as one file.
     Rewrite { hits: Vec<usize>, changes: Vec<usize> },
-    /// The live rows of small files that nothing else of the epoch is about.
+    /// The live rows of small files that the epoch does not otherwise touch.
     Merge { files: Vec<String> },
 }
 
 /// All that an epoch does to a table.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan<'a> {
+pub(crate) struct TablePlan<'a> {
     /// What is written, in this order.
     pub work: Vec<FileWork>,
-    /// What was written before and comes.
+    /// Files that were written before and are added.
     pub files: &'a [DataFileMeta],
-    /// The files to replace are no longer as they were, so those in their place do not come.
+    /// The files to replace have changed since, so their replacements are not added.
     pub given_up: bool,
     /// Locations of data and delete files that leave, with the manifests that name them.
     pub remove: HashMap<String, String>,
-    /// What becomes of the table's past.
+    /// Snapshots and tags that are removed or added.
     pub leaves: Expiry,
 }
 
 /// Plans an epoch on the head of the view; `None`: the head has the epoch already (L2).
 pub(crate) fn plan<'a>(
     view: TableView<'_>,
-    wanted: &Wanted<'a>,
+    wanted: &EpochInput<'a>,
     upkeep: &Upkeep,
-) -> Result<Option<Plan<'a>>, LakeError> {
+) -> Result<Option<TablePlan<'a>>, LakeError> {
     if matches!(view.base.applied(), Applied::Epoch(applied) if applied >= wanted.epoch) {
         return Ok(None);
     }
     let live = view.live;
-    let mut plan = Plan { leaves: expiry(view.base, upkeep, wanted.past, wanted.epoch)?, ..Plan::default() };
+    let mut plan = TablePlan { leaves: expiry(view.base, upkeep, wanted.past, wanted.epoch)?, ..TablePlan::default() };
     plan.correct(view, wanted.together_rows, upkeep.rewrite_bytes_max);
     plan.remove.extend(live.dangling.clone());
     match replaceable(live, &wanted.replaced) {
@@ -105,8 +105,8 @@ pub(crate) fn plan<'a>(
     Ok(Some(plan))
 }
 
-impl Plan<'_> {
-    /// What becomes of the files that hold old rows.
+impl TablePlan<'_> {
+    /// Plans what happens to the files that hold old rows.
     fn correct(&mut self, view: TableView<'_>, together_rows: usize, rewrite_bytes_max: u64) {
         let live = view.live;
         let (mut fresh, mut rewritten) = (Vec::new(), Vec::new());
@@ -134,7 +134,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Small files become one, if there are many.
+    /// Merges the small files into one, if there are many.
     fn merge(&mut self, live: &LiveFiles, files_min: usize) {
         let mut except: HashSet<&str> = self.remove.keys().map(String::as_str).collect();
         except.extend(self.work.iter().filter_map(|work| match work {
@@ -151,7 +151,7 @@ impl Plan<'_> {
 
 /// Whether a file that holds old rows stays, with a delete file.
 fn stays(file: &LiveFile, gone: &BTreeSet<u64>, rewrite_bytes_max: u64) -> bool {
-    // half of it dead: every reader pays for that, so it is written again after all
+    // if more than half of it is dead, every reader pays for that: it is written again after all
     file.bytes > rewrite_bytes_max && 2 * gone.len() as u64 <= file.rows
 }
 
@@ -231,22 +231,22 @@ mod tests {
         }
     }
 
-    fn wanted(epoch: Epoch, files: &[DataFileMeta]) -> Wanted<'_> {
-        let (replaced, past) = (HashSet::new(), Past::Retained(&NONE));
-        Wanted { epoch, files, replaced, together_rows: 100, past }
+    fn wanted(epoch: Epoch, files: &[DataFileMeta]) -> EpochInput<'_> {
+        let (replaced, past) = (HashSet::new(), KeptSnapshots::Retained(&NONE));
+        EpochInput { epoch, files, replaced, together_rows: 100, past }
     }
 
     fn file(path: &str) -> DataFileMeta {
         DataFileMeta { path: path.into(), partition: None, rows: 1, bytes: 1, columns: vec![], split_offsets: vec![] }
     }
 
-    fn planned<'a>(live: &LiveFiles, hits: &[Hit], wanted: &Wanted<'a>) -> Plan<'a> {
+    fn planned<'a>(live: &LiveFiles, hits: &[Hit], wanted: &EpochInput<'a>) -> TablePlan<'a> {
         let base = base();
         let plan = plan(TableView { base: &base, live, hits }, wanted, &UPKEEP);
         plan.expect("nothing is wrong").expect("the head lacks the epoch")
     }
 
-    fn leaving(plan: &Plan<'_>) -> Vec<(String, String)> {
+    fn leaving(plan: &TablePlan<'_>) -> Vec<(String, String)> {
         let mut leaving: Vec<_> = plan.remove.clone().into_iter().collect();
         leaving.sort_unstable();
         leaving
@@ -309,10 +309,10 @@ mod tests {
     fn an_epoch_that_corrects_nothing_only_adds_its_files() {
         let (live, files) = (live(&[("1-0-1-0.parquet", 10, 1, 1, &[])]), [file("2-0-1-0.parquet")]);
         let plan = planned(&live, &[], &wanted(5, &files));
-        assert_eq!(plan, Plan { files: &files, ..Plan::default() });
+        assert_eq!(plan, TablePlan { files: &files, ..TablePlan::default() });
         assert_eq!(
             planned(&live, &[], &wanted(5, &[])),
-            Plan::default(),
+            TablePlan::default(),
             "nothing to do but to say that it has the epoch"
         );
     }
@@ -332,7 +332,7 @@ mod tests {
     fn a_compaction_is_given_up_when_one_of_its_files_is_no_longer_as_it_was() {
         let files = [file("big")];
         let sound = || live(&[("a", 10, 1, 1, &[("d", 1)]), ("b", 10, 1, 1, &[])]);
-        let replaced = |locations: &[&str]| Wanted {
+        let replaced = |locations: &[&str]| EpochInput {
             replaced: locations.iter().map(|location| (*location).to_owned()).collect(),
             ..wanted(5, &files)
         };
@@ -367,7 +367,7 @@ mod tests {
         left.extend(pairs(&[("left over", "mm")]));
         assert_eq!(leaving(&plan), left);
         // fewer than it takes
-        let few = planned(&live, &[], &Wanted { replaced: names[..4].iter().cloned().collect(), ..wanted(5, &[]) });
+        let few = planned(&live, &[], &EpochInput { replaced: names[..4].iter().cloned().collect(), ..wanted(5, &[]) });
         assert_eq!(few.work, []);
     }
 }

@@ -1,7 +1,7 @@
 //! Writes the files of a plan, each in its turn. Nothing of it is in the table before the swap.
 //!
 //! What must hold: every old row is proved by its hash before the first file is written; the files are written in the order
-//! of the plan, so that a crash at each of them can be told from the names.
+//! of the plan, so that after a crash their names show how far the writer came.
 
 use super::deletes::{self, Deletes, surviving};
 use super::files::write_batch;
@@ -25,7 +25,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use ticktide_base::epoch::Epoch;
 
-/// What a plan's work is done with.
+/// What the work of a plan needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Site<'a> {
     pub store: &'a dyn Store,
@@ -33,7 +33,7 @@ pub(crate) struct Site<'a> {
     pub live: &'a LiveFiles,
     pub epoch: Epoch,
     pub changes: &'a [NetChange],
-    /// Of files that corrections write, and of those that a merge writes.
+    /// The names of files that corrections write, and of those that a merge writes.
     pub corrected: FileNames,
     pub merged: FileNames,
 }
@@ -84,7 +84,7 @@ fn with_suffix(names: &FileNames, suffix: impl std::fmt::Display) -> FileNames {
 }
 
 impl Site<'_> {
-    /// Proves every old row by its hash. Gives what stays of the files that are written again, by their hits.
+    /// Proves every old row by its hash. Returns the rows that stay of the files that are written again, by hit.
     async fn proved(&self, work: &[FileWork], hits: Vec<Hit>) -> Result<HashMap<usize, RecordBatch>, LakeError> {
         let staying = work.iter().filter_map(|work| match work {
             FileWork::Delete { hit, .. } => Some(*hit),

@@ -3,8 +3,8 @@
 //! The canonical encoding of a row decides the content hash, so it must never change: per column a tag byte (0 = null,
 //! 1 = present), then little-endian fixed bytes, or a four-byte length and the bytes. The content hash of a table is the
 //! wrapping sum of its rows' hashes, so it does not depend on order, and rows can be taken out again: a history, whose rows
-//! count as their diff says, has the hash of its table. Columns that a table got later stand behind `epoch`; there only what
-//! is not null is encoded, behind a tag of 2 and the column's number, so that the rows from before have the hash they had.
+//! count as their diff says, has the hash of its table. Columns that a table got later are after `epoch`; of these, only
+//! values that are not null are encoded, after a tag of 2 and the column's number, so that older rows keep their hash.
 
 use crate::error::LakeError;
 use crate::table::spec::{Cell, ColumnType, Row, TableSpec, Value};
@@ -112,7 +112,7 @@ impl Rows {
         let diff = spec.diff();
         let original = spec.added().next().unwrap_or(spec.columns.len());
         let mut sum = 0u128;
-        // a block of rows column by column: the type of a column is looked at once, not once a cell
+        // a block of rows column by column: the type of a column is matched once, not once per cell
         let mut encoded = vec![Vec::new(); HASHED_TOGETHER.min(self.len)];
         for start in (0..self.len).step_by(HASHED_TOGETHER) {
             let rows = start..self.len.min(start + HASHED_TOGETHER);
@@ -156,7 +156,7 @@ impl Rows {
     }
 }
 
-/// What a manifest says of a column.
+/// What a manifest records of a column.
 pub struct Measure<'a> {
     pub nulls: u64,
     pub nans: u64,
@@ -184,7 +184,7 @@ impl<'a> Measure<'a> {
 }
 
 impl Column {
-    /// Adds the canonical encoding of the rows' cells, each to its own.
+    /// Adds the canonical encoding of each row's cell to that row's bytes.
     fn encode(&self, rows: Range<usize>, into: &mut [Vec<u8>]) {
         fn each<'a, T>(
             array: &'a dyn Array,
@@ -245,7 +245,7 @@ pub fn digest(bytes: &[u8]) -> u128 {
     u128::from_be_bytes(first)
 }
 
-/// The encoding of a cell in a column that the table got later, the first of which has number 0: nothing of a null.
+/// The encoding of a cell in a column that the table got later, the first of which has number 0: nothing for a null.
 fn encode_added(number: usize, cell: Cell<'_>, into: &mut Vec<u8>) {
     if cell != Cell::Null {
         into.push(2);

@@ -1,6 +1,6 @@
-//! A [`TableSpec`] in the words of Iceberg and Arrow.
+//! A [`TableSpec`] in the terms of Iceberg and Arrow.
 //!
-//! Field ids are the column's place plus one, in every schema and file, so a file can be matched to its columns without
+//! A field id is the column's index plus one, in every schema and file, so a file can be matched to its columns without
 //! names. Key columns and columns that are not nullable are required, the rest optional.
 
 use super::meta::DataFileMeta;
@@ -21,11 +21,11 @@ use std::sync::Arc;
 pub const APPLIED_EPOCH: &str = "ticktide.applied-epoch";
 /// The value of [`APPLIED_EPOCH`] before the first epoch.
 pub const APPLIED_NONE: &str = "none";
-/// The properties that say of a table what Iceberg does not: lists of column names.
+/// The properties of a table that Iceberg's metadata does not have: lists of column names.
 const KEY: &str = "ticktide.key";
 const UNHASHED: &str = "ticktide.unhashed";
 const DELTA: &str = "ticktide.delta";
-/// Metadata files that stay beside the current one.
+/// Older metadata files that are kept.
 const METADATA_VERSIONS_KEPT: usize = 20;
 
 /// The Iceberg field id of a column.
@@ -82,7 +82,7 @@ pub fn iceberg_schema(spec: &TableSpec) -> Result<IcebergSchema, LakeError> {
         let field = NestedField::new(field_id(at), &column.name, field_type, required(spec, at));
         Arc::new(if column.doc.is_empty() { field } else { field.with_doc(&column.doc) })
     });
-    // Iceberg's identifiers are required and no doubles; a part of a key would claim too much
+    // Iceberg's identifiers are required and not doubles; a part of a key would claim too much
     let fits = |at: &usize| required(spec, *at) && spec.columns[*at].column_type != ColumnType::Double;
     let identifiers = spec.key.iter().filter(|_| spec.key.iter().all(fits));
     Ok(IcebergSchema::builder()
@@ -133,12 +133,12 @@ pub fn creation(spec: &TableSpec, location: String) -> Result<TableCreation, Lak
         .build())
 }
 
-/// Whether a table is one of ours.
+/// Whether ticktide made a table.
 pub fn is_made_here(metadata: &TableMetadata) -> bool {
     metadata.properties().contains_key(KEY)
 }
 
-/// A table's definition from its own metadata, for those who have no dataflow at hand. Error: it is no table of ours.
+/// A table's definition from its own metadata, for commands that have no dataflow. Error: ticktide did not make the table.
 pub fn spec_of(name: &str, metadata: &TableMetadata) -> Result<TableSpec, LakeError> {
     let strange = |what: String| LakeError::format(format!("table {name}"), what);
     let listed = |property: &str| -> Result<Vec<&str>, LakeError> {
@@ -209,10 +209,10 @@ pub fn difference(spec: &TableSpec, found: &IcebergSchema) -> Result<Option<Stri
         other.iter().filter(|field| !side.contains(field)).cloned().collect::<Vec<_>>().join(", ")
     };
     let (missing, extra) = (lacks(&theirs, &ours), lacks(&ours, &theirs));
-    Ok(Some(format!("the lake's lacks [{missing}], has besides [{extra}]")))
+    Ok(Some(format!("the lake's table lacks [{missing}] and has [{extra}] in addition")))
 }
 
-/// Whether an existing table only lacks optional columns behind those it has.
+/// Whether an existing table only lacks optional columns after those it has.
 pub fn lacks(spec: &TableSpec, found: &IcebergSchema) -> Result<bool, LakeError> {
     let ours = iceberg_schema(spec)?;
     let (ours, theirs) = (ours.as_struct().fields(), found.as_struct().fields());
@@ -242,7 +242,7 @@ pub fn datum(column_type: ColumnType, value: &Value) -> Result<Option<Datum>, La
     }))
 }
 
-/// Iceberg's bound as a value; `None` for a kind that no column of ours has.
+/// Iceberg's bound as a value; `None` for a kind that no column of ticktide has.
 pub fn value(datum: &Datum) -> Option<Value> {
     use ::iceberg::spec::PrimitiveLiteral as P;
     Some(match (datum.data_type(), datum.literal()) {
@@ -259,7 +259,7 @@ pub fn value(datum: &Datum) -> Option<Value> {
     })
 }
 
-/// The partition of a file in Iceberg's words, by its days since 1970.
+/// The partition of a file in Iceberg's terms, by its days since 1970.
 pub fn partition_of(spec: &TableSpec, days: Option<i32>) -> Struct {
     match spec.partition {
         Some(_) => Struct::from_iter([days.map(Literal::date)]),
@@ -267,7 +267,7 @@ pub fn partition_of(spec: &TableSpec, days: Option<i32>) -> Struct {
     }
 }
 
-/// The manifest entry's content for a file of ours.
+/// The manifest entry's content for a data file that ticktide wrote.
 pub fn data_file(spec: &TableSpec, location: String, file: &DataFileMeta) -> Result<DataFile, LakeError> {
     let mut builder = DataFileBuilder::default();
     let (mut sizes, mut counts, mut nulls, mut nans) = (HashMap::new(), HashMap::new(), HashMap::new(), HashMap::new());

@@ -1,11 +1,11 @@
 //! What a table is to the lake: named, typed columns, a key, a partition column; rows of cells.
 //!
-//! The lake knows nothing of bars: the engine turns what the flow says into cells. Cells borrow, so a row costs no
+//! The lake knows nothing of bars: the engine turns the flow's output into cells. Cells borrow, so a row costs no
 //! allocation on its way into column buffers; [`Row`] owns them, for the few rows that correct others.
 
 use serde::{Deserialize, Serialize};
 
-/// The last column of a history: +1, the row appeared in its epoch; -1, it was taken back.
+/// The column that a history has in addition: +1, the row appeared in its epoch; -1, it was taken back.
 pub(crate) const DIFF: &str = "diff";
 
 /// The type of a column. Times are microseconds of UTC (`timestamptz`), dates days since 1970.
@@ -47,7 +47,7 @@ pub struct TableSpec {
     pub time: Option<usize>,
     /// Columns that files are sorted by.
     pub sort: Vec<usize>,
-    /// Whether `<name>_history` (append only, with `diff`) goes with it.
+    /// Whether `<name>_history` (append only, with `diff`) belongs to it.
     pub history: bool,
 }
 
@@ -62,14 +62,14 @@ impl TableSpec {
         self.columns.iter().rposition(|column| column.name == DIFF)
     }
 
-    /// Columns that the table got after it was made: hashed ones behind its `epoch`.
+    /// Columns that the table got after it was made: hashed ones after its `epoch`.
     pub fn added(&self) -> impl Iterator<Item = usize> {
         let epoch = self.columns.iter().position(|column| column.name == "epoch" && !column.hashed);
         let behind = epoch.map_or(self.columns.len(), |at| at + 1);
         (behind..self.columns.len()).filter(|at| self.columns[*at].hashed)
     }
 
-    /// The definition of `<name>_history`: the same columns and `diff` (behind `epoch`, if there is one), no key.
+    /// The definition of `<name>_history`: the same columns and `diff` (after `epoch`, if there is one), no key.
     pub fn history_spec(&self) -> TableSpec {
         let mut columns = self.columns.clone();
         let diff = Column {

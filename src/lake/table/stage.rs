@@ -1,6 +1,6 @@
 //! Stages the next metadata of a table: manifests, manifest list, snapshot, metadata file, all under new names.
 //!
-//! Why by hand over iceberg's public spec types: its transactions rebase and retry by themselves, so a commit whose answer
+//! Why by hand, with iceberg's public spec types: its transactions rebase and retry by themselves, so a commit whose answer
 //! was lost can append twice, and they cannot remove files or choose the snapshot id. Nothing here changes the table: only
 //! the catalog's swap of the metadata location does. What must hold: L2, the snapshot and the property of the applied epoch
 //! are in the same metadata file; every removed file is live in the base.
@@ -44,7 +44,7 @@ pub(crate) struct Delta {
     pub remove: HashMap<String, String>,
     /// The rows are the same afterwards.
     pub replaces: bool,
-    /// Snapshots and tags that go, and tags that come.
+    /// Snapshots and tags that are removed, and tags that are added.
     pub leaves: Expiry,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Staged {
     pub next: Base,
     /// The manifests written, with the live data or delete files of each.
     pub written: Vec<(String, Vec<DataFile>)>,
-    /// Snapshots that the next state does not have any more.
+    /// Snapshots that the next state no longer has.
     pub expired_snapshots: Vec<i64>,
     /// Metadata files that may be deleted after the swap.
     pub expired_metadata: Vec<String>,
@@ -73,13 +73,13 @@ struct Stage<'a> {
     /// More manifests than this are merged.
     manifests_max: usize,
     folder: String,
-    /// Makes the names of one attempt its own, and says for which epoch it was.
+    /// Makes the names of one attempt unique, and says for which epoch it was.
     attempt: String,
     summary: SnapshotSummaryCollector,
     written: Vec<(String, Vec<DataFile>)>,
 }
 
-/// Writes everything that the swap needs. Of the base's manifests, more than `manifests_max` are merged.
+/// Writes everything that the swap needs. If the base has more than `manifests_max` manifests, small ones are merged.
 pub(crate) async fn stage(io: &FileIO, base: &Base, delta: &Delta, manifests_max: usize) -> Result<Staged, LakeError> {
     let metadata = &*base.metadata;
     let mut stage = Stage {
@@ -141,7 +141,7 @@ fn tagged(
     builder.set_ref(&name, SnapshotReference::new(snapshot_id, SnapshotRetention::Tag { max_ref_age_ms: None }))
 }
 
-/// The cut, or the least later time that iceberg takes.
+/// The cut, or the least later time that iceberg accepts.
 fn stamp(metadata: &TableMetadata, cut_at: i64) -> i64 {
     let logged = metadata.history().last().map_or(i64::MIN, |log| log.timestamp_ms());
     let last = logged.max(metadata.last_updated_ms());
@@ -178,7 +178,7 @@ impl Stage<'_> {
         Ok(list)
     }
 
-    /// The same of the manifests of data files or of delete files; how many files were removed.
+    /// The same for the manifests of data files or of delete files. Returns how many files were removed.
     async fn rewritten_of(
         &mut self,
         content: ManifestContentType,

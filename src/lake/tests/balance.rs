@@ -1,4 +1,4 @@
-//! Conservation: an epoch whose records do not all have exactly one place is not committed, whatever is wrong with it.
+//! Conservation: an epoch is not committed unless each of its records is counted in exactly one place.
 
 use super::doubles::{Faults, World};
 use super::scenario::{HASTY, anomalies, bars, run, ticks};
@@ -88,7 +88,7 @@ async fn an_epoch_with_a_balance_that_is_not_zero_is_not_committed_and_the_next_
         places: places.iter().map(|(name, offset)| ((*name).to_owned(), place(*offset))).collect(),
         ..Binding::default()
     };
-    // t/1 comes in: a place that is new starts where its reader says
+    // t/1 comes in: a new place starts where its reader says
     let counts = Counts::from([("t/1".to_owned(), Conservation { advanced: 7, gaps: 7, ..Conservation::default() })]);
     let next = binding(&lake, &[("t/0", 1), ("t/1", 7)]);
     lake.decide(next, counts, Vec::new()).await.expect("a sound epoch");

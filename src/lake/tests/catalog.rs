@@ -1,4 +1,4 @@
-//! A lake and its catalog: kept, known again after a move, not confused with another.
+//! A lake and its catalog: kept, recognized after a move, not confused with another.
 
 use super::scenario::{HASTY, anomalies, bars, check_on, check_rows, process_on, run, ticks};
 use crate::catalog::{Catalog, SqliteCatalog};
@@ -25,7 +25,7 @@ async fn a_lake_is_opened_with_its_own_catalog_wherever_that_has_moved_and_with_
     let kept = lineage::identity(&*store).await.expect("a lake").catalog.expect("is kept");
     assert_eq!(kept.name, format!("sqlite:{}", own.canonicalize().expect("it is there").display()));
 
-    // another one that leads to the same files, as one that was filled by hand does
+    // another catalog that leads to the same files, such as one that was filled by hand
     let filled = sqlite(&other).await;
     for (table, location) in sqlite(&own).await.tables().await.expect("a list") {
         filled.create(&table, &location).await.expect("created");

@@ -118,7 +118,7 @@ fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_go
         for _ in 0..4 {
             let (second, state) = &again.worlds[draw.below(again.worlds.len())];
             let failed = |error| format!("seed {seed}, after {first}, then {second}: {error}");
-            // whoever goes on may correct in the other way
+            // the process that goes on may correct in the other way
             go_on([DELETING, HASTY][draw.below(2)], state.clone()).await.map_err(failed)?;
         }
         Ok(())
@@ -126,7 +126,7 @@ fn a_process_stopped_anywhere_while_it_goes_on_from_a_stop_leaves_a_lake_that_go
     judged.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// By the number of the operation, not by recording: what a dying process still does changes nothing more.
+/// Stops by the number of an operation, not by recording: what a dying process still does changes nothing any more.
 #[test]
 fn a_dead_process_changes_nothing_more_whatever_it_tries() {
     let judged = judge(24, async |number| {
@@ -137,8 +137,8 @@ fn a_dead_process_changes_nothing_more_whatever_it_tries() {
             let operations = faults.operations.lock().expect("no panic inside");
             (operations.len(), operations.last().cloned().unwrap_or_default())
         };
-        // at its very end a process may have ended well: stopped behind its last operation, or in what it does in the
-        // background (folding the state), or where it is content with what it gets (garbage that cannot be deleted stays)
+        // at its very end a process may have ended well: stopped after its last operation, or in what it does in the
+        // background (folding the state), or where it tolerates a failure (garbage that cannot be deleted stays)
         let forgiven = fault == Fault::After || last.contains("state/") || last.starts_with("delete");
         if done > at && (done != at + 1 || (ended.is_ok() && !forgiven)) {
             return Err(format!("{fault:?} {at}: {done} operations, the last {last}, {ended:?}"));
@@ -148,7 +148,7 @@ fn a_dead_process_changes_nothing_more_whatever_it_tries() {
     judged.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// Of every operation that changes something the answer is lost; of every commit, in each way there is.
+/// The answer of every operation that changes something is lost; that of every commit, in every possible way.
 #[test]
 fn a_lost_answer_is_looked_up_and_the_process_goes_on() {
     const EPOCHS: i64 = 2;

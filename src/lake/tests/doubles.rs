@@ -2,13 +2,13 @@
 //! real one's can: denied, unanswered before or after its effect, taking effect much later, or the last of its process.
 //!
 //! ```text
-//!   World        objects, locations; outlives processes; counts operations, keeps a trace, holds effects that are still under way
+//!   World        objects, locations; outlives processes; counts operations, keeps a trace, holds effects still under way
 //!   └ Faults     one process: which of its operations go wrong and how, whether it is dead, stopped or yielding
-//!     └ Door     what the lake holds, as MemoryStore and MemoryCatalog: the way of that process to that world
+//!     └ Door     what the lake holds, as MemoryStore and MemoryCatalog: that process's access to that world
 //! ```
 //!
-//! An operation is chosen by its class and its number in it (the second `create log`), or by its number of all, which names
-//! the same one only roughly: names hold random ids, so the order of operations differs a little from run to run.
+//! An operation is chosen by its class and its number in it (the second `create log`), or by its number among all, which is
+//! only approximate: names hold random ids, so the order of operations differs a little from run to run.
 
 use super::foreign;
 use crate::catalog::{Catalog, Swapped};
@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub enum Fault {
     /// The process ends before it.
     Before,
-    /// The process ends after it: it has landed, nobody heard the answer.
+    /// The process ends after it: it has landed, its answer is lost.
     After,
     /// The process ends while it is under way: it lands that many operations later.
     During(u64),
@@ -99,13 +99,13 @@ pub fn class(operation: &str) -> String {
     format!("{verb} {}{kind}", folder.join("/"))
 }
 
-/// One process's luck.
+/// The faults of one process.
 #[derive(Debug)]
 pub struct Faults {
     name: String,
     events: Vec<Event>,
     seen: Mutex<HashMap<String, usize>>,
-    /// A fault at an operation by its number of all.
+    /// A fault at the operation with this number among all.
     at: Option<(usize, Fault)>,
     dead: AtomicBool,
     stopped: AtomicBool,
@@ -280,7 +280,7 @@ impl Inner {
 pub struct World(Arc<Mutex<Inner>>);
 
 impl World {
-    /// A world as another one was.
+    /// A world in the state in which another one was.
     pub fn at(state: State) -> World {
         World(Arc::new(Mutex::new(Inner { state, ..Inner::default() })))
     }
@@ -293,7 +293,7 @@ impl World {
         self.inner().state.clone()
     }
 
-    /// The catalog points to these metadata files, as it did before.
+    /// Points the catalog to these metadata files, as it did before.
     pub fn point(&self, locations: BTreeMap<String, String>) {
         self.inner().state.locations = locations;
     }
@@ -310,7 +310,7 @@ impl World {
         self.inner().recorded.take().unwrap_or_default()
     }
 
-    /// What was done and what went wrong, a line each.
+    /// What was done and what went wrong, one line each.
     pub fn trace(&self) -> Vec<String> {
         self.inner().trace.clone()
     }
@@ -319,7 +319,7 @@ impl World {
         self.inner().trace.push(line);
     }
 
-    /// All effects that are still under way land.
+    /// Lands all effects that are still under way.
     pub fn land_all(&self) {
         self.inner().land(u64::MAX);
     }
@@ -339,7 +339,7 @@ impl World {
     }
 }
 
-/// The way of one process to the world.
+/// The access of one process to the world.
 #[derive(Clone, Debug)]
 struct Door {
     world: World,
@@ -355,7 +355,7 @@ impl Door {
         }
     }
 
-    /// Counts the operation and says what is wrong with it.
+    /// Counts the operation and returns its fault.
     async fn enter(&self, operation: &str, changes: bool) -> Result<Option<Fault>, LakeError> {
         let faults = &self.faults;
         faults.give_way().await;
@@ -427,7 +427,7 @@ impl Door {
         }
     }
 
-    /// A read, and whether only half of it comes.
+    /// A read, and whether it returns only half.
     async fn read<T>(&self, operation: String, read: impl FnOnce(&State) -> T) -> Result<(T, bool), LakeError> {
         let fault = self.enter(&operation, false).await?;
         let mut inner = self.world.inner();

@@ -18,7 +18,7 @@ use ticktide_base::error::{Classified, Kind};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_epochs_with_corrections_read_back_as_the_oracle_says() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // set by hand to look at the lake with other readers
+    // set by hand to read the lake with other readers
     let kept = std::env::var_os("TICKTIDE_TEST_LAKE").map(std::path::PathBuf::from);
     let warehouse = kept.as_deref().unwrap_or(folder.path());
     let specs = || vec![bars(), ticks(), anomalies()];
@@ -89,7 +89,7 @@ async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired
         let loaded = reader.load(&table).await.expect("loads");
         let metadata = loaded.metadata();
         assert!(metadata.snapshots().len() <= 101, "{table}: {} snapshots", metadata.snapshots().len());
-        // whatever lies in the table's folder, a kept snapshot reaches
+        // a kept snapshot reaches every file in the table's folder
         let mut reached = HashSet::new();
         let (mut live, mut lists) = (0, 0);
         for snapshot in metadata.snapshots() {
@@ -107,7 +107,7 @@ async fn after_many_epochs_commits_stay_small_and_old_pins_say_that_they_expired
             }
         }
         assert!(lists <= 52, "{table}: {lists} manifests");
-        // the days of bars are too short here for their files to be many
+        // the days of bars are too short here to have many files
         assert!(live <= 70 || table.starts_with("bars"), "{table}: {live} live files");
         let names = store.list(&format!("market/{table}/")).await.expect("a listing");
         let (versions, files): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.ends_with(".metadata.json"));

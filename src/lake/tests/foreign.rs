@@ -1,4 +1,4 @@
-//! Another engine in the same lake: a commit of its own between two of ours.
+//! Another engine in the same lake: a commit of its own between two of ticktide's.
 
 use super::doubles::{Faults, World};
 use super::scenario::spec_of;
@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, Swapped};
 use crate::error::LakeError;
 use crate::store::Store;
 use crate::store::fileio::file_io;
-use crate::table::base::{Base, Past};
+use crate::table::base::{Base, KeptSnapshots};
 use crate::table::deletes::read_live;
 use crate::table::files::write_batch;
 use crate::table::index::LiveFiles;
@@ -83,7 +83,7 @@ async fn merged(
         deletes: Vec::new(),
         remove: leaving.collect(),
         replaces: true,
-        leaves: expiry(base, &Upkeep::default(), Past::Retained(&Retention::default()), epoch)?,
+        leaves: expiry(base, &Upkeep::default(), KeptSnapshots::Retained(&Retention::default()), epoch)?,
     }))
 }
 

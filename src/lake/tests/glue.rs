@@ -1,4 +1,4 @@
-//! The scenario with its pointers in Glue: answers lost, versions stale, processes stopped and raced.
+//! The scenario with its pointers in Glue: answers are lost, versions stale, processes stopped and raced.
 
 use super::doubles::{Faults, World};
 use super::scenario::{check_on, fenced_of, process_on};
@@ -44,7 +44,7 @@ async fn a_lake_in_glue_is_whole_although_every_seventh_answer_is_spoilt() {
     println!("{} requests", count.load(Ordering::Relaxed));
 }
 
-/// Every how many requests a process is stopped.
+/// The step between the numbers of requests after which processes are stopped.
 const STRIDE: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +59,7 @@ async fn a_process_stopped_at_any_request_to_glue_leaves_a_lake_that_goes_on() {
             }
             match count.fetch_add(1, Ordering::Relaxed) {
                 number if number < last => Fault::None,
-                // it has landed, nobody hears of it
+                // it has landed, and its answer is lost
                 number if number == last => Fault::Doubt(400, "Stopped"),
                 _ => Fault::Refuse(400, "Stopped"),
             }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Judges the cases `0..count`, each on one thread with a runtime of its own. Error: of a case that fails; no further one is
-/// begun then.
+/// Judges the cases `0..count`, each on one thread with a runtime of its own. Error: that of a case that fails; no further
+/// case is begun then.
 pub fn judge<T: Send>(count: usize, case: impl AsyncFn(usize) -> Result<T, String> + Sync) -> Result<Vec<T>, String> {
     let next = AtomicUsize::new(0);
     let work = || {

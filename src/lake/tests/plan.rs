@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ticktide_base::error::{Classified, Kind};
 
 const STEPS: i64 = 3;
-/// One is enough to go wrong; the crash points have two.
+/// One is enough for faults; the crash points have two.
 const WORKERS: usize = 1;
 
-/// Files are corrected in both ways, by how far the process gets.
+/// Runs a process. Files are corrected in both ways, by the number of its steps.
 async fn process(world: &World, faults: &Arc<Faults>, steps: i64) -> Result<(), LakeError> {
     process_of(WORKERS, [DELETING, HASTY][steps as usize % 2], world, faults, steps).await
 }
@@ -98,7 +98,7 @@ impl Choice {
     }
 
     fn event(&self, draw: &mut Draw, life: usize) -> Event {
-        // commits are few among many files: half of all faults are theirs
+        // commits are few among many files, so half of all faults hit them
         let is_commit = |event: &Event| event.class == "create log" || event.class.starts_with("catalog");
         let commits = draw.below(2) == 0;
         let (event, changes) = self.draw(draw, life, |event, _| !commits || is_commit(event));
@@ -126,7 +126,7 @@ impl Choice {
         let mut beside = false;
         let lives = (0..count).map(|life| {
             let mut events: Vec<_> = (0..draw.below(5)).map(|_| self.event(&mut draw, life)).collect();
-            // who runs beside a stopped one is not stopped itself
+            // a process that runs beside a stopped one is not stopped itself
             let stops = !beside && life + 1 < count && draw.below(2) == 0;
             if stops {
                 let commits = draw.below(3) > 0;
@@ -144,12 +144,12 @@ impl Choice {
     }
 }
 
-/// What plans came to.
+/// The results of plans.
 #[derive(Debug, Default)]
 struct Tally {
     lives: usize,
     fenced: usize,
-    /// Of faults that met their operation.
+    /// The number of faults that met their operation.
     faults: BTreeMap<&'static str, usize>,
 }
 
@@ -200,7 +200,7 @@ impl Plan {
         Ok(tally)
     }
 
-    /// Whether it fails; chance takes part in a process, so one success proves little.
+    /// Whether it fails; a process depends on chance, so one success proves little.
     async fn fails(&self) -> Option<(String, Vec<String>)> {
         for _ in 0..3 {
             if let Err(failure) = self.play().await {
@@ -255,7 +255,7 @@ impl Life {
 }
 
 impl Tally {
-    /// How a process may end: well, by what was done to it, or fenced by one beside it.
+    /// How a process may end: well, by its own faults, or fenced by a process beside it.
     fn ended(
         &mut self,
         number: usize,
@@ -313,7 +313,7 @@ async fn side_by_side(
     (one, other)
 }
 
-/// Plays the plans of all seeds; a panic with the smallest form of one that fails.
+/// Plays the plans of all seeds; panics with the smallest form of one that fails.
 fn campaign(seeds: Range<u64>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let choice = runtime.block_on(Choice::new());

@@ -1,4 +1,4 @@
-//! Generations that run at the same time: one is fenced, the lake is as if only one had run.
+//! Generations that run at the same time: one is fenced, and the lake is as if only one had run.
 
 use super::doubles::{Faults, World};
 use super::scenario::{HASTY, anomalies, bars, check, fenced_of, process, run, ticks};
@@ -15,7 +15,7 @@ async fn of_two_racing_generations_one_is_fenced_and_no_row_is_lost_or_doubled()
         let (left, right) = tokio::join!(process(&world, &left, STEPS), process(&world, &right, STEPS));
         fenced += fenced_of([&left, &right], format!("seed {seed}"));
         assert!(left.is_ok() || right.is_ok(), "seed {seed}: the higher generation ends well");
-        // what the fenced one decided before the takeover may wait to be applied
+        // what the fenced one decided before the takeover may still have to be applied
         process(&world, &Faults::none(), STEPS).await.expect("a third generation");
         check(&world, STEPS).await;
     }

@@ -1,4 +1,4 @@
-//! A time set back: stopped anywhere, raced by what the lake does besides, and gone on from.
+//! Setting a time back: stopped anywhere, raced by the lake's other work, and continued afterwards.
 
 use super::doubles::{Faults, State, World};
 use super::many::judge;
@@ -89,7 +89,7 @@ fn a_command_stopped_anywhere_has_set_the_time_back_or_changed_nothing() {
         let (count, at) = told(&world).await;
         assert!((count, at) == (0, Some(STEPS - 1)) || (count, at) == (1, Some(TO)), "{number}: {count}, {at:?}");
         if number % 2 == 0 {
-            // whoever comes next finds a lake that is sound, and goes on
+            // the next process finds a sound lake and goes on
             process(&world, &Faults::none(), STEPS + 1).await.map_err(|error| format!("{number}: {error}"))?;
             check(&world, STEPS + 1).await;
             assert_eq!(told(&world).await, (count, Some(STEPS)));
@@ -103,7 +103,7 @@ fn a_command_stopped_anywhere_has_set_the_time_back_or_changed_nothing() {
     });
     let judged = judged.unwrap_or_else(|failure| panic!("{failure}"));
     let behind: usize = judged.iter().sum();
-    assert!(behind > 2 && judged.len() - behind > 2, "{behind} of {} worlds are behind the slot", judged.len());
+    assert!(behind > 2 && judged.len() - behind > 2, "{behind} of {} worlds are after the slot", judged.len());
 }
 
 #[tokio::test]
@@ -119,7 +119,7 @@ async fn a_run_behind_it_derives_nothing_from_before_and_keeps_its_state() {
     assert_eq!(epochs(&resume.bindings), [epoch]);
     assert_eq!(resume.bindings.last(), resume.binding.as_ref());
     assert!(resume.binding.expect("one").rewound.is_some_and(|rewound| rewound.to == TO));
-    // a takeover carries it on; the next epoch is behind it, and the state is that of all steps
+    // a takeover carries it on; the next epoch is after it, and the state is that of all steps
     let (mut lake, resume) = open().await;
     run(&mut lake, &resume, STEPS + 1).await.expect("runs");
     let (_, resume) = open().await;
@@ -166,7 +166,7 @@ async fn what_another_decides_meanwhile_is_not_set_back() {
     let fenced = lake.rewind(&before, back(&before)).await.expect_err("another owns the lake");
     assert!(matches!(fenced, LakeError::Fenced { .. }), "{fenced}");
     assert_eq!(told(&world).await, (0, Some(STEPS)));
-    // nor is anything unread by it
+    // the command cannot unread a record either
     let (store, catalog) = world.process(&Faults::none());
     let mut lake = Lake::tend_on(store, catalog, HASTY).await.expect("taken over");
     let before = lake.binding().cloned().expect("steps were decided");

@@ -2,7 +2,7 @@
 
 use super::scenario::bars;
 use crate::store::{FolderStore, Store};
-use crate::table::files::{History, write_both};
+use crate::table::files::{HistoryTarget, write_both};
 use crate::table::names::{FileNames, date};
 use crate::table::parquet::read_file;
 use crate::table::rows::{Rows, hash_of};
@@ -67,7 +67,7 @@ proptest! {
             let names = FileNames { folder: "market/all".into(), stem: "1-0-1".into() };
             let batch = buffer.finish().expect("sound rows");
             let copy_names = FileNames { folder: "market/all_history".into(), ..names.clone() };
-            let copy = History { spec: history.clone(), names: copy_names };
+            let copy = HistoryTarget { spec: history.clone(), names: copy_names };
             let written = write_both(&store, (spec.clone(), names), Some(copy), batch).await;
             let (files, copies, hash) = written.expect("written");
             let mut appeared = Vec::new();
@@ -240,7 +240,7 @@ async fn the_history_of_a_table_that_got_columns_later_has_its_diff_behind_the_e
     buffer.push(&[Cell::Long(2), Cell::Long(7), Cell::Null]);
     buffer.push(&[Cell::Long(1), Cell::Long(7), Cell::Double(0.5)]);
     let names = |table: &str| FileNames { folder: format!("market/{table}"), stem: "7-0-1".into() };
-    let copy = History { spec: history.clone(), names: names("all_history") };
+    let copy = HistoryTarget { spec: history.clone(), names: names("all_history") };
     let batch = buffer.finish().expect("sound rows");
     let (_, copies, hash) = write_both(&store, (spec, names("all")), Some(copy), batch).await.expect("written");
     let batch = read_file(&store, &history, &store.location(&copies[0].path)).await.expect("read");

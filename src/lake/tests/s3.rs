@@ -43,7 +43,7 @@ async fn a_lake_in_a_bucket_is_whole_although_every_eleventh_answer_is_spoilt() 
     check_on(Arc::new(server.store()), catalog, 2 * STEPS).await;
 }
 
-/// Every how many requests a process is stopped.
+/// The step between the numbers of requests after which processes are stopped.
 const STRIDE: usize = 37;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -53,7 +53,7 @@ async fn a_process_whose_requests_end_anywhere_leaves_a_lake_in_a_bucket_that_go
         let count = AtomicUsize::new(0);
         let stopping = move |_: &str, _: &str| match count.fetch_add(1, Ordering::Relaxed) {
             number if number < last => Fault::None,
-            // it has landed, nobody hears of it
+            // it has landed, and its answer is lost
             number if number == last => Fault::Doubt(400, "Stopped"),
             _ => Fault::Refuse(400, "Stopped"),
         };

@@ -2,8 +2,8 @@
 //! lake after any number of them, kept by an oracle that knows nothing of files or epochs.
 //!
 //! Three tables (`bars_1m` with corrections, tombstones and a history, `anomalies` with tombstones, `ticks` append-only), two
-//! workers, upkeep so hasty that files are merged and snapshots expire within a few steps. What a process does besides its
-//! epochs belongs into [`run`]: the crash points are found by recording it.
+//! workers, upkeep so hasty that files are merged and snapshots expire within a few steps. What a process does apart from its
+//! epochs belongs in [`run`]: the crash points are found by recording it.
 
 use crate::catalog::Catalog;
 use crate::commit::announce::{epoch_tables_spec, epochs_spec};
@@ -177,7 +177,7 @@ pub async fn run(lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), Lak
     run_of(WORKERS, lake, resume, steps).await
 }
 
-/// The same with so many workers.
+/// The same with this many workers.
 async fn run_of(workers: usize, lake: &mut Lake, resume: &Resume, steps: i64) -> Result<(), LakeError> {
     let done = resume.binding.as_ref().map_or(0, |binding| binding.places["t/0"].offset_next);
     let mut oracle = Oracle::after(done);
@@ -288,7 +288,7 @@ pub async fn process_by(upkeep: Upkeep, world: &World, faults: &Arc<Faults>, ste
     process_of(WORKERS, upkeep, world, faults, steps).await
 }
 
-/// The same with so many workers.
+/// The same with this many workers.
 pub async fn process_of(
     workers: usize,
     upkeep: Upkeep,
@@ -329,7 +329,7 @@ pub async fn check(world: &World, steps: i64) {
     check_with(store, catalog, steps, |id| world.is_foreign(id)).await;
 }
 
-/// The same of any lake that nobody else writes.
+/// The same for any lake without another writer.
 pub async fn check_on(store: Arc<dyn Store>, catalog: Arc<dyn Catalog>, steps: i64) {
     check_with(store, catalog, steps, |_| false).await;
 }
@@ -403,7 +403,7 @@ pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
             let at = loaded.metadata_location().expect("a location");
             let index = LiveFiles::build(&spec, &io, at, loaded.metadata()).await.expect("an index");
             assert_eq!(index.files.len() + index.delete_files() + index.dangling.len(), live.len());
-            assert!(!index.foreign_deletes, "{table}: who wrote a delete file is known");
+            assert!(!index.foreign_deletes, "{table}: the writer of a delete file is known");
             assert!(
                 index.files.values().all(|file| file.deletes.len() <= 1),
                 "{table}: one delete file for each data file"
@@ -412,7 +412,7 @@ pub async fn check_files(reader: &LakeReader, store: Arc<dyn Store>) {
     }
 }
 
-/// The log's own rules; gives its slots.
+/// Checks the log's own rules. Returns its slots.
 async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) -> Vec<Slot> {
     let names = store.list("log/").await.expect("the log");
     let mut slots: Vec<Slot> = Vec::new();
@@ -444,7 +444,7 @@ async fn check_log(reader: &LakeReader, store: &dyn Store, steps: i64) -> Vec<Sl
     slots
 }
 
-/// Every slot is announced once, with what it says of itself and of every table.
+/// Checks that every slot is announced once, with its own figures and those of every table.
 async fn check_announced(reader: &LakeReader, slots: &[Slot]) {
     let announced = reader.epochs().await.expect("epochs");
     let told: Vec<_> = announced.iter().map(|row| (row.epoch, row.cut_at, row.generation, row.records)).collect();
@@ -476,7 +476,7 @@ pub async fn pins(reader: &LakeReader, epoch: Option<Epoch>) -> Result<(Epoch, B
     Ok((epoch, tables.into_iter().filter_map(|at| Some((at.name, at.snapshot_id?))).collect()))
 }
 
-/// The newest pins are the heads, or lie below what only others have committed since.
+/// Checks that the newest pins are the heads, or are followed only by other engines' commits.
 async fn check_pins(reader: &LakeReader, last: &Slot, foreign: impl Fn(i64) -> bool) {
     let (epoch, pins) = pins(reader, None).await.expect("pins");
     assert_eq!(epoch, last.epoch);

@@ -1,5 +1,5 @@
-//! Maintenance: stopped anywhere, raced by a run, looked at by the doctor; whatever happens, rows stay what they are, and
-//! what is left over can be told from what is needed.
+//! Maintenance: stopped anywhere, raced by a run, diagnosed by the doctor; whatever happens, rows stay what they are, and
+//! what is left over is distinguishable from what is needed.
 
 use super::doubles::{Fault, Faults, MemoryCatalog, MemoryStore, World};
 use super::foreign;
@@ -27,7 +27,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Merges and lets go of nothing by itself.
+/// Merges and expires nothing by itself.
 const IDLE: Upkeep = Upkeep {
     snapshots: 100,
     snapshots_batch: 1_000,
@@ -120,7 +120,7 @@ async fn a_compaction_whose_files_are_no_longer_live_is_given_up_and_no_row_come
     let gone = "market/ticks/data/1-0-9-0.parquet".to_owned();
     let slot = lake.last.tables["ticks"].clone();
     assert!(slot.rows == 15 && before.files_before > 2);
-    // files that hold every row again, in place of one that is not there
+    // files that hold every row again, instead of one that is not there
     let files = survey_files(&world).await;
     let work = TableWork { files, replaced: vec![gone], ..TableWork::default() };
     lake.maintain(BTreeMap::from([("ticks".to_owned(), work)]), None).await.expect("decided and applied");
@@ -142,7 +142,7 @@ async fn a_compaction_that_does_not_know_of_every_deleted_row_is_given_up() {
     let live = survey(&world).await.live("bars_1m", &bars()).await.expect("an index");
     let (location, file) = live.files.iter().find(|(_, file)| !file.deletes.is_empty()).expect("deleted rows");
     let key = |location: &str| store.key(location).expect("inside");
-    // the whole file again, as one reads it that saw it before a row was deleted
+    // the whole file again, as a compaction reads it that started before a row was deleted
     let batch = read_file(&*store, &bars(), location).await.expect("read");
     assert!(batch.num_rows() as u64 > file.rows_live());
     let names = FileNames { folder: "market/bars_1m".into(), stem: format!("{}-compact-2-0", lake.epoch_next()) };
@@ -256,7 +256,7 @@ async fn epochs_that_leave_are_marked_and_those_that_stay_are_read_by_tag_and_by
     assert!(left.is_empty() && garbage.unknown.is_empty(), "after tags have left: {left:?}");
 }
 
-/// Another engine changes the metadata of a table, as it may.
+/// Changes the metadata of a table as another engine may.
 async fn changed(world: &World, table: &str, change: impl FnOnce(TableMetadataBuilder) -> TableMetadataBuilder) {
     let (store, catalog) = world.process(&Faults::none());
     let io = crate::store::fileio::file_io(store.clone());
@@ -364,7 +364,7 @@ async fn maintenance_of_a_lake_whose_table_is_gone_from_the_catalog_is_refused()
     tidy(&world, &Faults::none()).await.expect("maintained");
 }
 
-/// Every object of the lake is needed.
+/// Checks that every object of the lake is needed.
 async fn only_what_is_needed(world: &World, context: &str) {
     let garbage = garbage_of(&survey(world).await).await.expect("a survey");
     assert!(garbage.keys.is_empty(), "{context}: garbage {:?}", garbage.keys);
@@ -405,7 +405,7 @@ fn maintenance_stopped_at_any_operation_leaves_a_lake_that_goes_on_and_can_be_cl
         let (fault, at, operation) = points[number];
         let context = format!("{fault:?} {at} ({operation})");
         let world = World::at(ready.clone());
-        // the operation's number may name another one in this run: ids differ, and with them the order of names
+        // the number may name another operation in this run: ids differ, and with them the order of names
         let _ = tidy(&world, &Faults::new(at, fault)).await;
         let mut wrong = findings(&world).await.into_iter().filter(|finding| finding.wrong);
         if let Some(finding) = wrong.find(|finding| finding.what != "unapplied epochs") {

@@ -1,6 +1,6 @@
-//! Deletes what only expired snapshots reached, behind the swap that let them go.
+//! Deletes the files that only expired snapshots reached, after the swap that expired them.
 //!
-//! What must hold: L6, a file is deleted only when no snapshot reaches it that stays.
+//! What must hold: L6, a file is deleted only when no remaining snapshot reaches it.
 
 use crate::error::LakeError;
 use crate::store::Store;
@@ -10,8 +10,7 @@ use ::iceberg::io::FileIO;
 use ::iceberg::spec::{MAIN_BRANCH, ManifestEntry, ManifestFile, ManifestStatus, SnapshotRef, TableMetadata};
 use std::collections::HashSet;
 
-/// Whether the snapshots are one line, as far as they are still there: no other branch, none made from one that is not the
-/// last before it.
+/// Whether the remaining snapshots are one line: there is no other branch, and each was made from the one before it.
 fn is_line(chain: &[&SnapshotRef], references: &[Reference]) -> bool {
     let known: HashSet<i64> = chain.iter().map(|snapshot| snapshot.snapshot_id()).collect();
     let follows = |pair: &[&SnapshotRef]| {
@@ -21,12 +20,12 @@ fn is_line(chain: &[&SnapshotRef], references: &[Reference]) -> bool {
         && chain.windows(2).all(follows)
 }
 
-/// Deletes what the expired snapshots reached and none that stays does. `before` still has them.
-/// What is not sure to be garbage stays, for `lake expire` to look at as a whole: snapshots that are not one line.
+/// Deletes the files that the expired snapshots reached and no remaining one does; `before` still has the expired snapshots.
+/// If the snapshots are not one line, nothing is surely garbage: all files stay, and `lake expire` examines them as a whole.
 ///
-/// In one line a file is reached from the snapshot that added it to the last before the one that removed it. So what left
-/// between an expired snapshot and its successor is garbage unless it was there already in the last one before that stays,
-/// which its sequence number tells.
+/// In one line, a file is reached from the snapshot that added it up to the one before the snapshot that removed it. So a file
+/// that was removed between an expired snapshot and its successor is garbage, unless the last remaining snapshot before them
+/// had it already, as its sequence number shows.
 pub(crate) async fn collect(
     store: &dyn Store,
     io: &FileIO,
@@ -77,7 +76,7 @@ pub(crate) async fn collect(
     Ok(keys.len())
 }
 
-/// The files that a snapshot removed: they are in the manifests that it wrote.
+/// The files that a snapshot removed; the manifests that it wrote name them.
 async fn removed_by(
     io: &FileIO,
     snapshot: &SnapshotRef,

@@ -1,21 +1,21 @@
-//! What of a table's past leaves in a commit, and what is tagged so that it stays: arithmetic over the table's head.
+//! Which snapshots of a table expire in a commit, and which are tagged so that they stay: arithmetic over the table's head.
 //!
-//! What must hold: a snapshot leaves only by a retention that is in the log and announced; never what a branch, or a tag
-//! that is not ours, names.
+//! What must hold: a snapshot expires only by a retention that is in the log and announced, and never if a branch, or a tag
+//! that is not ticktide's, names it.
 
 use super::Upkeep;
 use crate::error::LakeError;
-use crate::table::base::{Base, Expiry, Past, TAG, ascending, made_by};
+use crate::table::base::{Base, Expiry, KeptSnapshots, TAG, ascending, made_by};
 use ::iceberg::spec::SnapshotRef;
 use std::collections::{BTreeMap, HashSet};
 use ticktide_base::epoch::Epoch;
 
-/// What leaves and what is tagged in the commit that brings the table to `epoch`. Never what a branch, or a tag that is
-/// not ours, names.
-pub(crate) fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
+/// The snapshots that expire and that are tagged in the commit that brings the table to `epoch`. A snapshot that a branch, or
+/// a tag that is not ticktide's, names never expires.
+pub(crate) fn expiry(base: &Base, upkeep: &Upkeep, past: KeptSnapshots<'_>, epoch: Epoch) -> Result<Expiry, LakeError> {
     let snapshots = ascending(&base.metadata);
     let retention = match past {
-        Past::Newest => {
+        KeptSnapshots::Newest => {
             let count = snapshots.len() + 1;
             if count <= upkeep.snapshots {
                 return Ok(Expiry::default());
@@ -25,7 +25,7 @@ pub(crate) fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch)
             let ids = ids.take(count - upkeep.snapshots + upkeep.snapshots_batch);
             return Ok(Expiry { snapshots: ids.collect(), ..Expiry::default() });
         }
-        Past::Retained(retention) => retention,
+        KeptSnapshots::Retained(retention) => retention,
     };
     let spans = spans(&snapshots, epoch);
     let leaves = spans.iter().any(|(from, to)| retention.first_in(*from, *to).is_none());
@@ -43,11 +43,11 @@ pub(crate) fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch)
             expiry.snapshots.extend((!named.contains(&id)).then_some(id));
             continue;
         }
-        // behind a snapshot of ours, another engine's has its epochs: they are pinned to ours
+        // another engine's snapshot after ticktide's has the same epochs: they are pinned to ticktide's
         if at > 0 && spans[at - 1].0 == from {
             continue;
         }
-        // of those of which every one stays, the newest snapshots outlast the next expiry of any engine without a tag
+        // where every epoch stays, the newest snapshots need no tag: they outlast the next expiry of any engine
         let dense = (leaves && at < newest && to > retention.since).then_some(retention.since.max(from));
         wanted.extend(retention.kept_in(from, to).chain(dense).map(|epoch| (format!("{TAG}{epoch}"), id)));
     }
@@ -62,8 +62,8 @@ pub(crate) fn expiry(base: &Base, upkeep: &Upkeep, past: Past<'_>, epoch: Epoch)
     Ok(expiry)
 }
 
-/// For each snapshot the epochs that are pinned to it: from the one that made it until the next that touched the table, or
-/// `next`. One of another engine stays as long as the one before it.
+/// The epochs that are pinned to each snapshot: from the epoch that made it until the next one that touched the table, or
+/// `next`. Another engine's snapshot stays as long as the one before it.
 pub(crate) fn spans(snapshots: &[&SnapshotRef], next: Epoch) -> Vec<(Epoch, Epoch)> {
     let mut last = 0;
     let from: Vec<Epoch> = snapshots

@@ -1,7 +1,7 @@
-//! Small files of a partition become one, as a part of an epoch's own swap.
+//! Merges small files of a partition, as a part of an epoch's own swap.
 //!
-//! Which files is a pure function of the live ones. What must hold: no file that a correction of the same swap is about; no
-//! file of another engine, so that what it wrote can be told apart.
+//! The choice of files is a pure function of the live ones. What must hold: no file is merged that a correction of the same
+//! swap changes; no file of another engine, so that its files stay recognisable.
 
 use crate::error::LakeError;
 use crate::store::Store;
@@ -16,17 +16,17 @@ use arrow::compute::concat_batches;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// A file of this many rows is not merged again.
+/// A file with this many rows is not merged again.
 const MERGED_ROWS: u64 = 1 << 16;
-/// Rows up to which files are merged at once: all of them are in memory, twice while they are sorted.
+/// Files are merged together up to this many rows: all of them are in memory, twice while they are sorted.
 const MERGED_TOGETHER: u64 = 1 << 17;
-/// Files that are merged at once, at most.
+/// At most this many files are merged together.
 const MERGED_FILES_MAX: usize = 256;
-/// Files below it are of the lowest tier; each further tier has eight times the rows.
+/// Files with fewer rows are of the lowest tier; each further tier has eight times the rows.
 const TIER_ROWS: u64 = 1 << 10;
 
-/// The small files of one partition that become one, in the order of their epochs, if there are at least `files_min`; none of
-/// `except`.
+/// The small files of one partition to merge into one, in the order of their epochs, if there are at least `files_min`;
+/// without those in `except`.
 pub(crate) fn small_files<'a>(live: &'a LiveFiles, except: &HashSet<&str>, files_min: usize) -> Vec<&'a str> {
     // rows that another engine deleted by position would come back
     if live.foreign_deletes {
@@ -51,13 +51,13 @@ pub(crate) fn small_files<'a>(live: &'a LiveFiles, except: &HashSet<&str>, files
     small
 }
 
-/// Files are merged with others of about their size: each merge makes a file of a higher tier, so a row is written again a
-/// few times at most, and not whenever new files have come.
+/// The tier of a file. Files are merged with others of about their size: each merge makes a file of a higher tier, so a row is
+/// rewritten a few times at most, not whenever new files arrive.
 fn tier(rows: u64) -> u32 {
     (rows / TIER_ROWS).checked_ilog2().map_or(0, |bits| 1 + bits / 3)
 }
 
-/// Writes the live rows of some files as one file for each partition.
+/// Writes the live rows of the files as one file per partition.
 pub(crate) async fn join(
     store: &dyn Store,
     spec: &Arc<TableSpec>,

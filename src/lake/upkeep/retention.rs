@@ -5,12 +5,12 @@
 //!    the last epoch of each                since
 //! ```
 //!
-//! Why by cuts and not by a clock: two processes that look at the same log must keep the same epochs, and a lake that
-//! nothing was written to for a month must not lose its last hour. Why not by sessions of a calendar: an epoch is known by
-//! its cut alone; a day of UTC stands for one, and every session with epochs has one that is the last of its day.
+//! Why by cuts and not by a clock: two processes that read the same log must keep the same epochs, and a lake that nothing
+//! was written to for a month must not lose its last hour. Why not by a calendar's sessions: the only known time of an epoch
+//! is its cut. A day of UTC takes the role of a session, and every session with epochs has one that is the last of its day.
 //!
-//! What must hold: an epoch that has left never comes back (what is kept next is a part of what is kept now); the newest
-//! epoch always stays; a retention is in the log before anything that it lets go is touched.
+//! What must hold: an expired epoch never comes back (the epochs kept next are a subset of those kept now); the newest epoch
+//! always stays; a retention is in the log before anything that it expires is touched.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,9 +25,9 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub struct Keep {
     /// Every epoch of this span, in milliseconds …
     pub all_ms: i64,
-    /// … but not more than this many: an hour of epochs of 10 s. Faster ones would fill the metadata.
+    /// … but at most this many: one hour of epochs of 10 s. Shorter epochs would fill the metadata.
     pub all: usize,
-    /// Behind them the last epoch of each stretch of `hour_ms`, for `hourly_ms`.
+    /// Before them, the last epoch of each interval of `hour_ms`, for `hourly_ms` back from the newest cut.
     pub hour_ms: i64,
     pub hourly_ms: i64,
     /// The last epoch of each of this many days of UTC that have epochs.
@@ -40,12 +40,12 @@ impl Default for Keep {
     }
 }
 
-/// What the log says stays readable.
+/// What stays readable according to the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
     /// Every epoch from here on.
     pub since: Epoch,
-    /// The epochs before it that stay, the oldest first, with their cuts.
+    /// The epochs before `since` that stay, the oldest first, with their cuts.
     pub kept: Vec<(Epoch, i64)>,
 }
 
@@ -55,7 +55,7 @@ impl Retention {
         epoch >= self.since || self.kept.binary_search_by_key(&epoch, |(kept, _)| *kept).is_ok()
     }
 
-    /// The least epoch from `from` on, and before `to`, that stays; they share a table's snapshot.
+    /// The first epoch from `from` on and before `to` that stays; all of these share a table's snapshot.
     pub fn first_in(&self, from: Epoch, to: Epoch) -> Option<Epoch> {
         let at = self.kept.partition_point(|(kept, _)| *kept < from);
         let first = self.kept.get(at).map_or(self.since.max(from), |(kept, _)| *kept);
@@ -78,7 +78,7 @@ pub fn retain(before: &Retention, cuts: &[(Epoch, i64)], keep: &Keep) -> Retenti
     let known = before.kept.iter().chain(cuts);
     let (mut hours, mut days) = (BTreeMap::new(), BTreeMap::new());
     for (epoch, cut) in known {
-        // in ascending order: the last one of each stretch remains
+        // in ascending order: the last epoch of each interval remains
         hours.insert(cut.div_euclid(keep.hour_ms.max(1)), (*epoch, *cut));
         days.insert(cut.div_euclid(DAY_MS), (*epoch, *cut));
     }
@@ -88,7 +88,7 @@ pub fn retain(before: &Retention, cuts: &[(Epoch, i64)], keep: &Keep) -> Retenti
     Retention { since, kept: kept.into_iter().collect() }
 }
 
-/// Where in `cuts` the epochs begin of which every one stays; `cuts` is not empty.
+/// The index in `cuts` from which on every epoch stays; `cuts` is not empty.
 fn dense_from(cuts: &[(Epoch, i64)], keep: &Keep) -> usize {
     let last = cuts.len() - 1;
     let from = cuts[last].1.saturating_sub(keep.all_ms);
@@ -96,7 +96,7 @@ fn dense_from(cuts: &[(Epoch, i64)], keep: &Keep) -> usize {
     by_time.max(cuts.len().saturating_sub(keep.all)).min(last)
 }
 
-/// How many epochs of `cuts` would leave the stretch in which every one stays.
+/// The number of epochs of `cuts` that would leave the range in which every epoch stays.
 pub fn leaving(cuts: &[(Epoch, i64)], keep: &Keep) -> usize {
     if cuts.is_empty() { 0 } else { dense_from(cuts, keep) }
 }
@@ -106,10 +106,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Midnight of UTC.
+    /// A midnight of UTC.
     const DAY0: i64 = 20_000 * DAY_MS;
 
-    /// Retains as a run does that looks every `batch` epochs.
+    /// Retains like a run that checks every `batch` epochs.
     fn run(cuts: &[(Epoch, i64)], keep: &Keep, batch: usize) -> Vec<Retention> {
         let mut all = vec![Retention::default()];
         for end in 1..=cuts.len() {

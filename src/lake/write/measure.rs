@@ -1,4 +1,4 @@
-//! A worker's rows of an epoch, counted and hashed but not written: what a recomputation says, to be held against the log.
+//! A worker's rows of an epoch, counted and hashed but not written: what a recomputation compares with the log.
 
 use crate::commit::slot::{EpochPart, TablePart};
 use crate::error::LakeError;
@@ -32,25 +32,25 @@ impl KeptRows {
     }
 }
 
-/// What all workers of the process had of an epoch.
+/// The rows and the state of an epoch, from all workers of the process.
 #[derive(Debug, Default)]
 pub struct KeptEpoch {
     pub rows: Vec<KeptRows>,
-    /// The state that a lake would have been given.
+    /// The state that would have been written to a lake.
     pub state: Vec<StateEntry>,
 }
 
-/// The epochs that nobody has looked at yet.
+/// The epochs that have not been taken yet.
 #[derive(Debug, Default)]
 pub struct Kept(Mutex<BTreeMap<Epoch, KeptEpoch>>);
 
 impl Kept {
-    /// An epoch, which is forgotten here.
+    /// Takes an epoch out.
     pub fn take(&self, epoch: Epoch) -> KeptEpoch {
         self.0.lock().map_or_else(|_| KeptEpoch::default(), |mut kept| kept.remove(&epoch).unwrap_or_default())
     }
 
-    /// What [`LakeWriter::write_part`](crate::LakeWriter::write_part) would say, without files.
+    /// What [`LakeWriter::write_part`](crate::LakeWriter::write_part) would return, without files.
     pub async fn measure(
         self: &Arc<Kept>,
         epoch: Epoch,

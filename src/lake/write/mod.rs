@@ -1,4 +1,4 @@
-//! What a worker's I/O task does with an epoch: rows and state into files. Nothing it writes counts until a slot names it.
+//! What a worker's I/O task does with an epoch: it writes rows and state into files. Nothing counts until a slot names it.
 
 pub mod measure;
 pub(crate) mod rows;
@@ -8,7 +8,7 @@ use super::state::{StateRows, write_state};
 use super::store::{Store, StoreMeters};
 use crate::commit::slot::{EpochPart, TablePart};
 use crate::table::buffer::RowBuffer;
-use crate::table::files::{History, write_batch, write_both};
+use crate::table::files::{HistoryTarget, write_batch, write_both};
 use crate::table::names::{FileNames, table_folder};
 use crate::table::spec::{Change, TableSpec, Value};
 use crate::write::measure::Kept;
@@ -23,12 +23,12 @@ pub struct LakeWriter {
     pub(super) store: Arc<dyn Store>,
     pub(super) namespace: String,
     pub(super) generation: u64,
-    /// Of a recomputation: rows are counted, and nothing is written.
+    /// Set in a recomputation: rows are counted, and nothing is written.
     pub(super) kept: Option<Arc<Kept>>,
 }
 
 impl LakeWriter {
-    /// What the store's requests came to; `None` for a folder.
+    /// The figures of the store's requests; `None` for a folder.
     pub fn store_meters(&self) -> Option<Arc<StoreMeters>> {
         self.store.meters()
     }
@@ -70,7 +70,8 @@ impl LakeWriter {
         let names =
             |spec: &TableSpec, stem: String| FileNames { folder: table_folder(&self.namespace, &spec.name), stem };
         let history = spec.history.then(|| Arc::new(spec.history_spec()));
-        let appeared = history.clone().map(|history| History { names: names(&history, stem.clone()), spec: history });
+        let appeared =
+            history.clone().map(|history| HistoryTarget { names: names(&history, stem.clone()), spec: history });
         let written = write_both(&*self.store, (spec.clone(), names(&spec, stem.clone())), appeared, inserts.finish()?);
         (part.files, part.history_files, part.content_hash) = written.await?;
         if let Some(history) = history {
@@ -86,7 +87,7 @@ impl LakeWriter {
     }
 }
 
-/// What the history gets of changes: each old row with -1 and this epoch, each new row with +1.
+/// The history's rows for changes: each old row with -1 and this epoch, each new row with +1.
 fn corrections(history: &Arc<TableSpec>, changes: &[Change], epoch: Epoch) -> Result<RecordBatch, LakeError> {
     let mut corrections = RowBuffer::new(history.clone());
     let epoch_column = history.column("epoch");

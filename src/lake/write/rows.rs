@@ -1,4 +1,4 @@
-//! What a worker hands over of a table when an epoch closes.
+//! What a worker hands over for a table when an epoch closes.
 
 use crate::table::buffer::RowBuffer;
 use crate::table::spec::{Change, TableSpec};

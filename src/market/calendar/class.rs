@@ -1,15 +1,15 @@
-//! One class of instruments: who is in it, its timetables by date, the days that are different.
+//! One class of instruments: its members, its timetables by date, the days that are different.
 
 use super::wall::{WORKDAYS, weekday};
 use crate::Instrument;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A class of instruments of a session, by its place.
+/// A class of instruments of a session, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Class(pub u8);
 
 impl Class {
-    /// The class of a session that has one.
+    /// The class of a session that has only one.
     pub const ONLY: Class = Class(0);
 }
 
@@ -21,13 +21,13 @@ pub struct Phase {
     pub close: i32,
 }
 
-/// What holds from a date on, until the next one.
+/// The phases from a date on, until the next timetable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timetable {
     /// Days since 1970.
     pub from: i32,
     pub days: [bool; 7],
-    /// In order; none: there is no trading.
+    /// In order; if there are none, there is no trading.
     pub phases: Vec<Phase>,
 }
 
@@ -38,7 +38,7 @@ impl Timetable {
     }
 }
 
-/// A day that is not as the timetable says; a holiday has no phases.
+/// A day that differs from the timetable; a holiday has no phases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Different {
     pub name: String,
@@ -92,7 +92,7 @@ impl ClassSpec {
         }
     }
 
-    /// The phases of a day, or those that it would have if it were no holiday and no weekend.
+    /// The phases of a day, or those that it would have if it were neither a holiday nor at a weekend.
     pub fn usual(&self, day: i32) -> &[Phase] {
         match self.on(day) {
             [] => self.timetable(day).map_or(&[], |timetable| &timetable.phases),
@@ -103,7 +103,7 @@ impl ClassSpec {
     /// The first date on which phases overlap, with each other or with the day before.
     pub fn overlap(&self) -> Option<i32> {
         let changes = self.different.keys().copied().chain(self.timetables.iter().map(|timetable| timetable.from));
-        // a week behind each change shows every pair of weekdays
+        // a week after each change shows every pair of weekdays
         let mut days: BTreeSet<i32> = changes.flat_map(|day| day.saturating_sub(1)..=day.saturating_add(8)).collect();
         days.retain(|day| *day > i32::MIN);
         days.into_iter().find(|day| {

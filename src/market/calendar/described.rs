@@ -1,7 +1,7 @@
-//! A session from its own words: what a lake has recorded of one is enough to judge its records again.
+//! A session from its own words: the words that a lake has recorded are enough to judge its records again.
 //!
-//! Why from the words and not from a file: a calendar's file may have moved, or say something else by now. What must always hold:
-//! a session that is read describes itself in the words that it was read from; names of holidays are not in them.
+//! Why from the words and not from a file: a calendar's file may have been moved or changed since. What must always hold: a
+//! session describes itself in the words that it was read from; they do not contain the names of holidays.
 
 use super::Session;
 use super::class::{ClassSpec, Different, Phase, Timetable};
@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 
 impl Session {
-    /// The session that [`Session::describe`] says in these words; `None`: it says none in them.
+    /// The session that [`Session::describe`] describes in these words; `None`: the words describe none.
     ///
     /// ```
     /// use ticktide_market::calendar::Session;
@@ -50,7 +50,7 @@ fn calendar(words: &str) -> Option<Session> {
         auctions: auctions.map(|(index, _)| index as u8).collect(),
         phases: starred.iter().map(|name| name.trim_end_matches('*').to_owned()).collect(),
         classes: Vec::new(),
-        // what a lake was made by is taken as it was
+        // the session that a lake was made with is taken as it was
         known: Some((i32::MIN, i32::MAX)),
     };
     for line in lines {
@@ -77,7 +77,7 @@ fn class(words: &str) -> Option<ClassSpec> {
     })
 }
 
-/// Behind `from`: `DATE CLASS DAYS PHASES…`; behind `on`: `DATE CLASS PHASES…`.
+/// After `from`: `DATE CLASS DAYS PHASES…`; after `on`: `DATE CLASS PHASES…`.
 fn dated(session: &mut Session, what: &str, words: &str) -> Option<()> {
     let (date, rest) = words.split_once(' ')?;
     let day = if date == "ever" { i32::MIN } else { day_of(date.parse().ok()?) };

@@ -9,8 +9,8 @@
 //!   [[special]]    classes, days, phases, source            in place of the day's timetable, on a holiday too
 //! ```
 //!
-//! Why the phases are listed first: their places are the numbers that bars and a lake's state know them by. What must always
-//! hold: reading gives a session that no function panics on, whatever the file says; it is good when no problem was added.
+//! Why the phases are listed first: their positions are the numbers by which bars and a lake's state know them. What must
+//! always hold: whatever the file says, no function panics on the session that is read; it is valid if no problem was added.
 
 use super::Session;
 use super::class::{ClassSpec, Different, Phase, Timetable};
@@ -18,7 +18,7 @@ use super::wall::{DAY_MINUTES, WORKDAYS, date_of, day_of, minutes, weekdays};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use std::collections::BTreeSet;
-use ticktide_base::document::{self, Keys, Node, Place, Problems, Table, Value};
+use ticktide_base::document::{self, Keys, LocatedValue, Location, Problems, Table, TomlValue};
 use ticktide_base::error::nearest;
 
 const KEYS: &[&str] = &["zone", "phases", "auctions", "known", "class", "timetable", "holidays", "special"];
@@ -34,7 +34,7 @@ pub fn is_calendar(text: &str) -> bool {
 pub fn parse(file: &str, text: &str, problems: &Problems) -> Session {
     let table = document::parse(file, text, problems);
     let keys = Keys::new("a calendar", &table, KEYS, problems);
-    let top = Place::File { file: file.into(), line: 1, column: 1 };
+    let top = Location::File { file: file.into(), line: 1, column: 1 };
     let mut reading = Reading { keys, top, phases: Vec::new(), classes: Vec::new() };
     reading.phases = reading.names("phases", &[]);
     let known = reading.known();
@@ -58,14 +58,14 @@ pub fn parse(file: &str, text: &str, problems: &Problems) -> Session {
 /// A calendar while it is read.
 struct Reading<'a> {
     keys: Keys<'a>,
-    /// Where things are missed that have no place.
-    top: Place,
+    /// The place of problems about what is missing.
+    top: Location,
     phases: Vec<String>,
     classes: Vec<ClassSpec>,
 }
 
 impl<'a> Reading<'a> {
-    fn problem(&self, place: &Place, message: impl Into<String>, hint: impl Into<String>) {
+    fn problem(&self, place: &Location, message: impl Into<String>, hint: impl Into<String>) {
         self.keys.problems().add(place, message, hint);
     }
 
@@ -110,14 +110,14 @@ impl<'a> Reading<'a> {
         names
     }
 
-    fn known_name(&self, place: &Place, what: &str, name: &str, among: &[String]) {
+    fn known_name(&self, place: &Location, what: &str, name: &str, among: &[String]) {
         if among.iter().any(|known| known == name) {
             return;
         }
         let all: Vec<&str> = among.iter().map(String::as_str).collect();
         let hint = match nearest(name, &all) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => format!("there are {}", all.join(", ")),
+            None => format!("the choices are {}", all.join(", ")),
         };
         self.problem(place, format!("there is no {what} {name:?}"), hint);
     }
@@ -132,7 +132,7 @@ impl<'a> Reading<'a> {
         let example = "{ from = 2024-01-01, until = 2026-12-31 }";
         let Some(table) = self.keys.table("known", example) else {
             if self.keys.node("known").is_none() {
-                let hint = format!("say between which dates its holidays are complete: `known = {example}`");
+                let hint = format!("give the dates between which its holidays are complete: `known = {example}`");
                 self.problem(&self.top, "a calendar has no `known`", hint);
             }
             return (i32::MIN, i32::MAX);
@@ -148,10 +148,10 @@ impl<'a> Reading<'a> {
     }
 
     /// The tables of a repeated key, with their places.
-    fn tables(&self, key: &str) -> Vec<(&'a Table, &'a Place)> {
+    fn tables(&self, key: &str) -> Vec<(&'a Table, &'a Location)> {
         let Some(items) = self.keys.list(key, &format!("[[{key}]]")) else { return Vec::new() };
-        let table = |item: &'a Node| match &item.value {
-            Value::Table(table) => Some((table, &item.place)),
+        let table = |item: &'a LocatedValue| match &item.value {
+            TomlValue::Table(table) => Some((table, &item.place)),
             _ => {
                 self.keys.wrong_type(key, item, "a table", format!("write it as `[[{key}]]`"));
                 None
@@ -172,14 +172,13 @@ impl<'a> Reading<'a> {
                 continue;
             };
             if classes.iter().any(|class| class.name == name) {
-                self.problem(name_place, format!("there are two classes {name:?}"), "name one of them otherwise");
+                self.problem(name_place, format!("there are two classes {name:?}"), "rename one of them");
             }
             let instruments = keys.texts("instruments").map(|all| all.into_iter().collect::<BTreeSet<String>>());
             let venues = keys.texts("venues").unwrap_or_default();
             let takes_all = venues.is_empty() && instruments.is_none();
             if takes_all != (index + 1 == tables.len()) {
-                let hint =
-                    "the last class, and no other, has neither `venues` nor `instruments`: it takes what is left";
+                let hint = "the last class, and no other, has neither `venues` nor `instruments`: it takes the rest";
                 self.problem(
                     place,
                     format!("class {name:?} takes {}", if takes_all { "everything" } else { "too little" }),
@@ -192,7 +191,7 @@ impl<'a> Reading<'a> {
             self.problem(&self.top, "a calendar has no class", "e.g. `[[class]]` with `name = \"stocks\"`");
         }
         if classes.len() > usize::from(u8::MAX) {
-            self.problem(&self.top, "a calendar has more than 255 classes", "put some of them together");
+            self.problem(&self.top, "a calendar has more than 255 classes", "merge some of them");
             classes.truncate(usize::from(u8::MAX));
         }
         if classes.is_empty() {
@@ -201,7 +200,7 @@ impl<'a> Reading<'a> {
         self.classes = classes;
     }
 
-    /// The places of the classes that a table names; all when it names none.
+    /// The indices of the classes that a table names; all classes if it names none.
     fn classes_of(&self, keys: &Keys<'_>) -> Vec<usize> {
         let Some(node) = keys.node("classes") else { return (0..self.classes.len()).collect() };
         let all: Vec<String> = self.classes.iter().map(|class| class.name.clone()).collect();
@@ -236,7 +235,7 @@ impl<'a> Reading<'a> {
             }
         }
         for at in 0..self.classes.len() {
-            // an end gives way to what begins on the same date
+            // an end gives way to a timetable that begins on the same date
             self.classes[at].timetables.sort_by_key(|timetable| (timetable.from, timetable.phases.is_empty()));
             let name = self.classes[at].name.clone();
             let mut twice = Vec::new();
@@ -250,7 +249,7 @@ impl<'a> Reading<'a> {
                 self.problem(
                     &self.top,
                     format!("class {name:?} has two timetables {from}"),
-                    "each has a date of its own",
+                    "give each timetable its own `from`",
                 );
             }
             if self.classes[at].timetables.is_empty() {
@@ -275,9 +274,9 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn source(&self, keys: &Keys<'_>, what: &str, place: &Place) {
+    fn source(&self, keys: &Keys<'_>, what: &str, place: &Location) {
         if keys.node("source").is_none() {
-            let hint = "say where it comes from: a circular, a page, e.g. `source = \"NSE/CMTR/65587\"`";
+            let hint = "name where it comes from: a circular, a page, e.g. `source = \"NSE/CMTR/65587\"`";
             self.problem(place, format!("{what} has no `source`"), hint);
         } else {
             keys.text("source");
@@ -285,7 +284,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The phases of a timetable or a special session, in order.
-    fn phases_of(&self, keys: &Keys<'_>, place: &Place) -> Vec<Phase> {
+    fn phases_of(&self, keys: &Keys<'_>, place: &Location) -> Vec<Phase> {
         let Some(items) = keys.list("phases", PHASES_EXAMPLE) else {
             if keys.node("phases").is_none() {
                 self.problem(place, "there are no `phases`", format!("e.g. `phases = {PHASES_EXAMPLE}`"));
@@ -294,7 +293,7 @@ impl<'a> Reading<'a> {
         };
         let mut phases: Vec<Phase> = Vec::new();
         for item in items {
-            let Value::Text(text) = &item.value else {
+            let TomlValue::Text(text) = &item.value else {
                 keys.wrong_type("phases", item, "a list of texts", format!("e.g. `phases = {PHASES_EXAMPLE}`"));
                 continue;
             };
@@ -302,7 +301,7 @@ impl<'a> Reading<'a> {
             if phases.last().is_some_and(|before| before.close > phase.open) {
                 self.problem(
                     &item.place,
-                    format!("{text:?} begins before the phase in front of it ends"),
+                    format!("{text:?} begins before the previous phase ends"),
                     "put them in order",
                 );
                 continue;
@@ -313,14 +312,14 @@ impl<'a> Reading<'a> {
     }
 
     /// "NAME HH:MM-HH:MM"; the first one of a day may open on the evening before.
-    fn phase(&self, text: &str, place: &Place, first: bool) -> Option<Phase> {
+    fn phase(&self, text: &str, place: &Location, first: bool) -> Option<Phase> {
         let hint = "a phase is a name and two times, e.g. \"continuous 09:15-15:30\"";
         let wrong = |message: String| {
             self.problem(place, message, hint);
             None
         };
         let parts = text.split_once(' ').and_then(|(name, times)| Some((name, times.trim().split_once('-')?)));
-        let Some((name, (open, close))) = parts else { return wrong(format!("{text:?} is no phase")) };
+        let Some((name, (open, close))) = parts else { return wrong(format!("{text:?} is not a phase")) };
         let (mut open, close) = match (minutes(open), minutes(close)) {
             (Ok(open), Ok(close)) => (open, close),
             (Err(error), _) | (_, Err(error)) => return wrong(format!("{text:?}: {error}")),
@@ -336,7 +335,7 @@ impl<'a> Reading<'a> {
         Some(Phase { phase: u8::try_from(phase).ok()?, open, close })
     }
 
-    /// Holidays, or special sessions in place of what is there.
+    /// Holidays, or special sessions instead of the timetable.
     fn days(&mut self, key: &str) {
         let special = key == "special";
         let known: &[&str] =
@@ -355,13 +354,13 @@ impl<'a> Reading<'a> {
             }
             for item in items {
                 let hint = format!("a day is a date and its name: `days = {example}`");
-                let Value::Text(text) = &item.value else {
+                let TomlValue::Text(text) = &item.value else {
                     keys.wrong_type("days", item, "a list of texts", hint);
                     continue;
                 };
                 let (date, name) = text.split_once(' ').unwrap_or((text, ""));
                 let Ok(date) = date.parse::<Date>() else {
-                    self.problem(&item.place, format!("{text:?} is no day"), hint);
+                    self.problem(&item.place, format!("{text:?} is not a day"), hint);
                     continue;
                 };
                 let day = day_of(date);
@@ -370,7 +369,7 @@ impl<'a> Reading<'a> {
                         let name = &self.classes[*class].name;
                         self.problem(
                             &item.place,
-                            format!("{date} is there twice for class {name:?}"),
+                            format!("{date} is listed twice for class {name:?}"),
                             "leave one of them out",
                         );
                     }
@@ -384,18 +383,18 @@ impl<'a> Reading<'a> {
     fn overlaps(&self) {
         for class in &self.classes {
             if let Some(date) = class.overlap().and_then(date_of) {
-                let message = format!("class {:?} opens on {date} before the day in front of it has ended", class.name);
-                self.problem(&self.top, message, "a day's phases begin behind those of the day before");
+                let message = format!("class {:?} opens on {date} before the previous day has ended", class.name);
+                self.problem(&self.top, message, "let a day's phases begin after those of the day before");
             }
         }
     }
 }
 
 /// A date of a table, days since 1970.
-fn date<'a>(keys: &Keys<'a>, key: &str) -> Option<(i32, &'a Place)> {
+fn date<'a>(keys: &Keys<'a>, key: &str) -> Option<(i32, &'a Location)> {
     let read = |text: &str| match text.parse::<Date>() {
         Ok(date) => Ok(day_of(date)),
-        Err(_) => Err(("which is no date".to_owned(), format!("e.g. `{key} = 2026-08-03`"))),
+        Err(_) => Err(("which is not a date".to_owned(), format!("e.g. `{key} = 2026-08-03`"))),
     };
     keys.read(key, read)
 }

@@ -7,11 +7,11 @@
 //!                              derivatives  09:00 pre_open 09:15 continuous 15:40 post_close 16:00
 //! ```
 //!
-//! Why wall times and not offsets from midnight: an exchange opens at 09:30 on the wall, also on the day when the clocks
+//! Why wall times and not offsets from midnight: an exchange opens at 09:30 wall time, also on the day when the clocks
 //! change. Bars are anchored at the phase's start, so a bar never covers two phases. A calendar file ([`file`]) dates its
 //! timetables and lists holidays and special sessions; the other sessions are one class with one timetable for all times.
-//! What must always hold: phases of a class do not overlap, every instant is in at most one of them, what is said of an
-//! instrument depends on its venue, its token and the time alone, and no `i64` makes any function here panic.
+//! What must always hold: phases of a class do not overlap, every instant is in at most one of them, an instrument's class and
+//! phase depend on its venue, its token and the time alone, and no `i64` makes any function here panic.
 
 mod class;
 mod described;
@@ -27,7 +27,7 @@ use crate::Instrument;
 pub use class::Class;
 use class::{ClassSpec, Phase, Timetable};
 use jiff::tz::TimeZone;
-pub use listing::{Listed, ListedPhase};
+pub use listing::{CalendarDay, ListedPhase};
 pub use phases::Phases;
 pub use text::{adds_days, date_text, hex, time_text};
 use ticktide_base::time::{DAY, Interval, Nanos};
@@ -46,7 +46,7 @@ pub const PRESETS: &[(&str, &str)] = &[
 /// Calendar files that the binary carries.
 pub const CALENDARS: &[(&str, &str)] = &[("nse", include_str!("../../../calendars/nse.toml"))];
 
-/// How many days back a session is looked for: a week, and the days that an evening session and zones may shift it.
+/// How many days back a phase is searched: a week, and the days by which an evening session and zones may shift it.
 const REACH_DAYS: i32 = 10;
 
 /// A phase that holds an instant: `[start, end)`.
@@ -65,7 +65,7 @@ pub struct PhaseAt {
 pub struct Session {
     zone_name: String,
     zone: TimeZone,
-    /// Names of phases; a phase is its place here.
+    /// Names of phases; a phase is its index here.
     phases: Vec<String>,
     /// Of `phases`: which of them are auctions.
     auctions: Vec<u8>,
@@ -103,8 +103,8 @@ impl Session {
         }
     }
 
-    /// One phase `regular` from `open` to `close` ("HH:MM") on the wall of `zone`; `close` not after `open` means that it
-    /// opens on the day before the trading date. `days` are weekdays ("mon"), Monday to Friday when empty.
+    /// One phase `regular` from `open` to `close` ("HH:MM") in wall times of `zone`; if `close` is not after `open`, it opens
+    /// on the day before the trading date. `days` are weekdays ("mon"), Monday to Friday when empty.
     pub fn custom(zone: &str, open: &str, close: &str, days: &[String]) -> Result<Session, SessionError> {
         TimeZone::get(zone).map_err(|_| SessionError::UnknownZone(zone.to_owned()))?;
         let (mut opens, closes) = (minutes(open)?, minutes(close)?);
@@ -138,7 +138,7 @@ impl Session {
         Class(found.unwrap_or(named.len()) as u8)
     }
 
-    /// Puts instruments into a class that lists its instruments; else the names of the classes that do.
+    /// Adds instruments to a class that lists its instruments. Error: the names of the classes that do.
     pub fn list_instruments(&mut self, class: &str, tokens: Vec<String>) -> Result<(), Vec<String>> {
         let listing = self.classes.iter_mut().filter(|class| class.instruments.is_some());
         let mut names = Vec::new();
@@ -160,7 +160,7 @@ impl Session {
         (0..self.classes.len() as u8).map(Class)
     }
 
-    /// The class's name, as its calendar says it.
+    /// The class's name, as its calendar gives it.
     pub fn class_name(&self, class: Class) -> &str {
         &self.spec(class).name
     }
@@ -194,12 +194,12 @@ impl Session {
         self.phases.len() as u8
     }
 
-    /// The date on the session's wall at `t`, days since 1970.
+    /// The date in the session's time zone at `t`, days since 1970.
     pub fn local_day(&self, t: Nanos) -> i32 {
         local_day(&self.zone, t)
     }
 
-    /// Whether it is known which days around a trading date are holidays.
+    /// Whether the holidays around a trading date are known.
     #[inline]
     pub fn is_known(&self, trading_date: i32) -> bool {
         self.known.is_none_or(|(from, until)| (from..=until).contains(&trading_date))
@@ -220,7 +220,7 @@ impl Session {
         }
     }
 
-    /// The trading date before one; where none is within a few days (a calendar that begins there), the day before it.
+    /// The trading date before one; if none is within a few days (a calendar that begins there), the day before it.
     pub fn trading_date_before(&self, class: Class, trading_date: i32) -> i32 {
         let opened_at = self.day_start(class, trading_date);
         self.trading_date_of(class, opened_at.saturating_sub(1)).min(trading_date.saturating_sub(1))
@@ -243,7 +243,7 @@ impl Session {
     }
 }
 
-/// The bucket of an interval that holds `at`, anchored at the phase's start: (start, end), the end cut at the phase's end. One
+/// The bucket of an interval that holds `at`, anchored at the phase's start: (start, end), the end cut at the phase's end. That
 /// of a day is the whole phase, however long the clocks make that day.
 ///
 /// ```

@@ -1,9 +1,9 @@
-//! The last phases found: most instants lie where the one before lay.
+//! The last phases found: most instants are in the same phase as the one before.
 
 use super::{Class, PhaseAt, Session};
 use ticktide_base::time::Nanos;
 
-/// A memory of one phase for each class. It changes what a look-up costs and never what it says.
+/// A memory of one phase for each class. It changes the cost of a lookup, never its result.
 #[derive(Clone, Debug, Default)]
 pub struct Phases(Vec<Option<PhaseAt>>);
 

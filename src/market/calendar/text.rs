@@ -1,4 +1,4 @@
-//! A session in words, line by line: part of a dataflow's hash, and what a changed calendar is held against.
+//! A session in words, line by line: part of a dataflow's hash, and what a changed calendar is compared with.
 //!
 //! ```text
 //!   Asia/Kolkata
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Everything that moves a boundary is in it, and nothing else: names of holidays and sources may change. Why dated lines: a
-//! calendar that differs from another only in lines behind a date says the same of every instant before it, so a lake may go
+//! calendar that differs from another only in lines after a date treats every instant before it the same, so a lake may go
 //! on with next year's holidays, or with a session that was announced yesterday ([`adds_days`]).
 
 use super::Session;
@@ -70,8 +70,8 @@ impl Session {
     }
 }
 
-/// Whether the calendar that `new` describes says the same as that of `old` of every date up to that of `seen_until`, the
-/// greatest event time that was read; `None`: nothing was. Sessions that are no calendars never add anything.
+/// Whether the calendar that `new` describes is the same as that of `old` on every date up to that of `seen_until`, the
+/// greatest event time that was read; `None`: nothing was read. Sessions that are not calendars never add anything.
 pub fn adds_days(old: &str, new: &str, seen_until: Option<Nanos>) -> bool {
     let zone = old.split_once('\n').and_then(|(zone, _)| TimeZone::get(zone).ok());
     let Some(zone) = zone else { return false };

@@ -10,7 +10,7 @@ pub const DAY_MINUTES: i32 = 24 * 60;
 pub const WORKDAYS: [bool; 7] = [true, true, true, true, true, false, false];
 pub const DAY_NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// Why a session cannot be.
+/// Why a session is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     #[error("unknown time zone {0:?}")]
@@ -40,7 +40,7 @@ pub fn instant(zone: &TimeZone, day: i32, minute: i32) -> Option<Nanos> {
     Nanos::try_from(stamp.as_nanosecond()).ok()
 }
 
-/// The date on the zone's wall at `t`, days since 1970.
+/// The date in the time zone at `t`, days since 1970.
 pub fn local_day(zone: &TimeZone, t: Nanos) -> i32 {
     let stamp = Timestamp::from_nanosecond(i128::from(t)).expect("jiff's range holds every i64 of nanoseconds");
     day_of(zone.to_datetime(stamp).date())
@@ -55,7 +55,7 @@ pub fn date_of(day: i32) -> Option<Date> {
     Date::constant(1970, 1, 1).checked_add(Span::new().try_days(day).ok()?).ok()
 }
 
-/// Place in the week, Monday first.
+/// The position in the week, Monday first.
 pub fn weekday(day: i32) -> usize {
     (i64::from(day) + 3).rem_euclid(7) as usize // day 0 was a Thursday
 }

@@ -1,8 +1,8 @@
-//! Prices that another rule makes, or that one side did not see.
+//! Prices made by another rule, or not received by one side.
 
-use super::super::Column;
+use super::super::BarColumn;
 use super::super::bars::Bar;
-use super::super::timeline::{Timeline, What};
+use super::super::timeline::{DifferenceKind, Timeline};
 use super::{Reason, both, price, volume};
 use ticktide_base::time::Nanos;
 use ticktide_market::SCALE;
@@ -15,7 +15,7 @@ pub static CORPORATE_ACTION: Reason = Reason {
 
 pub static ROUNDING: Reason = Reason {
     name: "rounding",
-    doc: "the file has fewer digits: it is the lake's value, rounded or cut off",
+    doc: "the file has fewer digits: its value is the lake's, rounded or cut off",
     fits: rounding,
 };
 
@@ -33,34 +33,34 @@ pub static CLOSING_PRICE: Reason = Reason {
 
 pub static CONFLATED: Reason = Reason {
     name: "conflated",
-    doc: "likely: the broker's candle did not see the extreme, its high or low lies inside the lake's bar",
+    doc: "likely: the broker's candle missed the extreme, its high or low is inside the lake's bar",
     fits: conflated,
 };
 
 pub static BETWEEN_SNAPSHOTS: Reason = Reason {
     name: "between_snapshots",
-    doc: "likely: a price between two snapshots, which the feed does not tell; no volume differs, the price is at most the bar's range away",
+    doc: "likely: a price between two snapshots, which the feed does not report; no volume differs, the price is at most the bar's range away",
     fits: between_snapshots,
 };
 
-/// Ratios nearer to one are no split.
+/// Ratios nearer to one are not a split.
 const SPLIT_PERCENT_LEAST: i128 = 1;
-/// The inverse ratio of whole shares agrees to one part in so many.
+/// The inverse ratio of whole shares agrees to one part in this number.
 const SHARES_EXACT: i128 = 1_000;
 
-/// One in the last digit that the file's prices have.
+/// One unit in the last digit of the file's prices.
 fn last_digit(timeline: &Timeline) -> i128 {
     i128::from(SCALE) / 10i128.pow(timeline.decimals.min(8))
 }
 
-fn corporate_action(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn corporate_action(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let (_, candle, bar) = both(timeline, at, what)?;
     let (theirs, ours) = (&candle.values, &bar.values);
     let (their_close, our_close) = (i128::from(theirs.close), i128::from(ours.close));
     if their_close <= 0 || our_close <= 0 || (their_close - our_close).abs() * 100 <= SPLIT_PERCENT_LEAST * our_close {
         return None;
     }
-    // a rounded price is off by half of the last digit, and so is the one that the ratio is taken from
+    // a rounded price is off by half a unit of the last digit, and so is the price that the ratio is taken from
     let off = |ours: i64| (last_digit(timeline) * (our_close + i128::from(ours).abs())) / 2 + 1;
     let kept =
         |theirs: i64, ours: i64| (i128::from(theirs) * our_close - i128::from(ours) * their_close).abs() <= off(ours);
@@ -82,16 +82,16 @@ fn ratio(part: i128, whole: i128) -> String {
     format!("×{}.{:04}", units / 10_000, units % 10_000)
 }
 
-fn rounding(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn rounding(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let (column, candle, bar) = both(timeline, at, what)?;
-    let unit = if column == Column::Volume { i128::from(SCALE) } else { last_digit(timeline) };
+    let unit = if column == BarColumn::Volume { i128::from(SCALE) } else { last_digit(timeline) };
     let (theirs, ours) = (candle.values.get(column)?, bar.values.get(column)?);
     let fits = ours % unit != 0 && theirs % unit == 0 && theirs.saturating_sub(ours).saturating_abs() < unit;
-    fits.then(|| format!("the file has {} digits behind the point", timeline.decimals))
+    fits.then(|| format!("the file has {} digits after the decimal point", timeline.decimals))
 }
 
-fn exchange_open(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (Column::Open, candle, bar) = both(timeline, at, what)? else { return None };
+fn exchange_open(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
+    let (BarColumn::Open, candle, bar) = both(timeline, at, what)? else { return None };
     let (theirs, ours) = (candle.values.open, bar.values.open);
     let day = timeline.auctions(bar.trading_date);
     let auction = day.opening?;
@@ -107,8 +107,8 @@ fn exchange_open(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
         .then(|| format!("the first trade after the auction {}, whose price is {}", price(first), price(auction)))
 }
 
-fn closing_price(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (Column::Close, candle, bar) = both(timeline, at, what)? else { return None };
+fn closing_price(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
+    let (BarColumn::Close, candle, bar) = both(timeline, at, what)? else { return None };
     if !timeline.is_days() {
         return None;
     }
@@ -120,33 +120,33 @@ fn closing_price(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     Some(format!("phase {} traded at {}", part.phase, price(part.values.close)))
 }
 
-fn conflated(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn conflated(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let (column, candle, bar) = both(timeline, at, what)?;
     let (theirs, ours) = (&candle.values, &bar.values);
     let inside = match column {
-        Column::High => theirs.high < ours.high && theirs.high >= ours.low,
-        Column::Low => theirs.low > ours.low && theirs.low <= ours.high,
+        BarColumn::High => theirs.high < ours.high && theirs.high >= ours.low,
+        BarColumn::Low => theirs.low > ours.low && theirs.low <= ours.high,
         _ => false,
     };
-    inside.then(|| format!("the lake saw {} to {}", price(ours.low), price(ours.high)))
+    inside.then(|| format!("the lake has {} to {}", price(ours.low), price(ours.high)))
 }
 
-fn between_snapshots(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn between_snapshots(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let (column, candle, bar) = both(timeline, at, what)?;
     let (theirs, ours) = (&candle.values, &bar.values);
     let counted = ours.volume.is_none() || theirs.volume.is_none() || theirs.volume == ours.volume;
-    if column == Column::Volume || !bar.snapshots || !counted {
+    if column == BarColumn::Volume || !bar.snapshots || !counted {
         return None;
     }
     let outside = match column {
-        Column::High => theirs.high > ours.high,
-        Column::Low => theirs.low < ours.low,
+        BarColumn::High => theirs.high > ours.high,
+        BarColumn::Low => theirs.low < ours.low,
         _ => true,
     };
     let near = (theirs.get(column)? - ours.get(column)?).abs() <= i128::from(ours.high) - i128::from(ours.low);
     let volumes = match (theirs.volume, ours.volume) {
         (Some(_), Some(ours)) => format!("both have volume {}", volume(ours)),
-        _ => "one side has no volume to tell a loss by".to_owned(),
+        _ => "one side has no volume that would show a loss".to_owned(),
     };
-    (outside && near).then(|| format!("the lake saw {} to {}, {volumes}", price(ours.low), price(ours.high)))
+    (outside && near).then(|| format!("the lake has {} to {}, {volumes}", price(ours.low), price(ours.high)))
 }

@@ -1,20 +1,20 @@
-//! What one side did not see, or saw earlier than the other.
+//! Trades that one side did not receive, or bars that it read earlier than the other.
 
-use super::super::Values;
+use super::super::BarValues;
 use super::super::bars::{Bar, day};
-use super::super::timeline::{Timeline, What};
+use super::super::timeline::{DifferenceKind, Timeline};
 use super::{Reason, price};
 use ticktide_base::time::Nanos;
 
 pub static CORRECTED_LATER: Reason = Reason {
     name: "corrected_later",
-    doc: "the candle equals what the lake had before late ticks, cancels or corrections came (see the table's _history)",
+    doc: "the candle equals the lake's bar before late ticks, cancels or corrections arrived (see the table's _history)",
     fits: corrected_later,
 };
 
 pub static PARTIAL: Reason = Reason {
     name: "partial",
-    doc: "the lake's bar is marked partial: part of what happened in it was not received",
+    doc: "the lake's bar is marked partial: some of its ticks were not received",
     fits: partial,
 };
 
@@ -26,16 +26,16 @@ pub static NO_TRADE: Reason = Reason {
 
 pub static NOT_RECORDED: Reason = Reason {
     name: "not_recorded",
-    doc: "the lake has no bar of any instrument then, or its day begins later with a partial one: nothing was received",
+    doc: "the lake has no bar of any instrument then, or the instrument's day begins later with a partial bar: nothing was received",
     fits: not_recorded,
 };
 
-fn corrected_later(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn corrected_later(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let candle = timeline.theirs.get(&at)?;
-    if what == What::NotTheirs {
+    if what == DifferenceKind::NotTheirs {
         return None;
     }
-    let as_theirs = |values: Values| {
+    let as_theirs = |values: BarValues| {
         let volume = candle.values.volume.is_none() || values.volume == candle.values.volume;
         values.prices() == candle.values.prices() && volume
     };
@@ -52,34 +52,34 @@ fn corrected_later(timeline: &Timeline, at: Nanos, what: What) -> Option<String>
     found.then(|| "an earlier epoch had this bar".to_owned())
 }
 
-fn partial(timeline: &Timeline, at: Nanos, _: What) -> Option<String> {
+fn partial(timeline: &Timeline, at: Nanos, _: DifferenceKind) -> Option<String> {
     let bar = timeline.ours.get(&at).filter(|bar| bar.partial)?;
     Some(format!("partial in phase {}", bar.phase))
 }
 
-fn no_trade(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn no_trade(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     match what {
-        What::NotOurs => {
+        DifferenceKind::NotOurs => {
             let values = &timeline.theirs.get(&at)?.values;
             let flat = values.high == values.low && values.volume.unwrap_or(0) == 0;
             flat.then(|| format!("the candle repeats {}", price(values.close)))
         }
-        What::NotTheirs => {
+        DifferenceKind::NotTheirs => {
             let values = &timeline.ours.get(&at)?.values;
             (values.volume == Some(0)).then(|| "the lake's bar is of snapshots without a trade".to_owned())
         }
-        What::Column(_) => None,
+        DifferenceKind::Column(_) => None,
     }
 }
 
-fn not_recorded(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    if what != What::NotOurs {
+fn not_recorded(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
+    if what != DifferenceKind::NotOurs {
         return None;
     }
     if !timeline.beats.contains(&at) {
         return Some("no instrument has a bar then".to_owned());
     }
-    // what other instruments have then may be told by a snapshot of later: the time of its last trade
+    // other instruments may have a bar then from a later snapshot, which reports the time of its last trade
     let (_, later) = timeline.ours.range(at..).next()?;
     let before = timeline.ours.range(..at).next_back();
     let first = before.is_none_or(|(_, before)| before.trading_date != later.trading_date);

@@ -1,8 +1,8 @@
 //! Volumes that are counted elsewhere, or not at all.
 
-use super::super::Column;
+use super::super::BarColumn;
 use super::super::bars::Bar;
-use super::super::timeline::{Timeline, What};
+use super::super::timeline::{DifferenceKind, Timeline};
 use super::{Reason, both, price, volume};
 use ticktide_base::time::Nanos;
 
@@ -14,13 +14,13 @@ pub static NO_VOLUME: Reason = Reason {
 
 pub static AUCTION: Reason = Reason {
     name: "auction",
-    doc: "what auctions traded stands in the broker's first or last candle, or only one side counts it in its day",
+    doc: "the auctions' volume or price is in the broker's first or last candle, or only one side counts it in its day",
     fits: auction,
 };
 
 pub static EDGE_VOLUME: Reason = Reason {
     name: "edge_volume",
-    doc: "volume stands in the neighbouring bar: over both, or a few, the sums are equal",
+    doc: "some volume is in the neighbouring bar: over both, or over a few, the sums are equal",
     fits: edge_volume,
 };
 
@@ -30,28 +30,28 @@ pub static LAST_QUANTITIES: Reason = Reason {
     fits: last_quantities,
 };
 
-/// Volume that moved between more bars than this is no matter of an edge.
+/// Volume that moved between more bars than this did not move over an edge.
 const EDGE_BARS_MOST: usize = 3;
 
-fn no_volume(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn no_volume(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let bar = timeline.ours.get(&at)?;
     match what {
-        What::Column(Column::Volume) | What::NotTheirs if bar.values.volume.is_none() => {
+        DifferenceKind::Column(BarColumn::Volume) | DifferenceKind::NotTheirs if bar.values.volume.is_none() => {
             let all = timeline.ours.values().all(|bar| bar.values.volume.is_none());
-            Some(if all { "no bar of it has one" } else { "this bar has none" }.to_owned())
+            Some(if all { "no bar of the instrument has a volume" } else { "this bar has no volume" }.to_owned())
         }
         _ => None,
     }
 }
 
-fn auction(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn auction(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let (candle, bar) = match what {
-        What::NotTheirs => {
+        DifferenceKind::NotTheirs => {
             let bar = timeline.ours.get(&at).filter(|bar| bar.parts.is_empty() && !bar.is_continuous())?;
             return Some(format!("the file has no candles of phase {}", bar.phase));
         }
-        What::NotOurs => return None,
-        What::Column(_) => timeline.both(at)?,
+        DifferenceKind::NotOurs => return None,
+        DifferenceKind::Column(_) => timeline.both(at)?,
     };
     if timeline.is_days() {
         return left_out(candle.values.get(column(what)?)?, bar, column(what)?);
@@ -59,14 +59,14 @@ fn auction(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     let day = timeline.auctions(bar.trading_date);
     let (first, last) = (day.first_at == Some(at), day.last_at == Some(at));
     match column(what)? {
-        Column::Volume => {
+        BarColumn::Volume => {
             let more = timeline.excess(at).filter(|more| *more > 0)?;
             let opening = first && more == day.volume_before;
             let closing = last && more == day.volume_behind;
             let both = first && last && more == day.volume_before.saturating_add(day.volume_behind);
-            let when = if opening { "before" } else { "behind" };
+            let when = if opening { "before" } else { "after" };
             (opening || closing || both)
-                .then(|| format!("what was traded {when} continuous trading, {}, is counted in it", volume(more)))
+                .then(|| format!("the volume {when} continuous trading, {}, is counted in it", volume(more)))
         }
         other => {
             let auction = day.opening.filter(|_| first)?;
@@ -76,17 +76,17 @@ fn auction(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     }
 }
 
-fn column(what: What) -> Option<Column> {
+fn column(what: DifferenceKind) -> Option<BarColumn> {
     match what {
-        What::Column(column) => Some(column),
+        DifferenceKind::Column(column) => Some(column),
         _ => None,
     }
 }
 
-/// A day that leaves out some of its auctions: the value of the remaining phases is the file's.
-fn left_out(theirs: i128, bar: &Bar, column: Column) -> Option<String> {
+/// A day without some of its auctions: the value of the remaining phases is the file's.
+fn left_out(theirs: i128, bar: &Bar, column: BarColumn) -> Option<String> {
     let others: Vec<&Bar> = bar.parts.iter().filter(|part| !part.is_continuous()).collect();
-    // at most three phases are none of continuous trading, so all their choices are few
+    // at most three phases are not continuous trading, so there are few combinations
     for choice in 1..1usize << others.len().min(4) {
         let dropped = |part: &Bar| {
             others.iter().position(|other| other.open_at == part.open_at).is_some_and(|at| choice >> at & 1 == 1)
@@ -102,14 +102,14 @@ fn left_out(theirs: i128, bar: &Bar, column: Column) -> Option<String> {
     None
 }
 
-fn edge_volume(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
+fn edge_volume(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
     let moved = run(timeline, at)?;
     let own = timeline.excess(at)?;
     let told = format!("{} moved, the sums over {} bars are equal", volume(own.saturating_abs()), moved.len());
     match what {
-        What::Column(Column::Volume) | What::NotOurs | What::NotTheirs => Some(told),
-        What::Column(column) => {
-            // what moved took its prices along: none of them can lie outside both bars
+        DifferenceKind::Column(BarColumn::Volume) | DifferenceKind::NotOurs | DifferenceKind::NotTheirs => Some(told),
+        DifferenceKind::Column(column) => {
+            // the volume that moved took its prices along: none of them can be outside both bars
             let theirs = timeline.theirs.get(&at)?.values.get(column)?;
             let bars = moved.iter().filter_map(|at| timeline.ours.get(at));
             let (low, high) = bars
@@ -119,7 +119,7 @@ fn edge_volume(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
     }
 }
 
-/// Two or three bars in a row, this one among them, whose volumes differ and add up to the same.
+/// Two or three bars in a row, this one among them, whose volumes differ but have equal sums.
 fn run(timeline: &Timeline, at: Nanos) -> Option<Vec<Nanos>> {
     if timeline.is_days() || timeline.excess(at)? == 0 {
         return None;
@@ -148,8 +148,8 @@ fn run(timeline: &Timeline, at: Nanos) -> Option<Vec<Nanos>> {
     None
 }
 
-fn last_quantities(timeline: &Timeline, at: Nanos, what: What) -> Option<String> {
-    let (Column::Volume, ..) = both(timeline, at, what)? else { return None };
+fn last_quantities(timeline: &Timeline, at: Nanos, what: DifferenceKind) -> Option<String> {
+    let (BarColumn::Volume, ..) = both(timeline, at, what)? else { return None };
     let naive = timeline.naive()?;
     let side = if naive.theirs { "the file's" } else { "the lake's" };
     Some(format!("{side} volumes are {} % of the other side's throughout", naive.percent))

@@ -1,4 +1,4 @@
-//! What differs, told so that a person can look at it: table, epoch, key, and both rows.
+//! What differs, in a form that a person can check: table, epoch, key, and both rows.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,9 +9,9 @@ use ticktide_lake::table::rows::hash_of;
 use ticktide_lake::table::spec::{ColumnType, Row, TableSpec, Value};
 use ticktide_lake::{KeptRows, LakeError};
 
-/// The first thing in which lake and recomputation differ.
+/// The first difference between the lake and its recomputation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+pub struct EpochDifference {
     pub table: String,
     pub epoch: Epoch,
     /// The least key that differs; `None` where the rows of the epoch cannot be read or there is none to name.
@@ -20,7 +20,7 @@ pub struct Difference {
     pub recomputed: String,
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for EpochDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "table {}, epoch {}", self.table, self.epoch)?;
         if let Some(key) = &self.key {
@@ -30,7 +30,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Columns that name a row of a table without a key, as far as it has them.
+/// Columns that name a row of a table without a key, if it has them.
 const NAMING: [&str; 6] = ["instrument", "kind", "exchange_at", "topic", "partition", "offset"];
 
 /// Rows of one key on both sides, and by hash how many more of each the lake has.
@@ -49,9 +49,9 @@ pub fn of_table(
     recomputed: &Sum,
     kept: &[KeptRows],
     past: Result<PastRows, LakeError>,
-) -> Difference {
+) -> EpochDifference {
     let sum = |sum: &Sum| format!("{} rows added and {} taken back", sum.rows_added, sum.rows_removed);
-    let plain = |recorded: String, recomputed: String| Difference {
+    let plain = |recorded: String, recomputed: String| EpochDifference {
         table: table.to_owned(),
         epoch,
         key: None,
@@ -75,17 +75,22 @@ pub fn of_table(
     match first(spec, &theirs.rows, &ours) {
         Some((key, sides)) => {
             let (recorded, recomputed) = told(spec, &sides);
-            Difference { key: Some(key), ..plain(recorded, recomputed) }
+            EpochDifference { key: Some(key), ..plain(recorded, recomputed) }
         }
         None => {
             let hash = |sum: &Sum| format!("content hash {:032x}", sum.content_hash);
-            plain(hash(recorded), format!("{} (the lake's rows are the recomputed ones)", hash(recomputed)))
+            plain(hash(recorded), format!("{} (the lake's rows equal the recomputed ones)", hash(recomputed)))
         }
     }
 }
 
-/// Where the records of a partition went differs.
-pub fn of_balance(epoch: Epoch, partition: &str, recorded: &Conservation, recomputed: &Conservation) -> Difference {
+/// The counts of a partition differ.
+pub fn of_balance(
+    epoch: Epoch,
+    partition: &str,
+    recorded: &Conservation,
+    recomputed: &Conservation,
+) -> EpochDifference {
     let told = |counts: &Conservation| {
         let Conservation { records, accepted, duplicates, rejected, pending, gaps, reasons, silent, partly, .. } =
             counts;
@@ -96,7 +101,7 @@ pub fn of_balance(epoch: Epoch, partition: &str, recorded: &Conservation, recomp
              and {gaps} gaps{whys}"
         )
     };
-    Difference {
+    EpochDifference {
         table: "epochs".to_owned(),
         epoch,
         key: Some(format!("partition {partition}")),
@@ -129,7 +134,7 @@ fn first(spec: &TableSpec, recorded: &[(Row, i64)], recomputed: &[(Row, i64)]) -
     Some((named.collect::<Vec<_>>().join(", "), sides))
 }
 
-/// Both sides of a key: of one row each only the columns that differ.
+/// Both sides of a key: for one row each, only the columns that differ.
 fn told(spec: &TableSpec, sides: &Sides) -> (String, String) {
     if let ([recorded], [recomputed]) = (&sides.recorded[..], &sides.recomputed[..]) {
         let differ = (0..spec.columns.len()).filter(|at| spec.columns[*at].hashed && recorded[*at] != recomputed[*at]);

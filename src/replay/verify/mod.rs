@@ -1,20 +1,20 @@
-//! `verify`: a range of epochs recomputed from its recorded bindings and held against the log, epoch by epoch.
+//! `verify`: a range of epochs recomputed from its recorded bindings and compared with the log, epoch by epoch.
 //!
 //! ```text
-//!   log ─▶ Past: state, bindings, offsets ─▶ engine (Replay in the place of the minter) ─▶ sums per table and epoch
+//!   log ─▶ EpochRange: state, bindings, offsets ─▶ engine (Replay instead of the minter) ─▶ sums per table and epoch
 //!    └──▶ slots: rows and content hash ──────────────────────────────▶ equal?  ◀────────────┘
 //!                                         the first that differs: its rows by key
 //! ```
 //!
 //! Why the whole engine again and no second implementation: what is promised (P-a) is that the same bindings give the same
 //! rows with any workers, steps and crashes. What must always hold: nothing is written, nothing is taken over; a source that
-//! no longer has the records is an error of the user's, never a difference.
+//! no longer has the records is a user error, never a difference.
 
 mod difference;
 #[cfg(test)]
 mod tests;
 
-pub use difference::Difference;
+pub use difference::EpochDifference;
 
 use crate::{archive, recorded};
 use async_trait::async_trait;
@@ -27,7 +27,7 @@ use ticktide_base::rules::Rules;
 use ticktide_dataflow::Dataflow;
 use ticktide_engine::commit::CommitJob;
 use ticktide_engine::epochs::Report;
-use ticktide_engine::epochs::replay::Recorded;
+use ticktide_engine::epochs::replay::RecordedRange;
 use ticktide_engine::open::Recording;
 use ticktide_engine::options::ShowFigures;
 use ticktide_engine::taker::{Decided, Jobs, Taker};
@@ -46,28 +46,28 @@ pub struct Recompute {
     pub workers: usize,
     /// Serialise even what crosses workers.
     pub force_bytes: bool,
-    /// Read the lake's own archive in the place of the recorded source.
+    /// Read the lake's own archive instead of the recorded source.
     pub archive: bool,
     pub first: Option<Epoch>,
     pub last: Option<Epoch>,
     pub progress: Option<ShowFigures>,
 }
 
-/// What came of it.
+/// The result of a recomputation.
 #[derive(Clone, Debug, Default)]
 pub struct Recomputed {
     pub first: Epoch,
     pub last: Epoch,
-    /// How many were compared.
+    /// How many epochs were compared.
     pub epochs: u64,
     pub records: u64,
-    /// Added and taken back.
+    /// Rows added and taken back.
     pub rows: u64,
-    /// The first one; nothing behind it was compared.
-    pub difference: Option<Difference>,
+    /// The first one; nothing after it was compared.
+    pub difference: Option<EpochDifference>,
 }
 
-/// Recomputes and compares. Errors of kind `Fix`: the lake is another dataflow's, the range is none, the source is gone.
+/// Recomputes and compares. Errors of kind `Fix`: the lake is another dataflow's, the range is empty, the source is gone.
 pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     let Recompute { mut dataflow, warehouse, catalog, workers, force_bytes, archive, first, last, progress } = options;
     // the recorded offsets are the end; a file's last line may be a record that only the end of a run takes
@@ -86,7 +86,7 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     let (mut progress, newest) = (progress, parts.len() - 1);
     for (part, (rules, first, last)) in parts.into_iter().enumerate() {
         let outcome = Arc::<Mutex<Recomputed>>::default();
-        // what is shown while it goes on is of the longest part, as a rule
+        // the progress shown is that of the last part, usually the longest
         let progress = if part == newest { progress.take() } else { None };
         let ran = compare(run.again(RunOptions { progress, ..of(rules) })?, Some(first), Some(last), archive, &outcome);
         let outcome = outcome.lock().map_err(|_| Error::bug("the comparison panicked"))?.clone();
@@ -106,7 +106,7 @@ pub fn recompute(options: Recompute) -> Result<Recomputed, Error> {
     all.ok_or_else(|| Error::bug("a range without epochs"))
 }
 
-/// Runs the range again; what comes of it is put into `outcome`.
+/// Runs the range again; puts the result into `outcome`.
 fn compare(
     run: Run,
     first: Option<Epoch>,
@@ -124,7 +124,7 @@ fn compare(
         Some(epoch) => Some(run.block_on(reader.decided(epoch))?),
         None => None,
     };
-    let recorded = Recorded { bindings: past.bindings.into(), starts: past.starts };
+    let recorded = RecordedRange { bindings: past.bindings.into(), starts: past.starts };
     let source = match archive {
         true => run.block_on(archive::open(&reader, &recorded, &dataflow))?,
         false => recorded::source(&dataflow, &recorded)?,
@@ -147,13 +147,13 @@ fn compare(
     run.go(ground.recorded(&dataflow, recording)?)
 }
 
-/// The names of the tables; what others are made from comes first, so that a cause is named and not what follows from it.
+/// The names of the tables; those that others are made from come first, so that a cause is named and not its effect.
 fn upstream_first(specs: Vec<TableSpec>) -> Vec<String> {
     let (records, made): (Vec<_>, Vec<_>) = specs.into_iter().partition(|spec| spec.key.is_empty());
     records.into_iter().chain(made).map(|spec| spec.name).collect()
 }
 
-/// What stands where the commit task of a run stands: decides nothing, compares.
+/// Replaces the commit task of a run: decides nothing, compares.
 struct Compare {
     reader: LakeReader,
     kept: Arc<Kept>,
@@ -175,7 +175,7 @@ impl Taker for Compare {
                 Ok(None) => decided(Report::Decided { epoch }),
                 Ok(Some(difference)) => {
                     let message = difference.to_string();
-                    // it is there before the run can end of it
+                    // it is set before the run can end because of it
                     if let Ok(mut outcome) = self.outcome.lock() {
                         outcome.difference = Some(difference);
                     }
@@ -191,7 +191,7 @@ impl Taker for Compare {
 }
 
 impl Compare {
-    async fn compare(&mut self, job: CommitJob) -> Result<Option<Difference>, Error> {
+    async fn compare(&mut self, job: CommitJob) -> Result<Option<EpochDifference>, Error> {
         let epoch = job.epoch;
         let slot = self.reader.decided(epoch).await?;
         let counts = recorded::counts(&job.parts);

@@ -1,4 +1,4 @@
-//! What verifying rests on: a table's hash from its schema alone is that of its rows as they were written.
+//! What verifying relies on: a table's hash from its schema alone is that of its rows as they were written.
 
 use super::*;
 use crate::rebuild::Collect;
@@ -51,7 +51,7 @@ fn a_column_that_a_table_got_later_leaves_the_hashes_of_its_old_rows_as_they_wer
     assert_eq!(with(Value::Null, Value::Null), old);
     let all = [old, with(double(1.0), Value::Null), with(Value::Null, double(1.0)), with(double(1.0), double(1.0))];
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 4, "a value counts, and so does its column");
-    // the same of its history, where the sign stands between
+    // the same for its history, where the sign is in between
     let history = |spec: &TableSpec, row: &[Value], sign| {
         let mut row = row.to_vec();
         row.insert(before.columns.len(), Value::Int(sign));
@@ -59,7 +59,7 @@ fn a_column_that_a_table_got_later_leaves_the_hashes_of_its_old_rows_as_they_wer
     };
     let wide = [&row[..], &[Value::Null, Value::Null]].concat();
     assert_eq!(history(&before, &row, 1), history(&after, &wide, 1));
-    // and whether a row's hash is added or taken away is all that the sign says
+    // and the sign only decides whether a row's hash is added or taken away
     let valued = [&row[..], &[Value::Null, double(1.0)]].concat();
     for wide in [&wide, &valued] {
         assert_eq!([1, -1].map(|sign| history(&after, wide, sign)), [hash_of(&after, wide); 2]);
@@ -79,7 +79,7 @@ fn only_optional_columns_behind_all_others_can_be_added_to_a_table() {
     );
     assert!(!lacks(&evolved, &schema(&evolved)).expect("known types"), "it lacks nothing");
     let elsewhere = tables::indicators(Interval(MINUTE), &outputs);
-    assert!(!lacks(&elsewhere, &before).expect("known types"), "the new column stands before `epoch`");
+    assert!(!lacks(&elsewhere, &before).expect("known types"), "the new column is before `epoch`");
 }
 
 /// A lake of a file's trades, and the epoch that has them.
@@ -110,7 +110,7 @@ fn blocking<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-/// What a replay of the epoch has come to, with this many of its records gone.
+/// The result of a replay of the epoch, with this many of its records gone.
 fn job(slot: &Slot, gone: i64) -> CommitJob {
     let mut counts = slot.conservation.clone();
     counts.values_mut().for_each(|counts| {

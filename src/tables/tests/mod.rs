@@ -1,6 +1,6 @@
 //! What every table promises its readers: its schema, letter by letter, and each value under the name of its column.
 //!
-//! Why literals: a lake that exists has these columns in this order, so a change here is a change of every lake.
+//! Why literals: existing lakes have these columns in this order, so a change here is a change of every lake.
 
 mod rows;
 mod schemas;

@@ -1,8 +1,8 @@
-//! Rows whose every field has another value: a cell under a wrong name is seen.
+//! Rows in which every field has a different value, so that a cell under a wrong name is noticed.
 
 use super::*;
-use ticktide_flow::anomalies::{Anomaly, Seen, Severity};
-use ticktide_flow::bars::finished::{BarHead, FinishedBar, Named, Reading, Series};
+use ticktide_flow::anomalies::{Anomaly, RecordRange, Severity};
+use ticktide_flow::bars::finished::{BarHead, FinishedBar, NamedRow, Reading, Series};
 use ticktide_market::{Instrument, InstrumentId, Listing, Price, Quantity, Snapshot, Tick, TickKind};
 
 /// Whether a row has exactly these cells, each under its name and each unlike all others.
@@ -70,7 +70,7 @@ fn a_bars_cells_stand_under_their_names() {
             ("epoch", Value::Long(110)),
         ]
     };
-    let mut named = Named { row: bar(), symbol: None };
+    let mut named = NamedRow { row: bar(), symbol: None };
     assert_row(&spec, &bar_row(&series(), &named, "regular", 110), &expected("OF THE WIRE", true, false));
     (named.row.partial, named.row.short, named.symbol) = (false, true, Some("OF THE MASTER".into()));
     assert_row(&spec, &bar_row(&series(), &named, "regular", 110), &expected("OF THE MASTER", false, true));
@@ -79,7 +79,7 @@ fn a_bars_cells_stand_under_their_names() {
 #[test]
 fn what_a_bar_does_not_know_is_null() {
     let row = FinishedBar { volume: None, turnover: None, trades: None, open_interest: None, symbol: None, ..bar() };
-    let (spec, named) = (bars(Interval(MINUTE)), Named { row, symbol: None });
+    let (spec, named) = (bars(Interval(MINUTE)), NamedRow { row, symbol: None });
     let series = series();
     let row = bar_row(&series, &named, "regular", 1);
     let nulls: Vec<&str> = spec
@@ -92,7 +92,7 @@ fn what_a_bar_does_not_know_is_null() {
     assert_eq!(nulls, ["symbol", "volume", "turnover", "vwap", "trades", "open_interest"]);
     // more than a DECIMAL(38,8) has is its greatest value
     let row = FinishedBar { volume: Some(i128::MAX), open_interest: Some(i128::MIN), turnover: None, ..bar() };
-    let named = Named { row, symbol: None };
+    let named = NamedRow { row, symbol: None };
     let row = bar_row(&series, &named, "regular", 1);
     let most = 10i128.pow(38) - 1;
     assert_eq!((row[9], row[14]), (Cell::Decimal(most), Cell::Decimal(-most)));
@@ -107,7 +107,7 @@ fn a_readings_cells_stand_under_their_names() {
         values,
         symbol: Some("WIRE".into()),
     };
-    let named = Named { row, symbol: None };
+    let named = NamedRow { row, symbol: None };
     for original in 0..=3 {
         let spec = evolved_indicators(Interval(MINUTE), &outputs, original);
         let expected = [
@@ -140,7 +140,7 @@ fn an_anomalys_cells_stand_under_their_names() {
         severity: Severity::Warning,
         observed: 2.5f64.to_bits(),
         expected: 1.5f64.to_bits(),
-        seen: Some(Seen { partition: "a/b/3".into(), offset_first: 7, offset_last: 8 }),
+        seen: Some(RecordRange { partition: "a/b/3".into(), offset_first: 7, offset_last: 8 }),
         symbol: Some("WIRE".into()),
     };
     let name = CheckName { check: "return_z".into(), interval: Some("1m".into()), parameters: "{}".into() };
@@ -163,7 +163,7 @@ fn an_anomalys_cells_stand_under_their_names() {
         ("offset_last", Value::Long(8)),
         ("epoch", Value::Long(9)),
     ];
-    let named = Named { row: anomaly, symbol: None };
+    let named = NamedRow { row: anomaly, symbol: None };
     assert_row(&anomalies(), &anomaly_row(&series(), &named, &name, "regular", 9), &expected);
 }
 
@@ -316,7 +316,7 @@ fn a_bars_row_has_the_columns_of_its_table() {
         symbol: Some("S".into()),
     };
     let series = (Interval(MINUTE), Instrument::new("V", "S", Some("S")));
-    let mut named = Named { row: bar, symbol: None };
+    let mut named = NamedRow { row: bar, symbol: None };
     let row = bar_row(&series, &named, "regular", 5);
     assert_eq!(row.len(), spec.columns.len());
     assert_eq!(row[spec.column("vwap").expect("a column")], Cell::Decimal(4), "3.5 rounds to the even 4");
@@ -352,7 +352,7 @@ fn ticks_and_quarantine_rows_fit_their_tables() {
 fn an_anomalys_row_names_its_check_and_its_records_if_it_has_some() {
     let spec = anomalies();
     let name = CheckName { check: "c".into(), interval: None, parameters: "{}".into() };
-    let seen = Seen { partition: "a/b/3".into(), offset_first: 7, offset_last: 7 };
+    let seen = RecordRange { partition: "a/b/3".into(), offset_first: 7, offset_last: 7 };
     let anomaly = Anomaly {
         open_at: 5_000,
         phase: 0,
@@ -365,7 +365,7 @@ fn an_anomalys_row_names_its_check_and_its_records_if_it_has_some() {
         seen: Some(seen),
         symbol: None,
     };
-    let mut anomaly = Named { row: anomaly, symbol: None };
+    let mut anomaly = NamedRow { row: anomaly, symbol: None };
     let series = (Interval(0), Instrument::new("V", "S", None));
     let row = anomaly_row(&series, &anomaly, &name, "regular", 5);
     let cell = |row: &[Cell<'_>], column: &str| row[spec.column(column).expect("a column")].to_value();

@@ -54,7 +54,7 @@ time: open_at
 sort: instrument open_at
 history: true";
 
-/// What the flow refuses as the name of an output is what the tables of readings have besides.
+/// The flow refuses as an output's name exactly the other columns of the tables of readings.
 #[test]
 fn no_output_can_be_called_as_another_column() {
     let columns = indicators(Interval(MINUTE), &[]).columns;

@@ -380,7 +380,7 @@ def refusals(made, candles, rows):
     cut.write_text(made.file(key).read_text()[:-20])
     empty = made.work / "empty.csv"
     empty.write_text("SYMBOL,SERIES,OPEN\n")
-    for path, options, words in ((unnamed, (), "does not say of which instrument"), (cut, (), "line 1, column"), (empty, (), "without"),
+    for path, options, words in ((unnamed, (), "does not name its instrument"), (cut, (), "line 1, column"), (empty, (), "without"),
                                  (made.work / "none", (), "cannot be read"), (made.file(key), ("--interval", "7m"), "no bars of 7m"),
                                  (made.file(key), ("--epoch", "99999"), "99999"), (made.file(key), ("--zone", "Asia/Nowhere"), "no such time zone")):
         done = scenario.run("reconcile", path, "--warehouse", made.folder, *options, code=2)

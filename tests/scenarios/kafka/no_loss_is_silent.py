@@ -113,14 +113,14 @@ def anew_between_runs(scenario, brokers):
     life.delete()
     life.create()
     life.send(range(1_000, 1_500))  # every offset that the lake wants is there
-    named(scenario, "a topic made anew between runs", life.run(code=None), 2, "deleted and made anew", life.topic, "--warehouse")
+    named(scenario, "a topic made anew between runs", life.run(code=None), 2, "deleted and recreated", life.topic, "--warehouse")
     scenario.check(life.offsets() == list(range(100)) and epochs(life.folder) <= before + 1, "and nothing of it is in the lake")
     life.delete()
 
 
 def anew_while_read(scenario, brokers):
     """The worst case: caught up, then made anew with more records than before, while the run does not look."""
-    for what, unseen in (("made anew", True), ("made anew", False), ("deleted", False)):
+    for what, unseen in (("recreated", True), ("recreated", False), ("deleted", False)):
         shown = f"{what}{' unseen' if unseen else ''}"
         life = Life(scenario, brokers, "living-" + shown.replace(" ", "-"))
         life.send(range(100))
@@ -130,14 +130,14 @@ def anew_while_read(scenario, brokers):
         if unseen:
             child.signal(signal.SIGSTOP)
         life.delete()
-        if what == "made anew":
+        if what == "recreated":
             life.create()
             life.send(range(1_000, 1_500))
         child.signal(signal.SIGCONT)
         done = child.wait(90)
         named(scenario, f"a topic {shown} while it is read", done, 2, what, life.topic)
         scenario.check(life.offsets() == list(range(100)), f"{shown}: the lake has the 100 records of the old topic and no other", life.offsets()[-3:])
-        if what == "made anew":
+        if what == "recreated":
             life.delete()
 
 

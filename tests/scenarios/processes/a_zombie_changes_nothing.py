@@ -60,7 +60,7 @@ class Old:
         self.signal(signal.SIGCONT)
         done = self.child.wait(90)
         said = [line for line in done.stderr.splitlines() if line.startswith(("error", "hint"))]
-        fenced = any(f"was decided by generation {owner}, ours is {owner - 1}" in line for line in said)
+        fenced = any(f"was decided by generation {owner}, this run is generation {owner - 1}" in line for line in said)
         self.scenario.check(done.code == 3 and fenced and "hint:" in done.stderr, f"{what}: the old one ends with {done.code}", tail(done, 25))
         self.scenario.note(next((line for line in said if "generation" in line), ""))
 

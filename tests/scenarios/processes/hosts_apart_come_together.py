@@ -131,7 +131,7 @@ def main():
         # started again while they are still apart: the hosts that cannot reach each other say so
         again = cluster.start(folder, "--start-within", "5s")
         done = [child.wait(60) for child in again]
-        scenario.check(all(one.code == 4 for one in done) and any("did not come within 5 s" in one.stderr for one in done),
+        scenario.check(all(one.code == 4 for one in done) and any("did not join within 5 s" in one.stderr for one in done),
                        f"hosts {pair} still apart: a start names the missing one, exit codes {[one.code for one in done]}", "\n".join(map(tail, done)))
         time.sleep(max(0, APART_S - (time.monotonic() - begun)))
         together(*pair)

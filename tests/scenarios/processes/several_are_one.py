@@ -125,7 +125,7 @@ def missing(scenario):
     cluster = Cluster(scenario, "missing", 3, "--start-within", "2s")
     done = [child.wait(30) for child in [cluster.start(0), cluster.start(1)]]
     text = errors(done[0])
-    scenario.check(all(one.code == 4 and f"host 2 ({cluster.hosts[2]}) did not come within 2 s" in one.stderr and "hint:" in one.stderr for one in done),
+    scenario.check(all(one.code == 4 and f"host 2 ({cluster.hosts[2]}) did not join within 2 s" in one.stderr and "hint:" in one.stderr for one in done),
                    f"a missing host is named at the deadline, after {done[0].wall_s:.1f} s: exit codes {[one.code for one in done]}", text)
     scenario.soon(max(one.wall_s for one in done), 4, "all have ended within two seconds more")
     scenario.note(text)

@@ -55,7 +55,7 @@ def struck(scenario):
                            f"{took:.1f} s, and started again", child.read()[1][-1500:])
         done = child.wait(120)
         scenario.check(done.code == 0 and restarts(done) == 2, f"then it ends by itself with {done.code}, after {restarts(done)} restarts", tail(done, 30))
-        scenario.check("stood still" in done.stderr or "has been silent" in done.stderr, "it says who was silent", tail(done, 30))
+        scenario.check("was stuck" in done.stderr or "has been silent" in done.stderr, "it says who was silent", tail(done, 30))
         for line in done.stderr.splitlines():
             if "a process hangs" in line or "started again" in line:
                 scenario.note(line[:160])

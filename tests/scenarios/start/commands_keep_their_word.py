@@ -284,7 +284,7 @@ def csv_quarantine(scenario):
     refused(scenario, "quarantine retry of a header as the first line", "quarantine", "retry", "--dataflow", flow, *like, scenario.work / "like.csv",
             "--warehouse", folder, words=("reads as a header", "--single-line"))
     done = retried(*like, scenario.work / "like.csv", "--single-line")
-    scenario.check("no record to write" in done.stderr and not (scenario.work / "like.csv").exists(), "quarantine retry: --single-line leaves it out", tail(done))
+    scenario.check("no records to write" in done.stderr and not (scenario.work / "like.csv").exists(), "quarantine retry: --single-line leaves it out", tail(done))
     twice = scenario.work / "twice.csv"
     retried("--topic", "headed.csv", "--reason", "bad_time", "--all", "--output", twice)
     done = scenario.run("run", flow, "--path", twice, "--until", "end", "--warehouse", scenario.work / "csv-twice", code=2)

@@ -1,4 +1,4 @@
-//! What a plan says, and that the plans of the shipped dataflows are the ones that are written beside this file.
+//! The text of a plan; and the plans of the shipped dataflows equal the files beside this one.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn graph(set: &[&str]) -> Graph {
     graph_of(&Dataflow::load("market", &[], &set).expect("a shipped dataflow")).expect("it is built")
 }
 
-/// What flows, as the plan's text says it.
+/// The flows, as in the plan's text.
 fn flows(graph: &Graph) -> Vec<String> {
     let text = operators(graph);
     text.lines().skip_while(|line| !line.starts_with("FLOWS")).skip(1).map(|line| line.trim().to_owned()).collect()

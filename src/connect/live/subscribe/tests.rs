@@ -1,11 +1,11 @@
 //! Subscriptions against a vendor that answers as the real one does, and as strictly as one could.
 
-use super::super::outlet::{Inlet, queue};
+use super::super::outlet::{FrameReceiver, queue};
 use super::super::secrets::Secrets;
 use super::super::spec::{self, Api};
 use super::super::testing::{Answer, serve};
 use super::*;
-use crate::produce::Lines;
+use crate::produce::LineSink;
 use reqwest::Url;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
@@ -22,12 +22,12 @@ struct Vendor {
     pairs: bool,
     dead: BTreeSet<u64>,
     unknown: BTreeSet<u64>,
-    /// It refuses a list of which a part is subscribed; else it subscribes the rest, and sends snapshots of these alone.
+    /// It refuses a list of which a part is subscribed; otherwise it subscribes the rest and sends snapshots of these alone.
     strict: bool,
     /// Code and instrument.
     subscribed: BTreeSet<(u64, u64)>,
     master: Vec<String>,
-    /// It wants to be asked for the master in ten minutes.
+    /// It wants to be called for the master in ten minutes.
     busy: bool,
     calls: Vec<String>,
 }
@@ -97,7 +97,7 @@ struct Setting {
     left_out: Vec<LeftOut>,
     master_due: Arc<AtomicBool>,
     outlet: Outlet,
-    inlet: Inlet,
+    inlet: FrameReceiver,
     figures: Arc<Figures>,
 }
 
@@ -164,7 +164,7 @@ impl Setting {
     fn handed_on(self) -> Vec<String> {
         let mut written = Vec::new();
         drop(self.outlet);
-        let mut lines = Lines::new(&mut written);
+        let mut lines = LineSink::new(&mut written);
         self.inlet.write(&mut lines, "x-", &self.figures, self.runtime.handle()).expect("written");
         let text = String::from_utf8(written).expect("text");
         text.lines().filter_map(|line| Some(line.split_once('\t')?.1.to_owned())).collect()
@@ -212,7 +212,7 @@ fn of_a_list_that_is_subscribed_in_part_nothing_stays_unsubscribed() {
         let (left_out, calls) = setting.connect();
         assert_eq!((left_out, setting.subscribed()), (Vec::new(), pairs(&[1501], 1..=10)), "strict {strict}");
         assert_eq!(setting.figures.frames(), "1501: 10", "a snapshot of each, strict {strict}");
-        // ten alone behind the list, and the quotes of five
+        // ten alone after the list, and the quotes of five
         assert_eq!(calls.len(), if strict { 12 } else { 2 }, "{calls:?}");
         // the next connection under this token knows
         let (left_out, calls) = setting.connect();
@@ -238,7 +238,7 @@ fn a_server_that_is_busy_with_its_master_keeps_no_subscription_waiting() {
     let mut setting = Setting::new(1..=2, &["1501"], Vendor { busy: true, ..Vendor::default() });
     let (left_out, calls) = setting.connect();
     assert_eq!((left_out, calls), (Vec::new(), vec!["subscription".to_owned()]));
-    assert!(setting.master_due.load(Ordering::Relaxed), "it is asked for behind them");
+    assert!(setting.master_due.load(Ordering::Relaxed), "it is requested after them");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_master_without_any_row_of_what_is_wanted_is_a_warning() {
             setting.runtime.block_on(setting.subscriber().master()).expect("answered");
         });
         let log = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
-        log.contains("WARN") && log.contains("no row of what is subscribed")
+        log.contains("WARN") && log.contains("no row of a subscribed instrument")
     };
     assert!(warned("NSECM|99|8|ELSE") && !warned("NSECM|2|8|NAME"));
 }
@@ -275,7 +275,7 @@ fn a_call_that_came_too_soon_is_never_repeated_at_once() {
     assert_eq!(patience(Some(seconds(3)), 1, own), seconds(3));
     assert_eq!(patience(None, 1, own), seconds(2));
     assert_eq!(patience(None, 8, own), seconds(32));
-    // a server that says `Retry-After: 0` for ever is given up after a minute, not within a second
+    // a server that says `Retry-After: 0` forever is given up after a minute, not within a second
     let mut backoff = Backoff::default();
     let waits = (1..=TRIES).map(|tries| patience(Some(Duration::ZERO), tries, backoff.after_failure(1.0)));
     assert!(waits.sum::<Duration>() > seconds(30));

@@ -1,4 +1,4 @@
-//! The way back for a lake that was moved by wild times: one partition's running time is set back, and with it all that came
+//! The way back for a lake that wild times have moved: one partition's running time is set back, and with it everything derived
 //! from it.
 //!
 //! ```text
@@ -6,9 +6,9 @@
 //!                                      └─▶ finish: the binding to go on from
 //! ```
 //!
-//! Why bars are looked at: a horizon may fall no further than to what has left memory, and a bar that has left is in its table;
+//! Why bars are read: a horizon may fall no further than to what has left memory, and a bar that has left is in its table;
 //! what is published stays published, and is in its table, too. Why here and not in the lake: reaches are the flow's. What must
-//! always hold: no number falls below what it would have been without the partition; no bar that has left memory lies behind
+//! always hold: no number falls below what it would have been without the partition; no bar that has left memory lies after
 //! a new horizon; a row is published by the new binding if and only if it was by the old one and is there.
 
 #[cfg(test)]
@@ -24,25 +24,25 @@ use ticktide_flow::clean::reach::{Reaches, aligned_after};
 use ticktide_market::Instrument;
 use ticktide_market::calendar::{bucket, time_text};
 
-/// Stretches of what is published ahead that a binding names at most; more are joined.
+/// The most stretches published ahead that a binding names; more are joined.
 const SPANS_MAX: usize = 64;
 
-/// A binding on its way back.
+/// A binding that is being set back.
 pub struct Rewind {
     spec: ControlSpec,
     before: Binding,
-    /// All but horizons and what is published ahead.
+    /// The new binding, except for horizons and what is published ahead.
     lowered: Binding,
     /// For each interval the greatest end of a bar that may have left memory.
     left: Vec<Option<Nanos>>,
-    /// … of the finest one, whose trades may have.
+    /// … of the finest one, the same for its trades.
     left_trades: Option<Nanos>,
     ahead: Spans,
 }
 
 impl Rewind {
-    /// `before`: the binding that the lake was left with; `confirmations`: as many wild times move nothing. Errors of kind `Fix`:
-    /// there is no such partition, or its time is not later than `to`.
+    /// `before`: the binding that the lake was left with; `confirmations`: this many wild times move nothing. Errors of kind
+    /// `Fix`: there is no such partition, or its time is not later than `to`.
     pub fn new(
         spec: ControlSpec,
         confirmations: u64,
@@ -52,19 +52,19 @@ impl Rewind {
     ) -> Result<Rewind, Error> {
         if before.lateness == Rules::First {
             return Err(Error::fix(
-                "the lake was made by an older ticktide and has not gone on since: its partitions have no running time",
-                "go on with it once (`ticktide run`), then set it back",
+                "the lake was made by an older ticktide and not run since: its partitions have no running time",
+                "run it once (`ticktide run`), then set it back",
             ));
         }
         let Some(place) = before.places.get(partition) else {
             let all: Vec<&str> = before.places.keys().take(20).map(String::as_str).collect();
             let message = format!("the lake has no partition {partition:?}");
-            return Err(Error::fix(message, format!("there are [{}]", all.join(", "))));
+            return Err(Error::fix(message, format!("name one of its partitions: [{}]", all.join(", "))));
         };
         if place.event_at_max.is_none_or(|at| at <= to) {
             let at = place.event_at_max.map_or("no time yet".to_owned(), time_text);
-            let message = format!("partition {partition} has come to {at}, which is not later than {}", time_text(to));
-            return Err(Error::fix(message, "name the time that it had come to before the wild records, with `--to`"));
+            let message = format!("partition {partition} is at {at}, which is not later than {}", time_text(to));
+            return Err(Error::fix(message, "set `--to` to the time that it had come to before the wild records"));
         }
         let intervals = spec.reach.intervals.len();
         let lowered = lowered(&spec, confirmations, before, (partition, place), to);
@@ -83,7 +83,7 @@ impl Rewind {
         self.spec.reach.intervals.iter().map(|(interval, _)| interval.name()).collect()
     }
 
-    /// Whether bars of an interval that start at or before a time can say anything.
+    /// Whether bars of an interval that start at or before a time can matter.
     pub fn wants(&self, level: usize, open_at: Nanos) -> bool {
         let end_at = open_at.saturating_add(self.width(level));
         let left = self.horizon(level) > Nanos::MIN && self.left[level].is_none_or(|left| left < end_at);
@@ -93,7 +93,7 @@ impl Rewind {
         left || trades || !self.lowered.publishes(open_at, end_at)
     }
 
-    /// A live row of the table of an interval's bars.
+    /// Takes a live row of the table of an interval's bars.
     pub fn see(&mut self, level: usize, instrument: &Instrument, open_at: Nanos) {
         let (interval, _) = self.spec.reach.intervals[level];
         let session = &self.spec.session;
@@ -106,7 +106,7 @@ impl Rewind {
         if level == 0 && self.before.retained_from.is_some_and(|from| end_at <= from) {
             self.left_trades = self.left_trades.max(Some(end_at));
         }
-        // of rows about a venue the end may be another one, not a later one
+        // a row about a venue may end at another time, but not later
         if !self.lowered.publishes(open_at, longest) {
             self.ahead.add(open_at, longest);
         }
@@ -116,7 +116,7 @@ impl Rewind {
         self.spec.reach.intervals[level].0.0
     }
 
-    /// What the interval's memory had passed.
+    /// The horizon that the interval's memory had passed.
     fn horizon(&self, level: usize) -> Nanos {
         let name = self.spec.reach.intervals[level].0.name();
         self.before.horizons.get(&name).copied().unwrap_or(Nanos::MIN)
@@ -146,7 +146,7 @@ impl Rewind {
     }
 }
 
-/// The numbers that come from partitions alone: what the others and the new time give, never more than before.
+/// The numbers derived from partitions alone: from the others and the new time, never more than before.
 fn lowered(
     spec: &ControlSpec,
     confirmations: u64,
@@ -170,7 +170,7 @@ fn lowered(
     };
     let mut places = before.places.clone();
     places.insert(partition.to_owned(), set_back);
-    // they are of another epoch's records
+    // they belong to records of another epoch
     places.values_mut().for_each(|place| place.clock.clear());
     let passed = spec.reach.intervals.iter().map(|(interval, _)| before.horizons.get(&interval.name()).copied());
     let forgotten = passed.map(|at| at.unwrap_or(Nanos::MIN)).min().unwrap_or(Nanos::MIN);
@@ -205,7 +205,7 @@ impl Spans {
         }
     }
 
-    /// At most so many, in order: those that are nearest to each other are one.
+    /// At most `most` stretches, in order: those that are nearest to each other are joined.
     fn joined(&self, most: usize) -> Vec<(Nanos, Nanos)> {
         let spans: Vec<(Nanos, Nanos)> = self.0.iter().map(|(from, until)| (*from, *until)).collect();
         let mut gaps: Vec<(Nanos, usize)> =

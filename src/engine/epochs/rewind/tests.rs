@@ -93,7 +93,7 @@ fn the_partitions_time_and_all_that_came_from_it_are_set_back() {
     assert!(!after.flush);
     let rewound = after.rewound.expect("it says so");
     assert_eq!((rewound.partition.as_str(), rewound.to, rewound.forgotten), ("a", TO, WILD - DAY));
-    // no row lies behind: as far as the reaches of the time
+    // no row lies after them: they fall as far as the reaches of the time
     let reach = spec().reach.at(&spec().session, TO);
     assert_eq!(
         after.horizons.values().copied().collect::<Vec<_>>(),
@@ -111,11 +111,11 @@ fn what_other_partitions_have_come_to_stays() {
     assert_eq!(after.flushed_until, Some(TO + HOUR + 3 * SECOND));
     assert_eq!(after.retired_by, Some(TO + HOUR), "every partition has come to where the lake is");
     assert_eq!((&after.places["b"], &after.places["c"]), (&later.places["b"], &later.places["c"]));
-    // where no flush was, memory goes by the slowest
+    // without a flush memory follows the slowest
     let live = Binding { lake_time: None, ..later };
     let after = rewind(&live, TO).finish();
     assert_eq!((after.lake_time, after.retired_by), (None, Some(TO - HOUR)));
-    // and what had not come so far is where it was
+    // and what had not come that far stays where it was
     let early = Binding { lake_time: Some(5), closed_until: Some(6), retired_by: None, ..moved(&[]) };
     let after = rewind(&early, TO).finish();
     assert_eq!((after.lake_time, after.closed_until, after.retired_by), (Some(5), Some(6), None));
@@ -148,7 +148,7 @@ fn horizons_fall_to_what_has_left_memory_and_no_further() {
 fn a_lake_that_never_let_go_of_anything_keeps_all_its_memory() {
     let before = Binding { horizons: BTreeMap::new(), retained_from: Some(Nanos::MIN), ..moved(&[]) };
     let mut rewind = rewind(&before, TO);
-    assert!(!rewind.wants(1, TO - HOUR), "closed bars of before say nothing");
+    assert!(!rewind.wants(1, TO - HOUR), "earlier closed bars do not matter");
     assert!(rewind.wants(1, WILD));
     rewind.see(1, &share(), TO - HOUR);
     let after = rewind.finish();
@@ -232,7 +232,7 @@ proptest! {
         let after = rewind.finish();
         for (level, open_at, end_at) in &rows {
             let name = ["1s", "1m", "1d"][*level];
-            prop_assert!(after.publishes(*open_at, *end_at), "a row is said again");
+            prop_assert!(after.publishes(*open_at, *end_at), "a row is published again");
             prop_assert!(*end_at > before.horizons[name] || *end_at <= after.horizons[name], "a bar comes back");
         }
         for second in (0..90_000).step_by(61) {

@@ -1,4 +1,4 @@
-//! The check of venues that fall silent: which bars there are on each worker, and the gaps between them on the venue's.
+//! The check of venues that fall silent: the bars present on each worker, and the gaps between them on the venue's worker.
 //!
 //! ```text
 //!   finished bars ─▶ Presence ═ by venue ═▶ Feed gaps ─▶ changes of anomalies, durable beats
@@ -14,25 +14,25 @@ use differential_dataflow::consolidation::consolidate;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::{LAST_STEP, step_of};
 use ticktide_base::time::{Interval, Nanos};
-use ticktide_flow::anomalies::beats::{Beat, Beats, Presence, Pulse};
+use ticktide_flow::anomalies::beats::{Beat, BeatChange, Beats, Presence};
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
 use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
-/// Where a check of venues stands in the dataflow.
+/// The position of a check of venues in the dataflow.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing {
-    /// Its place in the list of checks.
+pub struct CheckPosition {
+    /// Its index in the list of checks.
     pub check: u16,
-    /// The place of its interval, as the horizons count them.
+    /// The index of its interval in the horizons.
     pub level: usize,
 }
 
 /// The beats that this worker's bars of an interval gain and lose.
-pub fn presence<'scope>(finished: Finished<'scope>, on: Interval) -> Stream<'scope, u64, Vec<Pulse>> {
-    finished.inner.unary_frontier::<Vecs<Pulse>, _, _, _>(Pipeline, "Presence", move |_, _| {
+pub fn presence<'scope>(finished: Finished<'scope>, on: Interval) -> Stream<'scope, u64, Vec<BeatChange>> {
+    finished.inner.unary_frontier::<Vecs<BeatChange>, _, _, _>(Pipeline, "Presence", move |_, _| {
         let mut presence = Presence::default();
         let mut waiting: Waiting<(Instrument, Beat, isize)> = Waiting::new();
         move |(input, frontier), output| {
@@ -58,16 +58,16 @@ pub fn presence<'scope>(finished: Finished<'scope>, on: Interval) -> Stream<'sco
 /// The gaps of the venues of this worker, and their durable state.
 pub fn feed_gaps<'scope>(
     name: &str,
-    pulses: Stream<'scope, u64, Vec<Pulse>>,
+    pulses: Stream<'scope, u64, Vec<BeatChange>>,
     notices: Stream<'scope, u64, Vec<Notice>>,
     mut beats: Beats,
-    Standing { check, level }: Standing,
+    CheckPosition { check, level }: CheckPosition,
 ) -> (Found<'scope>, Rows<'scope>) {
     enum Work {
-        Pulse(Pulse),
+        Pulse(BeatChange),
         Notice(Notice),
     }
-    let route = Exchange::new(Pulse::route);
+    let route = Exchange::new(BeatChange::route);
     let out = pulses.binary_frontier::<_, Vecs<Out<_>>, _, _, _, _>(notices, route, Pipeline, name, move |_, _| {
         let mut waiting: Waiting<Work> = Waiting::new();
         let mut horizon = Nanos::MIN;

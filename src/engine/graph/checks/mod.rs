@@ -9,8 +9,8 @@
 //!   odd ticks ──────────────────────────────────────────────────────────────▶ rows   (the others: from the source itself)
 //! ```
 //!
-//! What must always hold: a row's key is live at most once, and a restart finds the rows of its lake as it left them: scans have
-//! their bases, venues their last retired beat, suspects all they know.
+//! What must always hold: a row's key is live at most once, and a restart finds the rows of its lake as it left them: scans
+//! have their bases, venues their last retired beat, suspects everything that is known of them.
 
 mod decided;
 mod feed_gaps;
@@ -24,7 +24,7 @@ use crate::states::{ANOMALIES, BEATS, SUSPECTS, TWO_PARTITIONS};
 use decided::net_rows;
 use differential_dataflow::VecCollection;
 use differential_dataflow::operators::arrange::Arranged;
-use feed_gaps::{Standing, feed_gaps, presence};
+use feed_gaps::{CheckPosition, feed_gaps, presence};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use ticktide_base::rules::Rules;
@@ -48,17 +48,17 @@ pub const TICKS: Interval = Interval(0);
 
 type Found<'scope> = VecCollection<'scope, u64, (Series, Anomaly), isize>;
 
-/// The checks of a dataflow that look at bars, built.
+/// The built checks of a dataflow that are not made by its source.
 pub struct Checks {
     pub bars: BTreeMap<Interval, BarChecks>,
     listed: Vec<(u16, Interval, Box<dyn ListedCheck>)>,
     feed: Vec<(u16, Interval, FeedGap)>,
-    /// The place of the check of partitions.
+    /// The index of the check of partitions.
     partitions: Option<u16>,
 }
 
 impl Checks {
-    /// By the rules of the lake.
+    /// Builds the checks of a dataflow, by the rules of the lake.
     pub fn new(dataflow: &Dataflow, rules: Rules) -> Checks {
         let session = Arc::new(dataflow.session.clone());
         let mut bars: BTreeMap<Interval, Vec<(u16, Box<dyn BarCheck>)>> = BTreeMap::new();
@@ -77,7 +77,7 @@ impl Checks {
     }
 }
 
-/// What an earlier run left to the checks of one worker.
+/// The state that an earlier run left to the checks of one worker.
 #[derive(Default)]
 pub struct State {
     bars: BTreeMap<Interval, HashMap<Series, Accumulator>>,
@@ -123,22 +123,22 @@ impl State {
 }
 
 /// What the checks read.
-pub struct Inputs<'scope> {
+pub struct CheckInputs<'scope> {
     /// Bars of at least the intervals that bar checks are on.
     pub arranged: Option<Arranged<'scope, FinishedTrace>>,
     pub finished: Finished<'scope>,
     pub remarks: Stream<'scope, u64, Vec<Remark>>,
 }
 
-/// Everything that checks find behind the source, as rows.
+/// Everything that checks find after the source, as rows.
 pub fn watch<'scope>(
     nodes: &mut Unbuilt,
     checks: Checks,
     state: State,
-    inputs: Inputs<'scope>,
+    inputs: CheckInputs<'scope>,
     publishing: &Publishing<'scope>,
 ) -> Vec<Rows<'scope>> {
-    let Inputs { arranged, finished, remarks } = inputs;
+    let CheckInputs { arranged, finished, remarks } = inputs;
     let mut watch = Watch { publishing, found: Vec::new(), rows: Vec::new() };
     if let Some(arranged) = arranged {
         watch.scans(nodes, arranged, checks.bars, state.bars);
@@ -213,13 +213,13 @@ impl<'scope> Watch<'_, 'scope> {
                 beats.restore(venue, *base);
             }
             let pulses = presence(finished.clone(), on);
-            let (found, states) = feed_gaps(name, pulses, notices.clone(), beats, Standing { check, level });
+            let (found, states) = feed_gaps(name, pulses, notices.clone(), beats, CheckPosition { check, level });
             self.rows.push(states);
             self.found.push(found);
         }
     }
 
-    /// What was found, closed; nothing of bars before a check began.
+    /// Closes what was found, without bars from before a check began.
     fn close(&mut self, name: &str) {
         let Some(first) = self.found.pop() else { return };
         let mut all = first.concatenate(std::mem::take(&mut self.found));

@@ -6,8 +6,9 @@
 //!                                       └─ rows of `instruments`, durable state
 //! ```
 //!
-//! Why joins: a master that comes late, or again with other words, corrects every live bar that it speaks of, as a late trade
-//! would. What must always hold: a row is there with and without a master, and once; behind a bar's horizon nothing of it changes.
+//! Why joins: a master that comes late, or again with other content, corrects every live bar that it describes, as a late trade
+//! would. What must always hold: a row exists with and without a master, and once; a bar that the horizon has passed never
+//! changes.
 
 use crate::graph::close::close;
 use crate::graph::parts::{Finished, Out, Rows, Vecs, Waiting, complete, parted};
@@ -21,9 +22,9 @@ use serde::Serialize;
 use ticktide_base::epoch::{Epoch, stamp};
 use ticktide_base::time::{Interval, Nanos};
 use ticktide_flow::anomalies::{Anomaly, ListedCheck};
-use ticktide_flow::bars::finished::{Named, Series};
-use ticktide_flow::close::{AtBar, NetChange};
-use ticktide_flow::instruments::{DayChange, Listings, Terms, Told};
+use ticktide_flow::bars::finished::{NamedRow, Series};
+use ticktide_flow::close::{AtBar, RowChange};
+use ticktide_flow::instruments::{DatedTerms, DayChange, ListingUpdate, Listings};
 use ticktide_lake::StateEntry;
 use ticktide_market::Instrument;
 use timely::dataflow::Stream;
@@ -31,23 +32,23 @@ use timely::dataflow::channels::pact::{Exchange, Pipeline};
 use timely::dataflow::operators::generic::operator::Operator;
 
 /// The trace of terms, by instrument.
-pub type TermsTrace = TraceAgent<ValSpine<Instrument, Terms, u64, isize>>;
+pub type TermsTrace = TraceAgent<ValSpine<Instrument, DatedTerms, u64, isize>>;
 /// The arranged terms of this worker's instruments.
 pub type Listed<'scope> = Arranged<'scope, TermsTrace>;
 
-/// Everything that is known of this worker's instruments, and the rows that say so. `known`: what an earlier run left.
+/// Everything that is known of this worker's instruments, and its rows. `known`: what an earlier run left.
 pub fn listings<'scope>(
     name: &str,
-    told: Stream<'scope, u64, Vec<Told>>,
+    told: Stream<'scope, u64, Vec<ListingUpdate>>,
     notices: Stream<'scope, u64, Vec<Notice>>,
     mut known: Listings,
     first: Epoch,
 ) -> (Listed<'scope>, Rows<'scope>) {
     enum Work {
-        Told(Told),
+        Told(ListingUpdate),
         Notice(Notice),
     }
-    let route = Exchange::new(|told: &Told| told.instrument.route());
+    let route = Exchange::new(|told: &ListingUpdate| told.instrument.route());
     let out = told.binary_frontier::<_, Vecs<Out<_>>, _, _, _, _>(notices, route, Pipeline, name, move |cap, _| {
         let mut start = Some(cap.delayed(&stamp(first, 0)));
         drop(cap);
@@ -103,34 +104,34 @@ fn arranged<'scope, V: Data>(
 pub fn named<'scope, R: AtBar + Data>(
     rows: VecCollection<'scope, u64, (Series, R), isize>,
     listed: Listed<'scope>,
-) -> VecCollection<'scope, u64, (Series, Named<R>), isize> {
-    let unnamed = rows.clone().map(|(series, row)| (series, Named { row, symbol: None }));
+) -> VecCollection<'scope, u64, (Series, NamedRow<R>), isize> {
+    let unnamed = rows.clone().map(|(series, row)| (series, NamedRow { row, symbol: None }));
     let by_instrument = arranged(rows.map(|((interval, instrument), row)| (instrument, (interval, row))), "Rows");
     // an outer join: what has a name takes the place of what has none
     let replaced = by_instrument.join_core(listed, |instrument, (interval, row), terms| {
         let symbol = terms.on(row.trading_date()).and_then(|term| term.symbol);
         let series = (*interval, instrument.clone());
-        let named = |symbol| (series.clone(), Named { row: row.clone(), symbol });
+        let named = |symbol| (series.clone(), NamedRow { row: row.clone(), symbol });
         symbol.map(|symbol| [(named(Some(symbol)), 1), (named(None), -1)]).into_iter().flatten()
     });
     unnamed.concat(replaced.explode(Some))
 }
 
-/// What every operator that publishes goes by.
+/// What every operator that publishes needs.
 #[derive(Clone)]
 pub struct Publishing<'scope> {
     pub notices: Stream<'scope, u64, Vec<Notice>>,
-    /// What masters say; `None`: none are kept.
+    /// The terms of masters; `None`: none are kept.
     pub listed: Option<Listed<'scope>>,
     pub resumed: Resumed,
 }
 
-/// [`close`] of rows that masters name, where they are kept.
+/// [`close`] of rows that masters name, if they are kept.
 pub fn close_named<'scope, R: AtBar + Data + Serialize>(
     name: &str,
     rows: VecCollection<'scope, u64, (Series, R), isize>,
     publishing: &Publishing<'scope>,
-    row: fn(NetChange<Named<R>>) -> SinkRow,
+    row: fn(RowChange<NamedRow<R>>) -> SinkRow,
 ) -> Rows<'scope> {
     let Publishing { notices, listed, resumed } = publishing;
     match listed {
@@ -139,7 +140,7 @@ pub fn close_named<'scope, R: AtBar + Data + Serialize>(
     }
 }
 
-/// What the checks that know the master say of the bars of their intervals.
+/// What the checks that know the master find in the bars of their intervals.
 pub fn watched<'scope>(
     name: &str,
     finished: Finished<'scope>,

@@ -11,8 +11,8 @@ use ticktide_base::epoch::{Binding, LAST_STEP};
 use ticktide_base::time::{DAY, MINUTE};
 use ticktide_flow::anomalies::{Check, build};
 use ticktide_flow::bars::finished::{BarHead, FinishedBar};
-use ticktide_flow::clean::Horizons;
-use ticktide_flow::instruments::Day;
+use ticktide_flow::clean::EpochHorizons;
+use ticktide_flow::instruments::ListingDay;
 use ticktide_market::{Listing, Price};
 use timely::dataflow::operators::Input;
 
@@ -48,19 +48,19 @@ fn symbol(name: u8) -> Option<Arc<str>> {
     (name > 0).then(|| format!("S{name}").into())
 }
 
-fn told(event: &Event, at: i64) -> Option<Told> {
+fn told(event: &Event, at: i64) -> Option<ListingUpdate> {
     let (index, day) = match event {
         Event::Bar(..) => return None,
         Event::Row(index, order, name, tick) => {
             let symbol = symbol(*name).map(|symbol| symbol.as_ref().into());
             let listing = Listing { symbol, tick_size: Some(Price(*tick)), ..Listing::default() };
-            (*index, Day { listing: Some(((*order, 0, at), Arc::new(listing))), ..Day::default() })
+            (*index, ListingDay { listing: Some(((*order, 0, at), Arc::new(listing))), ..ListingDay::default() })
         }
         Event::Band(index, low, high) => {
-            (*index, Day { listing: None, band_low: Some(Price(*low)), band_high: Some(Price(*high)) })
+            (*index, ListingDay { listing: None, band_low: Some(Price(*low)), band_high: Some(Price(*high)) })
         }
     };
-    Some(Told { instrument: instrument(index), date: DATE, day })
+    Some(ListingUpdate { instrument: instrument(index), date: DATE, day })
 }
 
 type Bars = BTreeMap<(u8, i64), i64>;
@@ -68,7 +68,7 @@ type Bars = BTreeMap<(u8, i64), i64>;
 /// Rows of bars with their symbols, anomalies as (instrument, minute, check), and rows of `instruments`.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Seen {
-    named: BTreeMap<(Series, Named<FinishedBar>), isize>,
+    named: BTreeMap<(Series, NamedRow<FinishedBar>), isize>,
     odd: BTreeMap<(Series, u16, Nanos), isize>,
     rows: BTreeMap<(String, Option<Arc<str>>), isize>,
 }
@@ -83,7 +83,7 @@ fn checks() -> Vec<(u16, Interval, Box<dyn ListedCheck>)> {
     built.collect()
 }
 
-/// Runs steps, the epochs ending where `epochs` say; the state is taken over by a second run behind epoch `cut`.
+/// Runs steps, the epochs ending where `epochs` say; a second run takes the state over after epoch `cut`.
 fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
     let mut seen = Seen::default();
     let mut live = Bars::new();
@@ -112,7 +112,7 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
             let mut bars = InputSession::<u64, (Series, FinishedBar), isize>::new();
             let start = first as u64 + 1;
             let (mut tells, mut notices) = worker.dataflow::<u64, _, _>(|scope| {
-                let (tells, told) = scope.new_input::<Vec<Told>>();
+                let (tells, told) = scope.new_input::<Vec<ListingUpdate>>();
                 let (notices, noticed) = scope.new_input::<Vec<Notice>>();
                 let (listed, rows) = listings("Listings", told, noticed, known, start);
                 let finished = bars.to_collection(scope);
@@ -157,7 +157,7 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
                         notices.send(Notice::Bind(Arc::new(Binding { epoch, ..Binding::default() })));
                         continue;
                     }
-                    let horizons = Horizons { intervals: vec![i64::from(DATE) * DAY], ..Horizons::default() };
+                    let horizons = EpochHorizons { intervals: vec![i64::from(DATE) * DAY], ..EpochHorizons::default() };
                     notices.send(Notice::Begin(epoch, horizons));
                     for (at, event) in events.iter().enumerate() {
                         told(event, (epoch * 100) as i64 + at as i64).into_iter().for_each(|told| tells.send(told));
@@ -191,7 +191,7 @@ fn run(steps: &[Vec<Event>], cut: usize) -> Seen {
     seen
 }
 
-/// The same from the final bars and everything that was told, without any dataflow.
+/// The same from the final bars and everything that was reported, without any dataflow.
 fn expected(steps: &[Vec<Event>]) -> Seen {
     let mut seen = Seen::default();
     let mut bars = Bars::new();
@@ -226,7 +226,7 @@ fn expected(steps: &[Vec<Event>]) -> Seen {
             seen.odd.insert((series.clone(), check as u16, row.head.open_at), 1);
         }
         let symbol = listed.and_then(|(_, name, _)| symbol(*name));
-        seen.named.insert((series, Named { row, symbol }), 1);
+        seen.named.insert((series, NamedRow { row, symbol }), 1);
     }
     for (index, (_, name, _)) in newest {
         seen.rows.insert((index.to_string(), symbol(name)), 1);

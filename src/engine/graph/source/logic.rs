@@ -1,4 +1,4 @@
-//! The logic of the source operator on one worker: decisions and batches in; what is said, and reports, out.
+//! The logic of the source operator on one worker: decisions and batches come in; records, rows and reports go out.
 //!
 //! Why the capability of an epoch's last step is kept until its binding is there: everything downstream acts on the binding
 //! record alone, so it has to travel under a time of its epoch while reading goes on into the next. What must always hold: a
@@ -6,10 +6,10 @@
 
 use super::ports::{Outbox, Ports};
 use crate::epochs::until::{Ending, Until};
-use crate::epochs::{Decision, Progress, Report};
+use crate::epochs::{Decision, PartitionProgress, Report};
 use crate::graph::checks;
 use crate::graph::rows::{Notice, SinkRow};
-use crate::ingest::{Intake, Sniff, Taken};
+use crate::ingest::{BatchOutcome, Intake, Sniff};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -22,11 +22,11 @@ use ticktide_base::failure::Failure;
 use ticktide_base::metrics::WorkerFigures;
 use ticktide_base::time::Nanos;
 use ticktide_feed::{Batch, FeedError};
-use ticktide_flow::clean::Horizons;
-use ticktide_flow::close::NetChange;
+use ticktide_flow::clean::EpochHorizons;
+use ticktide_flow::close::RowChange;
 use timely::dataflow::ProbeHandle;
 
-/// Limits on what is under way.
+/// Limits on the work in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Credit {
     pub steps: u64,
@@ -36,28 +36,28 @@ pub struct Credit {
 
 /// How fast records are taken.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct ReadPace {
     pub step_every: Duration,
     /// How far a partition may be ahead of the slowest one, by event time.
     pub max_skew: Nanos,
 }
 
-/// Where records come in: batches of the reader thread, and the intake that takes them.
-pub struct Inlet {
+/// The input of a source operator: batches of the reader thread, and the intake that takes them.
+pub struct SourceInput {
     pub intake: Intake,
     pub batches: Receiver<Result<Batch, FeedError>>,
     /// By partition: the reader leaves it unread.
     pub paused: Arc<Vec<AtomicBool>>,
 }
 
-/// What worker and main loop share with the source operator.
+/// What a worker's loop shares with its source operator.
 #[derive(Clone)]
 pub struct Wires {
     pub decisions: Rc<RefCell<VecDeque<Decision>>>,
     pub reports: Rc<RefCell<Vec<Report>>>,
-    /// What has passed the writers' buffers.
+    /// The times that have passed on to the writers' buffers.
     pub compute: ProbeHandle<u64>,
-    /// What is decided.
+    /// The times of decided epochs.
     pub commit: ProbeHandle<u64>,
     pub failure: Arc<Failure>,
     pub records: Arc<AtomicU64>,
@@ -72,7 +72,7 @@ pub struct SourceLogic {
     paused: Arc<Vec<AtomicBool>>,
     wires: Wires,
     credit: Credit,
-    pace: Pace,
+    pace: ReadPace,
     /// A partition past this event time is left unread.
     limit: Option<Nanos>,
     limit_since: Instant,
@@ -82,26 +82,27 @@ pub struct SourceLogic {
     step: u64,
     step_since: Instant,
     begun: bool,
-    grants: BTreeMap<Epoch, Horizons>,
+    grants: BTreeMap<Epoch, EpochHorizons>,
     /// At the last step of epochs that have ended here and are not bound.
     ended: BTreeMap<Epoch, Ports>,
     /// Bytes of epochs that are not decided.
     bytes: BTreeMap<Epoch, usize>,
     asked: Option<Epoch>,
     told_at: Option<Instant>,
-    told: (u64, Vec<Progress>),
+    told: (u64, Vec<PartitionProgress>),
     sniff: Sniff,
     /// The recorded ends of a replay.
     until: Option<Until>,
-    /// … with what was recorded of the partitions.
+    /// … with the recorded places of the partitions.
     recorded: BTreeMap<Epoch, (BTreeMap<String, Place>, Option<Rewound>)>,
-    /// What was received and belongs to the next epoch.
+    /// Batches that were received and belong to the next epoch.
     put_off: VecDeque<(Epoch, Batch)>,
 }
 
-/// Batches taken in one activation at most, so that other operators get their turn.
+/// The most batches taken in one activation, so that other operators get their turn.
 const BATCHES_A_TURN: usize = 8;
-/// The slowest partition has not moved for so long, longer than librdkafka backs off by itself: others may run ahead of it meanwhile.
+/// After the slowest partition has not moved for this long, others are checked again: they may have run ahead of it. It is
+/// longer than librdkafka backs off by itself.
 pub(super) const STANDS_STILL: Duration = Duration::from_secs(5);
 /// Reports of progress are at least this far apart.
 const REPORT_EVERY: Duration = Duration::from_millis(5);
@@ -111,10 +112,10 @@ pub const FIRST_STEP: u64 = 1;
 impl SourceLogic {
     pub fn new(
         worker: usize,
-        Inlet { intake, batches, paused }: Inlet,
+        SourceInput { intake, batches, paused }: SourceInput,
         wires: Wires,
         credit: Credit,
-        pace: Pace,
+        pace: ReadPace,
         mut ports: Ports,
         first: Epoch,
     ) -> SourceLogic {
@@ -147,13 +148,13 @@ impl SourceLogic {
         }
     }
 
-    /// Ends its epochs where they are recorded to have ended.
+    /// Ends its epochs at their recorded ends.
     pub fn replaying(mut self, until: Until) -> SourceLogic {
         self.until = Some(until);
         self
     }
 
-    /// Goes on in a lake that has read the source before: its format is no question any more.
+    /// Goes on in a lake that has read the source before: its format is no longer in question.
     pub fn going_on(mut self) -> SourceLogic {
         self.sniff.end();
         self
@@ -173,7 +174,7 @@ impl SourceLogic {
             self.advance(now, out);
             more = self.read(now, out) || self.end_as_recorded(out);
         }
-        // a limit that moves is looked at when it does: to pause a partition and go on with it costs its reader what it has fetched
+        // a limit that moves is applied when it does: pausing and resuming a partition costs its reader what it has fetched
         if self.until.is_none() && now.saturating_duration_since(self.limit_since) >= STANDS_STILL {
             self.hold_back();
         }
@@ -214,7 +215,7 @@ impl SourceLogic {
         }
     }
 
-    /// Leaves partitions unread that are too far ahead of the slowest, by where they have come to since it was told.
+    /// Leaves partitions unread that are too far ahead of the slowest, by the times that they have come to since its report.
     fn hold_back(&self) {
         for (index, ahead) in self.intake.ahead_of(self.limit) {
             self.paused[index].store(ahead, Ordering::Relaxed);
@@ -238,7 +239,7 @@ impl SourceLogic {
         }
     }
 
-    /// The next step, when its time has come and the steps before it are not too many.
+    /// Begins the next step, when its time has come and not too many steps are in flight.
     fn advance(&mut self, now: Instant, out: &mut Outbox) {
         if now < self.step_since + self.pace.step_every || self.step + 1 >= LAST_STEP {
             return;
@@ -286,7 +287,7 @@ impl SourceLogic {
     }
 
     /// Whether nothing may be read now. An epoch may take half of the credit, so that one is read while the one before is
-    /// written; credit that earlier epochs hold comes back by itself, and to end a small one meanwhile would only make
+    /// written; credit that earlier epochs hold comes back by itself, and ending a small one meanwhile would only make
     /// more of them. An epoch that has all the credit is ended, so credit always comes back.
     fn is_out_of_credit(&mut self) -> bool {
         let in_flight = self.bytes_in_flight();
@@ -359,7 +360,7 @@ impl SourceLogic {
         true
     }
 
-    /// Whether what comes next belongs to the next epoch; then this one is asked to end.
+    /// Whether the next batch belongs to the next epoch; then requests the end of this one.
     fn is_put_off(&mut self) -> bool {
         let later = self.put_off.front().is_some_and(|(epoch, _)| *epoch > self.epoch);
         let out = later || self.intake.is_full();
@@ -370,7 +371,7 @@ impl SourceLogic {
         out && self.until.is_none()
     }
 
-    /// Puts off the part of a batch whose receipts are of another kind than those of the epoch so far.
+    /// Puts off the part of a batch whose receipts differ in kind from those of the epoch so far.
     fn put_off(&mut self, batch: &mut Batch) {
         if self.until.is_none()
             && let Some(offset) = self.intake.turns_at(batch)
@@ -380,13 +381,13 @@ impl SourceLogic {
         }
     }
 
-    fn say(&self, taken: Taken, out: &mut Outbox) {
+    fn say(&self, taken: BatchOutcome, out: &mut Outbox) {
         let Some(ports) = &self.ports else { return };
         let said = out.at(ports);
         said.routed.extend(taken.routed);
         said.rows.extend(taken.quarantine.into_iter().map(SinkRow::Quarantine));
         said.rows.extend(taken.odd.rows.into_iter().map(|(instrument, anomaly)| {
-            SinkRow::Anomaly(NetChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) }.unnamed())
+            SinkRow::Anomaly(RowChange { series: (checks::TICKS, instrument), old: None, new: Some(anomaly) }.unnamed())
         }));
         said.remarks.extend(taken.odd.remarks);
         said.listings.extend(taken.listings);
@@ -394,7 +395,7 @@ impl SourceLogic {
         said.rows.extend(archived.map(|archived| SinkRow::Ticks(Arc::new(archived))));
     }
 
-    /// Ends the epoch if all that is recorded of it was read. True: it ended, and there is a next one.
+    /// Ends the epoch if all its recorded records were read. True: it ended, and there is a next one.
     fn end_as_recorded(&mut self, out: &mut Outbox) -> bool {
         let Some(until) = &mut self.until else { return false };
         for (index, paused) in until.paused() {
@@ -459,7 +460,7 @@ impl SourceLogic {
         }
     }
 
-    /// Nothing more will be read and every binding has been passed on.
+    /// Whether nothing more will be read and every binding has been passed on.
     pub fn is_done(&self) -> bool {
         self.ports.is_none() && self.ended.is_empty()
     }

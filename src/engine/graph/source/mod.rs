@@ -1,4 +1,4 @@
-//! The source operator: stamps what the reader thread brings with steps and epochs, and ends epochs when told to.
+//! The source operator: stamps the records of the reader thread with steps and epochs, and ends epochs on decisions.
 //!
 //! ```text
 //!   reader thread ──bounded──▶ [source operator] ─▶ Routed   (sums and single records, exchanged by instrument)
@@ -13,25 +13,25 @@
 mod logic;
 mod ports;
 
-pub use logic::{Credit, FIRST_STEP, Inlet, Pace, SourceLogic, Wires};
+pub use logic::{Credit, FIRST_STEP, ReadPace, SourceInput, SourceLogic, Wires};
 pub use ports::{Outbox, Ports, Said};
 
 use crate::graph::parts::{Rows, Vecs};
 use crate::graph::rows::{Notice, SinkRow};
 use ticktide_flow::anomalies::ticks::Remark;
 use ticktide_flow::bars::Routed;
-use ticktide_flow::instruments::Told;
+use ticktide_flow::instruments::ListingUpdate;
 use timely::dataflow::operators::generic::OutputBuilder;
 use timely::dataflow::operators::generic::builder_rc::OperatorBuilder;
 use timely::dataflow::{Scope, Stream};
 use timely::scheduling::{Activator, SyncActivator};
 
 /// The streams of the source operator.
-pub struct Sourced<'scope> {
+pub struct SourceStreams<'scope> {
     pub routed: Stream<'scope, u64, Vec<Routed>>,
     pub notices: Stream<'scope, u64, Vec<Notice>>,
     pub remarks: Stream<'scope, u64, Vec<Remark>>,
-    pub listings: Stream<'scope, u64, Vec<Told>>,
+    pub listings: Stream<'scope, u64, Vec<ListingUpdate>>,
     pub rows: Rows<'scope>,
     /// Wakes the operator.
     pub activator: Activator,
@@ -42,7 +42,7 @@ pub fn source<'scope>(
     name: &str,
     scope: Scope<'scope, u64>,
     build: impl FnOnce(Ports, SyncActivator) -> SourceLogic,
-) -> Sourced<'scope> {
+) -> SourceStreams<'scope> {
     let mut builder = OperatorBuilder::new(name.to_owned(), scope);
     let address = builder.operator_info().address;
     let activator = scope.activator_for(address.clone());
@@ -53,7 +53,7 @@ pub fn source<'scope>(
     let (remarks_output, remarks) = builder.new_output();
     let mut remarks_output = OutputBuilder::<u64, Vecs<Remark>>::from(remarks_output);
     let (listings_output, listings) = builder.new_output();
-    let mut listings_output = OutputBuilder::<u64, Vecs<Told>>::from(listings_output);
+    let mut listings_output = OutputBuilder::<u64, Vecs<ListingUpdate>>::from(listings_output);
     let (rows_output, rows) = builder.new_output();
     let mut rows_output = OutputBuilder::<u64, Vecs<SinkRow>>::from(rows_output);
     builder.build(move |capabilities| {
@@ -70,7 +70,7 @@ pub fn source<'scope>(
             if running.turn(&mut outbox) {
                 again.activate();
             }
-            // whole containers: what is said is moved once, into the exchange
+            // whole containers: the data is moved once, into the exchange
             let mut routed = routed_output.activate();
             let mut notices = notices_output.activate();
             let mut remarks = remarks_output.activate();
@@ -88,7 +88,7 @@ pub fn source<'scope>(
             }
         }
     });
-    Sourced { routed, notices, remarks, listings, rows, activator }
+    SourceStreams { routed, notices, remarks, listings, rows, activator }
 }
 
 #[cfg(test)]

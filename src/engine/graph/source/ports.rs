@@ -1,11 +1,11 @@
-//! What the source operator says, at which time and to whom.
+//! What the source operator sends, at which time and to which operators.
 //!
-//! What must always hold: all that is said at one time leaves under the capabilities of that time, in the order of times.
+//! What must always hold: all that is sent at one time leaves under the capabilities of that time, in the order of times.
 
 use crate::graph::rows::{Notice, SinkRow};
 use ticktide_flow::anomalies::ticks::Remark;
 use ticktide_flow::bars::Routed;
-use ticktide_flow::instruments::Told;
+use ticktide_flow::instruments::ListingUpdate;
 use timely::dataflow::operators::Capability;
 
 /// The capabilities of the operator's outputs, all at one time.
@@ -34,22 +34,22 @@ impl Ports {
     }
 }
 
-/// What is said at one time, one kind per downstream.
+/// What is sent at one time, one kind for each output.
 pub struct Said {
     pub ports: Ports,
     pub routed: Vec<Routed>,
     pub notices: Vec<Notice>,
     pub remarks: Vec<Remark>,
-    pub listings: Vec<Told>,
+    pub listings: Vec<ListingUpdate>,
     pub rows: Vec<SinkRow>,
 }
 
-/// What is said in one activation, in order of times.
+/// What is sent in one activation, in order of times.
 #[derive(Default)]
 pub struct Outbox(pub Vec<Said>);
 
 impl Outbox {
-    /// What is said at the time of the ports.
+    /// What is sent at the time of the ports.
     pub(super) fn at(&mut self, ports: &Ports) -> &mut Said {
         if self.0.last().is_none_or(|last| last.ports.rows.time() != ports.rows.time()) {
             let (routed, notices, remarks, listings, rows) = Default::default();

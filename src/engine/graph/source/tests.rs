@@ -1,8 +1,8 @@
-//! The source operator by itself: decisions and batches in, reports and pauses out.
+//! The source operator by itself: decisions and batches come in, reports and pauses go out.
 
 use super::logic::STANDS_STILL;
 use super::*;
-use crate::epochs::{Decision, Progress, Report};
+use crate::epochs::{Decision, PartitionProgress, Report};
 use crate::ingest::Intake;
 use crate::ingest::Sniff;
 use crate::share::Share;
@@ -17,12 +17,12 @@ use ticktide_base::metrics::Telemetry;
 use ticktide_base::time::{Nanos, SECOND};
 use ticktide_dataflow::Dataflow;
 use ticktide_feed::{Batch, FeedError, Partition, Reject};
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::clean::EpochHorizons;
 use ticktide_market::{Instrument, InstrumentId, Price, Quantity, Tick, TickKind};
 use timely::dataflow::ProbeHandle;
 use timely::worker::Worker;
 
-/// An operator over two partitions, and what stands around it.
+/// An operator over two partitions, and what surrounds it.
 struct Bench<'w> {
     worker: &'w mut Worker,
     activator: Activator,
@@ -63,8 +63,8 @@ fn bench(places: &[&str], script: impl FnOnce(&mut Bench<'_>) + Send + Sync + 's
         let activator = worker.dataflow::<u64, _, _>(|scope| {
             let sourced = source("Source", scope, |ports, _| {
                 let credit = Credit { steps: 8, bytes: 1 << 20 };
-                let pace = Pace { step_every: Duration::from_millis(50), max_skew: 60 * SECOND };
-                let inlet = Inlet { intake, batches: receive, paused: paused.clone() };
+                let pace = ReadPace { step_every: Duration::from_millis(50), max_skew: 60 * SECOND };
+                let inlet = SourceInput { intake, batches: receive, paused: paused.clone() };
                 let source = SourceLogic::new(0, inlet, wires.clone(), credit, pace, ports, 1);
                 if resumed.places.is_empty() { source } else { source.going_on() }
             });
@@ -76,7 +76,7 @@ fn bench(places: &[&str], script: impl FnOnce(&mut Bench<'_>) + Send + Sync + 's
 }
 
 impl Bench<'_> {
-    /// One activation, with these decisions; gives what was reported.
+    /// One activation, with these decisions; returns what was reported.
     fn turn(&mut self, decisions: impl IntoIterator<Item = Decision>) -> Vec<Report> {
         self.wires.decisions.borrow_mut().extend(decisions);
         self.activator.activate();
@@ -85,7 +85,10 @@ impl Bench<'_> {
     }
 
     fn grant(&self, epoch: Epoch) -> Decision {
-        Decision::Grant { epoch, horizons: Horizons { intervals: vec![Nanos::MIN; 2], ..Horizons::default() } }
+        Decision::Grant {
+            epoch,
+            horizons: EpochHorizons { intervals: vec![Nanos::MIN; 2], ..EpochHorizons::default() },
+        }
     }
 
     fn send(&mut self, mut batch: Batch) {
@@ -136,7 +139,7 @@ fn idle_at_end(reports: &[Report], of: Epoch) -> Vec<bool> {
         Report::Ended { epoch, partitions, .. } if *epoch == of => Some(partitions),
         _ => None,
     });
-    ended.expect("it has ended").iter().map(|partition: &Progress| partition.idle).collect()
+    ended.expect("it has ended").iter().map(|partition: &PartitionProgress| partition.idle).collect()
 }
 
 fn cut(epoch: Epoch) -> Decision {
@@ -162,7 +165,7 @@ fn an_epoch_that_was_granted_and_cut_at_once_has_idle_partitions_only_where_it_w
         std::thread::sleep(Duration::from_millis(600));
         bench.turn([]);
         let ended = bench.turn([bench.grant(2), bench.grant(3), cut(2)]);
-        assert_eq!(idle_at_end(&ended, 2), [false, false], "one has unread records, and nobody has looked");
+        assert_eq!(idle_at_end(&ended, 2), [false, false], "one has unread records, and no check was made");
         std::thread::sleep(Duration::from_millis(2));
         bench.turn([]);
         std::thread::sleep(Duration::from_millis(2));
@@ -188,7 +191,7 @@ fn a_partition_that_runs_ahead_is_paused_though_the_slowest_does_not_move() {
             assert!(begun.elapsed() < Duration::from_secs(20), "it runs on");
             bench.turn([]);
         }
-        assert!(begun.elapsed() >= STANDS_STILL / 2, "one that moves is not looked at all the time");
+        assert!(begun.elapsed() >= STANDS_STILL / 2, "one that moves is not checked all the time");
         bench.turn([Decision::Slowest(None)]);
         assert_eq!(all(bench), [false, false]);
     });

@@ -23,10 +23,10 @@ use ticktide_flow::bars::Routed;
 use ticktide_flow::bars::acc::TradeOrder;
 use ticktide_flow::bars::finished::{FinishedBar, Series};
 use ticktide_flow::bars::keyed::{BarsSpec, Emitted, Keyed};
-use ticktide_flow::bars::trades::{Place, Trade, TradeKey};
-use ticktide_flow::clean::Horizons;
+use ticktide_flow::bars::trades::{RecordOrigin, Trade, TradeKey};
+use ticktide_flow::clean::EpochHorizons;
 use ticktide_flow::clean::duplicates::SeenEntry;
-use ticktide_flow::close::NetChange;
+use ticktide_flow::close::RowChange;
 use ticktide_flow::scan::Positioned as _;
 use ticktide_lake::EpochPart;
 use ticktide_market::Instrument;
@@ -51,7 +51,8 @@ pub(super) fn trade(id: u8, price: i64) -> Routed {
     let phase = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
     let order = TradeOrder { at: i64::from(id), offset: i64::from(id), price, quantity: 1, ..TradeOrder::default() };
     let trade = Trade { order, bucket_at: 0, sets_price: true, adds_volume: true };
-    let place = Place { partition: "t/0".into(), offset: i64::from(id), received_at: None, payload: Box::default() };
+    let place =
+        RecordOrigin { partition: "t/0".into(), offset: i64::from(id), received_at: None, payload: Box::default() };
     let (instrument, key) = (series().1, TradeKey::Id(0, id.to_string().into()));
     let reached = Reached { kept_from: Nanos::MIN, known_from: Nanos::MIN };
     Routed::Trade { instrument, phase, mask: 1, key, trade, seen: None, reached, place }
@@ -78,8 +79,8 @@ pub(super) fn close_of(bar: &Emitted) -> i64 {
     }
 }
 
-pub(super) fn horizons() -> Horizons {
-    Horizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN, ..Horizons::default() }
+pub(super) fn horizons() -> EpochHorizons {
+    EpochHorizons { intervals: vec![Nanos::MIN], retained_from: Nanos::MIN, ..EpochHorizons::default() }
 }
 
 pub(super) fn begin(epoch: Epoch) -> Notice {
@@ -90,7 +91,7 @@ pub(super) fn bind(epoch: Epoch, closed_until: Nanos) -> Notice {
     Notice::Bind(Arc::new(Binding { epoch, closed_until: Some(closed_until), ..Binding::default() }))
 }
 
-/// A run of minutes that begins with an epoch, behind what is published.
+/// A run of minutes that begins with an epoch, after what is published.
 fn resumed(first: Epoch, binding: Binding) -> Resumed {
     let session = Arc::new(Session::preset("utc-day").expect("a preset"));
     let intervals = vec![Interval(MINUTE)];
@@ -202,10 +203,10 @@ fn what_an_epoch_begins_with_comes_before_its_records() {
     timely::execute_directly(|worker| {
         let ((mut routed, mut at), (mut notices, told), seen) = watched_bars(worker);
         at = at.delayed(&stamp(1, 1));
-        // said first, known second: the bar is behind the horizon, and says nothing any more
+        // sent first, known second: the bar is before the horizon, and no longer changes
         routed.activate().session(&at).give(trade(1, 70));
         settle(worker);
-        let begin = Notice::Begin(1, Horizons { intervals: vec![MINUTE], ..horizons() });
+        let begin = Notice::Begin(1, EpochHorizons { intervals: vec![MINUTE], ..horizons() });
         notices.activate().session(&told.delayed(&stamp(1, 1))).give(begin);
         drop((at, told));
         settle(worker);
@@ -224,7 +225,7 @@ fn rows_come_with_their_binding_and_what_was_published_before_a_restart_does_not
             // epoch 6 has published the first minute
             let published = Binding { epoch: 6, closed_until: Some(MINUTE), ..Binding::default() };
             let rows = close("Close", changes_stream.as_collection(), notices_stream, &resumed(7, published), |net| {
-                SinkRow::Bar(NetChange::unnamed(net))
+                SinkRow::Bar(RowChange::unnamed(net))
             });
             rows.inspect_core(move |event| {
                 let Ok((stamp, rows)) = event else { return };
@@ -240,7 +241,7 @@ fn rows_come_with_their_binding_and_what_was_published_before_a_restart_does_not
         let mut say = |time: u64, bar: FinishedBar, diff| {
             changes.activate().session(&at.delayed(&time)).give(((series(), bar), time, diff));
         };
-        // what a restored state gives back
+        // what a restored state contains
         say(stamp(7, 0), bar(0, 10), 1);
         say(stamp(7, 0), bar(1, 20), 1);
         // the next epoch's correction is there before this one's binding

@@ -1,8 +1,8 @@
-//! The graph that timely runs, held against the topology that is said to be it.
+//! The graph that timely runs, compared with its topology.
 
-use super::super::source::{Credit, Inlet, Pace, SourceLogic, Wires};
+use super::super::source::{Credit, ReadPace, SourceInput, SourceLogic, Wires};
 use super::super::topology::{Edge, Operator, Topology};
-use super::super::write::Writing;
+use super::super::write::PartWriter;
 use super::super::{Built, CommitWay, build, outputs};
 use super::{Interval, Resumed};
 use crate::epochs::control::control;
@@ -28,7 +28,7 @@ use ticktide_tables::set::Tables;
 use timely::dataflow::ProbeHandle;
 use timely::logging::{TimelyEvent, TimelyEventBuilder};
 
-/// What timely logs of a dataflow while it is built: operators by their number, and who feeds whom.
+/// What timely logs of a dataflow while it is built: operators by their number, and which one feeds which.
 #[derive(Clone, Debug, Default)]
 struct Logged {
     names: BTreeMap<usize, String>,
@@ -53,7 +53,7 @@ impl Logged {
         self.names.iter().filter(|(_, other)| *other == name).map(|(number, _)| *number).collect()
     }
 
-    /// The operators that one feeds, directly or through some that are no nodes.
+    /// The operators that one feeds, directly or through some that are not nodes.
     fn fed_by(&self, from: usize, nodes: &BTreeSet<String>) -> BTreeSet<usize> {
         let (mut fed, mut open) = (BTreeSet::new(), vec![from]);
         while let Some(from) = open.pop() {
@@ -67,7 +67,7 @@ impl Logged {
     }
 }
 
-/// A lake of nothing, for those who need one that they do not use.
+/// An empty lake, for tests that need one and do not use it.
 fn writer(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> LakeWriter {
     let options = LakeOptions {
         warehouse: Warehouse::Folder(folder.to_owned()),
@@ -82,7 +82,7 @@ fn writer(folder: &std::path::Path, runtime: &tokio::runtime::Runtime) -> LakeWr
     runtime.block_on(Lake::open(options, Vec::new())).expect("opens").0.writer()
 }
 
-/// Builds a dataflow on a worker, and gives its topology and what timely logs.
+/// Builds a dataflow on a worker, and returns its topology and what timely logs.
 fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handle) -> (Topology, Logged) {
     let dataflow = dataflow.clone();
     timely::execute_directly(move |worker| {
@@ -124,11 +124,11 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
             checks: Checks::new(&dataflow, resumed.rules),
             restored: restore(&dataflow, &[], share, intake).expect("nothing is restored"),
             resumed,
-            writing: Writing::new(0, Tables::new(&dataflow, &outputs), writer, runtime, PanicAt::default()),
+            writing: PartWriter::new(0, Tables::new(&dataflow, &outputs), writer, runtime, PanicAt::default()),
         };
         let control = control(worker, Box::new(|_| Vec::new()), Rc::default());
         worker.log_register().expect("workers log").flush();
-        assert_eq!(logged.take().called(&Operator::Mint.name()).len(), 1, "who decides is in the control dataflow");
+        assert_eq!(logged.take().called(&Operator::Mint.name()).len(), 1, "the decider is in the control dataflow");
         drop(control);
         let index = worker.next_dataflow_index();
         let (_batches, batches) = sync_channel(1);
@@ -137,8 +137,8 @@ fn built(dataflow: &Dataflow, writer: LakeWriter, runtime: tokio::runtime::Handl
             .dataflow::<u64, _, _>(|scope| {
                 let open = |intake, ports, _| {
                     let credit = Credit { steps: 1, bytes: 1 };
-                    let pace = Pace { step_every: Duration::from_millis(50), max_skew: SECOND };
-                    let inlet = Inlet { intake, batches, paused: Arc::default() };
+                    let pace = ReadPace { step_every: Duration::from_millis(50), max_skew: SECOND };
+                    let inlet = SourceInput { intake, batches, paused: Arc::default() };
                     SourceLogic::new(0, inlet, wires.clone(), credit, pace, ports, 1)
                 };
                 build(scope, all, &wires, open, CommitWay { jobs: None, decided, woken: |_| {} })
@@ -189,7 +189,7 @@ fn the_running_graph_of_a_dataflow_has_the_operators_and_the_flows_of_its_topolo
             let (fed, wanted) = (fed.collect::<BTreeSet<_>>(), logged.called(&to.name()));
             assert!(!fed.is_disjoint(&wanted), "{dataflow}: no {what} from {from:?} to {to:?}");
         }
-        // and what a topology lacks is not there
+        // and an operator that a topology lacks is not in the graph
         for operator in [Operator::Volume, Operator::Finished, Operator::Listings, Operator::ListedBars] {
             assert_eq!(!logged.called(&operator.name()).is_empty(), topology.has(operator), "{dataflow}: {operator:?}");
         }

@@ -1,4 +1,4 @@
-//! Times that somebody vouches for, and those that only our clock knows: live, and again without a clock.
+//! Times that a witness vouches for, and those that only our clock knows: live, and again without a clock.
 
 use super::*;
 use ticktide_market::{InstrumentId, Price, Quantity, Tick, TickKind};
@@ -25,7 +25,7 @@ impl Live {
         let share = Share { index: 0, peers: 1 };
         let next = resumed.places.get("t/0").map_or(0, |place| place.offset_next);
         let mut intake = Intake::new(&dataflow, &[partition], &[(0, next)], resumed, share);
-        intake.begin_epoch(Horizons { intervals: vec![Nanos::MIN; 2], ..Horizons::default() });
+        intake.begin_epoch(EpochHorizons { intervals: vec![Nanos::MIN; 2], ..EpochHorizons::default() });
         intake.tell_clock(NOW);
         Live { intake, next }
     }
@@ -57,7 +57,7 @@ impl Live {
     }
 }
 
-/// Records that nobody vouches for.
+/// Records without a witness.
 fn plain<const N: usize>(times: [Nanos; N]) -> [(Nanos, Option<Nanos>, bool); N] {
     times.map(|at| (at, None, false))
 }
@@ -79,7 +79,7 @@ fn a_first_record_of_now_is_believed_at_once_and_again_where_there_is_no_clock()
     assert_eq!(again.take(&plain(times)), refused);
     assert_eq!(again.intake.counts(), counts);
 
-    // one of long ago waits for others, and so does one of now where our clock is no witness
+    // a record of long ago waits for others, and so does a current one where our clock is no witness
     for (settings, at) in [(&[][..], NOW - 8 * DAY), (&["source.clock=\"none\""][..], NOW)] {
         let mut live = Live::new(settings, &Binding::default());
         assert_eq!(live.take(&plain([at])), []);
@@ -104,7 +104,7 @@ fn a_producers_receipt_refutes_nothing_and_moves_nothing_and_a_witness_does() {
     let progress = &live.intake.progress(Instant::now())[0];
     assert_eq!(progress.running, Some(long_ago + 4 * SECOND));
 
-    // a broker that took it then says so itself: its receipt is a witness
+    // a broker that took it then confirms that itself: its receipt is a witness
     let mut vouched = Live::new(&["source.until=\"end\""], &Binding::default());
     let ahead = (NOW + 61 * SECOND, Some(NOW), true);
     assert_eq!(vouched.take(&[(NOW, Some(NOW), true), ahead, (NOW + SECOND, Some(NOW), true)]), [(1, "future_time")]);
@@ -124,7 +124,7 @@ fn notices_move_a_partition_without_ticks_by_a_witness_alone_and_for_closing_alo
         live.intake.take(batch, Instant::now());
         let progress = &live.intake.progress(Instant::now())[0];
         assert_eq!(progress.event_at_max == Some(NOW - 60 * SECOND), moves, "{witnessed} {ticked}: {progress:?}");
-        assert_eq!(progress.running, None, "lateness goes by ticks");
+        assert_eq!(progress.running, None, "ticks decide lateness");
     }
 }
 
@@ -155,7 +155,7 @@ fn what_waits_at_the_end_and_is_ahead_of_our_clock_is_refused_again_without_one(
     let mut live = Live::new(&["source.until=\"end\""], &Binding::default());
     let times = [NOW - 5 * SECOND, NOW - 4 * SECOND, NOW - 3 * SECOND, NOW - 2 * SECOND, NOW + 731 * DAY];
     assert_eq!(live.take(&plain(times)), []);
-    let reasons = |taken: Vec<Taken>| -> Vec<&'static str> {
+    let reasons = |taken: Vec<BatchOutcome>| -> Vec<&'static str> {
         taken.iter().flat_map(|taken| taken.quarantine.iter().map(|row| row.reason)).collect()
     };
     assert_eq!(reasons(live.intake.flush()), ["future_time"]);
@@ -165,7 +165,7 @@ fn what_waits_at_the_end_and_is_ahead_of_our_clock_is_refused_again_without_one(
     again.intake.recall(&places);
     again.take(&plain(times));
     assert_eq!(reasons(again.intake.flush()), ["future_time"]);
-    // behind our clock it is history, and moves no time
+    // before our clock it is history, and moves no time
     let mut later = Live::new(&["source.until=\"end\""], &Binding::default());
     later.intake.tell_clock(NOW + 10_000 * DAY);
     later.take(&plain(times));

@@ -1,4 +1,4 @@
-//! Frames of the XTS feed → bars, as a run makes them: the days on which a naive pipeline goes wrong.
+//! Frames of the XTS feed → bars, as a run makes them: days on which a naive pipeline is wrong.
 
 mod clock;
 mod plain;
@@ -66,7 +66,7 @@ fn bars(partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBar> {
 /// The same in a session.
 fn bars_in(session: &str, partitions: &[Vec<(Nanos, String)>]) -> Vec<FinishedBar> {
     let mut intake = intake(session, partitions.len());
-    intake.begin_epoch(Horizons { intervals: vec![Nanos::MIN], ..Horizons::default() });
+    intake.begin_epoch(EpochHorizons { intervals: vec![Nanos::MIN], ..EpochHorizons::default() });
     let mut frames_of = Frames::new();
     for (index, frames) in partitions.iter().enumerate() {
         let taken = intake.take(frames_of.batch(index, 0, frames), Instant::now());
@@ -307,7 +307,7 @@ fn open_interest_comes_from_messages_of_its_own() {
     let bars = bars(&[prices.to_vec(), told]);
     let interests: Vec<(Nanos, Option<i128>)> =
         bars.iter().map(|bar| (bar.head.open_at, bar.open_interest.map(|units| units / i128::from(SCALE)))).collect();
-    // what is told in a minute without a price makes no bar
+    // what comes in a minute without a price makes no bar
     let expected = [(at(9, 15, 0), None), (at(9, 16, 0), Some(700)), (at(9, 18, 0), Some(700))];
     assert_eq!(interests, expected);
 }
@@ -339,7 +339,7 @@ fn what_is_known_of_a_day_is_forgotten_when_its_ticks_are_too_late() {
     for day in 0..10 {
         let at = at(10, 0, 0) + day * DAY;
         // a session's horizon: the trading day before
-        intake.begin_epoch(Horizons { intervals: vec![at - DAY], ..Horizons::default() });
+        intake.begin_epoch(EpochHorizons { intervals: vec![at - DAY], ..EpochHorizons::default() });
         let frames = [(at, shot(at, at, 100, 0).frame('A'))];
         let taken = intake.take(frames_of.batch(0, day, &frames), Instant::now());
         assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);

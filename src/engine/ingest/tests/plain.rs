@@ -1,4 +1,4 @@
-//! Plain records of files and topics: what is held and let go, what a restart keeps, what is known of an idle partition.
+//! Plain records of files and topics: what is held and released, what a restart keeps, what is known of an idle partition.
 
 use super::*;
 use ticktide_base::epoch::Rewound;
@@ -9,7 +9,7 @@ use ticktide_lake::StateEntry;
 /// Monday 2024-10-07, 10:00 in New York.
 const OPEN: Nanos = 1_728_309_600 * SECOND;
 
-/// A reader and the intake behind it.
+/// A reader and its intake.
 struct Plain {
     intake: Intake,
     decoder: Box<dyn wire::Decoder>,
@@ -18,26 +18,32 @@ struct Plain {
 }
 
 impl Plain {
-    /// Of the dataflow `bars` with these settings; goes on behind a binding.
+    /// Of the dataflow `bars` with these settings; goes on after a binding.
     fn new(settings: &[&str], topics: &[&str], resumed: &Binding) -> Plain {
         Plain::of(settings, topics, topics.len(), resumed, Share { index: 0, peers: 1 })
     }
 
     /// Of an intake that goes on from a state, under these horizons.
-    fn with(settings: &[&str], topics: &[&str], resumed: &Binding, state: &[StateEntry], horizons: Horizons) -> Plain {
+    fn with(
+        settings: &[&str],
+        topics: &[&str],
+        resumed: &Binding,
+        state: &[StateEntry],
+        horizons: EpochHorizons,
+    ) -> Plain {
         let mut plain = Plain::begun(settings, topics, topics.len(), resumed, Share { index: 0, peers: 1 });
         plain.restore(state);
         plain.intake.begin_epoch(horizons);
         plain
     }
 
-    /// That of a worker which reads the first `assigned` partitions.
+    /// Of a worker that reads the first `assigned` partitions.
     fn of(settings: &[&str], topics: &[&str], assigned: usize, resumed: &Binding, share: Share) -> Plain {
         let mut plain = Plain::begun(settings, topics, assigned, resumed, share);
-        plain.intake.begin_epoch(Horizons {
+        plain.intake.begin_epoch(EpochHorizons {
             intervals: vec![Nanos::MIN; 2],
             retained_from: Nanos::MIN,
-            ..Horizons::default()
+            ..EpochHorizons::default()
         });
         plain
     }
@@ -63,7 +69,7 @@ impl Plain {
     }
 
     /// Takes records of a partition.
-    fn take(&mut self, partition: usize, received_at: Option<Nanos>, records: &[String]) -> Taken {
+    fn take(&mut self, partition: usize, received_at: Option<Nanos>, records: &[String]) -> BatchOutcome {
         let mut batch = Batch::of(partition);
         for record in records {
             let raw = RawRecord::new(record.as_bytes(), self.next[partition], received_at);
@@ -88,7 +94,7 @@ impl Plain {
     }
 }
 
-/// A trade that many seconds after `OPEN`.
+/// A trade this many seconds after `OPEN`.
 fn trade(seconds: i64) -> String {
     format!("{{\"symbol\":\"A\",\"time\":{},\"price\":1,\"quantity\":1}}", OPEN / SECOND + seconds)
 }
@@ -110,7 +116,7 @@ fn what_a_flush_decides_is_archived_of_every_partition() {
 fn what_was_believed_and_then_refused_is_believed_behind_a_restart() {
     const WEEK: i64 = 7 * 24 * 3_600;
     let settings = ["session=\"us\""];
-    // the second run of times is a Saturday's, the last lies between
+    // the second group of times is a Saturday's, the last lies between
     let saturday = 5 * WEEK - 2 * 24 * 3_600;
     let first: Vec<String> = (0..4).map(trade).chain((0..4).map(|second| trade(saturday + second))).collect();
     let last = [trade(4 * WEEK)];
@@ -120,7 +126,8 @@ fn what_was_believed_and_then_refused_is_believed_behind_a_restart() {
         let counts = &plain.intake.end_epoch(8).counts["a/0"];
         (counts.accepted, counts.pending, plain.intake.progress(Instant::now())[0].event_at_max)
     };
-    let first_rules = || Horizons { intervals: vec![Nanos::MIN; 2], rules: Rules::First, ..Horizons::default() };
+    let first_rules =
+        || EpochHorizons { intervals: vec![Nanos::MIN; 2], rules: Rules::First, ..EpochHorizons::default() };
     let mut plain = Plain::new(&settings, &["a"], &Binding::default());
     plain.intake.begin_epoch(first_rules());
     let reasons: Vec<&str> = plain.take(0, None, &first).quarantine.iter().map(|row| row.reason).collect();
@@ -145,16 +152,16 @@ fn the_ids_of_a_partition_that_is_gone_are_forgotten_by_one_worker() {
     let (resumed, state) = plain.end();
     assert_eq!(state.iter().filter(|entry| &*entry.operator == SEEN).count(), 1);
     let tombstones = |topics: &[&str], index: usize, hours: i64| {
-        // worker 0 reads all that there is
+        // worker 0 reads everything
         let assigned = if index == 0 { topics.len() } else { 0 };
         let mut plain = Plain::of(&settings, topics, assigned, &resumed, Share { index, peers: 3 });
         plain.restore(&state);
         let horizon = OPEN + hours * HOUR;
-        plain.intake.begin_epoch(Horizons { intervals: vec![horizon; 2], ..Horizons::default() });
+        plain.intake.begin_epoch(EpochHorizons { intervals: vec![horizon; 2], ..EpochHorizons::default() });
         plain.intake.end_epoch(9).state.iter().filter(|entry| &*entry.operator == SEEN && entry.value.is_none()).count()
     };
     let of_all = |topics: &[&str], hours| (0..3).map(|index| tombstones(topics, index, hours)).collect::<Vec<_>>();
-    assert_eq!(of_all(&["a", "b"], 1), [1, 0, 0], "by who reads it");
+    assert_eq!(of_all(&["a", "b"], 1), [1, 0, 0], "by the worker that reads it");
     assert_eq!(of_all(&["b"], 1).iter().sum::<usize>(), 1, "by one of them");
     assert_eq!(of_all(&["b"], -1), [0; 3], "not before the horizon passes");
 }
@@ -170,12 +177,12 @@ fn a_partition_is_idle_only_while_it_is_known_that_nothing_waits() {
     plain.intake.drained(after(100));
     assert!(!idle(&plain, 100), "not for long enough");
     plain.intake.look(after(2_000));
-    assert!(!idle(&plain, 2_000), "it was not looked for a while");
+    assert!(!idle(&plain, 2_000), "no check was made for a while");
     plain.intake.drained(after(2_000));
     assert!(idle(&plain, 2_000) && idle(&plain, 2_400));
-    assert!(!idle(&plain, 2_600), "nobody has looked since");
+    assert!(!idle(&plain, 2_600), "no check was made since");
     plain.intake.look(after(2_400));
-    assert!(idle(&plain, 2_600), "it was looked, other partitions are read");
+    assert!(idle(&plain, 2_600), "a check was made, other partitions are read");
     plain.intake.look(after(9_000));
     assert!(!idle(&plain, 9_000), "what has come meanwhile is not read yet");
     plain.intake.drained(after(9_001));
@@ -187,7 +194,7 @@ fn a_trading_day_alone_is_never_judged_as_a_time() {
     let settings = ["source.corrections=true", "session=\"us\""];
     let cancel =
         |date: &str| format!("{{\"type\":\"cancel\",\"symbol\":\"A\",\"id\":\"T1\",\"trading_date\":\"{date}\"}}");
-    let waits = |taken: Taken| -> Vec<(String, Nanos)> {
+    let waits = |taken: BatchOutcome| -> Vec<(String, Nanos)> {
         assert!(taken.quarantine.is_empty(), "{:?}", taken.quarantine);
         let told = taken.routed.into_iter().filter_map(|routed| match routed {
             Routed::Correction { key: TradeKey::Id(day, _), correction, .. } => {
@@ -201,7 +208,7 @@ fn a_trading_day_alone_is_never_judged_as_a_time() {
     let dates = ["2024-10-08", "2024-10-05", "2024-09-03"];
     for received_at in [Some(OPEN + 10 * SECOND), None] {
         let mut plain = Plain::new(&settings, &["a", "b"], &Binding::default());
-        plain.intake.begin_epoch(Horizons {
+        plain.intake.begin_epoch(EpochHorizons {
             intervals: vec![OPEN - HOUR; 2],
             retained_from: OPEN - 2 * HOUR,
             rules: Rules::First,
@@ -213,7 +220,7 @@ fn a_trading_day_alone_is_never_judged_as_a_time() {
         let told = waits(plain.take(0, received_at, &dates.map(cancel)));
         let at = received_at.or(newest).expect("a time");
         assert_eq!(told, dates.map(|date| (date.to_owned(), at)), "by its receipt, or the newest time before it");
-        // in a partition that has no time: the newest that the horizons tell of
+        // in a partition that has no time: the newest that the horizons know
         let told = waits(plain.take(1, received_at, &dates.map(cancel)));
         assert_eq!(told, dates.map(|date| (date.to_owned(), received_at.unwrap_or(OPEN))));
         let progress = plain.intake.progress(Instant::now());
@@ -229,7 +236,8 @@ fn a_partition_that_was_set_back_goes_on_from_there_in_a_start_as_in_a_replay() 
     let settings = ["session=\"utc-day\""];
     let (usual, later): (Vec<String>, Vec<String>) = ((0..6).map(trade).collect(), (6..9).map(trade).collect());
     let wild: Vec<String> = (0..4).map(|second| trade(YEARS + second)).collect();
-    let all = || Horizons { intervals: vec![Nanos::MIN; 2], retained_from: Nanos::MIN, ..Horizons::default() };
+    let all =
+        || EpochHorizons { intervals: vec![Nanos::MIN; 2], retained_from: Nanos::MIN, ..EpochHorizons::default() };
     let moved = || {
         let mut plain = Plain::new(&settings, &["a"], &Binding::default());
         plain.take(0, None, &usual);
@@ -261,7 +269,7 @@ fn a_partition_that_was_set_back_goes_on_from_there_in_a_start_as_in_a_replay() 
     assert_eq!(ends[0], ends[1]);
     let times = [8, 7, 6].map(|second| OPEN + second * SECOND);
     assert_eq!(ends[0], (Some(times[0]), [&times[..], &[to + 3]].concat()));
-    // without it they are too late behind a restart, too
+    // without it they are too late after a restart, too
     let mut lost = Plain::with(&settings, &["a"], &before, &state, all());
     assert_eq!(lost.take(0, None, &later).quarantine.len(), 3);
 }

@@ -1,8 +1,8 @@
 //! The same records, however they are read: any cuts, workers, order of partitions, kills, one verdict for each and one table.
 //!
-//! A world has a few partitions with records out of order by up to a month, which come in stages: at the end of each all that is
-//! there is read and flushed. A course of it is how one run of many reads them. No part of the run is replaced but the sources, the
-//! clock and the disk.
+//! A world has a few partitions with records out of order by up to a month, which come in stages: at the end of each stage
+//! everything so far is read and flushed. A course is the way in which one of many runs reads them. Only the sources, the clock
+//! and the disk of the run are replaced.
 
 use super::*;
 use crate::epochs::mint::Minter;
@@ -173,7 +173,7 @@ struct Process<'a> {
     workers: Vec<Intake>,
     minter: Minter,
     keyed: Keyed,
-    grants: BTreeMap<Epoch, Horizons>,
+    grants: BTreeMap<Epoch, EpochHorizons>,
     epoch: Epoch,
     next: Vec<usize>,
     finished: Vec<bool>,
@@ -231,10 +231,10 @@ impl<'a> Process<'a> {
             keyed.restore(instrument, key.clone(), value).expect("its own state");
         }
         let horizon = |interval: &Interval| bound.horizons.get(&interval.name()).copied().unwrap_or(Nanos::MIN);
-        let horizons = Horizons {
+        let horizons = EpochHorizons {
             intervals: dataflow.bars.iter().map(horizon).collect(),
             retained_from: bound.retained_from.unwrap_or(Nanos::MIN),
-            ..Horizons::default()
+            ..EpochHorizons::default()
         };
         keyed.restored(horizons, |_, _| ());
         let epoch = disk.bindings.last().map_or(1, |last| last.epoch + 1);
@@ -388,7 +388,7 @@ impl<'a> Process<'a> {
         let of_keyed =
             aside.refused.into_iter().map(|no| (no.place.partition.to_string(), no.place.offset, no.reason, no.detail));
         for (partition, offset, reason, detail) in of_rows.chain(of_keyed).collect::<Vec<_>>() {
-            // whether it still waits at the end hangs on what memory has let go of
+            // whether it still waits at the end depends on what memory has released
             if reason != "unmatched" {
                 outcome.refused.entry((partition, offset)).or_default().push((reason, detail));
             }
@@ -456,7 +456,7 @@ pub(super) fn course(world: &World, dice: &mut Dice) -> Outcome {
     disk.outcome
 }
 
-/// Whether several courses of a world come to one outcome; gives it.
+/// Checks that several courses of a world come to one outcome; returns it.
 pub(super) fn same_however_it_is_read(seed: u64, courses: u64) -> Outcome {
     let world = World::new(seed);
     let first = course(&world, &mut Dice::new(seed + 1));
@@ -480,7 +480,7 @@ fn the_same_records_get_the_same_verdicts_and_bars_however_they_are_read() {
         late += outcome.refused.values().flatten().filter(|(reason, _)| reason.contains("late")).count();
         bars += outcome.bars.len();
     }
-    assert!(late > 4_000 && bars > 20_000, "{late} late records and {bars} bars: too few to tell");
+    assert!(late > 4_000 && bars > 20_000, "{late} late records and {bars} bars: too few for a verdict");
 }
 
 #[test]
@@ -489,7 +489,7 @@ fn many_seeds_of_records_get_the_same_verdicts_and_bars_however_they_are_read() 
     (1_000..6_000).for_each(|seed| drop(same_however_it_is_read(seed, 3)));
 }
 
-/// One file of trades a minute apart with wild ones between, from a place on; gives the offsets of the wild ones, too.
+/// One file of trades a minute apart with wild ones between, from a place on; returns the offsets of the wild ones, too.
 fn with_wild(place: usize, wild: &[Nanos]) -> (World, Vec<i64>) {
     let mut times: Vec<(Nanos, bool)> = (0..240).map(|minute| (DAY0 + minute * MINUTE, false)).collect();
     for (index, ahead) in wild.iter().enumerate() {

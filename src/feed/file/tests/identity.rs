@@ -1,11 +1,11 @@
-//! A file is known again by what it holds: renamed, moved, packed, rotated, copied, grown and changed.
+//! A file is recognised by its content: renamed, moved, compressed, rotated, copied, grown and changed.
 
 use super::*;
 use ticktide_base::epoch::Place;
 
 pub type Places = BTreeMap<String, Place>;
 
-/// Opens the files as a run that goes on from what a lake has recorded does.
+/// Opens the files as a run does that continues a lake.
 fn go_on(spec: &SourceSpec, places: &Places) -> Result<Arc<dyn Source>, FeedError> {
     let offsets = places.iter().map(|(name, place)| (name.clone(), place.offset_next)).collect();
     let source = crate::open(&SourceSpec { recorded: places.clone(), ..spec.clone() }, &offsets)?;
@@ -18,7 +18,7 @@ fn go_on(spec: &SourceSpec, places: &Places) -> Result<Arc<dyn Source>, FeedErro
     Ok(source)
 }
 
-/// Reads the files to their ends from where a lake has come to: what it has now, and the new records of each partition.
+/// Reads the files to their ends from a lake's places: the lake's new places, and the new records of each partition.
 pub fn read_on(spec: &SourceSpec, places: &Places) -> Result<(Places, BTreeMap<String, Vec<i64>>), FeedError> {
     let source = go_on(spec, places)?;
     let (mut places, mut records) = (places.clone(), BTreeMap::new());
@@ -40,7 +40,7 @@ pub fn read_on(spec: &SourceSpec, places: &Places) -> Result<(Places, BTreeMap<S
     error.map_or(Ok((places, records)), Err)
 }
 
-/// A lake of before: it has read some records, and knows the first of them.
+/// An older lake: it has read some records, and knows only the first of them.
 fn of_before(places: &Places) -> Places {
     let before = |place: &Place| Place {
         source_id: place.source_id.split(':').take(3).collect::<Vec<_>>().join(":"),
@@ -82,7 +82,7 @@ fn another_file_under_a_known_name_is_refused_and_the_same_one_goes_on_wherever_
     let both = read_on(&spec(&[&d1, &d2]), &Places::new()).expect("readable").0;
     let alone = go_on(&spec(&[&d2]), &both).expect("d2 was read").partitions()[0].name();
     assert!(both.contains_key(&alone), "{alone} of {both:?}");
-    // a look without the lake's places judges nothing: the names are not final
+    // a source opened without the lake's places judges nothing: the names are not final
     let looked = open(&spec(&[&d2]));
     assert!(looked.continues(&looked.partitions()[0], &recorded["ticks.jsonl/0"].source_id).is_ok());
 }
@@ -94,7 +94,7 @@ fn a_lake_without_hashes_and_a_file_that_was_empty_go_on() {
     let spec = csv(&[&path]);
     let id = || open(&spec).partitions()[0].source_id.clone();
     let mut ids = Vec::new();
-    // nothing, half a header, a header, half of a record behind it
+    // nothing, half a header, a header, a header with half a record
     for text in ["", "symbol,ti", "symbol,time,price,quantity\n", "symbol,time,price,quantity\nA,17000"] {
         std::fs::write(&path, text).expect("written");
         ids.push(id());
@@ -109,7 +109,7 @@ fn a_lake_without_hashes_and_a_file_that_was_empty_go_on() {
     let source = go_on(&spec, &recorded("file:a.csv")).expect("no hash is known");
     assert!(source.is_recorded_as(&source.partitions()[0], "file:a.csv"));
     let first = id();
-    // it grows
+    // the file grows
     std::fs::write(&path, format!("{whole}A,1700000001,1,11")).expect("written");
     assert!(go_on(&spec, &recorded(&first)).is_ok());
     // the header alone is no beginning: two days have the same
@@ -169,7 +169,7 @@ fn a_file_that_was_renamed_moved_or_packed_goes_on_under_the_lakes_name() {
                 if before {
                     places = of_before(&places);
                 }
-                // it goes on
+                // the file grows
                 let text = std::fs::read_to_string(old(root.path())).expect("a file");
                 std::fs::write(old(root.path()), text + &lines(count..count + 5)).expect("written");
                 change(root.path());
@@ -181,7 +181,7 @@ fn a_file_that_was_renamed_moved_or_packed_goes_on_under_the_lakes_name() {
                 let place = &now["ticks.jsonl/0"];
                 assert!(before || place.source_id == id, "{what}: {id} became {}", place.source_id);
                 assert_eq!(place.read.map(|read| read.offset), Some(count + 5));
-                // and is known again
+                // and is recognised again
                 assert!(read_on(&spec(&[&folder]), &now).expect(what).1.values().all(Vec::is_empty));
             }
         }
@@ -208,7 +208,7 @@ fn a_rotated_file_and_the_one_in_its_place_are_both_read_once() {
             seen += new.values().map(Vec::len).sum::<usize>();
             assert_eq!(seen as i64, 50 * day, "{packs:?}");
             rotate(day);
-            // nobody has written yet
+            // nothing was written yet
             assert!(read_on(&spec(&[root]), &places).expect("readable").1.values().all(Vec::is_empty));
             std::fs::write(old(root), lines(1000 * day..1000 * day + 50)).expect("a file");
         }
@@ -226,7 +226,7 @@ fn two_files_with_one_beginning_are_refused_with_both_names() {
         ("a part that breaks off", lines(0..3) + "{\"sym", lines(0..4), true),
         ("one beginning of 64 KiB", long(), long() + "behind", true),
         ("a first record that both have", lines(0..9), lines(0..1) + &lines(5..9), false),
-        ("64 KiB that differ behind the first record", long(), lines(0..1) + &lines(2..5_000), false),
+        ("64 KiB that differ after the first record", long(), lines(0..1) + &lines(2..5_000), false),
         ("one header", header.to_owned() + "A,1700000000,1,1\n", header.to_owned() + "A,1700000001,1,1\n", false),
         ("a header alone", header.to_owned(), header.to_owned() + "A,1700000001,1,1\n", false),
     ];
@@ -237,7 +237,7 @@ fn two_files_with_one_beginning_are_refused_with_both_names() {
             std::fs::create_dir(root.path().join("sub")).expect("a folder");
             let of = if what.contains("header") { csv } else { spec };
             std::fs::write(&paths[0], &one).expect("a file");
-            // before the other is there
+            // before the other file exists
             let (places, _) = read_on(&of(&[&paths[0]]), &Places::new()).expect(what);
             let bytes = if packed { gz(&other) } else { other.clone().into_bytes() };
             std::fs::write(&paths[1], bytes).expect("a file");
@@ -264,8 +264,8 @@ fn what_a_lake_has_read_as_two_files_stays_two() {
     let both = spec(&[&a, &b]);
     let places = ["a.jsonl", "b.jsonl"].map(|name| {
         let path = root.path().join(name);
-        let first = Beginning::of(&path, wire::build(&both.wire).expect("json").as_ref()).expect("readable");
-        let before = Beginning { bytes: None, ..first.expect("it has a record") };
+        let first = FileBeginning::of(&path, wire::build(&both.wire).expect("json").as_ref()).expect("readable");
+        let before = FileBeginning { bytes: None, ..first.expect("it has a record") };
         (format!("{name}/0"), Place { source_id: before.id(name), offset_next: 5, ..Place::default() })
     });
     let (_, new) = read_on(&both, &Places::from(places)).expect("it has read both");
@@ -317,7 +317,7 @@ fn a_file_that_was_changed_where_it_was_read_is_refused_before_a_record_of_it_is
         std::fs::write(&path, changed + &lines(7_000..7_001)).expect("a file");
         let message = message(read_on(&spec(&[&path]), &places));
         assert!(message.contains("a.jsonl") && message.contains("--warehouse"), "{what}: {message}");
-        // what stands behind the place may be anything
+        // what is after the place may be anything
         std::fs::write(&path, text.clone() + &lines(9_000..9_002)).expect("a file");
         assert_eq!(read_on(&spec(&[&path]), &places).expect(what).1["a.jsonl/0"], [6_000, 6_001]);
     }
@@ -331,7 +331,7 @@ fn a_change_is_seen_wherever_an_epoch_had_ended() {
     std::fs::write(&path, &text).expect("a file");
     let (end, _) = read_on(&spec(&[&path]), &Places::new()).expect("readable");
     let (batches, _) = drain(read_all(&*open(&spec(&[&path]))).as_mut(), 1);
-    // an epoch that ended inside of a batch knows the end of the one before
+    // an epoch that ended inside a batch knows the end of the batch before
     for (offset, read) in batches.iter().map(|batch| (batch.offset_next + 7, batch.read)).filter(|(at, _)| *at < 6_000)
     {
         let mut places = end.clone();
@@ -358,7 +358,7 @@ fn of_files_with_a_short_beginning_all_that_was_read_tells_which_it_was() {
     places.get_mut("c.jsonl/0").expect("it was read").source_id = id;
     std::fs::rename(&c, &b).expect("renamed");
     std::fs::write(&a, lines(0..1) + &lines(20..30)).expect("a file");
-    let (_, new) = read_on(&spec(&[&a, &b]), &places).expect("they differ behind their first records");
+    let (_, new) = read_on(&spec(&[&a, &b]), &places).expect("they differ after their first records");
     assert_eq!((new["a.jsonl/0"].len(), new["c.jsonl/0"].len()), (11, 0));
 }
 
@@ -370,7 +370,7 @@ fn what_is_read_again_from_its_start_may_be_changed_and_the_rows_tell_where() {
     std::fs::write(&path, &text).expect("a file");
     let (places, _) = read_on(&spec(&[&path]), &Places::new()).expect("readable");
     let id = &places["a.jsonl/0"].source_id;
-    // in the beginning, and behind it
+    // in the beginning, and after it
     for record in [5, 5_000] {
         std::fs::write(&path, text.replace(&line(record), &line(1))).expect("a file");
         let again = SourceSpec { recorded: places.clone(), ..spec(&[&path]) };

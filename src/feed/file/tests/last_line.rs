@@ -1,4 +1,4 @@
-//! A last line without its end: left and told of, taken where it is to be, and the same line whoever looked when.
+//! A last line without a line end: left and reported, taken where it must be, and the same line whenever it was read.
 
 use super::identity::{Places, read_on};
 use super::*;
@@ -6,7 +6,7 @@ use ticktide_base::epoch::Place;
 
 const HEADER: &str = "symbol,time,price,quantity\n";
 
-/// A file with a whole record and one whose quantity is 25 when it is whole.
+/// A file with a whole record and half of one, whose quantity is 25 when it is whole.
 fn half() -> (tempfile::TempDir, PathBuf) {
     let root = tempfile::tempdir().expect("a folder");
     let path = root.path().join("a.csv");
@@ -23,13 +23,13 @@ fn append(path: &Path, text: &str) {
 fn a_last_line_without_its_end_waits_for_it_and_is_told_of() {
     let (_root, path) = half();
     let source = open(&csv(&[&path]));
-    assert_eq!(source.remarks(), [""; 0], "nobody has looked");
+    assert_eq!(source.remarks(), [""; 0], "nothing was read");
     let (batches, error) = drain(read_all(&*source).as_mut(), 1);
     assert!(error.is_none());
     assert_eq!(quantities(&batches), [(0, 10)]);
     let remarks = source.remarks();
-    let told = format!("1 line without its end left in {} (16 bytes)", path.display());
-    assert!(remarks.len() == 1 && remarks[0].starts_with(&told) && remarks[0].contains("last_line"), "{remarks:?}");
+    let expected = format!("1 line without a line end left unread in {} (16 bytes)", path.display());
+    assert!(remarks.len() == 1 && remarks[0].starts_with(&expected) && remarks[0].contains("last_line"), "{remarks:?}");
     // the next run finds it whole
     let (places, _) = read_on(&csv(&[&path]), &Places::new()).expect("readable");
     append(&path, "5\n");
@@ -93,7 +93,7 @@ fn a_line_that_was_taken_without_its_end_may_get_it_and_nothing_else() {
 #[test]
 fn what_a_lake_of_before_took_of_a_last_line_is_read_again_so() {
     let (_root, path) = half();
-    // it is read again from its first record, up to where the lake has come to
+    // it is read again from its first record up to the lake's place
     let place = Place { source_id: "file:a.csv".into(), offset_next: 2, ..Place::default() };
     let recorded = BTreeMap::from([("a.csv/0".to_owned(), place)]);
     let spec = SourceSpec { recorded, until_end: false, ..csv(&[&path]) };

@@ -1,4 +1,4 @@
-//! Promises of the file source: each file is a partition, read from any record on, packed or plain, and known again.
+//! Promises of the file source: each file is a partition, read from any record on, compressed or plain, and recognised later.
 
 mod identity;
 mod last_line;
@@ -59,7 +59,7 @@ fn records(batches: &[Batch]) -> u64 {
 fn every_line_is_one_record_with_its_number_as_offset() {
     let root = tempfile::tempdir().expect("a folder");
     let path = root.path().join("a.jsonl");
-    // a mark of an editor, an empty line, a windows line end, junk, no end of the last line
+    // a byte order mark, an empty line, a windows line end, junk, a last line without a line end
     let text = format!("\u{feff}{}\n{}\r\njunk\n{}", line(0), line(2).trim_end(), line(4).trim_end());
     std::fs::write(&path, text).expect("a file");
     let source = open(&taking(spec(&[&path])));
@@ -238,7 +238,7 @@ fn what_cannot_be_read_is_refused_before_anything_runs() {
     assert!(hint.contains("`file`"), "{hint}");
 }
 
-/// The same, where nobody goes on writing a last line.
+/// The same, but a last line without a line end is a record.
 fn taking(spec: SourceSpec) -> SourceSpec {
     SourceSpec { last_line: LastLine::Take, ..spec }
 }
@@ -258,7 +258,7 @@ fn quantities(batches: &[Batch]) -> Vec<(i64, i64)> {
 fn a_header_is_no_record_and_each_file_has_its_own() {
     let root = tempfile::tempdir().expect("a folder");
     let [a, b, c] = ["a.csv", "b.csv.gz", "c.csv"].map(|name| root.path().join(name));
-    // a mark of an editor before the header, columns in two orders, the default order without a header
+    // a byte order mark before the header, columns in two orders, the default order without a header
     std::fs::write(&a, "\u{feff}symbol,time,price,quantity\r\nA,1700000000,1,10\r\nA,1700000001,1,11").expect("a file");
     std::fs::write(&b, gz("quantity,other,price,time,symbol\n20,x,1,1700000000,B\n")).expect("a file");
     std::fs::write(&c, "trade,V,C,1700000000,1,i,1,30,\nsymbol,time,price,quantity\n").expect("a file");

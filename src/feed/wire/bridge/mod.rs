@@ -7,14 +7,14 @@
 //! | `…/lpp/…` 12: high, low, divisor; `…/uppercircuit/v1/SEGMENT`, `…/lowercircuit/…` 12: id, price, divisor | | a notice with price bands |
 //! | `…/marketstatus/v1/SEGMENT` 2, `…/high52week/…`, `…/low52week/…` 12 | | a notice |
 //!
-//! The packet does not name its instrument: the topic does, which a record of Kafka carries in its header `origin` (or, for a
-//! market watch, its key `SEGMENT|ID`), and a recorded line ([`recorded`]) in its second part. What must always hold: a price
+//! The topic names the instrument, not the packet. A Kafka record has the topic in its header `origin` (or, for a market watch,
+//! the instrument in its key `SEGMENT|ID`), a recorded line ([`recorded`]) in its second part. What must always hold: a price
 //! is its integer divided by the packet's own divisor, exactly, or the packet is refused.
 //!
-//! Why an update's time is the later one of its last trade and its receipt: a packet has no time of its own, and a quote on a
-//! name that traded an hour ago is news of now. Its bar is that of the last trade, as with every snapshot.
+//! Why an update's time is the later of its last trade and its receive time: a packet has no time of its own, and a quote on an
+//! instrument that last traded an hour ago is current. Its bar is the bar of the last trade, as with every snapshot.
 
-use super::problem::Problem;
+use super::problem::RecordProblem;
 use super::quote::Quote;
 use super::recorded;
 use super::times::{self, impossible};
@@ -27,7 +27,7 @@ use ticktide_market::{LIMIT, Price, Quantity, SCALE, Snapshot, Tick, TickKind};
 
 pub static FORMAT: Format = Format {
     name: "bridge",
-    doc: "IIFL Capital's MQTT bridge: packed packets of 186 bytes and the small ones; the topic names the instrument",
+    doc: "IIFL Capital's MQTT bridge: packed packets of 186 bytes and smaller ones; the topic names the instrument",
     build: |spec| Ok(Box::new(Bridge::new(spec)?)),
     example: b"1736142367500000000\tprod/marketfeed/mw/v1/nseeq/2885\t61de01000800000027421e00bfe4010094dd010098e30100c0e30100f2de010000000c0000005cde01002800000066de01000c00000028000000640000001f6e7b670c0000005cde010003000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
 };
@@ -47,13 +47,13 @@ impl Bridge {
     }
 }
 
-/// What a packet is about.
+/// The kind, segment and instrument of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address<'a> {
     /// `mw`, `oi` …
     pub kind: &'a str,
     pub segment: &'static Segment,
-    /// Absent where the packet holds it, and for a market's status.
+    /// Absent if the packet holds it, and for a market's status.
     pub instrument: Option<&'a str>,
 }
 
@@ -78,11 +78,11 @@ fn is_id(text: &str) -> bool {
     (1..=20).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The address in a key `SEGMENT|ID`: what a packet is, its length says, unless three kinds have it.
-fn keyed<'a>(key: &'a [u8], length: usize) -> Result<Address<'a>, Problem> {
+/// The address in a key `SEGMENT|ID`: the length decides the kind of packet, unless several kinds have that length.
+fn keyed<'a>(key: &'a [u8], length: usize) -> Result<Address<'a>, RecordProblem> {
     let unknown = || {
         let detail = format!("neither header {} nor key names an instrument: {}", recorded::ORIGIN, key.escape_ascii());
-        Problem::new("no_instrument", detail)
+        RecordProblem::new("no_instrument", detail)
     };
     let at = key.iter().position(|byte| *byte == b'|').ok_or_else(unknown)?;
     let segment = Segment::named(&key[..at]).ok_or_else(unknown)?;
@@ -92,15 +92,17 @@ fn keyed<'a>(key: &'a [u8], length: usize) -> Result<Address<'a>, Problem> {
         16 => "oi",
         2 => "marketstatus",
         _ => {
-            let detail =
-                format!("{length} bytes may be several things, and header {} does not say which", recorded::ORIGIN);
-            return Err(Problem::new("unknown_packet", detail));
+            let detail = format!(
+                "{length} bytes may be one of several packets, and header {} does not say which",
+                recorded::ORIGIN
+            );
+            return Err(RecordProblem::new("unknown_packet", detail));
         }
     };
     Ok(Address { kind, segment, instrument: Some(instrument) })
 }
 
-/// A packet's integers by their places.
+/// A packet's integers by their positions.
 struct Packet<'a>(&'a [u8]);
 
 impl Packet<'_> {
@@ -123,35 +125,40 @@ impl Packet<'_> {
 }
 
 /// `raw / divisor` in units of 10⁻⁸, if that is exact.
-fn price(raw: i64, divisor: i64) -> Result<Price, Problem> {
+fn price(raw: i64, divisor: i64) -> Result<Price, RecordProblem> {
     if divisor <= 0 {
-        return Err(Problem::new("bad_divisor", format!("the packet's price divisor is {divisor}")));
+        return Err(RecordProblem::new("bad_divisor", format!("the packet's price divisor is {divisor}")));
     }
     let scaled = i128::from(raw) * i128::from(SCALE);
     let units = scaled / i128::from(divisor);
     if scaled % i128::from(divisor) != 0 {
-        return Err(Problem::new(
+        return Err(RecordProblem::new(
             "too_precise",
-            format!("{raw}/{divisor} has more than eight digits behind the point"),
+            format!("{raw}/{divisor} has more than eight digits after the point"),
         ));
     }
     match i64::try_from(units) {
         Ok(units) if units.abs() < LIMIT => Ok(Price(units)),
-        _ => Err(Problem::new("out_of_range", format!("{raw}/{divisor} is no price below 10^10"))),
+        _ => Err(RecordProblem::new("out_of_range", format!("{raw}/{divisor} is no price below 10^10"))),
     }
 }
 
-fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>, rules: Rules) -> Result<Quote, Problem> {
+fn read(
+    address: &Address<'_>,
+    packet: &[u8],
+    received_at: Option<Nanos>,
+    rules: Rules,
+) -> Result<Quote, RecordProblem> {
     let needed = match address.kind {
         "mw" | "index" => WATCH_BYTES,
         "oi" => 16,
         "lpp" | "uppercircuit" | "lowercircuit" | "high52week" | "low52week" => 12,
         "marketstatus" => 2,
-        other => return Err(Problem::new("unknown_packet", format!("topic \"{other}\" is not known"))),
+        other => return Err(RecordProblem::new("unknown_packet", format!("topic \"{other}\" is not known"))),
     };
     if packet.len() < needed || (packet.len() > needed && needed != WATCH_BYTES) {
         let detail = format!("a packet of \"{}\" has {needed} bytes, this one {}", address.kind, packet.len());
-        return Err(Problem::new("bad_length", detail));
+        return Err(RecordProblem::new("bad_length", detail));
     }
     let packet = Packet(packet);
     match address.kind {
@@ -176,12 +183,12 @@ fn read(address: &Address<'_>, packet: &[u8], received_at: Option<Nanos>, rules:
     }
 }
 
-/// The instrument that a packet itself names, once its length is known to be right.
+/// The instrument that a packet itself names. The packet's length must be checked before.
 fn own_instrument(kind: &str, packet: &[u8]) -> Option<i64> {
     matches!(kind, "uppercircuit" | "lowercircuit" | "high52week" | "low52week").then(|| Packet(packet).unsigned(0))
 }
 
-fn watch(packet: &Packet<'_>, received_at: Option<Nanos>, rules: Rules) -> Result<Quote, Problem> {
+fn watch(packet: &Packet<'_>, received_at: Option<Nanos>, rules: Rules) -> Result<Quote, RecordProblem> {
     let divisor = packet.signed(58);
     let at = |place| price(packet.signed(place), divisor);
     let some = |place| at(place).map(|price| (price.0 != 0).then_some(price));
@@ -192,7 +199,7 @@ fn watch(packet: &Packet<'_>, received_at: Option<Nanos>, rules: Rules) -> Resul
     }
     let (quantity, volume) = (packet.quantity(4), packet.unsigned(8));
     let (bid, ask) = (some(38)?, some(46)?);
-    // an index trades and has no volume
+    // an index trades but has no volume
     let is_index = volume == 0 && quantity.0 == 0 && same_day(trade_at, exchange_at);
     let snapshot = Snapshot {
         trade_at: Some(trade_at),
@@ -210,10 +217,10 @@ fn watch(packet: &Packet<'_>, received_at: Option<Nanos>, rules: Rules) -> Resul
     Ok(Quote { at: Some(exchange_at), price: Some(at(0)?), quantity: Some(quantity), ..Quote::of(kind, snapshot) })
 }
 
-fn interest(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Quote, Problem> {
+fn interest(packet: &Packet<'_>, received_at: Option<Nanos>) -> Result<Quote, RecordProblem> {
     let interest = packet.signed(0);
     if interest < 0 {
-        return Err(Problem::new("negative_quantity", format!("open interest is {interest}: below 0")));
+        return Err(RecordProblem::new("negative_quantity", format!("open interest is {interest}: below 0")));
     }
     let open_interest = Some(i128::from(interest) * i128::from(SCALE));
     let kind = if received_at.is_some() { TickKind::Snapshot } else { TickKind::Notice };
@@ -228,13 +235,15 @@ fn tick(
     received_at: Option<Nanos>,
     rules: Rules,
     instruments: &mut InstrumentTable,
-) -> Result<Tick, Problem> {
+) -> Result<Tick, RecordProblem> {
     let quote = read(address, packet, received_at, rules)?;
     let own = own_instrument(address.kind, packet).map(|id| id.to_string());
     let instrument = match (own.as_deref().or(address.instrument), address.kind) {
         (Some(id), _) => id,
         (None, "marketstatus") => "0",
-        (None, kind) => return Err(Problem::new("no_instrument", format!("topic \"{kind}\" names no instrument"))),
+        (None, kind) => {
+            return Err(RecordProblem::new("no_instrument", format!("topic \"{kind}\" names no instrument")));
+        }
     };
     let instrument = instruments.id(address.segment.venue, instrument, None);
     let exchange_at = quote.at.or(received_at).unwrap_or(Nanos::MIN);
@@ -242,19 +251,20 @@ fn tick(
 }
 
 /// The tick of a recorded line.
-fn line(payload: &[u8], offset: i64, rules: Rules, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
-    let bare = || Problem::new("no_instrument", "neither a recorded line nor a record with a key or a topic around it");
+fn line(payload: &[u8], offset: i64, rules: Rules, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem> {
+    let bare =
+        || RecordProblem::new("no_instrument", "neither a recorded line nor a record with a key or a topic around it");
     let recorded = recorded::parse(payload).ok_or_else(bare)?;
-    let unknown = || Problem::new("no_instrument", format!("no topic: {}", recorded.origin.escape_ascii()));
+    let unknown = || RecordProblem::new("no_instrument", format!("no topic: {}", recorded.origin.escape_ascii()));
     let address = address(recorded.origin).ok_or_else(unknown)?;
-    let not_hex = || Problem::new("not_hex", "the line's frame is not in hex digits");
+    let not_hex = || RecordProblem::new("not_hex", "the line's frame is not in hex digits");
     let packet = recorded::unhex(&recorded.frame).ok_or_else(not_hex)?;
     tick(&address, &packet, offset, recorded.received_at, rules, instruments)
 }
 
 impl Decoder for Bridge {
-    /// Without a topic or a key it is a recorded line, whose frame is in hex digits.
-    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+    /// A record without a topic or a key is a recorded line, whose frame is in hex digits.
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem> {
         let RawRecord { payload, offset, envelope, .. } = *record;
         let address = match (envelope.origin.and_then(address), envelope.key) {
             (Some(address), _) => address,
@@ -268,7 +278,7 @@ impl Decoder for Bridge {
         true
     }
 
-    /// Hex digits may go on.
+    /// More hex digits may follow.
     fn ends_itself(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! Promises of the wire format `bridge`: packets become ticks, and a damaged one says where it is damaged.
+//! Promises of the wire format `bridge`: packets become ticks, and the reject of a damaged one names the damage.
 
 use super::*;
 use crate::Reject;
@@ -53,7 +53,7 @@ fn a_market_watch_says_what_its_bytes_say() {
         ..Snapshot::default()
     };
     assert_eq!(tick.snapshot.as_deref(), Some(&expected));
-    // the key alone, a longer packet, a recorded line: the same
+    // the key alone, a longer packet and a recorded line give the same
     let mut longer = packet();
     longer.extend([9; 14]);
     let envelope = Envelope { key: Some(b"nseeq|2885"), ..Envelope::default() };

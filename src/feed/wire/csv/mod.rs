@@ -1,18 +1,18 @@
 //! CSV, one record a line: `trade,COMEX,GC201312,1381204800374000,113,A1,1323.4,1,20`.
 //!
-//! Which column is which: a file whose first line names the columns says so itself ([`Decoder::header`]); else `columns` of the
-//! dataflow; else type, venue, symbol, time, sequence, id, price, quantity, conditions. `fields` maps our names to columns as
-//! it does for JSON's keys, and what the fields mean is the same ([`Meaning`]); an empty field is an absent one.
+//! The columns are named by the first line of a file ([`Decoder::header`]), otherwise by `columns` of the dataflow; otherwise
+//! they are type, venue, symbol, time, sequence, id, price, quantity, conditions. `fields` maps ticktide's names to columns as
+//! it does to JSON's keys, and the fields have the same meaning ([`Meaning`]); an empty field is absent.
 //!
-//! Why a line must have as many fields as there are columns: a field that is lost or has an unquoted delimiter moves all
-//! that follow, and a quantity could be read as a price.
+//! Why a line must have one field for each column: a missing field or an unquoted delimiter shifts all that follow, and a
+//! quantity could be read as a price.
 //!
 //! Why two ways: the csv crate is the authority (RFC 4180: a quoted field may hold the delimiter, doubled quotes and, in one
-//! Kafka message, line ends; a file is cut at its line ends before); a plain line, which nearly every one is, is only split.
+//! Kafka message, line ends; a file is cut at its line ends before). A plain line, which nearly every line is, is only split.
 //! What must always hold: both ways give the same fields, and a quote that is not closed is a reject.
 
-use super::problem::{Problem, shorten};
-use super::record::{Field, Kind, Meaning, NO_SLOT, Values};
+use super::problem::{RecordProblem, shorten};
+use super::record::{Field, Meaning, NO_SLOT, ValueKind, Values};
 use super::{Decoder, Format, RawRecord};
 use crate::{FeedError, InstrumentTable, WireSpec};
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
@@ -22,12 +22,12 @@ use ticktide_market::Tick;
 
 pub static FORMAT: Format = Format {
     name: "csv",
-    doc: "one line a record; columns by a file's first line, by `columns` or in the order of the example; `delimiter`",
+    doc: "one line a record; columns named by a file's first line or by `columns`, otherwise as in the example; `delimiter`",
     build: |spec| Ok(Box::new(Csv::new(spec)?)),
     example: b"trade,COMEX,GC201312,1381204800374000,113,A1,1323.4,1,20",
 };
 
-/// The columns of lines that nothing names.
+/// The columns, if nothing names them.
 const COLUMNS: [Field; 9] = [
     Field::Type,
     Field::Venue,
@@ -75,12 +75,12 @@ impl Csv {
         }
     }
 
-    /// Every column that is read appears once, and those that a record needs are there.
+    /// Checks that every column that is read appears once, and that no needed column is missing.
     fn check(&self, columns: &[&str]) -> Result<(), FeedError> {
         for (index, column) in columns.iter().enumerate() {
             if self.meaning.slot(column).is_some() && columns[..index].contains(column) {
                 let message = format!("`columns` has \"{column}\" twice");
-                return Err(FeedError::fix(message, "give the one that is not read another name"));
+                return Err(FeedError::fix(message, "rename the column that must not be read"));
             }
         }
         for (ours, theirs) in &self.spec.fields {
@@ -93,14 +93,13 @@ impl Csv {
             }
         }
         if let Some(needed) = self.lacks(columns) {
-            let hint =
-                "name it in `columns`, or say with `fields` what it is called, e.g. `fields = { time = \"ts\" }`";
+            let hint = "name it in `columns`, or map it with `fields`, e.g. `fields = { time = \"ts\" }`";
             return Err(FeedError::fix(format!("`columns` has no \"{needed}\""), hint));
         }
         Ok(())
     }
 
-    /// What every record needs and these columns do not have.
+    /// A field that every record needs and that these columns do not have.
     fn lacks(&self, columns: &[&str]) -> Option<&str> {
         let needs = [[Field::Time, Field::TradingDate], [Field::Symbol, Field::Instrument]];
         let lacking =
@@ -109,28 +108,28 @@ impl Csv {
     }
 
     #[cold]
-    fn other_count(&self, count: usize, line: &str) -> Problem {
+    fn other_count(&self, count: usize, line: &str) -> RecordProblem {
         let named = if self.spec.columns.is_empty() { "; `source.columns` names them" } else { "" };
         let detail =
             format!("{count} fields, not one for each of {} columns{named}: {}", self.columns.len(), shorten(line));
-        Problem::new("field_count", detail)
+        RecordProblem::new("field_count", detail)
     }
 }
 
 impl Decoder for Csv {
-    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
-        let text = std::str::from_utf8(record.payload).map_err(|error| Problem::new("not_utf8", error))?;
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem> {
+        let text = std::str::from_utf8(record.payload).map_err(|error| RecordProblem::new("not_utf8", error))?;
         let line = line(text);
         if line.is_empty() {
-            return Err(Problem::new("empty", "the record is empty"));
+            return Err(RecordProblem::new("empty", "the record is empty"));
         }
         let mut values = Values::default();
         let count = if line.bytes().fold(true, |plain, byte| plain & !matches!(byte, b'"' | b'\r' | b'\n' | 0)) {
-            fill(line.split(char::from(self.delimiter)), |_| Kind::Text, &self.columns, &mut values)
+            fill(line.split(char::from(self.delimiter)), |_| ValueKind::Text, &self.columns, &mut values)
         } else {
             let fields = self.quoted.split(line, self.delimiter)?;
             // a NUL separates the parts of an instrument's key
-            let kind = |text: &str| if text.contains('\0') { Kind::Unreadable } else { Kind::Text };
+            let kind = |text: &str| if text.contains('\0') { ValueKind::Unreadable } else { ValueKind::Text };
             fill(fields.iter(), kind, &self.columns, &mut values)
         };
         if count != self.columns.len() {
@@ -139,7 +138,7 @@ impl Decoder for Csv {
         self.meaning.tick(&values, record, instruments)
     }
 
-    /// A header names the time and the instrument; a record cannot, its time is no name.
+    /// A header names the time and the instrument; in a record the time is a value and not a name.
     fn header(&self, first: &[u8]) -> Option<Box<dyn Decoder>> {
         let line = line(std::str::from_utf8(first).ok()?);
         let mut quoted = Quoted::default();
@@ -164,23 +163,23 @@ impl Decoder for Csv {
         Some(named.collect())
     }
 
-    /// `…,10` may go on as `…,100`.
+    /// `…,10` may continue as `…,100`.
     fn ends_itself(&self) -> bool {
         false
     }
 }
 
-/// A record without the line end that some producers leave on it.
+/// A record without the line end that some producers append.
 fn line(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
 }
 
-/// Puts fields where their columns belong; gives the number of fields.
+/// Puts fields into the slots of their columns; returns the number of fields.
 #[inline(always)]
 fn fill<'a>(
     fields: impl Iterator<Item = &'a str>,
-    kind: impl Fn(&str) -> Kind,
+    kind: impl Fn(&str) -> ValueKind,
     columns: &[u8],
     values: &mut Values<'a>,
 ) -> usize {
@@ -189,14 +188,14 @@ fn fill<'a>(
         if let Some(slot) = columns.get(count)
             && *slot != NO_SLOT
         {
-            values.put(*slot, if field.is_empty() { Kind::Absent } else { kind(field) }, field);
+            values.put(*slot, if field.is_empty() { ValueKind::Absent } else { kind(field) }, field);
         }
         count += 1;
     }
     count
 }
 
-/// The csv crate over one line at a time; made when the first quote comes.
+/// The csv crate over one line at a time; created at the first quote.
 #[derive(Default)]
 struct Quoted {
     reader: Option<Reader<Cursor<Vec<u8>>>>,
@@ -205,20 +204,20 @@ struct Quoted {
 
 impl Quoted {
     /// The fields of a line; the record is valid until the next call.
-    fn split(&mut self, line: &str, delimiter: u8) -> Result<&StringRecord, Problem> {
+    fn split(&mut self, line: &str, delimiter: u8) -> Result<&StringRecord, RecordProblem> {
         if line.bytes().filter(|byte| *byte == b'"').count() % 2 != 0 {
-            return Err(Problem::new("not_csv", format!("a quote is not closed: {}", shorten(line))));
+            return Err(RecordProblem::new("not_csv", format!("a quote is not closed: {}", shorten(line))));
         }
         let reader = self.reader.get_or_insert_with(|| {
             let mut builder = ReaderBuilder::new();
             builder.has_headers(false).flexible(true).delimiter(delimiter).buffer_capacity(1 << 10);
             builder.from_reader(Cursor::new(Vec::new()))
         });
-        let several = || Problem::new("not_csv", "more than one line");
+        let several = || RecordProblem::new("not_csv", "more than one line");
         if line.starts_with(['\r', '\n']) {
-            return Err(several()); // the crate passes over empty lines
+            return Err(several()); // the crate skips empty lines
         }
-        let unreadable = |error: csv::Error| Problem::new("not_csv", error);
+        let unreadable = |error: csv::Error| RecordProblem::new("not_csv", error);
         let buffer = reader.get_mut().get_mut();
         buffer.clear();
         buffer.extend_from_slice(line.as_bytes());

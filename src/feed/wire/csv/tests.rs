@@ -151,7 +151,7 @@ fn columns_that_cannot_make_a_tick_are_refused_with_a_way_out() {
     assert_eq!(message, "`columns` has no \"amuont\", which `fields` names");
     assert_eq!(hint, "did you mean `quantity = \"amount\"`?");
     assert_eq!(refusal(&spec(&[], &[("prize", "p")])).0, "wire csv has no field \"prize\"");
-    Csv::new(&spec(&["instrument", "time", "x", "x"], &[])).expect("a column that nobody reads may come twice");
+    Csv::new(&spec(&["instrument", "time", "x", "x"], &[])).expect("a column that is not read may appear twice");
 }
 
 /// One field of a record: what both formats can write.
@@ -221,7 +221,7 @@ proptest! {
         }
     }
 
-    /// Splitting at delimiters is what the csv crate does where there is no quote.
+    /// Splitting at delimiters is what the csv crate does when there is no quote.
     #[test]
     fn a_line_without_quotes_is_split_as_the_csv_crate_splits_it(line in "[a-z0-9,;. \\-\u{e4}]{1,30}") {
         let mut quoted = Quoted::default();

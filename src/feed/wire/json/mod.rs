@@ -7,27 +7,27 @@
 //! | `cancel` | symbol or instrument, id, time or trading_date | venue, sequence |
 //! | `correct` | as `cancel`, price, quantity | venue, sequence |
 //!
-//! A record without a type is a trade, under `volume = "cumulative"` a snapshot.
+//! A record without a type is a trade, or a snapshot under `volume = "cumulative"`.
 //!
-//! A `trading_date` is the day of the cancelled or corrected trade; a record that tells it and no `time` has no event time, so it
-//! is never too early or too late for one. While no trade with its id is there it waits from its receipt on or, in a file, from
-//! the newest time before it.
+//! A `trading_date` is the day of the cancelled or corrected trade. A record with a trading date and without a `time` has no
+//! event time, so it is never too early or too late. Until a trade with its id exists, it waits from its receive time on or, in
+//! a file, from the newest time before it.
 //!
-//! Numbers may be strings. A time is an integer of s, ms, µs or ns (told by its size) or RFC 3339, from 1990 to 2100. JSON `null` is absence, an
-//! empty id or condition too. A field named twice is a reject: nobody can say which one was meant.
+//! Numbers may be strings. A time is an integer of s, ms, µs or ns (judged by its size) or RFC 3339, from 1990 to 2100. JSON
+//! `null`, an empty id and an empty condition count as absent. A field named twice is a reject: it is unknown which was meant.
 //!
-//! Why a parse into raw slices: most fields of a record are of no use to us, and those that are become integers straight from
+//! Why a parse into raw slices: most fields of a record are not used, and those that are used become integers straight from
 //! their digits. [`raw::parse`] finds the slices, [`Meaning`] gives them meaning.
 
 pub(super) mod raw;
 #[cfg(test)]
 mod tests;
 
-use super::problem::{Problem, shorten};
+use super::problem::{RecordProblem, shorten};
 use super::record::{Meaning, Values};
 use super::{Decoder, Format, RawRecord, no_columns};
 use crate::{FeedError, InstrumentTable, WireSpec};
-use raw::Keys;
+use raw::KeyTable;
 use ticktide_market::Tick;
 
 pub static FORMAT: Format = Format {
@@ -39,35 +39,35 @@ pub static FORMAT: Format = Format {
 
 struct Json {
     meaning: Meaning,
-    keys: Keys,
+    keys: KeyTable,
 }
 
 impl Json {
     fn new(spec: &WireSpec) -> Result<Json, FeedError> {
         no_columns(spec)?;
         let meaning = Meaning::new(spec, FORMAT.name)?;
-        let keys = Keys::new(meaning.names());
+        let keys = KeyTable::new(meaning.names());
         Ok(Json { meaning, keys })
     }
 }
 
 impl Decoder for Json {
-    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
-        let text = std::str::from_utf8(record.payload).map_err(|error| Problem::new("not_utf8", error))?;
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem> {
+        let text = std::str::from_utf8(record.payload).map_err(|error| RecordProblem::new("not_utf8", error))?;
         let (mut owned, mut values) = (Vec::new(), Values::default());
         raw::parse(text, &self.keys, &mut owned, &mut values).map_err(|error| unreadable(text, &error))?;
         self.meaning.tick(&values, record, instruments)
     }
 }
 
-/// Why a text is no record.
+/// Why a text is not a record.
 #[cold]
-fn unreadable(text: &str, error: &serde_json::Error) -> Problem {
+fn unreadable(text: &str, error: &serde_json::Error) -> RecordProblem {
     if text.trim().is_empty() {
-        return Problem::new("empty", "the record is empty");
+        return RecordProblem::new("empty", "the record is empty");
     }
     if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-        return Problem::new("not_an_object", format!("a JSON object is needed, this is {}", shorten(text)));
+        return RecordProblem::new("not_an_object", format!("a JSON object is needed, this is {}", shorten(text)));
     }
-    Problem::new("not_json", error)
+    RecordProblem::new("not_json", error)
 }

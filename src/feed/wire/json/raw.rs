@@ -1,13 +1,13 @@
-//! A flat look at a JSON object: the raw text of the values whose keys we know, everything else skipped.
+//! A flat parse of a JSON object: the raw text of the values with known keys; everything else is skipped.
 //!
-//! Why raw text: the parser checks the grammar and finds the ends, and what a value means is decided only for the values a
-//! record needs. Keys are found by one hashed probe of their first eight bytes and their length.
+//! Why raw text: the parser checks the grammar and finds the ends, and only the values that a record needs are interpreted.
+//! Keys are found by one hashed probe of their first eight bytes and their length.
 //!
-//! Why two ways: serde_json is the authority, but half of the cost of a record; [`quick`] reads what nearly every record is, an
-//! object of plain strings, numbers, `true`, `false` and `null`, in one pass, and gives up at anything else (an escape, a
-//! nested value, an exponent, any fault). What must always hold: where it does not give up, serde_json says the same.
+//! Why two ways: serde_json is the authority, but half of the cost of a record. [`quick`] reads in one pass what nearly every
+//! record is, an object of plain strings, numbers, `true`, `false` and `null`; it gives up at anything else (an escape, a
+//! nested value, an exponent, any fault). What must always hold: where it does not give up, serde_json finds the same values.
 
-use crate::wire::record::{Kind, NO_SLOT, SLOTS, Values};
+use crate::wire::record::{NO_SLOT, SLOTS, ValueKind, Values};
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -15,17 +15,17 @@ use std::fmt;
 
 const TABLE: usize = 128;
 
-/// The keys we look for, each with a slot.
-pub struct Keys {
+/// The known keys, each with a slot.
+pub struct KeyTable {
     names: Vec<Box<str>>,
     prefixes: Vec<u64>,
-    /// Open addressing: slots by hash of the key.
+    /// Open addressing: slots by the hash of the key.
     table: [u8; TABLE],
 }
 
-impl Keys {
-    /// Keys by slot, each once; panics beyond 24: there is at most one for each field.
-    pub fn new(names: &[Box<str>]) -> Keys {
+impl KeyTable {
+    /// Keys by slot, each once; panics beyond 24 keys: each field has at most one.
+    pub fn new(names: &[Box<str>]) -> KeyTable {
         assert!(names.len() <= SLOTS, "one key a field, and fewer fields than slots");
         let prefixes: Vec<u64> = names.iter().map(|name| prefix(name.as_bytes())).collect();
         let mut table = [NO_SLOT; TABLE];
@@ -36,10 +36,10 @@ impl Keys {
             }
             table[at] = slot as u8;
         }
-        Keys { names: names.to_vec(), prefixes, table }
+        KeyTable { names: names.to_vec(), prefixes, table }
     }
 
-    /// The slot of a key, [`NO_SLOT`] for one that nobody looks for; `first` is its prefix.
+    /// The slot of a key, [`NO_SLOT`] for an unknown key; `first` is its prefix.
     #[inline(always)]
     fn find(&self, key: &[u8], first: u64) -> u8 {
         let mut at = hash(first, key.len());
@@ -60,7 +60,7 @@ impl Keys {
     }
 }
 
-/// The first eight bytes, zeros behind a shorter key.
+/// The first eight bytes, with zeros after a shorter key.
 fn prefix(key: &[u8]) -> u64 {
     if let Some(first) = key.first_chunk::<8>() {
         return u64::from_le_bytes(*first);
@@ -77,12 +77,12 @@ fn hash(prefix: u64, length: usize) -> usize {
     ((prefix ^ ((length as u64) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 57) as usize
 }
 
-/// Fills `values` (fresh ones) from the known keys of a JSON object; `owned` keeps what had to be written anew. Errors:
-/// serde_json's, for anything that is no JSON object.
+/// Fills `values` (which must be empty) from the known keys of a JSON object; `owned` keeps texts whose escapes were resolved.
+/// Errors: serde_json's, for anything that is not a JSON object.
 #[inline]
 pub fn parse<'a>(
     text: &'a str,
-    keys: &Keys,
+    keys: &KeyTable,
     owned: &'a mut Vec<String>,
     values: &mut Values<'a>,
 ) -> Result<(), serde_json::Error> {
@@ -92,11 +92,11 @@ pub fn parse<'a>(
     }
 }
 
-/// As [`parse`], for every JSON object there is.
+/// As [`parse`], for any JSON object.
 #[cold]
 fn careful<'a>(
     text: &'a str,
-    keys: &Keys,
+    keys: &KeyTable,
     owned: &'a mut Vec<String>,
     values: &mut Values<'a>,
 ) -> Result<(), serde_json::Error> {
@@ -104,10 +104,10 @@ fn careful<'a>(
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(Object { keys, values })?;
     deserializer.end()?;
-    // every escape resolved first, so that the texts can be borrowed together
+    // resolves every escape first, so that the texts can be borrowed together
     let mut resolved = Vec::new();
     for slot in 0..SLOTS {
-        if values.kinds[slot] == Kind::Text {
+        if values.kinds[slot] == ValueKind::Text {
             let raw = values.texts[slot];
             if !raw.contains('\\') {
                 values.texts[slot] = &raw[1..raw.len() - 1];
@@ -118,7 +118,7 @@ fn careful<'a>(
                     owned.push(text);
                     resolved.push(slot);
                 }
-                _ => values.kinds[slot] = Kind::Unreadable,
+                _ => values.kinds[slot] = ValueKind::Unreadable,
             }
         }
     }
@@ -129,8 +129,8 @@ fn careful<'a>(
     Ok(())
 }
 
-/// As [`parse`], for plain objects; `None`: look carefully.
-fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> {
+/// As [`parse`], for plain objects; `None`: use [`careful`].
+fn quick<'a>(text: &'a str, keys: &KeyTable, values: &mut Values<'a>) -> Option<()> {
     let bytes = text.as_bytes();
     let mut at = blank(bytes, 0);
     if *bytes.get(at)? != b'{' {
@@ -139,7 +139,7 @@ fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> 
     loop {
         at = blank(bytes, at + 1);
         if *bytes.get(at)? != b'"' {
-            return None; // an empty object, too: nothing in it is worth being quick
+            return None; // also for an empty object: there is nothing to be quick about
         }
         let key = at + 1;
         at = string_end(bytes, key)?;
@@ -153,22 +153,22 @@ fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> 
             b'"' => {
                 at = string_end(bytes, value + 1)?;
                 if slot != NO_SLOT {
-                    values.put(slot, Kind::Text, text.get(value + 1..at)?);
+                    values.put(slot, ValueKind::Text, text.get(value + 1..at)?);
                 }
                 at += 1;
             }
             b'-' | b'0'..=b'9' => {
                 at = number_end(bytes, value)?;
                 if slot != NO_SLOT {
-                    values.put(slot, Kind::Number, text.get(value..at)?);
+                    values.put(slot, ValueKind::Number, text.get(value..at)?);
                 }
             }
             _ => {
                 let rest = &bytes[value..];
                 let (kind, length) = match rest {
-                    [b't', b'r', b'u', b'e', ..] => (Kind::Other, 4),
-                    [b'f', b'a', b'l', b's', b'e', ..] => (Kind::Other, 5),
-                    [b'n', b'u', b'l', b'l', ..] => (Kind::Absent, 4),
+                    [b't', b'r', b'u', b'e', ..] => (ValueKind::Other, 4),
+                    [b'f', b'a', b'l', b's', b'e', ..] => (ValueKind::Other, 5),
+                    [b'n', b'u', b'l', b'l', ..] => (ValueKind::Absent, 4),
                     _ => return None,
                 };
                 at = value + length;
@@ -187,7 +187,7 @@ fn quick<'a>(text: &'a str, keys: &Keys, values: &mut Values<'a>) -> Option<()> 
     (blank(bytes, at + 1) == bytes.len()).then_some(())
 }
 
-/// The first place that is no white space.
+/// The first position that is not white space.
 #[inline(always)]
 pub fn blank(bytes: &[u8], mut at: usize) -> usize {
     while let Some(byte) = bytes.get(at)
@@ -199,7 +199,7 @@ pub fn blank(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Every byte of a word.
+/// The lowest bit of every byte.
 const ONES: u64 = 0x0101_0101_0101_0101;
 /// The highest bit of every byte.
 const HIGHS: u64 = 0x8080_8080_8080_8080;
@@ -210,7 +210,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk::<8>().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// [`prefix`] of the key between two places.
+/// The [`prefix`] of the key between two positions.
 #[inline(always)]
 fn prefix_at(bytes: &[u8], key: usize, end: usize) -> u64 {
     match (word(bytes, key), end - key) {
@@ -220,7 +220,7 @@ fn prefix_at(bytes: &[u8], key: usize, end: usize) -> u64 {
     }
 }
 
-/// The first place of a quote, a backslash or a control character.
+/// The first position of a quote, a backslash or a control character.
 #[inline(always)]
 fn marked(bytes: &[u8], mut at: usize) -> Option<usize> {
     while let Some(word) = word(bytes, at) {
@@ -239,19 +239,19 @@ fn marked(bytes: &[u8], mut at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// The place of the quote that ends a string without escapes.
+/// The position of the quote that ends a string without escapes.
 #[inline(always)]
 pub fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
     marked(bytes, at).filter(|at| bytes[*at] == b'"')
 }
 
-/// The same for a string inside of another one: its end is written `\"`, and that is the place of the backslash.
+/// The same for a string inside another string: its end is written `\"`, and the result is the position of the backslash.
 #[inline(always)]
 pub fn inner_string_end(bytes: &[u8], at: usize) -> Option<usize> {
     marked(bytes, at).filter(|at| bytes[*at] == b'\\' && bytes.get(*at + 1) == Some(&b'"'))
 }
 
-/// The place behind a run of digits.
+/// The position after a run of digits.
 #[inline(always)]
 fn digits_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(word) = word(bytes, at) {
@@ -269,7 +269,7 @@ fn digits_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The place behind a number without an exponent.
+/// The position after a number without an exponent.
 #[inline(always)]
 pub fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
     let whole = start + usize::from(bytes[start] == b'-');
@@ -289,7 +289,7 @@ pub fn number_end(bytes: &[u8], start: usize) -> Option<usize> {
 }
 
 struct Object<'k, 'v, 'de> {
-    keys: &'k Keys,
+    keys: &'k KeyTable,
     values: &'v mut Values<'de>,
 }
 
@@ -308,10 +308,10 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
             } else {
                 let raw = map.next_value::<&RawValue>()?.get();
                 let kind = match raw.as_bytes()[0] {
-                    b'"' => Kind::Text,
-                    b'-' | b'0'..=b'9' => Kind::Number,
-                    b'n' => Kind::Absent,
-                    _ => Kind::Other,
+                    b'"' => ValueKind::Text,
+                    b'-' | b'0'..=b'9' => ValueKind::Number,
+                    b'n' => ValueKind::Absent,
+                    _ => ValueKind::Other,
                 };
                 self.values.put(slot, kind, raw);
             }
@@ -320,7 +320,7 @@ impl<'de> Visitor<'de> for Object<'_, '_, 'de> {
     }
 }
 
-struct Key<'k>(&'k Keys);
+struct Key<'k>(&'k KeyTable);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
     type Value = u8;
@@ -351,9 +351,9 @@ mod tests {
 
     const RECORD: &str = r#"{ "symbol":"RELIANCE", "ts" :1767584700123456,"price":-2445.35,"qty":"10","null":null,"on":true,"off":false,"zero":0,"x":"\u00fc"}"#;
 
-    fn keys() -> Keys {
+    fn keys() -> KeyTable {
         let names = ["symbol", "price", "qty", "null", "on", "zero", "off", "cumulative_volume", "cumulative_v0lume"];
-        Keys::new(&names.map(Box::from))
+        KeyTable::new(&names.map(Box::from))
     }
 
     fn same(text: &str) -> Result<(), TestCaseError> {
@@ -376,14 +376,14 @@ mod tests {
         let mut values = Values::default();
         quick(&text, &keys, &mut values).expect("plain");
         for (slot, expected) in [
-            (0, (Kind::Text, "RELIANCE")),
-            (1, (Kind::Number, "-2445.35")),
-            (2, (Kind::Text, "10")),
-            (3, (Kind::Absent, "null")),
-            (4, (Kind::Other, "true")),
-            (5, (Kind::Number, "0")),
-            (6, (Kind::Other, "false")),
-            (7, (Kind::Absent, "")),
+            (0, (ValueKind::Text, "RELIANCE")),
+            (1, (ValueKind::Number, "-2445.35")),
+            (2, (ValueKind::Text, "10")),
+            (3, (ValueKind::Absent, "null")),
+            (4, (ValueKind::Other, "true")),
+            (5, (ValueKind::Number, "0")),
+            (6, (ValueKind::Other, "false")),
+            (7, (ValueKind::Absent, "")),
         ] {
             assert_eq!(values.get(slot), expected);
         }

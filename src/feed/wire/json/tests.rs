@@ -237,7 +237,7 @@ fn a_snapshot_carries_the_day_and_the_book() {
     );
 }
 
-/// A tick as Kite's `full` mode has it; values are made.
+/// A tick as in Kite's `full` mode; the values are invented.
 #[test]
 fn under_a_cumulative_volume_a_record_without_a_type_is_a_snapshot() {
     let record = br#"{"mode":"full","tradable":true,"instrument_token":408065,"last_price":1573.15,"last_quantity":1,
@@ -366,7 +366,7 @@ fn conditions_are_interned_and_numbers_keep_their_digits() {
 }
 
 proptest! {
-    /// serde_json's own tree is the other opinion about what a record says.
+    /// serde_json's own tree is the independent opinion about a record's values.
     #[test]
     fn any_trade_written_by_serde_json_is_read_back(
         symbol in "[^\u{0}]{1,12}", venue in "[^\u{0}]{0,8}", id in "[^\u{0}]{1,8}", sequence in any::<u64>(),

@@ -1,9 +1,9 @@
-//! Our fields and their names.
+//! Ticktide's fields and their names.
 //!
 //! What must always hold: [`NAMES`] and [`FIELDS`] have the order of [`Field`]; a name is part of the dataflow's file and never
 //! changes.
 
-/// Our fields, in the order of [`NAMES`].
+/// Ticktide's fields, in the order of [`NAMES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     Type,
@@ -31,7 +31,7 @@ pub enum Field {
     TradingDate,
 }
 
-/// The names of our fields: the keys of `fields`, and of a record without a mapping.
+/// The names of ticktide's fields: the keys of `fields`, and of a record without a mapping.
 pub const NAMES: [&str; 23] = [
     "type",
     "venue",
@@ -63,21 +63,21 @@ pub const NAMES: [&str; 23] = [
 pub enum Has {
     /// Without it the record is refused.
     Must,
-    /// It must have this one or the other that the meaning names.
+    /// It must have this field or the other that `meaning` names.
     Either,
     May,
-    /// It is not looked at.
+    /// The field is ignored.
     No,
 }
 
-/// A field as its readers meet it.
+/// A field's documentation.
 pub struct FieldDoc {
-    /// Its key in `fields`, and what a record calls it unless `fields` says otherwise.
+    /// Its key in `fields`, and its name in a record unless `fields` maps it.
     pub name: &'static str,
-    /// What its text is.
+    /// What its text must be.
     pub kind: &'static str,
     pub meaning: &'static str,
-    /// Of a trade, a snapshot, a cancel and a correction.
+    /// For a trade, a snapshot, a cancel and a correction.
     pub has: [Has; 4],
 }
 
@@ -95,15 +95,10 @@ pub static FIELDS: [FieldDoc; NAMES.len()] = [
         "type",
         "`trade`, `snapshot`, `cancel`, `correct`",
         MAY,
-        "what the record is; without it a trade, under `volume = \"cumulative\"` a snapshot",
+        "what the record is; without it a trade, or a snapshot under `volume = \"cumulative\"`",
     ),
     field("venue", "text", MAY, "the exchange or its segment; empty without it"),
-    field(
-        "symbol",
-        "text",
-        NAMED,
-        "the name for people; it is the instrument, too, where the record has no `instrument`",
-    ),
+    field("symbol", "text", NAMED, "the name for people; also the instrument if the record has no `instrument`"),
     field(
         "instrument",
         "text",
@@ -120,13 +115,13 @@ pub static FIELDS: [FieldDoc; NAMES.len()] = [
         "sequence",
         "whole number from 0",
         MAY,
-        "its place in the feed; it tells duplicates under `sequence = \"trusted\"`",
+        "its place in the feed; it identifies duplicates under `sequence = \"trusted\"`",
     ),
     field(
         "id",
         "text",
         [Has::May, Has::May, Has::Must, Has::Must],
-        "the trade's id; of a cancel or correction that of the trade it is about",
+        "the trade's id; in a cancel or correction the id of the trade it is about",
     ),
     field("price", "decimal", [Has::Must, Has::Must, Has::No, Has::Must], "the price, in the instrument's currency"),
     field(
@@ -140,23 +135,23 @@ pub static FIELDS: [FieldDoc; NAMES.len()] = [
         "received_at",
         "time",
         MAY,
-        "when its sender received it; read only where `fields` names it, else the source says it",
+        "when its sender received it; read only if `fields` names it, otherwise the source provides it",
     ),
-    field("cumulative_volume", "decimal from 0", OF_SNAPSHOT, "what was traded since the day began"),
-    field("bid", "decimal", OF_SNAPSHOT, "the best price to sell at"),
-    field("bid_quantity", "decimal from 0", OF_SNAPSHOT, "how much is wanted at it"),
-    field("ask", "decimal", OF_SNAPSHOT, "the best price to buy at"),
-    field("ask_quantity", "decimal from 0", OF_SNAPSHOT, "how much is offered at it"),
+    field("cumulative_volume", "decimal from 0", OF_SNAPSHOT, "the volume traded since the day began"),
+    field("bid", "decimal", OF_SNAPSHOT, "the best price offered by buyers"),
+    field("bid_quantity", "decimal from 0", OF_SNAPSHOT, "the quantity wanted at the bid"),
+    field("ask", "decimal", OF_SNAPSHOT, "the best price asked by sellers"),
+    field("ask_quantity", "decimal from 0", OF_SNAPSHOT, "the quantity offered at the ask"),
     field("day_open", "decimal", OF_SNAPSHOT, "the first price of the day"),
-    field("day_high", "decimal", OF_SNAPSHOT, "the greatest price of the day so far"),
-    field("day_low", "decimal", OF_SNAPSHOT, "the least price of the day so far"),
-    field("open_interest", "decimal from 0", OF_SNAPSHOT, "how many contracts are open"),
-    field("trade_time", "time", OF_SNAPSHOT, "when the last trade happened that the snapshot tells of"),
+    field("day_high", "decimal", OF_SNAPSHOT, "the highest price of the day so far"),
+    field("day_low", "decimal", OF_SNAPSHOT, "the lowest price of the day so far"),
+    field("open_interest", "decimal from 0", OF_SNAPSHOT, "the number of open contracts"),
+    field("trade_time", "time", OF_SNAPSHOT, "when the last trade in the snapshot happened"),
     field(
         "suspicious",
         "anything",
         MAY,
-        "what is not 0, false or empty sets no price; read only where `conditions.suspicious` names it",
+        "a value other than 0, false or empty: the trade sets no price; read only if `conditions.suspicious` names it",
     ),
     field(
         "trading_date",
@@ -176,7 +171,7 @@ mod tests {
         assert!(FIELDS.iter().zip(NAMES).all(|(field, name)| field.name == name));
     }
 
-    /// A record of a type as JSON, with what it has but for one field.
+    /// A record of a type as JSON, with all its fields but one.
     fn decodes(at: usize, without: &str) -> Result<(), &'static str> {
         let word = ["trade", "snapshot", "cancel", "correct"][at];
         let all = FIELDS.iter().filter(|field| field.has[at] != Has::No && field.name != without);

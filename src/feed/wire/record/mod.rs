@@ -1,22 +1,22 @@
-//! What a record means, whatever it was written in: its fields by name → a [`Tick`] or a [`Problem`].
+//! What a record means, whatever its format: its fields by name → a [`Tick`] or a [`RecordProblem`].
 //!
 //! ```text
-//!   bytes ──json, csv …──▶ Values (raw texts by slot) ──Meaning::tick──▶ Tick | Problem
+//!   bytes ──json, csv …──▶ Values (raw texts by slot) ──Meaning::tick──▶ Tick | RecordProblem
 //! ```
 //!
-//! Why apart from the formats: a time, a price or a missing field is the same thing in each of them, and a dataflow that
-//! changes its `wire` must not change its ticks. A format only finds the raw texts of the fields that [`Meaning`] asks for.
-//! Why slots: two of our fields may be filled by one of the record's, and a format looks each of those up once.
+//! Why apart from the formats: a time, a price or a missing field is the same in each of them, and a dataflow that changes its
+//! `wire` must not change its ticks. A format only finds the raw texts of the fields that [`Meaning`] needs. Why slots: one
+//! field of the record may fill two of ticktide's, and a format looks it up once.
 //!
 //! What must always hold: prices, quantities and times come from their digits; the instrument table learns an instrument only
-//! from a record that became a tick; in the path of a good trade nothing is allocated.
+//! from a record that became a tick; the path of a good trade allocates nothing.
 
 mod fields;
 mod typed;
 mod values;
 
 use super::RawRecord;
-use super::problem::Problem;
+use super::problem::RecordProblem;
 use crate::{FeedError, InstrumentTable, WireSpec};
 pub use fields::{FIELDS, Field, FieldDoc, Has, NAMES};
 use std::collections::HashMap;
@@ -25,31 +25,31 @@ use ticktide_base::error::nearest;
 use ticktide_base::rules::Rules;
 use ticktide_market::{Tick, TickKind};
 use typed::Record;
-pub use values::{Kind, NO_SLOT, SLOTS, Values};
+pub use values::{NO_SLOT, SLOTS, ValueKind, Values};
 
-/// Interned condition texts beyond this many are dropped and learnt anew: the feed has no fixed set of them.
+/// Interned condition texts beyond this number are dropped and learnt again: the feed has no fixed set of them.
 const CONDITIONS_KEPT: usize = 4096;
 
-/// What a dataflow's records mean: which of their names fills which of our fields.
+/// What a dataflow's records mean: which of their names fills which of ticktide's fields.
 pub struct Meaning {
     /// The record's names that are read, each once; a name's index is its slot.
     names: Vec<Box<str>>,
     /// Field → slot.
     slots: [u8; NAMES.len()],
     conditions: HashMap<Box<str>, Arc<str>, ahash::RandomState>,
-    /// What a record is that does not say it.
+    /// What a record without a type is.
     untyped: TickKind,
     rules: Rules,
 }
 
 impl Meaning {
-    /// Reads the mapping of a dataflow; errors: a key of `fields` that is no field of ours.
+    /// Reads the mapping of a dataflow; errors: an unknown key of `fields`.
     pub fn new(spec: &WireSpec, format: &str) -> Result<Meaning, FeedError> {
         for name in spec.fields.keys() {
             if !NAMES.contains(&name.as_str()) {
                 let hint = match nearest(name, &NAMES) {
-                    Some(near) => format!("did you mean `{near}`? `fields` maps our name to the record's"),
-                    None => format!("`fields` maps our name to the record's; ours are: {}", NAMES.join(", ")),
+                    Some(near) => format!("did you mean `{near}`? `fields` maps ticktide's names to the record's"),
+                    None => format!("`fields` maps ticktide's names to the record's; they are: {}", NAMES.join(", ")),
                 };
                 return Err(FeedError::fix(format!("wire {format} has no field \"{name}\""), hint));
             }
@@ -70,7 +70,7 @@ impl Meaning {
                 _ if index == Field::Suspicious as usize => spec.suspicious.as_ref(),
                 _ => None,
             };
-            // read only where the dataflow names them: many feeds use these words for something else
+            // read only if the dataflow names them: many feeds use these words for something else
             let optional = index == Field::ReceivedAt as usize || index == Field::Suspicious as usize;
             let theirs = match named.or_else(|| spec.fields.get(*name)) {
                 Some(theirs) => theirs.as_str(),
@@ -96,22 +96,22 @@ impl Meaning {
         self.names.iter().position(|have| **have == *name)
     }
 
-    /// The record's name of a field; empty if it is not read.
+    /// The record's name for a field; empty if it is not read.
     pub fn name(&self, field: Field) -> &str {
         self.names.get(usize::from(self.slots[field as usize])).map_or("", |name| name)
     }
 
-    /// The tick that a record's values say. Inlined into each format: the path of every record.
+    /// The tick of a record's values. Inlined into each format: every record takes this path.
     #[inline(always)]
     pub fn tick(
         &mut self,
         values: &Values<'_>,
         raw: &RawRecord<'_>,
         instruments: &mut InstrumentTable,
-    ) -> Result<Tick, Problem> {
+    ) -> Result<Tick, RecordProblem> {
         if let Some(slot) = values.duplicate {
             let name = &self.names[usize::from(slot)];
-            return Err(Problem::new("duplicate_field", format!("\"{name}\" appears twice")));
+            return Err(RecordProblem::new("duplicate_field", format!("\"{name}\" appears twice")));
         }
         let record = Record { values, slots: &self.slots, names: &self.names, rules: self.rules };
         let kind = record.kind()?.unwrap_or(self.untyped);
@@ -132,9 +132,9 @@ impl Meaning {
             return Err(record.missing(Field::Id));
         }
         let conditions = match record.get(Field::Conditions) {
-            (Kind::Absent, _) => None,
-            // a feed's list of codes, kept as it came
-            (Kind::Other, raw) if raw.starts_with(['[', '{']) => intern(&mut self.conditions, raw),
+            (ValueKind::Absent, _) => None,
+            // a feed's list of codes, kept unchanged
+            (ValueKind::Other, raw) if raw.starts_with(['[', '{']) => intern(&mut self.conditions, raw),
             _ => record.text(Field::Conditions)?.and_then(|text| intern(&mut self.conditions, text)),
         };
 

@@ -1,21 +1,21 @@
-//! A record's values, read as what our fields are: texts, times, prices, quantities.
+//! A record's values, read by the types of ticktide's fields: texts, times, prices, quantities.
 //!
-//! Why apart from [`Meaning`](super::Meaning): this says what a text is worth, that says which text belongs to which field. What
-//! must always hold: prices, quantities and times come from their digits; a value that cannot be read names its field.
+//! Why apart from [`Meaning`](super::Meaning): this file reads the value of a text, that one assigns texts to fields. What must
+//! always hold: prices, quantities and times come from their digits; a value that cannot be read is reported with its field.
 
 use super::fields::{Field, NAMES};
-use super::values::{Kind, Values};
-use crate::wire::problem::{Problem, shorten};
+use super::values::{ValueKind, Values};
+use crate::wire::problem::{RecordProblem, shorten};
 use crate::wire::times;
 use std::fmt::Display;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{Nanos, noon};
 use ticktide_market::{NumberError, Price, Quantity, Snapshot, TickKind, decimal, decimal_wide};
 
-/// A price, a quantity and a snapshot, as far as a record has them.
+/// A price, a quantity and a snapshot, each if the record has it.
 type Amounts = (Option<Price>, Option<Quantity>, Option<Box<Snapshot>>);
 
-/// A record's values, by our fields.
+/// A record's values, by ticktide's fields.
 pub struct Record<'a> {
     pub values: &'a Values<'a>,
     /// Field → slot.
@@ -27,40 +27,40 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     #[inline(always)]
-    pub fn get(&self, field: Field) -> (Kind, &'a str) {
+    pub fn get(&self, field: Field) -> (ValueKind, &'a str) {
         self.values.get(self.slots[field as usize])
     }
 
-    /// A string, or a number as it was written; an empty string is as good as none.
+    /// A string, or a number as it was written; an empty string counts as absent.
     #[inline(always)]
-    pub fn text(&self, field: Field) -> Result<Option<&'a str>, Problem> {
+    pub fn text(&self, field: Field) -> Result<Option<&'a str>, RecordProblem> {
         match self.get(field) {
-            (Kind::Absent, _) => Ok(None),
-            (Kind::Text | Kind::Number, text) => Ok(if text.is_empty() { None } else { Some(text) }),
-            (Kind::Other, raw) => Err(self.wrong("bad_field", field, raw, "a string or a number is needed")),
-            (Kind::Unreadable, raw) => Err(self.wrong("bad_field", field, raw, "its escapes give no text")),
+            (ValueKind::Absent, _) => Ok(None),
+            (ValueKind::Text | ValueKind::Number, text) => Ok(if text.is_empty() { None } else { Some(text) }),
+            (ValueKind::Other, raw) => Err(self.wrong("bad_field", field, raw, "a string or a number is needed")),
+            (ValueKind::Unreadable, raw) => Err(self.wrong("bad_field", field, raw, "its escapes give no text")),
         }
     }
 
-    /// What the record says it is, if it does.
+    /// The record's type, if it has one.
     #[inline(always)]
-    pub fn kind(&self) -> Result<Option<TickKind>, Problem> {
+    pub fn kind(&self) -> Result<Option<TickKind>, RecordProblem> {
         match self.get(Field::Type) {
-            (Kind::Absent, _) => Ok(None),
-            (Kind::Text, "trade") => Ok(Some(TickKind::Trade)),
-            (Kind::Text, "snapshot") => Ok(Some(TickKind::Snapshot)),
-            (Kind::Text, "cancel") => Ok(Some(TickKind::Cancel)),
-            (Kind::Text, "correct") => Ok(Some(TickKind::Correct)),
+            (ValueKind::Absent, _) => Ok(None),
+            (ValueKind::Text, "trade") => Ok(Some(TickKind::Trade)),
+            (ValueKind::Text, "snapshot") => Ok(Some(TickKind::Snapshot)),
+            (ValueKind::Text, "cancel") => Ok(Some(TickKind::Cancel)),
+            (ValueKind::Text, "correct") => Ok(Some(TickKind::Correct)),
             (_, other) => {
                 let detail = format!("type is {}, known are trade, snapshot, cancel, correct", shorten(other));
-                Err(Problem::new("unknown_type", detail))
+                Err(RecordProblem::new("unknown_type", detail))
             }
         }
     }
 
-    /// The price, the quantity and the snapshot that a record of a kind must have, and those that it may have.
+    /// The price, the quantity and the snapshot that a record of a kind must or may have.
     #[inline(always)]
-    pub fn amounts(&self, kind: TickKind) -> Result<Amounts, Problem> {
+    pub fn amounts(&self, kind: TickKind) -> Result<Amounts, RecordProblem> {
         let (mut price, mut quantity, mut snapshot) = (None, None, None);
         match kind {
             TickKind::Trade | TickKind::Correct => {
@@ -77,9 +77,9 @@ impl<'a> Record<'a> {
         Ok((price, quantity, snapshot))
     }
 
-    /// A time: an integer since 1970, or RFC 3339. A last trade at 1970 itself is what feeds say of an instrument that has not
-    /// traded; it is of an earlier day than any update.
-    pub fn time(&self, field: Field) -> Result<Option<Nanos>, Problem> {
+    /// A time: an integer since 1970, or RFC 3339. Feeds give 1970 itself as the last trade of an instrument that has not
+    /// traded; it is accepted, because it is of an earlier day than any update.
+    pub fn time(&self, field: Field) -> Result<Option<Nanos>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let at = match times::integer(text.as_bytes()) {
             Some(at) => at,
@@ -104,8 +104,8 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// A date, and its noon in UTC, which stands for it where a moment is needed.
-    pub fn day(&self, field: Field) -> Result<Option<(Nanos, Option<i32>)>, Problem> {
+    /// A date, and its noon in UTC, which is used where a moment is needed.
+    pub fn day(&self, field: Field) -> Result<Option<(Nanos, Option<i32>)>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         let date: jiff::civil::Date =
             text.parse().map_err(|_| self.wrong("bad_time", field, text, "no date (YYYY-MM-DD)"))?;
@@ -117,7 +117,7 @@ impl<'a> Record<'a> {
     }
 
     #[inline]
-    pub fn sequence(&self) -> Result<Option<u64>, Problem> {
+    pub fn sequence(&self) -> Result<Option<u64>, RecordProblem> {
         let Some(text) = self.text(Field::Sequence)? else { return Ok(None) };
         match text.parse() {
             Ok(sequence) => Ok(Some(sequence)),
@@ -126,7 +126,7 @@ impl<'a> Record<'a> {
     }
 
     #[inline]
-    pub fn price(&self, field: Field) -> Result<Option<Price>, Problem> {
+    pub fn price(&self, field: Field) -> Result<Option<Price>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match decimal(text.as_bytes()) {
             Ok(units) => Ok(Some(Price(units))),
@@ -135,7 +135,7 @@ impl<'a> Record<'a> {
     }
 
     #[inline]
-    pub fn quantity(&self, field: Field) -> Result<Option<Quantity>, Problem> {
+    pub fn quantity(&self, field: Field) -> Result<Option<Quantity>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match decimal(text.as_bytes()) {
             Ok(units) if units >= 0 => Ok(Some(Quantity(units))),
@@ -144,7 +144,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn volume(&self, field: Field) -> Result<Option<i128>, Problem> {
+    fn volume(&self, field: Field) -> Result<Option<i128>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match decimal_wide(text.as_bytes()) {
             Ok(units) if units >= 0 => Ok(Some(units)),
@@ -153,7 +153,7 @@ impl<'a> Record<'a> {
         }
     }
 
-    fn snapshot(&self) -> Result<Snapshot, Problem> {
+    fn snapshot(&self) -> Result<Snapshot, RecordProblem> {
         Ok(Snapshot {
             trade_at: self.time(Field::TradeTime)?,
             cumulative_volume: self.volume(Field::CumulativeVolume)?,
@@ -173,22 +173,22 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn suspicious(&self) -> bool {
         match self.get(Field::Suspicious) {
-            (Kind::Absent, _) => false,
+            (ValueKind::Absent, _) => false,
             (_, text) => decimal(text.as_bytes()) != Ok(0) && !matches!(text, "" | "false" | "[]" | "{}"),
         }
     }
 
     #[cold]
-    pub fn missing(&self, field: Field) -> Problem {
+    pub fn missing(&self, field: Field) -> RecordProblem {
         let (name, key) = (NAMES[field as usize], &*self.names[usize::from(self.slots[field as usize])]);
         if name == key {
-            return Problem::new("missing_field", format!("\"{key}\" is missing"));
+            return RecordProblem::new("missing_field", format!("\"{key}\" is missing"));
         }
-        Problem::new("missing_field", format!("\"{key}\" ({name}) is missing"))
+        RecordProblem::new("missing_field", format!("\"{key}\" ({name}) is missing"))
     }
 
     #[cold]
-    fn number(&self, field: Field, text: &str, error: NumberError) -> Problem {
+    fn number(&self, field: Field, text: &str, error: NumberError) -> RecordProblem {
         let reason = match error {
             NumberError::NotANumber => "not_a_number",
             NumberError::OutOfRange => "out_of_range",
@@ -198,7 +198,7 @@ impl<'a> Record<'a> {
     }
 
     #[cold]
-    fn wrong(&self, reason: &'static str, field: Field, text: &str, why: impl Display) -> Problem {
-        Problem::new(reason, format!("{} is {}: {why}", NAMES[field as usize], shorten(text)))
+    fn wrong(&self, reason: &'static str, field: Field, text: &str, why: impl Display) -> RecordProblem {
+        RecordProblem::new(reason, format!("{} is {}: {why}", NAMES[field as usize], shorten(text)))
     }
 }

@@ -1,17 +1,17 @@
-//! The raw values of a record, as a format found them: by slot, not yet read.
+//! The raw values of a record, as a format found them: by slot, not yet interpreted.
 //!
-//! Why arrays of a fixed size: they are made anew for each record and cost no allocation. What must always hold: a slot that was
-//! filled twice is remembered, and its record refused.
+//! Why arrays of a fixed size: they are made for each record and cost no allocation. What must always hold: a slot that was
+//! filled twice is remembered, and its record is refused.
 
 /// The slot of a field that nothing fills.
 pub const NO_SLOT: u8 = u8::MAX;
-/// More slots than fields: at most one of the record's names a field.
+/// More slots than fields: each field has at most one name in the record.
 pub const SLOTS: usize = 24;
 
-/// What a value is; a format without types, like CSV, has texts only.
+/// The type of a value; a format without types, like CSV, has only texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
-    /// Not there, or null.
+pub enum ValueKind {
+    /// Missing, or null.
     #[default]
     Absent,
     /// A string: its text without quotes, escapes resolved.
@@ -20,38 +20,38 @@ pub enum Kind {
     Number,
     /// `true`, `false`, an array or an object as it was written.
     Other,
-    /// A string as it was written, whose escapes give no text (half a surrogate pair) or a NUL, which separates the parts of
-    /// an instrument's key.
+    /// A string as it was written, whose escapes do not give a text (half a surrogate pair), or give a NUL, which separates the
+    /// parts of an instrument's key.
     Unreadable,
 }
 
 /// The values of one record, by slot.
 pub struct Values<'a> {
     pub(in crate::wire) texts: [&'a str; SLOTS],
-    pub(in crate::wire) kinds: [Kind; SLOTS],
+    pub(in crate::wire) kinds: [ValueKind; SLOTS],
     pub(in crate::wire) seen: u32,
-    /// A slot whose key came twice.
+    /// A slot whose key appeared twice.
     pub duplicate: Option<u8>,
 }
 
 impl Default for Values<'_> {
     #[inline]
     fn default() -> Self {
-        Values { texts: [""; SLOTS], kinds: [Kind::Absent; SLOTS], seen: 0, duplicate: None }
+        Values { texts: [""; SLOTS], kinds: [ValueKind::Absent; SLOTS], seen: 0, duplicate: None }
     }
 }
 
 impl<'a> Values<'a> {
     #[inline(always)]
-    pub fn get(&self, slot: u8) -> (Kind, &'a str) {
+    pub fn get(&self, slot: u8) -> (ValueKind, &'a str) {
         match self.kinds.get(usize::from(slot)) {
             Some(kind) => (*kind, self.texts[usize::from(slot)]),
-            None => (Kind::Absent, ""), // a field that no key fills
+            None => (ValueKind::Absent, ""), // a field that no key fills
         }
     }
 
     #[inline(always)]
-    pub fn put(&mut self, slot: u8, kind: Kind, text: &'a str) {
+    pub fn put(&mut self, slot: u8, kind: ValueKind, text: &'a str) {
         let bit = 1u32.wrapping_shl(u32::from(slot));
         if self.seen & bit != 0 {
             self.duplicate = Some(slot);

@@ -1,14 +1,14 @@
 //! A message inside the event that a Socket.IO server sends: `42["1501-json-full","{\"MessageCode\":1501,…}"]`.
 //!
-//! The digits are Engine.IO's (4: a message) and Socket.IO's (2: an event) packet types; connectors may leave them out.
+//! The digits are the packet types of Engine.IO (4: a message) and Socket.IO (2: an event); connectors may omit them.
 
 use super::fields::Fields;
 use super::json;
 use crate::wire::json::raw::{blank, string_end};
-use crate::wire::problem::{Problem, shorten};
+use crate::wire::problem::{RecordProblem, shorten};
 use serde_json::value::RawValue;
 
-/// What an event's argument is written in.
+/// The format of an event's argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `…-json-full`: an object.
@@ -17,31 +17,31 @@ pub enum Form {
     Partial,
 }
 
-/// What an event's name says.
+/// The parts of an event's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name<'a> {
+pub struct EventName<'a> {
     pub code: &'a str,
     pub form: Form,
 }
 
 /// Reads `<code>-json-full` or `<code>-json-partial`.
-pub fn name(text: &str) -> Option<Name<'_>> {
+pub fn name(text: &str) -> Option<EventName<'_>> {
     let (code, form) = match text.strip_suffix("-json-full") {
         Some(code) => (code, Form::Json),
         None => (text.strip_suffix("-json-partial")?, Form::Partial),
     };
     let digits = (1..=5).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then_some(Name { code, form })
+    digits.then_some(EventName { code, form })
 }
 
-/// Whether a text looks like an event and not like a bare message.
+/// Whether a text looks like an event, not like a bare message.
 #[inline]
 pub fn is_event(text: &str) -> bool {
     text.trim_start_matches(|letter: char| letter.is_ascii_digit()).starts_with('[')
 }
 
-/// Takes an event apart; its argument is left in `argument`. Errors: it is no event with a message in it.
-pub fn open<'a>(text: &'a str, argument: &mut String) -> Result<Name<'a>, Problem> {
+/// Splits an event; its argument is put into `argument`. Errors: it is not an event with a message.
+pub fn open<'a>(text: &'a str, argument: &mut String) -> Result<EventName<'a>, RecordProblem> {
     argument.clear();
     let bytes = text.as_bytes();
     let from = bytes.iter().position(|byte| *byte == b'[').unwrap_or(bytes.len());
@@ -51,8 +51,8 @@ pub fn open<'a>(text: &'a str, argument: &mut String) -> Result<Name<'a>, Proble
     }
 }
 
-/// An event's name and the place of its argument, if they are written without escapes.
-fn head(text: &str, from: usize) -> Option<(Name<'_>, usize)> {
+/// An event's name and the position of its argument, if the name is written without escapes.
+fn head(text: &str, from: usize) -> Option<(EventName<'_>, usize)> {
     let bytes = text.as_bytes();
     let quote = blank(bytes, from + 1);
     if *bytes.get(quote)? != b'"' {
@@ -64,14 +64,14 @@ fn head(text: &str, from: usize) -> Option<(Name<'_>, usize)> {
     (*bytes.get(comma)? == b',').then(|| (found, blank(bytes, comma + 1)))
 }
 
-/// Whether an event ends behind its argument.
+/// Whether an event ends after its argument.
 fn ends(bytes: &[u8], at: usize) -> bool {
     let close = blank(bytes, at);
     bytes.get(close) == Some(&b']') && blank(bytes, close + 1) == bytes.len()
 }
 
-/// Reads the usual event where it stands: full JSON in a string, whose only escapes are its quotes. `None`: [`open`] it,
-/// and `fields` are of no use.
+/// Reads the usual event in place: full JSON in a string, whose only escapes are its quotes. `None`: [`open`] it and discard
+/// `fields`.
 #[inline]
 pub fn read_inside<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<()> {
     let bytes = text.as_bytes();
@@ -85,7 +85,7 @@ pub fn read_inside<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<()> {
 }
 
 /// The usual event: a name without escapes, a string whose only escapes are quotes and backslashes.
-fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'a>> {
+fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<EventName<'a>> {
     let bytes = text.as_bytes();
     let (found, quote) = head(text, from)?;
     if *bytes.get(quote)? != b'"' {
@@ -108,9 +108,9 @@ fn plain<'a>(text: &'a str, from: usize, argument: &mut String) -> Option<Name<'
 
 /// Any event, by serde_json.
 #[cold]
-fn careful<'a>(whole: &'a str, array: &'a str, argument: &mut String) -> Result<Name<'a>, Problem> {
+fn careful<'a>(whole: &'a str, array: &'a str, argument: &mut String) -> Result<EventName<'a>, RecordProblem> {
     argument.clear();
-    let not = |why: String| Problem::new("not_an_event", format!("{why}: {}", shorten(whole)));
+    let not = |why: String| RecordProblem::new("not_an_event", format!("{why}: {}", shorten(whole)));
     let parts: Vec<&RawValue> =
         serde_json::from_str(array).map_err(|error| not(format!("no array of an event ({error})")))?;
     let [named, given] = parts[..] else {
@@ -121,11 +121,11 @@ fn careful<'a>(whole: &'a str, array: &'a str, argument: &mut String) -> Result<
     let Some(found) = name(text) else {
         let detail =
             format!("event {} holds no message; those are CODE-json-full and CODE-json-partial", shorten(text));
-        return Err(Problem::new("unknown_event", detail));
+        return Err(RecordProblem::new("unknown_event", detail));
     };
     match serde_json::from_str::<String>(given.get()) {
         Ok(inner) => argument.push_str(&inner),
-        // a client library may have parsed it already
+        // a client library may have parsed the argument already
         Err(_) => argument.push_str(given.get()),
     }
     Ok(found)

@@ -1,13 +1,13 @@
-//! The fields of an XTS message that are read, as they were written, whatever they were written in.
+//! The fields of an XTS message that are read, as they were written, in either format.
 
-use crate::wire::problem::{Problem, shorten};
+use crate::wire::problem::{RecordProblem, shorten};
 use std::fmt::Display;
 use ticktide_market::{NumberError, Price, Quantity, decimal, decimal_wide};
 
 /// A field that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Slot {
+pub enum MessageField {
     Code,
     Segment,
     Instrument,
@@ -33,7 +33,7 @@ pub enum Slot {
     ExecutionBandHigh,
 }
 
-/// By [`Slot`]: what a message calls it.
+/// The names in a message, by [`MessageField`].
 const NAMES: [&str; 23] = [
     "MessageCode",
     "ExchangeSegment",
@@ -60,26 +60,26 @@ const NAMES: [&str; 23] = [
     "HighExecBand",
 ];
 
-impl Slot {
+impl MessageField {
     pub fn name(self) -> &'static str {
         NAMES[self as usize]
     }
 }
 
-/// The raw values of one message: numbers and strings as they were written, quotes and all.
+/// The raw values of one message: numbers and strings as they were written, with their quotes.
 #[derive(Default)]
 pub struct Fields<'a> {
     texts: [&'a str; NAMES.len()],
     seen: u32,
-    duplicate: Option<Slot>,
-    /// Prices stand in a `Touchline` of their own: a live message, no subscription's snapshot.
+    duplicate: Option<MessageField>,
+    /// The prices are in a `Touchline` object: a live message, not the snapshot of a subscription.
     pub live: bool,
 }
 
 impl<'a> Fields<'a> {
     /// Keeps a field; JSON's `null` is absence.
     #[inline(always)]
-    pub fn put(&mut self, slot: Slot, raw: &'a str) {
+    pub fn put(&mut self, slot: MessageField, raw: &'a str) {
         let bit = 1u32 << slot as u32;
         if self.seen & bit != 0 {
             self.duplicate = Some(slot);
@@ -88,14 +88,14 @@ impl<'a> Fields<'a> {
         self.texts[slot as usize] = if raw == "null" { "" } else { raw };
     }
 
-    /// A field that came twice.
-    pub fn duplicate(&self) -> Option<Slot> {
+    /// A field that appeared twice.
+    pub fn duplicate(&self) -> Option<MessageField> {
         self.duplicate
     }
 
-    /// What a field says, without its quotes; empty is absent.
+    /// The text of a field without its quotes; an empty text is absent.
     #[inline(always)]
-    pub fn text(&self, slot: Slot) -> Option<&'a str> {
+    pub fn text(&self, slot: MessageField) -> Option<&'a str> {
         let raw = self.texts[slot as usize];
         let text = match raw.as_bytes() {
             [b'"', .., b'"'] => &raw[1..raw.len() - 1],
@@ -104,25 +104,25 @@ impl<'a> Fields<'a> {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Whether two ways of reading found the same.
+    /// Whether two ways of reading found the same fields.
     #[cfg(test)]
     pub fn says_the_same(&self, other: &Fields<'_>) -> bool {
         (self.texts, self.seen, self.duplicate, self.live) == (other.texts, other.seen, other.duplicate, other.live)
     }
 
-    /// Puts a code that stands beside the message, if the message has none of its own.
+    /// Sets a code from outside the message, if the message has none of its own.
     pub fn default_code(&mut self, code: &'a str) {
-        if self.seen & (1 << Slot::Code as u32) == 0 {
-            self.put(Slot::Code, code);
+        if self.seen & (1 << MessageField::Code as u32) == 0 {
+            self.put(MessageField::Code, code);
         }
     }
 
     /// A whole number from 0.
     #[inline]
-    pub fn whole(&self, slot: Slot) -> Result<Option<u64>, Problem> {
+    pub fn whole(&self, slot: MessageField) -> Result<Option<u64>, RecordProblem> {
         let Some(text) = self.text(slot) else { return Ok(None) };
         let digits = text.as_bytes();
-        // "+5" and "" are numbers to nobody who writes JSON
+        // "+5" and "" are not numbers in JSON
         match digits[0].is_ascii_digit().then(|| text.parse()) {
             Some(Ok(value)) => Ok(Some(value)),
             _ => Err(wrong("not_a_number", slot, text, "no integer from 0 to 2^64-1")),
@@ -130,7 +130,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Seconds of any epoch.
-    pub fn seconds(&self, slot: Slot) -> Result<Option<i64>, Problem> {
+    pub fn seconds(&self, slot: MessageField) -> Result<Option<i64>, RecordProblem> {
         let Some(text) = self.text(slot) else { return Ok(None) };
         match text.parse() {
             Ok(seconds) => Ok(Some(seconds)),
@@ -139,13 +139,13 @@ impl<'a> Fields<'a> {
     }
 
     #[inline]
-    pub fn price(&self, slot: Slot) -> Result<Option<Price>, Problem> {
+    pub fn price(&self, slot: MessageField) -> Result<Option<Price>, RecordProblem> {
         let Some(text) = self.text(slot) else { return Ok(None) };
         decimal(text.as_bytes()).map(|units| Some(Price(units))).map_err(|error| number(slot, text, error))
     }
 
     #[inline]
-    pub fn quantity(&self, slot: Slot) -> Result<Option<Quantity>, Problem> {
+    pub fn quantity(&self, slot: MessageField) -> Result<Option<Quantity>, RecordProblem> {
         let Some(text) = self.text(slot) else { return Ok(None) };
         match decimal(text.as_bytes()) {
             Ok(units) if units >= 0 => Ok(Some(Quantity(units))),
@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
 
     /// A sum: units of 10⁻⁸.
     #[inline]
-    pub fn sum(&self, slot: Slot) -> Result<Option<i128>, Problem> {
+    pub fn sum(&self, slot: MessageField) -> Result<Option<i128>, RecordProblem> {
         let Some(text) = self.text(slot) else { return Ok(None) };
         match decimal(text.as_bytes()).map(i128::from).or_else(|_| decimal_wide(text.as_bytes())) {
             Ok(units) if units >= 0 => Ok(Some(units)),
@@ -167,7 +167,7 @@ impl<'a> Fields<'a> {
 }
 
 #[cold]
-fn number(slot: Slot, text: &str, error: NumberError) -> Problem {
+fn number(slot: MessageField, text: &str, error: NumberError) -> RecordProblem {
     let reason = match error {
         NumberError::NotANumber => "not_a_number",
         NumberError::OutOfRange => "out_of_range",
@@ -177,11 +177,11 @@ fn number(slot: Slot, text: &str, error: NumberError) -> Problem {
 }
 
 #[cold]
-pub fn wrong(reason: &'static str, slot: Slot, text: &str, why: impl Display) -> Problem {
-    Problem::new(reason, format!("{} is {}: {why}", slot.name(), shorten(text)))
+pub fn wrong(reason: &'static str, slot: MessageField, text: &str, why: impl Display) -> RecordProblem {
+    RecordProblem::new(reason, format!("{} is {}: {why}", slot.name(), shorten(text)))
 }
 
 #[cold]
-pub fn missing(slot: Slot) -> Problem {
-    Problem::new("missing_field", format!("\"{}\" is missing", slot.name()))
+pub fn missing(slot: MessageField) -> RecordProblem {
+    RecordProblem::new("missing_field", format!("\"{}\" is missing", slot.name()))
 }

@@ -1,39 +1,39 @@
-//! The fields of a message in full JSON: one pass over its bytes, in whatever order its keys stand.
+//! The fields of a message in full JSON: one pass over its bytes, whatever the order of its keys.
 //!
 //! Why two ways, as for the plain JSON wire: serde_json is the authority; [`quick`] reads what every publisher writes (plain
 //! keys, numbers, `null`, objects and arrays of them) and gives up at anything else. What must always hold: where it does not
-//! give up, serde_json finds the same fields, and both pass over what nobody reads without looking at its meaning. An event has
-//! its message in a string: [`parse_inside`] reads it there, where each quote is `\"`, and gives up at any other escape.
+//! give up, serde_json finds the same fields, and both skip unknown values without interpreting them. An event has its message
+//! in a string: [`parse_inside`] reads it in place, where each quote is `\"`, and gives up at any other escape.
 
-use super::fields::{Fields, Slot};
+use super::fields::{Fields, MessageField};
 use crate::wire::json::raw::{blank, inner_string_end, number_end, string_end};
 use serde::Deserializer;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// Deeper than any message goes; what is deeper is left to serde_json.
+/// Deeper than any message; deeper JSON is left to serde_json.
 const DEPTH_MOST: usize = 8;
 
-/// Where an object stands, which says what its keys mean.
+/// Where an object is, which decides what its keys mean.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Level {
     Message,
     Touchline,
     Bid,
     Ask,
-    /// Nobody reads it.
+    /// An object that is not read.
     Other,
 }
 
 /// What a key means.
 enum Role {
-    Field(Slot),
+    Field(MessageField),
     Object(Level),
     Other,
 }
 
-/// Fills `fields` (fresh ones) from a message. Errors: serde_json's, for anything that is no JSON object.
+/// Fills `fields` (which must be empty) from a message. Errors: serde_json's, for anything that is not a JSON object.
 #[inline]
 pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), serde_json::Error> {
     match quick(text, fields) {
@@ -50,13 +50,13 @@ fn role(key: &[u8], level: Level) -> Role {
     match level {
         Level::Message | Level::Touchline => {}
         Level::Bid => match key {
-            b"Price" => return Role::Field(Slot::BidPrice),
-            b"Size" => return Role::Field(Slot::BidSize),
+            b"Price" => return Role::Field(MessageField::BidPrice),
+            b"Size" => return Role::Field(MessageField::BidSize),
             _ => return Role::Other,
         },
         Level::Ask => match key {
-            b"Price" => return Role::Field(Slot::AskPrice),
-            b"Size" => return Role::Field(Slot::AskSize),
+            b"Price" => return Role::Field(MessageField::AskPrice),
+            b"Size" => return Role::Field(MessageField::AskSize),
             _ => return Role::Other,
         },
         Level::Other => return Role::Other,
@@ -65,56 +65,56 @@ fn role(key: &[u8], level: Level) -> Role {
     let field = |name: &[u8], slot| is(name, Role::Field(slot));
     let either = |one: Role, other: Role| if matches!(one, Role::Other) { other } else { one };
     match key.len() {
-        3 => field(b"Low", Slot::Low),
-        4 => either(field(b"Open", Slot::Open), field(b"High", Slot::High)),
+        3 => field(b"Low", MessageField::Low),
+        4 => either(field(b"Open", MessageField::Open), field(b"High", MessageField::High)),
         7 => match key {
             b"BidInfo" => Role::Object(Level::Bid),
             b"AskInfo" => Role::Object(Level::Ask),
-            b"BarTime" => Role::Field(Slot::BarTime),
+            b"BarTime" => Role::Field(MessageField::BarTime),
             _ => Role::Other,
         },
         9 if level == Level::Message => is(b"Touchline", Role::Object(Level::Touchline)),
-        10 => field(b"IndexValue", Slot::Price),
-        11 => field(b"MessageCode", Slot::Code),
-        12 => either(field(b"OpenInterest", Slot::Interest), field(b"OpeningIndex", Slot::Open)),
-        13 => field(b"LowIndexValue", Slot::Low),
+        10 => field(b"IndexValue", MessageField::Price),
+        11 => field(b"MessageCode", MessageField::Code),
+        12 => either(field(b"OpenInterest", MessageField::Interest), field(b"OpeningIndex", MessageField::Open)),
+        13 => field(b"LowIndexValue", MessageField::Low),
         14 => match key {
-            b"LastTradedTime" => Role::Field(Slot::TradeTime),
-            b"LastUpdateTime" => Role::Field(Slot::UpdateTime),
-            b"SequenceNumber" => Role::Field(Slot::Sequence),
-            b"HighIndexValue" => Role::Field(Slot::High),
+            b"LastTradedTime" => Role::Field(MessageField::TradeTime),
+            b"LastUpdateTime" => Role::Field(MessageField::UpdateTime),
+            b"SequenceNumber" => Role::Field(MessageField::Sequence),
+            b"HighIndexValue" => Role::Field(MessageField::High),
             _ => Role::Other,
         },
         15 => match key {
-            b"LastTradedPrice" => Role::Field(Slot::Price),
-            b"ExchangeSegment" | b"exchangeSegment" => Role::Field(Slot::Segment),
+            b"LastTradedPrice" => Role::Field(MessageField::Price),
+            b"ExchangeSegment" | b"exchangeSegment" => Role::Field(MessageField::Segment),
             _ => Role::Other,
         },
-        17 => field(b"ExchangeTimeStamp", Slot::ExchangeTime),
+        17 => field(b"ExchangeTimeStamp", MessageField::ExchangeTime),
         18 => match key {
             // sic: the live feed misspells it, the documents do not
-            b"LastTradedQunatity" | b"LastTradedQuantity" => Role::Field(Slot::Quantity),
+            b"LastTradedQunatity" | b"LastTradedQuantity" => Role::Field(MessageField::Quantity),
             _ => Role::Other,
         },
-        19 => field(b"TotalTradedQuantity", Slot::Volume),
+        19 => field(b"TotalTradedQuantity", MessageField::Volume),
         20 => match key {
-            b"ExchangeInstrumentID" | b"exchangeInstrumentID" => Role::Field(Slot::Instrument),
+            b"ExchangeInstrumentID" | b"exchangeInstrumentID" => Role::Field(MessageField::Instrument),
             _ => Role::Other,
         },
         _ => Role::Other,
     }
 }
 
-/// As [`parse`], for plain messages; `None`: look carefully.
+/// As [`parse`], for plain messages; `None`: use [`careful`].
 fn quick<'a>(text: &'a str, fields: &mut Fields<'a>) -> Option<()> {
     let bytes = text.as_bytes();
     let end = object::<Bare>(text, blank(bytes, 0), Level::Message, 0, fields)?;
     (blank(bytes, end) == bytes.len()).then_some(())
 }
 
-/// As [`parse`], for a plain message that is a string of other JSON, read where it stands: `at` is behind the string's quote,
-/// the answer is the place of the quote that ends it. `None`: the string's escapes have to be resolved first, and `fields` are
-/// of no use. Why: resolving them costs as much as reading the message.
+/// As [`parse`], for a plain message inside a string of other JSON, read in place: `at` is the position after the string's
+/// quote, the result is the position of the quote that ends it. `None`: the string's escapes must be resolved first, and
+/// `fields` must be discarded. Why in place: resolving the escapes costs as much as reading the message.
 #[inline]
 pub fn parse_inside<'a>(text: &'a str, at: usize, fields: &mut Fields<'a>) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -130,7 +130,7 @@ trait Written {
 
     fn blank(bytes: &[u8], at: usize) -> usize;
 
-    /// The place behind the quote that stands at `at`.
+    /// The position after the quote at `at`.
     #[inline(always)]
     fn begin(bytes: &[u8], at: usize) -> Option<usize> {
         match Self::INSIDE {
@@ -139,7 +139,7 @@ trait Written {
         }
     }
 
-    /// The end of a string's text, and the place behind its quote.
+    /// The end of a string's text, and the position after its quote.
     #[inline(always)]
     fn end(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
         match Self::INSIDE {
@@ -149,7 +149,7 @@ trait Written {
     }
 }
 
-/// A message as it is.
+/// A bare message.
 struct Bare;
 
 /// A message in a string.
@@ -167,7 +167,7 @@ impl Written for Bare {
 impl Written for Inside {
     const INSIDE: bool = true;
 
-    /// A string holds no other white space without an escape.
+    /// In a string all other white space is escaped.
     #[inline(always)]
     fn blank(bytes: &[u8], mut at: usize) -> usize {
         while bytes.get(at) == Some(&b' ') {
@@ -177,7 +177,7 @@ impl Written for Inside {
     }
 }
 
-/// The place behind the object that begins at `at`.
+/// The position after the object that begins at `at`.
 fn object<'a, W: Written>(
     text: &'a str,
     at: usize,
@@ -195,16 +195,16 @@ fn object<'a, W: Written>(
     }
     loop {
         let key = W::begin(bytes, at)?;
-        let (end, behind) = W::end(bytes, key)?;
+        let (end, after) = W::end(bytes, key)?;
         let role = role(&bytes[key..end], level);
-        at = W::blank(bytes, behind);
+        at = W::blank(bytes, after);
         if *bytes.get(at)? != b':' {
             return None;
         }
         let from = W::blank(bytes, at + 1);
         at = match role {
             Role::Field(slot) => {
-                // quotes of a value that is read must be the field's own
+                // a value that is read must not have escaped quotes
                 if W::INSIDE && bytes.get(from) == Some(&b'\\') {
                     return None;
                 }
@@ -227,7 +227,7 @@ fn object<'a, W: Written>(
     }
 }
 
-/// The place behind a value that nobody reads.
+/// The position after a value that is not read.
 #[inline(always)]
 fn value<'a, W: Written>(text: &'a str, at: usize, depth: usize, fields: &mut Fields<'a>) -> Option<usize> {
     match *text.as_bytes().get(at)? {
@@ -256,12 +256,12 @@ fn array<'a, W: Written>(text: &'a str, at: usize, depth: usize, fields: &mut Fi
     }
 }
 
-/// The place behind a string, a number or a word.
+/// The position after a string, a number or a word.
 #[inline(always)]
 fn scalar<W: Written>(bytes: &[u8], at: usize) -> Option<usize> {
     match *bytes.get(at)? {
         b'-' | b'0'..=b'9' => number_end(bytes, at),
-        b'"' | b'\\' => W::end(bytes, W::begin(bytes, at)?).map(|(_, behind)| behind),
+        b'"' | b'\\' => W::end(bytes, W::begin(bytes, at)?).map(|(_, after)| after),
         _ => {
             let rest = &bytes[at..];
             let word = [&b"null"[..], b"true", b"false"].into_iter().find(|word| rest.starts_with(word))?;
@@ -270,7 +270,7 @@ fn scalar<W: Written>(bytes: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// As [`parse`], for every JSON object there is.
+/// As [`parse`], for any JSON object.
 #[cold]
 fn careful<'a>(text: &'a str, level: Level, fields: &mut Fields<'a>) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -314,30 +314,30 @@ mod tests {
     use crate::wire::xts::samples;
     use proptest::prelude::*;
 
-    const ALL: [Slot; 23] = [
-        Slot::Code,
-        Slot::Segment,
-        Slot::Instrument,
-        Slot::ExchangeTime,
-        Slot::UpdateTime,
-        Slot::TradeTime,
-        Slot::Price,
-        Slot::Quantity,
-        Slot::Volume,
-        Slot::BidPrice,
-        Slot::BidSize,
-        Slot::AskPrice,
-        Slot::AskSize,
-        Slot::Open,
-        Slot::High,
-        Slot::Low,
-        Slot::Interest,
-        Slot::BarTime,
-        Slot::Sequence,
-        Slot::BandLow,
-        Slot::BandHigh,
-        Slot::ExecutionBandLow,
-        Slot::ExecutionBandHigh,
+    const ALL: [MessageField; 23] = [
+        MessageField::Code,
+        MessageField::Segment,
+        MessageField::Instrument,
+        MessageField::ExchangeTime,
+        MessageField::UpdateTime,
+        MessageField::TradeTime,
+        MessageField::Price,
+        MessageField::Quantity,
+        MessageField::Volume,
+        MessageField::BidPrice,
+        MessageField::BidSize,
+        MessageField::AskPrice,
+        MessageField::AskSize,
+        MessageField::Open,
+        MessageField::High,
+        MessageField::Low,
+        MessageField::Interest,
+        MessageField::BarTime,
+        MessageField::Sequence,
+        MessageField::BandLow,
+        MessageField::BandHigh,
+        MessageField::ExecutionBandLow,
+        MessageField::ExecutionBandHigh,
     ];
 
     fn same(text: &str) -> Result<bool, TestCaseError> {
@@ -349,7 +349,7 @@ mod tests {
         as_careful(text, &found)
     }
 
-    /// What was found is what the careful way finds in the text.
+    /// Checks that the fields found are those that the careful way finds in the text.
     fn as_careful(text: &str, found: &Fields<'_>) -> Result<bool, TestCaseError> {
         let mut expected = Fields::default();
         let careful = careful(text, Level::Message, &mut expected);
@@ -361,7 +361,7 @@ mod tests {
         Ok(true)
     }
 
-    /// Whether a text as a string is read where it stands; what it says must be what the resolved string says.
+    /// Whether a text inside a string is read in place; its fields must be those of the resolved string.
     fn inside(text: &str) -> Result<bool, TestCaseError> {
         let written = serde_json::to_string(text).expect("a string") + "]";
         let mut found = Fields::default();
@@ -389,8 +389,11 @@ mod tests {
         let mut fields = Fields::default();
         parse(text, &mut fields).expect("JSON");
         let of = |slot| fields.text(slot);
-        assert_eq!((of(Slot::BidSize), of(Slot::BidPrice), of(Slot::AskPrice)), (Some("2"), Some("3"), Some("8")));
-        assert_eq!((of(Slot::Low), of(Slot::Price), fields.live), (None, None, true));
+        assert_eq!(
+            (of(MessageField::BidSize), of(MessageField::BidPrice), of(MessageField::AskPrice)),
+            (Some("2"), Some("3"), Some("8"))
+        );
+        assert_eq!((of(MessageField::Low), of(MessageField::Price), fields.live), (None, None, true));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Rows of the instrument master: `|`-separated text without a header, whose number of columns tells what it lists.
+//! Rows of the instrument master: `|`-separated text without a header; the number of columns decides what a row lists.
 //!
 //! | columns | lists |
 //! |---|---|
@@ -6,16 +6,16 @@
 //! | 21 | futures and spreads |
 //! | 23 | options: the futures' with strike and option type before the display name |
 //!
-//! A row has no date: it is of the day on which it was received. What must always hold: a number that stands for "none" (0, −1,
-//! a band as wide as numbers go) is none, any other text in a number's place is a reject. Why a band may be below nothing: a
-//! spread's price is the difference of two contracts.
+//! A row has no date: it belongs to the day on which it was received. What must always hold: a number that means "none" (0, −1,
+//! a band as wide as numbers go) is none; any other text in place of a number is a reject. Why a band may be below 0: the price
+//! of a spread is the difference of two contracts.
 
 use super::segments::Segment;
-use crate::wire::problem::{Problem, shorten};
+use crate::wire::problem::{RecordProblem, shorten};
 use ticktide_market::calendar::day_of;
 use ticktide_market::{LIMIT, Listing, NumberError, Price, Quantity, SCALE, decimal};
 
-/// Columns that all rows begin with.
+/// The columns at the start of all rows.
 const SEGMENT: usize = 0;
 const INSTRUMENT: usize = 1;
 const TYPE: usize = 2;
@@ -39,27 +39,27 @@ const OPTION_TYPE: usize = 18;
 
 /// A row of a master.
 #[derive(Debug)]
-pub struct Row {
+pub struct MasterRow {
     pub segment: &'static Segment,
     pub instrument: u64,
     pub listing: Listing,
 }
 
-/// Whether a text looks like a row: a segment's name, then a column.
+/// Whether a text looks like a row: a segment's name, then a separator.
 #[inline]
 pub fn is_row(text: &str) -> bool {
     let name = text.bytes().take_while(u8::is_ascii_uppercase).count();
     name > 0 && text.as_bytes().get(name) == Some(&b'|')
 }
 
-/// The segment and the instrument of a row, whatever the rest of it says.
+/// The segment and the instrument of a row, whatever the rest of it holds.
 pub fn about(row: &str) -> Option<(&'static Segment, u64)> {
     let mut columns = row.split('|').map(str::trim);
     Some((Segment::named(columns.next()?.as_bytes())?, columns.next()?.parse().ok()?))
 }
 
-/// Reads a row. Errors: not as many columns as any master has, a segment that nobody knows, a number that is none.
-pub fn row(text: &str) -> Result<Row, Problem> {
+/// Reads a row. Errors: a number of columns that no master has, an unknown segment, a text that is not a number.
+pub fn row(text: &str) -> Result<MasterRow, RecordProblem> {
     let columns: Vec<&str> = text.split('|').map(str::trim).collect();
     let (derivative, option) = match columns.len() {
         19 | 22 => (false, false),
@@ -67,18 +67,18 @@ pub fn row(text: &str) -> Result<Row, Problem> {
         23 => (true, true),
         count => {
             let detail = format!("a row of a master has 19, 21, 22 or 23 columns, this has {count}: {}", shorten(text));
-            return Err(Problem::new("unknown_columns", detail));
+            return Err(RecordProblem::new("unknown_columns", detail));
         }
     };
     let Some(segment) = Segment::named(columns[SEGMENT].as_bytes()) else {
-        return Err(Problem::new("unknown_segment", format!("ExchangeSegment is {:?}", columns[SEGMENT])));
+        return Err(RecordProblem::new("unknown_segment", format!("ExchangeSegment is {:?}", columns[SEGMENT])));
     };
     let instrument = columns[INSTRUMENT].parse().map_err(|_| wrong("ExchangeInstrumentID", columns[INSTRUMENT]))?;
-    let price = |at: usize, name| Ok::<_, Problem>(number(columns[at], name)?.map(Price));
-    let band = |at: usize, name| Ok::<_, Problem>(signed(columns[at], name)?.filter(is_band).map(Price));
+    let price = |at: usize, name| Ok::<_, RecordProblem>(number(columns[at], name)?.map(Price));
+    let band = |at: usize, name| Ok::<_, RecordProblem>(signed(columns[at], name)?.filter(is_band).map(Price));
     let text = |at: usize| (!columns[at].is_empty()).then(|| columns[at].into());
     let mut listing = Listing {
-        // one share, one name; a contract is told from its sisters by its description
+        // a share has one name; only its description distinguishes a contract from others of its underlying
         symbol: text(if derivative { DESCRIPTION } else { NAME }),
         kind: kind(columns[TYPE])?.map(Into::into),
         series: text(SERIES),
@@ -106,26 +106,26 @@ pub fn row(text: &str) -> Result<Row, Problem> {
             other => return Err(wrong("OptionType", other)),
         };
     }
-    Ok(Row { segment, instrument, listing })
+    Ok(MasterRow { segment, instrument, listing })
 }
 
 #[cold]
-fn wrong(column: &str, text: &str) -> Problem {
-    Problem::new("bad_value", format!("{column} is {:?}", shorten(text)))
+fn wrong(column: &str, text: &str) -> RecordProblem {
+    RecordProblem::new("bad_value", format!("{column} is {:?}", shorten(text)))
 }
 
-/// A number above nothing; `None` where it stands for "none".
-fn number(text: &str, column: &str) -> Result<Option<i64>, Problem> {
+/// A number above 0; `None` if it means "none".
+fn number(text: &str, column: &str) -> Result<Option<i64>, RecordProblem> {
     Ok(signed(text, column)?.filter(|units| *units > 0))
 }
 
-/// Whether a number ends a band, and does not stand for "none".
+/// Whether a number is the end of a band, and does not mean "none".
 fn is_band(units: &i64) -> bool {
     ![0, -SCALE].contains(units)
 }
 
-/// A number on either side of nothing; `None` where it is as wide as numbers go.
-fn signed(text: &str, column: &str) -> Result<Option<i64>, Problem> {
+/// A number of either sign; `None` if it is as wide as numbers go.
+fn signed(text: &str, column: &str) -> Result<Option<i64>, RecordProblem> {
     match decimal(text.as_bytes()) {
         Ok(units) if units.abs() < LIMIT / 10 => Ok(Some(units)),
         Ok(_) | Err(NumberError::OutOfRange | NumberError::TooPrecise) => Ok(None),
@@ -134,8 +134,8 @@ fn signed(text: &str, column: &str) -> Result<Option<i64>, Problem> {
     }
 }
 
-/// The name of an instrument type's bit.
-fn kind(text: &str) -> Result<Option<&'static str>, Problem> {
+/// The name for the bit of an instrument type.
+fn kind(text: &str) -> Result<Option<&'static str>, RecordProblem> {
     let bits: u32 = text.parse().map_err(|_| wrong("InstrumentType", text))?;
     Ok(match bits {
         1 => Some("future"),
@@ -152,8 +152,8 @@ fn kind(text: &str) -> Result<Option<&'static str>, Problem> {
     })
 }
 
-/// The day of `2026-12-31T14:30:00`, in days since 1970; a spot's 1980 is none.
-fn expiry(text: &str) -> Result<Option<i32>, Problem> {
+/// The day of `2026-12-31T14:30:00`, in days since 1970; the 1980 of a spot means none.
+fn expiry(text: &str) -> Result<Option<i32>, RecordProblem> {
     if text.is_empty() {
         return Ok(None);
     }

@@ -1,7 +1,8 @@
 //! XTS market data: what its messages mean, in full JSON (`xts-json`) and in partial text (`xts-partial`).
 //!
 //! ```text
-//!   a record ─▶ [recorded line] ─▶ [event: 42["1501-json-full","…"]] ─▶ json | partial ─▶ Fields ─▶ message ─▶ Tick | Problem
+//!   a record ─▶ [recorded line] ─▶ [event: 42["1501-json-full","…"]] ─▶ json | partial ─▶ Fields ─▶ message
+//!                                                                                                      └─▶ Tick | RecordProblem
 //! ```
 //!
 //! | code | is | becomes |
@@ -10,11 +11,12 @@
 //! | 1504 | index | a snapshot without volume |
 //! | 1512 | last price | a snapshot without volume and without the time of its last trade |
 //! | 1510 | open interest | a snapshot with nothing else |
-//! | 1505, 1507, 1105 | candle, market status, properties | a notice: counted, no bar is made of it; 1105 tells price bands |
-//! | [a row of the master](master) | what an instrument is | a notice with a listing, of the day of its receipt |
+//! | 1505, 1507, 1105 | candle, market status, properties | a notice: counted, but no bar is made of it; 1105 has price bands |
+//! | [a row of the master](master) | what an instrument is | a notice with a listing, of the day on which it was received |
 //!
-//! What must always hold: times as [`segments`] says them; a message whose time is a day from its receipt is refused, because
-//! its epoch was misread; a price of before 1990 is none; the sequence numbers are kept and never trusted (one publisher repeats the same one all day).
+//! What must always hold: times are read as [`segments`] defines; a message whose time is more than a day from its receive time
+//! is refused, because its epoch was misread; a price of a time before 1990 is refused; the sequence numbers are kept but never
+//! trusted (one publisher repeats the same one all day).
 
 mod event;
 mod fields;
@@ -28,7 +30,7 @@ pub mod segments;
 #[cfg(test)]
 mod tests;
 
-use super::problem::{Problem, shorten};
+use super::problem::{RecordProblem, shorten};
 use super::recorded;
 use super::{Decoder, RawRecord, no_columns};
 use crate::{FeedError, InstrumentTable, WireSpec};
@@ -38,29 +40,30 @@ pub use segments::Segment;
 use ticktide_base::rules::Rules;
 use ticktide_market::Tick;
 
-/// A decoder of one of the two wires; either takes what an event's name says, bare messages must be of its own form.
-pub struct Xts {
+/// A decoder of one of the two wires. It reads an event in the form that the event's name gives; a bare message must be in the
+/// decoder's own form.
+pub struct XtsDecoder {
     form: Form,
-    /// The message of an event, its escapes resolved.
+    /// The message of an event, with its escapes resolved.
     argument: String,
     rules: Rules,
 }
 
-impl Xts {
-    /// Of full JSON. Errors: settings that the format has no use for.
-    pub fn json(spec: &WireSpec) -> Result<Xts, FeedError> {
-        Xts::new(spec, Form::Json)
+impl XtsDecoder {
+    /// A decoder of full JSON. Errors: settings that the format cannot use.
+    pub fn json(spec: &WireSpec) -> Result<XtsDecoder, FeedError> {
+        XtsDecoder::new(spec, Form::Json)
     }
 
-    /// Of partial text. Errors: as [`Xts::json`].
-    pub fn partial(spec: &WireSpec) -> Result<Xts, FeedError> {
-        Xts::new(spec, Form::Partial)
+    /// A decoder of partial text. Errors: as [`XtsDecoder::json`].
+    pub fn partial(spec: &WireSpec) -> Result<XtsDecoder, FeedError> {
+        XtsDecoder::new(spec, Form::Partial)
     }
 
-    fn new(spec: &WireSpec, form: Form) -> Result<Xts, FeedError> {
+    fn new(spec: &WireSpec, form: Form) -> Result<XtsDecoder, FeedError> {
         no_columns(spec)?;
         no_fields(spec)?;
-        Ok(Xts { form, argument: String::new(), rules: spec.rules })
+        Ok(XtsDecoder { form, argument: String::new(), rules: spec.rules })
     }
 }
 
@@ -70,7 +73,7 @@ fn master_row(frame: &[u8]) -> Option<&str> {
     master::is_row(text).then_some(text)
 }
 
-/// For formats whose fields are fixed; errors: a mapping of fields.
+/// Checks the settings of a format whose fields are fixed; errors: a mapping of fields.
 pub fn no_fields(spec: &WireSpec) -> Result<(), FeedError> {
     match spec.fields.keys().next() {
         None => Ok(()),
@@ -81,13 +84,18 @@ pub fn no_fields(spec: &WireSpec) -> Result<(), FeedError> {
     }
 }
 
-/// The fields of a frame; an event's name, inside it or as its origin, goes before the form that bare ones have.
+/// The fields of a frame. An event's name, inside the frame or as its origin, takes precedence over the form of bare frames.
 #[inline]
-fn read<'a>(frame: &'a [u8], origin: &'a [u8], bare: Form, argument: &'a mut String) -> Result<Fields<'a>, Problem> {
-    let whole = std::str::from_utf8(frame).map_err(|error| Problem::new("not_utf8", error))?;
+fn read<'a>(
+    frame: &'a [u8],
+    origin: &'a [u8],
+    bare: Form,
+    argument: &'a mut String,
+) -> Result<Fields<'a>, RecordProblem> {
+    let whole = std::str::from_utf8(frame).map_err(|error| RecordProblem::new("not_utf8", error))?;
     let text = whole.trim();
     if text.is_empty() {
-        return Err(Problem::new("empty", "the record is empty"));
+        return Err(RecordProblem::new("empty", "the record is empty"));
     }
     let is_event = event::is_event(text);
     let mut fields = Fields::default();
@@ -118,40 +126,40 @@ fn read<'a>(frame: &'a [u8], origin: &'a [u8], bare: Form, argument: &'a mut Str
 }
 
 #[cold]
-fn not_json(text: &str, error: &serde_json::Error) -> Problem {
+fn not_json(text: &str, error: &serde_json::Error) -> RecordProblem {
     match text.starts_with("t:") {
-        true => Problem::new("not_json", format!("partial text is read by wire xts-partial: {}", shorten(text))),
-        false => Problem::new("not_json", error),
+        true => RecordProblem::new("not_json", format!("partial text is read by wire xts-partial: {}", shorten(text))),
+        false => RecordProblem::new("not_json", error),
     }
 }
 
-/// What a frame is about: where it belongs in Kafka.
+/// The code, venue and instrument of a frame, which decide its topic and key in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// `None`: it is a row of an instrument master.
+pub struct FrameAddress {
+    /// `None`: the frame is a row of an instrument master.
     pub code: Option<u16>,
     pub venue: &'static str,
     pub instrument: u64,
 }
 
-/// The address of a frame, bare or in an event, with its origin if that is known; `None`: it is no message of a segment that is known.
-/// Of a row of a master only the columns of the address are looked at: what is wrong with the others, its decoder says.
+/// The address of a frame, bare or in an event, with its origin if known; `None`: it is not a message of a known segment. Of a
+/// row of a master only the columns of the address are read: its decoder reports what is wrong with the others.
 ///
 /// ```
 /// let frame = br#"42["1510-json-full","{\"MessageCode\":1510,\"ExchangeSegment\":2,\"ExchangeInstrumentID\":43423}"]"#;
 /// let address = ticktide_feed::wire::xts::address(frame, b"").unwrap();
 /// assert_eq!((address.code, address.venue, address.instrument), (Some(1510), "NSEFO", 43423));
 /// ```
-pub fn address(frame: &[u8], origin: &[u8]) -> Option<Address> {
+pub fn address(frame: &[u8], origin: &[u8]) -> Option<FrameAddress> {
     if let Some(row) = master_row(frame) {
         let (segment, instrument) = master::about(row)?;
-        return Some(Address { code: None, venue: segment.venue, instrument });
+        return Some(FrameAddress { code: None, venue: segment.venue, instrument });
     }
     let bare = if frame.trim_ascii_start().starts_with(b"{") { Form::Json } else { Form::Partial };
     let mut argument = String::new();
     let fields = read(frame, origin, bare, &mut argument).ok()?;
     let (code, segment, instrument) = message::about(&fields).ok()?;
-    Some(Address { code: Some(code), venue: segment.venue, instrument })
+    Some(FrameAddress { code: Some(code), venue: segment.venue, instrument })
 }
 
 /// The code in an event's name.
@@ -164,16 +172,16 @@ pub fn code(event: &str) -> Option<u16> {
     event::name(event)?.code.parse().ok()
 }
 
-impl Decoder for Xts {
+impl Decoder for XtsDecoder {
     #[inline]
-    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, Problem> {
+    fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem> {
         let RawRecord { payload, offset, envelope, .. } = *record;
         let recorded = if envelope.origin.is_none() { recorded::parse(payload) } else { None };
         let (frame, origin, received_at) = match &recorded {
             Some(recorded) => (&*recorded.frame, recorded.origin, recorded.received_at),
             None => (payload, envelope.origin.unwrap_or_default(), record.received_at()),
         };
-        // a message begins otherwise
+        // no message begins with a capital letter
         if frame.first().is_some_and(u8::is_ascii_uppercase)
             && let Some(row) = master_row(frame)
         {
@@ -189,7 +197,7 @@ impl Decoder for Xts {
         true
     }
 
-    /// Partial text may go on, and either wire reads it where an origin says so.
+    /// Partial text may continue, and either wire reads it if the origin names that form.
     fn ends_itself(&self) -> bool {
         false
     }

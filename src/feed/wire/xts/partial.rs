@@ -1,46 +1,50 @@
 //! The fields of a message in partial text: `t:1_2885,ltp:1224.65,ltq:8,v:1983015,ltt:1420629367,…`.
 //!
-//! A message does not say its code: the event's name does, or what it holds. `t` is segment_instrument; keys that are numbers
-//! are instrument properties (1105): 87 and 88 end the price range, 111 and 110 the execution band, low before high. Quotes are levels `position|size|price|orders`, the best one at position 0: `bi:0|90|59991.6|2`
-//! (the order of rmoneyonline's `Touchline.ParseTop`; in captured text the prices stand around `ltp`). With depth more levels
-//! follow, which are not read.
+//! A message does not contain its code: the event's name gives it, or the message's fields do. `t` is segment_instrument. Keys
+//! that are numbers are instrument properties (1105): 87 and 88 are the low and high end of the price range, 111 and 110 those
+//! of the execution band. Quotes are levels `position|size|price|orders`, the best at position 0: `bi:0|90|59991.6|2` (the
+//! order of rmoneyonline's `Touchline.ParseTop`; in captured text the prices are around `ltp`). With depth more levels follow,
+//! which are not read.
 
-use super::fields::{Fields, Slot};
-use crate::wire::problem::{Problem, shorten};
+use super::fields::{Fields, MessageField};
+use crate::wire::problem::{RecordProblem, shorten};
 
-/// Fills `fields` (fresh ones). Errors: it is no such text.
-pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> {
-    let mut told = Told::default();
+/// Fills `fields` (which must be empty). Errors: the text is not partial text.
+pub fn parse<'a>(text: &'a str, fields: &mut Fields<'a>) -> Result<(), RecordProblem> {
+    let mut content = Content::default();
     for pair in text.split(',') {
         let Some((key, value)) = pair.split_once(':') else {
-            return Err(Problem::new("not_partial", format!("no `key:value`: {}", shorten(pair))));
+            return Err(RecordProblem::new("not_partial", format!("no `key:value`: {}", shorten(pair))));
         };
-        // 25 NULs are how the feed writes an empty text
-        told.put(key, value.trim_matches(['\0', ' ']), fields)?;
+        // the feed writes an empty text as 25 NULs
+        content.put(key, value.trim_matches(['\0', ' ']), fields)?;
     }
-    if !told.named {
-        return Err(Problem::new("missing_field", "\"t\" (segment_instrument) is missing"));
+    if !content.named {
+        return Err(RecordProblem::new("missing_field", "\"t\" (segment_instrument) is missing"));
     }
-    let priced = fields.text(Slot::Price).is_some();
-    if let Some(open) = told.open {
-        fields.put(if priced || told.bar || told.interest { Slot::Open } else { Slot::Interest }, open);
+    let priced = fields.text(MessageField::Price).is_some();
+    if let Some(open) = content.open {
+        fields.put(
+            if priced || content.bar || content.interest { MessageField::Open } else { MessageField::Interest },
+            open,
+        );
     }
-    fields.default_code(match (told.bar, priced, fields.text(Slot::Volume).is_some(), told.properties) {
+    fields.default_code(match (content.bar, priced, fields.text(MessageField::Volume).is_some(), content.properties) {
         (true, ..) => "1505",
         (_, true, true, _) => "1501",
         (_, true, false, _) => "1512",
         (_, false, _, true) => "1105",
-        (..) if fields.text(Slot::Interest).is_some() => "1510",
+        (..) if fields.text(MessageField::Interest).is_some() => "1510",
         _ => "0",
     });
     fields.live = true;
     Ok(())
 }
 
-/// What a message has told so far: it decides what the message is.
+/// The content of a message so far: it decides the message's code.
 #[derive(Default)]
-struct Told<'a> {
-    /// Whom it is about.
+struct Content<'a> {
+    /// It names its instrument.
     named: bool,
     /// An instrument property.
     properties: bool,
@@ -48,49 +52,52 @@ struct Told<'a> {
     bar: bool,
     /// The open interest under its own key.
     interest: bool,
-    /// The day's open, or the open interest where nothing has traded.
+    /// The day's open, or the open interest if nothing has traded.
     open: Option<&'a str>,
 }
 
-impl<'a> Told<'a> {
-    /// Takes one pair of a message.
+impl<'a> Content<'a> {
+    /// Adds one pair of a message.
     #[inline(always)]
-    fn put(&mut self, key: &str, value: &'a str, fields: &mut Fields<'a>) -> Result<(), Problem> {
+    fn put(&mut self, key: &str, value: &'a str, fields: &mut Fields<'a>) -> Result<(), RecordProblem> {
         let slot = match key {
             "t" => {
                 let Some((segment, instrument)) = value.split_once('_') else {
-                    return Err(Problem::new("bad_field", format!("t is {}: no segment_instrument", shorten(value))));
+                    return Err(RecordProblem::new(
+                        "bad_field",
+                        format!("t is {}: no segment_instrument", shorten(value)),
+                    ));
                 };
                 self.named = true;
-                fields.put(Slot::Segment, segment);
-                fields.put(Slot::Instrument, instrument);
+                fields.put(MessageField::Segment, segment);
+                fields.put(MessageField::Instrument, instrument);
                 return Ok(());
             }
-            "ltp" => Slot::Price,
-            "ltq" => Slot::Quantity,
-            "v" => Slot::Volume,
-            "ltt" => Slot::TradeTime,
-            "lut" => Slot::UpdateTime,
-            "h" => Slot::High,
-            "l" => Slot::Low,
+            "ltp" => MessageField::Price,
+            "ltq" => MessageField::Quantity,
+            "v" => MessageField::Volume,
+            "ltt" => MessageField::TradeTime,
+            "lut" => MessageField::UpdateTime,
+            "h" => MessageField::High,
+            "l" => MessageField::Low,
             "bt" => {
                 self.bar = true;
-                Slot::BarTime
+                MessageField::BarTime
             }
             "oi" => {
                 self.interest = true;
-                Slot::Interest
+                MessageField::Interest
             }
             "o" => {
                 self.open = Some(value);
                 return Ok(());
             }
-            "bi" => return quote(value, fields, Slot::BidPrice, Slot::BidSize),
-            "ai" => return quote(value, fields, Slot::AskPrice, Slot::AskSize),
-            "87" => Slot::BandLow,
-            "88" => Slot::BandHigh,
-            "110" => Slot::ExecutionBandHigh,
-            "111" => Slot::ExecutionBandLow,
+            "bi" => return quote(value, fields, MessageField::BidPrice, MessageField::BidSize),
+            "ai" => return quote(value, fields, MessageField::AskPrice, MessageField::AskSize),
+            "87" => MessageField::BandLow,
+            "88" => MessageField::BandHigh,
+            "110" => MessageField::ExecutionBandHigh,
+            "111" => MessageField::ExecutionBandLow,
             _ => {
                 self.properties |= key.bytes().all(|byte| byte.is_ascii_digit());
                 return Ok(());
@@ -102,8 +109,13 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Puts the best quote of a side, if it is told.
-fn quote<'a>(value: &'a str, fields: &mut Fields<'a>, price: Slot, size: Slot) -> Result<(), Problem> {
+/// Puts the best quote of a side, if the value has one.
+fn quote<'a>(
+    value: &'a str,
+    fields: &mut Fields<'a>,
+    price: MessageField,
+    size: MessageField,
+) -> Result<(), RecordProblem> {
     let mut parts = value.split('|');
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
         (Some("0"), Some(quoted), Some(at), Some(_orders)) => {
@@ -116,7 +128,7 @@ fn quote<'a>(value: &'a str, fields: &mut Fields<'a>, price: Slot, size: Slot) -
         (Some(""), None, ..) => Ok(()),
         _ => {
             let detail = format!("a quote is {}: no position|size|price|orders", shorten(value));
-            Err(Problem::new("bad_field", detail))
+            Err(RecordProblem::new("bad_field", detail))
         }
     }
 }

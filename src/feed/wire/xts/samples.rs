@@ -7,10 +7,10 @@ pub const JSON: &[&str] =
 /// 1501 of the touchline publisher: a share at 2025-01-06 11:16:07 in India.
 pub const NESTED_A: &str = r#"{"MessageCode":1501,"MessageVersion":4,"ApplicationType":0,"TokenID":0,"ExchangeSegment":1,"ExchangeInstrumentID":2885,"ExchangeTimeStamp":1420629367,"Touchline":{"BidInfo":{"Size":12,"Price":1224.6,"TotalOrders":3,"BuyBackMarketMaker":0},"AskInfo":{"Size":40,"Price":1224.7,"TotalOrders":2,"BuyBackMarketMaker":0},"LastTradedPrice":1224.65,"LastTradedQunatity":8,"TotalBuyQuantity":51200,"TotalSellQuantity":61830,"TotalTradedQuantity":1983015,"AverageTradedPrice":1226.1,"LastTradedTime":1420629366,"LastUpdateTime":1420629367,"PercentChange":-1.11,"Open":1238,"High":1240.95,"Low":1222.6,"Close":1238.4,"TotalValueTraded":null,"BuyBackTotalBuy":0,"BuyBackTotalSell":0},"BookType":1,"XMarketType":1,"SequenceNumber":1583105123157252}"#;
 
-/// The same update as the depth publisher tells it: another key order, a sequence of its own, the right spelling.
+/// The same update from the depth publisher: another key order, its own sequence, the right spelling.
 pub const NESTED_B: &str = r#"{"BookType":1,"XMarketType":1,"MessageCode":1501,"MessageVersion":4,"ApplicationType":0,"TokenID":0,"ExchangeSegment":1,"ExchangeInstrumentID":2885,"ExchangeTimeStamp":1420629367,"SequenceNumber":338944086942101,"Touchline":{"LastTradedTime":1420629366,"LastTradedPrice":1224.65,"LastTradedQuantity":8,"LastUpdateTime":1420629367,"TotalTradedQuantity":1983015,"TotalBuyQuantity":51200,"TotalSellQuantity":61830,"AverageTradedPrice":1226.1,"PercentChange":-1.11,"Close":1238.4,"Open":1238,"High":1240.95,"Low":1222.6,"TotalValueTraded":null,"BuyBackTotalBuy":0,"BuyBackTotalSell":0,"AskInfo":{"Price":1224.7,"Size":40,"TotalOrders":2,"BuyBackMarketMaker":0},"BidInfo":{"Price":1224.6,"Size":12,"TotalOrders":3,"BuyBackMarketMaker":0}}}"#;
 
-/// The same state as a subscription's answer tells it; the id is a string there.
+/// The same state in a subscription's answer; the id is a string there.
 pub const FLAT: &str = r#"{"MessageCode":1501,"ExchangeSegment":1,"ExchangeInstrumentID":"2885","BidInfo":{"Size":12,"Price":1224.6,"TotalOrders":3,"BuyBackMarketMaker":0},"AskInfo":{"Size":40,"Price":1224.7,"TotalOrders":2,"BuyBackMarketMaker":0},"LastTradedPrice":1224.65,"LastTradedQunatity":8,"TotalBuyQuantity":51200,"TotalSellQuantity":61830,"TotalTradedQuantity":1983015,"AverageTradedPrice":1226.1,"LastTradedTime":1420629366,"LastUpdateTime":1420629367,"PercentChange":-1.11,"Open":1238,"High":1240.95,"Low":1222.6,"Close":1238.4,"TotalValueTraded":null,"BuyBackTotalBuy":0,"BuyBackTotalSell":0,"XMarketType":1,"BookType":1}"#;
 
 /// 1502: the same state with five levels of depth.
@@ -19,7 +19,7 @@ pub const DEPTH: &str = r#"{"MessageCode":1502,"MessageVersion":4,"ApplicationTy
 /// 1501 of an index.
 pub const INDEX: &str = r#"{"MessageCode":1501,"MessageVersion":4,"ApplicationType":0,"TokenID":0,"ExchangeSegment":1,"ExchangeInstrumentID":26000,"ExchangeTimeStamp":1420629368,"Touchline":{"BidInfo":{"Size":0,"Price":0,"TotalOrders":0,"BuyBackMarketMaker":0},"AskInfo":{"Size":0,"Price":0,"TotalOrders":0,"BuyBackMarketMaker":0},"LastTradedPrice":23739,"LastTradedQunatity":0,"TotalBuyQuantity":0,"TotalSellQuantity":0,"TotalTradedQuantity":0,"AverageTradedPrice":23739,"LastTradedTime":1420629368,"LastUpdateTime":1420629368,"PercentChange":-1.11,"Open":24045.8,"High":24089.95,"Low":23726.6,"Close":24004.75,"TotalValueTraded":null,"BuyBackTotalBuy":0,"BuyBackTotalSell":0},"BookType":1,"XMarketType":1,"SequenceNumber":1583105123157252}"#;
 
-/// 1504, as the documents have it.
+/// 1504, as in the documents.
 pub const CODE_1504: &str = r#"{"MessageCode":1504,"MessageVersion":4,"ApplicationType":0,"TokenID":0,"ExchangeSegment":1,"ExchangeInstrumentID":26000,"ExchangeTimeStamp":1420629368,"IndexName":"NIFTY 50","IndexValue":23739,"OpeningIndex":24045.8,"HighIndexValue":24089.95,"LowIndexValue":23726.6,"ClosingIndex":24004.75,"PercentChange":-1.11,"SequenceNumber":7}"#;
 
 pub const CANDLE: &str = r#"{"MessageCode":1505,"MessageVersion":1,"ApplicationType":0,"TokenID":0,"ExchangeSegment":1,"ExchangeInstrumentID":467,"BarTime":1736164979,"BarVolume":1760422,"High":607.65,"Low":606.5,"Open":606.55,"Close":607.45,"OpenInterest":0,"SumOfQtyInToPrice":0}"#;

@@ -1,17 +1,17 @@
-//! Exchange segments of XTS: their numbers, our venues, and in which epoch their times count.
+//! Exchange segments of XTS: their numbers, their venues, and the epoch of their times.
 //!
 //! | field | segments | seconds since |
 //! |---|---|---|
-//! | LastTradedTime, LastUpdateTime, ExchangeTimeStamp | 1, 2, 3 (NSE) | 1980-01-01 00:00 on India's wall |
-//! | the same | all others | 1970-01-01 00:00 on India's wall |
-//! | BarTime | all | 1970-01-01 00:00 on India's wall |
+//! | LastTradedTime, LastUpdateTime, ExchangeTimeStamp | 1, 2, 3 (NSE) | 1980-01-01 00:00, India's local time |
+//! | the same | all others | 1970-01-01 00:00, India's local time |
+//! | BarTime | all | 1970-01-01 00:00, India's local time |
 //!
-//! Why "on the wall": the feed counts from local midnight as if India were at UTC, so 5½ hours go off. India has no
+//! Why local time: the feed counts from local midnight as if India were at UTC, so 5½ hours are subtracted. India has no
 //! daylight saving time: the shift is a constant.
 
 use ticktide_base::time::{Nanos, SECOND};
 
-/// India's wall is this far ahead of UTC.
+/// India's local time is this far ahead of UTC.
 const INDIA_S: i64 = 19_800;
 /// From 1970-01-01 to 1980-01-01.
 const TEN_YEARS_S: i64 = 315_532_800;
@@ -21,7 +21,7 @@ const TEN_YEARS_S: i64 = 315_532_800;
 pub struct Segment {
     pub number: u16,
     pub venue: &'static str,
-    /// How the MQTT bridge calls it, if it carries it.
+    /// The name on the MQTT bridge; empty: the bridge does not carry it.
     pub bridge: &'static str,
     epoch: Epoch,
 }
@@ -36,7 +36,7 @@ pub enum Epoch {
 }
 
 impl Epoch {
-    /// The instant that so many seconds say; `None` outside the range of [`Nanos`].
+    /// The instant of a number of seconds; `None` outside the range of [`Nanos`].
     ///
     /// ```
     /// use ticktide_feed::wire::xts::segments::Epoch;
@@ -51,7 +51,7 @@ impl Epoch {
         seconds.checked_add(shift)?.checked_mul(SECOND)
     }
 
-    /// The seconds that say an instant.
+    /// The seconds of an instant.
     pub fn seconds(self, at: Nanos) -> i64 {
         let since_1970 = at.div_euclid(SECOND) + INDIA_S;
         match self {
@@ -85,13 +85,13 @@ pub static SEGMENTS: &[Segment] = &[
 ];
 
 impl Segment {
-    /// The segment of a number.
+    /// The segment with a number.
     #[inline]
     pub fn of(number: u64) -> Option<&'static Segment> {
         SEGMENTS.iter().find(|segment| u64::from(segment.number) == number)
     }
 
-    /// The segment of a name: ours, or the bridge's.
+    /// The segment with a name: its venue, or its name on the bridge.
     pub fn named(name: &[u8]) -> Option<&'static Segment> {
         let has = |segment: &&Segment| segment.venue.as_bytes() == name || segment.bridge.as_bytes() == name;
         SEGMENTS.iter().find(|segment| !name.is_empty() && has(segment))
@@ -103,7 +103,7 @@ impl Segment {
     }
 }
 
-/// Whether two instants are on one day of India's wall.
+/// Whether two instants are on the same day in India.
 pub fn same_day(a: Nanos, b: Nanos) -> bool {
     let day = |at: Nanos| (at.div_euclid(SECOND) + INDIA_S).div_euclid(86_400);
     day(a) == day(b)

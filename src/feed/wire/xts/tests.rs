@@ -10,8 +10,8 @@ use ticktide_market::{Price, Quantity, SCALE, Snapshot, TickKind};
 
 const AT: Nanos = 1_736_142_367 * SECOND; // 2025-01-06 11:16:07 in India
 
-fn xts(form: Form) -> Xts {
-    Xts { form, argument: String::new(), rules: Rules::Second }
+fn xts(form: Form) -> XtsDecoder {
+    XtsDecoder { form, argument: String::new(), rules: Rules::Second }
 }
 
 fn decode(frame: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
@@ -80,7 +80,7 @@ fn an_event_and_a_recorded_line_are_the_message_in_them() {
     let line = format!("{}\t1501-json-full\t{event}", AT + 7);
     let (recorded, _) = decode(&line, Some(1)).expect("a message");
     assert_eq!(recorded, Tick { received_at: Some(AT + 7), witnessed: true, ..tick(NESTED_A) });
-    // what has an origin is the frame itself
+    // a record with an origin is the frame itself
     let header = (AT + 9).to_string();
     let received_at = Some(header.as_bytes());
     let envelope = Envelope { origin: Some(b"1501-json-full"), received_at, ..Envelope::default() };
@@ -163,7 +163,7 @@ fn a_price_range_and_an_execution_band_are_one_band_the_wider_one() {
 #[test]
 fn a_row_of_a_master_that_cannot_be_read_has_an_address_and_is_a_reject_of_its_own() {
     let row = "NSECM|2885|8|RELIANCE|RELIANCE-EQ|EQ|a column too few";
-    let expected = Address { code: None, venue: "NSECM", instrument: 2885 };
+    let expected = FrameAddress { code: None, venue: "NSECM", instrument: 2885 };
     assert_eq!(address(row.as_bytes(), b"master"), Some(expected));
     assert_eq!(address(b"NOWHERE|2885|8", b"master"), None);
     let reject = decode(row, Some(AT)).expect_err("no row");
@@ -188,7 +188,7 @@ fn partial_text_says_what_it_can() {
     let (tick, name) = decode_as(Form::Partial, PARTIAL[0], Some(AT)).expect("a touchline");
     assert_eq!((name.as_str(), tick.exchange_at, tick.price), ("NSECM 2885", AT, price(122_465)));
     assert_eq!(tick.snapshot.as_deref(), Some(&touchline()));
-    // a change further down in the book says nothing of the best quotes
+    // a change further down in the book does not change the best quotes
     let deeper = PARTIAL[0].replace("ai:0|", "ai:3|").replace("bi:0|", "bi:1|");
     let deeper = decode_as(Form::Partial, &deeper, Some(AT)).expect("a touchline").0.snapshot.expect("one");
     assert_eq!((deeper.bid, deeper.ask, deeper.day_open), (None, None, touchline().day_open));
@@ -198,7 +198,7 @@ fn partial_text_says_what_it_can() {
     assert_eq!(kinds, [Priced, Priced, Notice, Notice, Notice, Notice]);
     let interest = decode_as(Form::Partial, PARTIAL[4], None).expect("open interest").0.snapshot.expect("one");
     assert_eq!(interest.open_interest, Some(3_721_575 * i128::from(SCALE)));
-    // an event's name says what its argument is, whichever wire reads it
+    // an event's name gives the form of its argument, whichever wire reads it
     let event = format!("42[\"1501-json-partial\",\"{}\"]", PARTIAL[0]);
     assert_eq!(decode(&event, Some(AT)).expect("a touchline").0, tick);
 }
@@ -229,7 +229,7 @@ fn a_price_of_before_1990_is_refused_and_a_last_trade_of_then_is_none_yet() {
     let quiet = untraded.replace("LastUpdateTime\":1420629367", "LastUpdateTime\":0");
     assert_ne!(quiet, untraded);
     assert_eq!(reason(&quiet), "bad_time");
-    let mut first = Xts { rules: Rules::First, ..xts(Form::Json) };
+    let mut first = XtsDecoder { rules: Rules::First, ..xts(Form::Json) };
     let old = first.decode(&RawRecord::new(quiet.as_bytes(), 3, Some(AT)), &mut InstrumentTable::default());
     assert_eq!(old.map(|tick| tick.exchange_at), Ok(315_513_000 * SECOND), "1980-01-01 00:00 in India");
 }
@@ -278,7 +278,7 @@ fn the_two_spellings_together_are_a_field_that_came_twice() {
 fn a_mapping_of_fields_is_refused() {
     let fields = [("price".to_owned(), "ltp".to_owned())].into();
     let spec = WireSpec { format: "xts-json".into(), fields, ..WireSpec::default() };
-    assert!(matches!(Xts::json(&spec), Err(FeedError::Fix { .. })));
+    assert!(matches!(XtsDecoder::json(&spec), Err(FeedError::Fix { .. })));
 }
 
 /// Frames in every wrapping.
@@ -380,7 +380,7 @@ fn minutes_of_damaged_frames_of_all_codes_become_ticks_or_rejects() {
     };
     let (strategy, bytes) = (damaged(), proptest::collection::vec(any::<u8>(), 0..300));
     while begun.elapsed().as_secs() < seconds {
-        // a runner that has had its cases runs no more: a new one each time, seeded by chance, which names what fails
+        // a runner stops after its cases: so a new one each time, with a random seed; it reports what fails
         let config = || ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() };
         let runner = || proptest::test_runner::TestRunner::new(config());
         runner().run(&strategy, |(frame, at)| counted(&frame, at)).expect("a tick or a reject");

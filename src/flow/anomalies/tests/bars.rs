@@ -1,7 +1,7 @@
 //! Returns and silences of an instrument, against their definitions worked out by hand.
 
 use super::{bar, bar_check, pass, walk};
-use crate::anomalies::{CHECKS, Found, Level};
+use crate::anomalies::{BarFinding, CHECKS, Level};
 use crate::bars::finished::FinishedBar;
 use ticktide_base::time::MINUTE;
 use ticktide_market::SCALE;
@@ -88,7 +88,7 @@ fn a_spike_with_its_reversal_and_a_jump_that_stays_are_one_anomaly_each() {
     assert_eq!(starts(&[[130.0, 130.0, 100.0, 100.0]]), [40], "the first print of a bar");
     assert_eq!(starts(&[[100.0, 120.0, 100.0, 120.0], [120.0; 4]]), [40], "a jump that stays");
     assert_eq!(starts(&[[130.0; 4], [130.0; 4], [100.0; 4]]), [40, 42], "out for two bars, and back");
-    // signed prices: where there is no logarithm, nothing is said
+    // signed prices: where there is no logarithm, nothing is reported
     assert!(starts(&[[-1.0; 4], [-1.0; 4]]).is_empty());
 }
 
@@ -108,7 +108,7 @@ fn an_instrument_is_silent_by_its_own_measure() {
         let bars: Vec<FinishedBar> = minutes.map(|minute| bar(minute, [100.0; 4], updates)).collect();
         let found = pass(&*bar_check("instrument_gap", &[]), &bars);
         let minute = |at: i64| at / MINUTE;
-        let row = |found: &Found| {
+        let row = |found: &BarFinding| {
             (minute(found.started_at), minute(found.ended_at.expect("a gap ends")), found.observed, found.expected)
         };
         found.iter().map(row).collect()
@@ -125,7 +125,7 @@ fn an_instrument_is_silent_by_its_own_measure() {
     // the least is `seconds`, however busy
     assert!(gaps(1, 1_000, 60..61).is_empty());
     assert_eq!(gaps(1, 1_000, 60..62), [(60, 62, 120.0, 60.0)]);
-    // before the warm-up nothing is said
+    // before the warm-up nothing is reported
     assert!(gaps(1, 1_000, 5..8).is_empty());
 }
 

@@ -1,17 +1,17 @@
 //! Gaps of a feed and suspects, as properties over any order of what comes.
 
 use super::{Random, built};
-use crate::anomalies::beats::{Beat, Beats, Changes, Presence, Pulse};
-use crate::anomalies::suspects::{Label, Suspects, Suspicion, Told};
-use crate::anomalies::{Anomaly, Check, FeedGap, Seen, Severity};
+use crate::anomalies::beats::{Beat, BeatChange, Beats, Changes, Presence};
+use crate::anomalies::suspects::{Suspects, Suspicion, TradeIdentity, TradeReport};
+use crate::anomalies::{Anomaly, Check, FeedGap, RecordRange, Severity};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use ticktide_base::time::{Interval, SECOND};
 use ticktide_market::Instrument;
 
-fn pulse(open_at: i64, diff: isize) -> Pulse {
+fn pulse(open_at: i64, diff: isize) -> BeatChange {
     let trading_date = (open_at / (1_000 * SECOND)) as i32;
-    Pulse { venue: "V".into(), beat: Beat { open_at, phase: 0, trading_date }, diff }
+    BeatChange { venue: "V".into(), beat: Beat { open_at, phase: 0, trading_date }, diff }
 }
 
 fn feed_gap(seconds: f64) -> FeedGap {
@@ -88,22 +88,22 @@ proptest! {
     ) {
         let anomaly = |offset: i64| Anomaly {
             open_at: 0, phase: 0, check: 0, started_at: 0, ended_at: 0, severity: Severity::Critical, observed: 0, expected: 0,
-            seen: Some(Seen { partition: "t/0".into(), offset_first: offset, offset_last: offset }), symbol: None,
+            seen: Some(RecordRange { partition: "t/0".into(), offset_first: offset, offset_last: offset }), symbol: None,
         };
-        let name = (Instrument::new("V", "S", None), 0, Label::Id("a".into()));
+        let name = (Instrument::new("V", "S", None), 0, TradeIdentity::Id("a".into()));
         let mut told = Vec::new();
         if odd {
-            told.push(Told::Odd { rank: None, anomalies: vec![anomaly(0)] });
+            told.push(TradeReport::Odd { rank: None, anomalies: vec![anomaly(0)] });
         }
         for (sequence, is_odd) in &corrections {
             let rank = ((*sequence, 0), 1, 1);
-            told.push(Told::Corrected(rank));
+            told.push(TradeReport::Corrected(rank));
             if *is_odd {
-                told.push(Told::Odd { rank: Some(rank), anomalies: vec![anomaly(*sequence as i64)] });
+                told.push(TradeReport::Odd { rank: Some(rank), anomalies: vec![anomaly(*sequence as i64)] });
             }
         }
         if cancelled {
-            told.push(Told::Cancelled);
+            told.push(TradeReport::Cancelled);
         }
         let expected: Vec<i64> = match corrections.last_key_value() {
             _ if cancelled => vec![],
@@ -149,10 +149,13 @@ fn a_trades_row_is_taken_back_under_the_symbol_it_had_whatever_symbol_its_cancel
         seen: None,
         symbol: None,
     };
-    let told =
-        |symbol, told| Suspicion { name: (Instrument::new("V", "S", symbol), 0, Label::Id("a".into())), at: 5, told };
+    let told = |symbol, told| Suspicion {
+        name: (Instrument::new("V", "S", symbol), 0, TradeIdentity::Id("a".into())),
+        at: 5,
+        told,
+    };
     let mut suspects = Suspects::default();
-    let odd = Told::Odd { rank: None, anomalies: vec![row] };
+    let odd = TradeReport::Odd { rank: None, anomalies: vec![row] };
     let mut rows = suspects.take(told(Some("S"), odd));
     let mut keys = Vec::new();
     for (name, suspect) in std::mem::take(&mut suspects).retire(0).into_iter().chain(suspects.retire(0)) {
@@ -160,7 +163,7 @@ fn a_trades_row_is_taken_back_under_the_symbol_it_had_whatever_symbol_its_cancel
         let bytes = bincode::serialize(&suspect.expect("kept")).expect("plain values");
         suspects.restore(name, bincode::deserialize(&bytes).expect("its own bytes"));
     }
-    rows.extend(suspects.take(told(None, Told::Cancelled)));
+    rows.extend(suspects.take(told(None, TradeReport::Cancelled)));
     keys.extend(suspects.retire(0).into_iter().map(|(name, _)| name.0.symbol().map(str::to_owned)));
     let shown: Vec<(Option<&str>, isize)> = rows.iter().map(|(row, diff)| (row.symbol.as_deref(), *diff)).collect();
     assert_eq!(shown, [(Some("S"), 1), (Some("S"), -1)]);
@@ -189,7 +192,7 @@ fn beats_between_a_horizon_and_where_it_falls_to_are_taken_again() {
     let mut changes = Vec::new();
     [10, 2_000].into_iter().for_each(|second| beats.take(&pulse(second * SECOND, 1), &mut changes));
     let bases = beats.retire(1_000 * SECOND);
-    // set back to 20: the last beat before is the base, here as behind a restart
+    // set back to 20: the last beat before is the base, here as after a restart
     assert!(beats.retire(20 * SECOND).is_empty());
     let mut again = Beats::new(feed_gap(7.0), 0, Interval(SECOND), 20 * SECOND);
     bases.iter().for_each(|(venue, base)| again.restore(venue, *base));

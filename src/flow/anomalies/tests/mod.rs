@@ -107,7 +107,7 @@ fn all_bar_checks() -> BarChecks {
 }
 
 /// One pass of a check over bars.
-fn pass(check: &dyn BarCheck, bars: &[FinishedBar]) -> Vec<Found> {
+fn pass(check: &dyn BarCheck, bars: &[FinishedBar]) -> Vec<BarFinding> {
     let mut state = vec![0.0; check.width()];
     bars.iter().filter_map(|bar| check.step(&mut state, bar, Interval(MINUTE))).collect()
 }
@@ -167,7 +167,7 @@ fn every_bar_check_finds_the_same_however_bars_come_are_corrected_and_retire() {
         }
         updates.extend(late.into_iter().map(|bar| (400 + random.below(5), bar, 1)));
         updates.extend(bars[..retired].iter().map(|bar| (LAST_STEP, bar.clone(), -1)));
-        // in the next epoch one of those that are left is corrected to and fro
+        // in the next epoch one of the remaining bars is corrected back and forth
         let left = &bars[retired + random.below((bars.len() - retired) as u64) as usize];
         let other = FinishedBar { low: left.low / 2, ..left.clone() };
         updates.extend([(stamp(1, 1), left.clone(), -1), (stamp(1, 1), other.clone(), 1)]);
@@ -226,7 +226,10 @@ fn wrong_settings_say_what_and_how() {
     assert_eq!(error("return_z", "windw", 9.into()).1, r#"did you mean "window"?"#);
     assert_eq!(error("return_z", "warm_up", 90.into()).0, r#"check "return_z": warm_up 90 is above window 60"#);
     assert_eq!(error("feed_gab", "z", 0.into()).1, r#"did you mean "feed_gap"?"#);
-    assert_eq!(error("feed_gap", "seconds", "x".into()).0, r#"check "feed_gap" has seconds "x", which is no number"#);
+    assert_eq!(
+        error("feed_gap", "seconds", "x".into()).0,
+        r#"check "feed_gap" has seconds "x", which is not a number"#
+    );
 }
 
 #[test]

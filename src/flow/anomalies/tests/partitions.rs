@@ -1,4 +1,4 @@
-//! An instrument in several partitions, as a property over any order of what readers tell.
+//! An instrument in several partitions, as a property over any order of what readers report.
 
 use super::Random;
 use crate::anomalies::Anomaly;
@@ -38,10 +38,10 @@ fn an_instrument_in_one_partition_is_ordinary_and_in_two_it_is_told_once_a_day()
     let (mut partitions, mut rows) = (Partitions::default(), BTreeMap::new());
     let mut take = |told: Sighting| live(partitions.take(told, 3), &mut rows);
     assert!(take(sighting("A", 7, "t/0", 5, 100)).is_empty());
-    assert!(take(sighting("A", 8, "t/1", 6, 100)).is_empty(), "on another day it may come from elsewhere");
+    assert!(take(sighting("A", 8, "t/1", 6, 100)).is_empty(), "on another day it may arrive elsewhere");
     assert!(take(sighting("B", 7, "t/1", 1, 100)).is_empty(), "another instrument");
     assert_eq!(take(sighting("A", 7, "t/1", 9, 300)), [(300, "t/1".into(), 9, 2.0)]);
-    assert_eq!(take(sighting("A", 7, "t/1", 12, 301)), [(300, "t/1".into(), 9, 2.0)], "later records say nothing new");
+    assert_eq!(take(sighting("A", 7, "t/1", 12, 301)), [(300, "t/1".into(), 9, 2.0)], "later records add nothing");
     assert_eq!(
         take(sighting("A", 7, "t/2", 1, 200)),
         [(200, "t/2".into(), 1, 3.0)],

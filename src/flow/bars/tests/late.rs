@@ -1,7 +1,8 @@
-//! Records that are too late for some intervals: every cut, every order of partitions and every horizon behind them gives one table.
+//! Records that are too late for some intervals: every cut, every order of partitions and every horizon behind them give one
+//! table.
 
 use super::*;
-use crate::bars::trades::Standing;
+use crate::bars::trades::TradeReach;
 use std::collections::BTreeSet;
 
 /// How far back a record counts, by interval.
@@ -9,7 +10,7 @@ const REACHES: [Nanos; 3] = [40 * SECOND, 3 * MINUTE, 8 * MINUTE];
 /// How far back trades are kept: shorter than the time that records span, or longer.
 const KEPT: [Nanos; 2] = [4 * MINUTE, 20 * MINUTE];
 
-/// What a partition tells, in its order.
+/// What a partition reports, in its order.
 #[derive(Clone, Debug)]
 struct Told {
     id: u8,
@@ -20,7 +21,7 @@ struct Told {
     order: u64,
 }
 
-/// A record with what its partition had come to.
+/// A record with the time that its partition had reached.
 #[derive(Clone, Debug)]
 struct Judged {
     told: Told,
@@ -54,9 +55,9 @@ fn judged(partition: usize, records: &[Told], kept: Nanos) -> Vec<Judged> {
 }
 
 impl Judged {
-    /// `copies`: an id may be told again, and is one.
+    /// `copies`: an id may be reported again, and counts once.
     fn routed(&self, copies: bool) -> Routed {
-        let place = Place { partition: format!("t/{}", self.partition).into(), offset: self.offset, ..place() };
+        let place = RecordOrigin { partition: format!("t/{}", self.partition).into(), offset: self.offset, ..place() };
         let Told { id, at, kind, price, order } = self.told;
         if kind > 0 {
             let replaces = (kind == 2).then_some((price, 1));
@@ -115,7 +116,7 @@ fn table_of(records: &[Judged]) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
     table
 }
 
-/// The table that a run makes of records which come in an order, in epochs that are cut so.
+/// The table that a run makes of records in this order, cut into these epochs.
 fn run(records: &[Judged], cuts: &[usize], lag: usize, copies: bool) -> BTreeMap<(Interval, Nanos), [i128; 6]> {
     let spec = BarsSpec { dedupe_here: copies, ..spec(true, false) };
     let mut keyed = Keyed::new(spec.clone());
@@ -138,14 +139,14 @@ fn run(records: &[Judged], cuts: &[usize], lag: usize, copies: bool) -> BTreeMap
             };
         }
         bounds.extend(now.iter().map(|record| (record.partition, record.counts_from, record.reached.kept_from)));
-        // memory goes by what every partition had come to a while ago
+        // memory is judged by the time that every partition had reached a while ago
         let past = &bounds[..bounds.len().saturating_sub(lag)];
         let latest: Vec<_> =
             (0..2).map(|partition| past.iter().rev().find(|(own, ..)| *own == partition)).collect::<Vec<_>>();
         if let [Some(a), Some(b)] = latest[..] {
             let at: Vec<Nanos> = (0..3).map(|level| a.1[level].min(b.1[level])).collect();
             let least = horizon.intervals.iter().zip(&at).map(|(before, at)| *before.max(at)).collect::<Vec<_>>();
-            horizon = Horizons { retained_from: horizon.retained_from.max(a.2.min(b.2)), ..horizon };
+            horizon = EpochHorizons { retained_from: horizon.retained_from.max(a.2.min(b.2)), ..horizon };
             horizon.intervals = least;
         }
         if epoch % 3 == 2 {
@@ -159,7 +160,7 @@ fn run(records: &[Judged], cuts: &[usize], lag: usize, copies: bool) -> BTreeMap
     table.prices()
 }
 
-/// What two partitions tell: trades out of order by minutes, told once or by both, and their cancels and corrections.
+/// What two partitions report: trades out of order by minutes, in one or in both, and their cancels and corrections.
 fn told() -> impl Strategy<Value = [Vec<Told>; 2]> {
     let one = (0u8..12, 0i64..900, 0u8..4, 1i64..50, 1u64..4);
     let records = proptest::collection::vec(one, 1..40);
@@ -240,7 +241,7 @@ fn with_one_id_for_all_partitions_a_copy_adds_the_intervals_that_the_first_was_t
 
 #[test]
 fn a_correction_meets_only_trades_that_both_records_reach() {
-    let meets = |trade_at: Nanos, standing: Standing, correction_at: Nanos, kept_from: Nanos| {
+    let meets = |trade_at: Nanos, standing: TradeReach, correction_at: Nanos, kept_from: Nanos| {
         let mut keyed = Keyed::new(spec(true, false));
         keyed.begin(horizons(OPEN, Nanos::MIN));
         let mut known = Known::default();
@@ -260,7 +261,7 @@ fn a_correction_meets_only_trades_that_both_records_reach() {
         assert_eq!(known.prices(), reversed.prices(), "whichever comes first");
         known.prices().is_empty()
     };
-    let standing = |kept_from| Standing { mask: ALL, kept_from };
+    let standing = |kept_from| TradeReach { mask: ALL, kept_from };
     assert!(meets(20 * SECOND, standing(10 * SECOND), 15 * SECOND, 10 * SECOND));
     assert!(!meets(20 * SECOND, standing(10 * SECOND), 9 * SECOND, 0), "too old for the trade's record");
     assert!(!meets(20 * SECOND, standing(0), 40 * SECOND, 30 * SECOND), "the trade is too old for its own");

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::bars::EVERY;
-use crate::bars::finished::{BarHead, Named, Reading};
-use crate::bars::trades::Entry;
+use crate::bars::finished::{BarHead, NamedRow, Reading};
+use crate::bars::trades::TradeState;
 use crate::bars::volume::SnapshotBar;
 use crate::clean::duplicates::SeenEntry;
 
@@ -63,7 +63,7 @@ fn bars_and_readings_are_written_as_ever() {
     let written = [
         bytes(&Emitted::Finished(finished())),
         bytes(&Emitted::Snapshot(Box::new(snapshot()))),
-        bytes(&Named { row: reading, symbol: Some("M".into()) }),
+        bytes(&NamedRow { row: reading, symbol: Some("M".into()) }),
     ];
     let expected = [
         "....01.......0203...04.......05.......06.......07.......0108...............0109...............0\
@@ -156,7 +156,7 @@ fn the_state_of_trades_is_written_as_ever() {
     assert_eq!(kept(spec, records), expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
 }
 
-/// The bytes that are shown so.
+/// The bytes that such a text shows.
 fn unshown(text: &str) -> Vec<u8> {
     let (mut bytes, mut rest) = (Vec::new(), text);
     while !rest.is_empty() {
@@ -174,17 +174,17 @@ fn unshown(text: &str) -> Vec<u8> {
 fn an_entry_of_the_first_layout_is_read_as_it_was_meant() {
     let corrected = "01.743ba40b...................02.......6e.......03........743ba40b...01010104...............78.\
                      ......01................";
-    let entry = Entry::decode(&unshown(corrected)).expect("an entry of before");
+    let entry = TradeState::decode(&unshown(corrected)).expect("an entry of the first layout");
     let [(mask, acc)] = &entry.effective(false)[..] else { panic!("{entry:?}") };
     assert_eq!((*mask, acc.high, acc.volume), (EVERY, 0x78, 1), "the correction met it, for every interval");
     let waits = "..0101.......01........902f5009....03.......742f30.................";
-    let entry = Entry::decode(&unshown(waits)).expect("an entry of before");
-    assert_eq!((entry.cancelled, entry.waiting.len()), (0, 1), "a cancel that waits has met nothing");
+    let entry = TradeState::decode(&unshown(waits)).expect("an entry of the first layout");
+    assert_eq!((entry.cancelled, entry.waiting.len()), (0, 1), "a waiting cancel has met nothing");
     assert_eq!(entry.waiting[0].order, (1, 40 * SECOND));
-    let again = Entry::decode(&entry.encode()).expect("its own bytes");
+    let again = TradeState::decode(&entry.encode()).expect("its own bytes");
     assert_eq!(again, entry);
     for cut in 1..entry.encode().len() {
-        if let Ok(other) = Entry::decode(&entry.encode()[..cut]) {
+        if let Ok(other) = TradeState::decode(&entry.encode()[..cut]) {
             assert_eq!(other.waiting[0].kept_from, Nanos::MIN, "only the tail may be lacking: {cut}");
         }
     }

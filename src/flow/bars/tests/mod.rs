@@ -2,10 +2,10 @@
 
 use super::acc::{Acc, TradeAcc, TradeOrder};
 use super::keyed::{Aside, BarsSpec, Emitted, Keyed, StateKey};
-use super::trades::{Correction, Place, Trade, TradeKey};
+use super::trades::{Correction, RecordOrigin, Trade, TradeKey};
 use super::{Reached, Routed, bucket};
 use crate::bars::finished::{FinishedBar, Series};
-use crate::clean::Horizons;
+use crate::clean::EpochHorizons;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ mod layout;
 const PHASE: PhaseAt = PhaseAt { phase: 0, trading_date: 0, start: 0, end: DAY };
 const INTERVALS: [Interval; 3] = [Interval(SECOND), Interval(MINUTE), Interval(5 * MINUTE)];
 const ALL: u32 = 0b111;
-/// Of a record that everything is in the reach of.
+/// For a record that reaches everything.
 const REACHED: Reached = Reached { kept_from: Nanos::MIN, known_from: Nanos::MIN };
 
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ fn instrument() -> Instrument {
     Instrument::new("X", "A", None)
 }
 
-/// What the record of a trade tells.
+/// What the record of a trade reports.
 fn symbol(id: u8) -> Option<&'static str> {
     [None, Some("S1"), Some("S2"), None][usize::from(id % 4)]
 }
@@ -42,8 +42,8 @@ fn key(id: u8) -> TradeKey {
     TradeKey::Id(0, id.to_string().into())
 }
 
-fn place() -> Place {
-    Place { partition: "t/0".into(), offset: 0, received_at: None, payload: Box::default() }
+fn place() -> RecordOrigin {
+    RecordOrigin { partition: "t/0".into(), offset: 0, received_at: None, payload: Box::default() }
 }
 
 fn trade(id: u8, at: Nanos, price: i64, quantity: i64, mask: u32) -> Routed {
@@ -71,8 +71,8 @@ fn spec(corrections: bool, carries: bool) -> BarsSpec {
     BarsSpec { intervals: INTERVALS.to_vec(), corrections, carries, dedupe_here: false, prices_signed: false }
 }
 
-fn horizons(at: [Nanos; 3], retained_from: Nanos) -> Horizons {
-    Horizons { intervals: at.to_vec(), retained_from, ..Horizons::default() }
+fn horizons(at: [Nanos; 3], retained_from: Nanos) -> EpochHorizons {
+    EpochHorizons { intervals: at.to_vec(), retained_from, ..EpochHorizons::default() }
 }
 
 const OPEN: [Nanos; 3] = [Nanos::MIN; 3];
@@ -108,7 +108,7 @@ impl Known {
     }
 }
 
-/// The greatest symbol told in each bar that is there, also by trades that do not count.
+/// The greatest symbol reported in each live bar, also by trades that do not count.
 fn symbols(events: &[Event], known: &Known) -> BTreeMap<(Interval, Nanos), Option<String>> {
     let mut symbols: BTreeMap<_, _> = known.0.keys().map(|at| (*at, None)).collect();
     for event in events {
@@ -144,8 +144,8 @@ fn end(keyed: &mut Keyed, epoch: u64, known: &mut Known, durable: &mut Durable) 
     known.take(changes);
 }
 
-/// A new operator that goes on from the durable state; what it tells is what was known.
-fn restart(spec: BarsSpec, horizons: Horizons, known: &Known, durable: &Durable) -> Keyed {
+/// A new operator that goes on from the durable state; it emits what was known.
+fn restart(spec: BarsSpec, horizons: EpochHorizons, known: &Known, durable: &Durable) -> Keyed {
     let mut keyed = Keyed::new(spec);
     for ((instrument, key), value) in durable {
         keyed.restore(instrument, key.clone(), value).expect("its own state");
@@ -281,7 +281,7 @@ fn a_retired_high_does_not_rise_again_in_a_later_record_of_its_bar() {
     end(&mut keyed, 1, &mut known, &mut durable);
     let left: Vec<Interval> = known.0.keys().map(|(interval, _)| *interval).collect();
     assert_eq!(left, [INTERVALS[2]], "bars that end at or before the horizon have left");
-    keyed.begin(horizons(OPEN, Nanos::MIN)); // a horizon never steps back; were it to, the bar starts anew
+    keyed.begin(horizons(OPEN, Nanos::MIN)); // a horizon never steps back; if it did, the bar would start anew
     step(&mut keyed, [trade(3, SECOND, 50, 1, 0b001)], &mut known);
     assert_eq!(known.prices()[&(INTERVALS[0], SECOND)], [50, 50, 50, 50, 1, 1]);
 }
@@ -341,7 +341,7 @@ fn volume_without_a_price_goes_to_the_newest_earlier_bar_of_the_day_even_behind_
     end(&mut keyed, 1, &mut known, &mut durable);
     keyed = restart(spec(false, true), passed, &known, &durable);
     step(&mut keyed, [volume_only(90 * SECOND, 5)], &mut known);
-    assert_eq!(known.prices()[&(INTERVALS[0], SECOND)][4], 13, "the newest bar behind the horizon stays writable");
+    assert_eq!(known.prices()[&(INTERVALS[0], SECOND)][4], 13, "the newest bar before the horizon stays writable");
     step(&mut keyed, [trade(2, 100 * SECOND, 102, 1, 1)], &mut known);
     step(&mut keyed, [trade(3, 80 * SECOND, 101, 1, 1)], &mut known);
     assert_eq!(known.prices()[&(INTERVALS[0], SECOND)][4], 8, "the volume of 90 s now follows the bar of 80 s");
@@ -350,7 +350,7 @@ fn volume_without_a_price_goes_to_the_newest_earlier_bar_of_the_day_even_behind_
     keyed.begin(passed.clone());
     end(&mut keyed, 2, &mut known, &mut durable);
     let left: Vec<Nanos> = known.0.keys().map(|(_, open_at)| *open_at).collect();
-    assert_eq!(left, [100 * SECOND], "only the newest bar behind the horizon can still change");
+    assert_eq!(left, [100 * SECOND], "only the newest bar before the horizon can still change");
     restart(spec(false, true), passed, &known, &durable);
 }
 

@@ -5,30 +5,30 @@
 //!   bars                ├─ +500 ─┼─ +500 ─┼── falls ──┼─ below again: the day goes on from 3, +5, partial ─┼─ +22 ─┤
 //! ```
 //!
-//! Why by bars: the sum of a bar has its first, its greatest and its last count, and no more. A bar goes by its last count, so that
-//! a wrong count in the middle of it adds nothing. Why a fall waits for the next bar: the time of the last trade steps back, so
-//! that a bar may end below one that lies before it and was filled later; a vendor's reset stays. So a bar that ends below the
-//! day's count adds nothing. If the next one that tells a count ends below it, too, the day goes on from the fallen count, and
-//! that bar is `partial`: what was traded around the reset was not seen. Else the fall is dropped, and what follows is held
-//! against the count of before it. A fall by more than half makes its own bar `partial`, too.
+//! Why by bars: the sum of a bar has its first, its greatest and its last count, and no more. A bar is judged by its last
+//! count, so a wrong count in the middle of it adds nothing. Why a fall waits for the next bar: the time of the last trade
+//! steps back, so a bar may end below an earlier one that was filled later; after a vendor's reset the count stays low. So a
+//! bar that ends below the day's count adds nothing. If the next one with a count ends below it, too, the day goes on from the
+//! fallen count, and that bar is `partial`: what was traded around the reset was not seen. Otherwise the fall is dropped, and
+//! what follows is compared with the count before it. A fall by more than half makes its own bar `partial`, too.
 //!
-//! Why yesterday's count is none: before a day's first trade many feeds repeat the whole volume of the day before. What equals
-//! it at the first snapshots of a day adds nothing, and the day begins at 0.
+//! Why yesterday's count is ignored: before a day's first trade many feeds repeat the whole volume of the day before. A count
+//! equal to it in the first snapshots of a day adds nothing, and the day begins at 0.
 //!
-//! What must always hold: nothing that is added is negative; what a bar adds does not depend on the bars behind it.
+//! What must always hold: no bar adds a negative volume; what a bar adds does not depend on the bars after it.
 
 use super::SnapshotBar;
 use serde::{Deserialize, Serialize};
 use ticktide_base::rules::Rules;
 
-/// What is known of a day's counts besides the one that the next bar is held against.
+/// What is known of a day's counts apart from the one that the next bar is compared with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Counts {
-    /// As the last bar of the day that tells one ends.
+    /// The last count of the day's last bar that has one.
     ended: Option<i128>,
     /// The last count of the day before, until this day has one of its own.
     yesterday: Option<i128>,
-    /// As the bar before ended, if that was below the count of the day.
+    /// The last count of the bar before, if it was below the day's count.
     fallen: Option<i128>,
 }
 
@@ -41,7 +41,7 @@ impl Counts {
         }
     }
 
-    /// What a bar adds to the day's count, `None` if it tells none; and whether that is `partial`.
+    /// What a bar adds to the day's count, `None` if the bar has no count; and whether that is `partial`.
     pub(super) fn take(&mut self, counted: &mut Option<i128>, bar: &SnapshotBar) -> (Option<i128>, bool) {
         let Some(last) = bar.cumulative_last.or(bar.cumulative_greatest) else { return (None, false) };
         let stale = self.yesterday.is_some() && bar.cumulative_first == self.yesterday;
@@ -78,7 +78,7 @@ impl Counts {
 /// the count passes its old greatest.
 pub(super) fn by_greatest(counted: &mut Option<i128>, bar: &SnapshotBar) -> (Option<i128>, bool) {
     let Some(greatest) = bar.cumulative_greatest else { return (None, false) };
-    // without a volume there is nothing that a baseline would tell: the first bar with one lacks it
+    // without a volume there is no baseline either: the first bar with a volume lacks one
     let mut partial = counted.is_none();
     let before = counted.or(bar.cumulative_first).unwrap_or(greatest);
     partial |= fell(before, greatest) || bar.cumulative_last.is_some_and(|last| fell(greatest, last));

@@ -1,4 +1,4 @@
-//! From bars of snapshots to finished bars: the volume that a cumulative count says, and extremes between two snapshots.
+//! From bars of snapshots to finished bars: the volume that a cumulative count gives, and extremes between two snapshots.
 //!
 //! ```text
 //!   snapshot bars ─▶ arrange series → (position, bar) ─▶ scan (day, count so far, day high, day low) ─▶ finished bars
@@ -6,13 +6,13 @@
 //!   count   what a bar adds to the day's count, by the rules of the lake
 //! ```
 //!
-//! Why a scan: a snapshot tells the volume since the start of the day, so a bar's volume is what its count adds to that of all
-//! bars before it. Never last − first of neighbours: the time of the last trade steps back in 4 % of updates while the count
-//! rises. What must always hold: a volume is never negative, and a day's volumes add up to its last count less the first one
-//! known, but for what [`count`] says of a fall.
+//! Why a scan: a snapshot reports the volume since the start of the day, so a bar's volume is what its count adds to that of
+//! all bars before it. Never last − first of neighbours: the time of the last trade steps back in 4 % of updates while the
+//! count rises. What must always hold: a volume is never negative, and a day's volumes add up to its last count less the first
+//! one known, except where the count falls (see [`count`]).
 //!
 //! A late start: before the day's first bar nothing is known unless the source saw the day from before it (`baseline_known`).
-//! Then only what was counted inside the first bar that tells a count is its volume, and it is `partial`.
+//! Then the volume of the first bar with a count is only what was counted inside it, and the bar is `partial`.
 
 mod count;
 #[cfg(test)]
@@ -38,16 +38,16 @@ pub struct SnapshotBar {
     pub high: i64,
     pub low: i64,
     pub close: i64,
-    /// The day's volume as the first snapshot in order that tells one has it; None where the feed has no volume.
+    /// The day's volume in the first snapshot in order that reports one; None where the feed has no volume.
     pub cumulative_first: Option<i128>,
     pub cumulative_greatest: Option<i128>,
-    /// As the last snapshot in order has it.
+    /// The day's volume in the last snapshot in order.
     pub cumulative_last: Option<i128>,
-    /// The day's high and low as the first snapshot in order tells them.
+    /// The day's high and low in the first snapshot in order.
     pub first_told: (Option<i64>, Option<i64>),
-    /// The greatest day high that a snapshot tells.
+    /// The greatest day high that a snapshot reports.
     pub day_high: Option<i64>,
-    /// The least day low that a snapshot tells.
+    /// The least day low that a snapshot reports.
     pub day_low: Option<i64>,
     pub open_interest: Option<i128>,
     /// Distinct snapshots.
@@ -59,15 +59,15 @@ pub struct SnapshotBar {
     pub symbol: Option<Arc<str>>,
 }
 
-/// What is known of the day before a bar. Its bytes are its first layout, and behind it a tail that an older value lacks.
+/// What is known of a day before its next bar. Its bytes are its first layout, followed by a tail that an older value lacks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaySoFar {
     trading_date: Option<i32>,
-    /// The count that the next bar's is held against; None while none is known.
+    /// The count that the next bar's is compared with; None while none is known.
     counted: Option<i128>,
     high: Option<i64>,
     low: Option<i64>,
-    /// The day's last known.
+    /// The last known of the day.
     open_interest: Option<i128>,
     counts: Counts,
 }
@@ -81,8 +81,8 @@ impl DaySoFar {
     }
 }
 
-/// Finished bars of snapshot bars by the rules of their lake, and the changes of the scan's bases. Retirements go through, at
-/// their times. `name`: of the scan.
+/// Finishes snapshot bars by the rules of their lake: gives the bars, and the changes of the scan's bases. Retirements pass
+/// through at their times. `name` is the scan's.
 pub fn finish<'scope>(
     rules: Rules,
     name: &str,
@@ -127,7 +127,7 @@ fn step(rules: Rules, day: &mut DaySoFar, bar: &SnapshotBar) -> FinishedBar {
     // A day's extreme that is new happened since the bar before, or, where there is none, since the first snapshot of this one.
     let (mut high, mut low) = (bar.high, bar.low);
     let (known_high, known_low) = (day.high.or(bar.first_told.0), day.low.or(bar.first_told.1));
-    // A vendor without an extreme says 0.
+    // A vendor without an extreme sends 0.
     let (day_high, day_low) = (bar.day_high.filter(|price| *price != 0), bar.day_low.filter(|price| *price != 0));
     if let (Some(known), Some(said)) = (known_high, day_high)
         && said > known

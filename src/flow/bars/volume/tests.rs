@@ -170,7 +170,7 @@ fn a_bar_goes_by_its_last_count_so_that_a_wrong_one_in_it_adds_nothing() {
     assert_eq!(partial(&bars), [false, true, false]);
 }
 
-/// Yesterday's count in bars of its own, then in one with today's; a bar of the whole day says the same.
+/// Yesterday's count in bars of its own, then in one with today's; a bar of the whole day gives the same.
 #[test]
 fn yesterdays_count_at_the_first_snapshots_of_a_day_is_no_count_of_today() {
     let yesterday = [shot(8, 400_000, 1), shot(9, 1_000_000, 1)];
@@ -204,7 +204,7 @@ fn a_day_of_yesterdays_count_alone_leaves_it_to_the_next_day() {
     assert!(bars.iter().all(|bar| !bar.partial));
 }
 
-/// A durable value of before knows the greatest count of its day, which its last bars may have fallen below.
+/// An earlier durable value knows the greatest count of its day, which its last bars may have fallen below.
 #[test]
 fn a_value_of_the_first_rules_is_read_and_goes_on() {
     let first = (Some(1i32), Some(1_000_000i128), Some(7i64), Some(5i64), None::<i128>);
@@ -221,13 +221,13 @@ fn a_value_of_the_first_rules_is_read_and_goes_on() {
     let shots = [shot(0, 1_000_000, 1), shot(0, 5_000, 1), shot(1, 4_000, 1), shot(2, 3_900, 1)];
     let bars = fold(&shots, |_| 2, true);
     let finished: Vec<FinishedBar> = bars.iter().map(|bar| step(Rules::Second, &mut day, bar)).collect();
-    assert_eq!(volumes(&finished), [5_000, 0, 0].map(Some), "yesterday's count is told by the old value");
+    assert_eq!(volumes(&finished), [5_000, 0, 0].map(Some), "the old value knows yesterday's count");
     let new = bincode::serialize(&day).expect("plain values");
     assert_eq!(DaySoFar::decode(&new).expect("its own bytes"), day);
     assert_ne!(day.counts, Counts::default());
     assert!(DaySoFar::decode(&new[..new.len() - 1]).is_err(), "a tail is whole");
     let by_first = bincode::serialize(&expected).expect("plain values");
-    assert_eq!(by_first[..old.len()], old, "the first layout stands in front");
+    assert_eq!(by_first[..old.len()], old, "the first layout comes first");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn an_extreme_behind_the_first_snapshot_of_a_day_enters_its_first_bar_and_an_old
         (finished(&bars)[0].high, finished(&bars)[0].low)
     };
     assert_eq!(first((Some(101), Some(99))), (105, 95));
-    assert_eq!(first((Some(105), Some(95))), (101, 100), "told by the first: perhaps of before it");
+    assert_eq!(first((Some(105), Some(95))), (101, 100), "reported by the first: perhaps from before it");
     assert_eq!(first((None, None)), (101, 100));
 }
 
@@ -265,7 +265,7 @@ fn a_day_high_that_lags_behind_the_last_price_raises_no_later_bar_and_zero_is_no
     assert_eq!(extremes, [(100, 100), (106, 106), (104, 104)]);
 }
 
-/// Its key in the durable state must not become another one when records call the instrument otherwise.
+/// Its key in the durable state must not change when records carry another symbol.
 #[test]
 fn a_base_stays_under_the_key_that_it_came_with() {
     let series = |symbol| (Interval(MINUTE), Instrument::new("NSE", "1", symbol));
@@ -395,8 +395,8 @@ fn bars_of(days: &[Vec<(i128, i128)>]) -> Vec<SnapshotBar> {
 }
 
 proptest! {
-    /// Whatever the order and the steps in which bars come, and wherever a run ends: the scan says what a look over all of a
-    /// day's counts says, nothing is negative, and a day adds up to its last count where nothing fell.
+    /// Whatever the order and the steps in which bars come, and wherever a run ends: the scan gives what a pass over all of a
+    /// day's counts gives, nothing is negative, and a day adds up to its last count where nothing fell.
     #[test]
     fn volumes_are_those_of_a_naive_recomputation_whatever_the_cuts(days in days(), steps in proptest::collection::vec(0..4u64, 48), cut in 0..40usize) {
         let bars = bars_of(&days);
@@ -410,7 +410,7 @@ proptest! {
             let stale = day.iter().take_while(|(first, last)| ended == Some(*first) && first == last).count();
             let ends: Vec<i128> = day[stale..].iter().map(|(_, last)| *last).collect();
             let expected: Vec<(i128, bool)> = vec![(0, false); stale].into_iter().chain(naive_day(&ends, 0)).collect();
-            let volumes: Vec<i128> = found[at..at + day.len()].iter().map(|bar| bar.volume.expect("each tells one")).collect();
+            let volumes: Vec<i128> = found[at..at + day.len()].iter().map(|bar| bar.volume.expect("each has one")).collect();
             prop_assert_eq!(&volumes, &expected.iter().map(|(volume, _)| *volume).collect::<Vec<_>>());
             for (bar, (_, went_on)) in found[at..].iter().zip(&expected) {
                 prop_assert!(bar.partial || !went_on);

@@ -1,7 +1,7 @@
-//! What a tick is recognised by when it comes again: its id or sequence with a hash of its content, or its content alone.
+//! What a tick is recognised by when it arrives again: its id or sequence with a hash of its content, or its content alone.
 //!
-//! Why a hash of our own: it goes into the durable state, so it must be the same in every run and on every machine. What must
-//! always hold: the hash of a tick never changes, for a later run compares its own with it.
+//! Why ticktide's own hash: it goes into the durable state, so it must be the same in every run and on every machine. What must
+//! always hold: the hash of a tick never changes, because a later run compares its own with it.
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub enum SeenEntry {
     Content(u128, i32),
 }
 
-/// What a remembered tick is called, without its content.
+/// The name of a remembered tick, without its content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SeenName {
     Sequence(u64),
@@ -28,7 +28,7 @@ pub enum SeenName {
 }
 
 impl SeenEntry {
-    /// What it is called.
+    /// Its name.
     pub fn name(&self) -> SeenName {
         match self {
             SeenEntry::Sequence(sequence, ..) => SeenName::Sequence(*sequence),
@@ -37,7 +37,7 @@ impl SeenEntry {
         }
     }
 
-    /// How a tick is recognised when it comes again; `None`: it has no id and no trusted sequence, so it is always new.
+    /// How a tick is recognised when it arrives again; `None`: it has no id and no trusted sequence, so it is always new.
     #[inline]
     pub fn of(tick: &Tick, sequence_trusted: bool) -> Option<SeenEntry> {
         let minute = minute(tick.exchange_at);
@@ -58,12 +58,12 @@ impl SeenEntry {
     }
 }
 
-/// The minute of a time; times outside are as good as the ends.
+/// The minute of a time; a time out of range counts as the nearest end.
 pub(super) fn minute(at: Nanos) -> i32 {
     at.div_euclid(MINUTE).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
-/// FNV-1a over 64-bit words: a fixed function, for it goes into the durable state.
+/// FNV-1a over 64-bit words: a fixed function, because it goes into the durable state.
 #[inline]
 fn mix(hash: u64, word: u64) -> u64 {
     (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)

@@ -1,4 +1,4 @@
-//! Duplicates: the ids already seen, with a hash of what came under them.
+//! Duplicates: the ids already seen, with a hash of the content that each had.
 //!
 //! ```text
 //!   tick ─▶ entry    how it is recognised ─▶ Memory
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What must always hold: an entry is known while its minute is not before the least time that the record at hand could count
-//! for, a rule of that record alone; when its memory is freed is nobody's business.
+//! for. That depends on the record alone; when the entry's memory is freed changes no verdict.
 
 mod entry;
 mod packed;
@@ -18,39 +18,39 @@ mod seen;
 use entry::minute;
 pub use entry::{SeenEntry, SeenName};
 pub use packed::SeenEntries;
-use seen::{Map, Seen};
+use seen::{DayIds, Map};
 use ticktide_base::time::Nanos;
 
 /// The duplicates' memory of one scope: a partition's instruments, or an exchanged instrument.
 #[derive(Default)]
 pub struct Memory {
-    days: Map<(u32, i32), Seen>,
+    days: Map<(u32, i32), DayIds>,
     touched: Vec<(u32, i32)>,
     /// Entries of an earlier minute are not known to the records at hand.
     least: i32,
-    /// … and to none that comes.
+    /// … and to no later one.
     passed: i32,
-    /// The least minute of the last [`Memory::forget`]: to look again before it has moved frees nothing.
+    /// The least minute of the last [`Memory::forget`]: another pass before it has moved frees nothing.
     forgotten: Option<i32>,
 }
 
 impl Memory {
-    /// An epoch begins: a tick before `horizon` is too late for everything before it could be a duplicate.
+    /// An epoch begins: a tick before `horizon` is refused as too late before it could be a duplicate.
     pub fn begin(&mut self, horizon: Nanos) {
         self.passed = minute(horizon);
         self.least = self.passed;
     }
 
-    /// The records at hand are too late for everything before `least`.
+    /// The records at hand count from `least` on: entries of earlier minutes are not known to them.
     #[inline]
     pub fn know_from(&mut self, least: Nanos) {
         self.least = minute(least).max(self.passed);
     }
 
-    /// Remembers an entry; `Some(same content?)` when its id was there already.
+    /// Remembers an entry; `Some(same content?)` when its id is known already.
     #[inline]
     pub fn remember(&mut self, index: u32, trading_date: i32, entry: SeenEntry) -> Option<bool> {
-        let seen = self.days.entry((index, trading_date)).or_insert_with(|| Seen::new(trading_date));
+        let seen = self.days.entry((index, trading_date)).or_insert_with(|| DayIds::new(trading_date));
         let known = seen.put(&entry, self.least);
         if known.is_none() {
             if seen.fresh.is_empty() {
@@ -72,11 +72,11 @@ impl Memory {
         fresh.collect()
     }
 
-    /// Puts entries back that an earlier run remembered.
+    /// Restores entries that an earlier run remembered.
     pub fn restore(&mut self, index: u32, trading_date: i32, entries: SeenEntries) {
-        let seen = self.days.entry((index, trading_date)).or_insert_with(|| Seen::new(trading_date));
+        let seen = self.days.entry((index, trading_date)).or_insert_with(|| DayIds::new(trading_date));
         for entry in entries.into_entries() {
-            // of an id that was forgotten and came again, the later one is what counts
+            // of an id that was forgotten and arrived again, the later entry counts
             seen.put(&entry, entry.minute());
         }
     }
@@ -132,7 +132,7 @@ mod tests {
             memory.begin(11 * MINUTE);
             assert_eq!(memory.remember(0, 0, at(12, 7)), None, "whether its memory was freed or not");
             assert_eq!(memory.remember(0, 0, at(12, 7)), Some(true));
-            // a record whose partition has come further does not know it; one that has not, does
+            // a record whose partition is further ahead does not know it; one whose partition is not, does
             memory.know_from(13 * MINUTE);
             assert_eq!(memory.remember(0, 0, at(13, 7)), None);
             memory.know_from(5 * MINUTE);
@@ -179,7 +179,7 @@ mod tests {
                 if forget == 2 {
                     let fresh: Vec<_> = memory.take_fresh();
                     for ((index, day), entries) in fresh {
-                        memory.restore(index, day, entries); // what is there already is put where it is
+                        memory.restore(index, day, entries); // an entry that is there already changes nothing
                     }
                 }
             }

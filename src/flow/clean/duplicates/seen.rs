@@ -1,4 +1,4 @@
-//! The ids of one instrument's trading day in memory, where nearly every lookup meets the block of the one before it.
+//! The ids of one instrument's trading day in memory, where nearly every lookup hits the block of the one before it.
 //!
 //! ```text
 //!   sequence 5,377 ─▶ block 21: sequences 5,376 … 5,631
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Why blocks: a trusted sequence counts up, and a session's sequences fit where a map of them would miss the cache twice a
-//! tick. What must always hold: an entry earlier than `least` is as good as none, whether its memory was freed or not.
+//! tick. What must always hold: an entry earlier than `least` counts as absent, whether its memory was freed or not.
 
 use super::entry::SeenEntry;
 use super::packed::SeenEntries;
@@ -18,7 +18,7 @@ use ticktide_base::time::{DAY, MINUTE};
 pub(super) type Map<K, V> = HashMap<K, V, ahash::RandomState>;
 
 /// Ids of one (instrument, trading day).
-pub(super) struct Seen {
+pub(super) struct DayIds {
     /// Minutes of dense sequences count from here: far before the day's session.
     minute_first: i32,
     sequences: Map<u64, Block>,
@@ -28,11 +28,11 @@ pub(super) struct Seen {
     pub(super) fresh: SeenEntries,
 }
 
-impl Seen {
-    pub(super) fn new(trading_date: i32) -> Seen {
+impl DayIds {
+    pub(super) fn new(trading_date: i32) -> DayIds {
         let minutes_a_day = (DAY / MINUTE) as i32;
         let minute_first = trading_date.saturating_sub(7).saturating_mul(minutes_a_day);
-        Seen {
+        DayIds {
             minute_first,
             sequences: Map::default(),
             ids: Map::default(),
@@ -41,7 +41,7 @@ impl Seen {
         }
     }
 
-    /// Puts an entry in unless one under its id is known since `least`; `Some(same content?)` when it is.
+    /// Inserts an entry unless its id is known since `least`; `Some(same content?)` when it is.
     #[inline]
     pub(super) fn put(&mut self, entry: &SeenEntry, least: i32) -> Option<bool> {
         match entry {
@@ -53,7 +53,7 @@ impl Seen {
                 if let Some(block) = self.sequences.get_mut(&number) {
                     return block.put(place, *content, minute, least);
                 }
-                // behind a dense block comes another one
+                // a dense block is followed by another one
                 let before = number.checked_sub(1).and_then(|number| self.sequences.get(&number));
                 let dense = before.is_some_and(|block| matches!(block.entries, Entries::Dense(_)));
                 let mut block =
@@ -97,7 +97,7 @@ impl Seen {
 
 /// Sequences of one block.
 const BLOCK: usize = 256;
-/// Entries of a block from which on it is kept dense.
+/// A block with more entries than this is kept dense.
 const FEW: usize = 32;
 /// The greatest minute of a block's entry, and the mark of a place without one.
 const LAST: i32 = u16::MAX as i32 - 1;

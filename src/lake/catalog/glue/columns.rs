@@ -1,17 +1,17 @@
-//! The columns of an Iceberg table as Glue keeps them: Hive's types, Iceberg's ids as parameters.
+//! The columns of an Iceberg table in Glue's form: Hive's types, Iceberg's ids as parameters.
 //!
-//! As Iceberg's own Glue catalogs do it: the current schema's columns in their order, then those that older snapshots have
-//! and it has no longer, so that whoever travels back finds them.
+//! The order is that of Iceberg's own Glue catalogs: the current schema's columns, then the columns that only older schemas
+//! have, so that time-travel queries find them.
 
 use super::super::super::error::LakeError;
 use ::iceberg::spec::{NestedField, PrimitiveType, TableMetadata, Type};
 use aws_sdk_glue::types::Column;
 use std::collections::BTreeSet;
 
-/// Characters of a comment that Glue takes.
+/// Glue's limit for the characters of a comment.
 const COMMENT_MAX: usize = 255;
 
-/// What a table's metadata say of its columns.
+/// The columns of a table, from its metadata.
 pub fn columns(metadata: &TableMetadata) -> Result<Vec<Column>, LakeError> {
     let current = metadata.current_schema();
     let mut older: Vec<_> =
@@ -42,7 +42,7 @@ fn column(field: &NestedField, current: bool) -> Result<Column, LakeError> {
     column.build().map_err(|error| LakeError::Bug(format!("column {}: {error}", field.name)))
 }
 
-/// Hive's name of a type. It has no time of day, no UUID and one timestamp.
+/// Hive's name of a type. Hive has no time of day, no UUID and only one timestamp type.
 fn hive(field_type: &Type) -> String {
     let name = match field_type {
         Type::Primitive(primitive) => match primitive {

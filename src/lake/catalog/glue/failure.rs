@@ -1,9 +1,9 @@
-//! What an answer of Glue means: for the request, for a repetition, for the user.
+//! What an answer of Glue means: for the request, for a retry, for the user.
 //!
-//! What must hold (L3): only what Glue says that it did not do has definitely failed; 5xx and its own time-outs leave a
-//! doubt. Lost connections, time-outs on the way and missing credentials are judged as S3's are.
+//! What must hold (L3): a request has definitely failed only if Glue says that it did not perform it; after a 5xx or a
+//! time-out of Glue it is perhaps done. Lost connections, time-outs on the way and missing credentials are judged as for S3.
 
-use super::super::super::store::s3::failure::{CREDENTIALS, Failure, Verdict};
+use super::super::super::store::s3::failure::{CREDENTIALS, FailureKind, RequestFailure};
 use aws_sdk_glue::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use std::error::Error as StdError;
@@ -11,8 +11,8 @@ use std::error::Error as StdError;
 const PERMISSIONS: &str = "the credentials in use need glue:GetDatabase, glue:CreateDatabase, glue:GetTable, glue:GetTables, \
                            glue:CreateTable and glue:UpdateTable on the catalog, the database and its tables";
 
-/// A failed request.
-pub fn failed<E>(error: SdkError<E, HttpResponse>) -> Failure
+/// Judges a failed request.
+pub fn failed<E>(error: SdkError<E, HttpResponse>) -> RequestFailure
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
@@ -20,25 +20,28 @@ where
         SdkError::ServiceError(answer) => {
             answered(answer.raw().status().as_u16(), answer.err().code(), answer.err().message())
         }
-        _ => Failure::from(error),
+        _ => RequestFailure::from(error),
     }
 }
 
-/// What an answer with an error status means.
-fn answered(status: u16, code: Option<&str>, message: Option<&str>) -> Failure {
+/// Judges an answer with an error status.
+fn answered(status: u16, code: Option<&str>, message: Option<&str>) -> RequestFailure {
     let cause = match (code, message) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         _ => format!("HTTP status {status} without a reason"),
     };
-    let fix =
-        |hint: &str| Failure { verdict: Verdict::Fix { hint: hint.to_owned() }, perhaps: false, cause: cause.clone() };
-    let is = |verdict: Verdict, perhaps: bool| Failure { verdict, perhaps, cause: cause.clone() };
+    let fix = |hint: &str| RequestFailure {
+        kind: FailureKind::Fix { hint: hint.to_owned() },
+        perhaps: false,
+        cause: cause.clone(),
+    };
+    let is = |kind: FailureKind, perhaps: bool| RequestFailure { kind, perhaps, cause: cause.clone() };
     match (status, code.unwrap_or_default()) {
-        (_, "EntityNotFoundException") => is(Verdict::Missing, false),
-        // the condition did not hold: the name is taken, the version is not the last
+        (_, "EntityNotFoundException") => is(FailureKind::Missing, false),
+        // the condition did not hold: the name is taken, or the version is not the last one
         (_, "AlreadyExistsException" | "ConcurrentModificationException" | "VersionMismatchException") => {
-            is(Verdict::Taken, false)
+            is(FailureKind::Taken, false)
         }
         (
             _,
@@ -48,11 +51,11 @@ fn answered(status: u16, code: Option<&str>, message: Option<&str>) -> Failure {
             | "MissingAuthenticationTokenException",
         ) => fix(&format!("check the credentials: {CREDENTIALS}")),
         (_, "ExpiredTokenException" | "ExpiredToken" | "RequestExpired") => {
-            fix("get new credentials: these are no longer valid")
+            fix("get new credentials: the ones in use are no longer valid")
         }
         (_, "AccessDeniedException" | "AccessDenied") => fix(PERMISSIONS),
         (_, "ResourceNumberLimitExceededException") => fix(
-            "ask Amazon for a higher limit of Glue, or delete old versions of its tables (`aws glue batch-delete-table-version`)",
+            "ask Amazon for a higher Glue limit, or delete old table versions (`aws glue batch-delete-table-version`)",
         ),
         (_, "GlueEncryptionException") => {
             fix("the credentials in use need the KMS key that the Glue catalog is encrypted with")
@@ -65,11 +68,11 @@ fn answered(status: u16, code: Option<&str>, message: Option<&str>) -> Failure {
             | "RequestLimitExceeded"
             | "RequestThrottledException",
         )
-        | (429, _) => is(Verdict::Repeat, false),
+        | (429, _) => is(FailureKind::Repeat, false),
         (_, "OperationTimeoutException" | "InternalServiceException" | "InternalFailure" | "ServiceUnavailable")
-        | (408 | 500.., _) => is(Verdict::Repeat, true),
+        | (408 | 500.., _) => is(FailureKind::Repeat, true),
         (401 | 403, _) => fix(PERMISSIONS),
-        _ => is(Verdict::Refused, false),
+        _ => is(FailureKind::Refused, false),
     }
 }
 
@@ -92,9 +95,9 @@ mod tests {
             let failure = of(status, code);
             assert!(failure.perhaps && failure.repeatable() && !failure.repeatable_surely(), "{status} {code}");
         }
-        assert_eq!(of(400, "ConcurrentModificationException").verdict, Verdict::Taken);
-        assert_eq!(of(400, "EntityNotFoundException").verdict, Verdict::Missing);
-        assert_eq!(of(400, "InvalidInputException").verdict, Verdict::Refused);
+        assert_eq!(of(400, "ConcurrentModificationException").kind, FailureKind::Taken);
+        assert_eq!(of(400, "EntityNotFoundException").kind, FailureKind::Missing);
+        assert_eq!(of(400, "InvalidInputException").kind, FailureKind::Refused);
     }
 
     #[test]
@@ -105,7 +108,9 @@ mod tests {
             ("ExpiredTokenException", "new credentials"),
             ("ResourceNumberLimitExceededException", "limit"),
         ] {
-            let Failure { verdict: Verdict::Fix { hint }, perhaps: false, .. } = answered(400, Some(code), None) else {
+            let RequestFailure { kind: FailureKind::Fix { hint }, perhaps: false, .. } =
+                answered(400, Some(code), None)
+            else {
                 panic!("{code}")
             };
             assert!(hint.contains(word), "{code}: {hint}");

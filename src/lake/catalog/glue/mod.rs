@@ -1,16 +1,16 @@
-//! The catalog that Athena, Redshift and EMR look into: AWS Glue.
+//! The catalog that Athena, Redshift and EMR read: AWS Glue.
 //!
 //! ```text
 //!   swap: GetTable ─▶ is its location `base`? ─▶ UpdateTable(VersionId as read) ─▶ done
 //!              │ no ─▶ conflict                    ├─ ConcurrentModificationException ─▶ conflict
-//!              │                                   └─ no answer ─▶ perhaps done: the caller looks (L3)
+//!              │                                   └─ no answer ─▶ perhaps done: the caller checks (L3)
 //! ```
 //!
-//! A table of Glue is a pointer (`metadata_location`) with a copy of what others want without reading Iceberg's metadata:
+//! A Glue table is a pointer (`metadata_location`) and a copy of what other services need without reading Iceberg's metadata:
 //! columns and location, without which Athena fails. The copy is made from the very file that the pointer names, so the two
-//! always agree. What others have put on the table (descriptions, parameters of crawlers or of Lake Formation) stays.
+//! always agree. Attributes that others have set on the table (descriptions, parameters of crawlers or Lake Formation) stay.
 //!
-//! What must hold: every update carries the version that it was made from, or nothing is updated.
+//! What must hold: every update carries the version that it was made from; without one, nothing is updated.
 
 mod columns;
 mod failure;
@@ -19,7 +19,7 @@ pub(crate) mod tests;
 
 use super::super::error::LakeError;
 use super::super::store::s3::client;
-use super::super::store::s3::failure::{Failure, Verdict, insist};
+use super::super::store::s3::failure::{FailureKind, RequestFailure, insist};
 use super::super::store::{Created, Store};
 use super::{Catalog, CatalogIdentity, FIRST_CONTACT, Swapped};
 use crate::store::fileio::file_io;
@@ -47,23 +47,23 @@ pub struct GlueCatalog {
     database: String,
     /// `glue://REGION/DATABASE`.
     name: String,
-    /// The account that the catalog is of, as far as Glue told.
+    /// The account that owns the catalog, if Glue reported it.
     account: Option<String>,
     io: FileIO,
     patience: Patience,
 }
 
 impl fmt::Debug for GlueCatalog {
-    /// The address only: a client knows credentials.
+    /// Only the address: the client holds credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("GlueCatalog").field(&self.name).finish()
     }
 }
 
 impl GlueCatalog {
-    /// Opens the database with the SDK's default chain of region, credentials and endpoint (AWS_ENDPOINT_URL_GLUE); `write`
-    /// creates it. `store` holds the tables' metadata. Errors of kind `Fix`: no region, no credentials, no permission, or,
-    /// to read, no such database.
+    /// Opens the database with the SDK's default chain for region, credentials and endpoint (AWS_ENDPOINT_URL_GLUE); `write`
+    /// creates a missing one. `store` holds the tables' metadata. Errors of kind `Fix`: no region, no credentials, no
+    /// permission, or, when only reading, no such database.
     pub async fn open(
         store: Arc<dyn Store>,
         region: Option<&str>,
@@ -95,82 +95,87 @@ impl GlueCatalog {
         GlueCatalog { client, database: database.to_owned(), name, account: None, io, patience }
     }
 
-    /// Looks for the database; `write` creates one that is not there.
+    /// Looks up the database; `write` creates a missing one.
     async fn connect(&mut self, write: bool) -> Result<(), LakeError> {
         let found = match self.look().await {
-            Err(failure) if failure.verdict == Verdict::Missing && write => {
+            Err(failure) if failure.kind == FailureKind::Missing && write => {
                 let input = DatabaseInput::builder().name(&self.database).description("a lake of ticktide").build();
                 let input = input.map_err(|error| LakeError::Bug(format!("a database's input: {error}")))?;
-                let created = self.call(Failure::repeatable, || {
+                let created = self.call(RequestFailure::repeatable, || {
                     let request = self.client.create_database().database_input(input.clone());
                     async move { request.send().await.map(drop).map_err(failed) }
                 });
                 match created.await {
-                    // by another process at the same moment, or by a request before this one
-                    Err(failure) if failure.verdict == Verdict::Taken => {}
+                    // created by another process at the same moment, or by an earlier attempt
+                    Err(failure) if failure.kind == FailureKind::Taken => {}
                     created => created.map_err(|failure| self.error("create the database", failure))?,
                 }
                 self.look().await
             }
             found => found,
         };
-        self.account = found.map_err(|failure| match failure.verdict {
-            Verdict::Missing => LakeError::fix(
+        self.account = found.map_err(|failure| match failure.kind {
+            FailureKind::Missing => LakeError::fix(
                 format!("there is no catalog {}: {}", self.name, failure.cause),
-                "name the catalog that the lake was made with: `--catalog glue://REGION/DATABASE`",
+                "name the catalog that the lake was created with: `--catalog glue://REGION/DATABASE`",
             ),
-            _ => self.error("look for the database", failure),
+            _ => self.error("look up the database", failure),
         })?;
         Ok(())
     }
 
-    /// The account of the database.
-    async fn look(&self) -> Result<Option<String>, Failure> {
-        let got = self.call(Failure::repeatable, || {
+    /// The account that owns the database.
+    async fn look(&self) -> Result<Option<String>, RequestFailure> {
+        let got = self.call(RequestFailure::repeatable, || {
             let request = self.client.get_database().name(&self.database);
             async move { request.send().await.map_err(failed) }
         });
         Ok(got.await?.database.and_then(|database| database.catalog_id))
     }
 
-    /// Sends a request with patience.
+    /// Sends a request, with retries.
     async fn call<T, F>(
         &self,
-        repeatable: impl Fn(&Failure) -> bool + Send,
+        repeatable: impl Fn(&RequestFailure) -> bool + Send,
         send: impl Fn() -> F + Send,
-    ) -> Result<T, Failure>
+    ) -> Result<T, RequestFailure>
     where
-        F: Future<Output = Result<T, Failure>> + Send,
+        F: Future<Output = Result<T, RequestFailure>> + Send,
     {
-        let again = |retry, failure: &Failure| {
-            tracing::debug!(catalog = self.name, retry, cause = failure.cause, "no good answer, trying again");
+        let again = |retry, failure: &RequestFailure| {
+            tracing::debug!(
+                catalog = self.name,
+                retry,
+                cause = failure.cause,
+                "the catalog did not answer as it should, trying again"
+            );
         };
         insist(&self.patience, repeatable, again, send).await
     }
 
-    /// A failure as the lake's error.
-    fn error(&self, operation: &'static str, failure: Failure) -> LakeError {
-        let Failure { verdict, perhaps, cause } = failure;
+    /// Turns a failure into the lake's error.
+    fn error(&self, operation: &'static str, failure: RequestFailure) -> LakeError {
+        let RequestFailure { kind, perhaps, cause } = failure;
         let cause = format!("{}: {cause}", self.name);
-        match verdict {
-            Verdict::Fix { hint } => LakeError::fix(format!("catalog: {operation} failed: {cause}"), hint),
+        match kind {
+            FailureKind::Fix { hint } => LakeError::fix(format!("catalog: {operation} failed: {cause}"), hint),
             _ => LakeError::Catalog { operation, perhaps, cause, busy: false },
         }
     }
 
-    /// A request that only reads: nothing is perhaps done.
-    fn unread(&self, operation: &'static str, failure: Failure) -> LakeError {
-        self.error(operation, Failure { perhaps: false, ..failure })
+    /// The error of a request that only reads: it is never perhaps done.
+    fn unread(&self, operation: &'static str, failure: RequestFailure) -> LakeError {
+        self.error(operation, RequestFailure { perhaps: false, ..failure })
     }
 
     async fn get(&self, table: &str) -> Result<Option<Table>, LakeError> {
-        let got = self.call(Failure::repeatable, || {
+        let got = self.call(RequestFailure::repeatable, || {
             let request = self.client.get_table().database_name(&self.database).name(table);
             async move { request.send().await.map_err(failed) }
         });
         match got.await {
             Ok(answer) => Ok(answer.table),
-            Err(failure) if failure.verdict == Verdict::Missing => Ok(None),
+            Err(failure) if failure.kind == FailureKind::Missing => Ok(None),
             Err(failure) => Err(self.unread("load a table", failure)),
         }
     }
@@ -180,7 +185,7 @@ impl GlueCatalog {
     }
 }
 
-/// The table as Glue is to have it, on top of what it has.
+/// The input for Glue's table, on top of the attributes that it already has.
 fn input(name: &str, known: Option<&Table>, metadata: &TableMetadata, location: &str) -> Result<TableInput, LakeError> {
     let descriptor = match known.and_then(|known| known.storage_descriptor.clone()) {
         Some(mut descriptor) => {
@@ -211,7 +216,7 @@ fn input(name: &str, known: Option<&Table>, metadata: &TableMetadata, location: 
         .map_err(|error| LakeError::Bug(format!("the input of table {name}: {error}")))
 }
 
-/// The metadata location of a table of Glue; `None`: it is no table of Iceberg's.
+/// The metadata location of a Glue table; `None`: it is not an Iceberg table.
 fn pointer(table: &Table) -> Option<&str> {
     let parameters = table.parameters.as_ref()?;
     let iceberg = parameters.get(TABLE_TYPE).is_some_and(|kind| kind.eq_ignore_ascii_case(ICEBERG));
@@ -229,7 +234,7 @@ impl Catalog for GlueCatalog {
         let mut tables = BTreeMap::new();
         let mut page = None;
         loop {
-            let got = self.call(Failure::repeatable, || {
+            let got = self.call(RequestFailure::repeatable, || {
                 let request = self.client.get_tables().database_name(&self.database).set_next_token(page.clone());
                 async move { request.send().await.map_err(failed) }
             });
@@ -247,8 +252,8 @@ impl Catalog for GlueCatalog {
         let Some(found) = self.get(table).await? else { return Ok(None) };
         let Some(location) = pointer(&found) else {
             return Err(LakeError::fix(
-                format!("table {table} of {} is there, but is no Iceberg table", self.name),
-                "drop it if nobody needs it, or choose another database with `--catalog glue://REGION/DATABASE`",
+                format!("table {table} of {} exists, but is not an Iceberg table", self.name),
+                "drop the table if it is not needed, or choose another database with `--catalog glue://REGION/DATABASE`",
             ));
         };
         Ok(Some(location.to_owned()))
@@ -257,13 +262,13 @@ impl Catalog for GlueCatalog {
     async fn create(&self, table: &str, location: &str) -> Result<Created, LakeError> {
         let metadata = self.metadata(location).await?;
         let input = input(table, None, &metadata, location)?;
-        let created = self.call(Failure::repeatable_surely, || {
+        let created = self.call(RequestFailure::repeatable_surely, || {
             let request = self.client.create_table().database_name(&self.database).table_input(input.clone());
             async move { request.send().await.map(drop).map_err(failed) }
         });
         match created.await {
             Ok(()) => Ok(Created::Won),
-            Err(failure) if failure.verdict == Verdict::Taken => Ok(Created::Exists),
+            Err(failure) if failure.kind == FailureKind::Taken => Ok(Created::Exists),
             Err(failure) => Err(self.error("create a table", failure)),
         }
     }
@@ -276,20 +281,20 @@ impl Catalog for GlueCatalog {
         };
         let Some(version) = known.version_id.clone() else {
             return Err(LakeError::fix(
-                format!("{} gives no versions of its tables: two writers could undo each other's commits", self.name),
-                "use a Glue that keeps versions: Amazon's does",
+                format!("{} reports no versions of its tables: two writers could undo each other's commits", self.name),
+                "use a Glue service that keeps table versions, as Amazon's does",
             ));
         };
         let input = input(table, Some(&known), &metadata, next)?;
-        let swapped = self.call(Failure::repeatable_surely, || {
+        let swapped = self.call(RequestFailure::repeatable_surely, || {
             let request = self.client.update_table().database_name(&self.database).table_input(input.clone());
-            // an archived version for each epoch would soon meet the limit of versions
+            // an archived version per epoch would soon reach the limit of versions
             let request = request.version_id(&version).skip_archive(true);
             async move { request.send().await.map(drop).map_err(failed) }
         });
         match swapped.await {
             Ok(()) => Ok(Swapped::Done),
-            Err(failure) if failure.verdict == Verdict::Taken => Ok(Swapped::Conflict),
+            Err(failure) if failure.kind == FailureKind::Taken => Ok(Swapped::Conflict),
             Err(failure) => Err(self.error("swap a table", failure)),
         }
     }

@@ -1,4 +1,4 @@
-//! Promises of the Glue catalog, shown against a Glue in this process that refuses stale versions and spoils answers.
+//! The promises of the Glue catalog, tested against an in-process Glue that refuses stale versions and spoils answers.
 
 #[path = "../../../../tests/services/glue/stand_in.rs"]
 pub mod stand_in;
@@ -40,7 +40,7 @@ impl Server {
         Server { serving: tokio::spawn(glue.clone().serve(listener)), glue, address }
     }
 
-    /// The catalog of a lake in `store`; its database may not be there.
+    /// The catalog of a lake in `store`; its database may not exist.
     fn unconnected(&self, store: Arc<dyn Store>, access_key: &str) -> GlueCatalog {
         let config = aws_sdk_glue::config::Builder::new()
             .behavior_version(BehaviorVersion::v2026_01_12())
@@ -64,7 +64,7 @@ impl Server {
         catalog
     }
 
-    /// A table as Glue has it.
+    /// A table as Glue reports it.
     fn table(&self, name: &str) -> Value {
         let found = self.glue.handle("GetTable", &json!({ "DatabaseName": "market", "Name": name }));
         found.expect("the table is there")["Table"].clone()
@@ -106,7 +106,7 @@ fn spec() -> TableSpec {
     TableSpec { name: "bars_1m".into(), columns, key, partition, time, sort, history: false }
 }
 
-/// A lake of one table whose metadata files can be made at will.
+/// A lake of one table whose metadata files a test can write as it likes.
 struct Lake {
     _folder: tempfile::TempDir,
     store: Arc<dyn Store>,
@@ -123,7 +123,7 @@ impl Lake {
         Lake { _folder: folder, store, server, catalog }
     }
 
-    /// Writes a metadata file; `drops` and `adds` a column.
+    /// Writes a metadata file, without the column `drops` and with the column `adds`.
     async fn metadata(&self, number: usize, drops: Option<&str>, adds: Option<&str>) -> String {
         let location = self.store.location("market/bars_1m");
         let made = creation(&spec(), location.clone()).expect("a creation");
@@ -221,7 +221,7 @@ async fn a_swap_moves_the_pointer_and_the_columns_and_leaves_what_others_have_pu
     let versions =
         lake.server.glue.handle("GetTableVersions", &json!({ "DatabaseName": "market", "TableName": "bars_1m" }));
     let versions = versions.expect("versions")["TableVersions"].as_array().expect("a list").len();
-    assert_eq!(versions, 2, "the one before the other's update is archived, the one before ours is not");
+    assert_eq!(versions, 2, "the version before the foreign update is archived, the one before ticktide's is not");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
-//! A catalog in SQL tables: those of iceberg-catalog-sql, pyiceberg and the Java JDBC catalog, which all read the very same
-//! ones. A swap is one statement, so one transaction with nothing slow inside.
+//! A catalog in SQL tables. iceberg-catalog-sql, pyiceberg and the Java JDBC catalog read and write the same tables. A swap is
+//! one statement, so it is one transaction with nothing slow inside.
 //!
-//! Two databases, one text: SQLite understands Postgres's `$1`. They differ in how they are opened and in what their errors
-//! mean: SQLite is a file that is busy or not, Postgres a server that may be gone for a while and whose answers get lost.
+//! Both databases run the same statements: SQLite understands Postgres's `$1`. They differ in how they are opened and in what
+//! their errors mean: SQLite is a file, busy or not; Postgres is a server that may be down for a while and lose answers.
 
 mod postgres;
 mod sqlite;
@@ -32,7 +32,7 @@ const MAKE_PROPERTIES: &str = "CREATE TABLE IF NOT EXISTS iceberg_namespace_prop
     property_key VARCHAR(255),
     property_value VARCHAR(1000),
     PRIMARY KEY (catalog_name, namespace, property_key))";
-/// Sets a property of the namespace that is not set: `exists`, by which others see the namespace, and [`ID`].
+/// Sets a property of the namespace if it is not set: `exists`, which makes the namespace visible to other clients, and [`ID`].
 const SET: &str = "INSERT INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value) \
                    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 const GET: &str = "SELECT property_value FROM iceberg_namespace_properties \
@@ -47,10 +47,10 @@ const CREATE: &str = "INSERT INTO iceberg_tables (catalog_name, table_namespace,
 const SWAP: &str = "UPDATE iceberg_tables SET metadata_location = $1, previous_metadata_location = $2 \
                     WHERE catalog_name = $3 AND table_namespace = $4 AND table_name = $5 AND metadata_location = $2";
 
-/// The property of the namespace that tells one catalog from another: it moves with the file or the database.
+/// The property of the namespace that identifies the catalog: it moves with the file or the database.
 const ID: &str = "ticktide.catalog-id";
 
-/// What a statement does: one that reads may be repeated when it failed, one that writes only if it had no effect (L3).
+/// What a statement does. A failed one that reads may be repeated; one that writes only if it had no effect (L3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Effect {
     Reads,
@@ -61,7 +61,7 @@ enum Effect {
 macro_rules! operations {
     ($catalog:ty, $row:ty) => {
         impl $catalog {
-            /// Makes the namespace seen and the catalog known again, if they are not yet.
+            /// Makes the namespace visible and gives the catalog its id, unless that is done already.
             async fn set_properties(&self) -> Result<(), LakeError> {
                 for (property, value) in [("exists", "true".to_owned()), (ID, Uuid::new_v4().to_string())] {
                     let set = self.send("prepare", Effect::Writes, || {

@@ -1,8 +1,8 @@
-//! The catalog in a Postgres database: for lakes whose writers and readers share no disk.
+//! The catalog in a Postgres database, for lakes whose writers and readers share no disk.
 //!
-//! A server restarts and connections break, so a statement that definitely had no effect is sent again for a while; a read
-//! always. What must hold: L3 a write whose connection broke is *perhaps done* and not sent again · the password is in no
-//! text: errors, logs and the lake have the address without it.
+//! Servers restart and connections break, so a statement that definitely had no effect is retried for a while, and a read is
+//! always retried. What must hold: L3 a write whose connection broke is *perhaps done* and not sent again · the password is
+//! in no text: errors, logs and the lake have the address without it.
 
 use super::super::super::error::LakeError;
 use super::super::FIRST_CONTACT;
@@ -14,11 +14,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-/// Tables of a lake are swapped side by side.
+/// Connections of the pool: tables of a lake are swapped concurrently.
 const CONNECTIONS: u32 = 4;
-/// How long a connection may take, and a statement on it.
+/// How long getting a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The lock under which two writers that come at once make the tables one after the other: any number that is ours.
+/// The lock under which two writers that start at once create the tables one after the other: any number that only ticktide
+/// uses.
 const PREPARE_LOCK: i64 = 0x7469_636b_7469_6465;
 
 /// A database of a Postgres server.
@@ -32,20 +33,21 @@ pub struct PostgresCatalog {
 }
 
 impl fmt::Debug for PostgresCatalog {
-    /// The address only: the pool knows the password.
+    /// Only the address: the pool holds the password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PostgresCatalog").field(&self.name).finish()
     }
 }
 
 impl PostgresCatalog {
-    /// Opens the database at an address of libpq's kind; `write` creates the catalog's tables if they do not exist. What the
-    /// address leaves out comes from libpq's variables (PGUSER, PGPASSWORD …) and ~/.pgpass. Errors of kind `Fix`: no such
-    /// address can be, the server refuses us, there is no such database.
+    /// Opens the database at an address in libpq's form; `write` creates the catalog's tables if they do not exist. The parts
+    /// that the address leaves out come from libpq's variables (PGUSER, PGPASSWORD …) and ~/.pgpass. Errors of kind `Fix`: the
+    /// address is invalid, the server refuses the connection, there is no such database.
     pub async fn open(address: &str, namespace: &str, write: bool) -> Result<PostgresCatalog, LakeError> {
         let options = PgConnectOptions::from_str(address).map_err(|error| {
-            // the error may quote the address
-            let what = if matches!(error, sqlx::Error::Configuration(_)) { "it cannot be read" } else { "it is odd" };
+            // the error is not shown: it may quote the address
+            let what =
+                if matches!(error, sqlx::Error::Configuration(_)) { "it cannot be parsed" } else { "it is invalid" };
             LakeError::fix(format!("the Postgres address is wrong: {what}"), ADDRESS)
         })?;
         let options = options.application_name("ticktide").disable_statement_logging();
@@ -60,7 +62,7 @@ impl PostgresCatalog {
             .connect_lazy_with(options.clone());
         let patience = Patience { total: FIRST_CONTACT, ..Patience::default() };
         let mut catalog = PostgresCatalog { pool, namespace: namespace.to_owned(), name, patience };
-        // one connection by hand: the pool would only say that it waited in vain
+        // one connection outside of the pool: the pool would only report a time-out
         catalog.send("open", Effect::Reads, || async { options.connect().await?.close().await }).await?;
         if write {
             catalog.prepare().await?;
@@ -69,7 +71,7 @@ impl PostgresCatalog {
         Ok(catalog)
     }
 
-    /// Makes the tables, if they are not there: a role that may only use them need not be allowed to make them.
+    /// Creates missing tables. If they exist, the role needs no permission to create them.
     async fn prepare(&self) -> Result<(), LakeError> {
         self.send("prepare", Effect::Writes, || async {
             let known = "SELECT to_regclass('iceberg_tables') IS NOT NULL \
@@ -88,7 +90,7 @@ impl PostgresCatalog {
         self.set_properties().await
     }
 
-    /// Sends a statement, again after anything that may pass; one that writes only if it had no effect.
+    /// Sends a statement and retries it after errors that may pass; one that writes only if it had no effect.
     pub(super) async fn send<T, F>(
         &self,
         operation: &'static str,
@@ -110,7 +112,7 @@ impl PostgresCatalog {
             let again = matches!(error, LakeError::Catalog { .. }) && !error.perhaps_done();
             let pause = if again { self.patience.pause(retry, began.elapsed()) } else { None };
             let Some(pause) = pause else { return Err(error) };
-            tracing::debug!(operation, retry, %error, "the catalog does not answer as it should, trying again");
+            tracing::debug!(operation, retry, %error, "the catalog did not answer as it should, trying again");
             tokio::time::sleep(pause).await;
             retry += 1;
         }
@@ -120,26 +122,28 @@ impl PostgresCatalog {
         LakeError::Catalog { operation, perhaps, cause: format!("{}: {cause}", self.name), busy: false }
     }
 
-    /// What a row says.
+    /// Reads a value of a row.
     pub(super) fn understood<T>(&self, operation: &'static str, cell: Result<T, sqlx::Error>) -> Result<T, LakeError> {
         cell.map_err(|error| LakeError::format(format!("{operation} in {}", self.name), error))
     }
 
-    /// What an error means for the statement and for the user. A statement that the server refused was rolled back; one that
-    /// the server or the line died over may have landed.
+    /// What an error means for the statement and for the user. A statement that the server refused was rolled back; one during
+    /// which the server or the connection died may have landed.
     fn judged(&self, operation: &'static str, writes: bool, error: &sqlx::Error) -> LakeError {
         let fix = |hint: &str| LakeError::fix(format!("catalog {}: {operation}: {error}", self.name), hint);
         match error {
             sqlx::Error::Database(answer) => match answer.code().as_deref().unwrap_or_default() {
                 "28P01" | "28000" => fix(CREDENTIALS),
                 "3D000" => fix("create the database (`createdb`), or correct its name in `--catalog`"),
-                "42501" => {
-                    fix("the role needs USAGE and CREATE on the schema, and to read and write the iceberg_ tables")
+                "42501" => fix(
+                    "grant the role USAGE and CREATE on the schema, and read and write access to the iceberg_ tables",
+                ),
+                "42P01" => {
+                    fix("name the catalog that the lake was created with: this database has no Iceberg tables yet")
                 }
-                "42P01" => fix("name the catalog that the lake was made with: this database has no Iceberg tables yet"),
-                "25006" => fix("name the primary: this server is a standby or set to read only"),
+                "25006" => fix("name the primary server: this one is a standby or read-only"),
                 "53100" => fix("free space on the database server's disk, then start again"),
-                // shut down or crashed, perhaps behind the commit
+                // the server shut down or crashed, perhaps after the commit
                 "57P01" | "57P02" | "57P04" | "58000" | "58030" | "XX000" => self.failed(operation, writes, error),
                 code if code.starts_with("08") => self.failed(operation, writes, error),
                 code if ["22", "42"].iter().any(|class| code.starts_with(class)) => {
@@ -151,7 +155,7 @@ impl PostgresCatalog {
             sqlx::Error::Io(cause) if cause.kind() == std::io::ErrorKind::ConnectionRefused => {
                 self.failed(operation, false, error)
             }
-            // a certificate that is not trusted, or a server that is none of TLS
+            // a certificate that is not trusted, or a server without TLS
             sqlx::Error::Io(cause) if cause.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) => fix(TLS),
             sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => fix(TLS),
             _ => self.failed(operation, writes, error),
@@ -160,8 +164,8 @@ impl PostgresCatalog {
 }
 
 const ADDRESS: &str =
-    "write postgres://USER@HOST:PORT/DATABASE; odd characters as %XX; the password in PGPASSWORD or ~/.pgpass";
+    "write postgres://USER@HOST:PORT/DATABASE; special characters as %XX; the password in PGPASSWORD or ~/.pgpass";
 const CREDENTIALS: &str = "check the user in `--catalog` and the password in PGPASSWORD or ~/.pgpass, and that \
-                           pg_hba.conf lets this host in (a `hostssl` line wants `?sslmode=require` or more)";
-const TLS: &str = "`?sslmode=verify-full&sslrootcert=FILE` names the authority of the server's certificate, this machine's own \
-                   count, too; `sslmode=prefer` does without TLS where the server has none";
+                           pg_hba.conf admits this host (a `hostssl` line needs `?sslmode=require` or stricter)";
+const TLS: &str = "name the authority of the server's certificate with `?sslmode=verify-full&sslrootcert=FILE`, unless this machine \
+                   trusts it already; `sslmode=prefer` connects without TLS if the server has none";

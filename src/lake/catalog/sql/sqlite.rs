@@ -1,4 +1,4 @@
-//! The catalog as a SQLite file: the embedded default.
+//! The catalog in a SQLite file: the embedded default.
 
 use super::super::super::error::LakeError;
 use super::{Effect, MAKE_PROPERTIES, MAKE_TABLES};
@@ -18,15 +18,15 @@ pub struct SqliteCatalog {
 }
 
 impl SqliteCatalog {
-    /// Opens the file; `write` creates it and its tables if they do not exist. A reader opens it for writing, too, where it
-    /// may: what a swap left that was killed in the middle must be rolled back before anything can be read.
+    /// Opens the file; `write` creates it and its tables if they do not exist. A reader opens it for writing, too, if it has
+    /// the permission: a swap that was killed halfway must be rolled back before anything can be read.
     pub async fn open(file: &Path, namespace: &str, write: bool) -> Result<SqliteCatalog, LakeError> {
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(write)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY);
-        // the journal's file stays, so that a swap makes and deletes no file; readers need not know
+        // the journal file stays, so that a swap creates and deletes no file; readers need not set this
         let options = if write { options.journal_mode(SqliteJournalMode::Persist) } else { options };
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
         let pool = pool.map_err(|error| failed("open", error))?;
@@ -46,7 +46,7 @@ impl SqliteCatalog {
         self.set_properties().await
     }
 
-    /// Sends a statement; SQLite itself waits for its turn.
+    /// Sends a statement; SQLite itself waits while the file is busy.
     pub(super) async fn send<T, F>(
         &self,
         operation: &'static str,
@@ -59,7 +59,7 @@ impl SqliteCatalog {
         send().await.map_err(|error| failed(operation, error))
     }
 
-    /// What a row says.
+    /// Reads a value of a row.
     pub(super) fn understood<T>(&self, operation: &'static str, cell: Result<T, sqlx::Error>) -> Result<T, LakeError> {
         cell.map_err(|error| failed(operation, error))
     }

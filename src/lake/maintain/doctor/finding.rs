@@ -1,23 +1,23 @@
-//! What a look at a lake comes to: findings, each with what mends it.
+//! The result of a diagnosis: findings, each with its remedy.
 
 use ticktide_base::epoch::Epoch;
 
-/// How a table goes back.
+/// How a table is set back.
 pub(super) const POINT_BACK: &str = "point the table's entry in the catalog at an older metadata file of its folder \
-     `metadata/`, and the next run applies the epochs that are missing (a rollback of its branch alone is refused: the \
-     table would still say that it has them)";
-/// How an object that is lost comes back.
-pub(super) const FROM_BACKUP: &str = "restore the object from a backup or an older version of the bucket; rows that are \
-     lost for good are computed again by a run into a new lake from the same source";
-/// Names in a message, at most.
+     `metadata/`, and the next run applies the missing epochs (a rollback of its branch alone is refused: the table \
+     would still say that it has them)";
+/// How a lost object is restored.
+pub(super) const FROM_BACKUP: &str = "restore the object from a backup or an older version of the bucket; if rows \
+     are lost for good, a run from the same source into a new lake computes them again";
+/// The most names in a message.
 const NAMED: usize = 3;
 
-/// One thing found.
+/// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Finding {
-    /// Not only worth knowing.
+    /// An error, not only worth knowing.
     pub wrong: bool,
-    /// What kind of thing, in a word or two.
+    /// The kind of finding, in a few words.
     pub what: &'static str,
     pub table: Option<String>,
     pub message: String,
@@ -25,7 +25,7 @@ pub struct Finding {
     pub mend: String,
 }
 
-/// What a lake was found to be.
+/// The result of diagnosing a lake.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnosis {
     pub findings: Vec<Finding>,

@@ -1,14 +1,14 @@
-//! What is wrong with a lake, and how each thing is mended.
+//! What is wrong with a lake, and how to mend it.
 //!
 //! ```text
-//!   log      contiguous, generations and cuts rise              head    every live file once, there, as long as it says
-//!   table    ours, applied, pins of retained epochs             rows    counted after deletes, hashed, each key once, as the slot says
-//!   history  times rise, made by epochs                         epochs  announced once, marked when they left
+//!   log      contiguous, generations and cuts rise      head    every live file once, present, with its rows
+//!   table    ours, applied, pins of retained epochs     rows    counted after deletes, hashed, each key once, as the slot says
+//!   history  times rise, made by epochs                 epochs  announced once, marked when they left
 //! ```
 //!
 //! Why a second opinion and not the writer's own checks: the writer never reads what it wrote, and buckets, people and other
-//! engines change things behind its back. What must hold: a sound lake gives no finding that is wrong, beside a run as well;
-//! nothing is changed. A finding that is not *wrong* is worth knowing: garbage, another engine's commit.
+//! engines change objects behind its back. What must hold: a sound lake gives no finding that is *wrong*, even while a run
+//! writes it; the doctor changes nothing. A finding that is not *wrong* is worth knowing: garbage, another engine's commit.
 
 mod finding;
 mod objects;
@@ -28,23 +28,23 @@ use crate::table::base::{ascending, made_by, on_main};
 use crate::table::spec::TableSpec;
 use ticktide_base::epoch::Epoch;
 
-/// Looks again this often when a lake is written while it is looked at.
+/// Surveys at most, if the lake is written during a survey.
 const LOOKS: usize = 4;
-/// Epochs that a run may be behind with its tables.
+/// Epochs by which a run's tables may lag behind the log.
 const LAG: u64 = 16;
 
-const SLOT_FROM_BACKUP: &str = "no run and no expiry goes on before it is there again: restore the object from a backup or an \
-     older version of the bucket; if it is lost for good, the tables at their heads are what is left, and a run into a new \
-     lake from the same source computes all epochs again";
+const SLOT_FROM_BACKUP: &str = "no run and no expiry can go on without it: restore the object from a backup or an older \
+     version of the bucket; if it is lost for good, only the tables at their heads are left, and a run from the same source \
+     into a new lake computes all epochs again";
 const BY_RUN: &str = "`ticktide run` or `ticktide lake expire` brings the tables to the end of the log";
 
-/// Looks at a lake. `quick`: no data file is read.
+/// Diagnoses a lake. `quick`: no data file is read.
 pub async fn diagnose(warehouse: &Warehouse, catalog: Option<&str>, quick: bool) -> Result<Diagnosis, LakeError> {
     for _ in 1..LOOKS {
         let survey = Survey::open(warehouse, catalog).await?;
         let diagnosis = survey.diagnose(quick).await;
         let sound = matches!(&diagnosis, Ok(found) if !found.findings.iter().any(|finding| finding.wrong));
-        // what was seen in two moments may look wrong; a lake at rest looks the same again
+        // what was read at two moments may look wrong together; if the heads have not moved, it is wrong
         if sound || survey.heads() == Survey::open(warehouse, catalog).await?.heads() {
             return diagnosis;
         }
@@ -57,7 +57,7 @@ impl Survey {
         self.tables.iter().map(|(name, found)| (name.as_str(), found.base.location.as_str())).collect()
     }
 
-    /// Looks at the lake as it was surveyed.
+    /// Diagnoses the lake as it was surveyed.
     pub async fn diagnose(&self, quick: bool) -> Result<Diagnosis, LakeError> {
         let mut found = Diagnosis { epoch_last: self.last.epoch, tables: self.tables.len(), ..Diagnosis::default() };
         self.log(&mut found).await?;
@@ -65,14 +65,14 @@ impl Survey {
             self.table(name, spec, quick, &mut found).await?;
         }
         self.announced(&mut found).await?;
-        // without every slot nothing can be said to be garbage
+        // unless every slot is there, nothing can be called garbage
         if self.holes.is_empty() {
             self.objects(&mut found).await?;
         }
         Ok(found)
     }
 
-    /// The log: L4, L5, cuts.
+    /// Checks the log: L4, L5, cuts.
     async fn log(&self, found: &mut Diagnosis) -> Result<(), LakeError> {
         let epochs = log::listed(&*self.store, LOG).await?;
         let first = epochs.first().copied().unwrap_or(0);
@@ -89,7 +89,7 @@ impl Survey {
             if after.generation < before.generation {
                 let (epoch, ours, theirs) = (after.epoch, before.generation, after.generation);
                 let message = format!("epoch {epoch} is of generation {theirs}, the one before it of {ours}");
-                let mend = "two runs have written it: the store does not honour conditional writes; use another one";
+                let mend = "two runs have written it: the store does not honour conditional writes; use another store";
                 found.wrong("stale generation in the log", None, message, mend);
             }
             if after.cut_at <= before.cut_at {
@@ -118,13 +118,13 @@ impl Survey {
         let touched = self.last.last_touched(name);
         if has < touched {
             let (has, lag) = (has.map_or("no epoch".into(), |epoch| format!("epoch {epoch}")), touched.unwrap_or(0));
-            let message = format!("has {has}, the log's last of it is epoch {lag}");
+            let message = format!("has {has}, the log's last epoch of it is {lag}");
             let seen = owner::present(&*self.store).await?;
             let behind = lag - applied(metadata).unwrap_or(0) > LAG;
             found.add(seen.is_none() || behind, "unapplied epochs", Some(name), message, BY_RUN);
         }
         if has > touched {
-            let message = format!("has epoch {}, the log ends its work on it at {touched:?}", has.unwrap_or(0));
+            let message = format!("has epoch {}, the log's last epoch of it is {touched:?}", has.unwrap_or(0));
             found.wrong("table ahead of the log", Some(name), message, FROM_BACKUP);
         }
         if let (Some(main), Some(has)) = (on_main(metadata), has)
@@ -134,7 +134,7 @@ impl Survey {
             let newest = snapshots.into_iter().rfind(|snapshot| made_by(snapshot) == Some(has));
             let id = newest.map_or("gone".to_owned(), |snapshot| snapshot.snapshot_id().to_string());
             let message = format!(
-                "its branch main was rolled back to epoch {main}; it has epoch {has}, whose snapshot is {id}: no run goes on"
+                "its branch main was rolled back to epoch {main}; it has epoch {has}, whose snapshot is {id}: no run can go on"
             );
             let mend = format!("set main to that snapshot again (Spark: set_current_snapshot); {POINT_BACK}");
             found.wrong("rolled back", Some(name), message, &mend);
@@ -149,15 +149,15 @@ impl Survey {
         self.rows(name, spec, table, entry, quick, found).await
     }
 
-    /// The table's own history of snapshots.
+    /// Checks the table's own history of snapshots.
     fn history(&self, name: &str, table: &Found, found: &mut Diagnosis) {
         let metadata = &table.base.metadata;
         let steps = metadata.history().windows(2).filter(|pair| pair[1].timestamp_ms() < pair[0].timestamp_ms());
         let steps: Vec<i64> = steps.map(|pair| pair[1].snapshot_id).collect();
         if !steps.is_empty() {
             let message = format!("the times of its snapshots step back, at {}", listed(steps.iter()));
-            let mend = "another engine's clock is ahead of ours: pin by snapshot id (`epoch_tables`), not by time, until these \
-                 snapshots have left";
+            let mend = "another engine's clock is ahead of ticktide's: pin by snapshot id (`epoch_tables`), not by time, until \
+                 these snapshots have left";
             found.wrong("snapshot log that is not monotone", Some(name), message, mend);
         }
         let foreign: Vec<_> = ascending(metadata).into_iter().filter(|snapshot| made_by(snapshot).is_none()).collect();
@@ -173,7 +173,7 @@ impl Survey {
         }
     }
 
-    /// Every retained epoch's snapshot is there.
+    /// Checks that every retained epoch's snapshot is there.
     async fn pins(
         &self,
         name: &str,
@@ -192,7 +192,7 @@ impl Survey {
         gone.extend(lasting.filter(|slot| is_gone(slot, name, metadata)).map(|slot| slot.epoch));
         if !gone.is_empty() {
             let message = format!("its snapshots of {} retained epochs are gone: {}", gone.len(), listed(gone.iter()));
-            let mend = "another engine expired them: forbid it to expire this table; `ticktide lake expire` keeps what must \
+            let mend = "another engine expired them: forbid it to expire this table; `ticktide lake expire` protects what must \
                  stay by tags";
             found.wrong("lost snapshots", Some(name), message, mend);
         }

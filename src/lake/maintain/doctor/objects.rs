@@ -1,11 +1,11 @@
-//! What lies in the store beside the tables' rows: the announced epochs, objects that are missing, objects that nothing
+//! What the store holds apart from the tables' rows: the announced epochs, objects that are missing, objects that nothing
 //! needs.
 //!
-//! What must hold: what a snapshot reaches is never called garbage, and what an engine may be writing just now is not called
-//! wrong.
+//! What must hold: what a snapshot reaches is never called garbage, and what an engine may be writing at the moment is not
+//! called wrong.
 
 use super::super::Survey;
-use super::super::garbage::Head;
+use super::super::garbage::TableHead;
 use super::super::survey::{applied, retention_at};
 use super::finding::{Diagnosis, FROM_BACKUP, POINT_BACK, listed};
 use crate::commit::announce::{EPOCHS, epochs_spec};
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashSet};
 use ticktide_base::epoch::Epoch;
 
 impl Survey {
-    /// Table `epochs`: every epoch once, marked when it is not retained.
+    /// Checks table `epochs`: every epoch once, marked when it is not retained.
     pub(super) async fn announced(&self, found: &mut Diagnosis) -> Result<(), LakeError> {
         let Some(table) = self.tables.get(EPOCHS) else { return Ok(()) };
         let spec = epochs_spec();
@@ -34,7 +34,7 @@ impl Survey {
         let expired = spec.column("expired").unwrap_or(spec.columns.len() - 1);
         for (location, file) in &live.files {
             let batch = match read_live(&*self.store, &spec, location, &file.deletes).await {
-                Err(LakeError::Missing { .. }) => return Ok(()), // told with all that are missing
+                Err(LakeError::Missing { .. }) => return Ok(()), // reported with all missing files
                 other => other?,
             };
             let rows = Rows::new(&spec, &batch)?;
@@ -53,16 +53,16 @@ impl Survey {
         }
         if !marks.is_empty() {
             let message = format!("{} epochs are marked wrongly: {}", marks.len(), listed(marks.iter()));
-            let mend = "`epochs.expired` was changed by another engine: trust `ticktide query --epoch`";
+            let mend = "another engine changed `epochs.expired`: trust `ticktide query --epoch`";
             found.wrong("epochs marked wrongly", Some(EPOCHS), message, mend);
         }
         Ok(())
     }
 
-    /// Objects that are missing, or garbage.
+    /// Finds objects that are missing, and garbage.
     pub(super) async fn objects(&self, found: &mut Diagnosis) -> Result<(), LakeError> {
         let mut missing: Vec<(String, Vec<String>)> = Vec::new();
-        let check = |name: &str, head: &Head, keys: &[String]| {
+        let check = |name: &str, head: &TableHead, keys: &[String]| {
             let there: HashSet<&str> = keys.iter().map(String::as_str).collect();
             let folder = format!("{}/", table_folder(&self.identity.namespace, name));
             let gone = head.reached.iter().filter(|key| key.starts_with(&folder) && !there.contains(key.as_str()));
@@ -78,7 +78,7 @@ impl Survey {
         }
         let garbage = match garbage {
             Err(LakeError::Missing { key }) => {
-                let message = format!("{key} is missing; what it names cannot be looked at");
+                let message = format!("{key} is missing; what it names cannot be checked");
                 found.wrong("missing files", None, message, FROM_BACKUP);
                 return Ok(());
             }
@@ -86,12 +86,12 @@ impl Survey {
         };
         for (place, keys) in &garbage.keys {
             let message = format!("{} objects that nothing needs: {}", keys.len(), listed(keys.iter()));
-            found.notice("garbage", Some(place), message, "`ticktide lake expire` deletes it");
+            found.notice("garbage", Some(place), message, "`ticktide lake expire` deletes them");
         }
         let living = owner::present(&*self.store).await?.is_some_and(|seen| now_ms() >= seen.seen_at);
         for (place, count) in garbage.unknown.iter().filter(|_| !living) {
             let message = format!("{count} objects in its folder are neither reached nor named by this lake's writers");
-            let mend = "they may be another engine's commit under way; delete them by hand if they stay";
+            let mend = "they may belong to another engine's commit under way; delete them by hand if they stay";
             found.notice("unknown objects", Some(place), message, mend);
         }
         Ok(())

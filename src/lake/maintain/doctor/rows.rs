@@ -1,6 +1,6 @@
-//! The rows of a table's head: every live file read and counted, every key looked for twice.
+//! The rows of a table's head: every live file is read and counted, every key must be there once.
 //!
-//! What must hold: what the head holds is what the slot says, whatever other engines added beside it.
+//! What must hold: the head holds what the slot says, whatever other engines added.
 
 use super::super::{Found, Survey};
 use super::finding::{Diagnosis, FROM_BACKUP, POINT_BACK, listed};
@@ -15,7 +15,7 @@ use crate::table::spec::TableSpec;
 use std::collections::{BTreeMap, HashSet};
 
 impl Survey {
-    /// The rows of the head: as many as the log says, with the same hash, each key once.
+    /// Checks the rows of the head: as many as the log says, with the same hash, each key once.
     pub(super) async fn rows(
         &self,
         name: &str,
@@ -44,11 +44,11 @@ impl Survey {
                 live.dangling.len(),
                 listed(live.dangling.keys())
             );
-            let mend = "none is needed: they delete nothing, the next epoch that touches the table takes them out";
+            let mend = "none is needed: they delete nothing, and the next epoch that touches the table removes them";
             found.notice("dangling deletes", Some(name), message, mend);
         }
         if live.foreign_deletes {
-            let mend = "compact it with that engine (OPTIMIZE): corrections cannot be made before";
+            let mend = "compact it with that engine (OPTIMIZE): until then, no correction can be made";
             let message = "delete files of another engine refer to its rows".to_owned();
             found.notice("foreign deletes", Some(name), message, mend);
             return Ok(());
@@ -65,7 +65,7 @@ impl Survey {
         let (of_all, of_ours) = ((read.rows, read.hash), (read.ours, read.hash_ours));
         if of_all != (expected, expected_hash) {
             if of_ours == (expected, expected_hash) {
-                let message = format!("{} rows are another engine's, no epoch wrote them", read.rows - read.ours);
+                let message = format!("{} rows are another engine's: no epoch wrote them", read.rows - read.ours);
                 let mend = "none is needed; delete them with the engine that wrote them if they should not be there";
                 found.notice("foreign rows", Some(name), message, mend);
             } else if read.rows != expected {
@@ -78,8 +78,8 @@ impl Survey {
         }
         if read.doubles > 0 {
             let message = format!("{} keys are live more than once, e.g. {}", read.doubles, read.double);
-            let mend = "a row came back or was written beside us: `ticktide verify` tells which of them is right; delete the \
-                 other with an engine that can (Trino, Spark)";
+            let mend = "a row came back, or another writer added one: `ticktide verify` shows which of them is right; delete \
+                 the other with an engine that can (Trino, Spark)";
             found.wrong("duplicate keys", Some(name), message, mend);
         }
         Ok(())
@@ -97,7 +97,7 @@ impl Survey {
         Ok(counts.into_iter().filter(|(_, count)| *count > 1).map(|(path, _)| path).collect())
     }
 
-    /// Reads every live file. `None`: one cannot be read, which is told.
+    /// Reads every live file. `None`: one cannot be read, which is reported.
     async fn read(
         &self,
         name: &str,
@@ -130,7 +130,7 @@ impl Survey {
             };
             let rows = match left {
                 Ok(batch) => Rows::new(spec, &batch)?,
-                // told with all that are missing
+                // reported with all missing files
                 Err(LakeError::Missing { .. }) => {
                     sound = false;
                     continue;
@@ -158,7 +158,7 @@ impl Survey {
 struct Read {
     rows: u64,
     hash: u128,
-    /// The same of the files that this lake's writers named.
+    /// The same for the files that this lake's writers named.
     ours: u64,
     hash_ours: u128,
     doubles: u64,
@@ -175,7 +175,7 @@ impl Read {
         }
     }
 
-    /// Counts the keys that are there already.
+    /// Counts the keys that are known already.
     fn keys(&mut self, spec: &TableSpec, rows: &Rows, known: &mut HashSet<u128>) {
         let mut key = Vec::new();
         for row in 0..rows.len() {

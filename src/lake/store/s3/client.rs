@@ -35,11 +35,11 @@ impl fmt::Display for S3Place {
 
 /// How long a connection may take.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
-/// The region of a store that is not Amazon's: it wants some name in the signature.
+/// The region of a store that is not Amazon's: the signature needs some name.
 const ANY_REGION: &str = "us-east-1";
 
 impl S3Place {
-    /// Reads `s3://BUCKET/PREFIX`. Error of kind `Fix`: no such address can be, or it is one that cannot hold a lake.
+    /// Reads `s3://BUCKET/PREFIX`. Error of kind `Fix`: the address is not valid, or cannot hold a lake.
     pub fn parse(text: &str, settings: S3Settings) -> Result<S3Place, LakeError> {
         let wrong = |what: &str, hint: &str| Err(LakeError::fix(format!("warehouse {text:?}: {what}"), hint));
         let rest = text.strip_prefix("s3://").unwrap_or(text);
@@ -55,7 +55,7 @@ impl S3Place {
         let of_bucket = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
         if !(3..=63).contains(&bucket.len()) || !letters(of_bucket, bucket) {
             return wrong(
-                &format!("{bucket:?} is no name of a bucket"),
+                &format!("{bucket:?} is not a bucket's name"),
                 "write s3://BUCKET/PREFIX; a bucket has 3 to 63 of the characters a-z, 0-9, `.` and `-`",
             );
         }
@@ -63,7 +63,7 @@ impl S3Place {
         let odd_part = |part: &str| matches!(part, "" | "." | "..");
         if !letters(of_prefix, prefix) || (!prefix.is_empty() && prefix.split('/').any(odd_part)) {
             return wrong(
-                &format!("the prefix {prefix:?} is not read alike by all engines"),
+                &format!("not all engines read the prefix {prefix:?} alike"),
                 "use letters, digits, `-`, `_`, `.` and `=` between single slashes",
             );
         }
@@ -75,7 +75,7 @@ impl S3Place {
         let endpoint = self.settings.endpoint.as_ref().map(|endpoint| endpoint.value.clone());
         let mut loader = config();
         if endpoint.is_some() {
-            // the default chain would ask for the region of an instance that this may not be
+            // the default chain would ask an instance for its region, which this machine may not be
             let chain = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
             let chain = chain.or_else(ProfileFileRegionProvider::new()).or_else(ANY_REGION);
             loader = loader.region(chain);

@@ -1,4 +1,4 @@
-//! What an answer of S3 means: for the request, for a repetition, for the user.
+//! What an answer of S3 means for the request, for a repetition and for the user.
 //!
 //! What must hold (L3): a failure says *definitely failed* only when the server said so or was never reached; everything
 //! that leaves a doubt (a lost connection, a time-out, a 500) is *perhaps done*. No message holds a credential: only the
@@ -11,9 +11,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use std::error::Error as StdError;
 use std::time::Instant;
 
-/// What to do about a failed request.
+/// What a failed request means, which decides what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum FailureKind {
     /// There is no such object.
     Missing,
     /// The condition did not hold: the name is taken.
@@ -22,44 +22,44 @@ pub enum Verdict {
     NoUpload,
     /// 409: another write was under way; nothing was done.
     Conflict,
-    /// May go better next time.
+    /// May succeed next time.
     Repeat,
-    /// There are no credentials at the moment: the service that gives them did not.
+    /// There are no credentials at the moment: the service that issues them did not.
     NoCredentials,
-    /// Will not go better before the user has done something.
+    /// Will not succeed before the user has done something.
     Fix { hint: String },
-    /// Will not go better.
+    /// Will not succeed.
     Refused,
 }
 
 /// A request that failed.
 #[derive(Clone, Debug)]
-pub struct Failure {
-    pub verdict: Verdict,
-    /// It may have landed.
+pub struct RequestFailure {
+    pub kind: FailureKind,
+    /// The request may have landed.
     pub perhaps: bool,
     /// The server's words, or what broke on the way.
     pub cause: String,
 }
 
-impl Failure {
-    fn new(verdict: Verdict, perhaps: bool, cause: impl Into<String>) -> Failure {
-        Failure { verdict, perhaps, cause: cause.into() }
+impl RequestFailure {
+    fn new(kind: FailureKind, perhaps: bool, cause: impl Into<String>) -> RequestFailure {
+        RequestFailure { kind, perhaps, cause: cause.into() }
     }
 
     /// The body of an answer broke off.
-    pub fn broken_body(error: &(dyn StdError + 'static)) -> Failure {
-        Failure::new(Verdict::Repeat, false, format!("the answer broke off: {}", chain(error)))
+    pub fn broken_body(error: &(dyn StdError + 'static)) -> RequestFailure {
+        RequestFailure::new(FailureKind::Repeat, false, format!("the answer broke off: {}", chain(error)))
     }
 
     /// An answer that lacks what every such answer has.
-    pub fn odd_answer(cause: impl Into<String>) -> Failure {
-        Failure::new(Verdict::Refused, false, cause)
+    pub fn odd_answer(cause: impl Into<String>) -> RequestFailure {
+        RequestFailure::new(FailureKind::Refused, false, cause)
     }
 
     /// May be sent again if a second effect does no harm.
     pub fn repeatable(&self) -> bool {
-        matches!(self.verdict, Verdict::Repeat | Verdict::Conflict | Verdict::NoCredentials)
+        matches!(self.kind, FailureKind::Repeat | FailureKind::Conflict | FailureKind::NoCredentials)
     }
 
     /// May be sent again whatever it does: it had no effect.
@@ -69,18 +69,18 @@ impl Failure {
 
     /// An answer about the object, not an error of the store.
     pub fn is_answer(&self) -> bool {
-        matches!(self.verdict, Verdict::Missing | Verdict::Taken)
+        matches!(self.kind, FailureKind::Missing | FailureKind::Taken)
     }
 }
 
-/// Sends a request until it is answered, may not be repeated, or the patience ends; `again` hears of each failure that it is
-/// sent again after, with its number (0 is the first). `perhaps` of the failure is that of all attempts.
-pub async fn insist<T, F: Future<Output = Result<T, Failure>>>(
+/// Sends a request until it is answered, may not be repeated, or the patience ends; `again` is called before each
+/// repetition, with its number (0 is the first) and the failure. `perhaps` of the returned failure covers all attempts.
+pub async fn insist<T, F: Future<Output = Result<T, RequestFailure>>>(
     patience: &Patience,
-    repeatable: impl Fn(&Failure) -> bool,
-    again: impl Fn(u32, &Failure),
+    repeatable: impl Fn(&RequestFailure) -> bool,
+    again: impl Fn(u32, &RequestFailure),
     send: impl Fn() -> F,
-) -> Result<T, Failure> {
+) -> Result<T, RequestFailure> {
     let began = Instant::now();
     let (mut retry, mut perhaps) = (0, false);
     loop {
@@ -98,47 +98,51 @@ pub async fn insist<T, F: Future<Output = Result<T, Failure>>>(
     }
 }
 
-impl<E> From<SdkError<E, HttpResponse>> for Failure
+impl<E> From<SdkError<E, HttpResponse>> for RequestFailure
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
-    fn from(error: SdkError<E, HttpResponse>) -> Failure {
+    fn from(error: SdkError<E, HttpResponse>) -> RequestFailure {
         match &error {
             SdkError::ServiceError(answer) => {
                 let status = answer.raw().status().as_u16();
                 let region = answer.raw().headers().get("x-amz-bucket-region");
                 answered(status, answer.err().code(), answer.err().message(), region)
             }
-            SdkError::TimeoutError(_) => Failure::new(Verdict::Repeat, true, "no answer in time"),
-            SdkError::ResponseError(_) => Failure::new(Verdict::Repeat, true, chain(&error)),
-            SdkError::DispatchFailure(_) => unsent(&error, Failure::new(Verdict::Repeat, true, chain(&error))),
-            SdkError::ConstructionFailure(_) => unsent(&error, Failure::new(Verdict::Refused, false, chain(&error))),
-            _ => Failure::new(Verdict::Repeat, true, chain(&error)),
+            SdkError::TimeoutError(_) => RequestFailure::new(FailureKind::Repeat, true, "no answer in time"),
+            SdkError::ResponseError(_) => RequestFailure::new(FailureKind::Repeat, true, chain(&error)),
+            SdkError::DispatchFailure(_) => {
+                unsent(&error, RequestFailure::new(FailureKind::Repeat, true, chain(&error)))
+            }
+            SdkError::ConstructionFailure(_) => {
+                unsent(&error, RequestFailure::new(FailureKind::Refused, false, chain(&error)))
+            }
+            _ => RequestFailure::new(FailureKind::Repeat, true, chain(&error)),
         }
     }
 }
 
-/// How to come by credentials.
+/// How to provide credentials.
 pub const CREDENTIALS: &str =
     "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run where a role is attached";
 const PERMISSIONS: &str = "the credentials in use need s3:ListBucket on the bucket and s3:GetObject, s3:PutObject, s3:DeleteObject, \
                            s3:AbortMultipartUpload on the objects below the prefix";
 
 /// What an answer with an error status means.
-fn answered(status: u16, code: Option<&str>, message: Option<&str>, region: Option<&str>) -> Failure {
+fn answered(status: u16, code: Option<&str>, message: Option<&str>, region: Option<&str>) -> RequestFailure {
     let cause = match (code, message) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),
         _ => format!("HTTP status {status} without a reason"),
     };
-    let fix = |hint: &str| Failure::new(Verdict::Fix { hint: hint.to_owned() }, false, cause.clone());
-    let is = |verdict: Verdict, perhaps: bool| Failure::new(verdict, perhaps, cause.clone());
+    let fix = |hint: &str| RequestFailure::new(FailureKind::Fix { hint: hint.to_owned() }, false, cause.clone());
+    let is = |kind: FailureKind, perhaps: bool| RequestFailure::new(kind, perhaps, cause.clone());
     match (status, code.unwrap_or_default()) {
         (_, "NoSuchBucket") => fix("create the bucket, or correct the bucket's name in `--warehouse`"),
-        (_, "NoSuchUpload") => is(Verdict::NoUpload, false),
-        (404, _) => is(Verdict::Missing, false),
-        (412, _) => is(Verdict::Taken, false),
-        (409, _) => is(Verdict::Conflict, false),
+        (_, "NoSuchUpload") => is(FailureKind::NoUpload, false),
+        (404, _) => is(FailureKind::Missing, false),
+        (412, _) => is(FailureKind::Taken, false),
+        (409, _) => is(FailureKind::Conflict, false),
         (301 | 307, _) | (_, "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException") => match region {
             Some(region) => fix(&format!("the bucket is in another region: set AWS_REGION={region}")),
             None => fix("set AWS_REGION to the bucket's region, or TICKTIDE_S3_ENDPOINT to the address of the store"),
@@ -149,32 +153,32 @@ fn answered(status: u16, code: Option<&str>, message: Option<&str>, region: Opti
         (_, "ExpiredToken" | "ExpiredTokenException" | "InvalidToken" | "TokenRefreshRequired") => {
             fix("get new credentials: these are no longer valid")
         }
-        (_, "RequestTimeTooSkewed") => fix("set this machine's clock: the store's is more than 15 minutes away"),
+        (_, "RequestTimeTooSkewed") => fix("set this machine's clock: it differs from the store's by more than 15 minutes"),
         (_, "SlowDown" | "SlowDownWrite" | "SlowDownRead" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded")
         | (429, _)
         // the bytes did not arrive, or not as they were sent
         | (_, "RequestTimeout" | "BadDigest" | "InvalidDigest" | "XAmzContentSHA256Mismatch" | "IncompleteBody") => {
-            is(Verdict::Repeat, false)
+            is(FailureKind::Repeat, false)
         }
         (401 | 403, _) => fix(PERMISSIONS),
-        (501, _) => fix("use a store that speaks all of S3 that a lake needs: conditional writes and multipart uploads"),
-        // the end of a multipart upload may be told with status 200, and then fail
-        (408, _) | (500.., _) | (_, "InternalError" | "ServiceUnavailable") => is(Verdict::Repeat, true),
-        _ => is(Verdict::Refused, false),
+        (501, _) => fix("use a store that supports what a lake needs of S3: conditional writes and multipart uploads"),
+        // the end of a multipart upload may be answered with status 200, and then fail
+        (408, _) | (500.., _) | (_, "InternalError" | "ServiceUnavailable") => is(FailureKind::Repeat, true),
+        _ => is(FailureKind::Refused, false),
     }
 }
 
-/// A request that may not have left this machine: why, if that is known, else `unknown`.
-fn unsent(error: &(dyn StdError + 'static), unknown: Failure) -> Failure {
+/// A request that may not have left this machine: the reason if it is known, otherwise `unknown`.
+fn unsent(error: &(dyn StdError + 'static), unknown: RequestFailure) -> RequestFailure {
     let cause = chain(error);
     for link in links(error) {
         if let Some(credentials) = link.downcast_ref::<CredentialsError>() {
             return match credentials {
                 CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
                     let hint = CREDENTIALS.to_owned();
-                    Failure::new(Verdict::Fix { hint }, false, format!("no credentials: {cause}"))
+                    RequestFailure::new(FailureKind::Fix { hint }, false, format!("no credentials: {cause}"))
                 }
-                _ => Failure::new(Verdict::NoCredentials, false, format!("no credentials: {cause}")),
+                _ => RequestFailure::new(FailureKind::NoCredentials, false, format!("no credentials: {cause}")),
             };
         }
         if let Some(client) = link.downcast_ref::<hyper_util::client::legacy::Error>()
@@ -182,9 +186,9 @@ fn unsent(error: &(dyn StdError + 'static), unknown: Failure) -> Failure {
         {
             if cause.contains("invalid peer certificate") {
                 let hint = "trust the certificate's issuer on this machine (SSL_CERT_FILE), or correct the endpoint";
-                return Failure::new(Verdict::Fix { hint: hint.to_owned() }, false, cause);
+                return RequestFailure::new(FailureKind::Fix { hint: hint.to_owned() }, false, cause);
             }
-            return Failure::new(Verdict::Repeat, false, format!("no connection: {cause}"));
+            return RequestFailure::new(FailureKind::Repeat, false, format!("no connection: {cause}"));
         }
     }
     unknown
@@ -211,9 +215,9 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 mod tests {
     use super::*;
 
-    fn verdict(status: u16, code: &str) -> (Verdict, bool) {
+    fn kind(status: u16, code: &str) -> (FailureKind, bool) {
         let failure = answered(status, Some(code), Some("words"), None);
-        (failure.verdict, failure.perhaps)
+        (failure.kind, failure.perhaps)
     }
 
     #[test]
@@ -227,14 +231,14 @@ mod tests {
         for (status, code) in
             [(500, "InternalError"), (200, "InternalError"), (502, ""), (503, "ServiceUnavailable"), (504, "")]
         {
-            assert_eq!(verdict(status, code), (Verdict::Repeat, true), "{status} {code}");
+            assert_eq!(kind(status, code), (FailureKind::Repeat, true), "{status} {code}");
         }
     }
 
     #[test]
     fn answers_about_an_object_are_no_errors() {
-        assert_eq!(verdict(404, "NoSuchKey"), (Verdict::Missing, false));
-        assert_eq!(verdict(412, "PreconditionFailed"), (Verdict::Taken, false));
+        assert_eq!(kind(404, "NoSuchKey"), (FailureKind::Missing, false));
+        assert_eq!(kind(412, "PreconditionFailed"), (FailureKind::Taken, false));
         assert!(answered(404, None, None, None).is_answer(), "a HEAD has no body");
     }
 
@@ -248,11 +252,11 @@ mod tests {
             (400, "ExpiredToken", "new credentials"),
             (403, "RequestTimeTooSkewed", "clock"),
         ] {
-            let (Verdict::Fix { hint }, false) = verdict(status, code) else { panic!("{code}") };
+            let (FailureKind::Fix { hint }, false) = kind(status, code) else { panic!("{code}") };
             assert!(hint.contains(word), "{code}: {hint}");
         }
         let moved = answered(301, Some("PermanentRedirect"), None, Some("eu-central-1"));
-        let Verdict::Fix { hint } = moved.verdict else { panic!("{moved:?}") };
+        let FailureKind::Fix { hint } = moved.kind else { panic!("{moved:?}") };
         assert!(hint.contains("AWS_REGION=eu-central-1"));
     }
 }

@@ -3,10 +3,10 @@
 //! ```text
 //!   Store ──▶ call: send ─▶ judge (failure.rs) ─▶ wait, again (patience.rs) … ──▶ answer or LakeError
 //!                                 │ a write whose answer was lost
-//!                                 └──▶ create: told to the caller, who looks it up (L3) · put: sent again, the bytes are the same
+//!                                 └──▶ create: the caller looks the object up (L3) · put: sent again, the bytes are the same
 //! ```
 //!
-//! What must hold: L1 a create is one PUT with `If-None-Match: *`, whatever its size · L3 a create is sent again only when
+//! What must hold: L1 a create is one PUT with `If-None-Match: *`, whatever its size · L3 a create is sent again only if
 //! the one before definitely failed · an object has its name only when it is whole (multipart uploads are completed last).
 
 pub(crate) mod client;
@@ -26,7 +26,7 @@ use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use failure::{CREDENTIALS, Failure, Verdict, insist};
+use failure::{CREDENTIALS, FailureKind, RequestFailure, insist};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl fmt::Debug for S3Store {
     }
 }
 
-/// How long the first request is repeated: somebody who mistyped an address is waiting.
+/// How long the first request is repeated: a user who mistyped an address is waiting.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 
 impl S3Store {
@@ -97,13 +97,13 @@ impl S3Store {
     async fn first_contact(&self) -> Result<(), LakeError> {
         let mut hasty = self.clone();
         hasty.patience.total = hasty.patience.total.min(FIRST_CONTACT);
-        let listed = hasty.call(Operation::List, "", Failure::repeatable, || {
+        let listed = hasty.call(Operation::List, "", RequestFailure::repeatable, || {
             let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.name("")).max_keys(1);
             async move { Ok(request.send().await?) }
         });
-        listed.await.map(drop).map_err(|failure| match failure.verdict {
-            Verdict::NoCredentials => {
-                LakeError::fix(format!("no way into {}: {}", self.location(""), failure.cause), CREDENTIALS)
+        listed.await.map(drop).map_err(|failure| match failure.kind {
+            FailureKind::NoCredentials => {
+                LakeError::fix(format!("cannot access {}: {}", self.location(""), failure.cause), CREDENTIALS)
             }
             _ => self.error(Operation::List, "", failure),
         })
@@ -114,17 +114,17 @@ impl S3Store {
         &self,
         operation: Operation,
         key: &str,
-        repeatable: impl Fn(&Failure) -> bool + Send,
+        repeatable: impl Fn(&RequestFailure) -> bool + Send,
         send: impl Fn() -> F + Send,
-    ) -> Result<T, Failure>
+    ) -> Result<T, RequestFailure>
     where
-        F: Future<Output = Result<T, Failure>> + Send,
+        F: Future<Output = Result<T, RequestFailure>> + Send,
     {
         let meter = self.meters.of(operation);
-        let again = |retry: u32, failure: &Failure| {
+        let again = |retry: u32, failure: &RequestFailure| {
             if retry >= QUIET_RETRIES && retry.is_power_of_two() {
                 let (operation, at, cause) = (operation.name(), self.location(key), &failure.cause);
-                tracing::warn!(operation, at, retry, cause, "the store does not answer as it should, trying again");
+                tracing::warn!(operation, at, retry, cause, "a request to the store failed, trying again");
             }
             meter.count_retry();
         };
@@ -138,12 +138,12 @@ impl S3Store {
     }
 
     /// A failure as the lake's error.
-    fn error(&self, operation: Operation, key: &str, failure: Failure) -> LakeError {
+    fn error(&self, operation: Operation, key: &str, failure: RequestFailure) -> LakeError {
         let (verb, place) = (operation.name(), self.location(key));
-        let Failure { verdict, perhaps, cause } = failure;
-        match verdict {
-            Verdict::Missing => LakeError::Missing { key: key.to_owned() },
-            Verdict::Fix { hint } => LakeError::fix(format!("{verb} {place} failed: {cause}"), hint),
+        let RequestFailure { kind, perhaps, cause } = failure;
+        match kind {
+            FailureKind::Missing => LakeError::Missing { key: key.to_owned() },
+            FailureKind::Fix { hint } => LakeError::fix(format!("{verb} {place} failed: {cause}"), hint),
             _ => LakeError::Store { operation: verb, key: place, perhaps, cause, full: false },
         }
     }
@@ -156,22 +156,22 @@ impl S3Store {
         }
     }
 
-    /// The object's name in the bucket, of a key that is one: the rules are those of a folder, so that a lake can be copied.
+    /// The object's name in the bucket, if the key is valid by the rules of a folder, so that a lake can be copied.
     fn sound(&self, key: &str) -> Result<String, LakeError> {
         let sound = !key.split('/').any(|part| part.is_empty() || part == "." || part == "..");
-        if sound { Ok(self.name(key)) } else { Err(LakeError::Bug(format!("{key:?} is no name of an object"))) }
+        if sound { Ok(self.name(key)) } else { Err(LakeError::Bug(format!("{key:?} is not an object's name"))) }
     }
 
     async fn read(&self, key: &str, range: Option<Range<u64>>) -> Result<Bytes, LakeError> {
         let name = self.sound(key)?;
         let header = range.as_ref().map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
-        let got = self.call(Operation::Get, key, Failure::repeatable, || {
+        let got = self.call(Operation::Get, key, RequestFailure::repeatable, || {
             let request = self.client.get_object().bucket(&self.bucket).key(&name).set_range(header.clone());
             async move { collect(request.send().await?).await }
         });
         let mut got = got.await;
         if let Err(failure) = &mut got {
-            failure.perhaps = false; // reading does nothing
+            failure.perhaps = false; // reading changes nothing
         }
         let bytes = got.map_err(|failure| self.error(Operation::Get, key, failure))?;
         if let Some(range) = range.filter(|range| bytes.len() as u64 != range.end - range.start) {
@@ -188,8 +188,8 @@ impl S3Store {
         aws_sdk_s3::config::Builder::new().timeout_config(timeouts.build())
     }
 
-    async fn put_whole(&self, key: &str, name: &str, bytes: &Bytes) -> Result<(), Failure> {
-        self.call(Operation::Put, key, Failure::repeatable, || {
+    async fn put_whole(&self, key: &str, name: &str, bytes: &Bytes) -> Result<(), RequestFailure> {
+        self.call(Operation::Put, key, RequestFailure::repeatable, || {
             let body = ByteStream::from(bytes.clone());
             let request = self.client.put_object().bucket(&self.bucket).key(name).body(body);
             let request = request.customize().config_override(self.timeouts(bytes.len()));
@@ -199,11 +199,11 @@ impl S3Store {
     }
 }
 
-/// The retry from which on they are worth a line in the log, each time their number has doubled.
+/// From this retry on they are logged, each time their number has doubled.
 const QUIET_RETRIES: u32 = 4;
 
-async fn collect(answer: GetObjectOutput) -> Result<Bytes, Failure> {
-    let body = answer.body.collect().await.map_err(|error| Failure::broken_body(&error))?;
+async fn collect(answer: GetObjectOutput) -> Result<Bytes, RequestFailure> {
+    let body = answer.body.collect().await.map_err(|error| RequestFailure::broken_body(&error))?;
     Ok(body.into_bytes())
 }
 
@@ -232,7 +232,7 @@ impl Store for S3Store {
 
     async fn create(&self, key: &str, bytes: Bytes) -> Result<Created, LakeError> {
         let name = self.sound(key)?;
-        let created = self.call(Operation::Create, key, Failure::repeatable_surely, || {
+        let created = self.call(Operation::Create, key, RequestFailure::repeatable_surely, || {
             let body = ByteStream::from(bytes.clone());
             let request = self.client.put_object().bucket(&self.bucket).key(&name).if_none_match("*").body(body);
             let request = request.customize().config_override(self.timeouts(bytes.len()));
@@ -240,7 +240,7 @@ impl Store for S3Store {
         });
         match created.await {
             Ok(()) => Ok(Created::Won),
-            Err(Failure { verdict: Verdict::Taken, .. }) => Ok(Created::Exists),
+            Err(RequestFailure { kind: FailureKind::Taken, .. }) => Ok(Created::Exists),
             Err(failure) => Err(self.error(Operation::Create, key, failure)),
         }
     }
@@ -249,7 +249,7 @@ impl Store for S3Store {
         let root = self.name("");
         let (mut found, mut token) = (Vec::new(), None);
         loop {
-            let listed = self.call(Operation::List, prefix, Failure::repeatable, || {
+            let listed = self.call(Operation::List, prefix, RequestFailure::repeatable, || {
                 let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.name(prefix));
                 let request = request.set_continuation_token(token.clone());
                 async move { Ok(request.send().await?) }
@@ -261,7 +261,7 @@ impl Store for S3Store {
                 break;
             }
             if page.next_continuation_token.is_none() || page.next_continuation_token == token {
-                let failure = Failure::odd_answer("a part of a listing does not say how it goes on");
+                let failure = RequestFailure::odd_answer("a page of a listing does not say where the next one starts");
                 return Err(self.error(Operation::List, prefix, failure));
             }
             token = page.next_continuation_token;
@@ -272,28 +272,28 @@ impl Store for S3Store {
 
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         let name = self.sound(key)?;
-        let deleted = self.call(Operation::Delete, key, Failure::repeatable, || {
+        let deleted = self.call(Operation::Delete, key, RequestFailure::repeatable, || {
             let request = self.client.delete_object().bucket(&self.bucket).key(&name);
             async move { Ok(request.send().await.map(drop)?) }
         });
         match deleted.await {
-            Err(Failure { verdict: Verdict::Missing, .. }) => Ok(()),
+            Err(RequestFailure { kind: FailureKind::Missing, .. }) => Ok(()),
             other => other.map_err(|failure| self.error(Operation::Delete, key, failure)),
         }
     }
 
     async fn size(&self, key: &str) -> Result<Option<u64>, LakeError> {
         let name = self.sound(key)?;
-        let head = self.call(Operation::Size, key, Failure::repeatable, || {
+        let head = self.call(Operation::Size, key, RequestFailure::repeatable, || {
             let request = self.client.head_object().bucket(&self.bucket).key(&name);
             async move { Ok(request.send().await?) }
         });
         match head.await {
             Ok(head) => match head.content_length().map(u64::try_from) {
                 Some(Ok(size)) => Ok(Some(size)),
-                _ => Err(self.error(Operation::Size, key, Failure::odd_answer("the answer has no size"))),
+                _ => Err(self.error(Operation::Size, key, RequestFailure::odd_answer("the answer has no size"))),
             },
-            Err(Failure { verdict: Verdict::Missing, .. }) => Ok(None),
+            Err(RequestFailure { kind: FailureKind::Missing, .. }) => Ok(None),
             Err(failure) => Err(self.error(Operation::Size, key, failure)),
         }
     }

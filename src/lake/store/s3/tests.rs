@@ -1,4 +1,4 @@
-//! Promises of the S3 store, shown against an S3 in this process whose answers can be spoilt.
+//! Promises of the S3 store, tested against an S3 in this process whose answers can be spoilt.
 
 #[path = "../../../../tests/services/s3/stand_in.rs"]
 pub mod stand_in;
@@ -12,12 +12,12 @@ use stand_in::{ACCESS_KEY, Fault, Faults, Gate, Open, SECRET_KEY, StandIn};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use ticktide_base::environment::{Origin, S3Settings, Sourced};
+use ticktide_base::environment::{Origin, ResolvedSetting, S3Settings};
 use ticktide_base::error::{Classified, Kind};
 
 const BUCKET: &str = "bucket";
 
-/// A server for one test; its folder goes with it.
+/// A server for one test; its folder is deleted with it.
 pub struct Server {
     folder: tempfile::TempDir,
     address: SocketAddr,
@@ -152,7 +152,7 @@ async fn an_object_is_written_read_listed_and_removed_under_its_prefix_only() {
     assert_eq!(store.list("").await.expect("a listing"), ["x/1"]);
     assert_eq!(store.location("x/1"), "s3://bucket/lake/a/x/1");
     assert_eq!(store.key("s3://bucket/lake/a/x/1").as_deref(), Some("x/1"));
-    assert_eq!(store.key("s3://bucket/lake/ab/x/1"), None, "a neighbour whose name begins like ours");
+    assert_eq!(store.key("s3://bucket/lake/ab/x/1"), None, "a neighbour whose name begins like this one's");
     store.delete("x/1").await.expect("deleted");
     store.delete("x/1").await.expect("deleting twice is no error");
     assert_eq!(store.size("x/1").await.expect("size"), None);
@@ -221,7 +221,7 @@ async fn parts_that_fail_are_sent_again_and_a_completion_that_met_another_write_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_that_fails_is_aborted_and_leaves_no_object() {
-    // a part that may be there is refused when it is sent again: there is no object all the same
+    // a part that may be there is refused when it is sent again: there is still no object
     let lost = AtomicBool::new(false);
     let faults = move |method: &str, address: &str| match method {
         "PUT" if !address.contains("partNumber=2") => Fault::None,
@@ -238,7 +238,7 @@ async fn an_upload_that_fails_is_aborted_and_leaves_no_object() {
     assert_eq!(server.open_uploads(), 0);
 }
 
-/// Lets requests in after a while, and tells that it did.
+/// Lets requests in after a while, and records that it did.
 struct Later(AtomicBool);
 
 #[async_trait::async_trait]
@@ -250,7 +250,7 @@ impl Gate for Later {
     }
 }
 
-/// What a service does with a part that it works on when the abort arrives is not told: it may stay, and be paid for.
+/// It is not specified what a service does with a part that is under way when the abort arrives: it may stay and cost money.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_is_not_aborted_while_a_part_is_under_way() {
     let gate = Arc::new(Later(AtomicBool::new(false)));
@@ -270,7 +270,7 @@ async fn an_upload_is_not_aborted_while_a_part_is_under_way() {
     let mut store = server.store();
     store.sizes = Sizes { multipart_above: 6 << 20, part: 5 << 20, parallel: 2 };
     store.put("data/big", vec![7u8; 11 << 20].into()).await.expect_err("a part is refused");
-    assert_eq!(*aborts.lock().expect("no panic inside"), [true], "one abort, behind the slow part");
+    assert_eq!(*aborts.lock().expect("no panic inside"), [true], "one abort, after the slow part");
     assert_eq!(server.open_uploads(), 0);
 }
 
@@ -338,7 +338,7 @@ async fn patience_ends_and_says_what_was_tried() {
     assert!(error.perhaps_done() && error.to_string().contains("s3://bucket/lake/a/x"), "{error}");
     assert!(store.meters.of(Operation::Put).retries() > 2);
     let error = store.get("x").await.expect_err("no answer");
-    assert!(!error.perhaps_done(), "reading does nothing: {error}");
+    assert!(!error.perhaps_done(), "reading changes nothing: {error}");
 }
 
 #[tokio::test]
@@ -388,7 +388,7 @@ async fn the_probe_decides_by_another_race_when_answers_were_lost() {
 
 #[tokio::test]
 async fn a_place_is_opened_by_its_settings() {
-    let endpoint = Sourced { value: "http://127.0.0.1:1".to_owned(), origin: Origin::Default };
+    let endpoint = ResolvedSetting { value: "http://127.0.0.1:1".to_owned(), origin: Origin::Default };
     let settings = S3Settings { endpoint: Some(endpoint), path_style: None };
     let place = S3Place::parse("s3://bucket/lake", settings).expect("an address");
     let client = place.client().await.expect("a client");

@@ -1,4 +1,4 @@
-//! The calendar of India's exchanges: each rule on its date, by what circulars and their reports say (sources: in the file).
+//! The calendar of India's exchanges: each rule on its date, as circulars and reports state it (sources: in the file).
 
 use super::*;
 
@@ -172,7 +172,7 @@ fn a_holiday_of_shares_may_be_an_evening_of_commodities() {
     assert_eq!((shown("currency", "2026-04-01"), shown("stocks", "2026-04-01")), (String::new(), STOCKS.to_owned()));
 }
 
-/// The rule itself, by the zone data of New York: 23:30 while it has daylight saving time on the day, 23:55 while not.
+/// The rule itself, by the zone data of New York: 23:30 on days with daylight saving time there, otherwise 23:55.
 #[test]
 fn commodities_end_by_new_yorks_clocks_on_every_ordinary_day() {
     let mut session = nse();

@@ -1,5 +1,5 @@
-//! Sessions with one class: clocks that change, evening opens, custom times. Calendars are [`dated`]'s, their files' problems
-//! [`problems`]'s.
+//! Sessions with one class: clocks that change, evening opens, custom times. Calendars are tested in [`dated`], the problems of
+//! their files in [`problems`].
 
 mod dated;
 mod problems;
@@ -76,7 +76,7 @@ fn phase(name: &str, date: &str, start: &str, end: &str) -> (String, i32, Nanos,
     (name.to_owned(), day(date), at(&format!("{start}:00Z")), at(&format!("{end}:00Z")))
 }
 
-/// Expected times are those of the exchange's wall, turned to UTC by hand: EST = UTC−5, EDT = UTC−4.
+/// Expected times are the exchange's wall times, converted to UTC by hand: EST = UTC−5, EDT = UTC−4.
 #[test]
 fn the_phases_of_new_york_over_both_changes_of_the_clocks() {
     let spring = [

@@ -1,4 +1,4 @@
-//! What is wrong with a calendar file is said at once, each problem with its place and a hint.
+//! All problems of a calendar file are reported at once, each with its place and a hint.
 
 use super::*;
 use ticktide_base::document::{Problem, Problems};
@@ -12,7 +12,7 @@ known = { from = 2026-01-01, until = 2026-12-31 }\n[[class]]\nname = \"futures\"
 fn problems(text: &str) -> Vec<Problem> {
     let problems = Problems::default();
     let session = file::parse("x.toml", text, &problems);
-    // whatever it says, it answers
+    // whatever the file says, the session answers
     for class in session.classes() {
         for t in [Nanos::MIN, 0, at("2026-02-01T05:00:00Z"), Nanos::MAX] {
             session.phase_at(class, t);
@@ -34,7 +34,7 @@ fn a_problem_says_where_it_is_and_what_to_do() {
         ("auctions = [\"pre_open\"]", "auctions = [\"pre_opne\"]", "x.toml:3:12: there is no phase \"pre_opne\""),
         ("known = {", "knwon = {", "unknown key `knwon`"),
         ("until = 2026-12-31", "until = 2025-12-31", "`known` ends before it begins"),
-        ("until = 2026-12-31", "until = \"never\"", "`until` is \"never\", which is no date"),
+        ("until = 2026-12-31", "until = \"never\"", "`until` is \"never\", which is not a date"),
         ("venues = [\"F\"]", "venues = []", "class \"futures\" takes everything"),
         ("name = \"futures\"", "name = \"stocks\"", "there are two classes \"stocks\""),
         (
@@ -43,12 +43,12 @@ fn a_problem_says_where_it_is_and_what_to_do() {
             "ends on 2020-01-01, before it begins",
         ),
         ("09:00-09:15", "09:00-9:75", "is not a time of day"),
-        ("continuous 09:15-15:30", "continuous 09:10-15:30", "begins before the phase in front of it ends"),
+        ("continuous 09:15-15:30", "continuous 09:10-15:30", "begins before the previous phase ends"),
         ("continuous 09:15-15:30", "continuous 15:30-09:15", "ends before it begins"),
         ("continuous 09:15-15:30", "continuos 09:15-15:30", "there is no phase \"continuos\""),
-        ("continuous 10:00-11:00", "continuous", "x.toml:19:11: \"continuous\" is no phase"),
-        ("2026-01-26 Republic", "2026-13-26 Republic", "is no day"),
-        ("[\"2026-01-26 Republic Day\"]", "[\"2026-01-26 A\", \"2026-01-26 B\"]", "2026-01-26 is there twice"),
+        ("continuous 10:00-11:00", "continuous", "x.toml:19:11: \"continuous\" is not a phase"),
+        ("2026-01-26 Republic", "2026-13-26 Republic", "is not a day"),
+        ("[\"2026-01-26 Republic Day\"]", "[\"2026-01-26 A\", \"2026-01-26 B\"]", "2026-01-26 is listed twice"),
         ("source = \"a list\"\n", "", "`holidays` has no `source`"),
         ("classes = [\"stocks\"]", "classes = [\"stock\"]", "there is no class \"stock\""),
         ("phases = [\"continuous 10:00-11:00\"]\n", "", "there are no `phases`"),
@@ -79,7 +79,7 @@ fn a_session_that_opens_on_the_evening_before_must_not_meet_the_day_before() {
     let evening = GOOD.replace("\"pre_open 09:00-09:15\", \"continuous 09:15-15:30\"", "\"continuous 18:00-17:00\"");
     assert_eq!(problems(&evening.replace("10:00-11:00", "22:00-10:00")), []);
     let late = evening.replace("[\"continuous 10:00-11:00\"]", "[\"continuous 10:00-20:00\"]");
-    assert!(problems(&late)[0].to_string().contains("before the day in front of it has ended"));
+    assert!(problems(&late)[0].to_string().contains("before the previous day has ended"));
 }
 
 proptest! {
