@@ -161,7 +161,7 @@ mod tests {
     fn nothing_is_added_after_the_first_look_or_a_second_time() {
         let looked_at = family();
         assert_eq!(looked_at.iter().count(), 2);
-        let error = looked_at.add(vec![&OWN]).expect_err("it was looked at");
+        let error = looked_at.add(vec![&OWN]).expect_err("it was read");
         assert_eq!(error.message, "rows cannot be added any more: the registry is in use");
         assert_eq!(looked_at.names(), ["a", "b"]);
         let added_to = family();

@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(keys(&with("ticks", json!(true)), &settings()), ["ticks"], "an archive does not end");
         let mut two = with("grace", json!("6s"));
         two["bars"] = json!(["1m"]);
-        assert_eq!(keys(&settings(), &two), ["bars", "grace"], "all of them are told");
+        assert_eq!(keys(&settings(), &two), ["bars", "grace"], "all of them are named");
     }
 
     #[test]

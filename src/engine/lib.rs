@@ -63,7 +63,7 @@ use ticktide_base::error::{Error, Kind};
 use ticktide_base::failure::Failure;
 use ticktide_base::time::Nanos;
 use ticktide_cluster::mesh::Mesh;
-use ticktide_cluster::supervise::Heartbeat;
+use ticktide_cluster::supervise::LoopBeat;
 use timely::worker::Worker;
 
 /// How often a worker checks its source when nothing wakes it.
@@ -161,7 +161,7 @@ pub struct Run {
     mesh: Option<Mesh>,
     failure: Arc<Failure>,
     began_at: Instant,
-    pulse: Heartbeat,
+    pulse: LoopBeat,
 }
 
 impl Run {

@@ -5,7 +5,7 @@
 //!                              └──── a recorded range, opened by the caller ────────────┘
 //! ```
 //!
-//! Why the source is looked at before the lake and opened after it: a wrong topic or path must not take a lake over, and only
+//! Why the source is checked before the lake and opened after it: a wrong topic or path must not take a lake over, and only
 //! the lake knows the offsets to go on from. Why the caller acts in between: the parts of its dataflow that the lake lacks are
 //! computed above the engine, and no record may be read before they are in the lake.
 
@@ -24,7 +24,7 @@ use ticktide_base::epoch::Place;
 use ticktide_base::error::{Error, Kind};
 use ticktide_base::version::code_version;
 use ticktide_cluster::mesh::Mesh;
-use ticktide_cluster::supervise::Heartbeat;
+use ticktide_cluster::supervise::LoopBeat;
 use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::composites;
 use ticktide_dataflow::evolution::{self, Added, Additions};
@@ -93,7 +93,7 @@ pub(crate) fn live(
     options: &RunOptions,
     mesh: Option<&Mesh>,
     io: &Runtime,
-    pulse: &mut Heartbeat,
+    pulse: &mut LoopBeat,
 ) -> Result<Opened, Error> {
     let looked = look(options, io)?;
     let ground = io.block_on(Ground::of(options, options.evolve, mesh))?;

@@ -20,7 +20,7 @@ use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_base::metrics::{self, Listener, Serving};
 use ticktide_base::panics::Thread;
-use ticktide_cluster::supervise::Heartbeat;
+use ticktide_cluster::supervise::LoopBeat;
 use ticktide_feed::{Partition, Source};
 use ticktide_lake::{LakeWriter, Resume};
 use timely::scheduling::SyncActivator;
@@ -127,7 +127,7 @@ impl Taking {
     }
 
     /// Waits until every epoch is taken. A decided epoch is safe: after a failed run the next start applies it.
-    pub fn finish(self, failure: &Failure, io: &Runtime, pulse: &mut Heartbeat) -> Result<(), Error> {
+    pub fn finish(self, failure: &Failure, io: &Runtime, pulse: &mut LoopBeat) -> Result<(), Error> {
         let Some(taking) = self.0 else { return Ok(()) };
         while !taking.is_finished() && !failure.is_met() {
             pulse.beat();

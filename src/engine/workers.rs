@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ticktide_base::error::Error;
 use ticktide_base::failure::Failure;
 use ticktide_cluster::mesh::{Mesh, Threads};
-use ticktide_cluster::supervise::Heartbeat;
+use ticktide_cluster::supervise::LoopBeat;
 use timely::communication::WorkerGuards;
 use timely::communication::allocator::AllocatorBuilder;
 use timely::worker::Worker;
@@ -45,12 +45,7 @@ fn local(workers: usize, force_bytes: bool) -> Result<Vec<AllocatorBuilder>, Err
 }
 
 /// Waits for the workers; sends a failure to the other processes at once. True: a worker panicked.
-pub(crate) fn wait_for(
-    guards: WorkerGuards<()>,
-    failure: &Failure,
-    mesh: Option<&Mesh>,
-    pulse: &mut Heartbeat,
-) -> bool {
+pub(crate) fn wait_for(guards: WorkerGuards<()>, failure: &Failure, mesh: Option<&Mesh>, pulse: &mut LoopBeat) -> bool {
     let mut failed_at: Option<Instant> = None;
     while !guards.guards().iter().all(|guard| guard.is_finished()) {
         pulse.beat();

@@ -50,7 +50,7 @@ pub use store::{Meter, StoreMeters};
 
 use crate::commit::owner::Owner;
 use crate::table::live::LakeTable;
-use crate::table::place::Location;
+use crate::table::place::LakeLocation;
 use crate::table::spec::TableSpec;
 use crate::upkeep::retention::Retention;
 use state::StateFiles;
@@ -84,7 +84,7 @@ pub struct LakeOptions {
 /// The lake as its one writer sees it: decides epochs and applies them.
 #[derive(Debug)]
 pub struct Lake {
-    place: Location,
+    place: LakeLocation,
     generation: u64,
     /// The last slot decided; this writer's own from the takeover on.
     last: Arc<Slot>,

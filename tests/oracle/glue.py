@@ -125,7 +125,7 @@ def moment(text):
 
 
 def typed(name):
-    """Arrow's type of Trino's, and how a value of its JSON is read. A type that no table of ours has is an error."""
+    """Arrow's type of Trino's, and how a value of its JSON is read. A type that no table of ticktide has is an error."""
     if found := re.fullmatch(r"decimal\((\d+), ?(\d+)\)", name):
         return pyarrow.decimal128(*map(int, found.groups())), decimal.Decimal
     plain = {

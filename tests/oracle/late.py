@@ -1,6 +1,6 @@
 """Which records are too late, recomputed naively from the records alone, in the order of their partition.
 
-The running time of a partition is the fourth greatest distinct time that was told before; a record counts for an interval
+The running time of a partition is the fourth greatest distinct time that was read before; a record counts for an interval
 when it lies within that interval's reach of it, in whole bars. A record that counts for none moves nothing.
 """
 

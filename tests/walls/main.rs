@@ -8,6 +8,8 @@
 //! Why a test beside the compiler: crates cannot form a circle, but a manifest may be changed in passing; inside a crate the
 //! compiler allows anything. An exception is named here, with its reason, and the list of exceptions is short.
 
+mod english;
+mod licences;
 mod public;
 mod source;
 

@@ -76,17 +76,17 @@ impl Heart {
     }
 
     /// The signs of the main thread.
-    pub fn main(&self) -> Heartbeat {
+    pub fn main(&self) -> LoopBeat {
         self.pulse(MAIN)
     }
 
     /// The signs of a worker's loop.
-    pub fn worker(&self, index: usize) -> Heartbeat {
+    pub fn worker(&self, index: usize) -> LoopBeat {
         self.pulse(u32::try_from(index).unwrap_or(MAIN - 1))
     }
 
-    fn pulse(&self, of: u32) -> Heartbeat {
-        let mut pulse = Heartbeat { heart: self.clone(), of, told_at: None };
+    fn pulse(&self, of: u32) -> LoopBeat {
+        let mut pulse = LoopBeat { heart: self.clone(), of, told_at: None };
         pulse.beat();
         pulse
     }
@@ -94,13 +94,13 @@ impl Heart {
 
 /// One loop's signs of life, from its making until it is dropped.
 #[derive(Debug)]
-pub struct Heartbeat {
+pub struct LoopBeat {
     heart: Heart,
     of: u32,
     told_at: Option<Instant>,
 }
 
-impl Heartbeat {
+impl LoopBeat {
     /// The loop has come round once more.
     pub fn beat(&mut self) {
         if self.heart.is_watched() && self.told_at.is_none_or(|at| at.elapsed() >= BEAT_EVERY) {
@@ -136,7 +136,7 @@ impl Heartbeat {
     }
 }
 
-impl Drop for Heartbeat {
+impl Drop for LoopBeat {
     fn drop(&mut self) {
         self.send(true);
     }

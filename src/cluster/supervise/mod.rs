@@ -16,7 +16,7 @@ mod family;
 mod heart;
 mod restarts;
 
-pub use heart::{Heart, Heartbeat, SILENCE_LEAST};
+pub use heart::{Heart, LoopBeat, SILENCE_LEAST};
 pub use restarts::Policy;
 
 use family::{ChildProcesses, Signals};

@@ -72,26 +72,26 @@ impl Outlet {
 
 /// The other end of an [`Outlet`].
 #[derive(Debug)]
-pub struct FrameReceiver {
+pub struct QueueReceiver {
     frames: UnboundedReceiver<(QueuedFrame, OwnedSemaphorePermit)>,
     room: Arc<Semaphore>,
 }
 
 /// Both ends.
-pub fn queue() -> (Outlet, FrameReceiver) {
+pub fn queue() -> (Outlet, QueueReceiver) {
     let (sender, frames) = unbounded_channel();
     let room = Arc::new(Semaphore::new(ROOM));
-    (Outlet { frames: sender, room: room.clone() }, FrameReceiver { frames, room })
+    (Outlet { frames: sender, room: room.clone() }, QueueReceiver { frames, room })
 }
 
-impl Drop for FrameReceiver {
+impl Drop for QueueReceiver {
     fn drop(&mut self) {
         // a connection that waits for room gets `Closed`
         self.room.close();
     }
 }
 
-impl FrameReceiver {
+impl QueueReceiver {
     /// Puts frames into the sink until every [`Outlet`] is gone or the sink is closed. Errors: the sink's.
     pub fn write(
         mut self,

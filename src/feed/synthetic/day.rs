@@ -171,10 +171,8 @@ impl MarketDay {
         self.make(record);
         let plain = MarketRecord { bad: false, late: false, cancelled: false, ..record };
         if duplicate {
-            self.make(MarketRecord {
-                arrives_at: record.arrives_at + (mix(random) % (3 * SECOND) as u64) as i64,
-                ..plain
-            });
+            let after = (mix(random) % (3 * SECOND) as u64) as i64;
+            self.make(MarketRecord { arrives_at: record.arrives_at + after, ..plain });
         }
         if corrected {
             let after = 5 * SECOND + (mix(random ^ 1) % MINUTE as u64) as i64;

@@ -176,7 +176,7 @@ impl<T: Clone> Wild<T> {
         }
     }
 
-    /// Believes what is confirmed, and what lies within reach of it, until there is no more.
+    /// Believes what is confirmed, and what lies within reach of it, until none is left.
     fn settle(&mut self, spec: &CleanSpec, decided: &mut TimeDecisions<T>) {
         let confirmed = |confirmed_by: &[Nanos]| confirmed_by.len() as u64 >= spec.confirmations;
         loop {

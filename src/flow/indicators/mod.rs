@@ -28,6 +28,8 @@ pub mod readings;
 mod registry;
 mod roc;
 mod rsi;
+#[cfg(test)]
+mod samples;
 mod sma;
 mod stoch;
 mod tema;

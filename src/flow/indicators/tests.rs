@@ -383,3 +383,23 @@ fn wrong_settings_say_what_and_how() {
     let error = Composite::new(vec![twice(), twice()]).err().expect("namesakes are refused");
     assert_eq!(error.message, r#"two indicators of one interval have the output "ema_30""#);
 }
+
+/// The file that the page on extending shows is compiled as it stands there, and computes what it says.
+#[test]
+fn the_indicator_of_the_page_on_extending_compiles_and_is_right() {
+    let page = include_str!("../../../docs/extending.md");
+    let shown = page.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(shown, Some(include_str!("samples.rs")), "docs/extending.md and samples.rs differ");
+    let none =
+        crate::parameters::read("indicator", "change", samples::SPEC.parameters, &[], &BTreeMap::new()).expect("none");
+    let indicator = (samples::SPEC.build)(&none).expect("it has no parameters");
+    let bars = bars(1, 50);
+    let (mut state, mut out, mut before) = (vec![0.0; indicator.width()], [NULL], None);
+    for bar in &bars {
+        indicator.step(&mut state, bar, &mut out);
+        match before.replace(bar.close) {
+            Some(close) => assert_eq!(out[0], bar.close - close),
+            None => assert!(out[0].is_nan()),
+        }
+    }
+}

@@ -46,7 +46,7 @@ use crate::state::format::FORMAT;
 use crate::state::lineage;
 use crate::store::fileio::file_io;
 use crate::table::base::Base;
-use crate::table::place::Location;
+use crate::table::place::LakeLocation;
 use crate::table::schema::{is_made_here, spec_of};
 use crate::table::spec::TableSpec;
 use crate::table::stage::snapshot_id;
@@ -129,7 +129,7 @@ impl Lake {
             ));
         }
         let specs = found.into_iter().filter(|(name, _)| !is_announcing(name)).map(|(_, found)| found.spec);
-        let place = Location { io: file_io(store.clone()), store, catalog, namespace: identity.namespace, upkeep };
+        let place = LakeLocation { io: file_io(store.clone()), store, catalog, namespace: identity.namespace, upkeep };
         Ok(Lake::take_over(place, specs.collect()).await?.0)
     }
 

@@ -16,7 +16,7 @@ use crate::state::{StateEntry, StateFiles, load_state};
 use crate::store::Store;
 use crate::store::fileio::file_io;
 use crate::table::live::LakeTable;
-use crate::table::place::Location;
+use crate::table::place::LakeLocation;
 use crate::table::spec::TableSpec;
 use crate::upkeep::Upkeep;
 use crate::upkeep::retention::Retention;
@@ -107,7 +107,7 @@ impl Lake {
     ) -> Result<(Lake, Resume), LakeError> {
         let declared = claim::check(&*store, options, &*catalog).await?;
         let namespace = options.namespace.clone();
-        let place = Location { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
+        let place = LakeLocation { io: file_io(store.clone()), store: store.clone(), catalog, namespace, upkeep };
         let (lake, read) = Lake::take_over(place, specs).await?;
         let (last, generation) = (lake.last.clone(), lake.generation);
         let mut slots = Slots { store: &*store, read };
@@ -121,7 +121,7 @@ impl Lake {
 
     /// Takes the log over and brings the tables to its end; also returns the slots that it read.
     pub(crate) async fn take_over(
-        place: Location,
+        place: LakeLocation,
         specs: Vec<TableSpec>,
     ) -> Result<(Lake, BTreeMap<Epoch, Arc<Slot>>), LakeError> {
         claim::check_catalog(&*place.store, &*place.catalog).await?;
@@ -223,7 +223,7 @@ async fn state_files(slots: &mut Slots<'_>, last: &Slot) -> Result<StateFiles, L
 
 type Tables = BTreeMap<String, LakeTable>;
 
-async fn open_tables(place: &Location, specs: Vec<TableSpec>) -> Result<(Tables, LakeTable, LakeTable), LakeError> {
+async fn open_tables(place: &LakeLocation, specs: Vec<TableSpec>) -> Result<(Tables, LakeTable, LakeTable), LakeError> {
     let mut all = Vec::with_capacity(specs.len() * 2);
     for spec in specs {
         if !spec.key.is_empty() && !spec.time.is_some_and(|time| spec.key.contains(&time)) {

@@ -18,7 +18,7 @@ use super::hits::{Hit, find};
 use super::index::LiveFiles;
 use super::meta::DataFileMeta;
 use super::names::FileNames;
-use super::place::{Location, gave_up};
+use super::place::{LakeLocation, gave_up};
 use super::plan::{self, TOGETHER_ROWS, TablePlan, TableView, plan};
 use super::rewrite::{Site, perform};
 use super::schema::data_file;
@@ -72,7 +72,7 @@ struct Loaded<'a> {
 
 impl LakeTable {
     /// Opens the table, created if it does not exist. Error of kind `Fix`: it has other columns.
-    pub(crate) async fn open(place: &Location, spec: Arc<TableSpec>) -> Result<LakeTable, LakeError> {
+    pub(crate) async fn open(place: &LakeLocation, spec: Arc<TableSpec>) -> Result<LakeTable, LakeError> {
         Ok(LakeTable { base: place.open(&spec).await?, spec, live: LiveFiles::default() })
     }
 
@@ -98,13 +98,13 @@ impl LakeTable {
     }
 
     /// The live files of the head.
-    pub(crate) async fn live(&mut self, place: &Location) -> Result<&LiveFiles, LakeError> {
+    pub(crate) async fn live(&mut self, place: &LakeLocation) -> Result<&LiveFiles, LakeError> {
         self.reload(place).await?;
         self.index(place).await?;
         Ok(&self.live)
     }
 
-    async fn index(&mut self, place: &Location) -> Result<(), LakeError> {
+    async fn index(&mut self, place: &LakeLocation) -> Result<(), LakeError> {
         if self.live.at != self.base.location {
             let (at, metadata) = (&self.base.location, &self.base.metadata);
             self.live = LiveFiles::build(&self.spec, &place.io, at, metadata).await?;
@@ -112,7 +112,7 @@ impl LakeTable {
         Ok(())
     }
 
-    async fn reload(&mut self, place: &Location) -> Result<(), LakeError> {
+    async fn reload(&mut self, place: &LakeLocation) -> Result<(), LakeError> {
         let loaded = place.load(&self.spec.name, Some(&self.base)).await?;
         let gone = || {
             let message = format!("table {} is gone from the catalog", self.spec.name);
@@ -126,7 +126,7 @@ impl LakeTable {
     /// announced; it decides which old snapshots may leave.
     pub(crate) async fn apply(
         &mut self,
-        place: &Location,
+        place: &LakeLocation,
         slot: &Slot,
         retention: &Retention,
     ) -> Result<(), LakeError> {
@@ -175,7 +175,7 @@ impl LakeTable {
     /// Stages on the head that was loaded last and swaps. If another head has replaced it, its files may be gone: a conflict.
     async fn attempt(
         &mut self,
-        place: &Location,
+        place: &LakeLocation,
         slot: &Slot,
         snapshot_id: i64,
         wanted: Wanted<'_>,
@@ -193,7 +193,7 @@ impl LakeTable {
     /// Brings an epoch into the table as it is now.
     async fn commit(
         &mut self,
-        place: &Location,
+        place: &LakeLocation,
         slot: &Slot,
         snapshot_id: i64,
         wanted: Wanted<'_>,
@@ -219,7 +219,12 @@ impl LakeTable {
     }
 
     /// Reads what the plan needs: the live files, and which of them hold the rows that are replaced.
-    async fn load<'a>(&mut self, place: &Location, epoch: Epoch, wanted: &Wanted<'a>) -> Result<Loaded<'a>, LakeError> {
+    async fn load<'a>(
+        &mut self,
+        place: &LakeLocation,
+        epoch: Epoch,
+        wanted: &Wanted<'a>,
+    ) -> Result<Loaded<'a>, LakeError> {
         self.index(place).await?;
         let (store, spec, live) = (&*place.store, &self.spec, &self.live);
         let changes = match wanted.marks {
@@ -233,7 +238,7 @@ impl LakeTable {
     /// Writes the files of a plan. Returns what is to be swapped in.
     async fn perform(
         &self,
-        place: &Location,
+        place: &LakeLocation,
         (slot, snapshot_id): (&Slot, i64),
         (changes, corrects): (&[NetChange], &str),
         hits: Vec<Hit>,
@@ -255,7 +260,7 @@ impl LakeTable {
         Ok(Delta { epoch, snapshot_id, cut_at, add, deletes, remove, replaces, leaves })
     }
 
-    async fn swap(&mut self, place: &Location, delta: &Delta) -> Result<TableAnswer, LakeError> {
+    async fn swap(&mut self, place: &LakeLocation, delta: &Delta) -> Result<TableAnswer, LakeError> {
         let staged = stage(&place.io, &self.base, delta, place.upkeep.manifests).await?;
         let swapped = place.catalog.swap(&self.spec.name, &self.base.location, &staged.next.location).await;
         match swapped {
@@ -273,7 +278,7 @@ impl LakeTable {
     }
 
     /// After our swap: brings the index to the new head and deletes old metadata files.
-    async fn swapped(&mut self, place: &Location, delta: &Delta, staged: Staged) {
+    async fn swapped(&mut self, place: &LakeLocation, delta: &Delta, staged: Staged) {
         if self.live.at == self.base.location {
             delta.remove.keys().for_each(|location| self.live.remove(location));
             for (manifest, files) in &staged.written {
@@ -302,7 +307,7 @@ impl LakeTable {
     /// `marks`: the retention before and now; rows of epochs that leave are marked in the same swap.
     pub(crate) async fn announce(
         &mut self,
-        place: &Location,
+        place: &LakeLocation,
         last: &Slot,
         marks: Option<(&Retention, &Retention)>,
         mut rows: impl FnMut(Epoch, &mut RowBuffer) -> Result<(), LakeError>,

@@ -25,7 +25,7 @@ const CREATE_ATTEMPTS: usize = 6;
 
 /// Where the lake is: its store, its catalog, and the namespace of its tables.
 #[derive(Clone, Debug)]
-pub(crate) struct Location {
+pub(crate) struct LakeLocation {
     pub store: Arc<dyn Store>,
     pub io: FileIO,
     pub catalog: Arc<dyn Catalog>,
@@ -33,7 +33,7 @@ pub(crate) struct Location {
     pub upkeep: Upkeep,
 }
 
-impl Location {
+impl LakeLocation {
     /// The folder of a table in the store.
     pub(crate) fn folder(&self, table: &str) -> String {
         table_folder(&self.namespace, table)

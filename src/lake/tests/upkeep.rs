@@ -296,7 +296,7 @@ async fn a_table_whose_branch_was_rolled_back_stops_the_run_and_goes_on_when_it_
         assert!(stopped.to_string().contains("was rolled back to epoch"), "{table}: {stopped}");
         if table == "ticks" {
             let found = findings(&world).await;
-            let found = found.iter().find(|finding| finding.what == "rolled back").expect("it is told");
+            let found = found.iter().find(|finding| finding.what == "rolled back").expect("it is reported");
             assert!(found.wrong && found.message.contains(&head.to_string()), "{found:?}");
         }
         main(head).await;
@@ -520,7 +520,7 @@ async fn the_doctor_is_silent_on_a_sound_lake_and_names_what_was_done_to_it() {
     store.delete(&slot).await.expect("deleted");
     let survey = Survey::open_on(store, catalog).await.expect("a lake");
     let found = survey.diagnose(false).await.expect("a diagnosis").findings;
-    let hole = found.iter().find(|finding| finding.what == "log with a hole").expect("it is told");
+    let hole = found.iter().find(|finding| finding.what == "log with a hole").expect("it is reported");
     assert!(hole.wrong && hole.message.contains(&slot) && hole.mend.contains("backup"), "{hole:?}");
     let refused = garbage_of(&survey).await.expect_err("what the slot names is not known");
     assert!(refused.to_string().contains(&format!("epoch {retained}")), "{refused}");

@@ -1,4 +1,4 @@
-"""A market of 2,500 shares from Kafka to the lake: every bar has the exchange's true volume, and what a frame costs is told.
+"""A market of 2,500 shares from Kafka to the lake: every bar has the exchange's true volume, and the cost of a frame is printed.
 
 The simulator tells of some shares each second and of most of them rarely, as in a real market. Ten minutes of a session, or the
 whole of it with --long; the dataflow is the shipped `iifl`. DuckDB holds the bars against the simulator's truth.

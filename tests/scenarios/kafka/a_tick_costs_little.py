@@ -2,7 +2,7 @@
 
 Measured is ticktide's own process: CPU microseconds a tick (user and system), its greatest resident memory, and how long it
 takes: partitions that wait for each other cost no CPU. The bars must all be DuckDB's. Thresholds: 2 µs a tick, 600 MiB; the
-goal of 10 s is told and limits nothing.
+goal of 10 s is printed and limits nothing.
 On a machine that does other work the CPU figure grows by cache misses; TICKTIDE_BENCH_SLACK=1.5 loosens it for such a machine.
 A machine whose cores are slow for the hour is known by a thing of others: what Python's own JSON reader, written in C, takes for
 such a record. The daily limit of CPU grows so far that ticktide may take three quarters of that for the whole way.

@@ -16,7 +16,7 @@ from oracle import disorder, lake
 SETTINGS = ("--set", 'bars=[{use="time",every="1m"},{use="time",every="5m"}]', "--set", "source.corrections=true", "--set", "ticks=true",
             "--set", 'indicators=[{use="ema",period=20,on="1m"}]', "--set", "limits.epochs=2")
 DELETING = ("--set", "limits.rewrite=1B")
-# three hours in some seconds, so that there are many epochs
+# three hours in some seconds, for many epochs
 PACED = ("--speed", "900", "--set", "epoch.every=150ms")
 FILE_PATH, POSITION = 2147483546, 2147483545
 

@@ -150,7 +150,7 @@ def tidy(scenario, folder, found):
 
 
 def beside_a_run(scenario, path, folder):
-    """A command leaves a run alone unless it is told not to."""
+    """A command leaves a run alone unless a flag asks for more."""
     lake_of = ("--warehouse", folder)
     child = scenario.start("run", "bars", "--source", "file", "--path", path, *lake_of, *SETTINGS, "--speed", "1", "--set", "epoch.every=200ms")
     wait_for(lambda: (folder / "owner.json").exists() and slots(folder) > 3, 60)

@@ -115,11 +115,11 @@ def refusals(scenario, server, path, ours):
     refused("a lake of this catalog opened with none", ["belongs to the catalog postgres://"], ours, f"sqlite:{scenario.work}/other.db")
     refused("another lake's catalog", ["outside of the lake"], new, server.address)
     done = scenario.run("query", "select 1", "--warehouse", ours, code=2)
-    scenario.check("--catalog postgres://" in done.stderr or "no catalog at" in done.stderr, "a reader without its catalog is told", tail(done))
+    scenario.check("--catalog postgres://" in done.stderr or "no catalog at" in done.stderr, "a reader without its catalog gets an error", tail(done))
 
 
 def secured(scenario, server, ours, password):
-    """The server takes only TLS: a run goes on over it, and its certificate is looked at when that is asked for."""
+    """The server takes only TLS: a run goes on over it, and it checks the certificate where the URL asks for that."""
     certificates = Certificates(scenario.work)
     done = server.do("tls", certificates.certificate, certificates.key)
     if done.returncode != 0:

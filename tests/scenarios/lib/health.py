@@ -1,7 +1,7 @@
 """The health of many commits: how long each took, and what they left, as a plot in text.
 
-The time of a commit is the time between two decisions of a run that always has an epoch ready. What the commits left is
-looked at as the run goes, each hundred epochs, from the metadata that the heads name at that moment.
+The time of a commit is the time between two decisions of a run that always has an epoch ready. The metadata
+that the heads name is read each hundred epochs, while the run goes on: it says what the commits left.
 """
 
 import os

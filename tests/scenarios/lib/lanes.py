@@ -34,7 +34,7 @@ class Run:
     """The scenarios that were asked for, and how they ended.
 
     The main thread only waits and takes signals. It never holds `turn` but in `stop`, so a scenario either begins before the
-    signal and is told of it, or does not begin.
+    signal and prints that, or does not begin.
     """
 
     def __init__(self, given, kept, deadline):

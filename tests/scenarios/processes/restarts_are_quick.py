@@ -37,7 +37,7 @@ def fill(scenario, topic, instruments, seconds):
 
 
 class Trickle(threading.Thread):
-    """A few trades a second, of later and later times, until it is told to stop."""
+    """A few trades a second, of later and later times, until it is stopped."""
 
     def __init__(self, scenario, topic, second, sequence):
         super().__init__(daemon=True)

@@ -1,4 +1,4 @@
-"""A run that is supervised goes on by itself: a process that dies or hangs, one of several hosts, a parent that is told to stop.
+"""A run that is supervised goes on by itself: a process that dies or hangs, one of several hosts, a parent that gets a signal.
 
 What must not be started again is not: a wrong path (exit code 2), a run that another one has fenced (3), one that fails too
 often. Tables are compared by pyiceberg with those of an undisturbed run.
@@ -77,7 +77,7 @@ def hosts(scenario):
 
 
 def ends(scenario):
-    """The parent is told to stop, or is killed itself."""
+    """The parent gets a signal, or is killed itself."""
     folder = scenario.work / "ends"
     child = start(scenario, "ends", *FOREVER, *QUICK, "-n", 2)
     below = under_way(scenario, child, folder)

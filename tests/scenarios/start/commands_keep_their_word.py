@@ -110,7 +110,7 @@ def dry_run(scenario):
               "source.brokers": ("127.0.0.1:9", "--brokers"), "grace": ("7s", "--set grace=7s"), "warehouse": (str(folder), "--warehouse"),
               "limits.epochs": ("4", "default")}
     scenario.check(all(origin.get(key) == value for key, value in wanted.items()),
-                   "dry run: flag, variable, --set and default are told as origins", {key: origin.get(key) for key in wanted})
+                   "dry run: flag, variable, --set and default are shown as origins", {key: origin.get(key) for key in wanted})
     scenario.check(re.fullmatch(r"dataflows/bars\.toml:\d+:\d+", origin["session"][1]), f"dry run: so is the file ({origin['session'][1]})")
     scenario.check({row["table"] for row in rows if "table" in row} >= {"bars_1s", "bars_1m_history", "quarantine"}, "dry run: the tables follow")
     # nobody listens at the broker's address: who asks there does not end well
@@ -206,7 +206,7 @@ def retry(scenario, folder, mapped, rows):
     wanted = [row["payload"] for _, row in sorted(rows.items()) if row["reason"] == "missing_field" and b'"px"' in row["payload"]]
     scenario.check(len(wanted) == len(mapped) and out.read_bytes() == b"".join(line + b"\n" for line in wanted),
                    f"quarantine retry: {len(wanted)} payloads that decode with a corrected mapping are written byte for byte", tail(done))
-    scenario.check("new lake" in done.stderr, "quarantine retry: that they need a new lake is said", done.stderr)
+    scenario.check("new lake" in done.stderr, "quarantine retry: it says that they need a new lake", done.stderr)
     scenario.check(snapshot(folder) == before, "quarantine retry: no file of the lake has changed")
     again = scenario.work / "again"
     scenario.run("run", fixed, "--path", out, "--until", "end", "--warehouse", again)

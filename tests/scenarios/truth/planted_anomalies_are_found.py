@@ -101,7 +101,7 @@ def truth(scenario, flow, seed, days):
                            f"{check}: recall {recall:.3f} ≥ {RECALL}, precision {precision:.3f} ≥ {PRECISION}",
                            {"missed": missed[:5], "false": false[:5]})
         else:
-            scenario.check(not said, f"{check}: nothing is planted, nothing is said", said[:5])
+            scenario.check(not said, f"{check}: nothing is planted, nothing is reported", said[:5])
     return folder
 
 
@@ -198,7 +198,7 @@ def partitions(scenario):
     for shape, folder in zip(shapes, folders):
         run(folder, *shape)
     first = [("ACME", 10.0, "b.jsonl", 0, 2.0, "warning")]
-    scenario.check(all(found(folder) == first for folder in folders), f"an instrument in two files is told once, with the record in the second: {first[0]}",
+    scenario.check(all(found(folder) == first for folder in folders), f"an instrument in two files is reported once, with the record in the second: {first[0]}",
                    [found(folder) for folder in folders])
     put(paths[0], ("ACME", "BOLT"), range(130, 180, 3), 0)
     put(paths[1], ("ACME", "CORK"), range(130, 180, 3), 10_000)

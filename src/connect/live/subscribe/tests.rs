@@ -1,6 +1,6 @@
 //! Subscriptions against a vendor that answers as the real one does, and as strictly as one could.
 
-use super::super::outlet::{FrameReceiver, queue};
+use super::super::outlet::{QueueReceiver, queue};
 use super::super::secrets::Secrets;
 use super::super::spec::{self, Api};
 use super::super::testing::{Answer, serve};
@@ -97,7 +97,7 @@ struct Setting {
     left_out: Vec<LeftOut>,
     master_due: Arc<AtomicBool>,
     outlet: Outlet,
-    inlet: FrameReceiver,
+    inlet: QueueReceiver,
     figures: Arc<Figures>,
 }
 

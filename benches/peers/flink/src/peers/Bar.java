@@ -1,6 +1,6 @@
 package peers;
 
-/** A minute bar while its window is open. Open and close go by (time, sequence), not by arrival. */
+/** A minute bar while its window is open. Open and close are those by (time, sequence), not by arrival. */
 public class Bar {
   public long firstAt = Long.MAX_VALUE, firstSequence, lastAt = Long.MIN_VALUE, lastSequence;
   public double open, high = Double.NEGATIVE_INFINITY, low = Double.POSITIVE_INFINITY, close, turnover;
