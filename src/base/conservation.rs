@@ -1,7 +1,7 @@
 //! The balance of a partition's records in an epoch: where each of them went, and why some of them count for nothing.
 //!
 //! ```text
-//!   advanced = records + gaps          records = accepted + duplicates + rejected + pending
+//!   advanced = records + gaps          records = accepted + duplicates + rejected + pending + ignored
 //!                                                   │                       └ by reason: `reasons`
 //!                                                   └ without a bar, by reason: `silent`; for some intervals only: `partly`
 //! ```
@@ -19,6 +19,10 @@ pub type ByReason = BTreeMap<String, i64>;
 
 /// The reason of an accepted record from which no bar can be made.
 pub const NOTICE: &str = "notice";
+
+/// Words of ignored records that are counted apart, and what the others are counted under.
+const WORDS_MOST: usize = 32;
+const OTHER_WORDS: &str = "(others)";
 
 /// Records of one partition in one epoch: where each of them went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -45,12 +49,18 @@ pub struct Conservation {
     /// Of the gaps: records that were deleted before they were read.
     #[serde(default)]
     pub lost: i64,
+    /// Records of kinds that the dataflow ignores.
+    #[serde(default)]
+    pub ignored: i64,
+    /// The ignored ones, by the feed's word for their kind.
+    #[serde(default)]
+    pub words: ByReason,
 }
 
 impl Conservation {
     /// How many offsets and how many records are unaccounted for; any number but zero was lost or counted twice.
     pub fn balance(&self) -> [i64; 2] {
-        let placed = self.accepted + self.duplicates + self.rejected + self.pending;
+        let placed = self.accepted + self.duplicates + self.rejected + self.pending + self.ignored;
         [self.advanced - self.records - self.gaps, self.records - placed]
     }
 
@@ -65,6 +75,18 @@ impl Conservation {
         count(&mut self.reasons, reason, 1);
     }
 
+    /// Counts a record of a kind that the dataflow ignores.
+    pub fn ignore(&mut self, word: &str) {
+        self.ignored += 1;
+        self.count_word(word, 1);
+    }
+
+    /// Only so many words are counted apart: some feeds put a number into theirs.
+    fn count_word(&mut self, word: &str, records: i64) {
+        let is_apart = self.words.len() < WORDS_MOST || self.words.contains_key(word);
+        count(&mut self.words, if is_apart { word } else { OTHER_WORDS }, records);
+    }
+
     /// Whether some record counts for a bar, waits, or is a notice (which describes instruments and never makes a bar).
     pub fn gives(&self) -> bool {
         let silent = self.silent.iter().filter(|(why, _)| *why != NOTICE);
@@ -75,7 +97,9 @@ impl Conservation {
     /// The most frequent reason of the records that count for nothing.
     pub fn why(&self) -> Option<&str> {
         let whys = self.reasons.iter().chain(&self.silent).map(|(why, records)| (why.as_str(), *records));
-        let whys = whys.chain([("duplicates", self.duplicates)]).filter(|(_, records)| *records > 0);
+        let whys = whys
+            .chain([("duplicates", self.duplicates), ("ignored", self.ignored)])
+            .filter(|(_, records)| *records > 0);
         whys.max_by_key(|(_, records)| *records).map(|(why, _)| why)
     }
 
@@ -88,6 +112,8 @@ impl Conservation {
         self.rejected += other.rejected;
         self.pending += other.pending;
         self.lost += other.lost;
+        self.ignored += other.ignored;
+        other.words.iter().for_each(|(word, records)| self.count_word(word, *records));
         for (all, more) in
             [(&mut self.reasons, &other.reasons), (&mut self.silent, &other.silent), (&mut self.partly, &other.partly)]
         {
@@ -99,8 +125,9 @@ impl Conservation {
     /// are not compared, since the broker deletes them.
     pub fn agrees_with(&self, recomputed: &Conservation) -> bool {
         let terms = |counts: &Conservation| {
-            let Conservation { advanced, gaps, records, accepted, duplicates, rejected, pending, .. } = *counts;
-            [advanced, gaps, records, accepted, duplicates, rejected, pending]
+            let Conservation { advanced, gaps, records, accepted, duplicates, rejected, pending, ignored, .. } =
+                *counts;
+            [advanced, gaps, records, accepted, duplicates, rejected, pending, ignored]
         };
         let whys = |counts: &Conservation| [counts.reasons.clone(), counts.silent.clone(), counts.partly.clone()];
         let untold = whys(self).iter().all(BTreeMap::is_empty);
@@ -119,7 +146,7 @@ pub fn count(all: &mut ByReason, why: &str, records: i64) {
 impl Serialize for Conservation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let by_name = serializer.is_human_readable();
-        let mut fields = serializer.serialize_struct("Conservation", 11)?;
+        let mut fields = serializer.serialize_struct("Conservation", 13)?;
         fields.serialize_field("advanced", &self.advanced)?;
         fields.serialize_field("gaps", &self.gaps)?;
         fields.serialize_field("records", &self.records)?;
@@ -137,6 +164,14 @@ impl Serialize for Conservation {
             true => fields.skip_field("lost")?,
             false => fields.serialize_field("lost", &self.lost)?,
         }
+        match by_name && self.ignored == 0 {
+            true => fields.skip_field("ignored")?,
+            false => fields.serialize_field("ignored", &self.ignored)?,
+        }
+        match by_name && self.words.is_empty() {
+            true => fields.skip_field("words")?,
+            false => fields.serialize_field("words", &self.words)?,
+        }
         fields.end()
     }
 }
@@ -151,6 +186,8 @@ mod tests {
         ["too_late", "not_json", "too_late"].into_iter().for_each(|reason| counts.refuse(reason));
         count(&mut counts.silent, "notice", 3);
         count(&mut counts.partly, "late_partly", 1);
+        ["heartbeat", "ack", "heartbeat"].into_iter().for_each(|word| counts.ignore(word));
+        (counts.records, counts.advanced) = (counts.records + 3, counts.advanced + 3);
         counts
     }
 

@@ -24,6 +24,12 @@ fn verdicts<'a>(
 /// The last lines of a run; none if nothing was lost.
 pub fn lines(report: &RunReport) -> Vec<String> {
     let mut lines = by_reason(&verdicts(&report.reasons, &report.partly, &report.silent));
+    if report.ignored > 0 {
+        let mut words: Vec<(&String, &i64)> = report.words.iter().collect();
+        words.sort_by_key(|(word, records)| (-**records, *word));
+        let words: Vec<String> = words.into_iter().map(|(word, records)| format!("{records} {word:?}")).collect();
+        lines.push(format!("{} ignored, by their type: {}", report.ignored, words.join(", ")));
+    }
     if report.gaps > 0 {
         let lost = if report.lost > 0 {
             format!(", {} of them deleted before they were read", report.lost)

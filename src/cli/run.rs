@@ -459,7 +459,7 @@ fn report_json(report: &RunReport) -> serde_json::Value {
     let figures = json!({
         "generation": report.generation, "epochs": report.epochs, "records": report.records,
         "accepted": report.accepted, "duplicates": report.duplicates, "rejected": report.rejected,
-        "pending": report.pending, "rows": report.rows, "corrections": report.corrections,
+        "pending": report.pending, "ignored": report.ignored, "ignored_by_word": report.words, "rows": report.rows, "corrections": report.corrections,
         "seconds": report.elapsed.as_secs_f64(),
     });
     if let (Some(told), serde_json::Value::Object(figures)) = (told.as_object_mut(), figures) {
@@ -471,8 +471,9 @@ fn report_json(report: &RunReport) -> serde_json::Value {
 /// The figures of a run as a line for people.
 fn summary(report: &RunReport) -> String {
     let RunReport { records, accepted, duplicates, rejected, pending, epochs, rows, corrections, .. } = report;
+    let ignored = if report.ignored > 0 { format!(" + {} ignored", report.ignored) } else { String::new() };
     format!(
-        "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending; \
+        "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending{ignored}; \
          {epochs} epochs, {rows} rows, {corrections} corrections in {:.1} s",
         report.elapsed.as_secs_f64()
     )

@@ -123,6 +123,11 @@ fn node_of(key: &str, value: &Json) -> Option<LocatedValue> {
         "bars" => list(|width| Some(table([("every", plain(width)?)]))),
         "indicators" => list(|entry| Some(parameters(entry.as_object()?))),
         "anomalies" => list(check),
+        // recorded as pairs, as their order counts
+        "source.types" => {
+            let pair = |pair: &Json| Some((pair[0].as_str()?.to_owned(), plain(&pair[1])?));
+            Some(table(value.as_array().into_iter().flatten().filter_map(pair)))
+        }
         _ => plain(value),
     }
 }

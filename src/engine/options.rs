@@ -75,6 +75,9 @@ pub struct RunReport {
     pub duplicates: u64,
     pub rejected: u64,
     pub pending: i64,
+    /// Records of kinds that the dataflow ignores, and their numbers by the feed's word.
+    pub ignored: u64,
+    pub words: ByReason,
     /// Offsets without a record.
     pub gaps: u64,
     /// Of the gaps: offsets whose records were deleted before they were read.
@@ -109,11 +112,13 @@ impl RunReport {
         RunReport {
             epochs: get(&meters.epochs),
             // the sum over all processes: committed counts balance
-            records: (accepted + duplicates + rejected).saturating_add_signed(pending),
+            records: (accepted + duplicates + rejected + all.ignored.unsigned_abs()).saturating_add_signed(pending),
             accepted,
             duplicates,
             rejected,
             pending,
+            ignored: all.ignored.unsigned_abs(),
+            words: all.words,
             gaps: all.gaps.unsigned_abs(),
             lost: all.lost.unsigned_abs(),
             reasons: all.reasons,

@@ -55,11 +55,15 @@ pub static REASONS: &[ReasonEntry] = &[
     decoder("bad_value", "a value of the list of instruments cannot be read: its producer has changed it"),
     decoder(
         "unknown_type",
-        "the kind of the record is not known: `source.fields` names the field of the type (`type = \"…\"`)",
+        "the kind of the record is not known: `source.types` maps the feed's words (`{ match = \"trade\", \"*\" = \"ignore\" }`), `source.fields` names their field",
     ),
     decoder(
         "bad_time",
-        "the time cannot be read: `source.fields` names its field (`time = \"…\"`); it is an integer of s, ms, µs or ns, or RFC 3339",
+        "the time cannot be read: `source.fields` names its field (`time = \"…\"`); it is a number of s, ms, µs or ns, RFC 3339, of `source.zone`, or of the form `source.time_format`",
+    ),
+    decoder(
+        "ambiguous_time",
+        "the clocks of the zone show the time twice or never: `source.ambiguous` chooses a moment",
     ),
     decoder("undated", "the record has no date: its feed must give one"),
     decoder("clock_mismatch", "the times of the record are not from one clock: `source.wire` names its format"),
@@ -71,7 +75,7 @@ pub static REASONS: &[ReasonEntry] = &[
     ),
     decoder(
         "too_precise",
-        "a price or quantity has more than eight digits after the point: its producer must round it",
+        "a price or quantity has more than eight digits after the point: its producer must round it, or `source.round` does",
     ),
     decoder("negative_quantity", "a quantity is below 0: `source.fields` names its field (`quantity = \"…\"`)"),
     decoder("bad_sequence", "the sequence is not a whole number: `source.fields` names its field (`sequence = \"…\"`)"),

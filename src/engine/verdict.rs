@@ -74,7 +74,8 @@ impl Samples {
 
 /// The error of a run that has refused more than half of its records.
 pub fn refused(counts: &Conservation, samples: &Samples) -> Option<Error> {
-    let Conservation { records, rejected, reasons, .. } = counts;
+    let Conservation { records, rejected, reasons, ignored, .. } = counts;
+    let records = &(records - ignored);
     if *rejected == 0 || 2 * rejected <= *records {
         return None;
     }

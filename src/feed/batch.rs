@@ -5,7 +5,7 @@
 //! before + records + gaps, also when a batch is cut in two.
 
 use crate::InstrumentTable;
-use crate::wire::{Decoder, RawRecord};
+use crate::wire::{Decoder, IGNORED, RawRecord};
 use std::sync::Arc;
 use ticktide_base::epoch::ReadSoFar;
 use ticktide_base::time::Nanos;
@@ -34,7 +34,7 @@ pub struct Batch {
     pub partition: usize,
     /// The first offset after the batch.
     pub offset_next: i64,
-    /// Ticks plus rejects.
+    /// Ticks, rejects and ignored records together.
     pub records: u64,
     /// Offsets skipped because they have no record.
     pub gaps: u64,
@@ -47,6 +47,8 @@ pub struct Batch {
     payloads: Vec<u8>,
     ends: Vec<u32>,
     pub rejects: Vec<Reject>,
+    /// Records of kinds that the dataflow ignores: offset and the feed's word, in order.
+    pub ignored: Vec<(i64, String)>,
     /// Instruments that this reader saw for the first time: they continue its table, in order of [`InstrumentId`].
     pub instruments: Vec<Instrument>,
     /// The line that names the fields of the partition's records, if one was read (see [`wire::Decoder::header`]).
@@ -84,7 +86,16 @@ impl Batch {
         self.bytes += record.payload.len() as u64;
         match decoder.decode(record, instruments) {
             Ok(tick) => self.push(tick, record.payload),
-            Err(reject) => self.rejects.push(reject),
+            Err(reject) => self.refuse(reject),
+        }
+    }
+
+    /// Adds a record that is no tick: it is refused, or of a kind that the dataflow ignores.
+    #[inline]
+    pub fn refuse(&mut self, reject: Reject) {
+        match reject.reason == IGNORED {
+            true => self.ignored.push((reject.offset, reject.detail)),
+            false => self.rejects.push(reject),
         }
     }
 
@@ -112,6 +123,7 @@ impl Batch {
         let begins = self.offset_next - (self.records + self.gaps) as i64;
         let ticks = self.ticks.partition_point(|tick| tick.offset < offset);
         let rejects = self.rejects.partition_point(|reject| reject.offset < offset);
+        let ignored = self.ignored.partition_point(|(ignored, _)| *ignored < offset);
         let bytes = if ticks == 0 { 0 } else { self.ends[ticks - 1] };
         let mut rest = Batch {
             partition: self.partition,
@@ -120,13 +132,14 @@ impl Batch {
             payloads: self.payloads.split_off(bytes as usize),
             ends: self.ends.split_off(ticks).into_iter().map(|end| end - bytes).collect(),
             rejects: self.rejects.split_off(rejects),
+            ignored: self.ignored.split_off(ignored),
             header: self.header.clone(),
             read: self.read.take(),
             caught_up: std::mem::take(&mut self.caught_up),
             finished: std::mem::take(&mut self.finished),
             ..Batch::default()
         };
-        rest.records = (rest.ticks.len() + rest.rejects.len()) as u64;
+        rest.records = (rest.ticks.len() + rest.rejects.len() + rest.ignored.len()) as u64;
         let sized = |batch: &Batch| {
             (batch.payloads.len() + batch.rejects.iter().map(|r| r.payload.len()).sum::<usize>()) as u64
         };

@@ -35,7 +35,7 @@ pub use file::{lines, sniff};
 pub use instruments::InstrumentTable;
 pub use pace::Pace;
 pub use source::{Assignment, Partition, Reader, Source};
-pub use spec::{LastLine, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
+pub use spec::{Ambiguous, LastLine, RecordType, SourceSpec, Speed, StartFrom, SyntheticSpec, WireSpec};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

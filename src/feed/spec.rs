@@ -3,10 +3,12 @@
 //! Why plain values: the dataflow's file and the flags both fill them, and each kind of source uses what it needs. What must
 //! always hold: secrets are resolved here and never printed.
 
+use crate::wire::FieldSource;
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Place;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::Nanos;
+use ticktide_market::TickKind;
 
 /// Where a source starts when the lake has no offsets yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -36,13 +38,50 @@ pub enum LastLine {
     Take,
 }
 
+/// What becomes of a time that the clocks of a zone show twice or never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// Its record is refused.
+    #[default]
+    Refuse,
+    /// The earlier of the two moments; of a skipped hour the one before the skip by as much.
+    Earliest,
+    Latest,
+}
+
+/// What a feed's word for its records stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordType {
+    Tick(TickKind),
+    /// No record of the market: a heartbeat, an answer to a subscription. It is counted.
+    Ignored,
+}
+
+impl RecordType {
+    /// The words that a dataflow writes, with what they stand for.
+    pub const WORDS: [(&'static str, RecordType); 5] = [
+        ("trade", RecordType::Tick(TickKind::Trade)),
+        ("snapshot", RecordType::Tick(TickKind::Snapshot)),
+        ("cancel", RecordType::Tick(TickKind::Cancel)),
+        ("correct", RecordType::Tick(TickKind::Correct)),
+        ("ignore", RecordType::Ignored),
+    ];
+
+    /// The word that a dataflow writes for it.
+    pub fn word(self) -> &'static str {
+        RecordType::WORDS.iter().find(|(_, kind)| *kind == self).map_or("notice", |(word, _)| word)
+    }
+}
+
 /// What the wire decoder needs to know of the dataflow.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WireSpec {
     /// A name in [`wire`]'s registry.
     pub format: String,
     /// Ticktide's field → the record's field, where the names differ (`time = "ts"`).
-    pub fields: BTreeMap<String, String>,
+    pub fields: BTreeMap<String, FieldSource>,
+    /// The feed's words for what a record is, in the order of the file; empty: ticktide's own words.
+    pub types: Vec<(String, RecordType)>,
     /// The record's field that fills `Tick::conditions`, when the dataflow names one.
     pub conditions: Option<String>,
     /// The record's field that fills `Tick::suspicious`, when the dataflow names one.
@@ -51,6 +90,20 @@ pub struct WireSpec {
     pub columns: Vec<String>,
     /// What separates the columns; the format's own if `None`.
     pub delimiter: Option<u8>,
+    /// Whether blanks around the fields of a line belong to them; `None`: by the rules of the lake they do not.
+    pub trim: Option<bool>,
+    /// The time zone (IANA) of times without one.
+    pub zone: Option<String>,
+    /// What a time is that the clocks of the zone show twice or never.
+    pub ambiguous: Ambiguous,
+    /// The form (strptime) of every time.
+    pub time_format: Option<String>,
+    /// The mark before a fraction; a point if `None`.
+    pub decimal: Option<u8>,
+    /// The mark between groups of digits.
+    pub thousands: Option<u8>,
+    /// Whether numbers with too many digits are rounded, half to even.
+    pub round: bool,
     /// Each record has the volume since the day began: a record without a type is a snapshot.
     pub cumulative: bool,
     /// The rules by which records are read: those of the lake that their ticks go to.

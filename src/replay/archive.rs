@@ -250,7 +250,7 @@ impl ArchiveReader {
                 }
                 match self.decoder.decode(&wire::RawRecord::new(payload, offset, *received_at), &mut self.instruments) {
                     Ok(tick) => batch.push(tick, payload),
-                    Err(reject) => batch.rejects.push(reject),
+                    Err(reject) => batch.refuse(reject),
                 }
             }
         }

@@ -85,7 +85,10 @@ impl Lines<'_> {
             let name: &Spanned<std::borrow::Cow<'_, str>> = name;
             (name.get_ref().to_string(), self.place(name.span().start), self.node(node, problems))
         };
-        Table(table.iter().map(entry).collect())
+        // in the order of the text, which some tables mean
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        Table(entries.into_iter().map(entry).collect())
     }
 
     fn node(&self, node: &Spanned<DeValue<'_>>, problems: &Problems) -> LocatedValue {

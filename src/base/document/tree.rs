@@ -50,7 +50,7 @@ impl TomlValue {
     }
 }
 
-/// The entries of a table in the order of their names, each with the place of its key.
+/// The entries of a table in the order of the text, each with the place of its key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table(pub(super) Vec<(String, Location, LocatedValue)>);
 

@@ -24,6 +24,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use ticktide_base::error::Error;
+use ticktide_dataflow::Dataflow;
 use ticktide_feed::{WireSpec, wire};
 use ticktide_query as query;
 use ticktide_query::{Pinned, QueryError};
@@ -196,19 +197,7 @@ fn headers(global: &Global) -> Result<BTreeMap<String, String>, Error> {
 
 /// The wire of a lake's dataflow, from the settings that the lake has recorded.
 fn wire_of(settings: &Value) -> WireSpec {
-    let text = |key: &str| settings[key].as_str().unwrap_or_default();
-    let field = |(key, value): (&String, &Value)| {
-        Some((key.strip_prefix("source.fields.")?.to_owned(), value.as_str()?.to_owned()))
-    };
-    let columns = settings["source.columns"].as_array().into_iter().flatten();
-    WireSpec {
-        format: text("source.wire").to_owned(),
-        fields: settings.as_object().into_iter().flatten().filter_map(field).collect(),
-        columns: columns.filter_map(Value::as_str).map(str::to_owned).collect(),
-        delimiter: text("source.delimiter").bytes().next(),
-        cumulative: text("source.volume") == "cumulative",
-        ..WireSpec::default()
-    }
+    Dataflow::recorded("recorded", settings, &[], &[]).map(|recorded| recorded.dataflow.source.wire).unwrap_or_default()
 }
 
 /// A record's fields by name, where the record does not name them itself.

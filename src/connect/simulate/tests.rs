@@ -53,8 +53,12 @@ fn every_frame_decodes_and_its_instrument_is_where_it_belongs() {
         for frame in Simulation::new(&spec).expect("a day") {
             let origin = frame.origin();
             let received_at = frame.received_at.to_string();
-            let envelope =
-                Envelope { key: None, origin: Some(origin.as_bytes()), received_at: Some(received_at.as_bytes()) };
+            let envelope = Envelope {
+                key: None,
+                origin: Some(origin.as_bytes()),
+                received_at: Some(received_at.as_bytes()),
+                ..Envelope::default()
+            };
             let record = RawRecord { envelope, ..RawRecord::of(&frame.payload) };
             let decoded = decoder.decode(&record, &mut instruments);
             let tick = decoded.unwrap_or_else(|reject| panic!("{}: {}", reject.reason, reject.detail));

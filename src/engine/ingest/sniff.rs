@@ -31,7 +31,7 @@ impl Sniff {
         if self.records >= Sniff::RECORDS {
             return Ok(());
         }
-        self.records += batch.records;
+        self.records += batch.records - batch.ignored.len() as u64;
         self.rejects += batch.rejects.len() as u64;
         for reject in batch.rejects.iter().take(Sniff::SAMPLES - self.samples.len().min(Sniff::SAMPLES)) {
             self.samples.push((format!("{}: {}", reject.reason, reject.detail), reject.payload.clone()));

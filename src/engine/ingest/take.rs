@@ -32,6 +32,8 @@ impl Intake {
         partition.counts.gaps += batch.gaps as i64;
         partition.miss(&mut batch, &mut taken);
         partition.reject(&mut batch, &mut taken);
+        let ignored = batch.ignored.len() as u64;
+        partition.ignore(&mut batch);
         let mut ticks = std::mem::take(&mut batch.ticks);
         for (index, tick) in ticks.iter_mut().enumerate() {
             tick.instrument = self.translate[tick.instrument.0 as usize];
@@ -46,7 +48,7 @@ impl Intake {
             // before it stops being a brake
             self.decide_at_end(&mut partition, &mut taken);
         }
-        partition.warn_of_losses(batch.records);
+        partition.warn_of_losses(batch.records - ignored);
         if self.archive {
             taken.bytes += batch.bytes as usize;
         }
@@ -117,6 +119,13 @@ impl PartitionIntake {
                 detail: reject.detail,
                 payload: reject.payload.into(),
             });
+        }
+    }
+
+    /// Records of kinds that the dataflow ignores: they are counted, and nothing else.
+    fn ignore(&mut self, batch: &mut Batch) {
+        for (_, word) in std::mem::take(&mut batch.ignored) {
+            self.counts.ignore(&word);
         }
     }
 

@@ -405,7 +405,7 @@ impl FileReader {
                 }
                 Ok(stream::Next::Record(Err(reject), bytes)) => {
                     batch.bytes += bytes;
-                    batch.rejects.push(reject);
+                    batch.refuse(reject);
                 }
                 Ok(stream::Next::NotDue) => break false,
                 Ok(stream::Next::End) => break true,

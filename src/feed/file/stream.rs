@@ -1,6 +1,7 @@
 //! The records of one file, in order: decompressed, split into lines, decoded.
 
 use super::hashed::{Digest, HashingReader};
+use crate::wire::recorded::Envelope;
 use crate::wire::{Decoder, RawRecord};
 use crate::{FeedError, InstrumentTable, Reject};
 use flate2::read::MultiGzDecoder;
@@ -43,6 +44,8 @@ pub enum Unended {
 /// One open file.
 pub struct Stream {
     path: PathBuf,
+    /// Its name without its folder and its endings.
+    stem: String,
     input: HashingReader<Box<dyn Read + Send>>,
     /// The part of it that an earlier run has read.
     read_before: Option<ReadSoFar>,
@@ -67,6 +70,7 @@ impl Stream {
         let (compressed, input) = input(path, buffer)?;
         Ok(Stream {
             path: path.to_path_buf(),
+            stem: stem(path),
             input: HashingReader::new(input, buffer),
             read_before: None,
             compressed,
@@ -205,7 +209,9 @@ impl Stream {
                     return Ok(Next::End);
                 }
                 let bytes = self.line.len() as u64;
-                let decoded = decoder.decode(&RawRecord::new(text(&self.line), self.offset, None), instruments);
+                let envelope = Envelope { file: Some(&self.stem), ..Envelope::default() };
+                let record = RawRecord { envelope, ..RawRecord::new(text(&self.line), self.offset, None) };
+                let decoded = decoder.decode(&record, instruments);
                 if !ended {
                     if unended == Unended::IfItDecodes && (decoded.is_err() || !decoder.ends_itself()) {
                         return Ok(Next::End); // the rest of the line may follow when the file grows
@@ -336,6 +342,15 @@ pub(crate) fn input(path: &Path, buffer: usize) -> Result<(bool, Box<dyn Read + 
         return Ok((true, Box::new(zstd::stream::read::Decoder::new(file).map_err(failed)?)));
     }
     Ok((false, Box::new(file)))
+}
+
+/// A file's name without its folder, the ending of its compression and the one of its form: `BTCUSDT-2024.csv.gz` is
+/// `BTCUSDT-2024`.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let forms = [".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".log"];
+    forms.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name).to_owned()
 }
 
 /// The lines of a recorded file as a [`Stream`] finds them, not decoded.

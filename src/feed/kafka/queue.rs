@@ -9,6 +9,7 @@
 
 use super::client::KafkaClient;
 use crate::FeedError;
+use crate::wire::Decoder;
 use crate::wire::recorded::{Envelope, ORIGIN, RECEIVED_AT};
 use rdkafka::bindings as sys;
 use rdkafka::consumer::Consumer;
@@ -49,6 +50,8 @@ pub struct Queue {
     handles: HashMap<(usize, i32), usize, ahash::RandomState>,
     /// Whether the decoder needs headers: librdkafka reads them only on request.
     envelopes: bool,
+    /// The headers it asks for by name.
+    headers: Vec<CString>,
     _client: Arc<KafkaClient>,
 }
 
@@ -57,7 +60,11 @@ unsafe impl Send for Queue {}
 
 impl Queue {
     /// A queue that receives the partitions' records from now on; a partition's lane is its index in the list.
-    pub fn new(client: Arc<KafkaClient>, partitions: &[(String, i32)], envelopes: bool) -> Result<Queue, FeedError> {
+    pub fn new(
+        client: Arc<KafkaClient>,
+        partitions: &[(String, i32)],
+        decoder: &dyn Decoder,
+    ) -> Result<Queue, FeedError> {
         let native = client.consumer.client().native_ptr();
         // SAFETY: `native` lives as long as `client`, which the value keeps; the queue is destroyed in `drop`.
         let queue = unsafe { sys::rd_kafka_queue_new(native) };
@@ -66,7 +73,9 @@ impl Queue {
             messages: Vec::new(),
             lanes: partitions.iter().cloned().enumerate().map(|(lane, partition)| (partition, lane)).collect(),
             handles: HashMap::default(),
-            envelopes,
+            envelopes: decoder.wants_envelope(),
+            // a name with a NUL is no header's
+            headers: decoder.headers().iter().map(|name| CString::new(name.as_str()).unwrap_or_default()).collect(),
             _client: client.clone(),
         };
         for (topic, partition) in partitions {
@@ -102,7 +111,9 @@ impl Queue {
                 last = (message.rkt, message.partition, self.lane(message.rkt, message.partition));
             }
             if let Some(lane) = last.2 {
-                show(lane, event(message, self.envelopes));
+                let mut found = Vec::new();
+                let headers = self.envelopes.then_some(&self.headers[..]);
+                show(lane, event(message, headers, &mut found));
             }
             // SAFETY: the borrow of its bytes has ended with `show`.
             unsafe { sys::rd_kafka_message_destroy(pointer) };
@@ -133,7 +144,12 @@ impl Drop for Queue {
     }
 }
 
-fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> QueueEvent<'_> {
+/// `headers`: those the decoder asks for, if it needs the envelope; `found` keeps their values.
+fn event<'a>(
+    message: &'a sys::rd_kafka_message_t,
+    headers: Option<&[CString]>,
+    found: &'a mut Vec<Option<&'a [u8]>>,
+) -> QueueEvent<'a> {
     match message.err {
         RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
             let payload = match message.payload.is_null() {
@@ -146,7 +162,7 @@ fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> QueueEvent<'_> {
             let millis = unsafe { sys::rd_kafka_message_timestamp(message, &mut kind) };
             let received_at = if millis > 0 { millis.checked_mul(MILLI) } else { None };
             let witnessed = kind == sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
-            let envelope = if envelopes { envelope(message) } else { Envelope::default() };
+            let envelope = headers.map_or(Envelope::default(), |headers| envelope(message, headers, found));
             QueueEvent::Record { offset: message.offset, payload, received_at, witnessed, envelope }
         }
         RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => QueueEvent::End { offset: message.offset },
@@ -162,7 +178,11 @@ fn event(message: &sys::rd_kafka_message_t, envelopes: bool) -> QueueEvent<'_> {
 }
 
 /// What surrounds a record's value: its key and the two headers that a decoder may need.
-fn envelope(message: &sys::rd_kafka_message_t) -> Envelope<'_> {
+fn envelope<'a>(
+    message: &'a sys::rd_kafka_message_t,
+    asked: &[CString],
+    into: &'a mut Vec<Option<&'a [u8]>>,
+) -> Envelope<'a> {
     let key = match message.key.is_null() {
         true => None,
         // SAFETY: librdkafka guarantees `key_len` bytes there as long as the message lives.
@@ -174,8 +194,7 @@ fn envelope(message: &sys::rd_kafka_message_t) -> Envelope<'_> {
     if found != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR || headers.is_null() {
         return Envelope { key, ..Envelope::default() };
     }
-    let value = |name: &str| {
-        let name = CString::new(name).ok()?;
+    let value = |name: &CStr| {
         let (mut bytes, mut length) = (ptr::null(), 0);
         // SAFETY: `headers` is the living message's, the others are valid for the call.
         let found = unsafe { sys::rd_kafka_header_get_last(headers, name.as_ptr(), &mut bytes, &mut length) };
@@ -188,5 +207,8 @@ fn envelope(message: &sys::rd_kafka_message_t) -> Envelope<'_> {
             _ => None,
         }
     };
-    Envelope { key, origin: value(ORIGIN), received_at: value(RECEIVED_AT) }
+    into.extend(asked.iter().map(|name| value(name)));
+    let named = |name: &str| value(&CString::new(name).ok()?);
+    let (origin, received_at) = (named(ORIGIN), named(RECEIVED_AT));
+    Envelope { key, origin, received_at, headers: into, ..Envelope::default() }
 }

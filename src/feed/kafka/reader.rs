@@ -13,6 +13,7 @@ use super::errors::{cut_off, refused};
 use super::guard::Guard;
 use super::lane::Lane;
 use super::queue::{Queue, QueueEvent};
+use crate::wire::recorded::Envelope;
 use crate::wire::{self, Decoder, RawRecord};
 use crate::{Batch, FeedError, InstrumentTable, Partition, Reader, Reject, SourceSpec};
 use rdkafka::consumer::Consumer;
@@ -150,6 +151,7 @@ impl KafkaReader {
             // what a compacted topic has instead of a deleted record is no fact of the market
             QueueEvent::Record { offset, payload: None, .. } if rules > Rules::First => lanes[lane].pass(offset),
             QueueEvent::Record { offset, payload, received_at, witnessed, envelope } => {
+                let from = &partitions[lane];
                 let lane = &mut lanes[lane];
                 if !lane.record(offset, payload.map_or(0, <[u8]>::len)) {
                     return;
@@ -164,9 +166,10 @@ impl KafkaReader {
                     });
                     return;
                 };
+                let envelope = Envelope { topic: Some(&from.topic), partition: Some(from.partition), ..envelope };
                 match decoder.decode(&RawRecord { payload, offset, received_at, witnessed, envelope }, instruments) {
                     Ok(tick) => lane.pending.push(tick, payload),
-                    Err(reject) => lane.pending.rejects.push(reject),
+                    Err(reject) => lane.pending.refuse(reject),
                 }
             }
             QueueEvent::End { offset } => lanes[lane].end(offset),
@@ -287,7 +290,7 @@ fn connect(
     }
     let names: Vec<_> = partitions.iter().map(|partition| (partition.topic.clone(), partition.partition)).collect();
     // the queue first: it would miss records fetched before it exists
-    let queue = Queue::new(client.clone(), &names, wire::build(&spec.wire)?.wants_envelope())?;
+    let queue = Queue::new(client.clone(), &names, wire::build(&spec.wire)?.as_ref())?;
     client.consumer.assign(&list).map_err(refused)?;
     Ok((client, queue))
 }

@@ -18,8 +18,8 @@ mod xts_partial;
 
 use crate::{FeedError, InstrumentTable, Reject, WireSpec};
 pub use bridge::address as bridge_address;
-pub use problem::RecordProblem;
-pub use record::{FIELDS, FieldDoc, Has};
+pub use problem::{IGNORED, RecordProblem};
+pub use record::{FIELDS, FieldDoc, FieldSource, Has, Surrounding, TextPattern};
 use recorded::Envelope;
 use ticktide_base::error::nearest;
 use ticktide_base::registry::{Entry, Family};
@@ -79,6 +79,11 @@ pub trait Decoder: Send {
     /// Whether it reads the envelope of a record.
     fn wants_envelope(&self) -> bool {
         false
+    }
+
+    /// The headers of a Kafka record that it reads.
+    fn headers(&self) -> &[String] {
+        &[]
     }
 
     /// If this first line of a file is a header that names the fields of the records: the decoder for that file.

@@ -8,6 +8,9 @@ use crate::Reject;
 use std::borrow::Cow;
 use std::fmt::Display;
 
+/// Not a reason of the quarantine: its record is ignored, and the detail is the word that it is counted under.
+pub const IGNORED: &str = "ignored";
+
 /// What is wrong with a record.
 #[derive(Debug)]
 pub struct RecordProblem {
@@ -21,10 +24,17 @@ impl RecordProblem {
         RecordProblem { reason, detail: detail.to_string() }
     }
 
+    /// A record of a kind that the dataflow ignores: not refused, only counted, under the feed's word for it.
+    #[cold]
+    pub fn ignored(word: &str) -> RecordProblem {
+        RecordProblem::new(IGNORED, shorten(word))
+    }
+
     /// The unchanged record, with what is wrong with it.
     #[cold]
     pub fn reject(self, record: &RawRecord<'_>) -> Reject {
-        let (offset, received_at, payload) = (record.offset, record.received_at(), record.payload.to_vec());
+        let payload = if self.reason == IGNORED { Vec::new() } else { record.payload.to_vec() };
+        let (offset, received_at) = (record.offset, record.received_at());
         Reject { offset, received_at, reason: self.reason, detail: self.detail, payload }
     }
 }

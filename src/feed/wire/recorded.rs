@@ -34,6 +34,13 @@ pub struct Envelope<'a> {
     pub origin: Option<&'a [u8]>,
     /// The header [`RECEIVED_AT`].
     pub received_at: Option<&'a [u8]>,
+    /// The headers that the decoder asks for, in its order ([`super::Decoder::headers`]).
+    pub headers: &'a [Option<&'a [u8]>],
+    /// The Kafka topic and partition.
+    pub topic: Option<&'a str>,
+    pub partition: Option<i32>,
+    /// The name of the file, without its folder and its endings.
+    pub file: Option<&'a str>,
 }
 
 impl Envelope<'_> {

@@ -57,6 +57,38 @@ pub fn integer(text: &[u8]) -> Option<Option<Nanos>> {
     Some(at.map(|at| if negative { -at } else { at }))
 }
 
+/// A decimal number of s, ms or µs since 1970, the unit recognised by the size of its whole part: `1571869971.9908`. Digits beyond
+/// nanoseconds do not count. `None`: it is not such a number.
+pub fn decimal(text: &[u8]) -> Option<Nanos> {
+    let point = text.iter().position(|byte| *byte == b'.')?;
+    let (whole, digits) = (&text[..point], &text[point + 1..]);
+    if whole.is_empty() || digits.is_empty() || whole[0] == b'-' {
+        return None;
+    }
+    let at = integer(whole)??;
+    let unit = match whole.len() {
+        ..=11 => SECOND,
+        12..=14 => MILLI,
+        15..=17 => MICRO,
+        _ => return None,
+    };
+    at.checked_add(fraction(digits, unit)?)
+}
+
+/// The digits after the point of a number of `unit`.
+fn fraction(digits: &[u8], mut unit: Nanos) -> Option<Nanos> {
+    let mut value = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        unit /= 10;
+        value += Nanos::from(digit) * unit;
+    }
+    Some(value)
+}
+
 /// The problem of a record with an impossible time, for formats in which the text would not show that time.
 #[cold]
 pub fn impossible(at: Nanos) -> RecordProblem {

@@ -23,6 +23,7 @@ pub(crate) async fn check(
     let found = match known(store).await? {
         Some(found) => found,
         None => {
+            check_location(&ours.location)?;
             // no lake is created in another lake's catalog
             check_tables(store, catalog, None).await?;
             let found = create_or_get(store, IDENTITY, bytes_of(&ours)?).await?;
@@ -40,6 +41,15 @@ pub(crate) async fn check(
     }
     compare(&ours, &found)?;
     Ok(lineages)
+}
+
+/// Refuses a place for a new lake that other readers of its tables look for elsewhere. Error of kind `Fix`.
+fn check_location(location: &str) -> Result<(), LakeError> {
+    let Some(mark) = location.chars().find(|letter| ['#', '?'].contains(letter)) else { return Ok(()) };
+    Err(LakeError::fix(
+        format!("a lake at {location} could not be read by others: in the address of a file {mark:?} ends the path"),
+        format!("choose a `--warehouse` without {mark:?} in its path"),
+    ))
 }
 
 fn bytes_of(identity: &Identity) -> Result<Bytes, LakeError> {

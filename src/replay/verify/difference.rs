@@ -92,13 +92,24 @@ pub fn of_balance(
     recomputed: &Conservation,
 ) -> EpochDifference {
     let told = |counts: &Conservation| {
-        let Conservation { records, accepted, duplicates, rejected, pending, gaps, reasons, silent, partly, .. } =
-            counts;
+        let Conservation {
+            records,
+            accepted,
+            duplicates,
+            rejected,
+            pending,
+            ignored,
+            gaps,
+            reasons,
+            silent,
+            partly,
+            ..
+        } = counts;
         let whys = [reasons, silent, partly].into_iter().flatten();
         let whys: String = whys.map(|(why, records)| format!(", {records} {why}")).collect();
         format!(
             "{records} records = {accepted} accepted + {duplicates} duplicates + {rejected} rejected + {pending} pending \
-             and {gaps} gaps{whys}"
+             + {ignored} ignored and {gaps} gaps{whys}"
         )
     };
     EpochDifference {

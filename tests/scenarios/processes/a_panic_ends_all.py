@@ -16,7 +16,7 @@ from harness import Scenario, children, epochs, tail, wait_for
 
 PACED = ("--set", "epoch.every=300ms", "--speed", SPEED, "--until", "end")
 GOAL_S = 2
-ASKED = "TICKTIDE_PANIC_AT asked for it"
+ASKED = "TICKTIDE_PANIC_AT requests it"
 LOST = r"(?m)^error: process \d \(127\.0\.0\.1:\d+\) (closed|broke|ended)"
 BUG = "error: ticktide met a bug and ends\nhint: start it again"
 
@@ -103,7 +103,7 @@ def restarted(scenario):
 
 def asked_wrongly(scenario):
     done = start(scenario, "wrong", at="worker:4").wait(30)
-    scenario.check(done.code == 2 and "no thread and number" in done.stderr and "hint: unset it" in done.stderr and not (scenario.work / "wrong").exists(),
+    scenario.check(done.code == 2 and "not a thread and a number" in done.stderr and "hint: unset it" in done.stderr and not (scenario.work / "wrong").exists(),
                    f"a place that is none: exit code {done.code}, no lake", tail(done))
 
 

@@ -121,7 +121,7 @@ def not_again(scenario):
             killed += 1
             wait_for(lambda: not any(alive(pid) for pid in below), 10, 0.02)
     done = child.wait(30)
-    scenario.check(done.code == 4 and restarts(done) == 2 and "started again 2 times within 600 s" in done.stderr and "--restarts" in done.stderr,
+    scenario.check(done.code == 4 and restarts(done) == 2 and "restarted 2 times within 600 s" in done.stderr and "--restarts" in done.stderr,
                    f"`--restarts 2`, killed {killed} times: given up with {done.code} and a hint", tail(done))
 
 

@@ -59,7 +59,7 @@ def another_file(scenario):
 
     scenario.run_bars(paths[0], folder, *settings)
     failing(scenario, "another file of the same name", (2,), "run", "bars", "--source", "file", "--path", paths[1], "--warehouse", folder,
-            "--until", "end", *settings, words=("ticks.jsonl", "begins with another record"))
+            "--until", "end", *settings, words=("ticks.jsonl", "its beginning is different"))
     lines = [len(path.read_bytes().splitlines()) for path in paths]
     both = [path.parent for path in paths]
     for what, given in (("both", both), ("the second one alone", both[1:]), ("both by other ways", [both[0] / ".." / "day1", both[1]])):

@@ -22,7 +22,7 @@ fn put(packet: &mut [u8], at: usize, value: i32) {
 
 fn decode(packet: &[u8], topic: &str, received_at: Option<Nanos>) -> Result<(Tick, String), Reject> {
     let mut instruments = InstrumentTable::default();
-    let envelope = Envelope { key: Some(b"NSECM|2885"), origin: Some(topic.as_bytes()), received_at: None };
+    let envelope = Envelope { key: Some(b"NSECM|2885"), origin: Some(topic.as_bytes()), ..Envelope::default() };
     let tick = bridge()
         .decode(&RawRecord { payload: packet, offset: 3, received_at, witnessed: false, envelope }, &mut instruments)?;
     let fresh = instruments.take_fresh();
@@ -154,7 +154,7 @@ proptest! {
         key in "(nseeq\\|[0-9]{0,22})?", with_topic in any::<bool>(), received_at in any::<Option<Nanos>>()
     ) {
         let topic = format!("prod/marketfeed/{kind}/v1/nseeq/2885");
-        let envelope = Envelope { key: Some(key.as_bytes()), origin: with_topic.then_some(topic.as_bytes()), received_at: None };
+        let envelope = Envelope { key: Some(key.as_bytes()), origin: with_topic.then_some(topic.as_bytes()), ..Envelope::default() };
         let record = RawRecord { payload: &bytes, offset: 7, received_at, witnessed: false, envelope };
         match bridge().decode(&record, &mut InstrumentTable::default()) {
             Ok(tick) => prop_assert_eq!(tick.offset, 7),

@@ -16,8 +16,10 @@ use super::record::{Field, Meaning, NO_SLOT, ValueKind, Values};
 use super::{Decoder, Format, RawRecord};
 use crate::{FeedError, InstrumentTable, WireSpec};
 use csv::{Position, Reader, ReaderBuilder, StringRecord};
+use std::borrow::Cow;
 use std::io::{Cursor, SeekFrom};
 use ticktide_base::error::nearest;
+use ticktide_base::rules::Rules;
 use ticktide_market::Tick;
 
 pub static FORMAT: Format = Format {
@@ -26,6 +28,9 @@ pub static FORMAT: Format = Format {
     build: |spec| Ok(Box::new(Csv::new(spec)?)),
     example: b"trade,COMEX,GC201312,1381204800374000,113,A1,1323.4,1,20",
 };
+
+/// What is trimmed around a field.
+const BLANKS: [char; 2] = [' ', '\t'];
 
 /// The columns, if nothing names them.
 const COLUMNS: [Field; 9] = [
@@ -44,6 +49,8 @@ struct Csv {
     spec: WireSpec,
     meaning: Meaning,
     delimiter: u8,
+    /// Blanks around fields do not belong to them.
+    trim: bool,
     names: Vec<String>,
     /// Column → slot of [`Values`].
     columns: Vec<u8>,
@@ -67,6 +74,7 @@ impl Csv {
         let slot = |name: &&str| meaning.slot(name).map_or(NO_SLOT, |slot| slot as u8);
         Csv {
             delimiter: spec.delimiter.unwrap_or(b','),
+            trim: spec.trim.unwrap_or(spec.rules > Rules::First),
             names: names.iter().map(|name| (*name).to_owned()).collect(),
             columns: names.iter().map(slot).collect(),
             quoted: Quoted::default(),
@@ -83,7 +91,8 @@ impl Csv {
                 return Err(FeedError::fix(message, "rename the column that must not be read"));
             }
         }
-        for (ours, theirs) in &self.spec.fields {
+        let named = self.spec.fields.iter().flat_map(|(ours, source)| source.keys().iter().map(move |key| (ours, key)));
+        for (ours, theirs) in named {
             if !columns.contains(&theirs.as_str()) {
                 let hint = match nearest(theirs, columns) {
                     Some(near) => format!("did you mean `{ours} = \"{near}\"`?"),
@@ -102,9 +111,13 @@ impl Csv {
     /// A field that every record needs and that these columns do not have.
     fn lacks(&self, columns: &[&str]) -> Option<&str> {
         let needs = [[Field::Time, Field::TradingDate], [Field::Symbol, Field::Instrument]];
-        let lacking =
-            needs.iter().find(|either| !either.iter().any(|field| columns.contains(&self.meaning.name(*field))));
+        let lacking = needs.iter().find(|either| !either.iter().any(|field| self.meaning.is_filled(*field, columns)));
         lacking.map(|either| self.meaning.name(either[0]))
+    }
+
+    /// The line without the blanks around its fields, where they do not belong to them.
+    fn tight<'l>(&self, line: &'l str) -> Cow<'l, str> {
+        if self.trim { tighten(line, self.delimiter) } else { Cow::Borrowed(line) }
     }
 
     #[cold]
@@ -125,9 +138,19 @@ impl Decoder for Csv {
         }
         let mut values = Values::default();
         let count = if line.bytes().fold(true, |plain, byte| plain & !matches!(byte, b'"' | b'\r' | b'\n' | 0)) {
-            fill(line.split(char::from(self.delimiter)), |_| ValueKind::Text, &self.columns, &mut values)
+            let fields = line.split(char::from(self.delimiter));
+            match self.trim {
+                true => fill(
+                    fields.map(|field| field.trim_matches(BLANKS)),
+                    |_| ValueKind::Text,
+                    &self.columns,
+                    &mut values,
+                ),
+                false => fill(fields, |_| ValueKind::Text, &self.columns, &mut values),
+            }
         } else {
-            let fields = self.quoted.split(line, self.delimiter)?;
+            let tight = self.tight(line);
+            let fields = self.quoted.split(&tight, self.delimiter)?;
             // a NUL separates the parts of an instrument's key
             let kind = |text: &str| if text.contains('\0') { ValueKind::Unreadable } else { ValueKind::Text };
             fill(fields.iter(), kind, &self.columns, &mut values)
@@ -142,7 +165,7 @@ impl Decoder for Csv {
     fn header(&self, first: &[u8]) -> Option<Box<dyn Decoder>> {
         let line = line(std::str::from_utf8(first).ok()?);
         let mut quoted = Quoted::default();
-        let record = quoted.split(line, self.delimiter).ok()?;
+        let record = quoted.split(&self.tight(line), self.delimiter).ok()?;
         let names: Vec<&str> = record.iter().collect();
         if self.lacks(&names).is_some() {
             return None;
@@ -152,10 +175,18 @@ impl Decoder for Csv {
         Some(Box::new(Csv::with_columns(spec, meaning, &names)))
     }
 
+    fn wants_envelope(&self) -> bool {
+        self.meaning.wants_envelope()
+    }
+
+    fn headers(&self) -> &[String] {
+        self.meaning.headers()
+    }
+
     fn named(&self, payload: &[u8]) -> Option<Vec<(String, Option<String>)>> {
         let line = Some(line(std::str::from_utf8(payload).ok()?)).filter(|line| !line.is_empty())?;
         let mut quoted = Quoted::default();
-        let record = quoted.split(line, self.delimiter).ok()?;
+        let record = quoted.split(&self.tight(line), self.delimiter).ok()?;
         let named = (0..record.len().max(self.names.len())).map(|column| {
             let name = self.names.get(column).cloned().unwrap_or_else(|| format!("column {}", column + 1));
             (name, record.get(column).map(str::to_owned))
@@ -173,6 +204,34 @@ impl Decoder for Csv {
 fn line(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// A line without the blanks around its fields; those inside quotes stay.
+fn tighten(line: &str, delimiter: u8) -> Cow<'_, str> {
+    let delimiter = char::from(delimiter);
+    let mut tight = String::with_capacity(line.len());
+    let (mut quoted, mut begins, mut blanks) = (false, true, 0);
+    for letter in line.chars() {
+        if !quoted && BLANKS.contains(&letter) && letter != delimiter {
+            // before a field nothing is kept, after it only if more of the field follows
+            if !begins {
+                tight.push(letter);
+                blanks += 1;
+            }
+            continue;
+        }
+        if !quoted && letter == delimiter {
+            tight.truncate(tight.len() - blanks);
+        }
+        if letter == '"' && (begins || quoted) {
+            quoted = !quoted;
+        }
+        tight.push(letter);
+        begins = !quoted && letter == delimiter;
+        blanks = 0;
+    }
+    tight.truncate(tight.len() - blanks);
+    Cow::Owned(tight)
 }
 
 /// Puts fields into the slots of their columns; returns the number of fields.

@@ -19,6 +19,7 @@
 //! Why a parse into raw slices: most fields of a record are not used, and those that are used become integers straight from
 //! their digits. [`raw::parse`] finds the slices, [`Meaning`] gives them meaning.
 
+mod nested;
 pub(super) mod raw;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use super::problem::{RecordProblem, shorten};
 use super::record::{Meaning, Values};
 use super::{Decoder, Format, RawRecord, no_columns};
 use crate::{FeedError, InstrumentTable, WireSpec};
+use nested::Paths;
 use raw::KeyTable;
 use ticktide_market::Tick;
 
@@ -39,14 +41,25 @@ pub static FORMAT: Format = Format {
 
 struct Json {
     meaning: Meaning,
-    keys: KeyTable,
+    keys: Search,
+}
+
+/// How the values of a record are found.
+enum Search {
+    /// By the keys of the object.
+    Keys(KeyTable),
+    /// By paths.
+    Paths(Paths),
 }
 
 impl Json {
     fn new(spec: &WireSpec) -> Result<Json, FeedError> {
         no_columns(spec)?;
         let meaning = Meaning::new(spec, FORMAT.name)?;
-        let keys = KeyTable::new(meaning.names());
+        let keys = match meaning.names().iter().any(|name| nested::is_path(name)) {
+            true => Search::Paths(Paths::new(meaning.names())),
+            false => Search::Keys(KeyTable::new(meaning.names())),
+        };
         Ok(Json { meaning, keys })
     }
 }
@@ -55,8 +68,20 @@ impl Decoder for Json {
     fn tick(&mut self, record: &RawRecord<'_>, instruments: &mut InstrumentTable) -> Result<Tick, RecordProblem> {
         let text = std::str::from_utf8(record.payload).map_err(|error| RecordProblem::new("not_utf8", error))?;
         let (mut owned, mut values) = (Vec::new(), Values::default());
-        raw::parse(text, &self.keys, &mut owned, &mut values).map_err(|error| unreadable(text, &error))?;
+        let read = match &self.keys {
+            Search::Keys(keys) => raw::parse(text, keys, &mut owned, &mut values),
+            Search::Paths(paths) => paths.read(text, &mut values).map(|()| raw::resolve(&mut owned, &mut values)),
+        };
+        read.map_err(|error| unreadable(text, &error))?;
         self.meaning.tick(&values, record, instruments)
+    }
+
+    fn wants_envelope(&self) -> bool {
+        self.meaning.wants_envelope()
+    }
+
+    fn headers(&self) -> &[String] {
+        self.meaning.headers()
     }
 }
 

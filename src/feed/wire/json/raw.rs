@@ -104,6 +104,12 @@ fn careful<'a>(
     let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer.deserialize_map(Object { keys, values })?;
     deserializer.end()?;
+    resolve(owned, values);
+    Ok(())
+}
+
+/// Gives the texts of raw strings, without quotes and escapes.
+pub fn resolve<'a>(owned: &'a mut Vec<String>, values: &mut Values<'a>) {
     // resolves every escape first, so that the texts can be borrowed together
     let mut resolved = Vec::new();
     for slot in 0..SLOTS {
@@ -126,7 +132,6 @@ fn careful<'a>(
     for (slot, text) in resolved.into_iter().zip(owned) {
         values.texts[slot] = text;
     }
-    Ok(())
 }
 
 /// As [`parse`], for plain objects; `None`: use [`careful`].

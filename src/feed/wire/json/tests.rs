@@ -1,7 +1,10 @@
 //! Promises of the wire format `json`: what is read, what is refused, and with which reason.
 
 use super::*;
+use crate::RecordType;
 use crate::Reject;
+use crate::wire::recorded::Envelope;
+use crate::wire::{FieldSource, IGNORED, TextPattern};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -252,7 +255,7 @@ fn under_a_cumulative_volume_a_record_without_a_type_is_a_snapshot() {
         ("cumulative_volume", "volume"),
         ("open_interest", "oi"),
     ];
-    let fields: BTreeMap<String, String> = pairs.map(|(ours, theirs)| (ours.into(), theirs.into())).into();
+    let fields: BTreeMap<String, FieldSource> = pairs.map(|(ours, theirs)| (ours.into(), theirs.into())).into();
     let cumulative = WireSpec { fields, cumulative: true, ..WireSpec::default() };
     let (tick, _) = decode_with(&cumulative, record).expect("a snapshot");
     // date -u -d 2026-01-05T09:45:57+05:30 +%s
@@ -386,4 +389,88 @@ proptest! {
         prop_assert_eq!(tick.quantity, Some(Quantity(quantity)));
         prop_assert_eq!(tick.exchange_at, micros * MICRO);
     }
+}
+
+fn fields(pairs: &[(&str, FieldSource)]) -> BTreeMap<String, FieldSource> {
+    pairs.iter().map(|(ours, theirs)| ((*ours).to_owned(), theirs.clone())).collect()
+}
+
+#[test]
+fn a_feeds_words_are_mapped_and_what_it_does_not_map_is_no_trade() {
+    let is = |word: &str, kind| (word.to_owned(), kind);
+    let spec = WireSpec {
+        fields: fields(&[
+            ("symbol", "data.s".into()),
+            ("time", "data.T".into()),
+            ("price", "data.p".into()),
+            ("quantity", "data.q".into()),
+            ("type", "stream".into()),
+        ]),
+        types: vec![
+            is("*@trade", RecordType::Tick(TickKind::Trade)),
+            is("btc@beat", RecordType::Ignored),
+            is("", RecordType::Ignored),
+        ],
+        ..WireSpec::default()
+    };
+    let frame = |stream: &str, time: &str| {
+        format!(r#"{{"stream":"{stream}","data":{{"s":"BTC","T":{time},"p":"7.5","q":"2"}}}}"#)
+    };
+    let (tick, instrument) = decode_with(&spec, frame("btc@trade", "1700000000000").as_bytes()).expect("a trade");
+    assert_eq!((instrument.symbol(), tick.price), (Some("BTC"), Some(Price(750_000_000))));
+    let refused = |payload: &str| {
+        let reject = decode_with(&spec, payload.as_bytes()).map(|(tick, _)| tick).expect_err(payload);
+        (reject.reason, reject.detail, reject.payload.len())
+    };
+    assert_eq!(refused(&frame("btc@beat", "0")), (IGNORED, "btc@beat".to_owned(), 0));
+    assert_eq!(refused(r#"{"result":null,"id":1}"#), (IGNORED, String::new(), 0));
+    let (reason, detail, _) = refused(&frame("btc@depth", "0"));
+    assert_eq!((reason, detail.as_str()), ("unknown_type", "type is btc@depth, which `source.types` does not map"));
+    assert_eq!(refused(&frame("btc@trade", "0")).0, "bad_time");
+}
+
+#[test]
+fn what_surrounds_a_record_constants_and_joined_keys_fill_fields() {
+    let taken = |text: &str, pattern: &str| match FieldSource::from_text(text) {
+        FieldSource::Around(around, _) => FieldSource::Around(around, TextPattern::new(pattern).ok()),
+        other => panic!("{other:?}"),
+    };
+    let spec = WireSpec {
+        fields: fields(&[
+            ("instrument", "@key".into()),
+            ("symbol", taken("@file", "{symbol}-trades-*")),
+            ("venue", FieldSource::Constant("NSE".into())),
+            ("id", taken("@topic", "ticks.{}")),
+            ("conditions", "@header.flags".into()),
+            ("sequence", "@partition".into()),
+            ("time", FieldSource::Joined(vec!["day".into(), "clock".into()])),
+        ]),
+        zone: Some("Asia/Kolkata".into()),
+        ..WireSpec::default()
+    };
+    let mut json = Json::new(&spec).expect("valid");
+    assert!(json.wants_envelope());
+    assert_eq!(json.headers(), ["flags"]);
+    let envelope = Envelope {
+        key: Some(b"26000"),
+        topic: Some("ticks.T7"),
+        partition: Some(3),
+        file: Some("ACC-trades-2026"),
+        headers: &[Some(b"odd")],
+        ..Envelope::default()
+    };
+    let payload = br#"{"day":"2026-01-05","clock":"09:15:00.5","price":2,"quantity":1}"#;
+    let record = RawRecord { envelope, ..RawRecord::new(payload, 3, None) };
+    let mut instruments = InstrumentTable::default();
+    let tick = json.decode(&record, &mut instruments).expect("a trade");
+    let instrument = instruments.take_fresh().remove(0);
+    assert_eq!((instrument.venue(), instrument.instrument(), instrument.symbol()), ("NSE", "26000", Some("ACC")));
+    assert_eq!((tick.id.as_deref(), tick.conditions.as_deref(), tick.sequence), (Some("T7"), Some("odd"), Some(3)));
+    assert_eq!(tick.exchange_at, 1_767_584_700_500_000_000);
+    let strange = RawRecord { envelope: Envelope { file: Some("other"), ..envelope }, ..record };
+    let reject = json.decode(&strange, &mut instruments).expect_err("no such file");
+    assert_eq!(reject.reason, "bad_field");
+    assert_eq!(reject.detail, "symbol: @file is other, which does not fit \"{symbol}-trades-*\"");
+    let bare = json.decode(&RawRecord::of(payload), &mut instruments).expect_err("no key");
+    assert_eq!((bare.reason, bare.detail.as_str()), ("missing_field", "\"@file\" (symbol) is missing"));
 }

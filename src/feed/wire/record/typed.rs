@@ -4,13 +4,16 @@
 //! always hold: prices, quantities and times come from their digits; a value that cannot be read is reported with its field.
 
 use super::fields::{Field, NAMES};
+use super::kinds::Kinds;
+use super::reading::Reading;
 use super::values::{ValueKind, Values};
+use crate::RecordType;
 use crate::wire::problem::{RecordProblem, shorten};
 use crate::wire::times;
 use std::fmt::Display;
 use ticktide_base::rules::Rules;
 use ticktide_base::time::{Nanos, noon};
-use ticktide_market::{NumberError, Price, Quantity, Snapshot, TickKind, decimal, decimal_wide};
+use ticktide_market::{NumberError, Price, Quantity, Snapshot, TickKind, decimal};
 
 /// A price, a quantity and a snapshot, each if the record has it.
 type Amounts = (Option<Price>, Option<Quantity>, Option<Box<Snapshot>>);
@@ -22,7 +25,9 @@ pub struct Record<'a> {
     pub slots: &'a [u8; NAMES.len()],
     /// The record's names, by slot.
     pub names: &'a [Box<str>],
-    pub rules: Rules,
+    pub reading: &'a Reading,
+    /// The feed's own words for its kinds, if the dataflow maps them.
+    pub kinds: Option<&'a Kinds>,
 }
 
 impl<'a> Record<'a> {
@@ -42,9 +47,12 @@ impl<'a> Record<'a> {
         }
     }
 
-    /// The record's type, if it has one.
+    /// The record's own type; `None`: it has none. Errors: an unknown word, or a record that the dataflow ignores.
     #[inline(always)]
     pub fn kind(&self) -> Result<Option<TickKind>, RecordProblem> {
+        if let Some(kinds) = self.kinds {
+            return self.mapped_kind(kinds);
+        }
         match self.get(Field::Type) {
             (ValueKind::Absent, _) => Ok(None),
             (ValueKind::Text, "trade") => Ok(Some(TickKind::Trade)),
@@ -55,6 +63,27 @@ impl<'a> Record<'a> {
                 let detail = format!("type is {}, known are trade, snapshot, cancel, correct", shorten(other));
                 Err(RecordProblem::new("unknown_type", detail))
             }
+        }
+    }
+
+    fn mapped_kind(&self, kinds: &Kinds) -> Result<Option<TickKind>, RecordProblem> {
+        let (kind, word) = match self.get(Field::Type) {
+            (ValueKind::Absent, _) | (_, "") => (kinds.absent, ""),
+            (ValueKind::Unreadable, raw) => {
+                return Err(self.wrong("bad_field", Field::Type, raw, "its escapes give no text"));
+            }
+            (_, word) => match kinds.of(word) {
+                Some(kind) => (Some(kind), word),
+                None => {
+                    let detail = format!("type is {}, which `source.types` does not map", shorten(word));
+                    return Err(RecordProblem::new("unknown_type", detail));
+                }
+            },
+        };
+        match kind {
+            None => Ok(None),
+            Some(RecordType::Tick(kind)) => Ok(Some(kind)),
+            Some(RecordType::Ignored) => Err(RecordProblem::ignored(word)),
         }
     }
 
@@ -81,26 +110,14 @@ impl<'a> Record<'a> {
     /// traded; it is accepted, because it is of an earlier day than any update.
     pub fn time(&self, field: Field) -> Result<Option<Nanos>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        let at = match times::integer(text.as_bytes()) {
-            Some(at) => at,
-            None => match text.parse::<jiff::Timestamp>() {
-                Ok(at) => Nanos::try_from(at.as_nanosecond()).ok(),
-                Err(_) => {
-                    return Err(self.wrong(
-                        "bad_time",
-                        field,
-                        text,
-                        "neither an integer of s, ms, µs, ns nor RFC 3339",
-                    ));
-                }
-            },
-        };
-        match at {
-            Some(at) if times::is_possible(at, self.rules) || (at == 0 && field == Field::TradeTime) => Ok(Some(at)),
-            None if self.rules == Rules::First => {
+        let rules = self.reading.rules();
+        match self.reading.time(text) {
+            Err((reason, why)) => Err(self.wrong(reason, field, text, why)),
+            Ok(Some(at)) if times::is_possible(at, rules) || (at == 0 && field == Field::TradeTime) => Ok(Some(at)),
+            Ok(None) if rules == Rules::First => {
                 Err(self.wrong("out_of_range", field, text, "no time between 1677 and 2262"))
             }
-            _ => Err(self.wrong("bad_time", field, text, times::why_not(text))),
+            Ok(_) => Err(self.wrong("bad_time", field, text, times::why_not(text))),
         }
     }
 
@@ -128,7 +145,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn price(&self, field: Field) -> Result<Option<Price>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        match decimal(text.as_bytes()) {
+        match self.reading.number(text) {
             Ok(units) => Ok(Some(Price(units))),
             Err(error) => Err(self.number(field, text, error)),
         }
@@ -137,7 +154,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn quantity(&self, field: Field) -> Result<Option<Quantity>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        match decimal(text.as_bytes()) {
+        match self.reading.number(text) {
             Ok(units) if units >= 0 => Ok(Some(Quantity(units))),
             Ok(_) => Err(self.wrong("negative_quantity", field, text, "below 0")),
             Err(error) => Err(self.number(field, text, error)),
@@ -146,7 +163,7 @@ impl<'a> Record<'a> {
 
     fn volume(&self, field: Field) -> Result<Option<i128>, RecordProblem> {
         let Some(text) = self.text(field)? else { return Ok(None) };
-        match decimal_wide(text.as_bytes()) {
+        match self.reading.wide(text) {
             Ok(units) if units >= 0 => Ok(Some(units)),
             Ok(_) => Err(self.wrong("negative_quantity", field, text, "below 0")),
             Err(error) => Err(self.number(field, text, error)),

@@ -6,7 +6,7 @@
 /// The slot of a field that nothing fills.
 pub const NO_SLOT: u8 = u8::MAX;
 /// More slots than fields: each field has at most one name in the record.
-pub const SLOTS: usize = 24;
+pub const SLOTS: usize = 32;
 
 /// The type of a value; a format without types, like CSV, has only texts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,10 +26,13 @@ pub enum ValueKind {
 }
 
 /// The values of one record, by slot.
+#[derive(Clone)]
 pub struct Values<'a> {
     pub(in crate::wire) texts: [&'a str; SLOTS],
     pub(in crate::wire) kinds: [ValueKind; SLOTS],
     pub(in crate::wire) seen: u32,
+    /// Slots that a key has filled which is written like a path.
+    literal: u32,
     /// A slot whose key appeared twice.
     pub duplicate: Option<u8>,
 }
@@ -37,7 +40,7 @@ pub struct Values<'a> {
 impl Default for Values<'_> {
     #[inline]
     fn default() -> Self {
-        Values { texts: [""; SLOTS], kinds: [ValueKind::Absent; SLOTS], seen: 0, duplicate: None }
+        Values { texts: [""; SLOTS], kinds: [ValueKind::Absent; SLOTS], seen: 0, literal: 0, duplicate: None }
     }
 }
 
@@ -59,5 +62,22 @@ impl<'a> Values<'a> {
         self.seen |= bit;
         self.kinds[usize::from(slot)] = kind;
         self.texts[usize::from(slot)] = text;
+    }
+
+    /// A value that a path leads to; a literal key goes before it.
+    pub fn put_nested(&mut self, slot: u8, kind: ValueKind, text: &'a str) {
+        if self.literal & 1u32.wrapping_shl(u32::from(slot)) == 0 {
+            self.put(slot, kind, text);
+        }
+    }
+
+    /// The value of a key that is written like a path.
+    pub fn put_literal(&mut self, slot: u8, kind: ValueKind, text: &'a str) {
+        let bit = 1u32.wrapping_shl(u32::from(slot));
+        if self.literal & bit == 0 {
+            self.seen &= !bit;
+        }
+        self.literal |= bit;
+        self.put(slot, kind, text);
     }
 }

@@ -276,7 +276,7 @@ fn the_two_spellings_together_are_a_field_that_came_twice() {
 
 #[test]
 fn a_mapping_of_fields_is_refused() {
-    let fields = [("price".to_owned(), "ltp".to_owned())].into();
+    let fields = [("price".to_owned(), "ltp".into())].into();
     let spec = WireSpec { format: "xts-json".into(), fields, ..WireSpec::default() };
     assert!(matches!(XtsDecoder::json(&spec), Err(FeedError::Fix { .. })));
 }
