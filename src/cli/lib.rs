@@ -21,6 +21,7 @@ mod reconcile;
 mod reference;
 mod rewind;
 mod run;
+mod sniff;
 mod source;
 #[cfg(test)]
 mod tests;

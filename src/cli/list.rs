@@ -3,11 +3,10 @@
 use super::{Global, aligned, print};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use ticktide_base::error::Error;
-use ticktide_dataflow::{SHIPPED, reference};
+use ticktide_dataflow::{SHIPPED, presets, reference};
 use ticktide_feed as feed;
-use ticktide_feed::sniff::Sniffed;
 use ticktide_flow::anomalies::CHECKS;
 use ticktide_flow::indicators::{Anchor, INDICATORS, Spec};
 use ticktide_flow::parameters::Parameter;
@@ -17,7 +16,7 @@ use ticktide_market::calendar::PRESETS;
 pub struct ListArgs {
     /// The registry to list
     pub what: RegistryName,
-    /// With `formats`: show which formats decode the first records of a file, and why the others do not
+    /// With `formats`: show which formats and presets decode the first records of a file, and propose its `source`
     #[arg(long, value_name = "FILE")]
     pub sniff: Option<PathBuf>,
     /// With `--sniff`: how many records to read
@@ -37,6 +36,8 @@ pub enum RegistryName {
     Anomalies,
     /// Dataflows that are shipped with ticktide
     Dataflows,
+    /// Feeds whose records are known: one name sets wire, fields, kinds and times
+    Presets,
     /// Trading sessions by name
     Sessions,
     /// The keys of a dataflow file, with types and defaults
@@ -61,7 +62,7 @@ pub fn list(args: &ListArgs, global: &Global) -> Result<(), Error> {
         if args.what != RegistryName::Formats {
             return Err(Error::fix("`--sniff` needs `formats`", "run `ticktide list formats --sniff FILE`"));
         }
-        return sniffed(path, args.records, global);
+        return super::sniff::sniff(path, args.records, global.json);
     }
     let entries = entries(args.what);
     if global.json {
@@ -88,9 +89,15 @@ fn entries(what: RegistryName) -> Vec<Entry> {
         RegistryName::Indicators => indicators(),
         RegistryName::Anomalies => checks(),
         RegistryName::Dataflows => SHIPPED.iter().map(|(name, text)| entry(name, &first_comment(text))).collect(),
+        RegistryName::Presets => presets::PRESETS.iter().map(preset).collect(),
         RegistryName::Sessions => PRESETS.iter().map(|(name, doc)| entry(name, doc)).collect(),
         RegistryName::Keys => keys(),
     }
+}
+
+fn preset(preset: &presets::Preset) -> Entry {
+    let detail = json!({ "source": preset.source, "settings": preset.settings.trim() });
+    Entry { detail, ..entry(preset.name, preset.doc) }
 }
 
 /// The comment that a dataflow's file opens with, on one line.
@@ -155,62 +162,6 @@ fn keys() -> Vec<Entry> {
         doc: key.doc.to_owned(),
     };
     reference::keys().into_iter().map(entry).collect()
-}
-
-/// Prints what every format makes of a file's first records. Error: no format decodes any of them.
-fn sniffed(path: &Path, most: u64, global: &Global) -> Result<(), Error> {
-    let found = feed::sniff::sniff(path, most)?;
-    if global.json {
-        found.iter().try_for_each(|format| print(&format!("{}\n", sniffed_json(format))))?;
-    } else {
-        let mut rows = Vec::new();
-        for format in &found {
-            let count = format!("{} of {} records decode", format.ticks, format.records);
-            rows.push(vec![format.format.to_owned(), count]);
-            for (reason, refused) in &format.rejects {
-                let line = format!("record {}: {}: {}", refused.offset, refused.detail, shown(&refused.payload));
-                rows.push(vec![String::new(), format!("{} {reason}", refused.records), line]);
-            }
-        }
-        print(&aligned(&rows))?;
-    }
-    if found.iter().all(|format| format.ticks == 0) {
-        let message = format!("no format decodes any of the first {} records of {}", found[0].records, path.display());
-        return Err(Error::fix(message, mapping(&found)));
-    }
-    Ok(())
-}
-
-/// A hint: how a dataflow could describe the records.
-fn mapping(found: &[Sniffed]) -> String {
-    let refused = found.iter().flat_map(|format| format.rejects.values()).min_by_key(|refused| refused.offset);
-    let Some(delimiter) = refused.and_then(|refused| delimiter(&refused.payload)) else {
-        return "map the records' fields in `source.fields` of a dataflow; the reasons are above".to_owned();
-    };
-    let given =
-        if delimiter == ',' { String::new() } else { format!(", delimiter = \"{}\"", delimiter.escape_default()) };
-    format!(
-        "the file seems to have columns: set `source = {{ wire = \"csv\"{given}, columns = [\"symbol\", \"time\", \"price\", \
-         \"quantity\"] }}`, in their order; if its first line names them, leave `columns` out and map the names in `fields`"
-    )
-}
-
-/// The character between the columns of a line, if it has columns.
-fn delimiter(line: &[u8]) -> Option<char> {
-    if line.starts_with(b"{") || line.starts_with(b"[") {
-        return None;
-    }
-    let count = |mark: &char| line.iter().filter(|byte| char::from(**byte) == *mark).count();
-    [';', '\t', '|', ','].into_iter().filter(|mark| count(mark) >= 2).max_by_key(count)
-}
-
-fn sniffed_json(format: &Sniffed) -> Value {
-    let rejects = format.rejects.iter().map(|(reason, refused)| {
-        let payload = String::from_utf8_lossy(&refused.payload);
-        json!({ "reason": reason, "records": refused.records, "offset": refused.offset, "detail": refused.detail, "payload": payload })
-    });
-    let rejects: Vec<Value> = rejects.collect();
-    json!({ "format": format.format, "records": format.records, "ticks": format.ticks, "rejects": rejects })
 }
 
 /// The start of a payload on one line.

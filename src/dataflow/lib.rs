@@ -21,6 +21,7 @@ mod composites;
 pub mod evolution;
 mod keys;
 mod load;
+pub mod presets;
 mod read;
 mod recorded;
 pub mod reference;

@@ -3,6 +3,7 @@
 //! What must hold: a user's file has precedence over a shipped dataflow of the same name, and a file that exists and cannot be
 //! read is an error.
 
+use crate::presets;
 use crate::read;
 use crate::spec::Dataflow;
 use std::collections::BTreeMap;
@@ -121,6 +122,7 @@ impl Dataflow {
                 tree.put(&path, node);
             }
         }
+        presets::lay_under(&mut tree, &problems);
         let mut dataflow = read::read(name, &tree, &problems);
         dataflow.origins = origins(&tree);
         match problems.take() {

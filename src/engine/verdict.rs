@@ -13,7 +13,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Conservation;
 use ticktide_base::error::Error;
-use ticktide_feed::wire;
+use ticktide_dataflow::Dataflow;
+use ticktide_dataflow::presets::{PRESETS, Preset};
+use ticktide_feed::wire::RawRecord;
+use ticktide_feed::{InstrumentTable, wire};
 use ticktide_tables::QuarantineRow;
 
 /// Samples that are shown.
@@ -104,11 +107,29 @@ pub(crate) fn line(payload: &[u8], why: &str) -> String {
     format!("\n  {text:?}: {why}")
 }
 
+/// The presets that decode at least one of the payloads. Those that need the file's name decode none.
+fn presets_that_decode(payloads: &[&[u8]]) -> Vec<&'static str> {
+    let decodes = |preset: &&Preset| {
+        let text = format!("source = {{ preset = {:?} }}", preset.name);
+        let dataflow = Dataflow::from_text("preset", "preset.toml", &text, &[], &[]).ok();
+        let Some(mut decoder) = dataflow.and_then(|dataflow| wire::build(&dataflow.source.wire).ok()) else {
+            return false;
+        };
+        let mut instruments = InstrumentTable::default();
+        payloads.iter().any(|payload| decoder.decode(&RawRecord::of(payload), &mut instruments).is_ok())
+    };
+    PRESETS.iter().filter(decodes).map(|preset| preset.name).collect()
+}
+
 /// Which formats decode payloads that were refused.
 pub(crate) fn formats(payloads: &[&[u8]]) -> String {
+    let presets = presets_that_decode(payloads);
+    if !presets.is_empty() {
+        return format!("these presets decode some of them: {}; set `source.preset`", presets.join(", "));
+    }
     match wire::formats_that_decode(payloads).as_slice() {
         [] => {
-            "no wire format decodes them as they are; is `source.fields` missing, or is it the wrong topic?".to_owned()
+            "no wire format decodes them as they are; is `source.fields` missing, or is it the wrong topic? `ticktide list formats --sniff FILE` proposes a `source`".to_owned()
         }
         formats => format!("these formats decode some of them: {}; set `source.wire`", formats.join(", ")),
     }

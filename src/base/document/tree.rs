@@ -104,7 +104,7 @@ impl Table {
 
 impl LocatedValue {
     /// The same value with another place, down to its leaves.
-    pub(super) fn moved(self, place: &Location) -> LocatedValue {
+    pub fn moved(self, place: &Location) -> LocatedValue {
         let value = match self.value {
             TomlValue::List(items) => TomlValue::List(items.into_iter().map(|item| item.moved(place)).collect()),
             TomlValue::Table(Table(entries)) => TomlValue::Table(Table(

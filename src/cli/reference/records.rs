@@ -1,6 +1,7 @@
 //! The pages of a record's fields, and of the sources and wire formats of records.
 
 use super::{Page, code};
+use ticktide_dataflow::presets;
 use ticktide_feed::wire::{FIELDS, FORMATS, FieldDoc, Has};
 use ticktide_feed::{SOURCES, wire};
 
@@ -48,6 +49,12 @@ which format decodes the first records of a file.";
     for format in FORMATS.iter() {
         page.head(3, code(format.name));
         page.text(shown(format));
+    }
+    page.head(2, "Presets");
+    page.text("`source = { preset = \"NAME\" }` sets what is below; keys of the file go before it.");
+    for preset in presets::PRESETS.iter() {
+        page.head(3, code(preset.name));
+        page.text(format!("{} ([source]({}))\n\n```toml\n{}\n```", preset.doc, preset.source, preset.settings.trim()));
     }
     page
 }

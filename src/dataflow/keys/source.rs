@@ -4,6 +4,7 @@ use super::kafka;
 use super::key::{FieldAccess, Key, KeyType, Own, Read, Show, field};
 use super::section::Section;
 use super::values;
+use crate::presets::PRESETS;
 use crate::spec::Volume;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -112,6 +113,12 @@ pub static SECTION: Section = Section {
             "source.fields.*",
             "The record's name for one of ticktide's fields, where it is another: `time = \"ts\"`.",
             KeyType::Own(FIELDS),
+        )
+        .shown_at(7),
+        Key::of_rows(
+            "source.preset",
+            "A known feed, whose wire, fields, kinds and times are then set (`ticktide list presets`); keys of the file go before them.",
+            KeyType::Own(PRESET),
         )
         .shown_at(7),
         Key::of_rows(
@@ -460,6 +467,15 @@ fn field_json(field: &FieldSource) -> serde_json::Value {
         FieldSource::Key(_) | FieldSource::Around(_, None) => json!(field.to_text()),
     }
 }
+
+/// The preset's settings are laid under those of the file before anything is read, and recorded in its place.
+const PRESET: Own = Own {
+    name: "text",
+    default: "",
+    read: Read::With(|keys, _| drop(keys.text("preset"))),
+    show: Show::One(|_| None),
+    schema: || json!({ "enum": PRESETS.names() }),
+};
 
 const TYPES: Own = Own {
     name: "table",

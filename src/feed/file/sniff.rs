@@ -4,9 +4,10 @@
 //! format gives a tick or a reason for every record.
 
 use super::stream::{BUFFER_LEAST, Stream, Unended};
-use crate::wire::FORMATS;
+use crate::wire::{self, FORMATS, Format, IGNORED};
 use crate::{FeedError, InstrumentTable, WireSpec};
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 /// The result of one format for a file's first records.
@@ -15,6 +16,8 @@ pub struct Sniffed {
     pub format: &'static str,
     pub records: u64,
     pub ticks: u64,
+    /// Records of kinds that the settings ignore.
+    pub ignored: u64,
     /// By the reason of the reject.
     pub rejects: BTreeMap<&'static str, RejectSummary>,
 }
@@ -31,36 +34,63 @@ pub struct RejectSummary {
 /// Decodes the first `most` records of a file with every format, without a mapping of fields; the format with the most ticks
 /// is first. Errors: the file cannot be read, or holds no record.
 pub fn sniff(path: &Path, most: u64) -> Result<Vec<Sniffed>, FeedError> {
-    let mut all = Vec::new();
-    for format in FORMATS.iter() {
-        let mut decoder = (format.build)(&WireSpec { format: format.name.into(), ..WireSpec::default() })?;
-        let mut instruments = InstrumentTable::default();
-        let mut stream = Stream::open(path, BUFFER_LEAST)?;
-        let mut sniffed = Sniffed { format: format.name, records: 0, ticks: 0, rejects: BTreeMap::new() };
-        while sniffed.records < most {
-            let Some(record) = stream.next(Unended::Taken, decoder.as_mut(), &mut instruments)? else { break };
-            sniffed.records += 1;
-            match record {
-                Ok(_) => sniffed.ticks += 1,
-                Err(reject) => {
-                    let first = || RejectSummary {
-                        records: 0,
-                        offset: reject.offset,
-                        detail: reject.detail,
-                        payload: reject.payload,
-                    };
-                    sniffed.rejects.entry(reject.reason).or_insert_with(first).records += 1;
-                }
-            }
-        }
-        if sniffed.records == 0 {
-            let message = format!("file {} holds no record", path.display());
-            return Err(FeedError::fix(message, "give a recorded file with one record a line: plain, .gz or .zst"));
-        }
-        all.push(sniffed);
-    }
+    let plain = |format: &'static Format| {
+        let spec = WireSpec { format: format.name.into(), ..WireSpec::default() };
+        sniff_as(path, most, format.name, &spec)
+    };
+    let mut all: Vec<Sniffed> = FORMATS.iter().map(plain).collect::<Result<_, _>>()?;
     all.sort_by_key(|sniffed| std::cmp::Reverse(sniffed.ticks));
     Ok(all)
+}
+
+/// Decodes the first `most` records of a file as settings say; `name` is what they are called. Errors: the file cannot be read, or
+/// holds no record.
+pub fn sniff_as(path: &Path, most: u64, name: &'static str, spec: &WireSpec) -> Result<Sniffed, FeedError> {
+    let mut decoder = wire::build(spec)?;
+    let mut instruments = InstrumentTable::default();
+    let mut stream = Stream::open(path, BUFFER_LEAST)?;
+    let mut sniffed = Sniffed { format: name, records: 0, ticks: 0, ignored: 0, rejects: BTreeMap::new() };
+    while sniffed.records < most {
+        let Some(record) = stream.next(Unended::Taken, decoder.as_mut(), &mut instruments)? else { break };
+        sniffed.records += 1;
+        match record {
+            Ok(_) => sniffed.ticks += 1,
+            Err(reject) if reject.reason == IGNORED => sniffed.ignored += 1,
+            Err(reject) => {
+                let first = || RejectSummary {
+                    records: 0,
+                    offset: reject.offset,
+                    detail: reject.detail,
+                    payload: reject.payload,
+                };
+                sniffed.rejects.entry(reject.reason).or_insert_with(first).records += 1;
+            }
+        }
+    }
+    if sniffed.records == 0 {
+        let message = format!("file {} holds no record", path.display());
+        return Err(FeedError::fix(message, "give a recorded file with one record a line: plain, .gz or .zst"));
+    }
+    Ok(sniffed)
+}
+
+/// The first records of a file as text, without their line ends. Errors: the file cannot be read.
+pub fn first_lines(path: &Path, most: usize) -> Result<Vec<String>, FeedError> {
+    let (_, input) = super::input(path, BUFFER_LEAST)?;
+    let mut lines = Vec::new();
+    for line in BufReader::new(input).split(b'\n').take(most) {
+        let mut line = line.map_err(|error| {
+            FeedError::fix(format!("file {} cannot be read: {error}", path.display()), "is it whole?")
+        })?;
+        if lines.is_empty() {
+            super::unmark(&mut line);
+        }
+        let text = String::from_utf8_lossy(super::text(&line)).into_owned();
+        if !text.is_empty() {
+            lines.push(text);
+        }
+    }
+    Ok(lines)
 }
 
 #[cfg(test)]
