@@ -46,10 +46,12 @@ const NAMES: [(&str, &[&str]); 4] = [
     ("quantity", &["quantity", "qty", "q", "size", "sz", "amount", "volume", "vol", "v", "last_traded_quantity"]),
 ];
 
-/// A line of `source` for a file.
+/// Keys of `source` with their values in TOML.
+type Settings = Vec<(&'static str, String)>;
+
+/// What `source` could say of a file.
 struct Proposal {
-    /// TOML, after `source = `.
-    source: String,
+    settings: Settings,
     result: Sniffed,
     /// What only the user knows.
     question: Option<&'static str>,
@@ -61,9 +63,10 @@ pub fn sniff(path: &Path, most: u64, as_json: bool) -> Result<(), Error> {
     let proposal = proposal(path, most, &found)?;
     if as_json {
         found.iter().try_for_each(|format| print(&format!("{}\n", sniffed_json(format))))?;
-        if let Some(Proposal { source, result, question }) = &proposal {
+        if let Some(Proposal { settings, result, question }) = &proposal {
+            let (source, set) = (line(settings), flags(settings));
             let ticks = (result.records, result.ticks, result.ignored);
-            let line = json!({ "source": source, "records": ticks.0, "ticks": ticks.1, "ignored": ticks.2, "question": question });
+            let line = json!({ "source": source, "set": set, "records": ticks.0, "ticks": ticks.1, "ignored": ticks.2, "question": question });
             print(&format!("{line}\n"))?;
         }
     } else {
@@ -90,15 +93,26 @@ fn rows(format: &Sniffed) -> Vec<Vec<String>> {
 }
 
 fn proposed(proposal: &Proposal, path: &Path) -> String {
-    let Proposal { source, result, question } = proposal;
+    let Proposal { settings, result, question } = proposal;
     let ignored = if result.ignored > 0 { format!(", {} are ignored", result.ignored) } else { String::new() };
     let question = question.map_or(String::new(), |question| format!("open: {question}\n"));
+    let (ticks, records, source, path) = (result.ticks, result.records, line(settings), path.display());
+    let set: String = flags(settings).iter().map(|flag| format!(" --set '{flag}'")).collect();
     format!(
-        "\nproposal: {} of {} records decode{ignored}\n{question}\nsource = {source}\n\ntry it: ticktide run bars --source file --path {} --until end --set 'source={source}'\n",
-        result.ticks,
-        result.records,
-        path.display()
+        "\nproposal: {ticks} of {records} records decode{ignored}\n{question}\nsource = {source}\n\n\
+         try it: ticktide run bars --source file --path {path} --until end{set}\n"
     )
+}
+
+/// The settings as a value of `source`.
+fn line(settings: &Settings) -> String {
+    let settings: Vec<String> = settings.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    format!("{{ {} }}", settings.join(", "))
+}
+
+/// The settings as values of `--set`.
+fn flags(settings: &Settings) -> Vec<String> {
+    settings.iter().map(|(key, value)| format!("source.{key}={value}")).collect()
 }
 
 /// Decodes at least half of what it does not ignore.
@@ -109,12 +123,12 @@ fn is_good(result: &Sniffed) -> bool {
 /// The best proposal: a format as it is, a preset, or a mapping that the names of the file suggest.
 fn proposal(path: &Path, most: u64, found: &[Sniffed]) -> Result<Option<Proposal>, Error> {
     if let Some(plain) = found.first().filter(|format| is_good(format)) {
-        let source = format!("{{ wire = \"{}\" }}", plain.format);
-        return Ok(Some(Proposal { source, result: plain.clone(), question: None }));
+        let settings = vec![("wire", quoted(plain.format))];
+        return Ok(Some(Proposal { settings, result: plain.clone(), question: None }));
     }
     let mut all = Vec::new();
     for preset in presets::PRESETS.iter() {
-        all.extend(tried(path, most, format!("{{ preset = \"{}\" }}", preset.name), None)?);
+        all.extend(tried(path, most, vec![("preset", quoted(preset.name))], None)?);
     }
     // the more a preset reads, and the less it ignores, the better it fits
     all.sort_by_key(|proposal: &Proposal| (std::cmp::Reverse(proposal.result.ticks), proposal.result.ignored));
@@ -122,8 +136,8 @@ fn proposal(path: &Path, most: u64, found: &[Sniffed]) -> Result<Option<Proposal
         return Ok(Some(best));
     }
     let lines = sniff::first_lines(path, GUESSED_FROM)?;
-    for (source, question) in guesses(&lines) {
-        if let Some(proposal) = tried(path, most, source, question)? {
+    for (settings, question) in guesses(&lines) {
+        if let Some(proposal) = tried(path, most, settings, question)? {
             return Ok(Some(proposal));
         }
     }
@@ -131,48 +145,63 @@ fn proposal(path: &Path, most: u64, found: &[Sniffed]) -> Result<Option<Proposal
 }
 
 /// The proposal, if it decodes enough.
-fn tried(path: &Path, most: u64, source: String, question: Option<&'static str>) -> Result<Option<Proposal>, Error> {
-    let Ok(dataflow) = Dataflow::from_text("sniffed", "sniffed.toml", &format!("source = {source}"), &[], &[]) else {
+fn tried(
+    path: &Path,
+    most: u64,
+    settings: Settings,
+    question: Option<&'static str>,
+) -> Result<Option<Proposal>, Error> {
+    let Ok(dataflow) =
+        Dataflow::from_text("sniffed", "sniffed.toml", &format!("source = {}", line(&settings)), &[], &[])
+    else {
         return Ok(None);
     };
     // a file that lacks what its settings need is another file
     let Ok(result) = sniff::sniff_as(path, most, "proposal", &dataflow.source.wire) else { return Ok(None) };
-    Ok(is_good(&result).then_some(Proposal { source, result, question }))
+    Ok(is_good(&result).then_some(Proposal { settings, result, question }))
 }
 
-/// Lines of `source` that the names of a file suggest, likeliest first.
-fn guesses(lines: &[String]) -> Vec<(String, Option<&'static str>)> {
+/// A guess, and what only the user knows.
+type Guess = (Settings, Option<&'static str>);
+
+fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+/// What the names of a file suggest, likeliest first.
+fn guesses(lines: &[String]) -> Vec<Guess> {
     let objects: Vec<Value> =
         lines.iter().filter_map(|line| serde_json::from_str(line).ok()).filter(Value::is_object).collect();
-    if !objects.is_empty() {
-        return json_guesses(&objects);
-    }
-    csv_guesses(lines)
+    if objects.is_empty() { csv_guesses(lines) } else { json_guesses(&objects) }
 }
 
-fn json_guesses(objects: &[Value]) -> Vec<(String, Option<&'static str>)> {
-    let mut paths: Vec<(String, usize)> = Vec::new();
+fn json_guesses(objects: &[Value]) -> Vec<Guess> {
+    let mut paths: Vec<String> = Vec::new();
     for object in objects {
-        leaves(object, String::new(), &mut |path| match paths.iter_mut().find(|(known, _)| known == path) {
-            Some((_, count)) => *count += 1,
-            None => paths.push((path.to_owned(), 1)),
+        leaves(object, String::new(), &mut |path| {
+            if !paths.iter().any(|known| known == path) {
+                paths.push(path.to_owned());
+            }
         });
     }
-    let names: Vec<&str> = paths.iter().map(|(path, _)| path.as_str()).collect();
+    let names: Vec<&str> = paths.iter().map(String::as_str).collect();
     let Some(fields) = fields(&names) else { return Vec::new() };
-    let mapped = |more: &str, rest: &str| format!("{{ wire = \"json\", fields = {{ {fields}{more} }}{rest} }}");
-    let mut guesses = vec![(mapped("", ""), None)];
+    let mapped = |more: &str| vec![("wire", quoted("json")), ("fields", format!("{{ {fields}{more} }}"))];
+    let mut plain = vec![mapped("")];
     // a feed of several kinds has a word for them
     for kind in ["type", "e", "event", "channel", "stream", "topic"].iter().filter(|kind| names.contains(*kind)) {
         for word in words(objects, kind) {
-            let types = format!(", types = {{ {word:?} = \"trade\", \"*\" = \"ignore\" }}");
-            guesses.push((mapped(&format!(", type = \"{kind}\""), &types), None));
+            let types = ("types", format!("{{ {word:?} = \"trade\", \"*\" = \"ignore\" }}"));
+            plain.push(mapped(&format!(", type = \"{kind}\"")).into_iter().chain([types]).collect());
         }
     }
-    let zones = [("{ wire", "{ zone = \"UTC\", wire")];
-    let zoned: Vec<_> =
-        guesses.iter().map(|(guess, _)| (guess.replacen(zones[0].0, zones[0].1, 1), Some(ZONE))).collect();
-    guesses.into_iter().chain(zoned).collect()
+    let zoned: Vec<Guess> = plain.iter().map(|settings| with_zone(settings)).collect();
+    plain.into_iter().map(|settings| (settings, None)).chain(zoned).collect()
+}
+
+/// The same with a zone, which only the user knows.
+fn with_zone(settings: &Settings) -> Guess {
+    (settings.iter().cloned().chain([("zone", quoted("UTC"))]).collect(), Some(ZONE))
 }
 
 const ZONE: &str = "the times have no zone; set `zone` to that of the feed, e.g. \"Asia/Kolkata\"";
@@ -228,36 +257,34 @@ fn mapping(lines: &[String]) -> String {
     let Some(delimiter) = lines.first().and_then(|line| delimiter(line)) else {
         return "map the records' fields in `source.fields` of a dataflow; the reasons are above".to_owned();
     };
+    let given =
+        if delimiter == ',' { String::new() } else { format!(", delimiter = \"{}\"", delimiter.escape_default()) };
     format!(
-        "the file seems to have columns: set `source = {{ wire = \"csv\"{}, columns = [\"symbol\", \"time\", \"price\", \
-         \"quantity\"] }}`, in their order; if its first line names them, leave `columns` out and map the names in `fields`",
-        given(delimiter)
+        "the file seems to have columns: set `source = {{ wire = \"csv\"{given}, columns = [\"symbol\", \"time\", \"price\", \
+         \"quantity\"] }}`, in their order; if its first line names them, leave `columns` out and map the names in `fields`"
     )
 }
 
-/// The setting of a delimiter, unless it is the format's own.
-fn given(delimiter: char) -> String {
-    if delimiter == ',' { String::new() } else { format!(", delimiter = \"{}\"", delimiter.escape_default()) }
-}
-
-fn csv_guesses(lines: &[String]) -> Vec<(String, Option<&'static str>)> {
+fn csv_guesses(lines: &[String]) -> Vec<Guess> {
     let Some(first) = lines.first() else { return Vec::new() };
     let Some(delimiter) = delimiter(first) else { return Vec::new() };
     let names: Vec<&str> = first.split(delimiter).map(|name| name.trim().trim_matches('"')).collect();
-    let given = given(delimiter);
-    let mut guesses = Vec::new();
-    let day_and_time = ["date", "time"].map(|word| names.iter().find(|name| name.eq_ignore_ascii_case(word)));
-    if let Some(fields) = fields(&names) {
-        guesses.push((format!("{{ wire = \"csv\"{given}, fields = {{ {fields} }} }}"), None));
-        guesses.push((format!("{{ wire = \"csv\"{given}, zone = \"UTC\", fields = {{ {fields} }} }}"), Some(ZONE)));
-        guesses.push((format!("{{ wire = \"csv\"{given}, thousands = \",\", fields = {{ {fields} }} }}"), None));
-        if let [Some(day), Some(time)] = day_and_time {
-            let joined = fields.split(", ").filter(|field| !field.starts_with("time")).collect::<Vec<_>>().join(", ");
-            let source = format!(
-                "{{ wire = \"csv\"{given}, zone = \"UTC\", fields = {{ {joined}, time = [{day:?}, {time:?}] }} }}"
-            );
-            guesses.push((source, Some(ZONE)));
-        }
+    let Some(fields) = fields(&names) else { return Vec::new() };
+    let own = (delimiter != ',').then(|| ("delimiter", quoted(&delimiter.to_string())));
+    let mapped = |fields: &str| -> Settings {
+        [("wire", quoted("csv"))]
+            .into_iter()
+            .chain(own.clone())
+            .chain([("fields", format!("{{ {fields} }}"))])
+            .collect()
+    };
+    let plain = mapped(&fields);
+    let thousands = plain.iter().cloned().chain([("thousands", quoted(","))]).collect();
+    let mut guesses = vec![(plain.clone(), None), with_zone(&plain), (thousands, None)];
+    let [day, time] = ["date", "time"].map(|word| names.iter().find(|name| name.eq_ignore_ascii_case(word)));
+    if let (Some(day), Some(time)) = (day, time) {
+        let others: Vec<&str> = fields.split(", ").filter(|field| !field.starts_with("time")).collect();
+        guesses.push(with_zone(&mapped(&format!("{}, time = [{day:?}, {time:?}]", others.join(", ")))));
     }
     guesses
 }
@@ -294,7 +321,7 @@ mod tests {
             let name = if good.file.is_empty() { "records.jsonl".to_owned() } else { format!("{}.csv", good.file) };
             let lines: Vec<&str> = good.header.into_iter().chain([good.record; 3]).collect();
             let proposal = proposed_for(&name, &lines).expect(preset.name);
-            assert_eq!(proposal.source, format!("{{ preset = {:?} }}", preset.name));
+            assert_eq!(line(&proposal.settings), format!("{{ preset = {:?} }}", preset.name));
         }
     }
 
@@ -303,14 +330,22 @@ mod tests {
         let nested = r#"{"ch":"x","d":{"ticker":"A","ts":1769418000130,"px":"5.5","sz":2}}"#;
         let proposal = proposed_for("t.jsonl", &[nested, nested]).expect("a mapping");
         let fields = r#"symbol = "d.ticker", time = "d.ts", price = "d.px", quantity = "d.sz""#;
-        assert_eq!(proposal.source, format!("{{ wire = \"json\", fields = {{ {fields} }} }}"));
+        assert_eq!(line(&proposal.settings), format!("{{ wire = \"json\", fields = {{ {fields} }} }}"));
         let beat = r#"{"event":"beat","sym":"A","time":1769418000130}"#;
         let trade = r#"{"event":"trades","sym":"A","time":1769418000130,"price":5,"vol":1}"#;
         let proposal = proposed_for("t.jsonl", &[trade, beat, beat, beat]).expect("a mapping");
-        assert!(proposal.source.contains(r#"types = { "trades" = "trade", "*" = "ignore" }"#), "{}", proposal.source);
+        assert!(
+            line(&proposal.settings).contains(r#"types = { "trades" = "trade", "*" = "ignore" }"#),
+            "{}",
+            line(&proposal.settings)
+        );
         let bare = r#"{"code":"A","datetime":"2026-01-27 09:20:45","last":5,"amount":1}"#;
         let proposal = proposed_for("t.jsonl", &[bare]).expect("a mapping");
-        assert!(proposal.question.is_some() && proposal.source.contains("zone = \"UTC\""), "{}", proposal.source);
+        assert!(
+            proposal.question.is_some() && line(&proposal.settings).contains("zone = \"UTC\""),
+            "{}",
+            line(&proposal.settings)
+        );
         assert!(proposed_for("t.jsonl", &[r#"{"a":1}"#]).is_none());
     }
 
@@ -318,11 +353,12 @@ mod tests {
     fn columns_are_mapped_by_their_names() {
         let lines = ["Symbol, Time, Price, Qty", "ACC, 2026-01-05T09:15:00+05:30, \"1,311.00\", 5"];
         let proposal = proposed_for("t.csv", &lines).expect("a mapping");
-        assert!(proposal.source.contains("thousands = \",\""), "{}", proposal.source);
+        assert!(line(&proposal.settings).contains("thousands = \",\""), "{}", line(&proposal.settings));
         let lines = ["symbol;Date;Time;Close;Volume", "ESTX;2006-01-02;08:00:00;5.5;3"];
         let proposal = proposed_for("t.csv", &lines).expect("a mapping");
         assert!(
-            proposal.source.contains(r#"delimiter = ";""#) && proposal.source.contains(r#"time = ["Date", "Time"]"#)
+            line(&proposal.settings).contains(r#"delimiter = ";""#)
+                && line(&proposal.settings).contains(r#"time = ["Date", "Time"]"#)
         );
     }
 }

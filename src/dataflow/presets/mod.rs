@@ -8,7 +8,7 @@
 //! `mod` and its row in [`PRESETS`]. `list`, validation, `--sniff` and the tests read that table.
 //!
 //! Why settings and not code: a preset is what a user could have written, and each of its keys can be changed beside it. What must
-//! always hold: a setting of the file goes before the preset's; every preset names where its facts are published, and its examples
+//! always hold: a setting of the place that names the preset goes before the preset's; every preset names where its facts are published, and its examples
 //! decode to what they say.
 
 mod binance_combined;
@@ -98,33 +98,43 @@ pub(crate) fn lay_under(tree: &mut Table, problems: &Problems) {
         problems.add(&place, format!("`preset` is {name:?}, which does not exist"), hint);
         return;
     };
-    let from = Location::Name(format!("preset {name}"));
+    let (from, named) = (Location::Name(format!("preset {name}")), rank(&place));
     let settings = parse(preset.name, preset.settings, &Problems::default());
     for (key, _, node) in settings.entries() {
         match &node.value {
             // the names of `fields` one by one; another table, like `types`, as a whole
             TomlValue::Table(fields) if key == "fields" => {
                 for (name, _, node) in fields.entries() {
-                    put_under(tree, &["source", key, name], node.clone().moved(&from));
+                    put_under(tree, &["source", key, name], node.clone().moved(&from), named);
                 }
             }
-            _ => put_under(tree, &["source", key], node.clone().moved(&from)),
+            _ => put_under(tree, &["source", key], node.clone().moved(&from), named),
         }
     }
 }
 
-/// Puts a value at a path where the tree has none.
-fn put_under(tree: &mut Table, path: &[&str], node: LocatedValue) {
+/// Puts a value at a path, unless the tree has one there that was set where the preset was named, or over it.
+fn put_under(tree: &mut Table, path: &[&str], node: LocatedValue, named: u8) {
     let mut here = &*tree;
     for (index, part) in path.iter().enumerate() {
-        match here.get(part).map(|node| &node.value) {
+        match here.get(part) {
             None => break,
-            Some(TomlValue::Table(below)) if index + 1 < path.len() => here = below,
-            Some(_) => return,
+            Some(LocatedValue { value: TomlValue::Table(below), .. }) if index + 1 < path.len() => here = below,
+            Some(set) if rank(&set.place) >= named => return,
+            Some(_) => break,
         }
     }
     let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
     tree.put(&path, node);
+}
+
+/// What is laid over what: a file, then the environment and flags, then `--set`.
+fn rank(place: &Location) -> u8 {
+    match place {
+        Location::File { .. } => 0,
+        Location::Set(_) => 2,
+        _ => 1,
+    }
 }
 
 fn table(tree: &Table) -> Option<&Table> {
@@ -194,6 +204,12 @@ mod tests {
         assert_ne!(own.source.wire.fields["venue"], plain.source.wire.fields["venue"]);
         assert_eq!((own.source.wire.types.len(), plain.source.wire.types.len()), (1, 3));
         assert_eq!(plain.origins["source.fields.symbol"].to_string(), "preset coinbase-matches");
+        // a preset that a flag names goes before what the file says
+        let set = ["source.preset=\"coinbase-matches\"".to_owned(), "source.fields.id=\"own\"".to_owned()];
+        let file = "source = { wire = \"csv\", fields = { symbol = \"s\", id = \"file\" } }";
+        let flagged = Dataflow::from_text("own", "own.toml", file, &[], &set).expect("good").source.wire;
+        assert_eq!((flagged.format.as_str(), &flagged.fields["symbol"]), ("json", &plain.source.wire.fields["symbol"]));
+        assert_eq!(flagged.fields["id"], "own".into());
         // what is recorded needs no preset any more
         let recorded =
             Dataflow::recorded("own", &serde_json::from_str(&plain.settings_json()).expect("JSON"), &[], &[]);
