@@ -10,7 +10,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
-use ticktide_feed::{Assignment, InstrumentTable, SourceSpec, SyntheticSpec, WireSpec, open, wire};
+use ticktide_feed::wire::FieldSource;
+use ticktide_feed::{Assignment, InstrumentTable, RecordType, SourceSpec, SyntheticSpec, WireSpec, open, wire};
+use ticktide_market::TickKind;
 
 const MAPPED: &[u8] = br#"{"symbol":"RELIANCE","exchange":"NSECM","ts":1767584700123456,"seq":17,"price":2445.35,"qty":10,"bid":2445.30,"ask":2445.40,"bid_qty":120,"ask_qty":80,"cum_volume":90211,"recv_ts":1767584700140000,"cond":"REG"}"#;
 const PLAIN: &[u8] =
@@ -38,6 +40,41 @@ fn mapped() -> WireSpec {
     }
 }
 
+const NESTED: &[u8] =
+    br#"{"stream":"gc@trade","data":{"s":"GC201312","T":1381204800374,"t":113,"p":"1323.4","q":"1","m":true}}"#;
+const SHEET: &[u8] = b"GC201312, 2013-10-08 04:00:00, \"1,323.40\", 1";
+
+/// Values below the outermost object, a kind by a pattern.
+fn nested() -> WireSpec {
+    let names = [
+        ("symbol", "data.s"),
+        ("time", "data.T"),
+        ("id", "data.t"),
+        ("price", "data.p"),
+        ("quantity", "data.q"),
+        ("type", "stream"),
+    ];
+    WireSpec {
+        format: "json".into(),
+        fields: names.map(|(ours, theirs)| (ours.into(), theirs.into())).into(),
+        types: vec![("*@trade".into(), RecordType::Tick(TickKind::Trade)), ("*".into(), RecordType::Ignored)],
+        ..WireSpec::default()
+    }
+}
+
+/// Names of the user's own, and a constant.
+fn filled() -> WireSpec {
+    let mut spec = mapped();
+    spec.fields.insert("venue".into(), FieldSource::Constant("NSE".into()));
+    spec
+}
+
+/// A spreadsheet: blanks, separators, times of a zone.
+fn sheet() -> WireSpec {
+    let columns = ["symbol", "time", "price", "quantity"].map(str::to_owned).into();
+    WireSpec { format: "csv".into(), columns, zone: Some("UTC".into()), thousands: Some(b','), ..WireSpec::default() }
+}
+
 fn decode(c: &mut Criterion<ThreadCpu>) {
     let mut group = c.benchmark_group("decode");
     group.throughput(Throughput::Elements(1));
@@ -55,6 +92,9 @@ fn decode(c: &mut Criterion<ThreadCpu>) {
         ("json mapped", &mapped(), MAPPED),
         ("json plain", &plain, PLAIN),
         ("json snapshot", &plain, SNAPSHOT),
+        ("json paths and kinds", &nested(), NESTED),
+        ("json with a constant", &filled(), MAPPED),
+        ("csv of a spreadsheet", &sheet(), SHEET),
         ("csv", &csv, CSV),
         ("csv quoted", &csv, QUOTED),
     ] {

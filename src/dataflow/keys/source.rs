@@ -594,7 +594,7 @@ const ROUND: Own = Own {
     name: "boolean",
     default: "false",
     read: Read::With(|keys, dataflow| dataflow.source.wire.round = keys.boolean("round").unwrap_or(false)),
-    show: Show::One(|dataflow| dataflow.source.wire.round.then(|| json!(true))),
+    show: Show::One(|dataflow| dataflow.source.wire.round.then_some(json!(true))),
     schema: || json!({ "type": "boolean" }),
 };
 

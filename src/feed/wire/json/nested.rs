@@ -245,14 +245,13 @@ mod tests {
         for text in [r#"{"data.T":1,"data":{"T":2}}"#, r#"{"data":{"T":2},"data.T":1}"#] {
             assert_eq!(read(&["data.T"], text), ["1"]);
         }
-        let mut values = Values::default();
         let paths = Paths::new(&["data.T".into()]);
-        for twice in [r#"{"data.T":1,"data.T":2}"#, r#"{"data":{"T":1,"T":2}}"#, r#"{"data":{"T":1},"data":{"T":2}}"#] {
-            values = Values::default();
-            paths.read(twice, &mut values).expect(twice);
-            assert_eq!(values.duplicate, Some(0), "{twice}");
+        let twice = [r#"{"data.T":1,"data.T":2}"#, r#"{"data":{"T":1,"T":2}}"#, r#"{"data":{"T":1},"data":{"T":2}}"#];
+        for text in twice {
+            let mut values = Values::default();
+            paths.read(text, &mut values).expect(text);
+            assert_eq!(values.duplicate, Some(0), "{text}");
         }
-        drop(values);
     }
 
     #[test]

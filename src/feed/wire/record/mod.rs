@@ -17,6 +17,8 @@ mod fill;
 mod kinds;
 mod pattern;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod typed;
 mod values;
 
