@@ -161,6 +161,15 @@ fn note(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// The start of a payload on one line.
+pub(crate) fn shown(payload: &[u8]) -> String {
+    const LETTERS: usize = 120;
+    let text = String::from_utf8_lossy(payload);
+    let start: String = text.chars().take(LETTERS).collect();
+    let more = if text.chars().nth(LETTERS).is_some() { "…" } else { "" };
+    format!("{start:?}{more}")
+}
+
 /// Rows of text with aligned columns; the last column has any width.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -163,12 +163,3 @@ fn keys() -> Vec<Entry> {
     };
     reference::keys().into_iter().map(entry).collect()
 }
-
-/// The start of a payload on one line.
-pub fn shown(payload: &[u8]) -> String {
-    const LETTERS: usize = 120;
-    let text = String::from_utf8_lossy(payload);
-    let start: String = text.chars().take(LETTERS).collect();
-    let more = if text.chars().nth(LETTERS).is_some() { "…" } else { "" };
-    format!("{start:?}{more}")
-}

@@ -9,8 +9,7 @@
 //! Why it is tried: names mislead, records do not. What must always hold: a proposal has decoded at least half of the records that it
 //! is shown for; what it cannot know (a zone) is asked for.
 
-use super::list::shown;
-use super::{aligned, print};
+use super::{aligned, print, shown};
 use serde_json::{Value, json};
 use std::path::Path;
 use ticktide_base::error::Error;

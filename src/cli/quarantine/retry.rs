@@ -2,7 +2,7 @@
 
 use super::output::OutputFile;
 use super::{Filters, Row, each_row, headers};
-use crate::list::shown;
+use crate::shown;
 use crate::{Global, aligned, note, print};
 use clap::Args;
 use serde_json::json;

@@ -16,6 +16,7 @@ mod anomalies;
 mod bars;
 mod conditions;
 mod corrections;
+mod decoding;
 mod indicators;
 mod kafka;
 pub mod key;

@@ -30,7 +30,7 @@ pub use fields::{FIELDS, Field, FieldDoc, Has, NAMES};
 use fill::Fill;
 use kinds::Kinds;
 pub use pattern::TextPattern;
-use reading::Reading;
+use reading::ValueParser;
 use std::collections::HashMap;
 use std::sync::Arc;
 use ticktide_base::error::nearest;
@@ -57,7 +57,7 @@ pub struct Meaning {
     /// What a record without a type is.
     untyped: TickKind,
     kinds: Option<Kinds>,
-    reading: Reading,
+    reading: ValueParser,
 }
 
 impl Meaning {
@@ -84,7 +84,7 @@ impl Meaning {
                 false => TickKind::Trade,
             },
             kinds: if spec.types.is_empty() { None } else { Some(Kinds::new(&spec.types)?) },
-            reading: Reading::new(spec)?,
+            reading: ValueParser::new(spec)?,
         };
         let sources: Vec<(usize, FieldSource)> =
             (0..NAMES.len()).filter_map(|index| Some((index, source(spec, index)?))).collect();

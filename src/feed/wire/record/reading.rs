@@ -14,7 +14,7 @@ use ticktide_base::time::Nanos;
 use ticktide_market::{LIMIT, NumberError, decimal, decimal_wide};
 
 /// How texts are read.
-pub struct Reading {
+pub struct ValueParser {
     rules: Rules,
     zone: Option<TimeZone>,
     ambiguous: Ambiguous,
@@ -27,9 +27,9 @@ pub struct Reading {
 /// Why a text is no time: a reason and a detail.
 pub type TimeFault = (&'static str, String);
 
-impl Reading {
-    /// Reads the settings of a dataflow; errors: an unknown zone, separators that cannot be told apart.
-    pub fn new(spec: &WireSpec) -> Result<Reading, FeedError> {
+impl ValueParser {
+    /// Reads the settings of a dataflow; errors: an unknown zone, two marks that are the same.
+    pub fn new(spec: &WireSpec) -> Result<ValueParser, FeedError> {
         let zone = spec.zone.as_deref().map(|name| {
             TimeZone::get(name).map_err(|_| {
                 let hint = "set `source.zone` to an IANA name, e.g. \"Asia/Kolkata\", or to \"UTC\"";
@@ -41,7 +41,7 @@ impl Reading {
             let message = format!("`thousands` and `decimal` are both {:?}", char::from(decimal));
             return Err(FeedError::fix(message, "set `decimal` to the mark before the fraction, e.g. \",\""));
         }
-        Ok(Reading {
+        Ok(ValueParser {
             rules: spec.rules,
             zone: zone.transpose()?,
             ambiguous: spec.ambiguous,
@@ -224,10 +224,10 @@ fn ungrouped(whole: &str, separator: u8) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn reading(change: impl FnOnce(&mut WireSpec)) -> Reading {
+    fn reading(change: impl FnOnce(&mut WireSpec)) -> ValueParser {
         let mut spec = WireSpec { rules: Rules::Second, ..WireSpec::default() };
         change(&mut spec);
-        Reading::new(&spec).expect("valid")
+        ValueParser::new(&spec).expect("valid")
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::fields::{Field, NAMES};
 use super::kinds::Kinds;
-use super::reading::Reading;
+use super::reading::ValueParser;
 use super::values::{ValueKind, Values};
 use crate::RecordType;
 use crate::wire::problem::{RecordProblem, shorten};
@@ -25,7 +25,7 @@ pub struct Record<'a> {
     pub slots: &'a [u8; NAMES.len()],
     /// The record's names, by slot.
     pub names: &'a [Box<str>],
-    pub reading: &'a Reading,
+    pub reading: &'a ValueParser,
     /// The feed's own words for its kinds, if the dataflow maps them.
     pub kinds: Option<&'a Kinds>,
 }
