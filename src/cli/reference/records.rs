@@ -54,7 +54,12 @@ which format decodes the first records of a file.";
     page.text("`source = { preset = \"NAME\" }` sets what is below; keys of the file go before it.");
     for preset in presets::PRESETS.iter() {
         page.head(3, code(preset.name));
-        page.text(format!("{} ([source]({}))\n\n```toml\n{}\n```", preset.doc, preset.source, preset.settings.trim()));
+        page.text(format!(
+            "{} ([source]({}))\n\n```toml\n[source]\n{}\n```",
+            preset.doc,
+            preset.source,
+            preset.settings.trim()
+        ));
     }
     page
 }

@@ -4,7 +4,7 @@ Each shape's records are made here, with what stands between trades in such a fe
 computed from the trades alone, in decimals. What a dataflow ignores is counted by its word, is no row of the quarantine, and `verify`
 computes the same counts. In Kafka the symbol may be the key, a header or a part of the topic's name.
 """
-# s39_shapes: always, 25 s
+# s39_shapes: always, 20 s
 
 import collections
 import datetime
