@@ -1,12 +1,15 @@
 //! `check`: reads and checks dataflow and calendar files, and runs none of them.
 
-use super::{Global, place_json, print};
+use super::{Global, aligned, place_json, print};
 use clap::Args;
 use serde_json::json;
+use std::path::{Path, PathBuf};
 use ticktide_base::document::{Problem, Problems};
 use ticktide_base::error::Error;
 use ticktide_dataflow::Dataflow;
-use ticktide_market::calendar::file;
+use ticktide_feed::sniff;
+use ticktide_market::calendar::{file, time_text};
+use ticktide_market::{Instrument, SCALE, Tick};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -16,6 +19,12 @@ pub struct CheckArgs {
     /// Override a key, as in `run`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Decode the first records of a recorded file as the dataflow says, and show three ticks
+    #[arg(long, value_name = "FILE")]
+    pub sample: Option<PathBuf>,
+    /// With `--sample`: how many records to decode
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub records: u64,
 }
 
 /// A file's name, its sort, and its hash or its problems.
@@ -39,7 +48,41 @@ pub fn check(args: &CheckArgs, global: &Global) -> Result<(), Error> {
         }
         bad.extend(checked.read.err().into_iter().flatten().map(|problem| (checked.what.clone(), problem)));
     }
-    all(&bad).map_or(Ok(()), Err)
+    all(&bad).map_or(Ok(()), Err)?;
+    let Some(path) = &args.sample else { return Ok(()) };
+    args.files.iter().try_for_each(|file| sample(file, args, path, global))
+}
+
+/// Decodes a file's first records by a dataflow. Error: fewer than half of them are ticks.
+fn sample(name: &str, args: &CheckArgs, path: &Path, global: &Global) -> Result<(), Error> {
+    let dataflow = Dataflow::load(name, &[], &args.set)?;
+    let found = sniff::sniff_as(path, args.records, "sample", &dataflow.source.wire)?;
+    let ticks: Vec<_> = found.first.iter().map(|(instrument, tick)| tick_json(instrument, tick)).collect();
+    if global.json {
+        let reject = |(reason, few): (&&str, &sniff::RejectSummary)| json!({ "reason": reason, "records": few.records, "offset": few.offset, "detail": few.detail });
+        let rejects: Vec<_> = found.rejects.iter().map(reject).collect();
+        let counts = json!({ "file": name, "sample": path, "records": found.records, "ticks": found.ticks, "ignored": found.ignored,
+                             "first": ticks, "rejects": rejects });
+        print(&format!("{counts}\n"))?;
+    } else {
+        print(&aligned(&super::sniff::rows(&found)))?;
+        ticks.iter().try_for_each(|tick| print(&format!("{tick}\n")))?;
+    }
+    if super::sniff::is_good(&found) {
+        return Ok(());
+    }
+    let message = format!("{} of the first {} records of {} are ticks", found.ticks, found.records, path.display());
+    Err(Error::fix(message, "the reasons are above; `ticktide list formats --sniff FILE` proposes a `source`"))
+}
+
+/// A tick for people: what bars are made of.
+fn tick_json(instrument: &Instrument, tick: &Tick) -> serde_json::Value {
+    let number = |units: i64| units as f64 / SCALE as f64;
+    json!({
+        "kind": tick.kind.name(), "venue": instrument.venue(), "instrument": instrument.instrument(), "symbol": instrument.symbol(),
+        "time": time_text(tick.exchange_at), "id": tick.id, "sequence": tick.sequence,
+        "price": tick.price.map(|price| number(price.0)), "quantity": tick.quantity.map(|quantity| number(quantity.0)),
+    })
 }
 
 /// All problems as one error, each with its hint; `None` if there are none.

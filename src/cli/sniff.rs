@@ -81,9 +81,10 @@ pub fn sniff(path: &Path, most: u64, as_json: bool) -> Result<(), Error> {
     Ok(())
 }
 
-fn rows(format: &Sniffed) -> Vec<Vec<String>> {
+pub(super) fn rows(format: &Sniffed) -> Vec<Vec<String>> {
     let count = format!("{} of {} records decode", format.ticks, format.records);
-    let mut rows = vec![vec![format.format.to_owned(), count]];
+    let ignored = if format.ignored > 0 { format!(", {} are ignored", format.ignored) } else { String::new() };
+    let mut rows = vec![vec![format.format.to_owned(), format!("{count}{ignored}")]];
     for (reason, refused) in &format.rejects {
         let line = format!("record {}: {}: {}", refused.offset, refused.detail, shown(&refused.payload));
         rows.push(vec![String::new(), format!("{} {reason}", refused.records), line]);
@@ -114,8 +115,8 @@ fn flags(settings: &Settings) -> Vec<String> {
     settings.iter().map(|(key, value)| format!("source.{key}={value}")).collect()
 }
 
-/// Decodes at least half of what it does not ignore.
-fn is_good(result: &Sniffed) -> bool {
+/// Whether it decodes at least half of what it does not ignore.
+pub(super) fn is_good(result: &Sniffed) -> bool {
     result.ticks > 0 && 2 * result.ticks >= result.records - result.ignored
 }
 

@@ -121,6 +121,20 @@ fn completions_are_there_for_every_shell_and_name_every_command() {
 }
 
 #[test]
+fn a_sample_is_decoded_as_the_dataflow_says_and_one_of_another_feed_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("matches.jsonl");
+    let trade = r#"{"type":"match","product_id":"BTC-USD","size":"1","price":"5","time":"2026-01-26T09:00:00Z"}"#;
+    std::fs::write(&path, format!("{trade}\n{{\"type\":\"heartbeat\"}}\n")).expect("written");
+    let sample = ["--sample", path.to_str().expect("a plain path")];
+    let preset = ["ticktide", "check", "bars", "--set", "source.preset=coinbase-matches"];
+    run(global(&[&preset[..], &sample[..]].concat())).expect("half of it is ignored, the rest is a trade");
+    let error = refused(&[&["ticktide", "check", "bars"][..], &sample[..]].concat());
+    assert!(error.message.starts_with("0 of the first 2 records of "), "{}", error.message);
+    assert!(error.hint.expect("a hint").contains("--sniff FILE"));
+}
+
+#[test]
 fn a_headed_csv_with_another_delimiter_is_known_by_its_look() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("export.csv");

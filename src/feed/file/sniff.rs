@@ -9,15 +9,18 @@ use crate::{FeedError, InstrumentTable, WireSpec};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use ticktide_market::{Instrument, Tick};
 
 /// The result of one format for a file's first records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sniffed {
     pub format: &'static str,
     pub records: u64,
     pub ticks: u64,
     /// Records of kinds that the settings ignore.
     pub ignored: u64,
+    /// The first ticks, at most three, each with its instrument.
+    pub first: Vec<(Instrument, Tick)>,
     /// By the reason of the reject.
     pub rejects: BTreeMap<&'static str, RejectSummary>,
 }
@@ -49,12 +52,20 @@ pub fn sniff_as(path: &Path, most: u64, name: &'static str, spec: &WireSpec) -> 
     let mut decoder = wire::build(spec)?;
     let mut instruments = InstrumentTable::default();
     let mut stream = Stream::open(path, BUFFER_LEAST)?;
-    let mut sniffed = Sniffed { format: name, records: 0, ticks: 0, ignored: 0, rejects: BTreeMap::new() };
+    let mut sniffed =
+        Sniffed { format: name, records: 0, ticks: 0, ignored: 0, first: Vec::new(), rejects: BTreeMap::new() };
+    let mut known = Vec::new();
     while sniffed.records < most {
         let Some(record) = stream.next(Unended::Taken, decoder.as_mut(), &mut instruments)? else { break };
         sniffed.records += 1;
         match record {
-            Ok(_) => sniffed.ticks += 1,
+            Ok(tick) => {
+                sniffed.ticks += 1;
+                known.extend(instruments.take_fresh());
+                if let Some(instrument) = known.get(tick.instrument.0 as usize).filter(|_| sniffed.first.len() < 3) {
+                    sniffed.first.push((Instrument::clone(instrument), tick));
+                }
+            }
             Err(reject) if reject.reason == IGNORED => sniffed.ignored += 1,
             Err(reject) => {
                 let first = || RejectSummary {
