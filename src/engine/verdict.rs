@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use ticktide_base::epoch::Conservation;
 use ticktide_base::error::Error;
-use ticktide_dataflow::Dataflow;
 use ticktide_dataflow::presets::{PRESETS, Preset};
 use ticktide_feed::wire::RawRecord;
 use ticktide_feed::{InstrumentTable, wire};
@@ -110,11 +109,7 @@ pub(crate) fn line(payload: &[u8], why: &str) -> String {
 /// The presets that decode at least one of the payloads. Those that need the file's name decode none.
 fn presets_that_decode(payloads: &[&[u8]]) -> Vec<&'static str> {
     let decodes = |preset: &&Preset| {
-        let text = format!("source = {{ preset = {:?} }}", preset.name);
-        let dataflow = Dataflow::from_text("preset", "preset.toml", &text, &[], &[]).ok();
-        let Some(mut decoder) = dataflow.and_then(|dataflow| wire::build(&dataflow.source.wire).ok()) else {
-            return false;
-        };
+        let Some(mut decoder) = preset.wire().ok().and_then(|spec| wire::build(&spec).ok()) else { return false };
         let mut instruments = InstrumentTable::default();
         payloads.iter().any(|payload| decoder.decode(&RawRecord::of(payload), &mut instruments).is_ok())
     };

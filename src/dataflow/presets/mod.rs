@@ -20,9 +20,11 @@ mod kite;
 mod kraken_csv;
 mod polygon_trades_csv;
 
+use crate::{Dataflow, DataflowError};
 use ticktide_base::document::{LocatedValue, Location, Problems, Table, TomlValue, parse};
 use ticktide_base::error::nearest;
 use ticktide_base::registry::{Entry, Family};
+use ticktide_feed::WireSpec;
 
 /// A preset: a row of [`PRESETS`].
 pub struct Preset {
@@ -75,6 +77,14 @@ pub static PRESETS: Family<Preset> = Family::new(
         &kite::PRESET,
     ],
 );
+
+impl Preset {
+    /// What a dataflow that names only the preset says of its wire.
+    pub fn wire(&self) -> Result<WireSpec, DataflowError> {
+        let text = format!("source = {{ preset = {:?} }}", self.name);
+        Dataflow::from_text("preset", "preset.toml", &text, &[], &[]).map(|dataflow| dataflow.source.wire)
+    }
+}
 
 impl Entry for Preset {
     fn name(&self) -> &'static str {
@@ -147,7 +157,6 @@ fn table(tree: &Table) -> Option<&Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Dataflow;
     use ticktide_feed::wire::{IGNORED, RawRecord, recorded::Envelope};
     use ticktide_feed::{InstrumentTable, wire};
     use ticktide_market::TickKind;
@@ -158,8 +167,7 @@ mod tests {
 
     /// What a record of a preset is.
     fn decoded(preset: &Preset, example: &Example) -> Is {
-        let spec = dataflow(&format!("source = {{ preset = {:?} }}", preset.name)).source.wire;
-        let mut decoder = wire::build(&spec).expect(preset.name);
+        let mut decoder = wire::build(&preset.wire().expect(preset.name)).expect(preset.name);
         if let Some(header) = example.header {
             decoder = decoder.header(header.as_bytes()).expect(preset.name);
         }

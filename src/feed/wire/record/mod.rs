@@ -90,15 +90,15 @@ impl Meaning {
             (0..NAMES.len()).filter_map(|index| Some((index, source(spec, index)?))).collect();
         for (index, source) in &sources {
             for key in source.keys() {
-                let slot = meaning.slot(key).unwrap_or_else(|| {
+                let slot = meaning.slot(key).unwrap_or(meaning.keys);
+                if slot == meaning.keys {
                     meaning.names.push(key.as_str().into());
-                    meaning.names.len() - 1
-                });
+                    meaning.keys += 1;
+                }
                 if matches!(source, FieldSource::Key(_)) {
                     meaning.slots[*index] = slot as u8; // below SLOTS, see the end
                 }
             }
-            meaning.keys = meaning.names.len();
         }
         for (index, source) in sources.iter().filter(|(_, source)| !matches!(source, FieldSource::Key(_))) {
             let slot = meaning.names.len() as u8;
@@ -125,8 +125,7 @@ impl Meaning {
 
     /// The slot of one of the record's names, if it is read.
     pub fn slot(&self, name: &str) -> Option<usize> {
-        let known = if self.keys == 0 { &self.names[..] } else { self.names() };
-        known.iter().position(|have| **have == *name)
+        self.names().iter().position(|have| **have == *name)
     }
 
     /// The record's name for a field; empty if it is not read.

@@ -106,19 +106,19 @@ impl ValueParser {
             return Err(error);
         }
         let (digits, scale, negative) = digits_of(text).ok_or(error)?;
-        let (units, cut, whole) = match u32::try_from(scale - 8).ok().and_then(|places| 10u128.checked_pow(places)) {
+        let (units, cut) = match u32::try_from(scale - 8).ok().and_then(|places| 10u128.checked_pow(places)) {
             Some(unit) => {
                 let (quotient, rest) = (digits / unit, digits % unit);
                 let up = rest > unit - rest || (rest == unit - rest && quotient % 2 == 1);
-                (quotient + u128::from(up), rest.min(unit - rest), digits)
+                (quotient + u128::from(up), rest.min(unit - rest))
             }
-            None => (0, digits, digits),
+            None => (0, digits),
         };
-        let mut significant = whole;
+        let mut significant = digits;
         while significant != 0 && significant.is_multiple_of(10) {
             significant /= 10;
         }
-        let is_artefact = significant < FLOAT_DIGITS && cut.checked_mul(ARTEFACT).is_some_and(|cut| cut < whole);
+        let is_artefact = significant < FLOAT_DIGITS && cut.checked_mul(ARTEFACT).is_some_and(|cut| cut < digits);
         if !is_artefact && !self.round {
             return Err(error);
         }
